@@ -1,0 +1,47 @@
+# Everything is installed inside this folder. `make test` needs Python 3.11 or newer and nothing else.
+#   make test     run the tests
+#   make demo     run the demonstration, into demo-results
+#   make lint     formatting, lint, types, and which module may import which
+#   make clean    remove what the others made, except the environment (.venv)
+
+PYTHON ?= python3
+BIN := .venv/bin
+
+# pip then refuses to install anywhere but into an environment.
+export PIP_REQUIRE_VIRTUALENV := 1
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+.PHONY: test demo lint clean
+# Two pips must not fill one environment at once.
+.NOTPARALLEL:
+
+test: .venv/installed-dev
+	$(BIN)/pytest
+
+demo: .venv/installed
+	$(BIN)/headrace demo --out demo-results
+
+# mypy cannot see an editable install, and needs the folder to carry the package's name. A link gives it that name,
+# whatever the checkout is called, and always shows the present sources.
+lint: .venv/installed-dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	mkdir -p .build
+	ln -sfn .. .build/headrace
+	MYPYPATH=.build $(BIN)/mypy -p headrace
+	$(BIN)/lint-imports
+
+# The stamps are files in .venv: an environment is filled once, and again when pyproject.toml changes.
+.venv/installed: pyproject.toml
+	test -x $(BIN)/pip || $(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --editable .
+	touch $@
+
+.venv/installed-dev: pyproject.toml
+	test -x $(BIN)/pip || $(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --editable '.[dev]'
+	touch .venv/installed $@
+
+clean:
+	rm -rf .build build dist headrace.egg-info demo-results
+	rm -rf .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache

@@ -1,0 +1,1 @@
+"""Headrace: strategies for betting exchanges, simulated and traded as actors on Ray."""

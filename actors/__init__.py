@@ -1,0 +1,1 @@
+"""The actor system: what hosts markets and strategies, checks requests and sends them."""

@@ -1,0 +1,211 @@
+"""Clients: the accounts that orders are placed with."""
+
+from __future__ import annotations
+
+import copy
+import random
+import string
+from collections.abc import Iterator
+from enum import Enum
+from typing import TYPE_CHECKING, Any
+
+from ..strategies.currency import CURRENCIES
+from ..strategies.errors import ClientError
+from .controls import BaseControl, MaxTransactionCount
+
+if TYPE_CHECKING:
+    from ..strategies.framework import Framework
+
+#: The peer's rate of commission, whatever the market's own is.
+_FLUMINE_COMMISSION = 0.05
+
+
+class VenueType(Enum):
+    """The exchanges."""
+
+    BETFAIR = "Betfair"
+    SIMULATED = "Simulated"
+
+
+class BaseClient:
+    """An account at an exchange.
+
+    Args:
+        betting_client: the library's client that talks to the exchange; None where nothing is sent.
+        transaction_limit: counted transactions an hour (placed and failed); None: no limit.
+        capital_base: the account's capital, for the user's own calculations.
+        commission_base: rate of commission on a market's profit, 0..1; None: the market's own base rate (5 % under
+            compatibility, as the peer has it).
+        username: default: the betting client's.
+        best_price_execution: False: orders lapse where the exchange has a better price than asked.
+        min_bet_validation: check orders against the currency's minimum stakes.
+        paper_trade: simulate against live prices.
+        simulated_full_match: simulation: match every placed limit order whole, at its price.
+        currency_code: the account's currency.
+    """
+
+    VENUE = VenueType.BETFAIR
+
+    def __init__(
+        self,
+        betting_client: Any = None,
+        transaction_limit: int | None = 5000,
+        capital_base: float = 0,
+        commission_base: float | None = None,
+        interactive_login: bool = False,
+        username: str | None = None,
+        order_stream: bool = True,
+        order_stream_conflate_ms: int | None = None,
+        order_streaming_timeout: float = 0.25,
+        best_price_execution: bool = True,
+        min_bet_validation: bool = True,
+        paper_trade: bool = False,
+        market_recording_mode: bool = False,
+        simulated_full_match: bool = False,
+        currency_code: str = "GBP",
+    ) -> None:
+        if commission_base is not None and not 0 <= commission_base <= 1:
+            raise ClientError(f"commission_base={commission_base}: expected a rate from 0 to 1, such as 0.05")
+        if transaction_limit is not None and transaction_limit < 0:
+            raise ClientError(f"transaction_limit={transaction_limit}: expected 0 or more, or None")
+        if currency_code not in CURRENCIES:
+            raise ClientError(f"currency_code={currency_code!r}: expected one of {', '.join(CURRENCIES)}")
+        self.betting_client = betting_client
+        self.transaction_limit = transaction_limit
+        self.capital_base = capital_base
+        self.commission_base = commission_base
+        self.interactive_login = interactive_login
+        self.username: str = (
+            getattr(betting_client, "username", None)
+            or username
+            or "".join(random.choices(string.ascii_lowercase, k=8))  # noqa: S311 - a label
+        )
+        self.order_stream = order_stream
+        self.order_stream_conflate_ms = order_stream_conflate_ms
+        self.order_streaming_timeout = order_streaming_timeout
+        self.best_price_execution = best_price_execution
+        self.min_bet_validation = min_bet_validation
+        self.paper_trade = paper_trade
+        self.market_recording_mode = market_recording_mode
+        self.simulated_full_match = simulated_full_match
+        self.currency_code = currency_code
+        self.trading_controls: list[BaseControl] = []
+        self.transactions_by_hour: dict[int, list[int]] = {}
+        self.account_details: Any = None
+        self.account_funds: Any = None
+
+    @property
+    def simulated(self) -> bool:
+        """Whether orders are matched by the simulated exchange."""
+        return self.VENUE is VenueType.SIMULATED or self.paper_trade
+
+    def commission_rate(self, market_base_rate: float) -> float:
+        """The rate of commission, 0..1. `market_base_rate`: the market's, in percent."""
+        return market_base_rate / 100 if self.commission_base is None else self.commission_base
+
+    def open_account(self, framework: Framework) -> BaseClient:
+        """A copy with counters and controls of its own, for one coordinator."""
+        account = copy.copy(self)
+        account.transactions_by_hour = {}
+        account.trading_controls = [MaxTransactionCount(framework, account)]
+        if framework.config.compatibility == "flumine" and account.commission_base is None:
+            account.commission_base = _FLUMINE_COMMISSION
+        return account
+
+    def add_transaction(self, count: int, failed: bool = False) -> None:
+        """Count transactions, of those that the exchange refused where `failed`."""
+        hour = self.trading_controls[0].framework.host.clock.now_ms // 3_600_000
+        self.transactions_by_hour.setdefault(hour, [0, 0])[failed] += count
+        for control in self.trading_controls:
+            if isinstance(control, MaxTransactionCount):
+                control.add_transaction(count, failed)
+
+    @property
+    def current_transaction_count_total(self) -> int:
+        """Transactions of this clock hour, placed and failed."""
+        return sum(c.current_transaction_count_total for c in self.trading_controls if isinstance(c, MaxTransactionCount))
+
+    @property
+    def transaction_count_total(self) -> int:
+        """All transactions so far, placed and failed."""
+        return sum(sum(counts) for counts in self.transactions_by_hour.values())
+
+    @property
+    def min_bet_size(self) -> float:
+        """Least stake of a limit order, and of a back at the starting price."""
+        return CURRENCIES[self.currency_code].min_bet_size
+
+    @property
+    def min_bet_payout(self) -> float:
+        """Least payout that makes up for a smaller stake."""
+        return CURRENCIES[self.currency_code].min_bet_payout
+
+    @property
+    def min_bsp_liability(self) -> float:
+        """Least liability of a lay at the starting price."""
+        return CURRENCIES[self.currency_code].min_bsp_liability
+
+    @property
+    def info(self) -> dict[str, Any]:
+        return {"username": self.username, "venue": self.VENUE.value, "transaction_limit": self.transaction_limit}
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.username!r}>"
+
+
+class SimulatedClient(BaseClient):
+    """An account at the simulated exchange."""
+
+    VENUE = VenueType.SIMULATED
+
+    def __init__(self, *, username: str | None = "simulated", **settings: Any) -> None:
+        super().__init__(username=username, **settings)
+
+
+class Clients:
+    """The clients of a run, in order of adding."""
+
+    def __init__(self, clients: list[BaseClient] | None = None) -> None:
+        self._clients: list[BaseClient] = []
+        for client in clients or []:
+            self.add_client(client)
+
+    def add_client(self, client: BaseClient) -> BaseClient:
+        """Add a client.
+
+        Raises:
+            ClientError: it is no client, or its venue has a client of that name.
+        """
+        if not isinstance(client, BaseClient):
+            raise ClientError(f"{client!r} is no client; make one with SimulatedClient(...)")
+        for known in self._clients:
+            if known is client or (known.VENUE is client.VENUE and known.username == client.username):
+                raise ClientError(
+                    f"client {client.username!r} of {client.VENUE.value} was added before; give each its own username"
+                )
+        self._clients.append(client)
+        return client
+
+    def get_default(self, venue: VenueType | None = None) -> BaseClient | None:
+        """The first client (of a venue); None where there is none."""
+        for client in self._clients:
+            if venue is None or client.VENUE is venue:
+                return client
+        return None
+
+    def get_client(self, venue: VenueType, username: str) -> BaseClient | None:
+        for client in self._clients:
+            if client.VENUE is venue and client.username == username:
+                return client
+        return None
+
+    @property
+    def simulated(self) -> bool:
+        """Whether any client is simulated."""
+        return any(client.simulated for client in self._clients)
+
+    def __iter__(self) -> Iterator[BaseClient]:
+        return iter(self._clients)
+
+    def __len__(self) -> int:
+        return len(self._clients)

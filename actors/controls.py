@@ -1,0 +1,257 @@
+"""Controls: what refuses a request before it is sent. Limits and texts: specification, section 4."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, NoReturn
+
+from ..strategies.errors import ControlError
+from ..strategies.order import Order
+from ..strategies.order_package import OrderPackageType
+from ..strategies.order_types import LimitOnCloseOrder, LimitOrder, MarketOnCloseOrder
+from ..strategies.prices import is_classic_price, is_finest_price, make_line_prices
+
+if TYPE_CHECKING:
+    from ..strategies.framework import Framework
+    from .clients import BaseClient
+
+_HOUR_MS = 3_600_000
+
+
+class BaseControl:
+    """Subclass it and override `_validate`; call `self._on_error(order, "why")` to refuse.
+
+    Attributes:
+        NAME: stands in violations.
+        scope: "market": answered inside the request; "account": by the coordinator.
+    """
+
+    NAME: ClassVar[str] = "CONTROL"
+    scope: ClassVar[Literal["market", "account"]] = "market"
+
+    def __init__(self, framework: Framework, **settings: Any) -> None:
+        self.framework = framework
+        self.flumine = framework
+        for name, value in settings.items():
+            setattr(self, name, value)
+
+    def __call__(self, order: Order, package_type: OrderPackageType) -> None:
+        self._validate(order, package_type)
+
+    def _validate(self, order: Order, package_type: OrderPackageType) -> None:
+        """Return where the request may go; else `_on_error`."""
+        raise TypeError(f"control {type(self).__name__} does not say what it validates: override _validate")
+
+    def _on_error(self, order: Order, error: str) -> NoReturn:
+        """Refuse the request.
+
+        Raises:
+            ControlError: always; the request then answers False.
+        """
+        raise ControlError(f"Order has violated: {self.NAME} Error: {error}", self.NAME)
+
+
+class OrderValidation(BaseControl):
+    """Sizes, prices and minimum stakes are the exchange's."""
+
+    NAME = "ORDER_VALIDATION"
+
+    def _validate(self, order: Order, package_type: OrderPackageType) -> None:
+        order_type = order.order_type
+        if self.framework.host.rules.validate_place_only and package_type is not OrderPackageType.PLACE:
+            if package_type is OrderPackageType.REPLACE and not isinstance(order_type, MarketOnCloseOrder):
+                self._price(order, order_type, order.update_data.get("new_price"))
+            return
+        if isinstance(order_type, LimitOrder):
+            self._size(order, order_type.size or order_type.bet_target_size, "size")
+            self._price(order, order_type, order_type.price)
+            self._minimum_size(order, order_type)
+        else:
+            if isinstance(order_type, LimitOnCloseOrder):
+                self._price(order, order_type, order_type.price)
+            self._size(order, order_type.liability, "liability")
+            self._minimum_liability(order, order_type.liability)
+
+    def _size(self, order: Order, size: float | None, what: str) -> None:
+        if size is None:
+            self._on_error(order, f"Order {what} is None")
+        elif size <= 0:
+            self._on_error(order, f"Order {what} is {size}, expected more than 0")
+        elif size != round(size, 2):
+            self._on_error(order, f"Order {what} is {size}, expected at most two decimals")
+
+    def _price(self, order: Order, order_type: LimitOrder | LimitOnCloseOrder, price: float | None) -> None:
+        if price is None:
+            self._on_error(order, "Order price is None")
+        ladder = order_type.price_ladder_definition
+        if ladder == "CLASSIC":
+            valid = is_classic_price(price)
+        elif ladder == "FINEST":
+            valid = is_finest_price(price)
+        elif ladder == "LINE_RANGE":
+            valid = price in _line_prices(getattr(order_type, "line_range_info", None))
+        else:
+            valid = True
+        if not valid:
+            self._on_error(order, f"Order price is {price}, which is not on the {ladder} ladder")
+
+    def _minimum_size(self, order: Order, order_type: LimitOrder) -> None:
+        client, size = order.client, order_type.size
+        if not client.min_bet_validation or size is None:
+            return
+        if size < client.min_bet_size and order_type.price * size < client.min_bet_payout:
+            self._on_error(
+                order,
+                f"Order size is {size}, expected {client.min_bet_size} or a payout of {client.min_bet_payout}",
+            )
+
+    def _minimum_liability(self, order: Order, liability: float) -> None:
+        client = order.client
+        if not client.min_bet_validation:
+            return
+        minimum = client.min_bet_size if order.side == "BACK" else client.min_bsp_liability
+        if liability < minimum:
+            self._on_error(order, f"Order liability is {liability}, expected {minimum} or more")
+
+
+def _line_prices(info: Any) -> tuple[float, ...]:
+    """The prices of a line market; none where nothing is known of its range."""
+
+    def unit(key: str, name: str) -> Any:
+        return info.get(key) if isinstance(info, dict) else getattr(info, name, None)
+
+    low, high = unit("minUnitValue", "min_unit_value"), unit("maxUnitValue", "max_unit_value")
+    interval = unit("interval", "interval")
+    if low is None or high is None or not interval:
+        return ()
+    return make_line_prices(low, high, interval)
+
+
+class MarketValidation(BaseControl):
+    """The market is known and open."""
+
+    NAME = "MARKET_VALIDATION"
+
+    def _validate(self, order: Order, package_type: OrderPackageType) -> None:
+        market = self.framework.markets.markets.get(order.market_id)
+        if market is None:
+            self._on_error(order, f"Market {order.market_id} is not known here")
+        elif market.market_book is None or market.market_book.market_definition is None:
+            self._on_error(order, "Market book is not available")
+        elif market.market_book.status != "OPEN":
+            self._on_error(order, f"Market is not open, its status is {market.market_book.status}")
+
+
+class StrategyExposure(BaseControl):
+    """The strategy's own rules and its limits on orders, selections and markets."""
+
+    NAME = "STRATEGY_EXPOSURE"
+
+    def _validate(self, order: Order, package_type: OrderPackageType) -> None:
+        strategy = order.trade.strategy
+        if package_type is OrderPackageType.PLACE:
+            context = strategy.get_runner_context(order.market_id, order.selection_id, order.handicap)
+            if strategy.validate_order(context, order) is False:
+                self._on_error(order, f"strategy.validate_order failed: {order.violation_msg}")
+        elif package_type is not OrderPackageType.REPLACE:
+            return
+        replacing = package_type is OrderPackageType.REPLACE
+        exposure = self._order_exposure(order, replacing)
+        limit = strategy.max_order_exposure
+        if limit is not None and exposure > limit:
+            self._on_error(order, f"Order exposure ({exposure:.2f}) is more than max_order_exposure ({limit})")
+        market = self.framework.markets.markets.get(order.market_id)
+        if market is None:
+            self._on_error(order, f"Market {order.market_id} is not known here")
+        exclusion = order if replacing else None
+        limit = strategy.max_selection_exposure
+        if limit is not None:
+            exposures = market.blotter.get_exposures(strategy, order.lookup, exclusion)
+            side = "lose" if order.side == "BACK" else "win"
+            total = exposure - exposures[f"worst_possible_profit_on_{side}"]
+            if total > limit:
+                self._on_error(order, f"Selection exposure ({total:.2f}) is more than max_selection_exposure ({limit})")
+        limit = strategy.max_market_exposure
+        if limit is not None:
+            worst = -market.blotter.market_exposure(strategy, market.market_book, exclusion, order)
+            if worst > limit:
+                self._on_error(order, f"Market exposure ({worst:.2f}) is more than max_market_exposure ({limit})")
+
+    def _order_exposure(self, order: Order, replacing: bool) -> float:
+        order_type = order.order_type
+        if not isinstance(order_type, LimitOrder):
+            return order_type.liability
+        price, size = order_type.price, order_type.size or order_type.bet_target_size or 0.0
+        if replacing and self.framework.host.rules.validate_place_only:
+            price, size = order.update_data.get("new_price", price), order.size_remaining
+        if order.side == "BACK" or order_type.price_ladder_definition == "LINE_RANGE":
+            return size
+        return (price - 1) * size
+
+
+class ExecutionValidation(BaseControl):
+    """Stops cancels, updates and replaces that keep failing while the order stream is down. Live only; optional."""
+
+    NAME = "EXECUTION_VALIDATION"
+
+    def _validate(self, order: Order, package_type: OrderPackageType) -> None:
+        framework = self.framework
+        if framework.clients.simulated or getattr(framework, "order_stream_connected", True):
+            return
+        answers = {
+            OrderPackageType.CANCEL: order.responses.cancel_responses,
+            OrderPackageType.UPDATE: order.responses.update_responses,
+            OrderPackageType.REPLACE: order.responses.replace_responses,
+        }.get(package_type, [])
+        failures = sum(answer.status != "SUCCESS" for answer in answers)
+        attempts = framework.config.execution_retry_attempts
+        if failures >= attempts:
+            self._on_error(order, f"{failures} attempts failed and the order stream is not connected")
+
+
+class MaxTransactionCount(BaseControl):
+    """Transactions of a client in a clock hour: placed and failed ones count, cancels are always let through."""
+
+    NAME = "MAX_TRANSACTION_COUNT"
+    scope = "account"
+
+    def __init__(self, framework: Framework, client: BaseClient) -> None:
+        super().__init__(framework, client=client)
+        self.client = client
+        self._hour = -1
+        self.current_transaction_count = 0
+        self.current_failed_transaction_count = 0
+        self.transaction_count = 0
+        self.failed_transaction_count = 0
+
+    def add_transaction(self, count: int, failed: bool = False) -> None:
+        """Count `count` transactions, of those that the exchange refused where `failed`."""
+        if failed:
+            self.failed_transaction_count += count
+            self.current_failed_transaction_count += count
+        else:
+            self.transaction_count += count
+            self.current_transaction_count += count
+
+    @property
+    def current_transaction_count_total(self) -> int:
+        """This hour's transactions, placed and failed."""
+        return self.current_transaction_count + self.current_failed_transaction_count
+
+    @property
+    def transaction_count_total(self) -> int:
+        """All transactions, placed and failed."""
+        return self.transaction_count + self.failed_transaction_count
+
+    def _validate(self, order: Order, package_type: OrderPackageType) -> None:
+        hour = self.framework.host.clock.now_ms // _HOUR_MS
+        if hour != self._hour:
+            self._hour = hour
+            self.current_transaction_count = self.current_failed_transaction_count = 0
+        limit = self.client.transaction_limit
+        if package_type is OrderPackageType.CANCEL or limit is None:
+            return
+        if self.current_transaction_count_total > limit:
+            self._on_error(order, f"{self.current_transaction_count_total} transactions this hour, the limit is {limit}")
+
+
+DEFAULT_TRADING_CONTROLS: tuple[type[BaseControl], ...] = (OrderValidation, MarketValidation, StrategyExposure)

@@ -1,0 +1,433 @@
+"""The market actor: hosts markets and the strategies that trade them, and runs the loop of each change.
+
+A plain class, free of Ray, sockets and clocks of its own: replay calls it directly, live wraps it.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from ..config import Config
+from ..strategies.book import MarketBook
+from ..strategies.changes import MarketChange, MarketDefinition
+from ..strategies.errors import ControlError, HeadraceError
+from ..strategies.host import Host
+from ..strategies.market import Market, Markets
+from ..strategies.order import Order
+from ..strategies.order_package import OrderPackage, OrderPackageType
+from ..strategies.strategy import Strategy
+from ..strategies.window import Window
+from .clients import BaseClient, Clients
+from .controls import DEFAULT_TRADING_CONTROLS, BaseControl
+from .coordinator import Coordinator
+from .exchange import Exchange, MarketExchange
+from .failures import Failures, raised_at
+from .market_filter import admits
+from .middleware import Middleware
+
+logger = logging.getLogger("headrace")
+
+
+class Seat:
+    """A strategy at a market."""
+
+    __slots__ = ("check", "process", "strategy", "subscribed", "wants_books", "window")
+
+    def __init__(self, strategy: Strategy, subscribed: bool = True) -> None:
+        cls = type(strategy)
+        self.strategy = strategy
+        self.check = strategy.check_market_book
+        self.process = strategy.process_market_book
+        self.window: Window | None = strategy.window if strategy.window.bounded else None
+        self.subscribed = subscribed
+        self.wants_books = cls.check_market_book is not Strategy.check_market_book or "check_market_book" in vars(strategy)
+
+
+class HostedMarket(Market):
+    """A market with what its actor keeps of it.
+
+    Attributes:
+        exchange: the exchange's side of it.
+        seats: its strategies, in the order of the run.
+        readers: those of them that look at books.
+        changes: changes folded in.
+        inplay_since_ms: when it turned in play.
+        shown: strategies have been told of it.
+    """
+
+    def __init__(self, market_id: str, market_book: MarketBook, actor: MarketActor, exchange: Exchange) -> None:
+        super().__init__(market_id, market_book, actor)
+        self.seats: list[Seat] = []
+        self.readers: list[Seat] = []
+        self.changes = 0
+        self.first_ms = 0
+        self.inplay_since_ms: int | None = None
+        self.shown = False
+        self.orders_shown_ms = 0
+        self.orders_timer = False
+        self.exchange: MarketExchange = exchange.open(self, actor)
+
+
+class MarketActor:
+    """Hosts markets and strategies.
+
+    The methods without underscore named in the documentation are steps that a subclass may override.
+
+    Args:
+        host: clock, rules and ids.
+        strategies: prototypes; each scope gets copies.
+        coordinator: clients and their controls.
+        exchange: where orders go.
+        middleware: called at each change, in order.
+        trading_controls: further controls, class and settings, after the three that are always there.
+        failures: where errors of strategies are counted.
+    """
+
+    def __init__(
+        self,
+        host: Host,
+        strategies: Sequence[Strategy],
+        coordinator: Coordinator,
+        exchange: Exchange,
+        middleware: Sequence[Middleware] = (),
+        trading_controls: Sequence[tuple[type[BaseControl], dict[str, Any]]] = (),
+        client_controls: Sequence[tuple[BaseClient | None, Any, dict[str, Any]]] = (),
+        failures: Failures | None = None,
+    ) -> None:
+        self.host = host
+        self.config: Config = host.config
+        self.markets = Markets()
+        self.coordinator = coordinator
+        self.middleware = list(middleware)
+        self.failures = Failures() if failures is None else failures
+        self._prototypes = list(strategies)
+        self._exchange = exchange
+        self._instances: dict[tuple[int, str | None], Strategy] = {}
+        self._hosted: dict[str, HostedMarket] = {}
+        self._ignored: set[str] = set()
+        self._clock = host.clock
+        self._rules = host.rules
+        self._interval_ms = round(host.config.process_orders_interval * 1000)
+        coordinator.connect(self, client_controls)
+        self.trading_controls: list[BaseControl] = [control(self) for control in DEFAULT_TRADING_CONTROLS]
+        self.trading_controls += [control(self, **settings) for control, settings in trading_controls]
+
+    # -- the framework's face ------------------------------------------------------------------------------------
+
+    @property
+    def clients(self) -> Clients:
+        return self.coordinator.clients
+
+    @property
+    def strategies(self) -> list[Strategy]:
+        """The instances that live here; the prototypes while there are none."""
+        return list(self._instances.values()) or self._prototypes
+
+    def validate(self, market: Market, order: Order, package_type: OrderPackageType, client: BaseClient) -> None:
+        for control in self.trading_controls:
+            control(order, package_type)
+        self.coordinator.validate(order, package_type, client)
+
+    def refused(self, market: Market, order: Order, package_type: OrderPackageType, refusal: ControlError) -> None:
+        self.coordinator.refused(order, package_type, refusal)
+        placing = package_type is OrderPackageType.PLACE
+        if placing or not self._rules.guarded_status:
+            order.violation(str(refusal))
+            if not placing:
+                order.executable()
+        else:
+            order.violation_msg = str(refusal)
+
+    def process_order_package(self, package: OrderPackage) -> None:
+        self.coordinator.process_order_package(package)
+
+    def log_control(self, event: Any) -> None:
+        self.coordinator.log(event)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> MarketActor:
+        return self
+
+    # -- changes -------------------------------------------------------------------------------------------------
+
+    def process_market_change(self, publish_time: int, change: MarketChange) -> None:
+        """One change of one market: the loop of the design, in its order.
+
+        Args:
+            publish_time: milliseconds since the epoch.
+        """
+        market = self._hosted.get(change.id)  # type: ignore[arg-type]
+        if market is None:
+            market = self._new_market(publish_time, change)
+            if market is None:
+                return
+        clock = self._clock
+        if clock.next_ms <= publish_time:
+            self._run_timers(publish_time)
+        clock.now_ms = publish_time
+        exchange = market.exchange
+        if exchange.pending:
+            exchange.release()
+        book = market.market_book
+        book.apply(publish_time, change)
+        market.changes += 1
+        if change.market_definition is not None and self._defined(market, change.market_definition):
+            return
+        self.process_market_books(market, book)
+
+    def fold_unseen(self, publish_time: int, change: MarketChange) -> None:
+        """Fold a change into the book without showing it to anybody: it lies outside all windows."""
+        market = self._hosted.get(change.id)  # type: ignore[arg-type]
+        if market is None:
+            return
+        market.exchange.hold()
+        market.market_book.apply(publish_time, change)
+        if change.market_definition is not None:
+            self._turn_in_play(market)
+
+    def show_again(self, market: HostedMarket) -> None:
+        """Run the loop on a book that has not changed, at the book's own time."""
+        self._clock.now_ms = market.market_book.publish_time_epoch
+        if market.exchange.pending:
+            market.exchange.release()
+        if market.market_book.status == "CLOSED":
+            self.process_close_market(market)
+        else:
+            self.process_market_books(market, market.market_book)
+
+    def process_market_books(self, market: HostedMarket, book: MarketBook) -> None:
+        """The book has changed: matching, middleware, orders, then each strategy."""
+        exchange = market.exchange
+        active = market.blotter.active
+        if active or exchange.watching:
+            self._guarded(None, market, exchange.match)
+        for middleware in self.middleware:
+            self._guarded(None, market, middleware, market)
+        if active:
+            self.process_market_orders(market)
+        if not market.shown:
+            self._show_new(market)
+        for seat in market.readers:
+            window = seat.window
+            if window is not None and not window.contains(book, market.seconds_to_start, self._inplay_seconds(market)):
+                continue
+            try:
+                if seat.check(market, book):
+                    seat.process(market, book)
+            except Exception as error:
+                self._failed(error, seat.strategy, market)
+
+    def process_market_orders(self, market: HostedMarket) -> None:
+        """Orders may have changed: complete those at their end, then tell their strategies."""
+        self._complete_orders(market)
+        now = self._clock.now_ms
+        market.orders_shown_ms = now
+        blotter = market.blotter
+        everything = self._rules.all_orders
+        for seat in market.seats:
+            mine = blotter.orders_of(seat.strategy)
+            if mine is None:
+                continue
+            if everything or seat.strategy.process_orders_scope == "all":
+                self._guarded(seat.strategy, market, seat.strategy.process_orders, market, mine.orders)
+            elif mine.current:
+                orders = mine.listed()
+                complete = sum(order.complete for order in orders)
+                self._guarded(seat.strategy, market, seat.strategy.process_orders, market, orders)
+                mine.reported(orders, complete)
+        if not everything and not market.orders_timer and blotter.has_live_orders:
+            market.orders_timer = True
+            self._clock.call_at(now + self._interval_ms, lambda: self._orders_due(market))
+
+    def _orders_due(self, market: HostedMarket) -> None:
+        """The interval of `process_orders` has passed since it was planned; perhaps not since the last call."""
+        market.orders_timer = False
+        if market.closed or self._hosted.get(market.market_id) is not market:
+            return
+        due = market.orders_shown_ms + self._interval_ms
+        if due > self._clock.now_ms:
+            market.orders_timer = True
+            self._clock.call_at(due, lambda: self._orders_due(market))
+            return
+        if market.exchange.pending:
+            market.exchange.release()
+        self.process_market_orders(market)
+
+    def _complete_orders(self, market: HostedMarket) -> None:
+        blotter = market.blotter
+        if not blotter.finished:
+            return
+        finished, live = list(dict.fromkeys(blotter.finished)), blotter.live_orders
+        blotter.finished.clear()
+        for order in finished:
+            if order not in live:
+                continue
+            if not order.complete and market.exchange.is_done(order):
+                order.execution_complete()
+            if order.complete:
+                blotter.complete_order(order)
+        blotter.finished.clear()
+
+    # -- markets -------------------------------------------------------------------------------------------------
+
+    def _new_market(self, publish_time: int, change: MarketChange) -> HostedMarket | None:
+        """Host a market, once its definition is known and some strategy wants it."""
+        market_id, definition = change.id, change.market_definition
+        if market_id is None or market_id in self._ignored or definition is None:
+            return None
+        wanted = [strategy for strategy in self._prototypes if self.admits(strategy, market_id, definition)]
+        if not wanted:
+            self._ignored.add(market_id)
+            return None
+        self._clock.now_ms = max(self._clock.now_ms, publish_time) if self._clock.now_ms else publish_time
+        windows = [strategy.window for strategy in wanted]
+        book = MarketBook(
+            market_id,
+            cumulative_runner_tv=any(window.cumulative_runner_tv for window in windows),
+            calculate_market_tv=any(window.calculate_market_tv for window in windows),
+        )
+        if self._rules.watch_all:
+            book.watch_all()
+        # Strategies and filters look at the definition before the change that carries it is folded in.
+        book.market_definition = definition
+        market = HostedMarket(market_id, book, self, self._exchange)
+        market.first_ms = publish_time
+        market.seats = [Seat(self._instance(strategy, market_id, definition)) for strategy in wanted]
+        market.readers = [seat for seat in market.seats if seat.wants_books]
+        self._hosted[market_id] = market
+        self.markets.add(market)
+        return market
+
+    def admits(self, strategy: Strategy, market_id: str, definition: MarketDefinition) -> bool:
+        """Whether a strategy wants a market, by its filters."""
+        if not strategy.window.admits_sport(definition.event_type_id):
+            return False
+        return admits(strategy.market_filter, market_id, definition)
+
+    def wants_any(self, market_id: str) -> bool:
+        """Whether anybody here wants a market that has been offered."""
+        return market_id not in self._ignored
+
+    def _instance(self, strategy: Strategy, market_id: str, definition: MarketDefinition) -> Strategy:
+        keys = {"market": market_id, "event": definition.event_id or market_id, "run": None}
+        key = (id(strategy), keys[strategy.scope])
+        instance = self._instances.get(key)
+        if instance is None:
+            instance = self._instances[key] = strategy.hosted(self)
+        return instance
+
+    def _show_new(self, market: HostedMarket) -> None:
+        market.shown = True
+        self.coordinator.add_market(market)
+        for middleware in self.middleware:
+            self._guarded(None, market, middleware.add_market, market)
+        for seat in market.seats:
+            self._guarded(seat.strategy, market, seat.strategy.process_new_market, market, market.market_book)
+
+    def _defined(self, market: HostedMarket, definition: MarketDefinition) -> bool:
+        """The definition changed; True where the market is closed and nothing more is to be done."""
+        self._turn_in_play(market)
+        if definition.status == "CLOSED":
+            self.process_close_market(market)
+            return True
+        if market.closed:
+            market.open_market()
+        return False
+
+    def _turn_in_play(self, market: HostedMarket) -> None:
+        if market.market_book.inplay and market.inplay_since_ms is None:
+            market.inplay_since_ms = market.market_book.publish_time_epoch
+
+    def _inplay_seconds(self, market: HostedMarket) -> float | None:
+        since = market.inplay_since_ms
+        return None if since is None else (self._clock.now_ms - since) / 1000
+
+    def process_close_market(self, market: HostedMarket) -> None:
+        """The exchange has closed the market: settle it."""
+        if market.closed:
+            return
+        if not market.shown:
+            self._show_new(market)
+        market.close_market()
+        market.market_book_closed = market.market_book
+        self._guarded(None, market, market.exchange.close)
+        if not self._rules.all_orders:
+            self.process_market_orders(market)
+        for seat in market.seats:
+            self._guarded(seat.strategy, market, seat.strategy.process_closed_market, market, market.market_book)
+        self.coordinator.closed(market)
+        for middleware in self.middleware:
+            self._guarded(None, market, middleware.remove_market, market)
+        for seat in market.seats:
+            seat.strategy.remove_market(market.market_id)
+
+    @property
+    def prototypes(self) -> list[Strategy]:
+        """The strategies that markets get copies of."""
+        return self._prototypes
+
+    def market(self, market_id: str) -> HostedMarket | None:
+        return self._hosted.get(market_id)
+
+    def hosts(self, publish_time: int, change: MarketChange) -> bool:
+        """Whether the market of a change is hosted here; it is from its definition on, if a strategy wants it."""
+        return change.id in self._hosted or self._new_market(publish_time, change) is not None
+
+    def release_market(self, market_id: str) -> HostedMarket | None:
+        """Give up a market whose recording has ended; None where it was never hosted."""
+        market = self._hosted.pop(market_id, None)
+        self._ignored.discard(market_id)
+        if market is None:
+            return None
+        if not market.closed:
+            for middleware in self.middleware:
+                self._guarded(None, market, middleware.remove_market, market)
+            for seat in market.seats:
+                seat.strategy.remove_market(market_id)
+        self.coordinator.remove_market(market)
+        self.markets.remove(market_id)
+        self._instances = {key: each for key, each in self._instances.items() if key[1] != market_id}
+        return market
+
+    # -- time and errors -----------------------------------------------------------------------------------------
+
+    def _run_timers(self, until_ms: int) -> None:
+        while (function := self._clock.pop_due(until_ms)) is not None:
+            self._guarded(None, None, function)
+
+    def _guarded(
+        self, strategy: Strategy | None, market: Market | None, function: Callable[..., object], *arguments: Any
+    ) -> object:
+        """Call user code; an error becomes a row of the result."""
+        try:
+            return function(*arguments)
+        except Exception as error:
+            self._failed(error, strategy, market)
+            return None
+
+    def _failed(self, error: Exception, strategy: Strategy | None, market: Market | None) -> None:
+        if self.config.raise_errors and not isinstance(error, HeadraceError):
+            raise error
+        name = strategy.name if strategy else None
+        market_id = market.market_id if market else None
+        within = _source_of(strategy)
+        line = raised_at(error, within)
+        if self.failures.add(error, name, market_id, line, self._clock.now_ms):
+            level = logging.ERROR if isinstance(error, HeadraceError) else logging.CRITICAL
+            logger.log(
+                level,
+                "%s in %s: %s",
+                type(error).__name__,
+                line,
+                error,
+                exc_info=error,
+                extra={"strategy": name, "market_id": market_id, "publish_time": self._clock.now_ms},
+            )
+
+
+def _source_of(strategy: Strategy | None) -> str | None:
+    if strategy is None:
+        return None
+    code = getattr(type(strategy).process_market_book, "__code__", None)
+    return code.co_filename if code and code.co_filename != Strategy.process_market_book.__code__.co_filename else None

@@ -1,0 +1,61 @@
+"""One timed run of headrace: `python -m benchmarks.run_headrace WORK` prints an Answer."""
+
+import logging
+import sys
+import time
+from collections.abc import Sequence
+from types import SimpleNamespace
+from typing import Any
+
+import pyarrow  # noqa: F401  (so that the run does not time its import)
+
+import headrace as hr
+
+from .work import LIMITS, Answer, Work
+
+
+def read(levels: Sequence[Any]) -> None:
+    """Reads price and size of the best three levels."""
+    for level in levels[:3]:
+        _ = level.price, level.size
+
+
+API = SimpleNamespace(
+    Strategy=hr.Strategy,
+    Trade=hr.Trade,
+    LimitOrder=hr.LimitOrder,
+    LimitOnCloseOrder=hr.LimitOnCloseOrder,
+    MarketOnCloseOrder=hr.MarketOnCloseOrder,
+    OrderStatus=hr.OrderStatus,
+    best=lambda levels: levels[0].price if levels else None,
+    price=lambda level: level.price,
+    read=read,
+    live_orders=lambda market, orders: orders,
+    tally=SimpleNamespace(reads=0),
+)
+
+
+def framework(work: Work) -> hr.Simulation:
+    """A simulation with the strategies of `work`, ready to run."""
+    simulation = hr.Simulation(markets=list(work.files), config=hr.Config(**work.config), engine="local")
+    limit = {"transaction_limit": None} if work.unlimited else {}
+    simulation.add_client(hr.SimulatedClient(**limit))
+    for name, strategy in work.strategies(API):
+        simulation.add_strategy(strategy(name=name, **LIMITS))
+    return simulation
+
+
+def main() -> None:
+    logging.disable(logging.CRITICAL)
+    work = Work.from_json(sys.argv[1])
+    simulation = framework(work)
+    start = time.perf_counter()
+    result = simulation.run()
+    seconds = time.perf_counter() - start
+    if result.failures.num_rows:
+        raise SystemExit(f"The run failed: {result.failures.to_pylist()[0]}")
+    print(Answer(seconds, orders=result.orders.num_rows, reads=API.tally.reads).to_json())
+
+
+if __name__ == "__main__":
+    main()

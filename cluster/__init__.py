@@ -1,0 +1,1 @@
+"""Fan-out over processes and machines: units, batches, workers, results."""

@@ -1,0 +1,210 @@
+"""The configuration: one frozen object, validated where it is made and passed down to whoever needs it."""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import os
+import socket
+import tomllib
+import types
+import typing
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+#: The greatest length of a `customer_strategy_ref`, in characters (Betfair's `customerStrategyRef`).
+MAX_STRATEGY_REF = 15
+_SEPARATORS = "-._+*:;~"
+
+
+class ConfigError(ValueError):
+    """A setting has a value that cannot be used; the message names the setting, the value and what fits."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Config:
+    """Settings of a run. Frozen: `dataclasses.replace(config, place_latency=0.2)` makes another.
+
+    Attributes:
+        compatibility: "flumine" repeats the results of flumine 3.3.2 to the penny; None: our own rules.
+        simulated_strategy_isolation: each strategy matches against the full traded volume; False: they share it.
+        simulation_available_prices: resting orders also match against prices available after placement; this can
+            count the same money more than once.
+        instance_id: the server's name or id, for logs and the manifest.
+        customer_strategy_ref: reference sent with every order, at most 15 characters.
+        hostname: the old name of `customer_strategy_ref`.
+        process_id: the process of the run, for logs.
+        raise_errors: let errors of strategies end the run instead of being reported.
+        max_execution_workers: HTTP requests under way at once, live.
+        async_place_orders: place orders without waiting for the bet delay, live.
+        place_latency, cancel_latency, update_latency, replace_latency: simulated seconds from request to exchange.
+        order_sep: one character between the strategy's hash and the order's id in order references.
+        execution_retry_attempts: tries of a cancel while the order stream is down.
+        max_market_actors: market actors at once, live; None: four a CPU, memory allowing.
+        seed: seeds `market.random`.
+        currency: the currency of simulated accounts.
+        process_orders_interval: greatest time between two calls of `process_orders` while orders are live, seconds;
+            not used under compatibility.
+        unit_timeout: seconds a worker may take for one unit of input (a file, an event) before it is stopped; None:
+            as long as it takes.
+        log_level: lowest level that is logged.
+        log_json: log lines are JSON objects.
+        log_setup: called once in every process instead of our own set-up of logging.
+    """
+
+    compatibility: Literal["flumine"] | None = None
+    simulated_strategy_isolation: bool = True
+    simulation_available_prices: bool = False
+    instance_id: str | None = None
+    customer_strategy_ref: str | None = None
+    hostname: str | None = None
+    process_id: int = dataclasses.field(default_factory=os.getpid)
+    raise_errors: bool = False
+    max_execution_workers: int = 32
+    async_place_orders: bool = False
+    place_latency: float = 0.120
+    cancel_latency: float = 0.170
+    update_latency: float = 0.150
+    replace_latency: float = 0.280
+    order_sep: str = "-"
+    execution_retry_attempts: int = 10
+    max_market_actors: int | None = None
+    seed: int = 0
+    currency: str = "GBP"
+    process_orders_interval: float = 1.0
+    unit_timeout: float | None = None
+    log_level: str = "INFO"
+    log_json: bool = True
+    log_setup: Callable[[], None] | None = None
+
+    def __post_init__(self) -> None:
+        hints = typing.get_type_hints(type(self))
+        for field in dataclasses.fields(self):
+            object.__setattr__(self, field.name, _checked(field.name, getattr(self, field.name), hints[field.name]))
+        for name in ("place_latency", "cancel_latency", "update_latency", "replace_latency"):
+            if getattr(self, name) < 0:
+                raise ConfigError(f"{name}={getattr(self, name)}: expected seconds, 0 or more")
+        if not self.process_orders_interval > 0:
+            raise ConfigError(f"process_orders_interval={self.process_orders_interval}: expected seconds above 0")
+        if self.unit_timeout is not None and not self.unit_timeout > 0:
+            raise ConfigError(f"unit_timeout={self.unit_timeout}: expected seconds above 0, or None")
+        if self.max_execution_workers < 1:
+            raise ConfigError(f"max_execution_workers={self.max_execution_workers}: expected 1 or more")
+        if self.max_market_actors is not None and self.max_market_actors < 1:
+            raise ConfigError(f"max_market_actors={self.max_market_actors}: expected 1 or more, or None")
+        if self.execution_retry_attempts < 0:
+            raise ConfigError(f"execution_retry_attempts={self.execution_retry_attempts}: expected 0 or more")
+        separator = self.order_sep
+        if len(separator) != 1 or not (separator.isascii() and (separator.isalnum() or separator in _SEPARATORS)):
+            raise ConfigError(f"order_sep={separator!r}: expected one letter, digit or one of {_SEPARATORS}")
+        if self.hostname is not None and self.customer_strategy_ref is None:
+            object.__setattr__(self, "customer_strategy_ref", self.hostname)
+        ref = self.customer_strategy_ref
+        if ref is not None and not 0 < len(ref) <= MAX_STRATEGY_REF:
+            raise ConfigError(
+                f"customer_strategy_ref={ref!r}: expected 1 to {MAX_STRATEGY_REF} characters, got {len(ref)}"
+            )
+        if self.log_level.upper() not in ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"):
+            raise ConfigError(f"log_level={self.log_level!r}: expected DEBUG, INFO, WARNING, ERROR or CRITICAL")
+
+    @classmethod
+    def from_mapping(cls, values: Mapping[str, Any]) -> Config:
+        """A configuration from names and values; texts are read as the type of the setting.
+
+        Raises:
+            ConfigError: a name is unknown (the nearest is named) or a value does not fit.
+        """
+        hints = typing.get_type_hints(cls)
+        settings = {}
+        for name, value in values.items():
+            if name not in hints:
+                near = difflib.get_close_matches(name, hints, 1)
+                raise ConfigError(f"no setting {name!r}" + (f"; did you mean {near[0]!r}?" if near else ""))
+            settings[name] = _from_text(name, value, hints[name]) if isinstance(value, str) else value
+        return cls(**settings)
+
+    @classmethod
+    def from_environment(cls, environment: Mapping[str, str] | None = None) -> Config:
+        """A configuration from variables such as `HEADRACE_PLACE_LATENCY=0.2`."""
+        environment = os.environ if environment is None else environment
+        prefix = "HEADRACE_"
+        names = {field.name for field in dataclasses.fields(cls)}
+        found = {key[len(prefix) :].lower(): value for key, value in environment.items() if key.startswith(prefix)}
+        return cls.from_mapping({name: value for name, value in found.items() if name in names})
+
+    @classmethod
+    def from_toml(cls, path: str | Path) -> Config:
+        """A configuration from a TOML file, of its table `[headrace]` where it has one.
+
+        Raises:
+            ConfigError: the file cannot be read, is not TOML, or holds a setting that does not fit.
+        """
+        try:
+            values = tomllib.loads(Path(path).read_text())
+        except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+            raise ConfigError(f"{path}: {error}") from None
+        return cls.from_mapping(values.get("headrace", values))
+
+    def as_dict(self) -> dict[str, Any]:
+        """The settings that describe a run: all but those of the process and of its logs."""
+        left_out = ("process_id", "log_setup", "log_level", "log_json", "instance_id", "hostname")
+        return {field.name: getattr(self, field.name) for field in dataclasses.fields(self) if field.name not in left_out}
+
+
+def default_instance_id() -> str:
+    """The machine's name."""
+    return socket.gethostname()
+
+
+def _members(hint: Any) -> tuple[Any, ...]:
+    if isinstance(hint, types.UnionType) or typing.get_origin(hint) is typing.Union:
+        return typing.get_args(hint)
+    return (hint,)
+
+
+def _checked(name: str, value: Any, hint: Any) -> Any:
+    """`value` as the setting wants it: a whole number will do for a float."""
+    names = []
+    for member in _members(hint):
+        if member is type(None):
+            if value is None:
+                return None
+            names.append("None")
+        elif typing.get_origin(member) is Literal:
+            if value in typing.get_args(member):
+                return value
+            names.extend(repr(choice) for choice in typing.get_args(member))
+        elif member is float:
+            if isinstance(value, (int, float)) and not isinstance(value, bool):
+                return float(value)
+            names.append("a number")
+        elif member is int:
+            if isinstance(value, int) and not isinstance(value, bool):
+                return value
+            names.append("a whole number")
+        elif member in (bool, str):
+            if isinstance(value, member):
+                return value
+            names.append("True or False" if member is bool else "a text")
+        elif callable(value):
+            return value
+        else:
+            names.append("a function")
+    raise ConfigError(f"{name}={value!r}: expected {' or '.join(names)}")
+
+
+def _from_text(name: str, text: str, hint: Any) -> Any:
+    for member in _members(hint):
+        if member is type(None) and text.lower() in ("", "none"):
+            return None
+        if member is bool and text.lower() in ("true", "false", "1", "0", "yes", "no"):
+            return text.lower() in ("true", "1", "yes")
+        if member in (int, float):
+            try:
+                return member(text)
+            except ValueError:
+                continue
+        if member is str or typing.get_origin(member) is Literal:
+            return text
+    return _checked(name, text, hint)

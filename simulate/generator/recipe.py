@@ -1,0 +1,65 @@
+"""What to generate."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+Sport = Literal["horse_racing", "greyhounds", "football", "tennis"]
+
+SPORTS: tuple[Sport, ...] = get_args(Sport)
+
+#: The fewest and most runners of a generated event.
+RUNNERS: dict[Sport, tuple[int, int]] = {
+    "horse_racing": (5, 24),
+    "greyhounds": (4, 8),
+    "football": (3, 3),
+    "tennis": (2, 2),
+}
+#: The options of one sport.
+ONLY_FOR: dict[str, Sport] = {
+    "non_runner": "horse_racing",
+    "each_way": "horse_racing",
+    "both_teams": "football",
+}
+MIN_CHANGES, MAX_CHANGES = 50, 200_000
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """What an event and its markets shall be like.
+
+    Raises ValueError, naming the field, for a value that makes no market.
+    """
+
+    #: "horse_racing" (WIN and PLACE), "greyhounds" (WIN), "football" (MATCH_ODDS and OVER_UNDER_25) or
+    #: "tennis" (MATCH_ODDS).
+    sport: Sport = "horse_racing"
+    #: Stream messages a market, roughly (50 to 200 000). A football market that is decided early has fewer.
+    changes: int = 1200
+    #: Minutes from the first message to the scheduled off (1 to 1 440). None draws 10 to 30.
+    minutes_before: float | None = None
+    #: Runners of a race (horses 5 to 24, greyhounds 4 to 8). None draws.
+    runners: int | None = None
+    #: A horse is withdrawn before the off.
+    non_runner: bool = False
+    #: The market is suspended for some seconds before the off.
+    suspension: bool = False
+    #: A third market on a horse race: EACH_WAY.
+    each_way: bool = False
+    #: A third market on a football match: BOTH_TEAMS_TO_SCORE.
+    both_teams: bool = False
+
+    def __post_init__(self) -> None:
+        if self.sport not in SPORTS:
+            raise ValueError(f"sport is {self.sport!r}: expected one of {', '.join(SPORTS)}")
+        if not MIN_CHANGES <= self.changes <= MAX_CHANGES:
+            raise ValueError(f"changes is {self.changes}: expected {MIN_CHANGES} to {MAX_CHANGES} a market")
+        if self.minutes_before is not None and not 1 <= self.minutes_before <= 1440:
+            raise ValueError(f"minutes_before is {self.minutes_before}: expected 1 to 1440, or None to draw")
+        fewest, most = RUNNERS[self.sport]
+        if self.runners is not None and not fewest <= self.runners <= most:
+            raise ValueError(f"runners is {self.runners}: {self.sport} has {fewest} to {most} runners")
+        for name, sport in ONLY_FOR.items():
+            if getattr(self, name) and self.sport != sport:
+                raise ValueError(f"{name} is for {sport} only: leave it False for {self.sport}")

@@ -1,0 +1,104 @@
+"""The models of the simulated exchange: queue, liquidity, latency, removals, settlement. Each can be replaced.
+
+    hr.Simulation(..., models=hr.Models(queue=MyQueue()))
+"""
+
+from __future__ import annotations
+
+import dataclasses
+
+from ..config import Config
+from ..strategies.book import RunnerBook
+from ..strategies.ladder import PriceSize
+from ..strategies.order_package import OrderPackageType
+from .bets import SimulatedBet
+from .removals import FlumineRemovals, Removals
+from .settlement import FlumineSettlement, Settlement
+
+
+class QueueModel:
+    """Where a resting order stands, and what traded volume does to it. Source: specification, sections 1.4 and 1.7.
+
+    Assumes that everybody who was there first stays and is served first, and that half of the volume published at a
+    price was on either side. Wrong where orders ahead are cancelled: real orders then match sooner.
+    """
+
+    def ahead(self, levels: list[PriceSize], price: float) -> float:
+        """Size ahead of a new order at `price`; `levels` are those of its own side."""
+        for level in levels:
+            if level.price == price:
+                return level.size
+        return 0.0
+
+    def trade(self, bet: SimulatedBet, volume: float) -> tuple[float, float]:
+        """Volume traded at the bet's price or better.
+
+        Args:
+            volume: as published: both sides count.
+
+        Returns:
+            Size that the bet matches, and volume it uses up.
+        """
+        half, ahead = volume / 2, bet.queue_ahead
+        if ahead - half < 0:
+            matched = round(min(bet.order.size_remaining, half - ahead), 2)
+            bet.queue_ahead = 0.0
+            return matched, (ahead + matched) * 2
+        bet.queue_ahead = ahead - half
+        return 0.0, volume
+
+
+class LiquidityModel:
+    """What an order finds at its placement. Source: specification, section 1.5.
+
+    Assumes that the published sizes are there to take, and that taking them changes nothing for anybody: small orders.
+    Wrong for sizes that would move the market, and for several orders that take the same level.
+    """
+
+    def to_back(self, runner: RunnerBook) -> list[PriceSize]:
+        """Levels that a back order can take, best first."""
+        return runner.ex.available_to_back
+
+    def to_lay(self, runner: RunnerBook) -> list[PriceSize]:
+        """Levels that a lay order can take, best first."""
+        return runner.ex.available_to_lay
+
+
+class LatencyModel:
+    """Time from a request to the exchange acting on it: one constant for each operation, in seconds.
+
+    Args:
+        config: its `place_latency`, `cancel_latency`, `update_latency` and `replace_latency`.
+    """
+
+    def __init__(self, config: Config) -> None:
+        self._seconds = {
+            OrderPackageType.PLACE: config.place_latency,
+            OrderPackageType.CANCEL: config.cancel_latency,
+            OrderPackageType.UPDATE: config.update_latency,
+            OrderPackageType.REPLACE: config.replace_latency,
+        }
+
+    def seconds(self, package_type: OrderPackageType) -> float:
+        return self._seconds[package_type]
+
+
+@dataclasses.dataclass(frozen=True)
+class Models:
+    """The models of a run; what is left out is the default."""
+
+    queue: QueueModel = dataclasses.field(default_factory=QueueModel)
+    liquidity: LiquidityModel = dataclasses.field(default_factory=LiquidityModel)
+    latency: LatencyModel | None = None
+    removals: Removals | None = None
+    settlement: Settlement | None = None
+
+    def completed(self, config: Config) -> Models:
+        """These models, with those of the configuration where none is given."""
+        compatible = config.compatibility == "flumine"
+        return dataclasses.replace(
+            self,
+            latency=self.latency or LatencyModel(config),
+            removals=self.removals or (FlumineRemovals() if compatible else Removals()),
+            settlement=self.settlement or (FlumineSettlement() if compatible else Settlement()),
+        )

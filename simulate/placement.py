@@ -1,0 +1,172 @@
+"""What happens to an order when it reaches the simulated exchange. Source: specification, sections 1.4 and 1.5."""
+
+from __future__ import annotations
+
+from ..strategies.book import MarketBook, RunnerBook
+from ..strategies.ladder import PriceSize
+from ..strategies.order import Response
+from ..strategies.order_types import LimitOrder
+from ..strategies.prices import MAX_PRICE, MIN_PRICE
+from .bets import SimulatedBet
+from .models import Models
+
+FILL_OR_KILL = "FILL_OR_KILL"
+
+
+class Arrival:
+    """An order at the exchange's door.
+
+    Args:
+        book: the market's book in force.
+        market_version: the version that the request insists on, or None.
+        delay_done: latency and bet delay have passed; until then only orders that match nothing go in.
+        best_price_execution: of the client.
+        full_match: of the client: match the whole order at its price.
+        stop_on_unknown: raise where the runner is unknown or the size is a bet target, as the peer does.
+    """
+
+    __slots__ = (
+        "best_price_execution",
+        "book",
+        "delay_done",
+        "full_match",
+        "market_version",
+        "models",
+        "stop_on_unknown",
+    )
+
+    def __init__(
+        self,
+        book: MarketBook,
+        models: Models,
+        market_version: int | None,
+        delay_done: bool,
+        best_price_execution: bool,
+        full_match: bool,
+        stop_on_unknown: bool,
+    ) -> None:
+        self.book = book
+        self.models = models
+        self.market_version = market_version
+        self.delay_done = delay_done
+        self.best_price_execution = best_price_execution
+        self.full_match = full_match
+        self.stop_on_unknown = stop_on_unknown
+
+    def place(self, bet: SimulatedBet) -> Response | None:
+        """The exchange's answer without a bet id; None where the order has to wait for the bet delay."""
+        answer = self._place(bet)
+        order = bet.order
+        if answer is not None and answer.status == "SUCCESS" and self.full_match and order.size_remaining:
+            assert isinstance(order.order_type, LimitOrder)
+            bet.fill(0, order.order_type.price, order.size_remaining)
+        return answer
+
+    def _place(self, bet: SimulatedBet) -> Response | None:
+        book, order = self.book, bet.order
+        order_type = order.order_type
+        if book.status != "OPEN":
+            return _voided(bet, "ERROR_IN_ORDER")
+        bet.market_version = book.version
+        if self.market_version is not None and self.market_version != book.version:
+            return _lapsed(bet, "BET_TAKEN_OR_LAPSED")
+        runner = book.runner(order.selection_id, order.handicap)
+        if runner is None:
+            if self.stop_on_unknown:
+                raise AttributeError(f"market {book.market_id} has no runner {order.selection_id} {order.handicap}")
+            return _voided(bet, "INVALID_RUNNER")
+        if runner.status == "REMOVED":
+            return _voided(bet, "RUNNER_REMOVED")
+        definition = book.market_definition
+        assert definition is not None
+        no_sp = not definition.bsp_market or book.bsp_reconciled or book.inplay
+        if not isinstance(order_type, LimitOrder):
+            return _voided(bet, "MARKET_NOT_OPEN_FOR_BSP_BETTING") if no_sp else Response("SUCCESS")
+        if order_type.persistence_type == "MARKET_ON_CLOSE" and no_sp:
+            return _voided(bet, "BET_ACTION_ERROR")
+        if order_type.size is None:
+            if self.stop_on_unknown:
+                raise NotImplementedError("bet target orders are not simulated under compatibility")
+            bet.size = _size_of_target(order_type)
+            bet.settle_sizes()
+        return self._limit(bet, order_type, runner)
+
+    def _limit(self, bet: SimulatedBet, order_type: LimitOrder, runner: RunnerBook) -> Response | None:
+        order, price = bet.order, order_type.price
+        kill = order_type.time_in_force == FILL_OR_KILL
+        min_fill = order_type.min_fill_size or bet.size
+        if kill and min_fill > bet.size:
+            bet.cancel(order.size_remaining)
+            return Response("FAILURE", "INVALID_MIN_FILL_SIZE")
+        liquidity = self.models.liquidity
+        back = order.side == "BACK"
+        levels = liquidity.to_back(runner) if back else liquidity.to_lay(runner)
+        best = levels[0].price if levels else (MIN_PRICE if back else MAX_PRICE)
+        aggressive, improves = (price <= best, best > price) if back else (price >= best, best < price)
+        if aggressive and not self.delay_done:
+            return None
+        if improves and not self.best_price_execution:
+            return _lapsed(bet, "BET_LAPSED_PRICE_IMPROVEMENT_TOO_LARGE")
+        time_ms = self.book.publish_time_epoch
+        if kill:
+            if price == best:
+                if levels and levels[0].size >= min_fill:
+                    _sweep(bet, levels, price, back, time_ms)
+            elif aggressive:
+                _sweep_average(bet, levels, price, back, time_ms, min_fill)
+            bet.cancel(order.size_remaining)
+        elif aggressive:
+            _sweep(bet, levels, price, back, time_ms)
+        else:
+            queue = runner.ex.available_to_lay if back else runner.ex.available_to_back
+            bet.queue_ahead = self.models.queue.ahead(queue, price)
+        return Response("SUCCESS", size=order.size_matched)
+
+
+def _voided(bet: SimulatedBet, code: str) -> Response:
+    bet.void()
+    return Response("FAILURE", code)
+
+
+def _lapsed(bet: SimulatedBet, code: str) -> Response:
+    bet.lapse()
+    return Response("FAILURE", code)
+
+
+def _size_of_target(order_type: LimitOrder) -> float:
+    """The stake that reaches a target at the order's price."""
+    target = order_type.bet_target_size or 0.0
+    odds = order_type.price if order_type.bet_target_type == "PAYOUT" else order_type.price - 1
+    return round(target / odds, 2)
+
+
+def _sweep(bet: SimulatedBet, levels: list[PriceSize], price: float, back: bool, time_ms: int) -> None:
+    """Take levels at the price or better, best first, each at its own price."""
+    for at, available in levels:
+        outstanding = bet.order.size_remaining
+        if outstanding == 0 or (at < price if back else at > price):
+            return
+        bet.fill(time_ms, at, round(min(available, outstanding), 2))
+
+
+def _sweep_average(
+    bet: SimulatedBet, levels: list[PriceSize], price: float, back: bool, time_ms: int, min_fill: float
+) -> None:
+    """Take levels while the average stays at the price or better; nothing at all where `min_fill` is not reached."""
+    value = total = 0.0
+    outstanding = bet.order.size_remaining
+    taken: list[tuple[float, float]] = []
+    for at, available in levels:
+        if outstanding == 0:
+            break
+        size = round(min(available, outstanding), 2)
+        average = round((value + at * size) / (total + size), 2) if total + size else 0.0
+        if average < price if back else average > price:
+            break
+        value, total = value + at * size, total + size
+        outstanding = round(outstanding - size, 2)
+        taken.append((at, size))
+    if round(total, 2) < min_fill:
+        return
+    for at, size in taken:
+        bet.fill(time_ms, at, size)

@@ -1,0 +1,386 @@
+"""Replay: one unit of recordings through one market actor. What must be read together is a unit: a file, or the files
+of an event.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import heapq
+import itertools
+import logging
+import os
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+from ..actors.clients import BaseClient
+from ..actors.controls import BaseControl
+from ..actors.coordinator import Coordinator
+from ..actors.failures import Failures
+from ..actors.logging_controls import LoggingControls
+from ..actors.market import HostedMarket, MarketActor
+from ..actors.middleware import Middleware
+from ..config import Config
+from ..strategies.changes import ChangeMessage, MarketChange, MarketDefinition
+from ..strategies.clock import Clock
+from ..strategies.errors import RecordingError
+from ..strategies.host import Host, numbered_ids
+from ..strategies.strategy import Strategy
+from .models import Models
+from .recordings import Recording
+from .simulated_exchange import SimulatedExchange
+
+logger = logging.getLogger("headrace")
+
+
+@dataclasses.dataclass(frozen=True)
+class Unit:
+    """What is read together.
+
+    Attributes:
+        name: the file, or the event.
+        paths: the files, in order.
+        size: bytes on disk, packed as they are.
+    """
+
+    name: str
+    paths: tuple[str, ...]
+    size: int = 0
+
+
+@dataclasses.dataclass
+class Setup:
+    """What a run is made of; each process that replays has a copy.
+
+    Attributes:
+        trading_controls: further controls: class and settings.
+        client_controls: client (None: all), class and settings.
+    """
+
+    strategies: list[Strategy]
+    clients: list[BaseClient]
+    config: Config
+    middleware: list[Middleware] = dataclasses.field(default_factory=list)
+    trading_controls: list[tuple[type[BaseControl], dict[str, Any]]] = dataclasses.field(default_factory=list)
+    client_controls: list[tuple[BaseClient | None, type[BaseControl], dict[str, Any]]] = dataclasses.field(
+        default_factory=list
+    )
+    models: Models = dataclasses.field(default_factory=Models)
+    market_actor: type[MarketActor] = MarketActor
+    coordinator: type[Coordinator] = Coordinator
+
+
+class Replay:
+    """Runs one unit.
+
+    Args:
+        on_market: called with each market once its recording has ended; the market is forgotten afterwards.
+    """
+
+    def __init__(
+        self,
+        unit: Unit,
+        setup: Setup,
+        on_market: Callable[[HostedMarket], None],
+        logging_controls: LoggingControls | None = None,
+    ) -> None:
+        self.unit = unit
+        self.failures = Failures(unit.name)
+        self.coordinator = setup.coordinator(setup.clients, logging_controls)
+        host = Host(Clock(), setup.config, numbered_ids())
+        self.actor = setup.market_actor(
+            host,
+            setup.strategies,
+            self.coordinator,
+            SimulatedExchange(setup.models),
+            setup.middleware,
+            setup.trading_controls,
+            setup.client_controls,
+            self.failures,
+        )
+        self._on_market = on_market
+        self._reemit = host.rules.reemit_markets
+        self._owner: dict[str, str] = {}
+
+    def run(self) -> None:
+        """Replay the unit to its end. What is broken in it becomes rows of `failures`."""
+        readers = [self._reader(path) for path in self.unit.paths]
+        if len(readers) == 1:
+            readers[0].run()
+        else:
+            self._merge(readers)
+        self.coordinator.process_end()
+
+    def _reader(self, path: str) -> _Reader:
+        kind = _PeerReader if self._reemit else _Reader
+        return kind(Recording(path), self)
+
+    def _merge(self, readers: Sequence[_Reader]) -> None:
+        """Many recordings in time order; of equal times, whatever was waiting longer comes first."""
+        count = itertools.count()
+        waiting: list[tuple[int, int, _Reader]] = []
+        for reader in readers:
+            due = reader.peek()
+            if due is None:
+                reader.end()
+            else:
+                waiting.append((due, next(count), reader))
+        heapq.heapify(waiting)
+        while waiting:
+            _, _, reader = waiting[0]
+            reader.step()
+            due = reader.peek()
+            if due is None:
+                heapq.heappop(waiting)
+                reader.end()
+            else:
+                heapq.heapreplace(waiting, (due, next(count), reader))
+
+    def claim(self, market_id: str, reader: _Reader) -> bool:
+        """Whether a market is this reader's; a second file with the same market is a failure, and is left out."""
+        owner = self._owner.setdefault(market_id, reader.recording.name)
+        return owner == reader.recording.name
+
+    def ended(self, market_ids: Sequence[str]) -> None:
+        """A recording has ended: hand over its markets."""
+        for market_id in market_ids:
+            market = self.actor.release_market(market_id)
+            if market is not None:
+                self._on_market(market)
+
+
+class _Reader:
+    """One recording on its way into the actor."""
+
+    def __init__(self, recording: Recording, replay: Replay) -> None:
+        self.recording = recording
+        self._replay = replay
+        self._actor = replay.actor
+        self._markets: dict[str, bool] = {}
+        self._undefined: dict[str, int] = {}
+        self._ahead: Iterator[ChangeMessage] | None = None
+        self._next: ChangeMessage | None = None
+        self._broken = False
+
+    def run(self) -> None:
+        """Read it all."""
+        process = self._actor.process_market_change
+        known = self._markets
+        try:
+            for number, messages in self.recording.messages():
+                at = number - 1
+                for message in messages:
+                    at += 1
+                    if type(message) is not ChangeMessage:
+                        self._bad_line(message)  # type: ignore[arg-type]
+                        continue
+                    publish_time = message.pt
+                    for change in message.mc:
+                        if known.get(change.id) or self._admit(change, publish_time, at):  # type: ignore[arg-type]
+                            process(publish_time, change)
+                if self._finished():
+                    break
+        except RecordingError as error:
+            self._bad_line(error)
+        self.end()
+
+    def _finished(self) -> bool:
+        """Whether nobody wants anything that this file has shown: the rest need not be read."""
+        markets = self._markets
+        return len(markets) == 1 and not self._undefined and not any(map(self._actor.wants_any, markets))
+
+    def _messages(self) -> Iterator[ChangeMessage]:
+        try:
+            for number, messages in self.recording.messages():
+                at = number - 1
+                for message in messages:
+                    at += 1
+                    if isinstance(message, RecordingError):
+                        self._bad_line(message)
+                        continue
+                    message.mc = [
+                        change
+                        for change in message.mc
+                        if self._markets.get(change.id or "") or self._admit(change, message.pt, at)
+                    ]
+                    if message.mc:
+                        yield message
+        except RecordingError as error:
+            self._bad_line(error)
+
+    def peek(self) -> int | None:
+        """When the next message is due, milliseconds since the epoch; None at the end."""
+        if self._ahead is None:
+            self._ahead = self._messages()
+        if self._next is None:
+            self._next = next(self._ahead, None)
+        return None if self._next is None else self._next.pt
+
+    def step(self) -> None:
+        """Process the next message."""
+        message, self._next = self._next, None
+        assert message is not None
+        for change in message.mc:
+            self._actor.process_market_change(message.pt, change)
+
+    def _admit(self, change: MarketChange, publish_time: int, line: int) -> bool:
+        """Whether a change of a market not met before can be used: the market needs its definition first."""
+        market_id = change.id
+        if market_id is None:
+            return False
+        if market_id in self._markets:
+            return False
+        if not publish_time:
+            self._bad_line(RecordingError("has no publish time (pt)", self.recording.name, line, market_id))
+            return False
+        if change.market_definition is None:
+            self._undefined.setdefault(market_id, line)
+            return False
+        if not self._replay.claim(market_id, self):
+            self._markets[market_id] = False
+            owner = self._replay._owner[market_id]
+            self._bad_line(
+                RecordingError(f"the market is in {owner} as well; this copy is left out", self.recording.name, line, market_id)
+            )
+            return False
+        late = self._undefined.pop(market_id, None)
+        if late is not None:
+            self._bad_line(
+                RecordingError(
+                    f"changes before the first market definition, which is in line {line}, are left out",
+                    self.recording.name,
+                    late,
+                    market_id,
+                )
+            )
+        self._markets[market_id] = True
+        return True
+
+    def _bad_line(self, error: RecordingError) -> None:
+        line = None if error.line is None else f"{error.path}:{error.line}"
+        if self._replay.failures.add(error, None, error.market_id, line):
+            logger.warning("%s", error)
+
+    def end(self) -> None:
+        """Nothing more comes."""
+        for market_id, line in self._undefined.items():
+            self._bad_line(
+                RecordingError("no market definition: the market cannot be built", self.recording.name, line, market_id)
+            )
+        if not self._markets and not self._undefined and not len(self._replay.failures):
+            self._bad_line(RecordingError("holds no market changes", self.recording.name))
+        self._replay.ended([market_id for market_id, mine in self._markets.items() if mine])
+
+
+class _PeerReader(_Reader):
+    """A recording as the peer reads it: changes outside all windows are never shown, and each line of a file with several
+    markets shows all of them again (specification, section 2.2).
+    """
+
+    def __init__(self, recording: Recording, replay: Replay) -> None:
+        super().__init__(recording, replay)
+        self._waiting: dict[str, list[tuple[int, MarketChange]]] = {}
+        self._active: dict[str, bool] = {}
+        self._definitions: dict[str, MarketDefinition] = {}
+        self._inplay_since: dict[str, int] = {}
+        strategies = replay.actor.prototypes
+        windows = [strategy.window for strategy in strategies]
+        self._windows = windows if all(window.bounded for window in windows) else []
+        self._plain = False
+
+    def run(self) -> None:
+        while self.peek() is not None:
+            self.step()
+        self.end()
+
+    def peek(self) -> int | None:
+        """When the first book of the next showing is due."""
+        if self._ahead is None:
+            self._ahead = self._messages()
+        while self._next is None:
+            message = next(self._ahead, None)
+            if message is None:
+                return None
+            if self._take(message):
+                self._next = message
+        return self._due()
+
+    def _due(self) -> int:
+        for market_id, active in self._active.items():
+            if active:
+                waiting = self._waiting[market_id]
+                if waiting:
+                    return waiting[-1][0]
+                market = self._actor.market(market_id)
+                if market is not None:
+                    return market.market_book.publish_time_epoch
+        assert self._next is not None
+        return self._next.pt
+
+    def _take(self, message: ChangeMessage) -> bool:
+        """Set a line's changes aside; True where the line is to be shown."""
+        shown = False
+        for change in message.mc:
+            market_id = change.id
+            assert market_id is not None
+            waiting = self._waiting.setdefault(market_id, [])
+            if not self._actor.hosts(message.pt, change):
+                shown = False
+                self._active[market_id] = False
+                continue
+            shown = self._active[market_id] = self._is_active(market_id, message.pt, change)
+            if shown:
+                waiting.append((message.pt, change))
+                continue
+            for publish_time, earlier in waiting:
+                self._actor.fold_unseen(publish_time, earlier)
+            waiting.clear()
+            self._actor.fold_unseen(message.pt, change)
+        return shown
+
+    def _is_active(self, market_id: str, publish_time: int, change: MarketChange) -> bool:
+        if not self._windows:
+            return True
+        definition = change.market_definition
+        if definition is not None:
+            self._definitions[market_id] = definition
+            if definition.in_play:
+                self._inplay_since.setdefault(market_id, publish_time)
+        definition = self._definitions[market_id]
+        start = definition.market_time
+        to_start = start.timestamp() - publish_time / 1000 if start else 0.0
+        since = self._inplay_since.get(market_id)
+        inplay_seconds = None if since is None else (publish_time - since) / 1000
+        return any(
+            window.contains_state(definition.status, definition.in_play, to_start, inplay_seconds)
+            for window in self._windows
+        )
+
+    def step(self) -> None:
+        """Show every active market: changed ones with their changes, the others as they are."""
+        self._next = None
+        actor = self._actor
+        for market_id, active in self._active.items():
+            if not active:
+                continue
+            waiting = self._waiting[market_id]
+            if waiting:
+                publish_time, change = waiting.pop()
+                for earlier_time, earlier in waiting:
+                    actor.fold_unseen(earlier_time, earlier)
+                waiting.clear()
+                actor.process_market_change(publish_time, change)
+            else:
+                market = actor.market(market_id)
+                if market is not None:
+                    actor.show_again(market)
+
+
+def unit_of_files(paths: Sequence[str], name: str | None = None) -> Unit:
+    """A unit of these files."""
+    size = 0
+    for path in paths:
+        try:
+            size += os.path.getsize(path)
+        except OSError:
+            continue
+    return Unit(name or paths[0], tuple(paths), size)

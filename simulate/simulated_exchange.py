@@ -1,0 +1,317 @@
+"""The simulated exchange: requests that arrive late, bets that wait in queues, and books that match them.
+
+One `SimulatedExchange` a unit of replay; it opens a `SimulatedMarket` for each market. Source: specification, section 1.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING
+
+from ..strategies.book import MarketBook
+from ..strategies.order import Order, OrderStatus, Response
+from ..strategies.order_package import OrderPackage, OrderPackageType
+from ..strategies.order_types import LimitOrder
+from .bets import SimulatedBet
+from .models import Models
+from .passive import PassiveMatching
+from .placement import Arrival
+
+if TYPE_CHECKING:
+    from ..strategies.framework import Framework
+    from ..strategies.market import Market
+
+logger = logging.getLogger("headrace")
+
+#: Bet ids count up from here.
+FIRST_BET_ID = 100_000_000_000
+_PASSIVE = "PASSIVE"
+_UNANSWERED = (OrderStatus.PENDING, OrderStatus.REPLACING)
+
+
+class SimulatedExchange:
+    """The exchange of one actor: bet ids count over all its markets.
+
+    Args:
+        models: what is left out follows the configuration.
+    """
+
+    def __init__(self, models: Models | None = None) -> None:
+        self._models = models or Models()
+        self._last_bet_id = FIRST_BET_ID
+        self._completed: Models | None = None
+
+    def open(self, market: Market, framework: Framework) -> SimulatedMarket:
+        if self._completed is None:
+            self._completed = self._models.completed(framework.config)
+        return SimulatedMarket(market, framework, self._completed, self)
+
+    def next_bet_id(self) -> str:
+        self._last_bet_id += 1
+        return str(self._last_bet_id)
+
+    def return_bet_id(self) -> None:
+        """The order has to wait: its number goes to the next."""
+        self._last_bet_id -= 1
+
+
+class SimulatedMarket:
+    """The exchange's side of one market."""
+
+    def __init__(self, market: Market, framework: Framework, models: Models, exchange: SimulatedExchange) -> None:
+        self.market = market
+        self.pending: list[OrderPackage] = []
+        self.watching = framework.host.rules.watch_all
+        self._framework = framework
+        self._clock = framework.host.clock
+        self._rules = framework.host.rules
+        self._models = models
+        self._exchange = exchange
+        self._held: MarketBook | None = None
+        self._matching = PassiveMatching(market, framework, models)
+
+    # -- requests ------------------------------------------------------------------------------------------------
+
+    def submit(self, package: OrderPackage) -> None:
+        """Take a package; it is looked at once its latency has passed."""
+        if package.package_type is OrderPackageType.PLACE:
+            for order in package.orders:
+                self._matching.enter(order)
+        self.pending.append(package)
+
+    def hold(self) -> None:
+        if self.pending and self._held is None:
+            self._held = self.market.market_book.copy()
+
+    def release(self) -> None:
+        """Act on every package whose latency has passed, oldest first."""
+        latency = self._models.latency
+        assert latency is not None
+        book = self._held or self.market.market_book
+        now = self._clock.now_ms
+        kept = []
+        pending, self.pending = self.pending, []
+        for package in pending:
+            age = (now - package.created_ms) / 1000
+            if age > latency.seconds(package.package_type):
+                self._handle(package, book, age)
+                if not package.waiting:
+                    continue
+            kept.append(package)
+        self.pending = kept + self.pending
+        self._held = None
+
+    def _handle(self, package: OrderPackage, book: MarketBook, age: float) -> None:
+        kind = package.package_type
+        if kind is OrderPackageType.PLACE:
+            self._place(package, book, age)
+        elif kind is OrderPackageType.CANCEL:
+            self._cancel(package, book)
+        elif kind is OrderPackageType.UPDATE:
+            self._update(package, book)
+        else:
+            self._replace(package, book, age)
+
+    def _passive_delay(self, book: MarketBook) -> bool:
+        """Whether orders that match nothing skip the bet delay."""
+        return _PASSIVE in book.bet_delay_models
+
+    def _delay(self, package: OrderPackage) -> float:
+        """Latency and bet delay of a package, in seconds."""
+        latency = self._models.latency
+        assert latency is not None
+        return latency.seconds(package.package_type) + package.bet_delay
+
+    def _arrival(self, package: OrderPackage, book: MarketBook, age: float) -> Arrival:
+        client = package.client
+        return Arrival(
+            book,
+            self._models,
+            package.market_version,
+            age > self._delay(package),
+            client.best_price_execution,
+            client.simulated_full_match,
+            not self._rules.guarded_status,
+        )
+
+    def _place(self, package: OrderPackage, book: MarketBook, age: float) -> None:
+        if age < self._delay(package) and not self._passive_delay(book):
+            return
+        arrival = self._arrival(package, book, age)
+        for order in package.orders:
+            if order.status in _UNANSWERED:
+                self._arrive(package, order, arrival)
+
+    def _arrive(self, package: OrderPackage, order: Order, arrival: Arrival) -> bool:
+        """Place one order; False where it has to wait."""
+        with order.trade:
+            bet_id = self._exchange.next_bet_id()
+            answer = arrival.place(order.simulated)
+            if answer is None:
+                self._exchange.return_bet_id()
+                return False
+            order.responses.place_response = answer
+            order.responses.placed_ms = self._clock.now_ms
+            if answer.status == "SUCCESS":
+                answer.bet_id = bet_id
+                order.assign_bet_id(bet_id)
+                if order.placement is not None and order.size_matched == 0:
+                    order.placement.queue_ahead = order.simulated.queue_ahead if order.is_limit else None
+                self.market.log_order(order)
+                order.executable()
+                self._matching.placed(order)
+            else:
+                order.execution_complete()
+            package.client.add_transaction(1)
+        return True
+
+    def _cancel(self, package: OrderPackage, book: MarketBook) -> None:
+        for order in package.orders:
+            if order.status is OrderStatus.VIOLATION:
+                continue
+            with order.trade:
+                answer = self._reduce(order, book, order.update_data.get("size_reduction"))
+                order.responses.cancel_responses.append(answer)
+                if answer.status == "SUCCESS":
+                    self._finish(order, done=order.size_remaining == 0)
+                else:
+                    package.client.add_transaction(1, failed=True)
+                    self._finish(order, done=False)
+
+    def _reduce(self, order: Order, book: MarketBook, reduction: float | None) -> Response:
+        if book.status != "OPEN":
+            return Response("FAILURE", "ERROR_IN_ORDER")
+        if not order.is_limit:
+            return Response("FAILURE", "BET_ACTION_ERROR")
+        if self._rules.guarded_status and order.complete:
+            return Response("FAILURE", "BET_TAKEN_OR_LAPSED")
+        remaining = order.size_remaining
+        size = min(reduction or remaining, remaining)
+        order.simulated.cancel(size)
+        return Response("SUCCESS", size=size)
+
+    def _finish(self, order: Order, done: bool) -> None:
+        """A cancel or update was answered: the order is complete, or as it was before."""
+        if self._rules.guarded_status and order.complete:
+            order.update_data.clear()
+        elif done:
+            order.execution_complete()
+        else:
+            order.executable()
+
+    def _update(self, package: OrderPackage, book: MarketBook) -> None:
+        for order in package.orders:
+            if order.status is OrderStatus.VIOLATION:
+                continue
+            with order.trade:
+                answer = self._persist(order, book)
+                order.responses.update_responses.append(answer)
+                if answer.status != "SUCCESS":
+                    package.client.add_transaction(1, failed=True)
+                self._finish(order, done=False)
+
+    def _persist(self, order: Order, book: MarketBook) -> Response:
+        order_type, definition = order.order_type, book.market_definition
+        if book.status != "OPEN":
+            return Response("FAILURE", "ERROR_IN_ORDER")
+        if definition is None or not definition.persistence_enabled:
+            return Response("FAILURE", "INVALID_PERSISTENCE_TYPE")
+        if isinstance(order_type, LimitOrder) and order.size_remaining > 0:
+            order_type.persistence_type = order.update_data["new_persistence_type"]
+            return Response("SUCCESS")
+        return Response("FAILURE", "BET_ACTION_ERROR")
+
+    def _replace(self, package: OrderPackage, book: MarketBook, age: float) -> None:
+        """First the cancels; at a later look, once the bet delay has passed, the placing of what takes their place."""
+        latency = self._models.latency
+        assert latency is not None
+        arrival = None
+        for order in list(package.orders):
+            if order.status is OrderStatus.REPLACING:
+                self._cancel_replaced(package, order, book)
+            elif order.status is OrderStatus.PENDING:
+                due = latency.seconds(OrderPackageType.PLACE) + package.bet_delay
+                if age < due and not self._passive_delay(book):
+                    return
+                arrival = arrival or self._arrival(package, book, age)
+                self._place_replacement(package, order, arrival)
+
+    def _cancel_replaced(self, package: OrderPackage, order: Order, book: MarketBook) -> None:
+        new_price = order.update_data["new_price"]
+        with order.trade:
+            answer = self._reduce(order, book, None)
+            order.responses.cancel_responses.append(answer)
+            if answer.status != "SUCCESS":
+                package.client.add_transaction(1, failed=True)
+                self._finish(order, done=False)
+                return
+            self._finish(order, done=True)
+            replacement = order.trade.create_order_replacement(order, new_price, answer.size, package.created_ms)
+            self._matching.enter(replacement)
+            replacement.place(self.market.publish_time, package.market_version, package.async_)
+            if self._rules.reserve_pending:
+                self.market.enter(replacement)
+            package.orders.append(replacement)
+
+    def _place_replacement(self, package: OrderPackage, order: Order, arrival: Arrival) -> None:
+        if self._rules.reserve_pending:
+            self._arrive(package, order, arrival)
+            return
+        with order.trade:
+            bet_id = self._exchange.next_bet_id()
+            answer = arrival.place(order.simulated)
+            if answer is None:
+                self._exchange.return_bet_id()
+                return
+            order.responses.place_response = answer
+            order.responses.placed_ms = self._clock.now_ms
+            package.client.add_transaction(1)
+            if answer.status != "SUCCESS":
+                order.execution_complete()
+                return
+            answer.bet_id = bet_id
+            order.assign_bet_id(bet_id)
+            self.market.log_order(order)
+            order.place(self.market.publish_time, package.market_version, package.async_)
+            self.market.enter(order)
+            order.executable()
+            self._matching.placed(order)
+
+    # -- the book ------------------------------------------------------------------------------------------------
+
+    def match(self) -> None:
+        self._matching.update()
+
+    def is_done(self, order: Order) -> bool:
+        bet: SimulatedBet | None = order.simulated
+        return bet is not None and bet.done
+
+    def close(self) -> None:
+        """Settle; by our own rules what is still waiting lapses first."""
+        market = self.market
+        if self._rules.guarded_status:
+            self._matching.close()
+            for order in list(market.blotter.live_orders):
+                self._end(order)
+        self.pending.clear()
+        for order in market.blotter:
+            settlement = self._models.settlement
+            assert settlement is not None
+            settlement.settle(market, order)
+        assert self._models.removals is not None
+        self._models.removals.forget(market.market_id)
+
+    def _end(self, order: Order) -> None:
+        """The market is closed: nothing more can happen to this order."""
+        bet: SimulatedBet | None = order.simulated
+        if order.complete:
+            return
+        if bet is not None and order.is_limit and order.size_remaining:
+            bet.lapse()
+        elif bet is not None and not order.is_limit and not order.size_matched:
+            order.size_lapsed = bet.size
+        with order.trade:
+            if order.status is OrderStatus.PENDING:
+                order.expired()
+            else:
+                order.execution_complete()

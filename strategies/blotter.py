@@ -1,0 +1,319 @@
+"""The blotter of a market: its orders, found by any of their names, and what they can win or lose."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+from typing import TYPE_CHECKING, Any
+
+from .book import MarketBook
+from .exposure import Exposure
+from .order import Order, OrderStatus
+from .rules import Rules
+from .trade import Trade, TradeStatus
+
+if TYPE_CHECKING:
+    from .strategy import Strategy
+
+#: (market id, selection id, handicap)
+Lookup = tuple[str, int, float]
+
+
+class SelectionOrders:
+    """A strategy's orders on one runner; the exposure of the complete ones is kept as a sum."""
+
+    __slots__ = ("_rules", "_settled", "live", "orders")
+
+    def __init__(self, rules: Rules) -> None:
+        self._rules = rules
+        self.orders: list[Order] = []
+        self.live: dict[Order, None] = {}
+        self._settled: Exposure | None = Exposure()
+
+    def add(self, order: Order) -> None:
+        self.orders.append(order)
+        if order.complete:
+            self._settled = None
+        else:
+            self.live[order] = None
+
+    def completed(self, order: Order) -> None:
+        self.live.pop(order, None)
+        if self._settled is not None:
+            self._count(self._settled, order)
+
+    def stale(self) -> None:
+        """A complete order changed: its share is counted anew when next asked for."""
+        self._settled = None
+
+    def exposure(self, exclusion: Order | None = None, new_order: Order | None = None) -> Exposure:
+        if self._settled is None:
+            self._settled = Exposure()
+            self.live = {order: None for order in self.orders if not order.complete}
+            for order in self.orders:
+                if order.complete:
+                    self._count(self._settled, order)
+        total = self._settled.copy()
+        for order in self.live:
+            if order is not exclusion:
+                self._count(total, order)
+        if exclusion is not None and exclusion.complete and exclusion in self.orders:
+            total = Exposure()
+            for order in self.orders:
+                if order is not exclusion:
+                    self._count(total, order)
+        if new_order is not None:
+            self._count(total, new_order, new=self._rules.reserve_pending or new_order.status is None)
+        return total
+
+    def _count(self, total: Exposure, order: Order, new: bool = False) -> None:
+        total.add(order, self._rules.reserve_pending, self._rules.settled_sp_exposure, new)
+
+
+class StrategyOrders:
+    """A strategy's orders in a market.
+
+    Attributes:
+        orders: all, in order of their requests.
+        current: live ones, and those completed since `process_orders` was last called.
+    """
+
+    __slots__ = ("_listed", "current", "orders", "selections")
+
+    def __init__(self) -> None:
+        self.orders: list[Order] = []
+        self.current: dict[Order, None] = {}
+        self._listed: list[Order] | None = None
+        self.selections: dict[Lookup, SelectionOrders] = {}
+
+    def add(self, order: Order) -> None:
+        self.orders.append(order)
+        self.current[order] = None
+        self._listed = None
+
+    def listed(self) -> list[Order]:
+        """`current` as a list that later requests leave alone."""
+        if self._listed is None:
+            self._listed = list(self.current)
+        return self._listed
+
+    def reported(self, orders: list[Order], complete: int) -> None:
+        """The strategy has seen `orders`, `complete` of which were complete: these are not shown again."""
+        if complete:
+            for order in orders:
+                if order.complete:
+                    self.current.pop(order, None)
+            self._listed = None
+
+
+class Blotter:
+    """All orders of a market.
+
+    Attributes:
+        active: an order was placed here once.
+        finished: orders that may have come to their end and that nobody has looked at yet.
+    """
+
+    def __init__(self, market_id: str, rules: Rules) -> None:
+        self.market_id = market_id
+        self.active = False
+        self.finished: list[Order] = []
+        self._rules = rules
+        self._orders: dict[str, Order] = {}
+        self._live: dict[Order, None] = {}
+        self._by_strategy: dict[Strategy, StrategyOrders] = {}
+        self._by_client: dict[Any, list[Order]] = {}
+        self._by_client_strategy: dict[tuple[Any, Strategy], list[Order]] = {}
+        self._by_bet_id: dict[str, Order] = {}
+        self._trades: dict[str, Trade] = {}
+        self._strategy_trades: dict[Strategy, dict[str, Trade]] = {}
+        self._watchers: list[Any] = []
+
+    # -- keeping -------------------------------------------------------------------------------------------------
+
+    def add(self, order: Order) -> bool:
+        """Enter an order; True where it is the first of its trade."""
+        order.number = len(self._orders)
+        self._orders[order.id] = order
+        self._live[order] = None
+        self.active = True
+        strategy = order.trade.strategy
+        mine = self._by_strategy.get(strategy)
+        if mine is None:
+            mine = self._by_strategy[strategy] = StrategyOrders()
+        mine.add(order)
+        selection = mine.selections.get(order.lookup)
+        if selection is None:
+            selection = mine.selections[order.lookup] = SelectionOrders(self._rules)
+        selection.add(order)
+        self._by_client.setdefault(order.client, []).append(order)
+        self._by_client_strategy.setdefault((order.client, strategy), []).append(order)
+        if order.bet_id is not None:
+            self._by_bet_id[order.bet_id] = order
+        order.listen(self)
+        new_trade = order.trade.id not in self._trades
+        if new_trade:
+            self._trades[order.trade.id] = order.trade
+            self._strategy_trades.setdefault(strategy, {})[order.trade.id] = order.trade
+        return new_trade
+
+    def watch(self, watcher: Any) -> None:
+        """Call `watcher.order_changed(order, status before)` at each change of an order's status."""
+        self._watchers.append(watcher)
+
+    def status_changed(self, order: Order, before: OrderStatus | None) -> None:
+        if order.complete:
+            self.finished.append(order)
+            self._by_strategy[order.trade.strategy].selections[order.lookup].completed(order)
+        elif before is OrderStatus.EXECUTION_COMPLETE:
+            self.sizes_changed(order)
+        for watcher in self._watchers:
+            watcher.order_changed(order, before)
+
+    def sizes_changed(self, order: Order) -> None:
+        """Sizes of a complete order changed: a void, a reduction."""
+        self._by_strategy[order.trade.strategy].selections[order.lookup].stale()
+
+    def bet_id_assigned(self, order: Order) -> None:
+        if order.bet_id is not None:
+            self._by_bet_id[order.bet_id] = order
+
+    def complete_order(self, order: Order) -> None:
+        """Take the order from the live ones."""
+        self._live.pop(order, None)
+
+    def orders_of(self, strategy: Strategy) -> StrategyOrders | None:
+        return self._by_strategy.get(strategy)
+
+    # -- finding -------------------------------------------------------------------------------------------------
+
+    @property
+    def live_orders(self) -> Collection[Order]:
+        return self._live.keys()
+
+    @property
+    def has_live_orders(self) -> bool:
+        return bool(self._live)
+
+    @property
+    def trades(self) -> Collection[Trade]:
+        return self._trades.values()
+
+    def strategy_orders(
+        self, strategy: Strategy, order_status: list[OrderStatus] | None = None, matched_only: bool | None = None
+    ) -> list[Order]:
+        """The strategy's orders, in order of request."""
+        mine = self._by_strategy.get(strategy)
+        return _filtered(mine.orders if mine else [], order_status, matched_only)
+
+    def strategy_selection_orders(
+        self,
+        strategy: Strategy,
+        selection_id: int,
+        handicap: float = 0,
+        order_status: list[OrderStatus] | None = None,
+        matched_only: bool | None = None,
+    ) -> list[Order]:
+        """The strategy's orders on a runner, in order of request."""
+        mine = self._by_strategy.get(strategy)
+        selection = mine.selections.get((self.market_id, selection_id, handicap)) if mine else None
+        return _filtered(selection.orders if selection else [], order_status, matched_only)
+
+    def client_orders(
+        self, client: Any, order_status: list[OrderStatus] | None = None, matched_only: bool | None = None
+    ) -> list[Order]:
+        """The client's orders, in order of request."""
+        return _filtered(self._by_client.get(client, []), order_status, matched_only)
+
+    def client_strategy_orders(
+        self,
+        client: Any,
+        strategy: Strategy,
+        order_status: list[OrderStatus] | None = None,
+        matched_only: bool | None = None,
+    ) -> list[Order]:
+        """The orders of a client and a strategy, in order of request."""
+        return _filtered(self._by_client_strategy.get((client, strategy), []), order_status, matched_only)
+
+    def strategy_trades(self, strategy: Strategy, trade_status: list[TradeStatus] | None = None) -> list[Trade]:
+        """The strategy's trades, in order of their first order."""
+        trades = self._strategy_trades.get(strategy, {}).values()
+        return [trade for trade in trades if trade_status is None or trade.status in trade_status]
+
+    def get_trade(self, trade_id: str) -> Trade | None:
+        return self._trades.get(trade_id)
+
+    def get_order_bet_id(self, bet_id: str) -> Order | None:
+        return self._by_bet_id.get(bet_id)
+
+    def has_order(self, customer_order_id: str) -> bool:
+        return customer_order_id in self._orders
+
+    def has_trade(self, trade_id: str) -> bool:
+        return trade_id in self._trades
+
+    __contains__ = has_order
+
+    def __getitem__(self, order_id: str) -> Order:
+        return self._orders[order_id]
+
+    def __iter__(self) -> Iterator[Order]:
+        return iter(self._orders.values())
+
+    def __len__(self) -> int:
+        return len(self._orders)
+
+    # -- exposures -----------------------------------------------------------------------------------------------
+
+    def get_exposures(
+        self, strategy: Strategy, lookup: Lookup, exclusion: Order | None = None, new_order: Order | None = None
+    ) -> dict[str, float]:
+        """What the strategy can win or lose on a runner, by six names that end in `_win` and `_lose`.
+
+        Args:
+            exclusion: an order to leave out.
+            new_order: an order to count as well.
+        """
+        mine = self._by_strategy.get(strategy)
+        selection = mine.selections.get(lookup) if mine else None
+        if selection is None:
+            selection = SelectionOrders(self._rules)
+        return selection.exposure(exclusion, new_order).as_dict()
+
+    def selection_exposure(self, strategy: Strategy, lookup: Lookup) -> float:
+        """The most that the strategy can lose on a runner: 0 or more."""
+        exposures = self.get_exposures(strategy, lookup)
+        worst = min(exposures["worst_possible_profit_on_win"], exposures["worst_possible_profit_on_lose"])
+        return max(0.0, -worst)
+
+    def market_exposure(
+        self,
+        strategy: Strategy,
+        market_book: MarketBook,
+        exclusion: Order | None = None,
+        new_order: Order | None = None,
+    ) -> float:
+        """The strategy's worst result of the market; below zero is a loss."""
+        mine = self._by_strategy.get(strategy)
+        lookups = dict.fromkeys(mine.selections if mine else ())
+        if new_order is not None:
+            lookups[new_order.lookup] = None
+        loses, differences = 0.0, []
+        for lookup in lookups:
+            new = new_order if new_order is not None and new_order.lookup == lookup else None
+            exposures = self.get_exposures(strategy, lookup, exclusion, new)
+            lose = exposures["worst_possible_profit_on_lose"]
+            loses += lose
+            differences.append(exposures["worst_possible_profit_on_win"] - lose)
+        differences.extend([0.0] * (market_book.number_of_active_runners - len(lookups)))
+        differences.sort()
+        return loses + sum(differences[: market_book.number_of_winners])
+
+
+def _filtered(
+    orders: list[Order], order_status: Collection[OrderStatus] | None, matched_only: bool | None
+) -> list[Order]:
+    if order_status:
+        orders = [order for order in orders if order.status in order_status]
+    if matched_only:
+        orders = [order for order in orders if order.size_matched > 0]
+    return orders

@@ -1,0 +1,395 @@
+"""The book of a market: what the exchange has published of it, folded from its changes.
+
+One living object a market, with the attribute names of betfairlightweight's `MarketBook` and `RunnerBook`. It changes in
+place; `book.copy()` keeps the past. How a change is folded: specification, Appendix D.
+"""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Iterable
+from typing import Any
+
+from .changes import KeyLineDefinition, MarketChange, MarketDefinition, RunnerChange, RunnerDefinition
+from .clock import from_ms
+from .ladder import Ladder, PriceSize, RankedLadder
+
+
+class _View:
+    """A ladder attribute that is sorted when first read, then stays a plain attribute until the ladder changes."""
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self.name = name
+
+    def __get__(self, prices: Any, owner: type | None = None) -> Any:
+        if prices is None:
+            return self
+        view = getattr(prices, f"_{self.name}")()
+        prices.__dict__[self.name] = view
+        return view
+
+
+class RunnerBookEX:
+    """Exchange prices of a runner.
+
+    Attributes:
+        available_to_back: levels that can be backed, best (highest) first.
+        available_to_lay: levels that can be laid, best (lowest) first.
+        traded_volume: volume traded by price, ascending; both sides of each bet count.
+    """
+
+    available_to_back: list[PriceSize] = _View()  # type: ignore[assignment]
+    available_to_lay: list[PriceSize] = _View()  # type: ignore[assignment]
+    traded_volume: list[PriceSize] = _View()  # type: ignore[assignment]
+
+    def __init__(self) -> None:
+        self.back = Ladder(descending=True)
+        self.lay = Ladder()
+        self.traded = Ladder()
+        self.best: dict[str, RankedLadder] = {}
+
+    def _available_to_back(self) -> list[PriceSize]:
+        return self._available(self.back, "bdatb", "batb")
+
+    def _available_to_lay(self) -> list[PriceSize]:
+        return self._available(self.lay, "bdatl", "batl")
+
+    def _traded_volume(self) -> list[PriceSize]:
+        return self.traded.view()
+
+    def _available(self, full: Ladder, display: str, best: str) -> list[PriceSize]:
+        if full.levels or not self.best:
+            return full.view()
+        for kind in (display, best):
+            ranked = self.best.get(kind)
+            if ranked is not None and ranked.levels:
+                return ranked.view()
+        return full.view()
+
+    def apply_best(self, kind: str, changes: list[tuple[int, float, float]]) -> None:
+        self.best.setdefault(kind, RankedLadder()).apply(changes)
+
+    def copy(self) -> RunnerBookEX:
+        copied = RunnerBookEX()
+        copied.back, copied.lay, copied.traded = self.back.copy(), self.lay.copy(), self.traded.copy()
+        copied.best = {kind: ladder.copy() for kind, ladder in self.best.items()}
+        return copied
+
+
+class RunnerBookSP:
+    """Starting prices of a runner.
+
+    Attributes:
+        near_price, far_price: projected starting prices, with and without the exchange's unmatched bets.
+        actual_sp: the starting price, once reconciled; as published ("NaN" and "Infinity" included).
+        back_stake_taken, lay_liability_taken: starting-price bets by limit price.
+    """
+
+    __slots__ = ("_backed", "_laid", "actual_sp", "far_price", "near_price")
+
+    def __init__(self) -> None:
+        self.near_price: float | str | None = None
+        self.far_price: float | str | None = None
+        self.actual_sp: float | str | None = None
+        self._backed: Ladder | None = None
+        self._laid: Ladder | None = None
+
+    @property
+    def back_stake_taken(self) -> list[PriceSize]:
+        return self._backed.view() if self._backed else []
+
+    @property
+    def lay_liability_taken(self) -> list[PriceSize]:
+        return self._laid.view() if self._laid else []
+
+    def apply(self, change: RunnerChange) -> None:
+        if change.spn is not None:
+            self.near_price = change.spn
+        if change.spf is not None:
+            self.far_price = change.spf
+        if change.spl is not None:
+            if self._backed is None:
+                self._backed = Ladder()
+            self._backed.apply(change.spl)
+        if change.spb is not None:
+            if self._laid is None:
+                self._laid = Ladder(descending=True)
+            self._laid.apply(change.spb)
+
+    def copy(self) -> RunnerBookSP:
+        copied = RunnerBookSP()
+        copied.near_price, copied.far_price, copied.actual_sp = self.near_price, self.far_price, self.actual_sp
+        copied._backed = self._backed.copy() if self._backed else None
+        copied._laid = self._laid.copy() if self._laid else None
+        return copied
+
+
+class RunnerBook:
+    """One runner of a book.
+
+    Attributes:
+        traded_before: sizes of the traded ladder before this update, by changed price (None: the price is new).
+            None as a whole unless somebody watches the runner (`MarketBook.watch`).
+    """
+
+    __slots__ = (
+        "adjustment_factor",
+        "definition",
+        "ex",
+        "handicap",
+        "last_price_traded",
+        "name",
+        "removal_date",
+        "selection_id",
+        "sort_priority",
+        "sp",
+        "status",
+        "total_matched",
+        "traded_before",
+    )
+
+    def __init__(self, selection_id: int, handicap: float) -> None:
+        self.selection_id = selection_id
+        self.handicap = handicap
+        self.traded_before: dict[float, float | None] | None = None
+        self.definition: RunnerDefinition | None = None
+        self.status: str | None = None
+        self.name: str | None = None
+        self.sort_priority = 0
+        self.adjustment_factor: float | None = None
+        self.removal_date: datetime.datetime | None = None
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget all prices: an image follows."""
+        self.ex = RunnerBookEX()
+        self.sp = RunnerBookSP()
+        self.last_price_traded: float | None = None
+        self.total_matched: float = 0.0
+
+    def define(self, definition: RunnerDefinition) -> None:
+        self.definition = definition
+        self.status = definition.status
+        self.name = definition.name
+        self.sort_priority = definition.sort_priority
+        self.adjustment_factor = definition.adjustment_factor
+        self.removal_date = definition.removal_date
+        self.sp.actual_sp = definition.bsp
+
+    def note_traded(self, changes: Iterable[tuple[float, float]]) -> None:
+        """Remember what stood in the traded ladder, for a watcher, before `changes` are folded in."""
+        before = self.traded_before
+        assert before is not None
+        levels = self.ex.traded.levels
+        for price, _ in changes or [(price, 0.0) for price in levels]:
+            if price not in before:
+                before[price] = levels.get(price)
+
+    def copy(self) -> RunnerBook:
+        copied = RunnerBook(self.selection_id, self.handicap)
+        copied.ex, copied.sp = self.ex.copy(), self.sp.copy()
+        for name in ("definition", "status", "name", "sort_priority", "adjustment_factor", "removal_date"):
+            setattr(copied, name, getattr(self, name))
+        copied.last_price_traded, copied.total_matched = self.last_price_traded, self.total_matched
+        return copied
+
+    def __repr__(self) -> str:
+        return f"<RunnerBook {self.selection_id} {self.handicap:g} {self.status} ltp={self.last_price_traded}>"
+
+
+def _key(selection_id: int, handicap: float) -> int | tuple[int, float]:
+    return (selection_id, handicap) if handicap else selection_id
+
+
+class MarketBook:
+    """What is known of a market now.
+
+    Attributes:
+        publish_time_epoch: milliseconds since the epoch of the last change folded in.
+        traded: watched runners whose traded volume changed since a watcher last cleared the list.
+        streaming_update: the last change folded in.
+    """
+
+    streaming_snap = False
+
+    def __init__(self, market_id: str, *, cumulative_runner_tv: bool = False, calculate_market_tv: bool = False) -> None:
+        self.market_id = market_id
+        self.publish_time_epoch = 0
+        self.market_definition: MarketDefinition | None = None
+        self.streaming_update: MarketChange | None = None
+        self.streaming_unique_id = 0
+        self.status: str | None = None
+        self.inplay = False
+        self.version = 0
+        self.bet_delay = 0
+        self.complete = False
+        self.bsp_reconciled = False
+        self.cross_matching = False
+        self.runners_voidable = False
+        self.number_of_winners = 0
+        self.number_of_active_runners = 0
+        self.runners: list[RunnerBook] = []
+        self.traded: list[RunnerBook] = []
+        self._total_matched = 0.0
+        self._by_key: dict[int | tuple[int, float], RunnerBook] = {}
+        self._watch_all = False
+        self._cumulative_runner_tv = cumulative_runner_tv
+        self._calculate_market_tv = calculate_market_tv
+
+    # -- folding -------------------------------------------------------------------------------------------------
+
+    def apply(self, publish_time: int, change: MarketChange) -> None:
+        """Fold one change in. `publish_time`: milliseconds since the epoch."""
+        self.publish_time_epoch = publish_time
+        self.streaming_update = change
+        if change.img:
+            self._restart()
+        if change.market_definition is not None:
+            self._define(change.market_definition)
+        if change.tv is not None:
+            self._total_matched = change.tv
+        by_key = self._by_key
+        for rc in change.rc:
+            runner = by_key.get((rc.id, rc.hc) if rc.hc else rc.id)
+            if runner is None:
+                runner = self._add_runner(rc.id, rc.hc)
+            ex = runner.ex
+            changes = rc.atb
+            if changes is not None:
+                ex.back.apply(changes)
+                ex.__dict__.pop("available_to_back", None)
+            changes = rc.atl
+            if changes is not None:
+                ex.lay.apply(changes)
+                ex.__dict__.pop("available_to_lay", None)
+            changes = rc.trd
+            if changes is not None:
+                if runner.traded_before is not None:
+                    runner.note_traded(changes)
+                    self.traded.append(runner)
+                ex.traded.apply(changes)
+                ex.__dict__.pop("traded_volume", None)
+            if rc.ltp is not None:
+                runner.last_price_traded = rc.ltp
+            if rc.tv is not None:
+                runner.total_matched = rc.tv
+            if self._cumulative_runner_tv and rc.trd is not None:
+                runner.total_matched = round(sum(ex.traded.levels.values()), 2)
+            if rc.spn is not None or rc.spf is not None or rc.spl is not None or rc.spb is not None:
+                runner.sp.apply(rc)
+            if rc.batb is not None or rc.batl is not None or rc.bdatb is not None or rc.bdatl is not None:
+                self._apply_best(ex, rc)
+
+    @staticmethod
+    def _apply_best(ex: RunnerBookEX, rc: RunnerChange) -> None:
+        for kind in ("batb", "batl", "bdatb", "bdatl"):
+            changes = getattr(rc, kind)
+            if changes is not None:
+                ex.apply_best(kind, changes)
+        ex.__dict__.pop("available_to_back", None)
+        ex.__dict__.pop("available_to_lay", None)
+
+    def _restart(self) -> None:
+        """An image follows: drop all prices; runners that it does not name are gone."""
+        for runner in self.runners:
+            if runner.traded_before is not None:
+                runner.note_traded([])
+                self.traded.append(runner)
+            runner.reset()
+        self._total_matched = 0.0
+        self._former = self._by_key
+        self._by_key = {}
+        self.runners = []
+        if self.market_definition is not None:
+            self._define(self.market_definition)
+
+    _former: dict[int | tuple[int, float], RunnerBook] = {}  # noqa: RUF012 - replaced, never changed
+
+    def _add_runner(self, selection_id: int, handicap: float) -> RunnerBook:
+        key = _key(selection_id, handicap)
+        runner = self._former.get(key)
+        if runner is None:
+            runner = RunnerBook(selection_id, handicap)
+            if self._watch_all:
+                runner.traded_before = {}
+        self._by_key[key] = runner
+        self.runners = [*self.runners, runner]
+        return runner
+
+    def _define(self, definition: MarketDefinition) -> None:
+        self.market_definition = definition
+        self.status = definition.status
+        self.inplay = definition.in_play
+        self.version = definition.version
+        self.bet_delay = definition.bet_delay
+        self.complete = definition.complete
+        self.bsp_reconciled = definition.bsp_reconciled
+        self.cross_matching = definition.cross_matching
+        self.runners_voidable = definition.runners_voidable
+        self.number_of_winners = definition.number_of_winners
+        self.number_of_active_runners = definition.number_of_active_runners
+        for runner in definition.runners:
+            known = self._by_key.get(_key(runner.id, runner.hc))
+            if known is None:
+                known = self._add_runner(runner.id, runner.hc)
+            known.define(runner)
+
+    # -- reading -------------------------------------------------------------------------------------------------
+
+    def runner(self, selection_id: int, handicap: float = 0) -> RunnerBook | None:
+        """The runner, or None where the market has no such runner."""
+        return self._by_key.get((selection_id, handicap) if handicap else selection_id)
+
+    @property
+    def publish_time(self) -> datetime.datetime:
+        return from_ms(self.publish_time_epoch)
+
+    @property
+    def total_matched(self) -> float:
+        """Pounds traded, both sides; the sum of the ladders where the listener was told to calculate it."""
+        if self._calculate_market_tv:
+            return round(sum(sum(runner.ex.traded.levels.values()) for runner in self.runners), 2)
+        return self._total_matched
+
+    @property
+    def number_of_runners(self) -> int:
+        return len(self.runners)
+
+    @property
+    def price_ladder_definition(self) -> str | None:
+        """CLASSIC, FINEST or LINE_RANGE; None where the definition does not say."""
+        definition = self.market_definition
+        return definition.price_ladder_definition.type if definition and definition.price_ladder_definition else None
+
+    @property
+    def key_line_description(self) -> KeyLineDefinition | None:
+        return self.market_definition.key_line_definition if self.market_definition else None
+
+    @property
+    def bet_delay_models(self) -> list[str]:
+        return self.market_definition.bet_delay_models if self.market_definition else []
+
+    def copy(self) -> MarketBook:
+        """A book that later changes leave alone."""
+        copied = MarketBook(self.market_id)
+        copied.__dict__.update(self.__dict__)
+        copied.runners = [runner.copy() for runner in self.runners]
+        copied._by_key = {_key(runner.selection_id, runner.handicap): runner for runner in copied.runners}
+        copied.traded = []
+        return copied
+
+    # -- watching ------------------------------------------------------------------------------------------------
+
+    def watch(self, runner: RunnerBook) -> None:
+        """Keep, from now on, what each update changes in this runner's traded volume."""
+        if runner.traded_before is None:
+            runner.traded_before = {}
+
+    def watch_all(self) -> None:
+        """Watch every runner, those to come included."""
+        self._watch_all = True
+        for runner in self.runners:
+            self.watch(runner)
+
+    def __repr__(self) -> str:
+        return f"<MarketBook {self.market_id} {self.status} {len(self.runners)} runners at {self.publish_time_epoch}>"

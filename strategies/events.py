@@ -1,0 +1,92 @@
+"""What happens, as logging controls and callbacks hear of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+
+class Event:
+    """Something that happened.
+
+    Attributes:
+        event: what it is about: an order, a market, a dict.
+        name: the event's kind, in the words of a logging control's methods.
+    """
+
+    name = "event"
+    venue = "BETFAIR"
+
+    def __init__(self, event: Any = None) -> None:
+        self.event = event
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.event!r})"
+
+
+class ConfigEvent(Event):
+    name = "config"
+
+
+class StrategyEvent(Event):
+    name = "strategy"
+
+
+class MarketEvent(Event):
+    name = "market"
+
+
+class TradeEvent(Event):
+    name = "trade"
+
+
+class OrderEvent(Event):
+    name = "order"
+
+
+class BalanceEvent(Event):
+    name = "balance"
+
+
+class ClearedOrdersEvent(Event):
+    name = "cleared_orders"
+
+
+class ClearedOrdersMetaEvent(Event):
+    name = "cleared_orders_meta"
+
+
+class ClearedMarketsEvent(Event):
+    name = "cleared_markets"
+
+
+class CloseMarketEvent(Event):
+    name = "closed_market"
+
+
+class CustomEvent(Event):
+    """An event of the user's own; `callback(framework, event)` is called where strategies are hosted.
+
+    Args:
+        event: the payload.
+        callback: what to do with it.
+        market_ids: only where one of these markets is hosted.
+    """
+
+    name = "custom_event"
+
+    def __init__(
+        self,
+        event: Any,
+        callback: Callable[[Any, CustomEvent], object] | None = None,
+        market_ids: list[str] | None = None,
+    ) -> None:
+        super().__init__(event)
+        self.callback = callback
+        self.market_ids = market_ids
+
+
+class TerminationEvent(Event):
+    """The run is to end, or has ended."""
+
+    name = "end"

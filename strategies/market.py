@@ -1,0 +1,426 @@
+"""A market as a strategy sees it: its book, its blotter, its clock, and the requests it takes."""
+
+from __future__ import annotations
+
+import datetime
+import random
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any
+
+from .blotter import Blotter
+from .book import MarketBook
+from .clock import Clock, from_ms
+from .errors import ControlError, OrderError
+from .events import OrderEvent, TradeEvent
+from .ladder import PriceSize
+from .order import Order
+from .order_package import OrderPackage, OrderPackageType
+from .order_types import LimitOrder
+from .transaction import Transaction
+
+if TYPE_CHECKING:
+    from .framework import Framework
+    from .strategy import Strategy
+
+#: Event types whose markets of one event may start at different times: soccer and golf.
+_ANY_START = frozenset({"1", "3"})
+
+
+class Placement:
+    """What the market looked like when an order was placed there."""
+
+    __slots__ = ("best_back", "best_lay", "inplay", "last_price_traded", "queue_ahead", "seconds_to_start")
+
+    def __init__(self, market: Market, order: Order) -> None:
+        book = market.market_book
+        runner = book.runner(order.selection_id, order.handicap)
+        ex = runner.ex if runner else None
+        self.best_back = _best(ex.available_to_back) if ex else None
+        self.best_lay = _best(ex.available_to_lay) if ex else None
+        self.last_price_traded = runner.last_price_traded if runner else None
+        self.inplay = book.inplay
+        self.seconds_to_start = market.seconds_to_start
+        self.queue_ahead: float | None = None
+
+
+def _best(levels: list[PriceSize]) -> float | None:
+    return levels[0].price if levels else None
+
+
+class Market:
+    """One market.
+
+    Attributes:
+        market_id: the exchange's id, such as "1.181223995".
+        market_book: the living book.
+        market_catalogue: the catalogue, where one was given.
+        context: a dict for strategies and middleware.
+        blotter: the orders placed here.
+        closed: the exchange has settled the market.
+        framework: the system around it; `flumine` is the same.
+    """
+
+    VENUE = "BETFAIR"
+
+    def __init__(self, market_id: str, market_book: MarketBook, framework: Framework) -> None:
+        self.market_id = market_id
+        self.market_book = market_book
+        self.framework = framework
+        self.market_catalogue: Any = None
+        self.update_market_catalogue = True
+        self.context: dict[Any, Any] = {}
+        self.blotter = Blotter(market_id, framework.host.rules)
+        self.closed = False
+        self.created_ms = framework.host.clock.now_ms
+        self.closed_ms: int | None = None
+        self.orders_cleared: list[Any] = []
+        self.market_cleared: list[Any] = []
+        self.market_book_closed: MarketBook | None = None
+        self._clock = framework.host.clock
+        self._start_of: Any = None
+        self._start_ms: int | None = None
+        self._random: random.Random | None = None
+
+    @property
+    def flumine(self) -> Framework:
+        return self.framework
+
+    # -- requests ------------------------------------------------------------------------------------------------
+
+    def transaction(
+        self,
+        async_place_orders: bool | None = None,
+        client: Any = None,
+        customer_strategy_ref: str | None = None,
+    ) -> Transaction:
+        """Collect requests and send them together: `with market.transaction() as t: t.place_order(...)`.
+
+        Args:
+            async_place_orders: place without waiting for the bet delay; None: as configured.
+            client: whose orders they are; None: the first client.
+            customer_strategy_ref: reference sent with the orders; the configured one goes first.
+        """
+        config = self.framework.config
+        if async_place_orders is None:
+            async_place_orders = config.async_place_orders
+        if client is None:
+            client = self.framework.clients.get_default()
+        ref = config.customer_strategy_ref or customer_strategy_ref
+        return Transaction(self, client, async_place_orders, ref)
+
+    def place_order(
+        self,
+        order: Order,
+        market_version: int | None = None,
+        execute: bool = True,
+        force: bool = False,
+        client: Any = None,
+        customer_strategy_ref: str | None = None,
+    ) -> bool:
+        """Place one order; see `Transaction.place_order`. False where a control refused it."""
+        ref = customer_strategy_ref or order.trade.strategy.name[:15]
+        with self.transaction(client=client, customer_strategy_ref=ref) as transaction:
+            return transaction.place_order(order, market_version, execute, force)
+
+    def cancel_order(self, order: Order, size_reduction: float | None = None, force: bool = False) -> bool:
+        """Cancel an order, or reduce it; see `Transaction.cancel_order`. False where a control refused it."""
+        with self._transaction_of(order) as transaction:
+            return transaction.cancel_order(order, size_reduction, force)
+
+    def update_order(self, order: Order, new_persistence_type: str | None = None, force: bool = False) -> bool:
+        """Change an order's persistence; see `Transaction.update_order`. False where a control refused it."""
+        with self._transaction_of(order) as transaction:
+            return transaction.update_order(order, new_persistence_type, force)
+
+    def replace_order(
+        self, order: Order, new_price: float, market_version: int | None = None, force: bool = False
+    ) -> bool:
+        """Move an order to another price; see `Transaction.replace_order`. False where a control refused it."""
+        with self._transaction_of(order) as transaction:
+            return transaction.replace_order(order, new_price, market_version, force)
+
+    def _transaction_of(self, order: Order) -> Transaction:
+        if order.client is None:
+            raise OrderError(f"order {order.id} was never placed: there is nothing to change")
+        return self.transaction(client=order.client)
+
+    def enter(self, order: Order) -> None:
+        """Put an order into the blotter, with a note of the market as it stands."""
+        trade = order.trade
+        order.placement = placement = Placement(self, order)
+        order.market_notes = f"{placement.best_back},{placement.best_lay},{placement.last_price_traded}"
+        if self.blotter.add(order):
+            trade.market_notes = order.market_notes
+            self.framework.log_control(TradeEvent(trade))
+
+    def validate(self, order: Order, package_type: OrderPackageType, client: Any) -> None:
+        """Run the controls on a request; raises ControlError where one refuses."""
+        self.framework.validate(self, order, package_type, client)
+
+    def refused(self, order: Order, package_type: OrderPackageType, refusal: ControlError) -> None:
+        self.framework.refused(self, order, package_type, refusal)
+
+    def submit(self, package: OrderPackage) -> None:
+        self.framework.process_order_package(package)
+
+    def log_order(self, order: Order) -> None:
+        self.framework.log_control(OrderEvent(order))
+
+    # -- time ----------------------------------------------------------------------------------------------------
+
+    @property
+    def clock(self) -> Clock:
+        return self._clock
+
+    def call_later(self, seconds: float, function: Callable[[], object]) -> None:
+        """Call `function()` once the market's clock has moved on by `seconds` (0 or more)."""
+        if seconds < 0:
+            raise ValueError(f"call_later({seconds}): expected seconds, 0 or more")
+        self._clock.call_at(self._clock.now_ms + round(seconds * 1000), function)
+
+    @property
+    def random(self) -> random.Random:
+        """A source of chance, seeded by run and market: equal runs draw equal numbers."""
+        if self._random is None:
+            self._random = random.Random(f"{self.framework.config.seed}:{self.market_id}")
+        return self._random
+
+    @property
+    def publish_time(self) -> datetime.datetime | None:
+        epoch = self.market_book.publish_time_epoch
+        return from_ms(epoch) if epoch else None
+
+    @property
+    def seconds_to_start(self) -> float:
+        """Seconds until the scheduled start; below zero after it. Infinite before the definition is known."""
+        definition = self.market_book.market_definition
+        if definition is not self._start_of:
+            self._start_of = definition
+            start = definition.market_time if definition else None
+            self._start_ms = round(start.timestamp() * 1000) if start else None
+        if self._start_ms is None:
+            return float("inf")
+        return (self._start_ms - self._clock.now_ms) / 1000
+
+    @property
+    def elapsed_seconds_closed(self) -> float | None:
+        """Seconds since the market closed; None while it is open."""
+        return None if self.closed_ms is None else (self._clock.now_ms - self.closed_ms) / 1000
+
+    @property
+    def date_time_created(self) -> datetime.datetime:
+        return from_ms(self.created_ms)
+
+    @property
+    def date_time_closed(self) -> datetime.datetime | None:
+        return None if self.closed_ms is None else from_ms(self.closed_ms)
+
+    def close_market(self) -> None:
+        self.closed = True
+        self.closed_ms = self._clock.now_ms
+
+    def open_market(self) -> None:
+        self.closed = False
+        self.closed_ms = None
+        self.orders_cleared = []
+        self.market_cleared = []
+
+    # -- facts ---------------------------------------------------------------------------------------------------
+
+    def _fact(self, catalogued: str, defined: str) -> Any:
+        found: Any = self.market_catalogue
+        for name in catalogued.split("."):
+            found = getattr(found, name, None)
+            if found is None:
+                return getattr(self.market_book.market_definition, defined, None)
+        return found
+
+    @property
+    def status(self) -> str | None:
+        return self.market_book.status
+
+    @property
+    def bet_delay(self) -> int:
+        return self.market_book.bet_delay
+
+    @property
+    def event_id(self) -> str | None:
+        return self._fact("event.id", "event_id")  # type: ignore[no-any-return]
+
+    @property
+    def event_type_id(self) -> str | None:
+        return self._fact("event_type.id", "event_type_id")  # type: ignore[no-any-return]
+
+    @property
+    def event_name(self) -> str | None:
+        return self._fact("event.name", "event_name")  # type: ignore[no-any-return]
+
+    @property
+    def competition_id(self) -> str | None:
+        return self._fact("competition.id", "competition_id")  # type: ignore[no-any-return]
+
+    @property
+    def market_type(self) -> str | None:
+        return self._fact("description.market_type", "market_type")  # type: ignore[no-any-return]
+
+    @property
+    def market_name(self) -> str | None:
+        return self._fact("market_name", "name")  # type: ignore[no-any-return]
+
+    @property
+    def country_code(self) -> str | None:
+        return self._fact("event.country_code", "country_code")  # type: ignore[no-any-return]
+
+    @property
+    def venue(self) -> str | None:
+        """The course of a race."""
+        return self._fact("event.venue", "venue")  # type: ignore[no-any-return]
+
+    @property
+    def race_type(self) -> str | None:
+        return self._fact("description.race_type", "race_type")  # type: ignore[no-any-return]
+
+    @property
+    def market_start_datetime(self) -> datetime.datetime | None:
+        """The scheduled start, in UTC."""
+        start = self._fact("market_start_time", "market_time")
+        if isinstance(start, datetime.datetime) and start.tzinfo is None:
+            return start.replace(tzinfo=datetime.UTC)
+        return start  # type: ignore[no-any-return]
+
+    @property
+    def market_start_hour_minute(self) -> str | None:
+        """The scheduled start as "HHMM", in UTC."""
+        start = self.market_start_datetime
+        return start.strftime("%H%M") if start else None
+
+    @property
+    def event(self) -> dict[str | None, list[Market]]:
+        """The hosted markets of this event, by market type.
+
+        Restricted to the same scheduled start but for soccer and golf, where one event has markets at many times.
+        """
+        found: dict[str | None, list[Market]] = {}
+        event_id, start = self.event_id, self.market_start_datetime
+        any_start = self.event_type_id in _ANY_START
+        for market in self.framework.markets.of_event(event_id):
+            if any_start or market.market_start_datetime == start:
+                found.setdefault(market.market_type, []).append(market)
+        return found
+
+    def cleared(self, client: Any) -> dict[str, Any]:
+        """The client's result of the market: profit, commission, number of bets."""
+        definition = self.market_book.market_definition
+        orders = [order for order in self.blotter.client_orders(client) if order.size_matched > 0]
+        profit = round(sum(order.profit for order in orders), 2)
+        rate = client.commission_rate(definition.market_base_rate if definition else 0.0)
+        return {
+            "marketId": self.market_id,
+            "eventId": self.event_id,
+            "eventTypeId": self.event_type_id,
+            "customerStrategyRef": self.framework.config.customer_strategy_ref,
+            "lastMatchedDate": None,
+            "placedDate": None,
+            "settledDate": None,
+            "betCount": len(orders),
+            "betOutcome": "WON" if profit >= 0 else "LOST",
+            "commission": round(max(profit * rate, 0), 2),
+            "profit": profit,
+        }
+
+    @property
+    def info(self) -> dict[str, Any]:
+        """What a log line tells of the market."""
+        book = self.market_book
+        return {
+            "market_id": self.market_id,
+            "event_id": self.event_id,
+            "event_type_id": self.event_type_id,
+            "event_name": self.event_name,
+            "market_type": self.market_type,
+            "market_name": self.market_name,
+            "market_start_datetime": str(self.market_start_datetime),
+            "country_code": self.country_code,
+            "venue": self.venue,
+            "status": self.status,
+            "publish_time": book.publish_time_epoch,
+            "closed": self.closed,
+        }
+
+    def __repr__(self) -> str:
+        return f"<Market {self.market_id} {self.status}>"
+
+
+class Markets:
+    """The markets hosted here, by id and by event."""
+
+    def __init__(self) -> None:
+        self.markets: dict[str, Market] = {}
+        self._events: dict[str | None, dict[str, Market]] = {}
+
+    def add(self, market: Market) -> None:
+        self.markets[market.market_id] = market
+        self._events.setdefault(market.event_id, {})[market.market_id] = market
+
+    def remove(self, market_id: str) -> None:
+        market = self.markets.pop(market_id, None)
+        for event in self._events.values():
+            event.pop(market_id, None)
+        if market is not None and not self._events.get(market.event_id, True):
+            del self._events[market.event_id]
+
+    def of_event(self, event_id: str | None) -> list[Market]:
+        """The hosted markets of an event, in order of arrival."""
+        return list(self._events.get(event_id, {}).values())
+
+    @property
+    def events(self) -> dict[str | None, list[Market]]:
+        return {event_id: list(markets.values()) for event_id, markets in self._events.items()}
+
+    @property
+    def open_market_ids(self) -> list[str]:
+        return [market.market_id for market in self.markets.values() if market.status == "OPEN"]
+
+    @property
+    def live_orders(self) -> bool:
+        """Whether any market has live orders."""
+        return any(market.blotter.has_live_orders for market in self.markets.values())
+
+    def get_order(self, market_id: str, order_id: str) -> Order | None:
+        market = self.markets.get(market_id)
+        return market.blotter[order_id] if market and order_id in market.blotter else None
+
+    def get_order_from_bet_id(self, market_id: str, bet_id: str) -> Order | None:
+        market = self.markets.get(market_id)
+        return market.blotter.get_order_bet_id(bet_id) if market else None
+
+    def __iter__(self) -> Iterator[Market]:
+        return iter(list(self.markets.values()))
+
+    def __len__(self) -> int:
+        return len(self.markets)
+
+
+def hedge(strategy: Strategy, market: Market, selection_id: int, handicap: float = 0) -> Order | None:
+    """The order that levels the strategy's result on a runner at the best price, not yet placed.
+
+    None where the result is level already, or no price is available. Only matched bets are looked at.
+    """
+    lookup = (market.market_id, selection_id, handicap)
+    exposures = market.blotter.get_exposures(strategy, lookup)
+    difference = exposures["matched_profit_if_win"] - exposures["matched_profit_if_lose"]
+    runner = market.market_book.runner(selection_id, handicap)
+    if runner is None or difference == 0:
+        return None
+    side = "LAY" if difference > 0 else "BACK"
+    price = _best(runner.ex.available_to_lay if side == "LAY" else runner.ex.available_to_back)
+    if price is None:
+        return None
+    size = round(abs(difference) / price, 2)
+    if size <= 0:
+        return None
+    from .trade import Trade
+
+    trade = Trade(market.market_id, selection_id, handicap, strategy)
+    return trade.create_order(side=side, order_type=LimitOrder(price, size))
+

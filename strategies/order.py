@@ -1,0 +1,443 @@
+"""An order: what was asked, how far it got, and the states it may pass through."""
+
+from __future__ import annotations
+
+import datetime
+from enum import Enum
+from typing import TYPE_CHECKING, Any, Protocol
+
+from .clock import from_ms
+from .errors import OrderError, OrderUpdateError
+from .order_types import BaseOrderType, LimitOnCloseOrder, LimitOrder, MarketOnCloseOrder, OrderTypes
+
+if TYPE_CHECKING:
+    from .trade import Trade
+
+
+class OrderStatus(Enum):
+    """The state of an order."""
+
+    PENDING = "Pending"
+    CANCELLING = "Cancelling"
+    UPDATING = "Updating"
+    REPLACING = "Replacing"
+    EXECUTABLE = "Executable"
+    EXECUTION_COMPLETE = "Execution complete"
+    EXPIRED = "Expired"
+    VIOLATION = "Violation"
+
+
+LIVE_STATUS = frozenset(
+    {
+        OrderStatus.PENDING,
+        OrderStatus.CANCELLING,
+        OrderStatus.UPDATING,
+        OrderStatus.REPLACING,
+        OrderStatus.EXECUTABLE,
+    }
+)
+COMPLETE_STATUS = frozenset({OrderStatus.EXECUTION_COMPLETE, OrderStatus.EXPIRED, OrderStatus.VIOLATION})
+
+_IN_FLIGHT = {OrderStatus.EXECUTABLE, OrderStatus.EXECUTION_COMPLETE}
+_NEXT: dict[OrderStatus | None, set[OrderStatus]] = {
+    None: {OrderStatus.PENDING, OrderStatus.VIOLATION},
+    OrderStatus.PENDING: {
+        OrderStatus.EXECUTABLE,
+        OrderStatus.EXECUTION_COMPLETE,
+        OrderStatus.EXPIRED,
+        OrderStatus.VIOLATION,
+    },
+    OrderStatus.EXECUTABLE: {
+        OrderStatus.CANCELLING,
+        OrderStatus.UPDATING,
+        OrderStatus.REPLACING,
+        OrderStatus.EXECUTION_COMPLETE,
+    },
+    OrderStatus.CANCELLING: _IN_FLIGHT,
+    OrderStatus.UPDATING: _IN_FLIGHT,
+    OrderStatus.REPLACING: _IN_FLIGHT,
+    OrderStatus.EXECUTION_COMPLETE: set(),
+    OrderStatus.EXPIRED: set(),
+    OrderStatus.VIOLATION: set(),
+}
+
+
+class OrderListener(Protocol):
+    """Who is told of an order's changes: the blotter it stands in."""
+
+    def status_changed(self, order: Order, before: OrderStatus | None) -> None: ...
+
+    def bet_id_assigned(self, order: Order) -> None: ...
+
+
+class Response:
+    """The exchange's answer to one request.
+
+    Attributes:
+        status: SUCCESS or FAILURE.
+        error_code: the exchange's code of a failure, or None.
+        size: size concerned: cancelled, or matched at placement.
+    """
+
+    __slots__ = ("bet_id", "error_code", "size", "status")
+
+    def __init__(
+        self, status: str, error_code: str | None = None, size: float = 0.0, bet_id: str | None = None
+    ) -> None:
+        self.status = status
+        self.error_code = error_code
+        self.size = size
+        self.bet_id = bet_id
+
+    def __repr__(self) -> str:
+        return f"Response({self.status}, {self.error_code}, {self.size}, {self.bet_id})"
+
+
+class Responses:
+    """All answers to an order's requests, in order of arrival."""
+
+    __slots__ = (
+        "cancel_responses",
+        "created_ms",
+        "current_order",
+        "place_response",
+        "placed_ms",
+        "replace_responses",
+        "update_responses",
+    )
+
+    def __init__(self, created_ms: int) -> None:
+        self.created_ms = created_ms
+        self.placed_ms: int | None = None
+        self.current_order: Any = None
+        self.place_response: Response | None = None
+        self.cancel_responses: list[Response] = []
+        self.update_responses: list[Response] = []
+        self.replace_responses: list[Response] = []
+
+    @property
+    def date_time_created(self) -> datetime.datetime:
+        return from_ms(self.created_ms)
+
+    @property
+    def date_time_placed(self) -> datetime.datetime | None:
+        return None if self.placed_ms is None else from_ms(self.placed_ms)
+
+
+class Order:
+    """One order of a trade. Made by `Trade.create_order`; sent by `market.place_order`.
+
+    Attributes:
+        id: 18 digits, unique.
+        bet_id: the exchange's number, once placed.
+        side: BACK or LAY.
+        lookup: (market id, selection id, handicap).
+        status, complete, status_log: the state, whether it is an end, and all states so far.
+        size_matched, average_price_matched, size_remaining, size_cancelled, size_lapsed, size_voided: how far it got;
+            sizes in the account's currency.
+        profit: in the account's currency, before commission; 0.0 until the market is settled.
+        violation_msg: why a control refused it.
+        update_data: what the request under way changes.
+        simulated: the bet at the simulated exchange, None live.
+    """
+
+    def __init__(
+        self,
+        trade: Trade,
+        side: str,
+        order_type: BaseOrderType,
+        handicap: float = 0,
+        sep: str | None = None,
+        context: dict[Any, Any] | None = None,
+        notes: dict[str, Any] | None = None,
+    ) -> None:
+        if side not in ("BACK", "LAY"):
+            raise OrderError(f"side={side!r}: expected BACK or LAY")
+        if not isinstance(order_type, (LimitOrder, LimitOnCloseOrder, MarketOnCloseOrder)):
+            raise OrderError(f"order_type={order_type!r}: expected a LimitOrder, LimitOnCloseOrder or MarketOnCloseOrder")
+        host = trade.host
+        self.id: str = host.next_id()
+        self.trade = trade
+        self.side = side
+        self.order_type: LimitOrder | LimitOnCloseOrder | MarketOnCloseOrder = order_type
+        self.is_limit = order_type.ORDER_TYPE is OrderTypes.LIMIT
+        self.market_id = trade.market_id
+        self.selection_id = trade.selection_id
+        self.handicap = handicap
+        self.lookup = (trade.market_id, trade.selection_id, handicap)
+        self.sep = host.config.order_sep if sep is None else sep
+        self.context = {} if context is None else context
+        self.notes = {} if notes is None else notes
+        self.market_notes: str | None = None
+        self.client: Any = None
+        self.bet_id: str | None = None
+        self.status: OrderStatus | None = None
+        self.status_log: list[OrderStatus] = []
+        self.complete = False
+        self.violation_msg: str | None = None
+        self.update_data: dict[str, Any] = {}
+        self.created_ms = host.clock.now_ms
+        self.responses = Responses(self.created_ms)
+        self.status_ms: int | None = None
+        self.complete_ms: int | None = None
+        self.publish_time: datetime.datetime | None = None
+        self.market_version: int | None = None
+        self.async_ = False
+        self.simulated: Any = None
+        self.cleared_order: Any = None
+        self.size_matched = 0.0
+        self.average_price_matched = 0.0
+        self.size_remaining: float = self.requested_size if self.is_limit else 0.0
+        self.size_cancelled = 0.0
+        self.size_lapsed = 0.0
+        self.size_voided = 0.0
+        self.profit = 0.0
+        self.runner_status: str | None = None
+        self.market_type: str | None = None
+        self.each_way_divisor: float | None = None
+        self.number_of_dead_heat_winners: int | None = None
+        self.line_range_result: float | None = None
+        self.placement: Any = None
+        self.number = -1
+        self._guarded = host.rules.guarded_status
+        self._clock = host.clock
+        self._listener: OrderListener | None = None
+
+    # -- states --------------------------------------------------------------------------------------------------
+
+    def _move(self, status: OrderStatus) -> None:
+        before = self.status
+        if self._guarded and status not in _NEXT[before]:
+            was = before.name if before else "new"
+            raise OrderError(f"order {self.id} of market {self.market_id} is {was}: it cannot become {status.name}")
+        self.status = status
+        self.status_log.append(status)
+        self.status_ms = self._clock.now_ms
+        self.complete = status in COMPLETE_STATUS
+        if self._listener is not None:
+            self._listener.status_changed(self, before)
+        if self.complete and status is not OrderStatus.VIOLATION and self.trade.complete:
+            self.trade.complete_trade()
+
+    def placing(self) -> None:
+        self._move(OrderStatus.PENDING)
+
+    def executable(self) -> None:
+        self._move(OrderStatus.EXECUTABLE)
+        self.update_data.clear()
+
+    def execution_complete(self) -> None:
+        self.complete_ms = self._clock.now_ms
+        self._move(OrderStatus.EXECUTION_COMPLETE)
+        self.update_data.clear()
+
+    def expired(self) -> None:
+        self.complete_ms = self._clock.now_ms
+        self._move(OrderStatus.EXPIRED)
+        self.update_data.clear()
+
+    def cancelling(self) -> None:
+        self._move(OrderStatus.CANCELLING)
+
+    def updating(self) -> None:
+        self._move(OrderStatus.UPDATING)
+
+    def replacing(self) -> None:
+        self._move(OrderStatus.REPLACING)
+
+    def violation(self, violation_msg: str) -> None:
+        self.violation_msg = violation_msg
+        self._move(OrderStatus.VIOLATION)
+        self.update_data.clear()
+
+    # -- requests ------------------------------------------------------------------------------------------------
+
+    def place(self, publish_time: datetime.datetime | None, market_version: int | None, async_: bool) -> None:
+        """The order is about to be sent."""
+        self.publish_time = publish_time
+        self.market_version = market_version
+        self.async_ = async_
+        self.placing()
+
+    def cancel(self, size_reduction: float | None = None) -> None:
+        """Ask for a cancel of `size_reduction`, or of all that remains.
+
+        Raises:
+            OrderUpdateError: the order has no bet id, is no limit order, has less than that remaining, or is not
+                executable.
+        """
+        self._require_bet("cancel")
+        if not self.is_limit:
+            raise OrderUpdateError(f"order {self.id}: only a limit order can be cancelled, not {self.order_type}")
+        if size_reduction is not None and self.size_remaining - size_reduction < 0:
+            raise OrderUpdateError(
+                f"order {self.id}: size reduction {size_reduction} is more than the {self.size_remaining} that remains"
+            )
+        self._require_executable("cancel")
+        self.update_data["size_reduction"] = size_reduction
+        self.cancelling()
+
+    def update(self, new_persistence_type: str | None) -> None:
+        """Ask for another persistence.
+
+        Raises:
+            OrderUpdateError: the order has no bet id, is no limit order, has that persistence, or is not executable.
+        """
+        self._require_bet("update")
+        order_type = self.order_type
+        if not isinstance(order_type, LimitOrder):
+            raise OrderUpdateError(f"order {self.id}: only a limit order has a persistence, not {order_type}")
+        if order_type.persistence_type == new_persistence_type:
+            raise OrderUpdateError(f"order {self.id}: the persistence is {new_persistence_type} already")
+        self._require_executable("update")
+        self.update_data["new_persistence_type"] = new_persistence_type
+        if self.trade.host.rules.optimistic_persistence and new_persistence_type is not None:
+            order_type.persistence_type = new_persistence_type
+        self.updating()
+
+    def replace(self, new_price: float) -> None:
+        """Ask for another price.
+
+        Raises:
+            OrderUpdateError: the order has no bet id, no price to replace, that very price, or is not executable.
+        """
+        self._require_bet("replace")
+        order_type = self.order_type
+        if isinstance(order_type, MarketOnCloseOrder):
+            raise OrderUpdateError(f"order {self.id}: {order_type} has no price to replace")
+        if order_type.price == new_price:
+            raise OrderUpdateError(f"order {self.id}: the price is {new_price} already")
+        self._require_executable("replace")
+        self.update_data["new_price"] = new_price
+        self.replacing()
+
+    def _require_bet(self, request: str) -> None:
+        if self.bet_id is None:
+            raise OrderUpdateError(f"order {self.id}: cannot {request}, the exchange has given no bet id yet")
+
+    def _require_executable(self, request: str) -> None:
+        if self.status is not OrderStatus.EXECUTABLE:
+            status = self.status.name if self.status else "not placed"
+            raise OrderUpdateError(f"order {self.id}: cannot {request} while {status}; wait for EXECUTABLE")
+
+    def assign_bet_id(self, bet_id: str) -> None:
+        self.bet_id = bet_id
+        if self._listener is not None:
+            self._listener.bet_id_assigned(self)
+
+    def listen(self, listener: OrderListener) -> None:
+        """Tell `listener` of every change from now on."""
+        self._listener = listener
+
+    # -- reading -------------------------------------------------------------------------------------------------
+
+    @property
+    def requested_size(self) -> float:
+        """Size asked for; the bet target where no size is given; the liability of starting-price orders."""
+        order_type = self.order_type
+        if isinstance(order_type, LimitOrder):
+            return order_type.size or order_type.bet_target_size or 0.0
+        return order_type.liability
+
+    @property
+    def persistence_type(self) -> str | None:
+        return self.order_type.persistence_type if isinstance(self.order_type, LimitOrder) else None
+
+    @property
+    def customer_order_ref(self) -> str:
+        """The reference sent with the order, 32 characters: hash of the strategy's name, separator, id."""
+        return f"{self.trade.strategy.name_hash}{self.sep}{self.id}"
+
+    @property
+    def current_order(self) -> Any:
+        """The latest that is known of the order: the simulated bet, the stream's order, or the answer to placing."""
+        return self.simulated or self.responses.current_order or self.responses.place_response
+
+    @property
+    def date_time_created(self) -> datetime.datetime:
+        return from_ms(self.created_ms)
+
+    @property
+    def date_time_status_update(self) -> datetime.datetime | None:
+        return None if self.status_ms is None else from_ms(self.status_ms)
+
+    @property
+    def date_time_execution_complete(self) -> datetime.datetime | None:
+        return None if self.complete_ms is None else from_ms(self.complete_ms)
+
+    @property
+    def elapsed_seconds(self) -> float | None:
+        """Seconds since the exchange took the order; None before."""
+        placed = self.responses.placed_ms
+        return None if placed is None else (self._clock.now_ms - placed) / 1000
+
+    @property
+    def elapsed_seconds_created(self) -> float:
+        return (self._clock.now_ms - self.created_ms) / 1000
+
+    @property
+    def elapsed_seconds_status_update(self) -> float | None:
+        return None if self.status_ms is None else (self._clock.now_ms - self.status_ms) / 1000
+
+    @property
+    def elapsed_seconds_executable(self) -> float | None:
+        """Seconds from placement to completion; None until both are known."""
+        placed = self.responses.placed_ms
+        return None if placed is None or self.complete_ms is None else (self.complete_ms - placed) / 1000
+
+    @property
+    def notes_str(self) -> str:
+        return ",".join(str(note) for note in self.notes.values())
+
+    def place_instruction(self) -> dict[str, Any]:
+        """The exchange's `PlaceInstruction`."""
+        kind = {"LIMIT": "limitOrder", "LIMIT_ON_CLOSE": "limitOnCloseOrder", "MARKET_ON_CLOSE": "marketOnCloseOrder"}
+        name = self.order_type.ORDER_TYPE.name
+        return {
+            "selectionId": self.selection_id,
+            "handicap": self.handicap or None,
+            "orderType": name,
+            "side": self.side,
+            "customerOrderRef": self.customer_order_ref,
+            kind[name]: self.order_type.place_instruction(),
+        }
+
+    @property
+    def info(self) -> dict[str, Any]:
+        """What a log line tells of the order."""
+        return {
+            "market_id": self.market_id,
+            "selection_id": self.selection_id,
+            "handicap": self.handicap,
+            "id": self.id,
+            "customer_order_ref": self.customer_order_ref,
+            "bet_id": self.bet_id,
+            "trade": self.trade.info,
+            "side": self.side,
+            "order_type": self.order_type.info,
+            "status": self.status.value if self.status else None,
+            "status_log": ", ".join(status.value for status in self.status_log),
+            "violation_msg": self.violation_msg,
+            "size_matched": self.size_matched,
+            "average_price_matched": self.average_price_matched,
+            "size_remaining": self.size_remaining,
+            "size_cancelled": self.size_cancelled,
+            "size_lapsed": self.size_lapsed,
+            "size_voided": self.size_voided,
+            "profit": self.profit,
+            "notes": self.notes_str,
+            "market_notes": self.market_notes,
+        }
+
+    def json(self) -> str:
+        """`info` as JSON."""
+        import msgspec
+
+        return msgspec.json.encode(self.info).decode()
+
+    def __repr__(self) -> str:
+        status = self.status.name if self.status else "new"
+        return f"<Order {self.id} {self.side} {self.order_type} {status} on {self.selection_id} of {self.market_id}>"
+
+
+BetfairOrder = Order

@@ -1,0 +1,84 @@
+"""What travels to the exchange: requests of one kind, for one market, from one client."""
+
+from __future__ import annotations
+
+from enum import Enum
+from typing import TYPE_CHECKING, Any
+
+from .order import Order, OrderStatus
+
+if TYPE_CHECKING:
+    from .market import Market
+
+
+class OrderPackageType(Enum):
+    """The exchange's four order operations."""
+
+    PLACE = "Place"
+    CANCEL = "Cancel"
+    UPDATE = "Update"
+    REPLACE = "Replace"
+
+
+#: Most instructions in one call, by operation (Betfair API-NG).
+ORDER_LIMITS = {
+    OrderPackageType.PLACE: 200,
+    OrderPackageType.CANCEL: 60,
+    OrderPackageType.UPDATE: 60,
+    OrderPackageType.REPLACE: 60,
+}
+
+
+class OrderPackage:
+    """Requests on their way.
+
+    Attributes:
+        created_ms: when the strategy asked, milliseconds since the epoch.
+        bet_delay: the market's, in seconds, when the strategy asked.
+        market_version: the version the strategy saw, if it insists on it.
+    """
+
+    __slots__ = (
+        "async_",
+        "bet_delay",
+        "client",
+        "created_ms",
+        "customer_strategy_ref",
+        "market",
+        "market_version",
+        "orders",
+        "package_type",
+    )
+
+    def __init__(
+        self,
+        package_type: OrderPackageType,
+        orders: list[Order],
+        market: Market,
+        client: Any,
+        created_ms: int,
+        bet_delay: int,
+        market_version: int | None = None,
+        async_: bool = False,
+        customer_strategy_ref: str | None = None,
+    ) -> None:
+        self.package_type = package_type
+        self.orders = orders
+        self.market = market
+        self.client = client
+        self.created_ms = created_ms
+        self.bet_delay = bet_delay
+        self.market_version = market_version
+        self.async_ = async_
+        self.customer_strategy_ref = customer_strategy_ref
+
+    @property
+    def waiting(self) -> bool:
+        """Whether any order of the package is still to be answered."""
+        return any(order.status in (OrderStatus.PENDING, OrderStatus.REPLACING) for order in self.orders)
+
+    def __len__(self) -> int:
+        return len(self.orders)
+
+    def __iter__(self) -> Any:
+        return iter(self.orders)

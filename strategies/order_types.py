@@ -1,0 +1,127 @@
+"""What is asked of the exchange: limit, limit-on-close and market-on-close orders. Source: Betfair API-NG `placeOrders`."""
+
+from __future__ import annotations
+
+from enum import Enum
+from typing import Any, ClassVar
+
+
+class OrderTypes(Enum):
+    """The exchange's order types."""
+
+    LIMIT = "Limit"
+    LIMIT_ON_CLOSE = "Limit on close"
+    MARKET_ON_CLOSE = "Market on close"
+
+
+class BaseOrderType:
+    """Common to all order types.
+
+    Attributes:
+        takes_sp: the order goes to the starting price, whatever its persistence.
+    """
+
+    ORDER_TYPE: ClassVar[OrderTypes]
+    takes_sp: ClassVar[bool] = True
+    price_ladder_definition: str = "CLASSIC"
+
+    def place_instruction(self) -> dict[str, Any]:
+        raise TypeError(f"{type(self).__name__} is not an order type that can be placed")
+
+    @property
+    def info(self) -> dict[str, Any]:
+        return {"order_type": self.ORDER_TYPE.name, **self.__dict__}
+
+    def __repr__(self) -> str:
+        fields = ", ".join(f"{name}={value!r}" for name, value in self.__dict__.items() if value is not None)
+        return f"{type(self).__name__}({fields})"
+
+
+class LimitOrder(BaseOrderType):
+    """An order at a price or better.
+
+    Args:
+        price: decimal odds on the market's ladder.
+        size: stake in the account's currency.
+        persistence_type: what happens at the turn in play: LAPSE, PERSIST (keep) or MARKET_ON_CLOSE (take SP).
+        time_in_force: FILL_OR_KILL, or None.
+        min_fill_size: least size that a fill-or-kill order takes; None: all of it.
+        bet_target_type, bet_target_size: ask for a payout (PAYOUT) or a profit (BACKERS_PROFIT) instead of a size.
+        price_ladder_definition: CLASSIC, FINEST or LINE_RANGE.
+        line_range_info: for LINE_RANGE: the market's line unit range (`minUnitValue`, `maxUnitValue`, `interval`).
+    """
+
+    ORDER_TYPE = OrderTypes.LIMIT
+    takes_sp = False
+
+    def __init__(
+        self,
+        price: float,
+        size: float | None = None,
+        persistence_type: str = "LAPSE",
+        time_in_force: str | None = None,
+        min_fill_size: float | None = None,
+        bet_target_type: str | None = None,
+        bet_target_size: float | None = None,
+        price_ladder_definition: str = "CLASSIC",
+        line_range_info: dict[str, Any] | None = None,
+    ) -> None:
+        self.price = price
+        self.size = size
+        self.persistence_type = persistence_type
+        self.time_in_force = time_in_force
+        self.min_fill_size = min_fill_size
+        self.bet_target_type = bet_target_type
+        self.bet_target_size = bet_target_size
+        self.price_ladder_definition = price_ladder_definition
+        self.line_range_info = line_range_info
+
+    def place_instruction(self) -> dict[str, Any]:
+        """The exchange's `limitOrder`."""
+        fields = {
+            "price": self.price,
+            "size": self.size,
+            "persistenceType": self.persistence_type,
+            "timeInForce": self.time_in_force,
+            "minFillSize": self.min_fill_size,
+            "betTargetType": self.bet_target_type,
+            "betTargetSize": self.bet_target_size,
+        }
+        return {name: value for name, value in fields.items() if value is not None}
+
+
+class LimitOnCloseOrder(BaseOrderType):
+    """A bet at the starting price, if that is the price or better.
+
+    Args:
+        liability: the stake of a back, the risk of a lay, in the account's currency.
+        price: the worst price accepted.
+    """
+
+    ORDER_TYPE = OrderTypes.LIMIT_ON_CLOSE
+
+    def __init__(self, liability: float, price: float, price_ladder_definition: str = "CLASSIC") -> None:
+        self.liability = liability
+        self.price = price
+        self.price_ladder_definition = price_ladder_definition
+
+    def place_instruction(self) -> dict[str, Any]:
+        """The exchange's `limitOnCloseOrder`."""
+        return {"liability": self.liability, "price": self.price}
+
+
+class MarketOnCloseOrder(BaseOrderType):
+    """A bet at the starting price, whatever it is.
+
+    Args:
+        liability: the stake of a back, the risk of a lay, in the account's currency.
+    """
+
+    ORDER_TYPE = OrderTypes.MARKET_ON_CLOSE
+
+    def __init__(self, liability: float) -> None:
+        self.liability = liability
+
+    def place_instruction(self) -> dict[str, Any]:
+        """The exchange's `marketOnCloseOrder`."""
+        return {"liability": self.liability}

@@ -1,0 +1,63 @@
+"""Where the compatible engine differs from ours in orders, exposure and requests: each difference by its name.
+
+`Rules.flumine()` repeats the peer's behaviour, defects included, for users who compare or migrate. The default is what we
+hold to be right. The numbers in brackets are the specification's list of defects, section 10.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Rules:
+    """How orders are kept.
+
+    Attributes:
+        guarded_status: an order's status only moves along the state machine; else any may follow any (D4, D5, D41).
+        reserve_pending: requests not yet answered count in exposures (D3).
+        settled_sp_exposure: starting-price orders count their liability only until they are reconciled (D13).
+        optimistic_persistence: a new persistence holds from the request on, even if it fails (D6).
+        exact_average: prices and profits of several fills are not rounded to pence in between (D10).
+        validate_place_only: order validation looks at new orders and at a replacement's new price, not at orders
+            that a cancel or an update leaves as they are (D34).
+        reset_bypass: `reset_seconds` is not looked at in the very update of the reset (D23).
+        all_orders: `process_orders` gets every order ever placed, at every change of the book.
+        drop_outside_window: changes outside a listener's window are not seen by matching either.
+        reemit_markets: each line of a file with several markets shows all of them again (D18).
+        watch_all: traded volume of every runner is followed from the start, stale volume is shown again (D8).
+    """
+
+    guarded_status: bool = True
+    reserve_pending: bool = True
+    settled_sp_exposure: bool = True
+    optimistic_persistence: bool = False
+    exact_average: bool = True
+    validate_place_only: bool = True
+    reset_bypass: bool = False
+    all_orders: bool = False
+    drop_outside_window: bool = False
+    reemit_markets: bool = False
+    watch_all: bool = False
+
+    @classmethod
+    def flumine(cls) -> Rules:
+        """The peer's rules, as of its version 3.3.2."""
+        return cls(
+            guarded_status=False,
+            reserve_pending=False,
+            settled_sp_exposure=False,
+            optimistic_persistence=True,
+            exact_average=False,
+            validate_place_only=False,
+            reset_bypass=True,
+            all_orders=True,
+            drop_outside_window=True,
+            reemit_markets=True,
+            watch_all=True,
+        )
+
+    @classmethod
+    def named(cls, compatibility: str | None) -> Rules:
+        """The rules of `Config.compatibility`."""
+        return cls.flumine() if compatibility == "flumine" else cls()

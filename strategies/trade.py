@@ -1,0 +1,166 @@
+"""A trade: one idea on one runner, and the orders that carry it out."""
+
+from __future__ import annotations
+
+import datetime
+from enum import Enum
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+from .clock import from_ms
+from .errors import OrderError
+from .order import Order
+from .order_types import LimitOrder
+
+if TYPE_CHECKING:
+    from .host import Host
+    from .order_types import BaseOrderType
+    from .strategy import Strategy
+
+
+class TradeStatus(Enum):
+    """The state of a trade. PENDING: an order of it is being worked on."""
+
+    PENDING = "Pending"
+    LIVE = "Live"
+    COMPLETE = "Complete"
+
+
+class Trade:
+    """Orders that belong together.
+
+    Args:
+        market_id, selection_id, handicap: the runner.
+        strategy: whose trade it is.
+        notes: anything to keep with it; the values appear in the result.
+        place_reset_seconds: least seconds between two orders on the runner (see `Strategy.validate_order`).
+        reset_seconds: least seconds after a trade on the runner completes.
+        pending_orders: more orders are to come: the trade does not complete when those placed have.
+    """
+
+    def __init__(
+        self,
+        market_id: str,
+        selection_id: int,
+        handicap: float,
+        strategy: Strategy,
+        notes: dict[str, Any] | None = None,
+        place_reset_seconds: float = 0.0,
+        reset_seconds: float = 0.0,
+        pending_orders: bool = False,
+    ) -> None:
+        self.host: Host = strategy.host
+        self.id = self.host.next_id()
+        self.market_id = market_id
+        self.selection_id = selection_id
+        self.handicap = handicap
+        self.strategy = strategy
+        self.notes = {} if notes is None else notes
+        self.market_notes: str | None = None
+        self.place_reset_seconds = place_reset_seconds
+        self.reset_seconds = reset_seconds
+        self.pending_orders = pending_orders
+        self.orders: list[Order] = []
+        self.status = TradeStatus.LIVE
+        self.status_log: list[TradeStatus] = [TradeStatus.LIVE]
+        self.created_ms = self.host.clock.now_ms
+        self.complete_ms: int | None = None
+
+    def create_order(
+        self,
+        side: str,
+        order_type: BaseOrderType,
+        order: type[Order] = Order,
+        sep: str | None = None,
+        context: dict[Any, Any] | None = None,
+        notes: dict[str, Any] | None = None,
+    ) -> Order:
+        """A new order of this trade.
+
+        Raises:
+            OrderError: the side or the order type is not one that the exchange has.
+        """
+        made = order(self, side, order_type, self.handicap, sep, context, notes)
+        self.orders.append(made)
+        return made
+
+    def create_order_replacement(self, order: Order, new_price: float, size: float, created_ms: int) -> Order:
+        """The order that takes the place of `order` at another price.
+
+        Raises:
+            OrderError: `order` is no limit order.
+        """
+        if not isinstance(order.order_type, LimitOrder):
+            raise OrderError(f"order {order.id}: {order.order_type} cannot be replaced at the exchange")
+        persistence = order.order_type.persistence_type
+        order_type = LimitOrder(price=new_price, size=size, persistence_type=persistence)
+        if not order.trade.host.rules.optimistic_persistence:
+            order_type.price_ladder_definition = order.order_type.price_ladder_definition
+            order_type.line_range_info = order.order_type.line_range_info
+        made = type(order)(self, order.side, order_type, order.handicap, order.sep, order.context, order.notes)
+        made.created_ms = made.responses.created_ms = created_ms
+        made.client = order.client
+        self.orders.append(made)
+        return made
+
+    @property
+    def complete(self) -> bool:
+        """Whether nothing of the trade is under way."""
+        if self.status is not TradeStatus.LIVE or self.pending_orders:
+            return False
+        return all(order.complete for order in self.orders)
+
+    def complete_trade(self) -> None:
+        """Mark the trade complete; its runner's context is told."""
+        self._move(TradeStatus.COMPLETE)
+        self.complete_ms = self.host.clock.now_ms
+        self.strategy.get_runner_context(self.market_id, self.selection_id, self.handicap).reset(self.id)
+
+    def _move(self, status: TradeStatus) -> None:
+        self.status = status
+        self.status_log.append(status)
+        if status is TradeStatus.LIVE and self.complete:
+            self.complete_trade()
+
+    def __enter__(self) -> Trade:
+        """Work on the trade's orders: it does not complete meanwhile."""
+        self._move(TradeStatus.PENDING)
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        if kind is None:
+            self._move(TradeStatus.LIVE)
+
+    @property
+    def date_time_created(self) -> datetime.datetime:
+        return from_ms(self.created_ms)
+
+    @property
+    def date_time_complete(self) -> datetime.datetime | None:
+        return None if self.complete_ms is None else from_ms(self.complete_ms)
+
+    @property
+    def elapsed_seconds(self) -> float | None:
+        """Seconds since the first order was placed; None before."""
+        return self.orders[0].elapsed_seconds if self.orders else None
+
+    @property
+    def notes_str(self) -> str:
+        return ",".join(str(note) for note in self.notes.values())
+
+    @property
+    def info(self) -> dict[str, Any]:
+        return {
+            "id": self.id,
+            "strategy": self.strategy.name,
+            "status": self.status.value,
+            "orders": [order.id for order in self.orders],
+            "place_reset_seconds": self.place_reset_seconds,
+            "reset_seconds": self.reset_seconds,
+            "pending_orders": self.pending_orders,
+            "notes": self.notes_str,
+            "market_notes": self.market_notes,
+        }
+
+    def __repr__(self) -> str:
+        return f"<Trade {self.id} {self.status.name} on {self.selection_id} of {self.market_id}>"

@@ -1,0 +1,158 @@
+"""Requests made together: checked one by one as they are made, sent when the transaction ends."""
+
+from __future__ import annotations
+
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+from .errors import ControlError, OrderError
+from .order import Order
+from .order_package import ORDER_LIMITS, OrderPackage, OrderPackageType
+
+if TYPE_CHECKING:
+    from .market import Market
+
+
+class Transaction:
+    """Requests of one market and one client; a context manager that sends them on leaving.
+
+    They are sent even when the block raises: what was accepted is placed. Each request answers True, or False where a
+    control refused it.
+    """
+
+    def __init__(
+        self, market: Market, client: Any, async_place_orders: bool = False, customer_strategy_ref: str | None = None
+    ) -> None:
+        self.market = market
+        self.client = client
+        self._async = async_place_orders
+        self._ref = customer_strategy_ref
+        self._places: list[tuple[Order, int | None]] = []
+        self._cancels: list[tuple[Order, int | None]] = []
+        self._updates: list[tuple[Order, int | None]] = []
+        self._replaces: list[tuple[Order, int | None]] = []
+
+    def place_order(
+        self, order: Order, market_version: int | None = None, execute: bool = True, force: bool = False
+    ) -> bool:
+        """Place `order`.
+
+        Args:
+            market_version: refuse it where the market has another version by then.
+            execute: False: enter it in the blotter only, for orders that are at the exchange already.
+            force: skip the controls.
+
+        Raises:
+            OrderError: the order is in this market's blotter already.
+        """
+        market = self.market
+        if order.client is None or order.client is not self.client:
+            order.client = self.client
+        if market.blotter.has_order(order.id):
+            raise OrderError(f"order {order.id} was placed in market {market.market_id} before; create another")
+        if execute and not force and not self._accepted(order, OrderPackageType.PLACE):
+            return False
+        if execute or order.status is None:
+            order.place(market.publish_time, market_version, self._async)
+        market.enter(order)
+        if execute:
+            trade = order.trade
+            context = trade.strategy.get_runner_context(order.market_id, order.selection_id, order.handicap)
+            context.place(trade.id)
+            self._places.append((order, market_version))
+        return True
+
+    def cancel_order(self, order: Order, size_reduction: float | None = None, force: bool = False) -> bool:
+        """Cancel `size_reduction` of the order, or all that remains.
+
+        Raises:
+            OrderError: the order belongs to another client.
+            OrderUpdateError: the order cannot be cancelled (see `Order.cancel`).
+        """
+        self._require_client(order)
+        if not force and not self._accepted(order, OrderPackageType.CANCEL):
+            return False
+        order.cancel(size_reduction)
+        self._cancels.append((order, None))
+        return True
+
+    def update_order(self, order: Order, new_persistence_type: str | None = None, force: bool = False) -> bool:
+        """Give the order another persistence.
+
+        Raises:
+            OrderError: the order belongs to another client.
+            OrderUpdateError: the order cannot be updated (see `Order.update`).
+        """
+        self._require_client(order)
+        if not force and not self._accepted(order, OrderPackageType.UPDATE):
+            return False
+        order.update(new_persistence_type)
+        self._updates.append((order, None))
+        return True
+
+    def replace_order(
+        self, order: Order, new_price: float, market_version: int | None = None, force: bool = False
+    ) -> bool:
+        """Cancel what remains of the order and place as much at `new_price`.
+
+        Raises:
+            OrderError: the order belongs to another client.
+            OrderUpdateError: the order cannot be replaced (see `Order.replace`).
+        """
+        self._require_client(order)
+        if not force:
+            order.update_data["new_price"] = new_price
+            accepted = self._accepted(order, OrderPackageType.REPLACE)
+            order.update_data.pop("new_price", None)
+            if not accepted:
+                return False
+        order.replace(new_price)
+        self._replaces.append((order, market_version))
+        return True
+
+    def execute(self) -> int:
+        """Send what was asked for; the number of packages it took."""
+        packages = [
+            *self._packages(OrderPackageType.PLACE, self._places),
+            *self._packages(OrderPackageType.CANCEL, self._cancels),
+            *self._packages(OrderPackageType.UPDATE, self._updates),
+            *self._packages(OrderPackageType.REPLACE, self._replaces),
+        ]
+        self._places, self._cancels, self._updates, self._replaces = [], [], [], []
+        for package in packages:
+            self.market.submit(package)
+        return len(packages)
+
+    def _packages(
+        self, package_type: OrderPackageType, requests: list[tuple[Order, int | None]]
+    ) -> list[OrderPackage]:
+        by_version: dict[int | None, list[Order]] = {}
+        for order, version in requests:
+            by_version.setdefault(version, []).append(order)
+        market, limit = self.market, ORDER_LIMITS[package_type]
+        now, delay = market.clock.now_ms, market.bet_delay
+        return [
+            OrderPackage(
+                package_type, orders[at : at + limit], market, self.client, now, delay, version, self._async, self._ref
+            )
+            for version, orders in by_version.items()
+            for at in range(0, len(orders), limit)
+        ]
+
+    def _accepted(self, order: Order, package_type: OrderPackageType) -> bool:
+        try:
+            self.market.validate(order, package_type, self.client)
+        except ControlError as refusal:
+            self.market.refused(order, package_type, refusal)
+            return False
+        return True
+
+    def _require_client(self, order: Order) -> None:
+        if order.client is not self.client:
+            raise OrderError(f"order {order.id} belongs to another client than this transaction's")
+
+    def __enter__(self) -> Transaction:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self.execute()

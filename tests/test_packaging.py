@@ -1,0 +1,51 @@
+"""What is installed, and what importing it costs."""
+
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+NOT_SHIPPED = {"benchmarks", "build", "deploy", "dist", "docs", "examples", "tests"}
+
+
+def listed_packages() -> set[str]:
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    return set(settings["tool"]["setuptools"]["packages"])
+
+
+def packages_in_the_tree() -> set[str]:
+    """The dotted name of each shipped folder that holds Python files."""
+    found = {"headrace"}
+    folders = [folder for folder in ROOT.iterdir() if folder.is_dir() and folder.name not in NOT_SHIPPED]
+    while folders:
+        folder = folders.pop()
+        if not folder.name.isidentifier():  # .venv, .git, headrace.egg-info
+            continue
+        if any(folder.glob("*.py")):
+            found.add(".".join(["headrace", *folder.relative_to(ROOT).parts]))
+        folders.extend(inner for inner in folder.iterdir() if inner.is_dir())
+    return found
+
+
+@pytest.mark.parametrize("library", ["ray", "aiohttp", "pandas", "pyarrow"])
+def test_importing_headrace_does_not_import(library: str) -> None:
+    # A process of its own: in this one another test may have imported the library.
+    script = f"import sys, headrace; sys.exit({library!r} in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", script]).returncode == 0
+
+
+def test_every_package_in_the_tree_is_listed_in_pyproject() -> None:
+    assert packages_in_the_tree() - listed_packages() == set()
+
+
+def test_every_package_listed_in_pyproject_is_in_the_tree() -> None:
+    assert listed_packages() - packages_in_the_tree() == set()
+
+
+@pytest.mark.parametrize("package", sorted(listed_packages()))
+def test_every_listed_package_has_an_init(package: str) -> None:
+    folder = ROOT.joinpath(*package.split(".")[1:])
+    assert (folder / "__init__.py").is_file()

@@ -1,6 +1,6 @@
 # Everything is installed inside this folder. `make test` needs Python 3.11 or newer and nothing else.
 #   make test     run the tests
-#   make demo     run the demonstration, into demo-results
+#   make demo     generate markets and backtest two strategies on them, into demo-markets and demo-results
 #   make lint     formatting, lint, types, and which module may import which
 #   make clean    remove what the others made, except the environment (.venv)
 
@@ -19,7 +19,10 @@ test: .venv/installed-dev
 	$(BIN)/pytest
 
 demo: .venv/installed
-	$(BIN)/headrace demo --out demo-results
+	rm -rf demo-markets demo-results
+	$(BIN)/headrace generate --markets 40 --seed 7 --out demo-markets
+	$(BIN)/headrace backtest examples/lowest_layer.py:LowestLayer examples/queue_backer.py:QueueBacker \
+	    --markets demo-markets --engine ray --out demo-results
 
 # mypy cannot see an editable install, and needs the folder to carry the package's name. A link gives it that name,
 # whatever the checkout is called, and always shows the present sources.
@@ -32,16 +35,19 @@ lint: .venv/installed-dev
 	$(BIN)/lint-imports
 
 # The stamps are files in .venv: an environment is filled once, and again when pyproject.toml changes.
-.venv/installed: pyproject.toml
-	test -x $(BIN)/pip || $(PYTHON) -m venv .venv
+.venv/installed: pyproject.toml | $(BIN)/pip
 	$(BIN)/pip install --quiet --editable .
 	touch $@
 
-.venv/installed-dev: pyproject.toml
-	test -x $(BIN)/pip || $(PYTHON) -m venv .venv
+.venv/installed-dev: pyproject.toml | $(BIN)/pip
 	$(BIN)/pip install --quiet --editable '.[dev]'
 	touch .venv/installed $@
 
+# Asked first: an environment of an older Python would stay, and fail every later run too.
+$(BIN)/pip:
+	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("Python 3.11 or newer is needed: make PYTHON=... names it")'
+	$(PYTHON) -m venv .venv
+
 clean:
-	rm -rf .build build dist headrace.egg-info demo-results
+	rm -rf .build build dist headrace.egg-info demo-markets demo-results
 	rm -rf .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache

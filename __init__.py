@@ -1,1 +1,158 @@
-"""Headrace: strategies for betting exchanges, simulated and traded as actors on Ray."""
+"""Headrace: strategies for betting exchanges, simulated and traded as actors on Ray.
+
+import headrace as hr
+
+result = hr.backtest(MyStrategy(stake=5), markets="recordings/**/*.bz2")
+"""
+
+from __future__ import annotations
+
+from .actors.clients import BaseClient, Clients, SimulatedClient, VenueType
+from .actors.controls import (
+    BaseControl,
+    ExecutionValidation,
+    MarketValidation,
+    MaxTransactionCount,
+    OrderValidation,
+    StrategyExposure,
+)
+from .actors.coordinator import Coordinator
+from .actors.logging_controls import LoggingControl
+from .actors.market import MarketActor
+from .actors.middleware import Middleware
+from .backtest import Simulation, backtest
+from .config import Config, ConfigError
+from .simulate.models import LatencyModel, LiquidityModel, Models, QueueModel
+from .simulate.removals import Removals
+from .simulate.settlement import Settlement
+from .strategies.blotter import Blotter
+from .strategies.book import MarketBook, RunnerBook
+from .strategies.errors import (
+    ClientError,
+    ControlError,
+    HeadraceError,
+    InputError,
+    ListenerError,
+    OrderError,
+    OrderExecutionError,
+    OrderUpdateError,
+    RecordingError,
+    RunError,
+    StreamError,
+)
+from .strategies.events import CustomEvent, TerminationEvent
+from .strategies.exposure import calculate_matched_exposure, calculate_unmatched_exposure
+from .strategies.ladder import PriceSize
+from .strategies.market import Market, Markets, hedge
+from .strategies.order import BetfairOrder, Order, OrderStatus
+from .strategies.order_package import OrderPackage, OrderPackageType
+from .strategies.order_types import LimitOnCloseOrder, LimitOrder, MarketOnCloseOrder, OrderTypes
+from .strategies.prices import (
+    BETDAQ_PRICES,
+    FINEST_PRICES,
+    PRICES,
+    PRICES_FLOAT,
+    as_dec,
+    get_nearest_price,
+    make_line_prices,
+    make_prices,
+    price_ticks_away,
+    wap,
+)
+from .strategies.runner_context import RunnerContext
+from .strategies.strategy import BaseStrategy, Strategy
+from .strategies.trade import Trade, TradeStatus
+from .strategies.transaction import Transaction
+from .strategies.views import get_market_notes, get_price, get_runner_book, get_size, get_sp
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "BETDAQ_PRICES",
+    "FINEST_PRICES",
+    "PRICES",
+    "PRICES_FLOAT",
+    "BaseClient",
+    "BaseControl",
+    "BaseStrategy",
+    "BetfairOrder",
+    "Blotter",
+    "ClientError",
+    "Clients",
+    "Config",
+    "ConfigError",
+    "ControlError",
+    "Coordinator",
+    "CustomEvent",
+    "ExecutionValidation",
+    "HeadraceError",
+    "InputError",
+    "LatencyModel",
+    "LimitOnCloseOrder",
+    "LimitOrder",
+    "LiquidityModel",
+    "ListenerError",
+    "LoggingControl",
+    "Market",
+    "MarketActor",
+    "MarketBook",
+    "MarketOnCloseOrder",
+    "MarketValidation",
+    "Markets",
+    "MaxTransactionCount",
+    "Middleware",
+    "Models",
+    "Order",
+    "OrderError",
+    "OrderExecutionError",
+    "OrderPackage",
+    "OrderPackageType",
+    "OrderStatus",
+    "OrderTypes",
+    "OrderUpdateError",
+    "OrderValidation",
+    "PriceSize",
+    "QueueModel",
+    "RecordingError",
+    "Removals",
+    "Result",
+    "RunError",
+    "RunnerBook",
+    "RunnerContext",
+    "Settlement",
+    "SimulatedClient",
+    "Simulation",
+    "Strategy",
+    "StrategyExposure",
+    "StreamError",
+    "TerminationEvent",
+    "Trade",
+    "TradeStatus",
+    "Transaction",
+    "VenueType",
+    "__version__",
+    "as_dec",
+    "backtest",
+    "calculate_matched_exposure",
+    "calculate_unmatched_exposure",
+    "get_market_notes",
+    "get_nearest_price",
+    "get_price",
+    "get_runner_book",
+    "get_size",
+    "get_sp",
+    "hedge",
+    "make_line_prices",
+    "make_prices",
+    "price_ticks_away",
+    "wap",
+]
+
+
+def __getattr__(name: str) -> object:
+    """`Result` is loaded when asked for: its tables bring pyarrow."""
+    if name == "Result":
+        from .cluster.result import Result
+
+        return Result
+    raise AttributeError(f"module 'headrace' has no attribute {name!r}")

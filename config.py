@@ -149,7 +149,9 @@ class Config:
     def as_dict(self) -> dict[str, Any]:
         """The settings that describe a run: all but those of the process and of its logs."""
         left_out = ("process_id", "log_setup", "log_level", "log_json", "instance_id", "hostname")
-        return {field.name: getattr(self, field.name) for field in dataclasses.fields(self) if field.name not in left_out}
+        return {
+            field.name: getattr(self, field.name) for field in dataclasses.fields(self) if field.name not in left_out
+        }
 
 
 def default_instance_id() -> str:

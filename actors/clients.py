@@ -78,7 +78,7 @@ class BaseClient:
         self.username: str = (
             getattr(betting_client, "username", None)
             or username
-            or "".join(random.choices(string.ascii_lowercase, k=8))  # noqa: S311 - a label
+            or "".join(random.choices(string.ascii_lowercase, k=8))
         )
         self.order_stream = order_stream
         self.order_stream_conflate_ms = order_stream_conflate_ms
@@ -123,7 +123,9 @@ class BaseClient:
     @property
     def current_transaction_count_total(self) -> int:
         """Transactions of this clock hour, placed and failed."""
-        return sum(c.current_transaction_count_total for c in self.trading_controls if isinstance(c, MaxTransactionCount))
+        return sum(
+            c.current_transaction_count_total for c in self.trading_controls if isinstance(c, MaxTransactionCount)
+        )
 
     @property
     def transaction_count_total(self) -> int:

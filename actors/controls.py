@@ -251,7 +251,9 @@ class MaxTransactionCount(BaseControl):
         if package_type is OrderPackageType.CANCEL or limit is None:
             return
         if self.current_transaction_count_total > limit:
-            self._on_error(order, f"{self.current_transaction_count_total} transactions this hour, the limit is {limit}")
+            self._on_error(
+                order, f"{self.current_transaction_count_total} transactions this hour, the limit is {limit}"
+            )
 
 
 DEFAULT_TRADING_CONTROLS: tuple[type[BaseControl], ...] = (OrderValidation, MarketValidation, StrategyExposure)

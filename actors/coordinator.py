@@ -41,7 +41,9 @@ class Coordinator:
         self.logging_controls = logging_controls
         self.violations: dict[tuple[str, str, str, str], Violation] = {}
 
-    def connect(self, actor: MarketActor, client_controls: Sequence[tuple[BaseClient | None, Any, dict[str, Any]]]) -> None:
+    def connect(
+        self, actor: MarketActor, client_controls: Sequence[tuple[BaseClient | None, Any, dict[str, Any]]]
+    ) -> None:
         """Open the clients' accounts for an actor that hosts markets."""
         accounts = {id(client): client.open_account(actor) for client in self._client_settings}
         for account in accounts.values():

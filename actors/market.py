@@ -42,7 +42,9 @@ class Seat:
         self.process = strategy.process_market_book
         self.window: Window | None = strategy.window if strategy.window.bounded else None
         self.subscribed = subscribed
-        self.wants_books = cls.check_market_book is not Strategy.check_market_book or "check_market_book" in vars(strategy)
+        self.wants_books = cls.check_market_book is not Strategy.check_market_book or "check_market_book" in vars(
+            strategy
+        )
 
 
 class HostedMarket(Market):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from ..strategies.changes import MarketDefinition
@@ -12,7 +12,7 @@ from ..strategies.errors import ListenerError
 from ..strategies.parameters import check_names
 
 #: Filter key to what it is tested against; each test answers True where the market passes.
-_TESTS = {
+_TESTS: dict[str, Callable[[Any, str, MarketDefinition], bool]] = {
     "market_ids": lambda value, market_id, d: market_id in _texts(value),
     "event_ids": lambda value, market_id, d: d.event_id in _texts(value),
     "event_type_ids": lambda value, market_id, d: d.event_type_id in _texts(value),

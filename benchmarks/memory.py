@@ -106,9 +106,7 @@ def measure(name: str, file: Path) -> bool:
 
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument(
-        "measures", nargs="*", metavar="MEASURE", help="runs or markets; both where none is named"
-    )
+    parser.add_argument("measures", nargs="*", metavar="MEASURE", help="runs or markets; both where none is named")
     parser.add_argument("--recordings", help="default: HEADRACE_RECORDINGS, else ../shared/recordings")
     options = parser.parse_args(arguments)
     for name in options.measures:

@@ -70,9 +70,7 @@ class Difference:
         return f"{place} {self.column}: expected {self.expected!r}, got {self.actual!r}"
 
 
-def cases(
-    quick: bool = False, recordings: str | None = None, reference: str | None = None
-) -> list[tuple[str, str]]:
+def cases(quick: bool = False, recordings: str | None = None, reference: str | None = None) -> list[tuple[str, str]]:
     """The (recording, variant) pairs with known orders, the smallest files first; half of them if quick."""
     folder = recordings_folder(recordings)
     pairs = sorted(_all_expected(reference), key=lambda pair: (_size(folder, pair[0]), pair))
@@ -84,9 +82,7 @@ def expected(recording: str, variant: str, reference: str | None = None) -> dict
     return _all_expected(reference)[recording, variant]
 
 
-def actual(
-    recording: str, variant: str, recordings: str | None = None, reference: str | None = None
-) -> dict[Key, Row]:
+def actual(recording: str, variant: str, recordings: str | None = None, reference: str | None = None) -> dict[Key, Row]:
     """The orders headrace gives under flumine's rules, likewise."""
     folder = recordings_folder(recordings)
     config = hr.Config(compatibility="flumine", raise_errors=True, **VARIANTS[variant])

@@ -131,9 +131,7 @@ def hundred(shop: Workshop) -> list[Case]:
     return [references("hundred", shop, PLACE, 10, as_flumine=3.5, by_default=8.0)]
 
 
-def references(
-    name: str, shop: Workshop, market: str, copies: int, as_flumine: float, by_default: float
-) -> Case:
+def references(name: str, shop: Workshop, market: str, copies: int, as_flumine: float, by_default: float) -> Case:
     work = shop.references(market, copies)
     sides = (flumine(work), headrace_as_flumine(work), headrace(work))
     bars = (Bar("headrace as flumine", "flumine", as_flumine), Bar("headrace", "flumine", by_default))
@@ -229,9 +227,7 @@ def pin() -> None:
 
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument(
-        "cases", nargs="*", metavar="CASE", help=f"of {', '.join(CASES)}; all where none is named"
-    )
+    parser.add_argument("cases", nargs="*", metavar="CASE", help=f"of {', '.join(CASES)}; all where none is named")
     parser.add_argument("--rounds", type=int, default=5, help="runs of each side, of which the best counts")
     parser.add_argument("--recordings", help="default: HEADRACE_RECORDINGS, else ../shared/recordings")
     parser.add_argument("--reference", help="default: HEADRACE_REFERENCE, else ../shared/reference")

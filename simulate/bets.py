@@ -1,4 +1,4 @@
-"""A bet at the simulated exchange: what of an order was matched, cancelled, lapsed and voided, and its place in the queue."""
+"""A bet at the simulated exchange: what of an order was matched, and its place in the queue."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """The models of the simulated exchange: queue, liquidity, latency, removals, settlement. Each can be replaced.
 
-    hr.Simulation(..., models=hr.Models(queue=MyQueue()))
+hr.Simulation(..., models=hr.Models(queue=MyQueue()))
 """
 
 from __future__ import annotations

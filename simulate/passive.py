@@ -248,9 +248,7 @@ class PassiveMatching:
             if book.status == "SUSPENDED" and order_type.persistence_type == "LAPSE":
                 bet.lapse()
 
-    def _trade(
-        self, bet: SimulatedBet, price: float, delta: dict[float, float], shared: bool, time_ms: int
-    ) -> None:
+    def _trade(self, bet: SimulatedBet, price: float, delta: dict[float, float], shared: bool, time_ms: int) -> None:
         """Let the bet take its part of `delta`; where that is shared it keeps what the bet leaves."""
         back = bet.order.side == "BACK"
         queue = self._models.queue

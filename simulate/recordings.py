@@ -11,9 +11,9 @@ import glob
 import gzip
 import os
 import zlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import BinaryIO, cast
+from typing import Any, BinaryIO, cast
 
 import msgspec
 
@@ -22,7 +22,7 @@ from ..strategies.errors import InputError, RecordingError
 
 #: Bytes decoded at once: enough to spread the cost of a call, few enough to stay in the processor's caches.
 _PIECE = 32 * 1024
-_MAGIC = {b"\x1f\x8b": gzip.open, b"BZh": bz2.open}
+_MAGIC: dict[bytes, Callable[[BinaryIO], Any]] = {b"\x1f\x8b": gzip.open, b"BZh": bz2.open}
 #: What a damaged file raises while it is unpacked.
 _UNPACKING = (EOFError, OSError, zlib.error, ValueError)
 
@@ -43,7 +43,9 @@ def find_recordings(markets: Paths) -> list[str]:
     named: Sequence[str | os.PathLike[str]]
     named = [markets] if isinstance(markets, (str, os.PathLike)) else list(markets)
     if not named:
-        raise InputError("no markets are named: give a path, a folder, a pattern such as 'recordings/**/*.bz2', or a list")
+        raise InputError(
+            "no markets are named: give a path, a folder, a pattern such as 'recordings/**/*.bz2', or a list"
+        )
     found: dict[str, None] = {}
     for each in named:
         if not isinstance(each, (str, os.PathLike)):
@@ -132,7 +134,7 @@ class Recording:
             elif number == 1:
                 raise RecordingError("is empty; expected stream messages, one JSON object a line", self.name)
 
-    def messages(self) -> Iterator[tuple[int, list[ChangeMessage | RecordingError]]]:
+    def messages(self) -> Iterator[tuple[int, Sequence[ChangeMessage | RecordingError]]]:
         """Decoded messages, many at once, with the number of the first line.
 
         A line that cannot be decoded stands among them as a `RecordingError`.
@@ -143,7 +145,7 @@ class Recording:
         decode = _decoder.decode_lines
         for number, lines in self.pieces():
             try:
-                found: list[ChangeMessage | RecordingError] = decode(lines)
+                found: Sequence[ChangeMessage | RecordingError] = decode(lines)
             except (msgspec.DecodeError, UnicodeDecodeError):
                 found = self._line_by_line(number, lines)
             yield number, found

@@ -60,7 +60,12 @@ class Removals:
             for fill in bet.fills:
                 fill[1] = max(_reduced(fill[1], factor, place), MIN_PRICE)
             bet.recount()
-        if isinstance(order_type, LimitOrder) and order.side == "LAY" and not order.complete and order.size_remaining > 0:
+        if (
+            isinstance(order_type, LimitOrder)
+            and order.side == "LAY"
+            and not order.complete
+            and order.size_remaining > 0
+        ):
             threshold = PLACE_CANCEL_THRESHOLD if place else WIN_THRESHOLD
             if factor >= threshold and bet.market_version is not None:
                 bet.cancel(order.size_remaining)
@@ -84,9 +89,7 @@ def _reduced(price: float, factor: float, place: bool) -> float:
     return price * (1 - factor / 100)
 
 
-def _reduce_liability(
-    bet: SimulatedBet, order_type: MarketOnCloseOrder, removed: RunnerBook, market: Market
-) -> None:
+def _reduce_liability(bet: SimulatedBet, order_type: MarketOnCloseOrder, removed: RunnerBook, market: Market) -> None:
     factor = removed.adjustment_factor or 0.0
     if market.market_type == "WIN":
         runner = market.market_book.runner(bet.order.selection_id, bet.order.handicap)

@@ -239,7 +239,9 @@ class _Reader:
             self._markets[market_id] = False
             owner = self._replay._owner[market_id]
             self._bad_line(
-                RecordingError(f"the market is in {owner} as well; this copy is left out", self.recording.name, line, market_id)
+                RecordingError(
+                    f"the market is in {owner} as well; this copy is left out", self.recording.name, line, market_id
+                )
             )
             return False
         late = self._undefined.pop(market_id, None)
@@ -272,8 +274,9 @@ class _Reader:
 
 
 class _PeerReader(_Reader):
-    """A recording as the peer reads it: changes outside all windows are never shown, and each line of a file with several
-    markets shows all of them again (specification, section 2.2).
+    """A recording as the peer reads it (specification, section 2.2).
+
+    Changes outside all windows are never shown, and each line of a file with several markets shows all of them again.
     """
 
     def __init__(self, recording: Recording, replay: Replay) -> None:

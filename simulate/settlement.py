@@ -7,7 +7,6 @@ settled as the statuses say (see docs/fidelity.md).
 from __future__ import annotations
 
 import logging
-from typing import Any
 
 from ..strategies.market import Market
 from ..strategies.order import Order
@@ -113,7 +112,7 @@ class FlumineSettlement(Settlement):
         if self.is_line(order):
             return self._flumine_line(order, size, average)
         if status == "WINNER":
-            tied: Any = order.number_of_dead_heat_winners
+            tied = order.number_of_dead_heat_winners or 1
             profit = (size / tied) * (average - 1)
             if tied >= 2:
                 profit -= size * (tied - 1) / tied

@@ -1,6 +1,7 @@
 """The simulated exchange: requests that arrive late, bets that wait in queues, and books that match them.
 
-One `SimulatedExchange` a unit of replay; it opens a `SimulatedMarket` for each market. Source: specification, section 1.
+One `SimulatedExchange` a unit of replay; it opens a `SimulatedMarket` for each market.
+Source: specification, section 1.
 """
 
 from __future__ import annotations

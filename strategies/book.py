@@ -1,7 +1,7 @@
 """The book of a market: what the exchange has published of it, folded from its changes.
 
-One living object a market, with the attribute names of betfairlightweight's `MarketBook` and `RunnerBook`. It changes in
-place; `book.copy()` keeps the past. How a change is folded: specification, Appendix D.
+One living object a market, with the attribute names of betfairlightweight's `MarketBook` and `RunnerBook`. It
+changes in place; `book.copy()` keeps the past. How a change is folded: specification, Appendix D.
 """
 
 from __future__ import annotations
@@ -212,7 +212,9 @@ class MarketBook:
 
     streaming_snap = False
 
-    def __init__(self, market_id: str, *, cumulative_runner_tv: bool = False, calculate_market_tv: bool = False) -> None:
+    def __init__(
+        self, market_id: str, *, cumulative_runner_tv: bool = False, calculate_market_tv: bool = False
+    ) -> None:
         self.market_id = market_id
         self.publish_time_epoch = 0
         self.market_definition: MarketDefinition | None = None

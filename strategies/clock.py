@@ -62,7 +62,7 @@ class WallClock(Clock):
     def __init__(self) -> None:
         super().__init__()
 
-    @property  # type: ignore[override]
+    @property
     def now_ms(self) -> int:
         return time.time_ns() // 1_000_000
 

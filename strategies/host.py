@@ -1,4 +1,4 @@
-"""What hosts a strategy: the clock, the rules and the names that its orders take. One a process, or one a unit of replay."""
+"""What hosts a strategy: the clock, the rules and the names that its orders take."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def numbered_ids() -> Callable[[], str]:
 
 
 def clock_ids(clock: Clock) -> Callable[[], str]:
-    """Ids from the time and the process, unique over restarts: milliseconds, then a counter that starts at the process id."""
+    """Ids unique over restarts: the time in milliseconds, then a counter that starts at the process id."""
     count = itertools.count(os.getpid() % 100_000)
     return lambda: f"{clock.now_ms % 10**13:013d}{next(count) % 10**5:05d}"
 

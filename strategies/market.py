@@ -423,4 +423,3 @@ def hedge(strategy: Strategy, market: Market, selection_id: int, handicap: float
 
     trade = Trade(market.market_id, selection_id, handicap, strategy)
     return trade.create_order(side=side, order_type=LimitOrder(price, size))
-

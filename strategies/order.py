@@ -154,7 +154,9 @@ class Order:
         if side not in ("BACK", "LAY"):
             raise OrderError(f"side={side!r}: expected BACK or LAY")
         if not isinstance(order_type, (LimitOrder, LimitOnCloseOrder, MarketOnCloseOrder)):
-            raise OrderError(f"order_type={order_type!r}: expected a LimitOrder, LimitOnCloseOrder or MarketOnCloseOrder")
+            raise OrderError(
+                f"order_type={order_type!r}: expected a LimitOrder, LimitOnCloseOrder or MarketOnCloseOrder"
+            )
         host = trade.host
         self.id: str = host.next_id()
         self.trade = trade

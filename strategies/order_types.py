@@ -1,4 +1,7 @@
-"""What is asked of the exchange: limit, limit-on-close and market-on-close orders. Source: Betfair API-NG `placeOrders`."""
+"""What is asked of the exchange: limit, limit-on-close and market-on-close orders.
+
+Source: Betfair API-NG `placeOrders`.
+"""
 
 from __future__ import annotations
 

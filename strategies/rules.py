@@ -1,7 +1,7 @@
 """Where the compatible engine differs from ours in orders, exposure and requests: each difference by its name.
 
-`Rules.flumine()` repeats the peer's behaviour, defects included, for users who compare or migrate. The default is what we
-hold to be right. The numbers in brackets are the specification's list of defects, section 10.
+`Rules.flumine()` repeats the peer's behaviour, defects included, for users who compare or migrate. The default is what
+we hold to be right. The numbers in brackets are the specification's list of defects, section 10.
 """
 
 from __future__ import annotations

@@ -108,7 +108,7 @@ class Strategy:
         self.max_trade_count: float = settings["max_trade_count"]
         self.max_live_trade_count: float = settings["max_live_trade_count"]
         self.multi_order_trades: bool = settings["multi_order_trades"]
-        self.name_hash = hashlib.sha1(self.name.encode()).hexdigest()[:STRATEGY_HASH_LENGTH]  # noqa: S324 - a label
+        self.name_hash = hashlib.sha1(self.name.encode()).hexdigest()[:STRATEGY_HASH_LENGTH]
         self.window = Window.of_filter(self.market_filter)
         self._host: Host | None = None
         self._framework: Framework | None = None

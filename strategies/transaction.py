@@ -123,9 +123,7 @@ class Transaction:
             self.market.submit(package)
         return len(packages)
 
-    def _packages(
-        self, package_type: OrderPackageType, requests: list[tuple[Order, int | None]]
-    ) -> list[OrderPackage]:
+    def _packages(self, package_type: OrderPackageType, requests: list[tuple[Order, int | None]]) -> list[OrderPackage]:
         by_version: dict[int | None, list[Order]] = {}
         for order, version in requests:
             by_version.setdefault(version, []).append(order)

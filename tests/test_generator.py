@@ -69,10 +69,7 @@ class Replayed:
         if "marketDefinition" in change:
             self.definitions.append(change["marketDefinition"])
             self.books_at_definition.append(
-                {
-                    key: {side: dict(ladder) for side, ladder in sides.items()}
-                    for key, sides in self.ladders.items()
-                }
+                {key: {side: dict(ladder) for side, ladder in sides.items()} for key, sides in self.ladders.items()}
             )
         for runner in change["rc"]:
             self._apply_runner(runner)
@@ -229,11 +226,7 @@ def test_most_orders_lapse_at_the_turn_in_play_and_those_kept_stay(sport: Any) -
     turn = next(n for n, one in enumerate(replayed.definitions) if one["inPlay"])
     off = max(n for n, one in enumerate(replayed.definitions[:turn]) if one["status"] == "OPEN") + 1
     before, after = (
-        sum(
-            len(ladders[side])
-            for ladders in replayed.books_at_definition[n].values()
-            for side in ("atb", "atl")
-        )
+        sum(len(ladders[side]) for ladders in replayed.books_at_definition[n].values() for side in ("atb", "atl"))
         for n in (off, turn)
     )
     assert 0 < after < 0.6 * before
@@ -327,9 +320,7 @@ def test_number_out_of_range_is_refused() -> None:
         generate_event(1, -1, Recipe())
 
 
-@pytest.mark.parametrize(
-    ("compression", "read"), [("none", bytes), ("gz", gzip.decompress), ("bz2", bz2.decompress)]
-)
+@pytest.mark.parametrize(("compression", "read"), [("none", bytes), ("gz", gzip.decompress), ("bz2", bz2.decompress)])
 def test_writes_an_archive_as_betfair_lays_it_out(tmp_path: Path, compression: Any, read: Any) -> None:
     seen: list[int] = []
     paths = write_markets(tmp_path / "a", 7, changes=60, compression=compression, progress=seen.append)
@@ -403,9 +394,7 @@ def test_order_book_keeps_what_is_left_of_an_order_unless_it_shall_not_rest() ->
 
 @given(
     st.lists(
-        st.tuples(
-            st.sampled_from(["back", "lay", "cancel", "lapse"]), st.integers(100, 120), st.integers(1, 5000)
-        ),
+        st.tuples(st.sampled_from(["back", "lay", "cancel", "lapse"]), st.integers(100, 120), st.integers(1, 5000)),
         max_size=80,
     )
 )

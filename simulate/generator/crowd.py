@@ -162,9 +162,7 @@ class Crowd:
         if bits & 1:
             book.lay(min(bits >> 1, self._below[n]), MIN_STAKE * (2 + bits), keeps=True)
         else:
-            book.back(
-                max(LAST_TICK - (bits >> 1), self._below[n] + 1), MIN_STAKE * (2 + (bits >> 2)), keeps=True
-            )
+            book.back(max(LAST_TICK - (bits >> 1), self._below[n] + 1), MIN_STAKE * (2 + (bits >> 2)), keeps=True)
 
     def _take(self, n: int, book: OrderBook) -> None:
         lay, back = book.lays.best, book.backs.best

@@ -21,9 +21,7 @@ class RunnerDefinition:
         "status",
     )
 
-    def __init__(
-        self, selection_id: int, name: str, sort_priority: int, adjustment_factor: float | None
-    ) -> None:
+    def __init__(self, selection_id: int, name: str, sort_priority: int, adjustment_factor: float | None) -> None:
         self.selection_id = selection_id
         self.name = name
         self.sort_priority = sort_priority

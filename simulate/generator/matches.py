@@ -68,9 +68,7 @@ def plan_football_match(rng: random.Random, recipe: Recipe, schedule: Schedule, 
         states.append((_get_score(goals, time), (final[0] * left, final[1] * left)))
     score = _get_score(goals, end)
 
-    def plan_market(
-        market_type: str, name: str, sides: list[tuple[int, str]], chances: Chances
-    ) -> MarketPlan:
+    def plan_market(market_type: str, name: str, sides: list[tuple[int, str]], chances: Chances) -> MarketPlan:
         decided = next((time for time, _ in goals if max(chances(_get_score(goals, time), final)) >= 1), end)
         result = chances(score, (0.0, 0.0))
         return MarketPlan(

@@ -57,9 +57,7 @@ TOWNS, SURNAMES = _TOWNS.split(), _SURNAMES.split()
 def draw_animals(rng: random.Random, count: int) -> list[str]:
     """`count` different names of horses or dogs."""
     seconds = rng.sample(SECOND_WORDS, count)
-    return [
-        f"{first} {second}" for first, second in zip(rng.sample(FIRST_WORDS, count), seconds, strict=True)
-    ]
+    return [f"{first} {second}" for first, second in zip(rng.sample(FIRST_WORDS, count), seconds, strict=True)]
 
 
 def draw_clubs(rng: random.Random) -> list[str]:

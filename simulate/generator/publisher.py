@@ -56,9 +56,7 @@ class Publisher:
                 assert book.last is not None
                 changes.append(
                     {
-                        "trd": [
-                            [_LADDER[tick], to_pounds(traded[tick])] for tick in sorted(book.traded_changed)
-                        ],
+                        "trd": [[_LADDER[tick], to_pounds(traded[tick])] for tick in sorted(book.traded_changed)],
                         "ltp": PRICES[book.last],
                         "tv": book.volume / 100,
                         "id": selection_id,
@@ -91,9 +89,7 @@ class Publisher:
         if changes:
             self._send(time, {"id": self._market_id, "rc": changes})
 
-    def _add_starting_bets(
-        self, changes: list[dict[str, object]], bets: StartingPrice, selection_id: int
-    ) -> None:
+    def _add_starting_bets(self, changes: list[dict[str, object]], bets: StartingPrice, selection_id: int) -> None:
         bets.changed = False
         # Once reconciled the bets stand at the starting price itself, which is not on the ladder.
         for name, anywhere, pence in (("spl", 1.01, bets.stake), ("spb", 1000, bets.liability)):

@@ -100,9 +100,7 @@ def plan_horse_race(rng: random.Random, recipe: Recipe, schedule: Schedule, even
                 runners=win_runners,
                 times=times,
                 fair=[get_each_way_chances(*pair, EACH_WAY_DIVISOR) for pair in zip(win, place, strict=True)],
-                results=tuple(
-                    "WINNER" if n == order[0] else "PLACED" if n in order else "LOSER" for n in range(count)
-                ),
+                results=tuple("WINNER" if n == order[0] else "PLACED" if n in order else "LOSER" for n in range(count)),
                 end=end,
                 each_way_divisor=EACH_WAY_DIVISOR,
             )

@@ -1,0 +1,354 @@
+"""Backtests: recordings, strategies and an engine, composed into a run. `backtest` is the short form of `Simulation`."""
+
+from __future__ import annotations
+
+import logging
+import os
+import platform
+import sys
+import time
+from collections.abc import Callable, Iterable, Sequence
+from importlib import metadata
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Literal
+
+from .actors.clients import BaseClient, Clients, SimulatedClient
+from .actors.controls import BaseControl
+from .actors.coordinator import Coordinator
+from .actors.logging_controls import LoggingControl, LoggingControls
+from .actors.market import MarketActor
+from .actors.market_filter import normalised
+from .actors.middleware import Middleware
+from .config import Config
+from .simulate.models import Models
+from .simulate.recordings import Paths, find_recordings
+from .simulate.replay import Setup, Unit
+from .strategies.errors import ClientError, InputError, RunError
+from .strategies.events import ConfigEvent, StrategyEvent, TerminationEvent
+from .strategies.strategy import Strategy
+
+if TYPE_CHECKING:
+    from .cluster.result import Result
+    from .cluster.worker import Part
+
+logger = logging.getLogger("headrace")
+
+Engine = Literal["auto", "local", "ray"]
+#: From so many bytes of recordings on, `engine="auto"` uses Ray.
+_LARGE = 100 * 1024 * 1024
+
+#: Called after each batch: units done, units in all, and the batch's part.
+Progress = Callable[[int, int, "Part"], None]
+
+
+def backtest(
+    strategies: Strategy | Sequence[Strategy],
+    markets: Paths,
+    *,
+    client: BaseClient | None = None,
+    config: Config | None = None,
+    engine: Engine = "auto",
+    out: str | os.PathLike[str] | None = None,
+    progress: Progress | None = None,
+) -> Result:
+    """Replay recorded markets through strategies.
+
+    Args:
+        strategies: one or several. Each market has its own copies (see `Strategy.scope`).
+        markets: a path, a folder, a glob pattern, or a list of these.
+        client: the account; default: `SimulatedClient()`.
+        config: settings; default: `Config()`.
+        engine: "local": this process; "ray": the connected Ray cluster, or one of this machine; "auto": local under
+            100 MB of recordings, else Ray.
+        out: a new folder for the result's tables as Parquet.
+        progress: called after each batch with units done, units in all, and the batch's part.
+
+    Returns:
+        The result. Broken recordings and errors of strategies are rows of its `failures`.
+
+    Raises:
+        InputError: the markets or `out` cannot be used.
+        RunError: the run cannot start, or cannot go on.
+    """
+    simulation = Simulation(markets, config=config, engine=engine, out=out, progress=progress)
+    simulation.add_client(client or SimulatedClient(currency_code=simulation.config.currency))
+    for strategy in [strategies] if isinstance(strategies, Strategy) else strategies:
+        simulation.add_strategy(strategy)
+    return simulation.run()
+
+
+class Simulation:
+    """A backtest, spelled out.
+
+    Args:
+        markets, config, engine, out, progress: as of `backtest`.
+        market_actor, coordinator: subclasses with steps of your own.
+        models: models of the simulated exchange.
+        workers: processes on Ray; None: one a CPU.
+        command: how a failed unit is run again from a shell, for the table of failures.
+    """
+
+    SIMULATED = True
+
+    def __init__(
+        self,
+        markets: Paths,
+        *,
+        config: Config | None = None,
+        engine: Engine = "auto",
+        out: str | os.PathLike[str] | None = None,
+        progress: Progress | None = None,
+        market_actor: type[MarketActor] = MarketActor,
+        coordinator: type[Coordinator] = Coordinator,
+        models: Models | None = None,
+        workers: int | None = None,
+        command: str = "",
+    ) -> None:
+        if engine not in ("auto", "local", "ray"):
+            raise InputError(f"engine={engine!r}: expected 'auto', 'local' or 'ray'")
+        if workers is not None and workers < 1:
+            raise InputError(f"workers={workers}: expected 1 or more")
+        self.config = Config() if config is None else config
+        self.clients = Clients()
+        self.strategies: list[Strategy] = []
+        self.result: Result | None = None
+        self._markets = markets
+        self._engine = engine
+        self._out = out
+        self._progress = progress
+        self._workers = workers
+        self._command = command
+        self._middleware: list[Middleware] = []
+        self._trading_controls: list[tuple[type[BaseControl], dict[str, Any]]] = []
+        self._client_controls: list[tuple[BaseClient | None, type[BaseControl], dict[str, Any]]] = []
+        self._logging_controls: list[LoggingControl] = []
+        self._models = models or Models()
+        self._actor_class = market_actor
+        self._coordinator_class = coordinator
+        self._ran = False
+
+    # -- putting it together -------------------------------------------------------------------------------------
+
+    def add_client(self, client: BaseClient) -> None:
+        """Add an account. The first is the one that orders use unless told otherwise.
+
+        Raises:
+            ClientError: it is no client, or one of its name is there.
+        """
+        self.clients.add_client(client)
+
+    def add_strategy(self, strategy: Strategy) -> None:
+        """Add a strategy; its `add(framework)` is called.
+
+        Raises:
+            RunError: it is no strategy, or one of its name is there: names tell orders apart.
+            ListenerError: its market filter has an unknown key.
+        """
+        if isinstance(strategy, type) and issubclass(strategy, Strategy):
+            raise RunError(f"{strategy.__name__} is a class; add an instance: {strategy.__name__}(...)")
+        if not isinstance(strategy, Strategy):
+            raise RunError(f"{strategy!r} is no strategy; subclass headrace.Strategy")
+        if any(known.name == strategy.name for known in self.strategies):
+            raise RunError(f"two strategies are named {strategy.name!r}; give each a name= of its own")
+        normalised(strategy.market_filter)
+        self.strategies.append(strategy)
+        strategy.add(self)
+
+    def add_trading_control(self, trading_control: type[BaseControl], **settings: Any) -> None:
+        """Add a control of all requests, after those that are always there; made in each actor with `settings`."""
+        self._trading_controls.append((trading_control, settings))
+
+    def add_client_control(self, client: BaseClient, client_control: type[BaseControl], **settings: Any) -> None:
+        """Add a control of one client's requests; made in each coordinator with the client and `settings`.
+
+        Raises:
+            ClientError: the client was not added.
+        """
+        if not any(known is client for known in self.clients):
+            raise ClientError(f"client {client!r} was not added; add_client comes first")
+        self._client_controls.append((client, client_control, settings))
+
+    def add_market_middleware(self, middleware: Middleware) -> None:
+        """Add middleware; it lives with the markets, one copy a process."""
+        if middleware not in self._middleware:
+            self._middleware.append(middleware)
+
+    def add_logging_control(self, logging_control: LoggingControl) -> None:
+        """Add a logging control; it lives here and hears all events in order, which keeps the run in this process."""
+        if logging_control not in self._logging_controls:
+            self._logging_controls.append(logging_control)
+
+    def __enter__(self) -> Simulation:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        """Nothing stays open after `run`."""
+
+    # -- running -------------------------------------------------------------------------------------------------
+
+    def run(self) -> Result:
+        """Replay all markets.
+
+        Raises:
+            InputError, RunError: see `backtest`.
+            ClientError: no client was added, or none that is simulated.
+        """
+        from .cluster.dispatch import AllFailAlike, RayPool, connect, run_here
+        from .cluster.store import FolderStore, MemoryStore
+        from .cluster.units import plan_batches, plan_units
+        from .cluster.worker import BatchRunner
+
+        setup = self._setup()
+        paths = find_recordings(self._markets)
+        units = plan_units(paths, self.strategies)
+        engine = self._chosen_engine(units)
+        store = MemoryStore() if self._out is None else FolderStore(self._out)
+        controls = LoggingControls(self._logging_controls) if self._logging_controls else None
+        if controls:
+            controls(ConfigEvent(self.config))
+            for strategy in self.strategies:
+                controls(StrategyEvent(strategy))
+        started = time.time()
+        check = AllFailAlike()
+        if engine == "ray":
+            connect()
+            pool = RayPool(setup, self._workers, self._command)
+            batches = plan_batches(units, pool.size)
+            parts = pool.run(batches)
+        else:
+            batches = [batch for unit in units for batch in plan_batches([unit], 1)]
+            batches = [type(batch)(number, batch.units) for number, batch in enumerate(batches)]
+            parts = run_here(batches, BatchRunner(setup, controls, self._command))
+        done = changes = 0
+        for part in parts:
+            store.add(part)
+            done += len(part.batch.units)
+            changes += part.changes
+            check(part)
+            if self._progress is not None:
+                self._progress(done, len(units), part)
+        self.result = store.result(self._manifest(units, engine, started, changes))
+        for strategy in self.strategies:
+            strategy.finish(self)
+        if controls:
+            controls(TerminationEvent(self))
+        return self.result
+
+    def _setup(self) -> Setup:
+        if self._ran:
+            raise RunError("this simulation has run; make another")
+        if not len(self.clients):
+            raise ClientError("no client: add_client(SimulatedClient()) first")
+        if not all(client.simulated for client in self.clients):
+            raise ClientError("a simulation takes simulated clients only: SimulatedClient()")
+        if not self.strategies:
+            raise RunError("no strategy: add_strategy first")
+        self._ran = True
+        return Setup(
+            self.strategies,
+            list(self.clients),
+            self.config,
+            self._middleware,
+            self._trading_controls,
+            self._client_controls,
+            self._models,
+            self._actor_class,
+            self._coordinator_class,
+        )
+
+    def _chosen_engine(self, units: Iterable[Unit]) -> str:
+        if self._logging_controls and self._engine == "ray":
+            raise RunError("logging controls hear events in order, in this process: use engine='local' with them")
+        if self._engine != "auto":
+            return self._engine
+        if self._logging_controls:
+            return "local"
+        return "ray" if sum(unit.size for unit in units) >= _LARGE else "local"
+
+    def _manifest(self, units: Sequence[Unit], engine: str, started: float, changes: int) -> dict[str, Any]:
+        from .cluster.result import FORMAT
+        from .cluster.shipping import sources_digest
+
+        return {
+            "format": FORMAT,
+            "engine": engine,
+            "started": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(started)),
+            "seconds": round(time.time() - started, 3),
+            "changes": changes,
+            "versions": {
+                "python": platform.python_version(),
+                **{name: _version(name) for name in ("headrace", "ray", "pyarrow", "msgspec")},
+            },
+            "config": self.config.as_dict(),
+            "strategies": [
+                {
+                    "name": s.name,
+                    "class": f"{type(s).__module__}.{type(s).__qualname__}",
+                    "parameters": s.parameter_values,
+                }
+                for s in self.strategies
+            ],
+            "sources": sources_digest([*self.strategies, *self._middleware]),
+            "inputs": [{"unit": unit.name, "files": len(unit.paths), "bytes": unit.size} for unit in units],
+        }
+
+    @property
+    def info(self) -> dict[str, Any]:
+        """What a log line tells of the run."""
+        return {
+            "strategies": [strategy.name for strategy in self.strategies],
+            "clients": [client.info for client in self.clients],
+            "engine": self._engine,
+        }
+
+
+def _version(name: str) -> str | None:
+    try:
+        return metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def load_strategy(spec: str) -> type[Strategy]:
+    """The strategy class that `file.py:Class` or `package.module:Class` names.
+
+    Raises:
+        InputError: there is no such file, module or class, or it is no strategy; names the nearest.
+    """
+    import difflib
+    import importlib
+    import importlib.util
+
+    place, _, name = spec.rpartition(":")
+    if not place or not name:
+        raise InputError(f"{spec!r}: expected file.py:Class or package.module:Class")
+    try:
+        if place.endswith(".py"):
+            path = Path(place).expanduser().resolve()
+            if not path.is_file():
+                raise InputError(f"{place}: no such file")
+            if str(path.parent) not in sys.path:
+                sys.path.insert(0, str(path.parent))
+            module_name = path.stem
+            loaded = importlib.util.spec_from_file_location(module_name, path)
+            assert loaded is not None
+            assert loaded.loader is not None
+            module = importlib.util.module_from_spec(loaded)
+            sys.modules[module_name] = module
+            loaded.loader.exec_module(module)
+        else:
+            module = importlib.import_module(place)
+    except InputError:
+        raise
+    except Exception as error:
+        from .actors.failures import raised_at
+
+        raise InputError(f"{place} cannot be loaded: {type(error).__name__}: {error} ({raised_at(error)})") from None
+    found = getattr(module, name, None)
+    classes = [key for key, value in vars(module).items() if isinstance(value, type) and issubclass(value, Strategy)]
+    if not (isinstance(found, type) and issubclass(found, Strategy)):
+        near = difflib.get_close_matches(name, classes, 1)
+        hint = f"; did you mean {near[0]}?" if near else f"; it has {', '.join(classes) or 'none'}"
+        raise InputError(f"{place} has no strategy {name!r}{hint}")
+    return found

@@ -1,0 +1,208 @@
+"""The result of a run: tables, and what can be read off them."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from ..simulate.rows import FIELDS
+from ..strategies.errors import InputError
+from .tables import digest_text, schema
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+MANIFEST = "manifest.json"
+COMMITS = "commits"
+#: The format of result folders.
+FORMAT = 1
+
+SUMMARY_FIELDS = (
+    ("strategy", pa.string()),
+    ("markets", pa.int64()),
+    ("orders", pa.int64()),
+    ("matched_orders", pa.int64()),
+    ("matched", pa.float64()),
+    ("profit", pa.float64()),
+    ("commission", pa.float64()),
+    ("net_profit", pa.float64()),
+    ("return_on_matched", pa.float64()),
+    ("winning_markets", pa.int64()),
+    ("transactions", pa.int64()),
+    ("violations", pa.int64()),
+    ("failures", pa.int64()),
+)
+
+
+class Result:
+    """Tables of a run.
+
+    Attributes:
+        manifest: versions, configuration, inputs and timings.
+        digest: equal for runs that computed the same, whatever the engine, the workers and the order of completion.
+    """
+
+    def __init__(self, tables: Mapping[str, pa.Table], digest: int, manifest: dict[str, Any]) -> None:
+        self._tables = dict(tables)
+        self._digest = digest
+        self.manifest = manifest
+
+    def table(self, name: str) -> pa.Table:
+        """A table by name.
+
+        Raises:
+            KeyError: there is no such table; the message names those there are.
+        """
+        if name not in FIELDS:
+            raise KeyError(f"no table {name!r}; a result has {', '.join(FIELDS)}")
+        return self._tables.get(name, schema(name).empty_table())
+
+    @property
+    def orders(self) -> pa.Table:
+        """A row an order."""
+        return self.table("orders")
+
+    @property
+    def fills(self) -> pa.Table:
+        """A row a fill."""
+        return self.table("fills")
+
+    @property
+    def markets(self) -> pa.Table:
+        """A row a strategy and market. Commission as if the strategy were alone in its account."""
+        return self.table("markets")
+
+    @property
+    def records(self) -> pa.Table:
+        """What strategies recorded."""
+        return self.table("records")
+
+    @property
+    def violations(self) -> pa.Table:
+        """What controls refused, and how often."""
+        return self.table("violations")
+
+    @property
+    def failures(self) -> pa.Table:
+        """What went wrong: broken recordings, errors of strategies."""
+        return self.table("failures")
+
+    @property
+    def transactions(self) -> pa.Table:
+        """Counted transactions of each client in each clock hour, over all markets together."""
+        found = (
+            self.table("transactions").group_by(["client", "hour"]).aggregate([("placed", "sum"), ("failed", "sum")])
+        )
+        return found.rename_columns(["client", "hour", "placed", "failed"]).sort_by(
+            [("client", "ascending"), ("hour", "ascending")]
+        )
+
+    @property
+    def digest(self) -> str:
+        """64 hexadecimal digits over the rows of orders, fills, markets and records."""
+        return digest_text(self._digest)
+
+    def summary(self) -> pa.Table:
+        """A row a strategy: markets, orders, money. `net_profit` is after commission."""
+        orders, markets = self.orders, self.markets
+        matched = orders.filter(pc.greater(orders["size_matched"], 0))
+        matched_orders = _counts(matched, "strategy")
+        violations, failures = (
+            _counts(self.violations, "strategy", "count"),
+            _counts(self.failures, "strategy", "count"),
+        )
+        grouped = markets.group_by("strategy", use_threads=False).aggregate(
+            [("orders", "sum"), ("matched", "sum"), ("profit", "sum"), ("commission", "sum"), ("transactions", "sum"),
+             ("market_id", "count")]
+        )  # fmt: skip
+        won = _counts(markets.filter(pc.greater(markets["profit"], 0)), "strategy")
+        rows = []
+        for each in grouped.to_pylist():
+            name, profit, stake = each["strategy"], round(each["profit_sum"], 2), round(each["matched_sum"], 2)
+            commission = round(each["commission_sum"], 2)
+            rows.append(
+                {
+                    "strategy": name,
+                    "markets": each["market_id_count"],
+                    "orders": each["orders_sum"],
+                    "matched_orders": matched_orders.get(name, 0),
+                    "matched": stake,
+                    "profit": profit,
+                    "commission": commission,
+                    "net_profit": round(profit - commission, 2),
+                    "return_on_matched": (profit - commission) / stake if stake else None,
+                    "winning_markets": won.get(name, 0),
+                    "transactions": each["transactions_sum"],
+                    "violations": violations.get(name, 0),
+                    "failures": failures.get(name, 0),
+                }
+            )
+        return pa.Table.from_pylist(rows, schema=pa.schema(SUMMARY_FIELDS))
+
+    def to_pandas(self, table: str = "orders") -> pd.DataFrame:
+        """A table as a pandas frame (extra `notebook`)."""
+        return self.table(table).to_pandas()
+
+    # -- folders -------------------------------------------------------------------------------------------------
+
+    @classmethod
+    def load(cls, folder: str | os.PathLike[str]) -> Result:
+        """The result in a folder that `out=` wrote; only what was committed.
+
+        Raises:
+            InputError: the folder holds no result.
+        """
+        root = Path(folder)
+        try:
+            manifest = json.loads((root / MANIFEST).read_text())
+        except (OSError, ValueError) as error:
+            raise InputError(f"{root}: no result here: {MANIFEST} cannot be read ({error})") from None
+        commits = [json.loads(path.read_text()) for path in sorted((root / COMMITS).glob("*.json"))]
+        commits.sort(key=lambda commit: commit["number"])
+        tables = {}
+        for name in FIELDS:
+            parts = [pq.read_table(root / name / f"{c['part']}.parquet") for c in commits if c["rows"].get(name)]
+            if parts:
+                tables[name] = pa.concat_tables(parts)
+        return cls(tables, sum(int(commit["digest"], 16) for commit in commits), manifest)
+
+    def __repr__(self) -> str:
+        orders, failures = self.orders.num_rows, self.failures.num_rows
+        markets = len(pc.unique(self.markets["market_id"]))
+        profit = round(sum(self.markets["profit"].to_pylist()), 2)
+        return f"<Result {markets} markets, {orders} orders, profit {profit}, {failures} failures>"
+
+    def _repr_html_(self) -> str:
+        """The summary, for notebooks."""
+        from html import escape
+
+        summary = self.summary()
+        head = "".join(f"<th>{escape(name)}</th>" for name in summary.column_names)
+        body = "".join(
+            "<tr>" + "".join(f"<td>{escape(_shown(value))}</td>" for value in row.values()) + "</tr>"
+            for row in summary.to_pylist()
+        )
+        return f"<p>{escape(repr(self))}</p><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+
+
+def _shown(value: Any) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, float) and abs(value) < 1:
+        return f"{value:,.4g}"
+    return f"{value:,}" if isinstance(value, (int, float)) else str(value)
+
+
+def _counts(table: pa.Table, key: str, count: str | None = None) -> dict[str, int]:
+    if count is None:
+        found = table.group_by(key).aggregate([([], "count_all")])
+        return dict(zip(found[key].to_pylist(), found["count_all"].to_pylist(), strict=True))
+    found = table.group_by(key).aggregate([(count, "sum")])
+    return dict(zip(found[key].to_pylist(), found[f"{count}_sum"].to_pylist(), strict=True))

@@ -1,0 +1,108 @@
+"""Getting the user's code to the workers: by value, so that an edit takes effect on the next run."""
+
+from __future__ import annotations
+
+import hashlib
+import inspect
+import site
+import sys
+import sysconfig
+from collections.abc import Iterable
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from ..simulate.replay import Setup
+from ..strategies.errors import RunError
+
+
+def user_modules(objects: Iterable[Any]) -> list[ModuleType]:
+    """The modules that define the classes of `objects`, and those beside them that are loaded.
+
+    Installed packages are left out: the workers have them.
+    """
+    found: dict[str, ModuleType] = {}
+    for each in objects:
+        for cls in (each if isinstance(each, type) else type(each)).__mro__:
+            module = sys.modules.get(cls.__module__)
+            if module is not None and _is_users(module):
+                found[module.__name__] = module
+    folders = {Path(module.__file__).resolve().parent for module in found.values() if module.__file__}
+    for name, module in list(sys.modules.items()):
+        file = getattr(module, "__file__", None)
+        if file and name != "__main__" and _is_users(module) and Path(file).resolve().parent in folders:
+            found[name] = module
+    return list(found.values())
+
+
+def _cloudpickle() -> Any:
+    from ray import cloudpickle
+
+    return cloudpickle
+
+
+def _is_users(module: ModuleType) -> bool:
+    file = getattr(module, "__file__", None)
+    name = module.__name__
+    if name == "__main__" or file is None or name.split(".")[0] in ("headrace", "ray"):
+        return False
+    installed = [sysconfig.get_paths()[key] for key in ("purelib", "platlib", "stdlib", "platstdlib")]
+    installed += site.getsitepackages()
+    path = Path(file).resolve()
+    return not any(path.is_relative_to(Path(folder).resolve()) for folder in installed)
+
+
+def pack(setup: Setup) -> bytes:
+    """A setup as bytes, the user's modules in it.
+
+    Raises:
+        RunError: something in it cannot travel; names the strategy and the attribute.
+    """
+    cloudpickle = _cloudpickle()
+    objects = [
+        *setup.strategies,
+        *setup.middleware,
+        *setup.clients,
+        *(control for control, _ in setup.trading_controls),
+    ]
+    modules = user_modules([*objects, *(control for _, control, _ in setup.client_controls), setup.models.queue])
+    for module in modules:
+        cloudpickle.register_pickle_by_value(module)
+    try:
+        return bytes(cloudpickle.dumps(setup))
+    except Exception as error:
+        raise RunError(_unpicklable(setup, error, cloudpickle)) from None
+    finally:
+        for module in modules:
+            cloudpickle.unregister_pickle_by_value(module)
+
+
+def _unpicklable(setup: Setup, error: Exception, cloudpickle: Any) -> str:
+    for owner in (*setup.strategies, *setup.middleware, *setup.clients):
+        for name, value in vars(owner).items():
+            try:
+                cloudpickle.dumps(value)
+            except Exception as reason:
+                label = getattr(owner, "name", type(owner).__name__)
+                return (
+                    f"{label}: attribute {name!r} ({type(value).__name__}) cannot be sent to workers: {reason}; "
+                    f"make it in start(), which runs in each process, or use engine='local'"
+                )
+    return f"the run cannot be sent to workers: {error}; engine='local' runs it in this process"
+
+
+def sources_digest(objects: Iterable[Any]) -> str:
+    """A hash of the user's source files, for the manifest."""
+    total = hashlib.sha256()
+    objects = list(objects)
+    for module in sorted(user_modules(objects), key=lambda module: module.__name__):
+        if module.__file__:
+            total.update(Path(module.__file__).read_bytes())
+    for each in objects:
+        cls = each if isinstance(each, type) else type(each)
+        if cls.__module__ == "__main__":
+            try:
+                total.update(inspect.getsource(cls).encode())
+            except (OSError, TypeError):
+                total.update(cls.__qualname__.encode())
+    return total.hexdigest()

@@ -1,0 +1,58 @@
+"""Rows as pyarrow tables, and the digest of what a run computed."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+from typing import Any
+
+import msgspec
+import pyarrow as pa
+
+from ..simulate.rows import DIGESTED, FIELDS, Rows
+
+_DIGEST_BITS = 256
+
+
+@functools.cache
+def schema(table: str) -> pa.Schema:
+    """The columns of a table, as documented in the reference."""
+    kinds = {
+        "text": pa.string(),
+        "number": pa.float64(),
+        "whole": pa.int64(),
+        "flag": pa.bool_(),
+        "time": pa.timestamp("ms", tz="UTC"),
+    }
+    return pa.schema([pa.field(name, kinds[kind]) for name, kind in FIELDS[table]])
+
+
+def to_tables(rows: Rows) -> dict[str, pa.Table]:
+    """Every table of `rows`."""
+    return {table: _table(table, found) for table, found in rows.items()}
+
+
+def _table(name: str, rows: list[tuple[Any, ...]]) -> pa.Table:
+    columns = schema(name)
+    if not rows:
+        return columns.empty_table()
+    values = zip(*rows, strict=True)
+    return pa.Table.from_arrays(
+        [pa.array(column, field.type) for column, field in zip(values, columns, strict=True)], schema=columns
+    )
+
+
+def digest_of(rows: Rows) -> int:
+    """A sum over rows, so that parts add up whatever their order; see `digest_text`."""
+    total = 0
+    encode = msgspec.json.Encoder().encode
+    for table in DIGESTED:
+        name = table.encode()
+        for row in rows.get(table, ()):
+            total += int.from_bytes(hashlib.sha256(name + encode(row)).digest(), "big")
+    return total % (1 << _DIGEST_BITS)
+
+
+def digest_text(parts: int) -> str:
+    """The digest of a run: the sum of its parts' digests, as 64 hexadecimal digits."""
+    return f"{parts % (1 << _DIGEST_BITS):064x}"

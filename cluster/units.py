@@ -1,0 +1,98 @@
+"""Units and batches: what is read together, and what a worker is handed at once."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+from collections.abc import Iterable, Sequence
+
+from ..simulate.recordings import Recording, event_of_path
+from ..simulate.replay import Unit, unit_of_files
+from ..strategies.errors import RecordingError
+from ..strategies.strategy import Strategy
+
+#: Most units in a batch: the results of a batch travel together.
+MAX_UNITS = 50
+#: Batches a worker gets over a run, so that the last ones end together.
+_BATCHES_A_WORKER = 12
+
+
+@dataclasses.dataclass(frozen=True)
+class Batch:
+    """Units that one worker replays one after the other.
+
+    Attributes:
+        number: place in the plan.
+        alone: the batch is one unit that was under way when a worker died.
+    """
+
+    number: int
+    units: tuple[Unit, ...]
+    alone: bool = False
+
+    @property
+    def part(self) -> str:
+        """The name of its part of a result: a hash of its units."""
+        names = "\n".join(unit.name for unit in self.units)
+        return hashlib.sha256(names.encode()).hexdigest()[:24]
+
+
+def plan_units(paths: Sequence[str], strategies: Iterable[Strategy]) -> list[Unit]:
+    """The units of a run, in the order of its files.
+
+    A file each; the files of an event where a strategy has the scope "event"; all files where one has "run".
+    """
+    scopes = {strategy.scope for strategy in strategies}
+    if "run" in scopes:
+        return [unit_of_files(paths, name="all markets")] if paths else []
+    if "event" not in scopes:
+        return [unit_of_files([path]) for path in paths]
+    groups: dict[str, list[str]] = {}
+    aliases = _event_groups(strategies)
+    for path in paths:
+        event_id = _event_of(path)
+        groups.setdefault(aliases.get(event_id, event_id), []).append(path)
+    return [unit_of_files(files, name=files[0] if len(files) == 1 else f"event {key}") for key, files in groups.items()]
+
+
+def _event_groups(strategies: Iterable[Strategy]) -> dict[str, str]:
+    """Event ids that are to be read together with others: `market_filter={"event_groups": {event id: group}}`."""
+    found: dict[str, str] = {}
+    for strategy in strategies:
+        filters = (
+            strategy.market_filter if isinstance(strategy.market_filter, (list, tuple)) else [strategy.market_filter]
+        )
+        for one in filters:
+            if isinstance(one, dict) and isinstance(one.get("event_groups"), dict):
+                found.update({str(event): f"group {group}" for event, group in one["event_groups"].items()})
+    return found
+
+
+def _event_of(path: str) -> str:
+    event_id = event_of_path(path)
+    if event_id is not None:
+        return event_id
+    try:
+        first = Recording(path).first_definition()
+    except RecordingError:
+        return path  # replaying it will say what is wrong
+    return (first[2].event_id if first else None) or path
+
+
+def plan_batches(units: Sequence[Unit], workers: int) -> list[Batch]:
+    """Batches for `workers` processes, the largest units first, so that no large one is left for the end."""
+    if not units:
+        return []
+    ordered = sorted(units, key=lambda unit: -unit.size)
+    target = sum(unit.size for unit in units) / (workers * _BATCHES_A_WORKER) or 1
+    batches: list[Batch] = []
+    waiting: list[Unit] = []
+    size = 0
+    for unit in ordered:
+        if waiting and (size + unit.size > target or len(waiting) == MAX_UNITS):
+            batches.append(Batch(len(batches), tuple(waiting)))
+            waiting, size = [], 0
+        waiting.append(unit)
+        size += unit.size
+    batches.append(Batch(len(batches), tuple(waiting)))
+    return batches

@@ -1,0 +1,133 @@
+"""The work of one process: replaying batches of units into parts of a result."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import os
+import shlex
+import sys
+import threading
+import time
+from typing import Any
+
+from ..actors.clients import Clients
+from ..actors.failures import raised_at
+from ..actors.logging_controls import LoggingControls
+from ..config import Config
+from ..simulate.replay import Replay, Setup, Unit
+from ..simulate.rows import RowCollector, Rows, empty_rows
+from ..strategies.errors import HeadraceError, RunError
+from ..strategies.strategy import Strategy
+from .units import Batch
+
+
+class WorkerFace:
+    """The framework as `Strategy.start` sees it: this process's part of the run."""
+
+    def __init__(self, setup: Setup) -> None:
+        self.config: Config = setup.config
+        self.strategies: list[Strategy] = setup.strategies
+        self.clients = Clients(setup.clients)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> WorkerFace:
+        return self
+
+
+@dataclasses.dataclass
+class Part:
+    """What a batch gave.
+
+    Attributes:
+        changes: market changes replayed.
+        seconds: time spent on it.
+    """
+
+    batch: Batch
+    rows: Rows
+    changes: int
+    seconds: float
+
+
+class BatchRunner:
+    """Replays batches, one after the other, in this process.
+
+    Raises:
+        RunError: a strategy failed in `start`.
+    """
+
+    def __init__(self, setup: Setup, logging_controls: LoggingControls | None = None, command: str = "") -> None:
+        self._setup = setup
+        self._logging_controls = logging_controls
+        self._command = command
+        face = WorkerFace(setup)
+        for strategy in setup.strategies:
+            try:
+                strategy.start(face)
+            except Exception as error:
+                if setup.config.raise_errors:
+                    raise
+                place = raised_at(error)
+                raise RunError(f"strategy {strategy.name!r} failed in start(): {error!r} ({place})") from error
+
+    def run(self, batch: Batch) -> Part:
+        """Replay a batch; what fails in a unit is a row of `failures`."""
+        started = time.perf_counter()
+        rows, changes = empty_rows(), 0
+        for unit in batch.units:
+            with self._watched(unit):
+                found, count = self.replay(unit)
+            changes += count
+            for table, more in found.items():
+                rows[table].extend(more)
+        return Part(batch, rows, changes, time.perf_counter() - started)
+
+    def replay(self, unit: Unit) -> tuple[Rows, int]:
+        """The rows of one unit, and how many changes it had."""
+        collector = RowCollector(self._setup.strategies)
+        changes = 0
+
+        def ended(market: Any) -> None:
+            nonlocal changes
+            changes += market.changes
+            collector.market(market)
+
+        replay = Replay(unit, self._setup, ended, self._logging_controls)
+        try:
+            replay.run()
+        except Exception as error:
+            if self._setup.config.raise_errors and not isinstance(error, HeadraceError):
+                raise
+            replay.failures.add(error, None, None, raised_at(error))
+        collector.finish(replay.coordinator, replay.failures, self._reproduce(unit))
+        return collector.rows, changes
+
+    def _reproduce(self, unit: Unit) -> str:
+        paths = " ".join(f"--markets {shlex.quote(path)}" for path in unit.paths)
+        return f"{self._command} {paths} --engine local" if self._command else ""
+
+    @contextlib.contextmanager
+    def _watched(self, unit: Unit) -> Any:
+        """End this process where a unit takes longer than `unit_timeout`: nothing else stops code that hangs."""
+        limit = self._setup.config.unit_timeout
+        if limit is None or self._logging_controls is not None or not _in_worker():
+            yield
+            return
+        timer = threading.Timer(limit, _give_up, args=(unit.name, limit))
+        timer.daemon = True
+        timer.start()
+        try:
+            yield
+        finally:
+            timer.cancel()
+
+
+def _in_worker() -> bool:
+    """Whether this process is a Ray worker, which others outlive."""
+    ray = sys.modules.get("ray")
+    return ray is not None and ray.is_initialized() and ray.get_runtime_context().worker.mode == ray.WORKER_MODE
+
+
+def _give_up(name: str, limit: float) -> None:
+    print(f"headrace: {name} took longer than {limit} s; this worker ends", file=sys.stderr, flush=True)
+    os._exit(70)

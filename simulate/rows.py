@@ -1,0 +1,284 @@
+"""Rows of a result: what is kept of a market once its recording has ended."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from typing import Any
+
+from ..actors.coordinator import Coordinator
+from ..actors.failures import Failures
+from ..actors.market import HostedMarket
+from ..strategies.order import Order
+from ..strategies.order_types import LimitOrder, MarketOnCloseOrder
+from ..strategies.strategy import Strategy
+from .starting_price import actual_sp
+
+#: Columns of each table: name and kind. "time" is milliseconds since the epoch, UTC; money is in the account's
+#: currency.
+FIELDS: dict[str, tuple[tuple[str, str], ...]] = {
+    "orders": (
+        ("strategy", "text"),
+        ("parameters", "text"),
+        ("client", "text"),
+        ("market_id", "text"),
+        ("event_id", "text"),
+        ("event_type_id", "text"),
+        ("market_type", "text"),
+        ("country_code", "text"),
+        ("venue", "text"),
+        ("selection_id", "whole"),
+        ("handicap", "number"),
+        ("side", "text"),
+        ("order_type", "text"),
+        ("price", "number"),
+        ("size", "number"),
+        ("liability", "number"),
+        ("persistence_type", "text"),
+        ("placed_at", "time"),
+        ("first_matched_at", "time"),
+        ("completed_at", "time"),
+        ("status", "text"),
+        ("size_matched", "number"),
+        ("average_price_matched", "number"),
+        ("size_remaining", "number"),
+        ("size_cancelled", "number"),
+        ("size_lapsed", "number"),
+        ("size_voided", "number"),
+        ("bet_id", "text"),
+        ("order_id", "text"),
+        ("error_code", "text"),
+        ("seconds_to_start", "number"),
+        ("inplay", "flag"),
+        ("best_back", "number"),
+        ("best_lay", "number"),
+        ("last_price_traded", "number"),
+        ("queue_ahead", "number"),
+        ("bsp", "number"),
+        ("profit", "number"),
+        ("notes", "text"),
+    ),
+    "fills": (
+        ("strategy", "text"),
+        ("market_id", "text"),
+        ("selection_id", "whole"),
+        ("handicap", "number"),
+        ("side", "text"),
+        ("bet_id", "text"),
+        ("order_id", "text"),
+        ("time", "time"),
+        ("price", "number"),
+        ("size", "number"),
+    ),
+    "markets": (
+        ("strategy", "text"),
+        ("parameters", "text"),
+        ("market_id", "text"),
+        ("event_id", "text"),
+        ("event_type_id", "text"),
+        ("market_type", "text"),
+        ("country_code", "text"),
+        ("venue", "text"),
+        ("start", "time"),
+        ("changes", "whole"),
+        ("orders", "whole"),
+        ("matched", "number"),
+        ("profit", "number"),
+        ("commission", "number"),
+        ("transactions", "whole"),
+        ("status", "text"),
+    ),
+    "records": (
+        ("strategy", "text"),
+        ("market_id", "text"),
+        ("time", "time"),
+        ("record", "text"),
+    ),
+    "violations": (
+        ("strategy", "text"),
+        ("market_id", "text"),
+        ("control", "text"),
+        ("request", "text"),
+        ("reason", "text"),
+        ("count", "whole"),
+    ),
+    "failures": (
+        ("strategy", "text"),
+        ("market_id", "text"),
+        ("line", "text"),
+        ("count", "whole"),
+        ("error_type", "text"),
+        ("message", "text"),
+        ("publish_time", "time"),
+        ("unit", "text"),
+        ("traceback", "text"),
+        ("command", "text"),
+    ),
+    "transactions": (
+        ("client", "text"),
+        ("hour", "time"),
+        ("placed", "whole"),
+        ("failed", "whole"),
+    ),
+}
+
+#: Tables that the digest covers: what a run computed, not where and how.
+DIGESTED = ("orders", "fills", "markets", "records")
+
+Rows = dict[str, list[tuple[Any, ...]]]
+
+
+def empty_rows() -> Rows:
+    return {table: [] for table in FIELDS}
+
+
+class RowCollector:
+    """Rows of one unit.
+
+    Args:
+        names: text of each strategy's parameters, by strategy name.
+    """
+
+    def __init__(self, strategies: Iterable[Strategy]) -> None:
+        self.rows = empty_rows()
+        self._parameters = {strategy.name: parameters_text(strategy) for strategy in strategies}
+
+    def market(self, market: HostedMarket) -> None:
+        """A market's recording has ended: its orders, fills, and a row for each strategy."""
+        definition = market.market_book.market_definition
+        place = (
+            market.market_id,
+            market.event_id,
+            market.event_type_id,
+            market.market_type,
+            market.country_code,
+            market.venue,
+        )
+        start = market.market_start_datetime
+        start_ms = round(start.timestamp() * 1000) if start else None
+        for order in market.blotter:
+            self._order(order, market, place)
+        base_rate = definition.market_base_rate if definition else 0.0
+        for seat in market.seats:
+            strategy = seat.strategy
+            orders = market.blotter.strategy_orders(strategy)
+            profit = round(sum(order.profit for order in orders), 2)
+            rate = orders[0].client.commission_rate(base_rate) if orders else 0.0
+            self.rows["markets"].append(
+                (
+                    strategy.name,
+                    self._parameters.get(strategy.name),
+                    *place,
+                    start_ms,
+                    market.changes,
+                    len(orders),
+                    round(sum(order.size_matched for order in orders), 2),
+                    profit,
+                    round(max(profit * rate, 0.0), 2),
+                    sum(_transactions(order) for order in orders),
+                    market.status,
+                )
+            )
+
+    def _order(self, order: Order, market: HostedMarket, place: tuple[Any, ...]) -> None:
+        order_type, placement, bet = order.order_type, order.placement, order.simulated
+        strategy = order.trade.strategy
+        fills = bet.fills if bet else []
+        limit = order_type if isinstance(order_type, LimitOrder) else None
+        runner = market.market_book.runner(order.selection_id, order.handicap)
+        answer = order.responses.place_response
+        notes = ",".join(note for note in (order.trade.notes_str, order.notes_str) if note)
+        self.rows["orders"].append(
+            (
+                strategy.name,
+                self._parameters.get(strategy.name),
+                order.client.username if order.client else None,
+                *place,
+                order.selection_id,
+                order.handicap,
+                order.side,
+                order_type.ORDER_TYPE.name,
+                None if isinstance(order_type, MarketOnCloseOrder) else order_type.price,
+                limit.size if limit else None,
+                None if isinstance(order_type, LimitOrder) else order_type.liability,
+                limit.persistence_type if limit else None,
+                order.responses.placed_ms,
+                round(fills[0][0]) if fills and fills[0][0] else None,
+                order.complete_ms,
+                order.status.name if order.status else None,
+                order.size_matched,
+                order.average_price_matched,
+                order.size_remaining,
+                order.size_cancelled,
+                order.size_lapsed,
+                order.size_voided,
+                order.bet_id,
+                order.id,
+                answer.error_code if answer else None,
+                placement.seconds_to_start if placement else None,
+                placement.inplay if placement else None,
+                placement.best_back if placement else None,
+                placement.best_lay if placement else None,
+                placement.last_price_traded if placement else None,
+                placement.queue_ahead if placement else None,
+                actual_sp(runner),
+                order.profit,
+                notes,
+            )
+        )
+        for time_ms, price, size in fills:
+            self.rows["fills"].append(
+                (
+                    strategy.name,
+                    order.market_id,
+                    order.selection_id,
+                    order.handicap,
+                    order.side,
+                    order.bet_id,
+                    order.id,
+                    round(time_ms) or None,
+                    price,
+                    size,
+                )
+            )
+
+    def finish(self, coordinator: Coordinator, failures: Failures, command: str) -> None:
+        """The unit has ended: what its coordinator counted, and what failed."""
+        for each in coordinator.violations.values():
+            self.rows["violations"].append(
+                (each.strategy, each.market_id, each.control, each.request, each.reason, each.count)
+            )
+        for failure in failures:
+            self.rows["failures"].append(
+                (
+                    failure.strategy,
+                    failure.market_id,
+                    failure.line,
+                    failure.count,
+                    failure.error_type,
+                    failure.message,
+                    failure.publish_time or None,
+                    failure.unit,
+                    failure.traceback,
+                    command,
+                )
+            )
+        for client in coordinator.clients:
+            for hour, (placed, failed) in client.transactions_by_hour.items():
+                self.rows["transactions"].append((client.username, hour * 3_600_000, placed, failed))
+
+
+def _transactions(order: Order) -> int:
+    """Counted transactions of an order: its placing, and each refused cancel, update and replace."""
+    responses = order.responses
+    refused = sum(
+        answer.status != "SUCCESS"
+        for answers in (responses.cancel_responses, responses.update_responses, responses.replace_responses)
+        for answer in answers
+    )
+    return (responses.place_response is not None) + refused
+
+
+def parameters_text(strategy: Strategy) -> str:
+    """A strategy's parameters as JSON."""
+    return json.dumps(strategy.parameter_values, default=str, sort_keys=True)

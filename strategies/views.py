@@ -1,0 +1,39 @@
+"""Small readers of books, as strategies use them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from .book import MarketBook, RunnerBook
+from .ladder import PriceSize
+
+
+def get_price(levels: Sequence[PriceSize], level: int) -> float | None:
+    """The price of a ladder's level, 0 the best; None where there is none."""
+    return levels[level].price if 0 <= level < len(levels) else None
+
+
+def get_size(levels: Sequence[PriceSize], level: int) -> float | None:
+    """The size of a ladder's level, 0 the best; None where there is none."""
+    return levels[level].size if 0 <= level < len(levels) else None
+
+
+def get_sp(runner: RunnerBook) -> float | None:
+    """The runner's starting price; None where there is none yet."""
+    price = runner.sp.actual_sp
+    return price if isinstance(price, (int, float)) and math.isfinite(price) else None
+
+
+def get_runner_book(market_book: MarketBook, selection_id: int, handicap: float = 0) -> RunnerBook | None:
+    """The runner of a book; None where it has no such runner."""
+    return market_book.runner(selection_id, handicap)
+
+
+def get_market_notes(market_book: MarketBook, selection_id: int, handicap: float = 0) -> str | None:
+    """The text "best back,best lay,last traded" of a runner; None where the book has no such runner."""
+    runner = market_book.runner(selection_id, handicap)
+    if runner is None:
+        return None
+    back, lay = get_price(runner.ex.available_to_back, 0), get_price(runner.ex.available_to_lay, 0)
+    return f"{back},{lay},{runner.last_price_traded}"

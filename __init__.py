@@ -21,6 +21,7 @@ from .actors.logging_controls import LoggingControl
 from .actors.market import MarketActor
 from .actors.middleware import Middleware
 from .backtest import Simulation, backtest
+from .cluster.result import Result
 from .config import Config, ConfigError
 from .simulate.models import LatencyModel, LiquidityModel, Models, QueueModel
 from .simulate.removals import Removals
@@ -147,12 +148,3 @@ __all__ = [
     "price_ticks_away",
     "wap",
 ]
-
-
-def __getattr__(name: str) -> object:
-    """`Result` is loaded when asked for: its tables bring pyarrow."""
-    if name == "Result":
-        from .cluster.result import Result
-
-        return Result
-    raise AttributeError(f"module 'headrace' has no attribute {name!r}")

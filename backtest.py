@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import logging
 import os
-import platform
 import sys
 import time
 from collections.abc import Callable, Iterable, Sequence
-from importlib import metadata
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal
@@ -20,6 +18,12 @@ from .actors.logging_controls import LoggingControl, LoggingControls
 from .actors.market import MarketActor
 from .actors.market_filter import normalised
 from .actors.middleware import Middleware
+from .cluster.dispatch import AllFailAlike, RayPool, connect, run_here
+from .cluster.result import FORMAT, Result
+from .cluster.shipping import sources_digest
+from .cluster.store import FolderStore, MemoryStore
+from .cluster.units import plan_batches, plan_units
+from .cluster.worker import BatchRunner
 from .config import Config
 from .simulate.models import Models
 from .simulate.recordings import Paths, find_recordings
@@ -29,7 +33,6 @@ from .strategies.events import ConfigEvent, StrategyEvent, TerminationEvent
 from .strategies.strategy import Strategy
 
 if TYPE_CHECKING:
-    from .cluster.result import Result
     from .cluster.worker import Part
 
 logger = logging.getLogger("headrace")
@@ -194,11 +197,6 @@ class Simulation:
             InputError, RunError: see `backtest`.
             ClientError: no client was added, or none that is simulated.
         """
-        from .cluster.dispatch import AllFailAlike, RayPool, connect, run_here
-        from .cluster.store import FolderStore, MemoryStore
-        from .cluster.units import plan_batches, plan_units
-        from .cluster.worker import BatchRunner
-
         setup = self._setup()
         paths = find_recordings(self._markets)
         units = plan_units(paths, self.strategies)
@@ -266,20 +264,16 @@ class Simulation:
             return "local"
         return "ray" if sum(unit.size for unit in units) >= _LARGE else "local"
 
-    def _manifest(self, units: Sequence[Unit], engine: str, started: float, changes: int) -> dict[str, Any]:
-        from .cluster.result import FORMAT
-        from .cluster.shipping import sources_digest
-
-        return {
+    def _manifest(
+        self, units: Sequence[Unit], engine: str, started: float, changes: int
+    ) -> Callable[[], dict[str, Any]]:
+        """What makes the manifest; versions are looked up only when somebody wants it."""
+        manifest = {
             "format": FORMAT,
             "engine": engine,
             "started": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(started)),
             "seconds": round(time.time() - started, 3),
             "changes": changes,
-            "versions": {
-                "python": platform.python_version(),
-                **{name: _version(name) for name in ("headrace", "ray", "pyarrow", "msgspec")},
-            },
             "config": self.config.as_dict(),
             "strategies": [
                 {
@@ -292,6 +286,7 @@ class Simulation:
             "sources": sources_digest([*self.strategies, *self._middleware]),
             "inputs": [{"unit": unit.name, "files": len(unit.paths), "bytes": unit.size} for unit in units],
         }
+        return lambda: {**manifest, "versions": _versions()}
 
     @property
     def info(self) -> dict[str, Any]:
@@ -303,7 +298,16 @@ class Simulation:
         }
 
 
+def _versions() -> dict[str, str | None]:
+    import platform
+
+    names = ("headrace", "ray", "pyarrow", "msgspec")
+    return {"python": platform.python_version(), **{name: _version(name) for name in names}}
+
+
 def _version(name: str) -> str | None:
+    from importlib import metadata
+
     try:
         return metadata.version(name)
     except metadata.PackageNotFoundError:

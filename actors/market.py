@@ -57,12 +57,14 @@ class HostedMarket(Market):
         changes: changes folded in.
         inplay_since_ms: when it turned in play.
         shown: strategies have been told of it.
+        attended: there is more to do at a change than to show the book: orders, middleware, a first showing.
     """
 
     def __init__(self, market_id: str, market_book: MarketBook, actor: MarketActor, exchange: Exchange) -> None:
         super().__init__(market_id, market_book, actor)
         self.seats: list[Seat] = []
         self.readers: list[Seat] = []
+        self.attended = True
         self.changes = 0
         self.first_ms = 0
         self.inplay_since_ms: int | None = None
@@ -70,6 +72,10 @@ class HostedMarket(Market):
         self.orders_shown_ms = 0
         self.orders_timer = False
         self.exchange: MarketExchange = exchange.open(self, actor)
+
+    def enter(self, order: Order) -> None:
+        self.attended = True
+        super().enter(order)
 
 
 class MarketActor:
@@ -200,6 +206,19 @@ class MarketActor:
 
     def process_market_books(self, market: HostedMarket, book: MarketBook) -> None:
         """The book has changed: matching, middleware, orders, then each strategy."""
+        if market.attended:
+            self._attend(market)
+        for seat in market.readers:
+            window = seat.window
+            if window is not None and not window.contains(book, market.seconds_to_start, self._inplay_seconds(market)):
+                continue
+            try:
+                if seat.check(market, book):
+                    seat.process(market, book)
+            except Exception as error:
+                self._failed(error, seat.strategy, market)
+
+    def _attend(self, market: HostedMarket) -> None:
         exchange = market.exchange
         active = market.blotter.active
         if active or exchange.watching:
@@ -210,15 +229,7 @@ class MarketActor:
             self.process_market_orders(market)
         if not market.shown:
             self._show_new(market)
-        for seat in market.readers:
-            window = seat.window
-            if window is not None and not window.contains(book, market.seconds_to_start, self._inplay_seconds(market)):
-                continue
-            try:
-                if seat.check(market, book):
-                    seat.process(market, book)
-            except Exception as error:
-                self._failed(error, seat.strategy, market)
+            market.attended = active or exchange.watching or bool(self.middleware)
 
     def process_market_orders(self, market: HostedMarket) -> None:
         """Orders may have changed: complete those at their end, then tell their strategies."""

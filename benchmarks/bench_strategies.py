@@ -2,7 +2,8 @@
 
 `make(api)` builds them on an engine's own classes. `api` names them: Strategy, Trade, LimitOrder,
 OrderStatus, and how the engine's users read it: `best(levels)`, the first level's price or None;
-`price(level)`; `read(levels)`, which reads price and size of the best three levels; `live_orders(market,
+`price(level)`; `read(runner)`, which reads price and size of the best three levels
+a side, and the traded volume; `live_orders(market,
 orders)`, the live orders where `orders` were handed to `process_orders`; `tally`, whose `reads` counts the
 levels of traded volume seen, so that both sides can be seen to do the same work.
 """
@@ -17,6 +18,8 @@ LIFE = 2.0  # seconds before an order is cancelled
 
 def make(api: SimpleNamespace, max_orders: int | None = None) -> dict[str, type]:
     """The strategy classes by name; `max_orders` bounds what JoinQueues places."""
+
+    read = getattr(api, "read", None)
 
     class Base(api.Strategy):  # type: ignore[name-defined, misc]
         def check_market_book(self, market: Any, book: Any) -> bool:
@@ -33,16 +36,11 @@ def make(api: SimpleNamespace, max_orders: int | None = None) -> dict[str, type]
 
         def process_market_book(self, market: Any, book: Any) -> None:
             for runner in book.runners:
-                if runner.status != "ACTIVE":
-                    continue
-                ex = runner.ex
-                api.read(ex.available_to_back)
-                api.read(ex.available_to_lay)
-                traded = ex.traded_volume
-                if traded:
-                    api.price(traded[-1])
-                api.tally.reads += len(traded)
-                _ = runner.total_matched
+                if runner.status == "ACTIVE":
+                    read(runner)
+
+        def finish(self, framework: Any) -> None:
+            api.tally.reads = 1
 
     class JoinQueues(Base):
         """Lays every runner at its best back price before the start, again and again; cancels each."""

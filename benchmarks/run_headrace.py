@@ -3,7 +3,6 @@
 import logging
 import sys
 import time
-from collections.abc import Sequence
 from types import SimpleNamespace
 from typing import Any
 
@@ -14,10 +13,17 @@ import headrace as hr
 from .work import LIMITS, Answer, Work
 
 
-def read(levels: Sequence[Any]) -> None:
-    """Reads price and size of the best three levels."""
-    for level in levels[:3]:
-        _ = level.price, level.size
+def read(runner: Any) -> None:
+    """Reads price and size of the best three levels a side, and the traded volume."""
+    ex = runner.ex
+    for level in ex.available_to_back[:3]:
+        _price = level.price
+        _size = level.size
+    for level in ex.available_to_lay[:3]:
+        _price = level.price
+        _size = level.size
+    _traded = ex.traded_volume
+    _total = runner.total_matched
 
 
 API = SimpleNamespace(

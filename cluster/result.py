@@ -4,40 +4,37 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import pyarrow as pa
-import pyarrow.compute as pc
-import pyarrow.parquet as pq
-
-from ..simulate.rows import FIELDS
+from ..simulate.rows import FIELDS, Rows
 from ..strategies.errors import InputError
-from .tables import digest_text, schema
 
 if TYPE_CHECKING:
     import pandas as pd
+    import pyarrow as pa
 
 MANIFEST = "manifest.json"
 COMMITS = "commits"
 #: The format of result folders.
 FORMAT = 1
 
+#: Columns of `Result.summary`: name and kind, as in `FIELDS`.
 SUMMARY_FIELDS = (
-    ("strategy", pa.string()),
-    ("markets", pa.int64()),
-    ("orders", pa.int64()),
-    ("matched_orders", pa.int64()),
-    ("matched", pa.float64()),
-    ("profit", pa.float64()),
-    ("commission", pa.float64()),
-    ("net_profit", pa.float64()),
-    ("return_on_matched", pa.float64()),
-    ("winning_markets", pa.int64()),
-    ("transactions", pa.int64()),
-    ("violations", pa.int64()),
-    ("failures", pa.int64()),
+    ("strategy", "text"),
+    ("markets", "whole"),
+    ("orders", "whole"),
+    ("matched_orders", "whole"),
+    ("matched", "number"),
+    ("profit", "number"),
+    ("commission", "number"),
+    ("net_profit", "number"),
+    ("return_on_matched", "number"),
+    ("winning_markets", "whole"),
+    ("transactions", "whole"),
+    ("violations", "whole"),
+    ("failures", "whole"),
 )
 
 
@@ -45,14 +42,47 @@ class Result:
     """Tables of a run.
 
     Attributes:
-        manifest: versions, configuration, inputs and timings.
         digest: equal for runs that computed the same, whatever the engine, the workers and the order of completion.
     """
 
-    def __init__(self, tables: Mapping[str, pa.Table], digest: int, manifest: dict[str, Any]) -> None:
-        self._tables = dict(tables)
+    def __init__(
+        self,
+        manifest: dict[str, Any] | Callable[[], dict[str, Any]],
+        tables: Mapping[str, pa.Table] | None = None,
+        digest: int = 0,
+        rows: Rows | None = None,
+    ) -> None:
+        """Made by a run, or by `Result.load`.
+
+        Args:
+            manifest: or what makes it when it is first asked for.
+            tables, digest: parts of the run that are tables already.
+            rows: what comes after them; made into tables when first asked for.
+        """
+        self._manifest = manifest
+        self._tables = dict(tables or {})
         self._digest = digest
-        self.manifest = manifest
+        self._rows = rows
+
+    @property
+    def manifest(self) -> dict[str, Any]:
+        """Versions, configuration, inputs and timings."""
+        if callable(self._manifest):
+            self._manifest = self._manifest()
+        return self._manifest
+
+    def _settle(self) -> None:
+        """Make tables of the rows that wait."""
+        if self._rows is None:
+            return
+        import pyarrow as pa
+
+        from .tables import digest_of, to_tables
+
+        rows, self._rows = self._rows, None
+        self._digest += digest_of(rows)
+        for name, more in to_tables(rows).items():
+            self._tables[name] = pa.concat_tables([self._tables[name], more]) if name in self._tables else more
 
     def table(self, name: str) -> pa.Table:
         """A table by name.
@@ -62,7 +92,13 @@ class Result:
         """
         if name not in FIELDS:
             raise KeyError(f"no table {name!r}; a result has {', '.join(FIELDS)}")
-        return self._tables.get(name, schema(name).empty_table())
+        self._settle()
+        found = self._tables.get(name)
+        if found is None:
+            from .tables import schema
+
+            found = schema(FIELDS[name]).empty_table()
+        return found
 
     @property
     def orders(self) -> pa.Table:
@@ -107,10 +143,17 @@ class Result:
     @property
     def digest(self) -> str:
         """64 hexadecimal digits over the rows of orders, fills, markets and records."""
+        from .tables import digest_text
+
+        self._settle()
         return digest_text(self._digest)
 
     def summary(self) -> pa.Table:
         """A row a strategy: markets, orders, money. `net_profit` is after commission."""
+        import pyarrow.compute as pc
+
+        from .tables import from_dicts
+
         orders, markets = self.orders, self.markets
         matched = orders.filter(pc.greater(orders["size_matched"], 0))
         matched_orders = _counts(matched, "strategy")
@@ -144,7 +187,7 @@ class Result:
                     "failures": failures.get(name, 0),
                 }
             )
-        return pa.Table.from_pylist(rows, schema=pa.schema(SUMMARY_FIELDS))
+        return from_dicts(rows, SUMMARY_FIELDS)
 
     def to_pandas(self, table: str = "orders") -> pd.DataFrame:
         """A table as a pandas frame (extra `notebook`)."""
@@ -159,6 +202,9 @@ class Result:
         Raises:
             InputError: the folder holds no result.
         """
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
         root = Path(folder)
         try:
             manifest = json.loads((root / MANIFEST).read_text())
@@ -171,11 +217,11 @@ class Result:
             parts = [pq.read_table(root / name / f"{c['part']}.parquet") for c in commits if c["rows"].get(name)]
             if parts:
                 tables[name] = pa.concat_tables(parts)
-        return cls(tables, sum(int(commit["digest"], 16) for commit in commits), manifest)
+        return cls(manifest, tables, sum(int(commit["digest"], 16) for commit in commits))
 
     def __repr__(self) -> str:
         orders, failures = self.orders.num_rows, self.failures.num_rows
-        markets = len(pc.unique(self.markets["market_id"]))
+        markets = len(self.markets["market_id"].unique())
         profit = round(sum(self.markets["profit"].to_pylist()), 2)
         return f"<Result {markets} markets, {orders} orders, profit {profit}, {failures} failures>"
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import inspect
+import os
 import site
 import sys
 import sysconfig
@@ -27,10 +29,10 @@ def user_modules(objects: Iterable[Any]) -> list[ModuleType]:
             module = sys.modules.get(cls.__module__)
             if module is not None and _is_users(module):
                 found[module.__name__] = module
-    folders = {Path(module.__file__).resolve().parent for module in found.values() if module.__file__}
+    folders = {os.path.dirname(module.__file__) for module in found.values() if module.__file__}
     for name, module in list(sys.modules.items()):
         file = getattr(module, "__file__", None)
-        if file and name != "__main__" and _is_users(module) and Path(file).resolve().parent in folders:
+        if file and os.path.dirname(file) in folders and _is_users(module):
             found[name] = module
     return list(found.values())
 
@@ -46,10 +48,14 @@ def _is_users(module: ModuleType) -> bool:
     name = module.__name__
     if name == "__main__" or file is None or name.split(".")[0] in ("headrace", "ray"):
         return False
-    installed = [sysconfig.get_paths()[key] for key in ("purelib", "platlib", "stdlib", "platstdlib")]
-    installed += site.getsitepackages()
-    path = Path(file).resolve()
-    return not any(path.is_relative_to(Path(folder).resolve()) for folder in installed)
+    return not os.path.realpath(file).startswith(_installed())
+
+
+@functools.cache
+def _installed() -> tuple[str, ...]:
+    """Folders that every worker has: the standard library and installed packages."""
+    folders = [sysconfig.get_paths()[key] for key in ("purelib", "platlib", "stdlib", "platstdlib")]
+    return tuple({os.path.join(os.path.realpath(folder), "") for folder in (*folders, *site.getsitepackages())})
 
 
 def pack(setup: Setup) -> bytes:

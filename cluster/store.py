@@ -4,37 +4,55 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
-import pyarrow.parquet as pq
-
-from ..simulate.rows import FIELDS
+from ..simulate.rows import FIELDS, empty_rows
 from ..strategies.errors import InputError
 from .result import COMMITS, MANIFEST, Result
-from .tables import digest_of, digest_text, schema, to_tables
 from .worker import Part
+
+#: Rows kept as they are; beyond that tables take less memory.
+_MOST_ROWS = 50_000
 
 
 class MemoryStore:
-    """Keeps tables in this process."""
+    """Keeps parts in this process: as rows while they are few, then as tables."""
 
     def __init__(self) -> None:
-        self._parts: list[tuple[int, dict[str, pa.Table]]] = []
+        self._tables: list[tuple[int, dict[str, Any]]] = []
         self._digest = 0
+        self._waiting: list[Part] = []
+        self._count = 0
 
     def add(self, part: Part) -> None:
-        self._parts.append((part.batch.number, to_tables(part.rows)))
-        self._digest += digest_of(part.rows)
+        self._waiting.append(part)
+        self._count += sum(len(rows) for rows in part.rows.values())
+        if self._count > _MOST_ROWS:
+            self._convert()
 
-    def result(self, manifest: dict[str, Any]) -> Result:
-        self._parts.sort(key=lambda part: part[0])
-        tables = {
-            name: pa.concat_tables([schema(name).empty_table(), *(part[name] for _, part in self._parts)])
-            for name in FIELDS
-        }
-        return Result(tables, self._digest, manifest)
+    def _convert(self) -> None:
+        from .tables import digest_of, to_tables
+
+        for part in self._waiting:
+            self._tables.append((part.batch.number, to_tables(part.rows)))
+            self._digest += digest_of(part.rows)
+        self._waiting, self._count = [], 0
+
+    def result(self, manifest: Callable[[], dict[str, Any]]) -> Result:
+        if not self._tables:
+            rows = empty_rows()
+            for part in sorted(self._waiting, key=lambda part: part.batch.number):
+                for name, more in part.rows.items():
+                    rows[name].extend(more)
+            return Result(manifest, rows=rows)
+        import pyarrow as pa
+
+        self._convert()
+        self._tables.sort(key=lambda part: part[0])
+        tables = {name: pa.concat_tables([part[name] for _, part in self._tables]) for name in FIELDS}
+        return Result(manifest, tables, self._digest)
 
 
 class FolderStore:
@@ -57,6 +75,10 @@ class FolderStore:
             raise InputError(f"{self._root}: the result cannot be written here: {error.strerror or error}") from None
 
     def add(self, part: Part) -> None:
+        import pyarrow.parquet as pq
+
+        from .tables import digest_of, digest_text, to_tables
+
         name = part.batch.part
         for table, found in to_tables(part.rows).items():
             if found.num_rows:
@@ -77,6 +99,6 @@ class FolderStore:
         beside.write_text(json.dumps(value, indent=1, default=str) + "\n")
         beside.replace(path)
 
-    def result(self, manifest: dict[str, Any]) -> Result:
-        self._write(self._root / MANIFEST, manifest)
+    def result(self, manifest: Callable[[], dict[str, Any]]) -> Result:
+        self._write(self._root / MANIFEST, manifest())
         return Result.load(self._root)

@@ -14,9 +14,12 @@ from ..simulate.rows import DIGESTED, FIELDS, Rows
 _DIGEST_BITS = 256
 
 
+Fields = tuple[tuple[str, str], ...]
+
+
 @functools.cache
-def schema(table: str) -> pa.Schema:
-    """The columns of a table, as documented in the reference."""
+def schema(fields: Fields) -> pa.Schema:
+    """Columns of these names and kinds."""
     kinds = {
         "text": pa.string(),
         "number": pa.float64(),
@@ -24,7 +27,7 @@ def schema(table: str) -> pa.Schema:
         "flag": pa.bool_(),
         "time": pa.timestamp("ms", tz="UTC"),
     }
-    return pa.schema([pa.field(name, kinds[kind]) for name, kind in FIELDS[table]])
+    return pa.schema([pa.field(name, kinds[kind]) for name, kind in fields])
 
 
 def to_tables(rows: Rows) -> dict[str, pa.Table]:
@@ -33,13 +36,18 @@ def to_tables(rows: Rows) -> dict[str, pa.Table]:
 
 
 def _table(name: str, rows: list[tuple[Any, ...]]) -> pa.Table:
-    columns = schema(name)
+    columns = schema(FIELDS[name])
     if not rows:
         return columns.empty_table()
     values = zip(*rows, strict=True)
     return pa.Table.from_arrays(
         [pa.array(column, field.type) for column, field in zip(values, columns, strict=True)], schema=columns
     )
+
+
+def from_dicts(rows: list[dict[str, Any]], fields: Fields) -> pa.Table:
+    """A table of dicts by column name."""
+    return pa.Table.from_pylist(rows, schema=schema(fields))
 
 
 def digest_of(rows: Rows) -> int:

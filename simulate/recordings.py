@@ -115,10 +115,8 @@ class Recording:
                 try:
                     piece = file.read(_PIECE)
                 except _UNPACKING as error:
-                    if rest:
-                        yield number, rest
-                    lines = number + rest.count(b"\n")
-                    raise RecordingError(f"is damaged or cut short: {error}", self.name, lines) from None
+                    # `rest` is a line of which the end is missing: it tells nothing.
+                    raise RecordingError(f"is damaged or cut short: {error}", self.name, number) from None
                 if not piece:
                     break
                 end = piece.rfind(b"\n") + 1

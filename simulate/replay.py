@@ -167,15 +167,13 @@ class _Reader:
         known = self._markets
         try:
             for number, messages in self.recording.messages():
-                at = number - 1
-                for message in messages:
-                    at += 1
+                for line, message in enumerate(messages, number):
                     if type(message) is not ChangeMessage:
                         self._bad_line(message)  # type: ignore[arg-type]
                         continue
                     publish_time = message.pt
                     for change in message.mc:
-                        if known.get(change.id) or self._admit(change, publish_time, at):  # type: ignore[arg-type]
+                        if change.id in known or self._admit(change, publish_time, line):
                             process(publish_time, change)
                 if self._finished():
                     break
@@ -191,16 +189,14 @@ class _Reader:
     def _messages(self) -> Iterator[ChangeMessage]:
         try:
             for number, messages in self.recording.messages():
-                at = number - 1
-                for message in messages:
-                    at += 1
+                for line, message in enumerate(messages, number):
                     if isinstance(message, RecordingError):
                         self._bad_line(message)
                         continue
                     message.mc = [
                         change
                         for change in message.mc
-                        if self._markets.get(change.id or "") or self._admit(change, message.pt, at)
+                        if self._markets.get(change.id or "") or self._admit(change, message.pt, line)
                     ]
                     if message.mc:
                         yield message

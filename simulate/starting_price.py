@@ -28,7 +28,9 @@ def reconcile(bet: SimulatedBet, sp: float, time_ms: int, min_bsp_liability: flo
     back = order.side == "BACK"
     if isinstance(order_type, LimitOrder):
         remaining = order.size_remaining
-        if back:
+        if not remaining:
+            pass  # matched whole in this very update
+        elif back:
             bet.fill(time_ms, sp, remaining)
         else:
             risk = (order_type.price - 1) * remaining

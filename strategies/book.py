@@ -16,16 +16,28 @@ from .ladder import Ladder, PriceSize, RankedLadder
 
 
 class _View:
-    """A ladder attribute that is sorted when first read, then stays a plain attribute until the ladder changes."""
+    """A ladder attribute that is sorted when first read, then stays a plain attribute until the ladder changes.
+
+    Args:
+        ladder: the attribute with the full ladder.
+        kinds: the best-price ladders that stand in where that is empty, first choice first.
+    """
+
+    def __init__(self, ladder: str, *kinds: str) -> None:
+        self._ladder = ladder
+        self._kinds = kinds
 
     def __set_name__(self, owner: type, name: str) -> None:
-        self.name = name
+        self._name = name
 
     def __get__(self, prices: Any, owner: type | None = None) -> Any:
         if prices is None:
             return self
-        view = getattr(prices, f"_{self.name}")()
-        prices.__dict__[self.name] = view
+        attributes = prices.__dict__
+        view = attributes[self._ladder].read()
+        if not view and prices.best:
+            view = prices.best_view(self._kinds) or view
+        attributes[self._name] = view
         return view
 
 
@@ -38,9 +50,9 @@ class RunnerBookEX:
         traded_volume: volume traded by price, ascending; both sides of each bet count.
     """
 
-    available_to_back: list[PriceSize] = _View()  # type: ignore[assignment]
-    available_to_lay: list[PriceSize] = _View()  # type: ignore[assignment]
-    traded_volume: list[PriceSize] = _View()  # type: ignore[assignment]
+    available_to_back: list[PriceSize] = _View("back", "bdatb", "batb")  # type: ignore[assignment]
+    available_to_lay: list[PriceSize] = _View("lay", "bdatl", "batl")  # type: ignore[assignment]
+    traded_volume: list[PriceSize] = _View("traded")  # type: ignore[assignment]
 
     def __init__(self) -> None:
         self.back = Ladder(descending=True)
@@ -48,23 +60,22 @@ class RunnerBookEX:
         self.traded = Ladder()
         self.best: dict[str, RankedLadder] = {}
 
-    def _available_to_back(self) -> list[PriceSize]:
-        return self._available(self.back, "bdatb", "batb")
-
-    def _available_to_lay(self) -> list[PriceSize]:
-        return self._available(self.lay, "bdatl", "batl")
-
-    def _traded_volume(self) -> list[PriceSize]:
-        return self.traded.view()
-
-    def _available(self, full: Ladder, display: str, best: str) -> list[PriceSize]:
-        if full.levels or not self.best:
-            return full.view()
-        for kind in (display, best):
+    def best_view(self, kinds: tuple[str, ...]) -> list[PriceSize] | None:
+        """The first of the best-price ladders that has anything; None where none has."""
+        for kind in kinds:
             ranked = self.best.get(kind)
             if ranked is not None and ranked.levels:
-                return ranked.view()
-        return full.view()
+                return ranked.read()
+        return None
+
+    def refresh(self, name: str, ladder: Ladder, changes: list[tuple[float, float]]) -> None:
+        """Fold changes into a ladder that somebody looks at, and show its new view."""
+        ladder.apply(changes)
+        view = ladder.view
+        if view is None or (not view and self.best):
+            self.__dict__.pop(name, None)
+        else:
+            self.__dict__[name] = view
 
     def apply_best(self, kind: str, changes: list[tuple[int, float, float]]) -> None:
         self.best.setdefault(kind, RankedLadder()).apply(changes)
@@ -96,11 +107,11 @@ class RunnerBookSP:
 
     @property
     def back_stake_taken(self) -> list[PriceSize]:
-        return self._backed.view() if self._backed else []
+        return self._backed.read() if self._backed else []
 
     @property
     def lay_liability_taken(self) -> list[PriceSize]:
-        return self._laid.view() if self._laid else []
+        return self._laid.read() if self._laid else []
 
     def apply(self, change: RunnerChange) -> None:
         if change.spn is not None:
@@ -258,28 +269,34 @@ class MarketBook:
             ex = runner.ex
             changes = rc.atb
             if changes is not None:
-                ex.back.apply(changes)
-                ex.__dict__.pop("available_to_back", None)
+                if ex.back.view is None:
+                    ex.back.apply(changes)
+                else:
+                    ex.refresh("available_to_back", ex.back, changes)
             changes = rc.atl
             if changes is not None:
-                ex.lay.apply(changes)
-                ex.__dict__.pop("available_to_lay", None)
+                if ex.lay.view is None:
+                    ex.lay.apply(changes)
+                else:
+                    ex.refresh("available_to_lay", ex.lay, changes)
             changes = rc.trd
             if changes is not None:
                 if runner.traded_before is not None:
                     runner.note_traded(changes)
                     self.traded.append(runner)
-                ex.traded.apply(changes)
-                ex.__dict__.pop("traded_volume", None)
+                if ex.traded.view is None:
+                    ex.traded.apply(changes)
+                else:
+                    ex.refresh("traded_volume", ex.traded, changes)
+                if self._cumulative_runner_tv:
+                    runner.total_matched = round(sum(ex.traded.levels.values()), 2)
             if rc.ltp is not None:
                 runner.last_price_traded = rc.ltp
-            if rc.tv is not None:
+            if rc.tv is not None and not self._cumulative_runner_tv:
                 runner.total_matched = rc.tv
-            if self._cumulative_runner_tv and rc.trd is not None:
-                runner.total_matched = round(sum(ex.traded.levels.values()), 2)
             if rc.spn is not None or rc.spf is not None or rc.spl is not None or rc.spb is not None:
                 runner.sp.apply(rc)
-            if rc.batb is not None or rc.batl is not None or rc.bdatb is not None or rc.bdatl is not None:
+            if rc.bdatb is not None or rc.batb is not None or rc.bdatl is not None or rc.batl is not None:
                 self._apply_best(ex, rc)
 
     @staticmethod

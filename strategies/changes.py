@@ -100,24 +100,28 @@ class MarketDefinition(msgspec.Struct, rename="camel"):
     bet_delay_models: list[str] = []
 
 
-class RunnerChange(msgspec.Struct, gc=False):
+# The order of the fields below is the order in which messages have them: decoding looks for the next one first. What
+# nobody reads (op, clk, con) is not decoded.
+
+
+class RunnerChange(msgspec.Struct, gc=False, kw_only=True):
     """What changed of one runner."""
 
-    id: int
-    hc: float = 0.0
-    ltp: float | None = None
-    tv: float | None = None
-    trd: list[Level] | None = None
     atb: list[Level] | None = None
     atl: list[Level] | None = None
     batb: list[RankedLevel] | None = None
     batl: list[RankedLevel] | None = None
-    bdatb: list[RankedLevel] | None = None
-    bdatl: list[RankedLevel] | None = None
+    trd: list[Level] | None = None
     spb: list[Level] | None = None
     spl: list[Level] | None = None
+    bdatb: list[RankedLevel] | None = None
+    bdatl: list[RankedLevel] | None = None
     spn: float | str | None = None
     spf: float | str | None = None
+    ltp: float | None = None
+    tv: float | None = None
+    hc: float = 0.0
+    id: int
 
 
 class MarketChange(msgspec.Struct, rename={"market_definition": "marketDefinition"}, gc=False):
@@ -127,7 +131,6 @@ class MarketChange(msgspec.Struct, rename={"market_definition": "marketDefinitio
     market_definition: MarketDefinition | None = None
     rc: list[RunnerChange] = []
     img: bool = False
-    con: bool = False
     tv: float | None = None
 
 
@@ -137,8 +140,5 @@ class ChangeMessage(msgspec.Struct, gc=False):
     Heartbeats carry no changes.
     """
 
-    op: str = ""
     pt: int = 0
     mc: list[MarketChange] = []
-    clk: str | None = None
-    ct: str | None = None

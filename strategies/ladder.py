@@ -1,12 +1,11 @@
 """Ladders: sizes by price, and the sorted view of them that a strategy reads.
 
-Changes are folded into a dict at once; the sorted view is made only when somebody looks, and from then on patched
-where it changed. A view handed out is never changed afterwards.
+Changes are folded into a dict. The sorted view is made only when somebody looks; from then on a change makes a patched
+copy of it. A view handed out is never changed afterwards.
 """
 
 from __future__ import annotations
 
-import functools
 from bisect import bisect_left
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -28,70 +27,73 @@ class PriceSize(NamedTuple):
         return tuple.__getitem__(self, key)  # type: ignore[call-overload,no-any-return]
 
 
-_price_size = functools.partial(tuple.__new__, PriceSize)
+_new_tuple = tuple.__new__
 
-#: Changes a view may fall behind by before it is cheaper to sort anew.
-_PATCH_LIMIT = 24
+#: Changes after which a view is given up: where nobody looks any more it need not be kept.
+_PATCHES = 64
 
 
 class Ladder:
-    """Sizes by price, best price first when viewed: descending for backs, ascending for lays and traded volume."""
+    """Sizes by price, best price first when viewed: descending for backs, ascending for lays and traded volume.
 
-    __slots__ = ("_descending", "_keys", "_pending", "_view", "levels")
+    Attributes:
+        levels: size by price, in no order.
+        view: the sorted levels, or None where nobody has looked lately. Whoever was handed the list may keep it:
+            changes make a new one.
+    """
+
+    __slots__ = ("_descending", "_keys", "_patches", "levels", "view")
 
     def __init__(self, descending: bool = False) -> None:
         self.levels: dict[float, float] = {}
+        self.view: list[PriceSize] | None = None
         self._descending = descending
-        self._view: list[PriceSize] | None = None
         self._keys: list[float] = []
-        self._pending: list[Sequence[Level]] = []
+        self._patches = 0
 
     def apply(self, changes: Sequence[Level]) -> None:
         """Fold `[price, size]` pairs in; size 0 removes the price, an empty list empties the ladder."""
         levels = self.levels
-        if not changes:
-            levels.clear()
-            self._view = None
-            return
         for price, size in changes:
             if size:
                 levels[price] = size
-            else:
-                levels.pop(price, None)
-        if self._view is not None:
-            self._pending.append(changes)
-            if len(self._pending) > _PATCH_LIMIT:
-                self._view = None
+            elif price in levels:
+                del levels[price]
+        if not changes:
+            levels.clear()
+            self.view = None
+        elif self.view is not None:
+            self._patch(self.view, changes)
 
-    def view(self) -> list[PriceSize]:
-        """The levels, best first. The list is the caller's to keep: later changes make a new one."""
-        view = self._view
+    def _patch(self, view: list[PriceSize], changes: Sequence[Level]) -> None:
+        self._patches += 1
+        if self._patches > _PATCHES:
+            self.view = None
+            return
+        self.view = view = view.copy()
+        keys, descending = self._keys, self._descending
+        for level in changes:
+            key, size = level
+            if descending:
+                key = -key
+            at = bisect_left(keys, key)
+            if at < len(keys) and keys[at] == key:
+                if size:
+                    view[at] = _new_tuple(PriceSize, level)
+                else:
+                    del keys[at], view[at]
+            elif size:
+                keys.insert(at, key)
+                view.insert(at, _new_tuple(PriceSize, level))
+
+    def read(self) -> list[PriceSize]:
+        """The levels, best first."""
+        view = self.view
         if view is None:
             items = sorted(self.levels.items(), reverse=self._descending)
-            self._view = view = list(map(_price_size, items))
+            self.view = view = [_new_tuple(PriceSize, item) for item in items]
             self._keys = [-price for price, _ in items] if self._descending else [price for price, _ in items]
-            self._pending = []
-        elif self._pending:
-            self._view = view = self._patched(view)
-        return view
-
-    def _patched(self, view: list[PriceSize]) -> list[PriceSize]:
-        view = view.copy()
-        keys = self._keys
-        for changes in self._pending:
-            for level in changes:
-                price, size = level
-                key = -price if self._descending else price
-                at = bisect_left(keys, key)
-                if at < len(keys) and keys[at] == key:
-                    if size:
-                        view[at] = _price_size(level)
-                    else:
-                        del keys[at], view[at]
-                elif size:
-                    keys.insert(at, key)
-                    view.insert(at, _price_size(level))
-        self._pending = []
+            self._patches = 0
         return view
 
     def copy(self) -> Ladder:
@@ -120,10 +122,10 @@ class RankedLadder:
                 self.levels.pop(rank, None)
         self._view = None
 
-    def view(self) -> list[PriceSize]:
+    def read(self) -> list[PriceSize]:
         """The levels by rank. The list is the caller's to keep."""
         if self._view is None:
-            self._view = [_price_size(level) for _, level in sorted(self.levels.items())]
+            self._view = [_new_tuple(PriceSize, level) for _, level in sorted(self.levels.items())]
         return self._view
 
     def copy(self) -> RankedLadder:

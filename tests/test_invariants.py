@@ -1,0 +1,305 @@
+"""What holds of every order, whatever the market does and whatever is asked of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from builders import FLUMINE, MARKET, T0, Request, Script, Stream, cancel, place, replace, replay, update
+from hypothesis import HealthCheck, Phase, assume, given, settings
+from hypothesis import strategies as st
+
+import headrace as hr
+from headrace.strategies.order import OrderStatus
+
+RUNNERS = (1, 2, 3)
+PRICES = (1.01, 1.5, 1.9, 2.0, 2.02, 2.5, 3.0, 5.0, 10.0)
+SIZES = (0.5, 1.0, 2.0, 3.33, 10.0, 33.33)
+LIMITS = {"max_order_exposure": 60.0, "max_selection_exposure": 100.0, "max_market_exposure": 150.0}
+#: A lay's size at the starting price is rounded to a penny: its liability is off by as much times the odds.
+PENNIES = 0.12
+
+#: Explaining a failure takes longer than finding it.
+TOLD = settings(
+    deadline=None,
+    phases=(Phase.explicit, Phase.reuse, Phase.generate, Phase.shrink),
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
+)
+
+S = OrderStatus
+NEXT: dict[OrderStatus | None, set[OrderStatus]] = {
+    None: {S.PENDING, S.VIOLATION},
+    S.PENDING: {S.EXECUTABLE, S.EXECUTION_COMPLETE, S.EXPIRED},
+    S.EXECUTABLE: {S.CANCELLING, S.UPDATING, S.REPLACING, S.EXECUTION_COMPLETE},
+    S.CANCELLING: {S.EXECUTABLE, S.EXECUTION_COMPLETE},
+    S.UPDATING: {S.EXECUTABLE, S.EXECUTION_COMPLETE},
+    S.REPLACING: {S.EXECUTABLE, S.EXECUTION_COMPLETE},
+    S.EXECUTION_COMPLETE: set(),
+    S.EXPIRED: set(),
+    S.VIOLATION: set(),
+}
+
+levels = st.lists(st.tuples(st.sampled_from(PRICES), st.sampled_from((0.0, *SIZES, 100.0))).map(list), max_size=4)
+runners = st.sampled_from(RUNNERS)
+
+
+# -- what a market may do --------------------------------------------------------------------------------------------
+
+Change = Callable[[Stream, int], object]
+
+
+def _prices(selection_id: int, back: list[Any], lay: list[Any], traded: list[Any], image: bool) -> Change:
+    return lambda stream, at: stream.prices(
+        at, {selection_id: {"atb": back, "atl": lay, "trd": traded}}, **({"img": True} if image else {})
+    )
+
+
+def _trade(selection_id: int, price: float, size: float) -> Change:
+    return lambda stream, at: stream.prices(at, {selection_id: {"trd": [[price, size]]}})
+
+
+def _status(status: str, version: int, in_play: bool, delay: int) -> Change:
+    return lambda stream, at: stream.define(at, status=status, version=version, inPlay=in_play, betDelay=delay)
+
+
+def _remove(selection_id: int, factor: float | None, status: str) -> Change:
+    return lambda stream, at: stream.define(
+        at, {selection_id: {"status": "REMOVED", "adjustmentFactor": factor}}, status=status, version=at
+    )
+
+
+def _reconcile(prices: list[Any]) -> Change:
+    bsps = {selection_id: {"bsp": price} for selection_id, price in zip(RUNNERS, prices, strict=True)}
+    return lambda stream, at: stream.define(at, bsps, bspReconciled=True)
+
+
+changes = st.one_of(
+    st.builds(_prices, runners, levels, levels, levels, st.booleans()),
+    st.builds(_prices, runners, levels, levels, levels, st.just(False)),
+    st.builds(_trade, runners, st.sampled_from(PRICES), st.sampled_from((5.0, 20.0, 50.5, 200.0, 1000.0))),
+    st.builds(_trade, runners, st.sampled_from(PRICES), st.floats(0.01, 500).map(lambda size: round(size, 2))),
+    st.builds(_status, st.sampled_from(("OPEN", "OPEN", "SUSPENDED")), st.integers(1, 4), st.booleans(),
+              st.sampled_from((0, 0, 1, 5))),
+    st.builds(_remove, runners, st.sampled_from((None, 0.0, 1.0, 2.5, 4.0, 20.0)), st.sampled_from(("OPEN", "SUSPENDED"))),
+    st.builds(_reconcile, st.lists(st.sampled_from((1.5, 2.347, 5.0, "NaN", None)), min_size=3, max_size=3)),
+)  # fmt: skip
+
+
+# -- what a strategy may ask -----------------------------------------------------------------------------------------
+
+persistence = st.sampled_from(("LAPSE", "PERSIST", "MARKET_ON_CLOSE"))
+
+
+@st.composite
+def order_types(draw: st.DrawFn) -> Any:
+    price, size = draw(st.sampled_from(PRICES)), draw(st.sampled_from(SIZES))
+    kind = draw(st.integers(0, 9))
+    if kind == 0:
+        return hr.MarketOnCloseOrder(size)
+    if kind == 1:
+        return hr.LimitOnCloseOrder(size, price)
+    if kind <= 3:
+        least = draw(st.none() | st.sampled_from((0.5, 2.0)))
+        return hr.LimitOrder(price, size, time_in_force="FILL_OR_KILL", min_fill_size=least)
+    return hr.LimitOrder(price, size, persistence_type=draw(persistence))
+
+
+def _of_any(which: int, act: Callable[[str], Request]) -> Request:
+    """A request about one of the orders there are; one that does not fit its order is refused with an OrderError."""
+
+    def request(script: Script, market: Any) -> object:
+        refs = sorted(script.orders)
+        if not refs:
+            return None
+        try:
+            return act(refs[which % len(refs)])(script, market)
+        except hr.OrderError:
+            return None
+
+    return request
+
+
+def _place(number: int, side: str, order_type: Any, selection_id: int, version: int | None) -> Request:
+    return place(f"{number:06d}", side, order_type, selection_id, market_version=version)
+
+
+which = st.integers(0, 1000)
+requests = st.one_of(
+    *[
+        st.builds(_place, st.integers(0, 999_999), st.sampled_from(("BACK", "LAY")), order_types(), runners,
+                  st.none() | st.integers(1, 3))
+    ] * 3,
+    st.builds(lambda n, size: _of_any(n, lambda ref: cancel(ref, size)), which, st.none() | st.sampled_from(SIZES)),
+    st.builds(lambda n, kind: _of_any(n, lambda ref: update(ref, kind)), which, persistence),
+    st.builds(lambda n, price: _of_any(n, lambda ref: replace(ref, price)), which, st.sampled_from(PRICES)),
+)  # fmt: skip
+
+
+@st.composite
+def stories(draw: st.DrawFn) -> tuple[Stream, dict[int, list[Request]]]:
+    """A market and what is asked of it at each of its books."""
+    kind = draw(st.sampled_from(("WIN", "WIN", "PLACE", "MATCH_ODDS")))
+    stream = Stream(
+        runners={each: {"status": "ACTIVE", "adjustmentFactor": 30.0} for each in RUNNERS},
+        marketType=kind,
+        numberOfWinners=2 if kind == "PLACE" else 1,
+        numberOfActiveRunners=3,
+        version=1,
+    )
+    stream.prices(10, {each: {"atb": [[1.9, 10], [1.5, 50]], "atl": [[2.0, 10], [2.5, 50]]} for each in RUNNERS})
+    at, actions = 10, {10: draw(st.lists(requests, max_size=3))}
+    for _ in range(draw(st.integers(3, 25))):
+        at += draw(st.sampled_from((1, 50, 130, 200, 300, 1300, 6000)))
+        draw(changes)(stream, at)
+        actions[at] = draw(st.lists(requests, max_size=2))
+    if draw(st.booleans()):
+        stream.close(at + draw(st.sampled_from((1, 500))), winner=draw(st.sets(runners, max_size=2)))
+    return stream, actions
+
+
+# -- what must hold --------------------------------------------------------------------------------------------------
+
+
+class Watch:
+    """Looks at all orders at each book."""
+
+    def __init__(self, limits: dict[str, float]) -> None:
+        self.limits = limits
+        self.fills: dict[str, int] = {}
+        self.removed = False
+
+    def __call__(self, script: Script, market: Any) -> None:
+        # What the book shows of removals was folded in before the orders were matched.
+        self.removed |= any(runner.status == "REMOVED" for runner in market.market_book.runners)
+        for order in market.blotter:
+            self.sizes_add_up(order)
+            self.nothing_is_negative(order)
+            if not self.removed:
+                self.nothing_matches_outside_its_limit(order, market)
+            self.fills[order.id] = len(order.simulated.fills)
+        self.live_orders_are_the_incomplete(market)
+        if not self.removed:
+            self.limits_hold(script, market)
+
+    @staticmethod
+    def sizes_add_up(order: hr.Order) -> None:
+        if order.is_limit:
+            parts = (order.size_matched, order.size_remaining, order.size_cancelled, order.size_lapsed)
+            assert sum(parts) + order.size_voided == pytest.approx(order.simulated.size, abs=0.011), order
+
+    @staticmethod
+    def nothing_is_negative(order: hr.Order) -> None:
+        assert order.size_remaining >= 0, order
+        assert order.size_matched >= 0, order
+        assert order.size_lapsed >= 0, order
+        assert order.size_voided >= 0, order
+        assert all(size > 0 and price >= 1.01 for _, price, size in order.simulated.fills), order
+        # A lay that goes to a lower starting price has a larger size there: the rest of it is a negative cancel.
+        if not (order.is_limit and order.side == "LAY" and order.simulated.bsp_reconciled):
+            assert order.size_cancelled >= 0, order
+
+    def nothing_matches_outside_its_limit(self, order: hr.Order, market: Any) -> None:
+        order_type = order.order_type
+        limit = getattr(order_type, "price", None)
+        fills = order.simulated.fills[self.fills.get(order.id, 0) :]
+        if limit is None or not fills:
+            return
+        back = order.side == "BACK"
+        if getattr(order_type, "time_in_force", None) == "FILL_OR_KILL":
+            average = round(order.average_price_matched, 2)
+            assert average >= limit if back else average <= limit, order
+            return
+        sp = market.market_book.runner(order.selection_id).sp.actual_sp
+        for _, price, _ in fills:
+            within = price >= limit if back else price <= limit
+            assert within or (order.persistence_type == "MARKET_ON_CLOSE" and price == sp), (order, price)
+
+    @staticmethod
+    def live_orders_are_the_incomplete(market: Any) -> None:
+        live = set(market.blotter.live_orders)
+        assert {order for order in market.blotter if not order.complete} <= live
+        assert all(order.size_remaining == 0 for order in market.blotter if order.complete and order.is_limit)
+
+    def limits_hold(self, script: Script, market: Any) -> None:
+        blotter, strategy = market.blotter, script.strategy
+        for selection_id in RUNNERS:
+            exposure = blotter.selection_exposure(strategy, (market.market_id, selection_id, 0))
+            assert exposure <= self.limits["max_selection_exposure"] + PENNIES
+        worst = -blotter.market_exposure(strategy, market.market_book)
+        assert worst <= self.limits["max_market_exposure"] + PENNIES
+
+
+def profit_of(order: hr.Order, market: Any) -> float:
+    """What the order's fills win or lose, from first principles."""
+    status = market.market_book.runner(order.selection_id).status
+    winners = sum(runner.status == "WINNER" for runner in market.market_book.runners)
+    expected = market.market_book.number_of_winners
+    share = 1 / winners if expected == 1 and winners > 1 else 1
+    total = 0.0
+    for _, price, size in order.simulated.fills:
+        if status == "WINNER":
+            total += size * share * (price - 1) - size * (1 - share)
+        elif status == "LOSER":
+            total -= size
+    return total if order.side == "BACK" else -total
+
+
+def watched(actions: dict[int, list[Request]], watch: Request) -> dict[int, list[Request]]:
+    return {at: [watch, *found, watch] for at, found in actions.items()}
+
+
+@settings(TOLD, max_examples=250)
+@given(story=stories())
+def test_orders_keep_their_invariants(story: tuple[Stream, dict[int, list[Request]]]) -> None:
+    stream, actions = story
+    played = replay(stream, watched(actions, Watch(LIMITS)), force=False, config=hr.Config(raise_errors=True), **LIMITS)
+    market = played.market
+    for order in market.blotter:
+        moves = [None, *order.status_log]
+        assert all(after in NEXT[before] for before, after in zip(moves, moves[1:], strict=False)), played.log
+        Watch.sizes_add_up(order)
+        Watch.nothing_is_negative(order)
+    if market.closed:
+        assert not market.blotter.has_live_orders
+        for order in market.blotter:
+            assert order.complete
+            assert order.profit == pytest.approx(profit_of(order, market), abs=0.00501)
+        assert played.cleared["profit"] == pytest.approx(sum(order.profit for order in market.blotter), abs=0.0051)
+
+
+@settings(TOLD, max_examples=100)
+@given(story=stories())
+def test_any_story_can_be_told_under_flumines_rules(story: tuple[Stream, dict[int, list[Request]]]) -> None:
+    stream, actions = story
+    played = replay(stream, actions, config=FLUMINE)
+    assert played.market.changes == len(stream.lines)
+
+
+@settings(TOLD, max_examples=60)
+@given(story=stories(), compatible=st.booleans())
+def test_a_story_told_twice_ends_the_same(story: tuple[Stream, dict[int, list[Request]]], compatible: bool) -> None:
+    stream, actions = story
+    config = FLUMINE if compatible else hr.Config()
+    first, second = replay(stream, actions, config=config), replay(stream, actions, config=config)
+    assert list(first.snapshots.values()) == list(second.snapshots.values())
+    assert [order.profit for order in first.market.blotter] == [order.profit for order in second.market.blotter]
+
+
+@settings(TOLD, max_examples=60)
+@given(story=stories())
+def test_a_second_strategy_changes_nothing_for_the_first(story: tuple[Stream, dict[int, list[Request]]]) -> None:
+    stream, actions = story
+    assume(any(actions.values()))
+
+    class Other(hr.Strategy):
+        def check_market_book(self, market: Any, book: Any) -> bool:
+            return book.status == "OPEN" and book.publish_time_epoch == T0 + 10
+
+        def process_market_book(self, market: Any, book: Any) -> None:
+            for side, price in (("BACK", 2.0), ("LAY", 1.9)):
+                order = hr.Trade(MARKET, 1, 0, self).create_order(side, hr.LimitOrder(price, 5.0))
+                market.place_order(order, force=True)
+
+    alone, together = replay(stream, actions), replay(stream, actions, strategies=[Other()])
+    assert alone.snapshots == together.snapshots

@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from ..config import Config
+from ..strategies.blotter import StrategyOrders
 from ..strategies.book import MarketBook
 from ..strategies.changes import MarketChange, MarketDefinition
 from ..strategies.errors import ControlError, HeadraceError
@@ -33,15 +34,16 @@ logger = logging.getLogger("headrace")
 class Seat:
     """A strategy at a market."""
 
-    __slots__ = ("check", "process", "strategy", "subscribed", "wants_books", "window")
+    __slots__ = ("all_orders", "check", "process", "process_orders", "strategy", "wants_books", "window")
 
-    def __init__(self, strategy: Strategy, subscribed: bool = True) -> None:
+    def __init__(self, strategy: Strategy, all_orders: bool) -> None:
         cls = type(strategy)
         self.strategy = strategy
+        self.all_orders = all_orders or strategy.process_orders_scope == "all"
+        self.process_orders = strategy.process_orders
         self.check = strategy.check_market_book
         self.process = strategy.process_market_book
         self.window: Window | None = strategy.window if strategy.window.bounded else None
-        self.subscribed = subscribed
         self.wants_books = cls.check_market_book is not Strategy.check_market_book or "check_market_book" in vars(
             strategy
         )
@@ -71,7 +73,16 @@ class HostedMarket(Market):
         self.shown = False
         self.orders_shown_ms = 0
         self.orders_timer = False
+        self._traders: list[tuple[Seat, StrategyOrders]] = []
         self.exchange: MarketExchange = exchange.open(self, actor)
+
+    def traders(self) -> list[tuple[Seat, StrategyOrders]]:
+        """The strategies that have placed an order here, in the order of the run."""
+        blotter = self.blotter
+        if len(self._traders) != len(blotter.strategies):
+            found = [(seat, blotter.orders_of(seat.strategy)) for seat in self.seats]
+            self._traders = [(seat, mine) for seat, mine in found if mine is not None]
+        return self._traders
 
     def enter(self, order: Order) -> None:
         self.attended = True
@@ -117,6 +128,7 @@ class MarketActor:
         self._ignored: set[str] = set()
         self._clock = host.clock
         self._rules = host.rules
+        self._timed = not host.rules.all_orders
         self._interval_ms = round(host.config.process_orders_interval * 1000)
         coordinator.connect(self, client_controls)
         self.trading_controls: list[BaseControl] = [control(self) for control in DEFAULT_TRADING_CONTROLS]
@@ -237,19 +249,20 @@ class MarketActor:
         now = self._clock.now_ms
         market.orders_shown_ms = now
         blotter = market.blotter
-        everything = self._rules.all_orders
-        for seat in market.seats:
-            mine = blotter.orders_of(seat.strategy)
-            if mine is None:
-                continue
-            if everything or seat.strategy.process_orders_scope == "all":
-                self._guarded(seat.strategy, market, seat.strategy.process_orders, market, mine.orders)
-            elif mine.current:
-                orders = mine.listed()
-                complete = sum(order.complete for order in orders)
-                self._guarded(seat.strategy, market, seat.strategy.process_orders, market, orders)
-                mine.reported(orders, complete)
-        if not everything and not market.orders_timer and blotter.has_live_orders:
+        for seat, mine in market.traders():
+            try:
+                if seat.all_orders:
+                    seat.process_orders(market, mine.orders)
+                elif mine.current:
+                    orders, ended = mine.listed(), mine.take_ended()
+                    try:
+                        seat.process_orders(market, orders)
+                    finally:
+                        if ended:
+                            mine.drop(ended)
+            except Exception as error:
+                self._failed(error, seat.strategy, market)
+        if self._timed and not market.orders_timer and blotter.has_live_orders:
             market.orders_timer = True
             self._clock.call_at(now + self._interval_ms, lambda: self._orders_due(market))
 
@@ -306,7 +319,8 @@ class MarketActor:
         book.market_definition = definition
         market = HostedMarket(market_id, book, self, self._exchange)
         market.first_ms = publish_time
-        market.seats = [Seat(self._instance(strategy, market_id, definition)) for strategy in wanted]
+        all_orders = self._rules.all_orders
+        market.seats = [Seat(self._instance(strategy, market_id, definition), all_orders) for strategy in wanted]
         market.readers = [seat for seat in market.seats if seat.wants_books]
         self._hosted[market_id] = market
         self.markets.add(market)
@@ -365,7 +379,7 @@ class MarketActor:
         market.close_market()
         market.market_book_closed = market.market_book
         self._guarded(None, market, market.exchange.close)
-        if not self._rules.all_orders:
+        if self._timed:
             self.process_market_orders(market)
         for seat in market.seats:
             self._guarded(seat.strategy, market, seat.strategy.process_closed_market, market, market.market_book)

@@ -6,9 +6,10 @@ import dataclasses
 import hashlib
 from collections.abc import Iterable, Sequence
 
+from ..simulate.locations import Source
 from ..simulate.recordings import Recording, event_of_path
 from ..simulate.replay import Unit, unit_of_files
-from ..strategies.errors import RecordingError
+from ..strategies.errors import InputError, RecordingError
 from ..strategies.strategy import Strategy
 
 #: Most units in a batch: the results of a batch travel together.
@@ -37,22 +38,37 @@ class Batch:
         return hashlib.sha256(names.encode()).hexdigest()[:24]
 
 
-def plan_units(paths: Sequence[str], strategies: Iterable[Strategy]) -> list[Unit]:
+def plan_units(paths: Sequence[str | Source], strategies: Iterable[Strategy]) -> list[Unit]:
     """The units of a run, in the order of its files.
 
-    A file each; the files of an event where a strategy has the scope "event"; all files where one has "run".
+    A file or member of an archive each; those of an event where a strategy has the scope "event"; all where one has
+    "run".
+
+    Raises:
+        InputError: a compressed tar is among them and must be read together with other files.
     """
     scopes = {strategy.scope for strategy in strategies}
+    _check_packed(paths, scopes)
     if "run" in scopes:
         return [unit_of_files(paths, name="all markets")] if paths else []
     if "event" not in scopes:
         return [unit_of_files([path]) for path in paths]
-    groups: dict[str, list[str]] = {}
+    groups: dict[str, list[str | Source]] = {}
     aliases = _event_groups(strategies)
     for path in paths:
         event_id = _event_of(path)
         groups.setdefault(aliases.get(event_id, event_id), []).append(path)
-    return [unit_of_files(files, name=files[0] if len(files) == 1 else f"event {key}") for key, files in groups.items()]
+    return [unit_of_files(files, None if len(files) == 1 else f"event {key}") for key, files in groups.items()]
+
+
+def _check_packed(paths: Iterable[str | Source], scopes: set[str]) -> None:
+    packed = next((path for path in paths if isinstance(path, Source) and path.packed and path.member is None), None)
+    wide = scopes & {"event", "run"}
+    if packed is not None and wide:
+        raise InputError(
+            f"{packed}: a compressed tar is read from front to back, but a strategy with scope {min(wide)!r} reads several "
+            "of its markets at once; decompress it (gunzip, bunzip2, zstd -d): a plain tar will do"
+        )
 
 
 def _event_groups(strategies: Iterable[Strategy]) -> dict[str, str]:
@@ -68,15 +84,15 @@ def _event_groups(strategies: Iterable[Strategy]) -> dict[str, str]:
     return found
 
 
-def _event_of(path: str) -> str:
+def _event_of(path: str | Source) -> str:
     event_id = event_of_path(path)
     if event_id is not None:
         return event_id
     try:
         first = Recording(path).first_definition()
     except RecordingError:
-        return path  # replaying it will say what is wrong
-    return (first[2].event_id if first else None) or path
+        return str(path)  # replaying it will say what is wrong
+    return (first[2].event_id if first else None) or str(path)
 
 
 def plan_batches(units: Sequence[Unit], workers: int) -> list[Batch]:

@@ -15,7 +15,7 @@ from ..actors.clients import Clients
 from ..actors.failures import raised_at
 from ..actors.logging_controls import LoggingControls
 from ..config import Config
-from ..simulate.replay import Replay, Setup, Unit
+from ..simulate.replay import Replay, Setup, Unit, parts_of_unit
 from ..simulate.rows import RowCollector, Rows, empty_rows
 from ..strategies.errors import HeadraceError, RunError
 from ..strategies.strategy import Strategy
@@ -76,10 +76,11 @@ class BatchRunner:
         rows, changes = empty_rows(), 0
         for unit in batch.units:
             with self._watched(unit):
-                found, count = self.replay(unit)
-            changes += count
-            for table, more in found.items():
-                rows[table].extend(more)
+                for part in parts_of_unit(unit):
+                    found, count = self.replay(part)
+                    changes += count
+                    for table, more in found.items():
+                        rows[table].extend(more)
         return Part(batch, rows, changes, time.perf_counter() - started)
 
     def replay(self, unit: Unit) -> tuple[Rows, int]:
@@ -103,7 +104,7 @@ class BatchRunner:
         return collector.rows, changes
 
     def _reproduce(self, unit: Unit) -> str:
-        paths = " ".join(f"--markets {shlex.quote(path)}" for path in unit.paths)
+        paths = " ".join(f"--markets {shlex.quote(str(path))}" for path in unit.paths)
         return f"{self._command} {paths} --engine local" if self._command else ""
 
     @contextlib.contextmanager

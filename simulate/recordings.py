@@ -1,30 +1,30 @@
-"""Recordings: files of stream messages, one JSON object a line; plain, gzip or bzip2, told apart by their first bytes.
+"""Recordings: stream messages, one JSON object a line; plain, gzip, bzip2 or zstd, told apart by their first bytes.
 
-Betfair's own historical files (BASIC, ADVANCED, PRO) and what stream recorders write. A file is read in pieces, never
-whole.
+Betfair's own historical files (BASIC, ADVANCED, PRO) and what stream recorders write, as files, objects of a store or
+members of archives. A recording is read in pieces, never whole.
 """
 
 from __future__ import annotations
 
-import bz2
-import glob
-import gzip
+import contextlib
+import logging
 import os
-import zlib
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from pathlib import Path
-from typing import Any, BinaryIO, cast
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import PurePosixPath
+from typing import BinaryIO
 
 import msgspec
 
 from ..strategies.changes import ChangeMessage, MarketDefinition
 from ..strategies.errors import InputError, RecordingError
+from .locations import Source, find_files, open_file, reason, unpacked
+
+logger = logging.getLogger("headrace")
 
 #: Bytes decoded at once: enough to spread the cost of a call, few enough to stay in the processor's caches.
 _PIECE = 32 * 1024
-_MAGIC: dict[bytes, Callable[[BinaryIO], Any]] = {b"\x1f\x8b": gzip.open, b"BZh": bz2.open}
-#: What a damaged file raises while it is unpacked.
-_UNPACKING = (EOFError, OSError, zlib.error, ValueError)
+#: Bytes of the longest line there may be. Images of the largest markets have a hundredth of it.
+_LONGEST_LINE = 64 * 1024 * 1024
 
 _decoder = msgspec.json.Decoder(ChangeMessage)
 
@@ -32,96 +32,111 @@ _decoder = msgspec.json.Decoder(ChangeMessage)
 Paths = str | os.PathLike[str] | Iterable[str | os.PathLike[str]]
 
 
-def find_recordings(markets: Paths) -> list[str]:
-    """The files that paths, glob patterns and folders name, in order; each once.
+def find_recordings(markets: Paths) -> list[Source]:
+    """The recordings that paths, glob patterns, folders, URIs and archives name, in order; each once.
 
-    Folders are walked; what their names sort to is the order. Hidden files are left out.
+    Folders are walked; what their names sort to is the order, in archives too. Hidden files, READMEs and catalogues
+    (*.json) of folders and archives are left out. `archive.tar!member` names one member of an archive, or a pattern of
+    members. What is wrong with an archive, or a member, is a source that tells so when it is read.
 
     Raises:
-        InputError: a path does not exist, a pattern or a folder gives no file, or nothing is named at all.
+        InputError: a path does not exist, a pattern or a folder gives no file, a store cannot be reached, or nothing
+            is named at all.
     """
     named: Sequence[str | os.PathLike[str]]
     named = [markets] if isinstance(markets, (str, os.PathLike)) else list(markets)
     if not named:
         raise InputError(
-            "no markets are named: give a path, a folder, a pattern such as 'recordings/**/*.bz2', or a list"
+            "no markets are named: give a path, a folder, a pattern such as 'recordings/**/*.bz2', a URI, or a list"
         )
-    found: dict[str, None] = {}
+    found: dict[str, Source] = {}
     for each in named:
         if not isinstance(each, (str, os.PathLike)):
-            raise InputError(f"markets: {each!r} is no path; give a path, a folder, a pattern, or a list of these")
-        for path in _files(os.path.expanduser(os.fspath(each))):
-            found[path] = None
-    return list(found)
+            raise InputError(
+                f"markets: {each!r} is no path; give a path, a folder, a pattern, a URI, or a list of these"
+            )
+        for source in _sources(os.fspath(each)):
+            found[str(source)] = source
+    return list(found.values())
 
 
-def _files(path: str) -> list[str]:
-    if os.path.isdir(path):
-        files = [
-            os.path.join(folder, name)
-            for folder, folders, names in os.walk(path)
-            for name in names
-            if not name.startswith(".") and not os.path.basename(folder).startswith(".")
-        ]
-        if not files:
-            raise InputError(f"{path}: the folder holds no files; expected recordings (plain, .gz or .bz2)")
-        return sorted(files)
-    if os.path.exists(path):
-        return [path]
-    if glob.has_magic(path):
-        files = sorted(each for each in glob.glob(path, recursive=True) if os.path.isfile(each))
-        if not files:
-            raise InputError(f"{path}: the pattern matches no file")
-        return files
-    raise InputError(f"{path}: no such file or folder")
+def _sources(address: str) -> Iterator[Source]:
+    # Loaded where an archive is met: the ordinary run does without.
+    from .archives import choose, index, is_archive, split_member
+
+    parts = None if os.path.exists(address) else split_member(address)
+    if parts is not None:
+        for archive in find_files(parts[0]):
+            yield from choose(archive, parts[1])
+        return
+    for source in find_files(address):
+        if is_archive(source.path):
+            yield from index(source)
+        else:
+            yield source
 
 
 class Recording:
-    """One file of messages.
+    """One recording: a file, an object, or a member of an archive.
 
     Args:
-        path: the file.
-        name: how messages call it; default: the path.
+        source: where it lies; a text is a path or a URI.
+        name: how messages call it; default: the source.
     """
 
-    def __init__(self, path: str, name: str | None = None) -> None:
-        self.path = path
-        self.name = name or path
+    def __init__(self, source: Source | str, name: str | None = None) -> None:
+        self.source = Source(source) if isinstance(source, str) else source
+        self.name = name or str(source)
 
-    def _open(self) -> BinaryIO:
+    def _open(self, opened: contextlib.ExitStack) -> BinaryIO:
+        """The lines, unpacked; what was opened for it is closed with `opened`."""
+        source = self.source
+        if source.problem is not None:
+            raise RecordingError(source.problem, self.name)
         try:
-            file = open(self.path, "rb")  # noqa: SIM115 - closed by the reader
-        except OSError as error:
-            raise RecordingError(f"cannot be read: {error.strerror or error}", self.name) from None
-        start = file.read(4)
-        file.seek(0)
-        if start[:2] == b"PK":
-            file.close()
-            raise RecordingError("is a zip archive; unpack it first: plain, gzip and bzip2 files are read", self.name)
-        for magic, opener in _MAGIC.items():
-            if start.startswith(magic):
-                return cast(BinaryIO, opener(file))
-        return file
+            if source.member is None:
+                file = open_file(source.path)
+            elif source.file is not None:
+                file = source.file  # type: ignore[assignment]
+            else:
+                from .archives import open_member
+
+                file = open_member(source, opened)
+        except Exception as error:
+            raise RecordingError(f"cannot be read: {reason(error)}", self.name) from None
+        opened.enter_context(file)
+        try:
+            return opened.enter_context(unpacked(file))
+        except Exception as error:
+            raise RecordingError(reason(error), self.name) from None
 
     def pieces(self) -> Iterator[tuple[int, bytes]]:
         """Whole lines as bytes, many at once, with the number of the first (from 1).
 
         Raises:
-            RecordingError: the file cannot be read, is empty, or is damaged.
+            RecordingError: the recording cannot be read, is empty, or is damaged.
         """
         number, rest = 1, b""
-        with self._open() as file:
+        with contextlib.ExitStack() as opened:
+            file = self._open(opened)
             while True:
                 try:
                     piece = file.read(_PIECE)
-                except _UNPACKING as error:
+                except Exception as error:  # what an unpacker raises has no common class
                     # `rest` is a line of which the end is missing: it tells nothing.
-                    raise RecordingError(f"is damaged or cut short: {error}", self.name, number) from None
+                    raise RecordingError(f"is damaged or cut short: {reason(error)}", self.name, number) from None
                 if not piece:
                     break
                 end = piece.rfind(b"\n") + 1
                 if not end:
                     rest += piece
+                    if len(rest) > _LONGEST_LINE:
+                        raise RecordingError(
+                            f"has a line of more than {_LONGEST_LINE >> 20} MB; expected stream messages, one JSON "
+                            "object a line",
+                            self.name,
+                            number,
+                        )
                     continue
                 lines_now = rest + piece[:end]
                 rest = piece[end:]
@@ -178,7 +193,8 @@ class Recording:
         return None
 
 
-def event_of_path(path: str) -> str | None:
+def event_of_path(source: Source | str) -> str | None:
     """The event id that Betfair's archives give the folder of a market's file; None where the layout is another."""
-    folder = Path(path).parent.name
-    return folder if folder.isdigit() and len(folder) > 4 and Path(path).name.startswith("1.") else None
+    path = source if isinstance(source, str) else source.member or source.path
+    folder, name = PurePosixPath(path).parent.name, PurePosixPath(path).name
+    return folder if folder.isdigit() and len(folder) > 4 and name.startswith("1.") else None

@@ -4,6 +4,7 @@ of an event.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import heapq
 import itertools
@@ -25,6 +26,7 @@ from ..strategies.clock import Clock
 from ..strategies.errors import RecordingError
 from ..strategies.host import Host, numbered_ids
 from ..strategies.strategy import Strategy
+from .locations import Source
 from .models import Models
 from .recordings import Recording
 from .simulated_exchange import SimulatedExchange
@@ -37,13 +39,13 @@ class Unit:
     """What is read together.
 
     Attributes:
-        name: the file, or the event.
-        paths: the files, in order.
-        size: bytes on disk, packed as they are.
+        name: the file, the archive's member, or the event.
+        paths: where the recordings lie, in order.
+        size: bytes as they lie there, packed.
     """
 
     name: str
-    paths: tuple[str, ...]
+    paths: tuple[str | Source, ...]
     size: int = 0
 
 
@@ -110,7 +112,7 @@ class Replay:
             self._merge(readers)
         self.coordinator.process_end()
 
-    def _reader(self, path: str) -> _Reader:
+    def _reader(self, path: str | Source) -> _Reader:
         kind = _PeerReader if self._reemit else _Reader
         return kind(Recording(path), self)
 
@@ -374,12 +376,25 @@ class _PeerReader(_Reader):
                     actor.show_again(market)
 
 
-def unit_of_files(paths: Sequence[str], name: str | None = None) -> Unit:
+def unit_of_files(paths: Sequence[str | Source], name: str | None = None) -> Unit:
     """A unit of these files."""
     size = 0
     for path in paths:
-        try:
-            size += os.path.getsize(path)
-        except OSError:
-            continue
-    return Unit(name or paths[0], tuple(paths), size)
+        if isinstance(path, Source):
+            size += path.size
+        else:
+            with contextlib.suppress(OSError):
+                size += os.path.getsize(path)
+    return Unit(name or str(paths[0]), tuple(paths), size)
+
+
+def parts_of_unit(unit: Unit) -> Iterator[Unit]:
+    """Of a compressed tar a unit for each member, to be replayed before the next is asked for; of others the unit."""
+    source = unit.paths[0]
+    if isinstance(source, str) or not source.packed:
+        yield unit
+        return
+    from .archives import parts_of
+
+    for part in parts_of(source):
+        yield unit_of_files([part])

@@ -75,13 +75,15 @@ class StrategyOrders:
     Attributes:
         orders: all, in order of their requests.
         current: live ones, and those completed since `process_orders` was last called.
+        ended: how many of them are complete.
     """
 
-    __slots__ = ("_listed", "current", "orders", "selections")
+    __slots__ = ("_listed", "current", "ended", "orders", "selections")
 
     def __init__(self) -> None:
         self.orders: list[Order] = []
         self.current: dict[Order, None] = {}
+        self.ended = 0
         self._listed: list[Order] | None = None
         self.selections: dict[Lookup, SelectionOrders] = {}
 
@@ -96,13 +98,18 @@ class StrategyOrders:
             self._listed = list(self.current)
         return self._listed
 
-    def reported(self, orders: list[Order], complete: int) -> None:
-        """The strategy has seen `orders`, `complete` of which were complete: these are not shown again."""
-        if complete:
-            for order in orders:
-                if order.complete:
-                    self.current.pop(order, None)
-            self._listed = None
+    def take_ended(self) -> list[Order]:
+        """The complete ones of `current`: they are about to be shown for the last time."""
+        if not self.ended:
+            return []
+        self.ended = 0
+        return [order for order in self.current if order.complete]
+
+    def drop(self, orders: list[Order]) -> None:
+        """These have been shown, and are not shown again."""
+        for order in orders:
+            self.current.pop(order, None)
+        self._listed = None
 
 
 class Blotter:
@@ -163,7 +170,9 @@ class Blotter:
     def status_changed(self, order: Order, before: OrderStatus | None) -> None:
         if order.complete:
             self.finished.append(order)
-            self._by_strategy[order.trade.strategy].selections[order.lookup].completed(order)
+            mine = self._by_strategy[order.trade.strategy]
+            mine.ended += 1
+            mine.selections[order.lookup].completed(order)
         elif before is OrderStatus.EXECUTION_COMPLETE:
             self.sizes_changed(order)
         for watcher in self._watchers:
@@ -180,6 +189,11 @@ class Blotter:
     def complete_order(self, order: Order) -> None:
         """Take the order from the live ones."""
         self._live.pop(order, None)
+
+    @property
+    def strategies(self) -> Collection[Strategy]:
+        """Those that have placed an order here, in order of their first."""
+        return self._by_strategy.keys()
 
     def orders_of(self, strategy: Strategy) -> StrategyOrders | None:
         return self._by_strategy.get(strategy)

@@ -3,28 +3,30 @@
 from __future__ import annotations
 
 import datetime
-from enum import Enum
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 from .clock import from_ms
 from .errors import OrderError, OrderUpdateError
 from .order_types import BaseOrderType, LimitOnCloseOrder, LimitOrder, MarketOnCloseOrder, OrderTypes
+from .statuses import Status
 
 if TYPE_CHECKING:
     from .trade import Trade
 
 
-class OrderStatus(Enum):
+class OrderStatus(Status):
     """The state of an order."""
 
-    PENDING = "Pending"
-    CANCELLING = "Cancelling"
-    UPDATING = "Updating"
-    REPLACING = "Replacing"
-    EXECUTABLE = "Executable"
-    EXECUTION_COMPLETE = "Execution complete"
-    EXPIRED = "Expired"
-    VIOLATION = "Violation"
+    __slots__ = ()
+
+    PENDING: ClassVar[Any] = "Pending"
+    CANCELLING: ClassVar[Any] = "Cancelling"
+    UPDATING: ClassVar[Any] = "Updating"
+    REPLACING: ClassVar[Any] = "Replacing"
+    EXECUTABLE: ClassVar[Any] = "Executable"
+    EXECUTION_COMPLETE: ClassVar[Any] = "Execution complete"
+    EXPIRED: ClassVar[Any] = "Expired"
+    VIOLATION: ClassVar[Any] = "Violation"
 
 
 LIVE_STATUS = frozenset(
@@ -140,6 +142,58 @@ class Order:
         update_data: what the request under way changes.
         simulated: the bet at the simulated exchange, None live.
     """
+
+    # Many strategies look at every order at every change: slots are read faster. Users may add attributes of their own.
+    __slots__ = (
+        "__dict__",
+        "__weakref__",
+        "_clock",
+        "_guarded",
+        "_listener",
+        "async_",
+        "average_price_matched",
+        "bet_id",
+        "cleared_order",
+        "client",
+        "complete",
+        "complete_ms",
+        "context",
+        "created_ms",
+        "each_way_divisor",
+        "handicap",
+        "id",
+        "is_limit",
+        "line_range_result",
+        "lookup",
+        "market_id",
+        "market_notes",
+        "market_type",
+        "market_version",
+        "notes",
+        "number",
+        "number_of_dead_heat_winners",
+        "order_type",
+        "placement",
+        "profit",
+        "publish_time",
+        "responses",
+        "runner_status",
+        "selection_id",
+        "sep",
+        "side",
+        "simulated",
+        "size_cancelled",
+        "size_lapsed",
+        "size_matched",
+        "size_remaining",
+        "size_voided",
+        "status",
+        "status_log",
+        "status_ms",
+        "trade",
+        "update_data",
+        "violation_msg",
+    )
 
     def __init__(
         self,

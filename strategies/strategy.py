@@ -220,11 +220,12 @@ class Strategy:
 
     def get_runner_context(self, market_id: str, selection_id: int, handicap: float = 0) -> RunnerContext:
         """What this strategy has done on a runner."""
-        key = (market_id, selection_id, handicap)
-        context = self._runner_contexts.get(key)
-        if context is None:
-            context = self._runner_contexts[key] = RunnerContext(selection_id, self.host.clock)
-        return context
+        try:
+            return self._runner_contexts[market_id, selection_id, handicap]
+        except KeyError:
+            context = RunnerContext(selection_id, self.host.clock)
+            self._runner_contexts[market_id, selection_id, handicap] = context
+            return context
 
     def has_executable_orders(self, market_id: str, selection_id: int, handicap: float = 0) -> bool:
         """Whether the strategy has a live trade on a runner."""

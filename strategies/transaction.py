@@ -101,9 +101,13 @@ class Transaction:
         """
         self._require_client(order)
         if not force:
+            # The controls look for the price there; a replace that is under way keeps its own.
+            under_way = order.update_data.get("new_price")
             order.update_data["new_price"] = new_price
             accepted = self._accepted(order, OrderPackageType.REPLACE)
             order.update_data.pop("new_price", None)
+            if under_way is not None:
+                order.update_data["new_price"] = under_way
             if not accepted:
                 return False
         order.replace(new_price)

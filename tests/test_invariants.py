@@ -15,8 +15,8 @@ from headrace.strategies.order import OrderStatus
 
 RUNNERS = (1, 2, 3)
 PRICES = (1.01, 1.5, 1.9, 2.0, 2.02, 2.5, 3.0, 5.0, 10.0)
-SIZES = (0.5, 1.0, 2.0, 3.33, 10.0, 33.33)
-LIMITS = {"max_order_exposure": 60.0, "max_selection_exposure": 100.0, "max_market_exposure": 150.0}
+SIZES = (0.5, 1.0, 2.0, 3.33, 10.0, 16.67)
+LIMITS = {"max_order_exposure": 20.0, "max_selection_exposure": 25.0, "max_market_exposure": 35.0}
 #: A lay's size at the starting price is rounded to a penny: its liability is off by as much times the odds.
 PENNIES = 0.12
 
@@ -41,7 +41,7 @@ NEXT: dict[OrderStatus | None, set[OrderStatus]] = {
 }
 
 levels = st.lists(st.tuples(st.sampled_from(PRICES), st.sampled_from((0.0, *SIZES, 100.0))).map(list), max_size=4)
-runners = st.sampled_from(RUNNERS)
+runners = st.sampled_from((1, 1, 1, 2, 3))
 
 
 # -- what a market may do --------------------------------------------------------------------------------------------

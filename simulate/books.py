@@ -1,0 +1,73 @@
+"""Books for research: what a recording's markets looked like after each change, without a strategy or an exchange."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from ..strategies.book import MarketBook
+from ..strategies.errors import RecordingError
+from .locations import Source
+from .recordings import Paths, Recording, find_recordings
+
+
+def books(path: Paths) -> Iterator[MarketBook]:
+    """The books of recorded markets, one after each change.
+
+    A book is alive: it is the market's one book, and later changes go into it. `book.copy()` keeps the past.
+
+        last = {}
+        for book in headrace.books("recordings/**/*.bz2"):
+            last[book.market_id] = book.runners[0].last_price_traded
+
+    Args:
+        path: what `markets=` takes: a path, a folder, a glob pattern, a URI, an archive or its member, or a list of
+            these.
+
+    Returns:
+        An iterator that reads as it is asked. Recording after recording, in the order of their names; markets that
+        share a recording (an event's file) come mixed, as their changes do. `book.publish_time_epoch` is the time of
+        the change, `book.streaming_update` the change.
+
+    Raises:
+        InputError: at once, where the path names nothing that can be read.
+        RecordingError: while iterating, where a recording is broken: unlike a backtest, this stops there.
+    """
+    return _books(find_recordings(path))
+
+
+def _books(sources: Sequence[Source]) -> Iterator[MarketBook]:
+    for source in sources:
+        if source.packed:
+            from .archives import parts_of
+
+            for part in parts_of(source):
+                yield from _books_of(Recording(part))
+        else:
+            yield from _books_of(Recording(source))
+
+
+def _books_of(recording: Recording) -> Iterator[MarketBook]:
+    known: dict[str, MarketBook] = {}
+    for number, messages in recording.messages():
+        for line, message in enumerate(messages, number):
+            if isinstance(message, RecordingError):
+                raise message
+            for change in message.mc:
+                market_id = change.id
+                if market_id is None:
+                    continue
+                book = known.get(market_id)
+                if book is None:
+                    _check_first(message.pt, change.market_definition is not None, recording, line, market_id)
+                    book = known[market_id] = MarketBook(market_id)
+                book.apply(message.pt, change)
+                yield book
+    if not known:
+        raise RecordingError("holds no market changes", recording.name)
+
+
+def _check_first(publish_time: int, defined: bool, recording: Recording, line: int, market_id: str) -> None:
+    if not publish_time:
+        raise RecordingError("has no publish time (pt)", recording.name, line, market_id)
+    if not defined:
+        raise RecordingError("no market definition: the market cannot be built", recording.name, line, market_id)

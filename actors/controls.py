@@ -162,17 +162,20 @@ class StrategyExposure(BaseControl):
         market = self.framework.markets.markets.get(order.market_id)
         if market is None:
             self._on_error(order, f"Market {order.market_id} is not known here")
-        exclusion = order if replacing else None
+        # Reserved, a replace is counted with the order itself, whose matched part stays.
+        reserved = replacing and self.framework.host.rules.reserve_pending
+        exclusion = order if replacing and not reserved else None
         limit = strategy.max_selection_exposure
         if limit is not None:
             exposures = market.blotter.get_exposures(strategy, order.lookup, exclusion)
             side = "lose" if order.side == "BACK" else "win"
-            total = exposure - exposures[f"worst_possible_profit_on_{side}"]
+            total = (0.0 if reserved else exposure) - exposures[f"worst_possible_profit_on_{side}"]
             if total > limit:
                 self._on_error(order, f"Selection exposure ({total:.2f}) is more than max_selection_exposure ({limit})")
         limit = strategy.max_market_exposure
         if limit is not None:
-            worst = -market.blotter.market_exposure(strategy, market.market_book, exclusion, order)
+            new = None if reserved else order
+            worst = -market.blotter.market_exposure(strategy, market.market_book, exclusion, new)
             if worst > limit:
                 self._on_error(order, f"Market exposure ({worst:.2f}) is more than max_market_exposure ({limit})")
 

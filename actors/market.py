@@ -31,19 +31,22 @@ from .middleware import Middleware
 logger = logging.getLogger("headrace")
 
 
+#: What a look at the book takes: `check_market_book`, `process_market_book`, the window, the strategy.
+Reader = tuple[Callable[..., object], Callable[..., object], Window | None, Strategy]
+
+
 class Seat:
     """A strategy at a market."""
 
-    __slots__ = ("all_orders", "check", "process", "process_orders", "strategy", "wants_books", "window")
+    __slots__ = ("all_orders", "process_orders", "reader", "strategy", "wants_books")
 
     def __init__(self, strategy: Strategy, all_orders: bool) -> None:
         cls = type(strategy)
         self.strategy = strategy
         self.all_orders = all_orders or strategy.process_orders_scope == "all"
         self.process_orders = strategy.process_orders
-        self.check = strategy.check_market_book
-        self.process = strategy.process_market_book
-        self.window: Window | None = strategy.window if strategy.window.bounded else None
+        window = strategy.window if strategy.window.bounded else None
+        self.reader: Reader = (strategy.check_market_book, strategy.process_market_book, window, strategy)
         self.wants_books = cls.check_market_book is not Strategy.check_market_book or "check_market_book" in vars(
             strategy
         )
@@ -65,7 +68,7 @@ class HostedMarket(Market):
     def __init__(self, market_id: str, market_book: MarketBook, actor: MarketActor, exchange: Exchange) -> None:
         super().__init__(market_id, market_book, actor)
         self.seats: list[Seat] = []
-        self.readers: list[Seat] = []
+        self.readers: list[Reader] = []
         self.attended = True
         self.changes = 0
         self.first_ms = 0
@@ -204,6 +207,7 @@ class MarketActor:
         market.exchange.hold()
         market.market_book.apply(publish_time, change)
         if change.market_definition is not None:
+            market.defined()
             self._turn_in_play(market)
 
     def show_again(self, market: HostedMarket) -> None:
@@ -220,15 +224,14 @@ class MarketActor:
         """The book has changed: matching, middleware, orders, then each strategy."""
         if market.attended:
             self._attend(market)
-        for seat in market.readers:
-            window = seat.window
+        for check, process, window, strategy in market.readers:
             if window is not None and not window.contains(book, market.seconds_to_start, self._inplay_seconds(market)):
                 continue
             try:
-                if seat.check(market, book):
-                    seat.process(market, book)
+                if check(market, book):
+                    process(market, book)
             except Exception as error:
-                self._failed(error, seat.strategy, market)
+                self._failed(error, strategy, market)
 
     def _attend(self, market: HostedMarket) -> None:
         exchange = market.exchange
@@ -321,7 +324,7 @@ class MarketActor:
         market.first_ms = publish_time
         all_orders = self._rules.all_orders
         market.seats = [Seat(self._instance(strategy, market_id, definition), all_orders) for strategy in wanted]
-        market.readers = [seat for seat in market.seats if seat.wants_books]
+        market.readers = [seat.reader for seat in market.seats if seat.wants_books]
         self._hosted[market_id] = market
         self.markets.add(market)
         return market
@@ -354,6 +357,7 @@ class MarketActor:
 
     def _defined(self, market: HostedMarket, definition: MarketDefinition) -> bool:
         """The definition changed; True where the market is closed and nothing more is to be done."""
+        market.defined()
         self._turn_in_play(market)
         if definition.status == "CLOSED":
             self.process_close_market(market)

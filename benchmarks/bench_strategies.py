@@ -3,8 +3,7 @@
 `make(api)` builds them on an engine's own classes. `api` names them: Strategy, Trade, LimitOrder,
 OrderStatus, and how the engine's users read it: `best(levels)`, the first level's price or None;
 `price(level)`; `read(runner)`, which reads price and size of the best three levels
-a side, and the traded volume; `live_orders(market,
-orders)`, the live orders where `orders` were handed to `process_orders`; `tally`, whose `reads` counts the
+a side, and the traded volume; `tally`, whose `reads` counts the
 levels of traded volume seen, so that both sides can be seen to do the same work.
 """
 
@@ -67,7 +66,7 @@ def make(api: SimpleNamespace, max_orders: int | None = None) -> dict[str, type]
             self.placed += 1
 
         def process_orders(self, market: Any, orders: Any) -> None:
-            for order in api.live_orders(market, orders):
+            for order in orders:
                 if order.status == api.OrderStatus.EXECUTABLE and order.elapsed_seconds > LIFE:
                     market.cancel_order(order)
 

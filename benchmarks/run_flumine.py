@@ -38,7 +38,6 @@ API = SimpleNamespace(
     best=lambda levels: levels[0]["price"] if levels else None,
     price=lambda level: level["price"],
     read=read,
-    live_orders=lambda market, orders: market.blotter.live_orders,
     tally=SimpleNamespace(reads=0),
 )
 

@@ -61,13 +61,13 @@ def plan_units(paths: Sequence[str | Source], strategies: Iterable[Strategy]) ->
     return [unit_of_files(files, None if len(files) == 1 else f"event {key}") for key, files in groups.items()]
 
 
-def _check_packed(paths: Iterable[str | Source], scopes: set[str]) -> None:
+def _check_packed(paths: Iterable[str | Source], scopes: Iterable[str]) -> None:
     packed = next((path for path in paths if isinstance(path, Source) and path.packed and path.member is None), None)
-    wide = scopes & {"event", "run"}
+    wide = set(scopes) & {"event", "run"}
     if packed is not None and wide:
         raise InputError(
-            f"{packed}: a compressed tar is read from front to back, but a strategy with scope {min(wide)!r} reads several "
-            "of its markets at once; decompress it (gunzip, bunzip2, zstd -d): a plain tar will do"
+            f"{packed}: a compressed tar is read from front to back, but a strategy with scope {min(wide)!r} "
+            "reads several of its markets at once; decompress it (gunzip, bunzip2, zstd -d): a plain tar will do"
         )
 
 

@@ -132,7 +132,7 @@ class _Header(tarfile.TarInfo):
 
 def _headers(archive: tarfile.TarFile) -> Iterator[tarfile.TarInfo]:
     while (member := archive.next()) is not None:
-        archive.members.clear()  # else it keeps all of them
+        cast(Any, archive).members.clear()  # else it keeps all of them
         # A link is another name of a member that is there anyway.
         if member.isreg():
             yield member

@@ -1,5 +1,6 @@
-"""Where recordings lie: local files, folders and patterns, or objects behind a URI (`s3://bucket/prefix`), which pyarrow
-reads. And how one is opened: unpacked as its first bytes say, read in pieces, never whole.
+"""Where recordings lie: local files, folders and patterns, or objects behind a URI (`s3://bucket/prefix`).
+
+And how one is opened: unpacked as its first bytes say, read in pieces, never whole. pyarrow reads the URIs.
 """
 
 from __future__ import annotations
@@ -32,12 +33,16 @@ _MAGIC = re.compile(r"[*?\[]")
 #: What the words of an object store's error mean to the caller.
 _REASONS = (
     (
+        r"OAuth2 access token",
+        "no credentials for Google Cloud (GOOGLE_APPLICATION_CREDENTIALS, or gs://anonymous@bucket), or no network",
+    ),
+    (
         r"NETWORK_CONNECTION|resolve host|could not connect|CURL error|Connection refused|timed? ?out",
         "it cannot be reached: no network, or a wrong endpoint",
     ),
     (r"NO_SUCH_BUCKET|NoSuchBucket|[Bb]ucket.{0,80}(not found|not exist)", "there is no such bucket"),
     (
-        r"ACCESS_DENIED|AccessDenied|[Cc]redentials|UNAUTHENTICATED|PERMISSION_DENIED|INVALID_ACCESS_KEY|HTTP status 40[13]",
+        r"ACCESS_DENIED|AccessDenied|[Cc]redentials|UNAUTHENTICATED|PERMISSION_DENIED|INVALID_ACCESS_KEY|status 40[13]",
         "access is denied: are there credentials (AWS_PROFILE, AWS_ACCESS_KEY_ID, GOOGLE_APPLICATION_CREDENTIALS), and "
         "may they read it?",
     ),
@@ -214,7 +219,7 @@ def filesystem(root: str, query: str) -> tuple[Any, str]:
     from pyarrow import fs
 
     if root.startswith(("gs://", "gcs://")) and "retry_limit_seconds" not in query:
-        query += ("&" if query else "?") + "retry_limit_seconds=30"  # else it tries on for a quarter of an hour
+        query += ("&" if query else "?") + "retry_limit_seconds=10"  # else it tries on for a quarter of an hour
     found, base = fs.FileSystem.from_uri(root + query)
     return found, base
 
@@ -273,10 +278,8 @@ def _reached(uri: str) -> Iterator[None]:
 def reason(error: Exception) -> str:
     """Why a file or an object cannot be read, in one sentence without line breaks."""
     text = " ".join(str(error).split())
-    if isinstance(error, FileNotFoundError):
-        return (
-            f"no such file on this machine ({socket.gethostname()}); recordings must lie where every worker finds them"
-        )
+    if isinstance(error, FileNotFoundError) and error.filename:
+        return f"no such file on this machine ({socket.gethostname()}); every worker must find it at this path"
     if isinstance(error, OSError) and error.strerror and error.filename:
         return error.strerror
     if "Unrecognized filesystem type" in text:

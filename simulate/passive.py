@@ -94,6 +94,11 @@ class PassiveMatching:
     def enter(self, order: Order) -> None:
         """An order is on its way here: it gets its bet, and its runner's trades are followed."""
         bet = order.simulated = SimulatedBet(order, self._market)
+        if not self._bets and not self._compatible:
+            # Nobody has looked so far: runners that are gone already are no news to this order.
+            removals = self._models.removals
+            assert removals is not None
+            removals.find(self._market.market_book)
         self._bets.append(bet)
         runner = self._market.market_book.runner(order.selection_id, order.handicap)
         if runner is not None:
@@ -112,16 +117,19 @@ class PassiveMatching:
         if rests == rested:
             return
         key = (order.selection_id, order.handicap)
+        group = order.trade.strategy if self._isolated else None
         if rests:
-            group = order.trade.strategy if self._isolated else None
-            self._queues.setdefault(key, {}).setdefault(group, _Queue()).add(bet)
+            groups = self._queues.setdefault(key, {})
+            queue = groups.get(group)
+            if queue is None:
+                queue = groups[group] = _Queue()
+            queue.add(bet)
             if bet.market_version is None or bet.bsp_reconciled is not self._reconciled:
                 self._fresh.append(bet)
             if self._compatible and key not in self._seen:
                 self._unseen.add(key)
         else:
-            for queue in self._queues.get(key, {}).values():
-                queue.remove(bet)
+            self._queues[key][group].remove(bet)
             self._awaiting_sp.pop(bet, None)
 
     # -- an update -----------------------------------------------------------------------------------------------

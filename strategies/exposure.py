@@ -63,6 +63,9 @@ class Exposure:
                 self._match(back, 2.0 if line else order.average_price_matched, order.size_matched)
             if not order.complete:
                 price, size = 2.0 if line else order_type.price, order.size_remaining
+                if reserve_pending and not line:
+                    # A replace was asked for: the dearer price counts until it is done.
+                    price = max(price, order.update_data.get("new_price", price))
                 if back:
                     self.unmatched_lose -= size
                 else:

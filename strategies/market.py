@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import math
 import random
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
@@ -77,9 +78,9 @@ class Market:
         self.market_cleared: list[Any] = []
         self.market_book_closed: MarketBook | None = None
         self._clock = framework.host.clock
-        self._start_of: Any = None
-        self._start_ms: int | None = None
+        self._start_ms = math.inf
         self._random: random.Random | None = None
+        self.defined()
 
     @property
     def flumine(self) -> Framework:
@@ -193,14 +194,13 @@ class Market:
     @property
     def seconds_to_start(self) -> float:
         """Seconds until the scheduled start; below zero after it. Infinite before the definition is known."""
-        definition = self.market_book.market_definition
-        if definition is not self._start_of:
-            self._start_of = definition
-            start = definition.market_time if definition else None
-            self._start_ms = round(start.timestamp() * 1000) if start else None
-        if self._start_ms is None:
-            return float("inf")
         return (self._start_ms - self._clock.now_ms) / 1000
+
+    def defined(self) -> None:
+        """The book has another definition."""
+        definition = self.market_book.market_definition
+        start = definition.market_time if definition else None
+        self._start_ms = round(start.timestamp() * 1000) if start else math.inf
 
     @property
     def elapsed_seconds_closed(self) -> float | None:

@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
-from enum import Enum
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from .order import Order, OrderStatus
+from .statuses import Status
 
 if TYPE_CHECKING:
     from .market import Market
 
 
-class OrderPackageType(Enum):
+class OrderPackageType(Status):
     """The exchange's four order operations."""
 
-    PLACE = "Place"
-    CANCEL = "Cancel"
-    UPDATE = "Update"
-    REPLACE = "Replace"
+    __slots__ = ()
+
+    PLACE: ClassVar[Any] = "Place"
+    CANCEL: ClassVar[Any] = "Cancel"
+    UPDATE: ClassVar[Any] = "Update"
+    REPLACE: ClassVar[Any] = "Replace"
 
 
 #: Most instructions in one call, by operation (Betfair API-NG).

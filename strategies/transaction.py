@@ -27,10 +27,7 @@ class Transaction:
         self.client = client
         self._async = async_place_orders
         self._ref = customer_strategy_ref
-        self._places: list[tuple[Order, int | None]] = []
-        self._cancels: list[tuple[Order, int | None]] = []
-        self._updates: list[tuple[Order, int | None]] = []
-        self._replaces: list[tuple[Order, int | None]] = []
+        self._requests: dict[OrderPackageType, list[tuple[Order, int | None]]] = {}
 
     def place_order(
         self, order: Order, market_version: int | None = None, execute: bool = True, force: bool = False
@@ -59,7 +56,7 @@ class Transaction:
             trade = order.trade
             context = trade.strategy.get_runner_context(order.market_id, order.selection_id, order.handicap)
             context.place(trade.id)
-            self._places.append((order, market_version))
+            self._ask(OrderPackageType.PLACE, order, market_version)
         return True
 
     def cancel_order(self, order: Order, size_reduction: float | None = None, force: bool = False) -> bool:
@@ -73,7 +70,7 @@ class Transaction:
         if not force and not self._accepted(order, OrderPackageType.CANCEL):
             return False
         order.cancel(size_reduction)
-        self._cancels.append((order, None))
+        self._ask(OrderPackageType.CANCEL, order)
         return True
 
     def update_order(self, order: Order, new_persistence_type: str | None = None, force: bool = False) -> bool:
@@ -87,7 +84,7 @@ class Transaction:
         if not force and not self._accepted(order, OrderPackageType.UPDATE):
             return False
         order.update(new_persistence_type)
-        self._updates.append((order, None))
+        self._ask(OrderPackageType.UPDATE, order)
         return True
 
     def replace_order(
@@ -111,18 +108,24 @@ class Transaction:
             if not accepted:
                 return False
         order.replace(new_price)
-        self._replaces.append((order, market_version))
+        self._ask(OrderPackageType.REPLACE, order, market_version)
         return True
+
+    def _ask(self, package_type: OrderPackageType, order: Order, market_version: int | None = None) -> None:
+        self._requests.setdefault(package_type, []).append((order, market_version))
 
     def execute(self) -> int:
         """Send what was asked for; the number of packages it took."""
+        requests = self._requests
+        if not requests:
+            return 0
+        self._requests = {}
         packages = [
-            *self._packages(OrderPackageType.PLACE, self._places),
-            *self._packages(OrderPackageType.CANCEL, self._cancels),
-            *self._packages(OrderPackageType.UPDATE, self._updates),
-            *self._packages(OrderPackageType.REPLACE, self._replaces),
+            package
+            for package_type in OrderPackageType  # places first, then cancels, updates and replaces
+            if package_type in requests
+            for package in self._packages(package_type, requests[package_type])
         ]
-        self._places, self._cancels, self._updates, self._replaces = [], [], [], []
         for package in packages:
             self.market.submit(package)
         return len(packages)

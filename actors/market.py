@@ -67,6 +67,7 @@ class HostedMarket(Market):
 
     def __init__(self, market_id: str, market_book: MarketBook, actor: MarketActor, exchange: Exchange) -> None:
         super().__init__(market_id, market_book, actor)
+        self._actor = actor
         self.seats: list[Seat] = []
         self.readers: list[Reader] = []
         self.attended = True
@@ -90,6 +91,7 @@ class HostedMarket(Market):
     def enter(self, order: Order) -> None:
         self.attended = True
         super().enter(order)
+        self._actor.plan_orders(self)
 
 
 class MarketActor:
@@ -249,9 +251,7 @@ class MarketActor:
     def process_market_orders(self, market: HostedMarket) -> None:
         """Orders may have changed: complete those at their end, then tell their strategies."""
         self._complete_orders(market)
-        now = self._clock.now_ms
-        market.orders_shown_ms = now
-        blotter = market.blotter
+        market.orders_shown_ms = self._clock.now_ms
         for seat, mine in market.traders():
             try:
                 if seat.all_orders:
@@ -265,9 +265,13 @@ class MarketActor:
                             mine.drop(ended)
             except Exception as error:
                 self._failed(error, seat.strategy, market)
-        if self._timed and not market.orders_timer and blotter.has_live_orders:
+        self.plan_orders(market)
+
+    def plan_orders(self, market: HostedMarket) -> None:
+        """See to it that `process_orders` is called in time while there are live orders."""
+        if self._timed and not market.orders_timer and market.blotter.has_live_orders:
             market.orders_timer = True
-            self._clock.call_at(now + self._interval_ms, lambda: self._orders_due(market))
+            self._clock.call_at(self._clock.now_ms + self._interval_ms, lambda: self._orders_due(market))
 
     def _orders_due(self, market: HostedMarket) -> None:
         """The interval of `process_orders` has passed since it was planned; perhaps not since the last call."""

@@ -18,7 +18,19 @@ from collections.abc import Iterator
 from typing import Any, BinaryIO, cast
 
 from ..strategies.errors import InputError
-from .locations import Source, has_magic, is_packed, is_uri, matcher, open_file, reason, unpacked, without_other_files
+from .locations import (
+    Source,
+    has_magic,
+    is_packed,
+    is_uri,
+    log_left_out,
+    matcher,
+    may_be_recording,
+    open_file,
+    reason,
+    unpacked,
+    without_other_files,
+)
 
 logger = logging.getLogger("headrace")
 
@@ -74,10 +86,8 @@ def index(archive: Source) -> list[Source]:
         lost = "; what follows the members that were found is lost" if found else ""
         found.append(Source(archive.path, size=archive.size, problem=_told(error) + lost))
     # Of two members of one name the later is meant, as when the archive is unpacked.
-    latest = {str(each): each for each in found}
-    kept, left = without_other_files([(each.member or "", each) for each in latest.values()])
-    if left:
-        logger.warning("%s: left out, by their names: %s", archive, ", ".join(left[:5]) + ("..." if left[5:] else ""))
+    latest = {each.member or "": each for each in found}
+    kept = without_other_files(archive, list(latest.items()))
     return sorted(kept, key=lambda each: each.member or "") or [
         Source(archive.path, size=archive.size, problem="the archive holds no recordings")
     ]
@@ -169,20 +179,25 @@ def parts_of(source: Source) -> Iterator[Source]:
     if not source.packed or source.member is not None:
         yield source
         return
-    count = 0
+    kept: list[str] = []
+    left: list[str] = []
     try:
         with open_file(source.path) as packed, unpacked(packed) as stream:
             for each in _stream(source.path, stream):
-                if without_other_files([(each.member or "", each)])[0]:
-                    count += 1
+                name = each.member or ""
+                if may_be_recording(name):
+                    kept.append(name)
                     yield each
+                else:
+                    left.append(name)
     except InputError:
         raise
     except Exception as error:
-        lost = f"; what follows member {count} is lost" if count else ""
+        lost = f"; what follows its member {kept[-1]} is lost" if kept else ""
         yield Source(source.path, problem=_told(error) + lost)
         return
-    if not count:
+    log_left_out(source, left, kept)
+    if not kept:
         yield Source(source.path, problem="the archive holds no recordings")
 
 

@@ -12,6 +12,7 @@ import functools
 import glob
 import gzip
 import io
+import logging
 import os
 import re
 import socket
@@ -20,6 +21,8 @@ from collections.abc import Callable, Iterator
 from typing import Any, BinaryIO, cast
 
 from ..strategies.errors import InputError
+
+logger = logging.getLogger("headrace")
 
 #: Bytes fetched at once from an object store: each fetch is a request.
 _FETCHED = 1024 * 1024
@@ -89,7 +92,7 @@ class Source:
 def find_files(path: str) -> list[Source]:
     """The files that a path, a folder, a pattern or a URI names, in order of their names.
 
-    Of a folder, what its name tells to be no recording is left out (see `without_other_files`); of a pattern nothing.
+    Of a folder, what its name tells to be no recording is left out (see `may_be_recording`); of a pattern nothing.
 
     Raises:
         InputError: there is no such file, nothing matches, or the store cannot be reached.
@@ -123,10 +126,11 @@ def _walk(root: str) -> Iterator[tuple[str, str]]:
 
 
 def _of_folder(path: str, found: list[tuple[str, Source]]) -> list[Source]:
-    kept, left = without_other_files(sorted(found, key=lambda each: str(each[1])))
+    kept = without_other_files(path, sorted(found, key=lambda each: str(each[1])))
     if not kept:
-        others = f" but {left[0]} and the like, which a pattern would read" if left else ""
-        raise InputError(f"{path}: the folder holds no files{others}; expected recordings")
+        other = min((name for name, _ in found if not _HIDDEN.search(name)), default=None)
+        but = f" but {other} and the like, which a pattern would read" if other else ""
+        raise InputError(f"{path}: the folder holds no files{but}; expected recordings")
     return kept
 
 
@@ -137,30 +141,34 @@ def _size(path: str) -> int:
         return 0  # reading it will say what is wrong
 
 
-def without_other_files(found: list[tuple[str, Source]]) -> tuple[list[Source], list[str]]:
-    """What may be recordings of a folder or an archive, by their names within it; and the visible others' names.
+def may_be_recording(name: str) -> bool:
+    """Whether a file of a folder or an archive may be a recording, by its name within it.
 
-    Left out: hidden files and what operating systems leave behind; README, LICENSE, CHANGELOG, *.md; *.json, which are
+    Not so: hidden files and what operating systems leave behind; README, LICENSE, CHANGELOG, *.md; *.json, which are
     catalogues; *.txt unless numbered as markets are.
     """
-    kept, left = [], []
-    for name, source in found:
-        if _HIDDEN.search(name):
-            continue
-        if _README.search(name) or (_BESIDE.search(name) and not _NUMBERED_TEXT.search(name)):
-            left.append(name)
-        else:
-            kept.append((name, source))
-    return [source for _, source in kept], _doubtful(left, [name for name, _ in kept]) if kept else left
+    if _HIDDEN.search(name) or _README.search(name):
+        return False
+    return not _BESIDE.search(name) or _NUMBERED_TEXT.search(name) is not None
 
 
-def _doubtful(left: list[str], kept: list[str]) -> list[str]:
-    """Names left out that somebody may have meant: neither READMEs nor catalogues beside their market's recording."""
-    left = [name for name in left if not _README.search(name)]
-    if not left:
-        return []
+def without_other_files(place: object, found: list[tuple[str, Source]]) -> list[Source]:
+    """What may be recordings of a folder or an archive. What else somebody may have meant is logged."""
+    kept = {name: source for name, source in found if may_be_recording(name)}
+    log_left_out(place, [name for name, _ in found if name not in kept], list(kept))
+    return list(kept.values())
+
+
+def log_left_out(place: object, left: list[str], kept: list[str]) -> None:
+    """Log the names left out that are neither hidden, nor READMEs, nor catalogues beside their market's recording."""
+    left = [name for name in left if not _HIDDEN.search(name) and not _README.search(name)]
+    if not left or not kept:
+        return
     beside = {name for each in kept for name in (each, each.rpartition(".")[0])}
-    return [name for name in left if _BESIDE.sub("", name) not in beside]
+    doubtful = [name for name in left if _BESIDE.sub("", name) not in beside]
+    if doubtful:
+        more = f" and {len(doubtful) - 3} more" if doubtful[3:] else ""
+        logger.warning("%s: left out, by their names: %s%s", place, ", ".join(doubtful[:3]), more)
 
 
 def has_magic(path: str) -> bool:

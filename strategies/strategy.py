@@ -112,7 +112,7 @@ class Strategy:
         self.window = Window.of_filter(self.market_filter)
         self._host: Host | None = None
         self._framework: Framework | None = None
-        self._runner_contexts: dict[tuple[str, int, float], RunnerContext] = {}
+        self._runner_contexts: dict[str, dict[int | tuple[int, float], RunnerContext]] = {}
 
     @staticmethod
     def _take_streams(settings: dict[str, Any], owner: str) -> None:
@@ -221,21 +221,22 @@ class Strategy:
     def get_runner_context(self, market_id: str, selection_id: int, handicap: float = 0) -> RunnerContext:
         """What this strategy has done on a runner."""
         try:
-            return self._runner_contexts[market_id, selection_id, handicap]
+            return self._runner_contexts[market_id][(selection_id, handicap) if handicap else selection_id]
         except KeyError:
             context = RunnerContext(selection_id, self.host.clock)
-            self._runner_contexts[market_id, selection_id, handicap] = context
+            contexts = self._runner_contexts.setdefault(market_id, {})
+            contexts[(selection_id, handicap) if handicap else selection_id] = context
             return context
 
     def has_executable_orders(self, market_id: str, selection_id: int, handicap: float = 0) -> bool:
         """Whether the strategy has a live trade on a runner."""
-        context = self._runner_contexts.get((market_id, selection_id, handicap))
+        contexts = self._runner_contexts.get(market_id, {})
+        context = contexts.get((selection_id, handicap) if handicap else selection_id)
         return context is not None and context.executable_orders
 
     def remove_market(self, market_id: str) -> None:
         """Forget the runners of a market that is gone."""
-        for key in [key for key in self._runner_contexts if key[0] == market_id]:
-            del self._runner_contexts[key]
+        self._runner_contexts.pop(market_id, None)
 
     @property
     def clients(self) -> Any:

@@ -103,11 +103,14 @@ class Stream:
         """A runner is withdrawn; the market stays open."""
         return self.define(at, {selection_id: {"status": "REMOVED", "adjustmentFactor": factor}}, version=version)
 
-    def close(self, at: int = 9000, winner: int | Iterable[int] = 1, **fields: Any) -> Stream:
+    def close(
+        self, at: int = 9000, winner: int | Iterable[int] = 1, bsp: Mapping[int, Any] | None = None, **fields: Any
+    ) -> Stream:
         """Settle: runners that are not removed win or lose."""
         winners = {winner} if isinstance(winner, int) else set(winner)
+        prices = {selection_id: {"bsp": price} for selection_id, price in (bsp or {}).items()}
         results = {
-            selection_id: {"status": "WINNER" if selection_id in winners else "LOSER"}
+            selection_id: {"status": "WINNER" if selection_id in winners else "LOSER", **prices.get(selection_id, {})}
             for selection_id, runner in self._runners.items()
             if runner.get("status") != "REMOVED"
         }

@@ -171,7 +171,7 @@ def test_empty_file_is_a_failure(folder: Path) -> None:
 
 
 def test_file_without_market_changes_is_a_failure(folder: Path) -> None:
-    path = folder / "notes.txt"
+    path = folder / "1.300000000"
     path.write_text('{"op":"connection"}\n')
     result = run(folder)
     assert failures(result, "unit", "error_type") == [(str(path), "RecordingError")]

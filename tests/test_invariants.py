@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from typing import Any
 
 import pytest
-from builders import FLUMINE, MARKET, T0, Request, Script, Stream, cancel, place, replace, replay, update
 from hypothesis import HealthCheck, Phase, assume, given, settings
 from hypothesis import strategies as st
 
 import headrace as hr
+from builders import FLUMINE, MARKET, T0, Request, Script, Stream, cancel, place, replace, replay, update
 from headrace.strategies.order import OrderStatus
 
 RUNNERS = (1, 2, 3)
@@ -81,7 +82,8 @@ changes = st.one_of(
     st.builds(_trade, runners, st.sampled_from(PRICES), st.floats(0.01, 500).map(lambda size: round(size, 2))),
     st.builds(_status, st.sampled_from(("OPEN", "OPEN", "SUSPENDED")), st.integers(1, 4), st.booleans(),
               st.sampled_from((0, 0, 1, 5))),
-    st.builds(_remove, runners, st.sampled_from((None, 0.0, 1.0, 2.5, 4.0, 20.0)), st.sampled_from(("OPEN", "SUSPENDED"))),
+    st.builds(_remove, runners, st.sampled_from((None, 0.0, 1.0, 2.5, 4.0, 20.0)),
+              st.sampled_from(("OPEN", "SUSPENDED"))),
     st.builds(_reconcile, st.lists(st.sampled_from((1.5, 2.347, 5.0, "NaN", None)), min_size=3, max_size=3)),
 )  # fmt: skip
 
@@ -257,7 +259,7 @@ def test_orders_keep_their_invariants(story: tuple[Stream, dict[int, list[Reques
     market = played.market
     for order in market.blotter:
         moves = [None, *order.status_log]
-        assert all(after in NEXT[before] for before, after in zip(moves, moves[1:], strict=False)), played.log
+        assert all(after in NEXT[before] for before, after in itertools.pairwise(moves)), played.log
         Watch.sizes_add_up(order)
         Watch.nothing_is_negative(order)
     if market.closed:

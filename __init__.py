@@ -20,9 +20,14 @@ from .actors.coordinator import Coordinator
 from .actors.logging_controls import LoggingControl
 from .actors.market import MarketActor
 from .actors.middleware import Middleware
+from .actors.streams import BaseStream
+from .actors.workers import BackgroundWorker
 from .backtest import Simulation, backtest
+from .cluster.files import path
 from .cluster.result import Result
 from .config import Config, ConfigError
+from .simulate.books import books
+from .simulate.event_file import read_custom_events, write_custom_events
 from .simulate.models import LatencyModel, LiquidityModel, Models, QueueModel
 from .simulate.removals import Removals
 from .simulate.settlement import Settlement
@@ -60,8 +65,10 @@ from .strategies.prices import (
     price_ticks_away,
     wap,
 )
+from .strategies.resource import resource
 from .strategies.runner_context import RunnerContext
 from .strategies.strategy import BaseStrategy, Strategy
+from .strategies.stream_classes import CricketDataStream, DataStream, MarketStream, OrderDataStream, RaceDataStream
 from .strategies.trade import Trade, TradeStatus
 from .strategies.transaction import Transaction
 from .strategies.views import get_market_notes, get_price, get_runner_book, get_size, get_sp
@@ -73,9 +80,11 @@ __all__ = [
     "FINEST_PRICES",
     "PRICES",
     "PRICES_FLOAT",
+    "BackgroundWorker",
     "BaseClient",
     "BaseControl",
     "BaseStrategy",
+    "BaseStream",
     "BetfairOrder",
     "Blotter",
     "ClientError",
@@ -84,7 +93,9 @@ __all__ = [
     "ConfigError",
     "ControlError",
     "Coordinator",
+    "CricketDataStream",
     "CustomEvent",
+    "DataStream",
     "ExecutionValidation",
     "HeadraceError",
     "InputError",
@@ -98,12 +109,14 @@ __all__ = [
     "MarketActor",
     "MarketBook",
     "MarketOnCloseOrder",
+    "MarketStream",
     "MarketValidation",
     "Markets",
     "MaxTransactionCount",
     "Middleware",
     "Models",
     "Order",
+    "OrderDataStream",
     "OrderError",
     "OrderExecutionError",
     "OrderPackage",
@@ -114,6 +127,7 @@ __all__ = [
     "OrderValidation",
     "PriceSize",
     "QueueModel",
+    "RaceDataStream",
     "RecordingError",
     "Removals",
     "Result",
@@ -134,6 +148,7 @@ __all__ = [
     "__version__",
     "as_dec",
     "backtest",
+    "books",
     "calculate_matched_exposure",
     "calculate_unmatched_exposure",
     "get_market_notes",
@@ -145,6 +160,10 @@ __all__ = [
     "hedge",
     "make_line_prices",
     "make_prices",
+    "path",
     "price_ticks_away",
+    "read_custom_events",
+    "resource",
     "wap",
+    "write_custom_events",
 ]

@@ -1,7 +1,8 @@
-"""Backtests: recordings, strategies and an engine, composed into a run. `backtest` is the short form of `Simulation`."""
+"""Backtests: recordings, strategies and an engine, composed into a run."""
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 import os
 import sys
@@ -14,21 +15,27 @@ from typing import TYPE_CHECKING, Any, Literal
 from .actors.clients import BaseClient, Clients, SimulatedClient
 from .actors.controls import BaseControl
 from .actors.coordinator import Coordinator
+from .actors.failures import raised_at
 from .actors.logging_controls import LoggingControl, LoggingControls
 from .actors.market import MarketActor
 from .actors.market_filter import normalised
 from .actors.middleware import Middleware
+from .actors.streams import BaseStream, HandlerQueue, Streams
+from .actors.workers import BackgroundWorker
 from .cluster.dispatch import AllFailAlike, RayPool, connect, run_here
+from .cluster.files import read_files
 from .cluster.result import FORMAT, Result
-from .cluster.shipping import sources_digest
+from .cluster.shipping import sources_digest, why_not_picklable
 from .cluster.store import FolderStore, MemoryStore
 from .cluster.units import plan_batches, plan_units
 from .cluster.worker import BatchRunner
-from .config import Config
+from .config import Config, ConfigError
+from .simulate.event_file import read_custom_events
 from .simulate.models import Models
 from .simulate.recordings import Paths, find_recordings
 from .simulate.replay import Setup, Unit
-from .strategies.errors import ClientError, InputError, RunError
+from .simulate.side_data import check_folder
+from .strategies.errors import ClientError, HeadraceError, InputError, RunError
 from .strategies.events import ConfigEvent, StrategyEvent, TerminationEvent
 from .strategies.strategy import Strategy
 
@@ -54,6 +61,11 @@ def backtest(
     engine: Engine = "auto",
     out: str | os.PathLike[str] | None = None,
     progress: Progress | None = None,
+    catalogues: str | os.PathLike[str] | None = None,
+    sports_data: str | os.PathLike[str] | None = None,
+    custom_events: str | os.PathLike[str] | None = None,
+    files: Sequence[str | os.PathLike[str]] = (),
+    debug: bool = False,
 ) -> Result:
     """Replay recorded markets through strategies.
 
@@ -66,6 +78,11 @@ def backtest(
             100 MB of recordings, else Ray.
         out: a new folder for the result's tables as Parquet.
         progress: called after each batch with units done, units in all, and the batch's part.
+        catalogues: a folder of market catalogues, `<market id>.json[.gz]`; given to `process_market_catalogue`.
+        sports_data: a folder of recorded cricket or race data, one file a market id; given to `process_sports_data`.
+        custom_events: a file of custom events (see `write_custom_events`); given to `process_custom_event`.
+        files: files that strategies need; `headrace.path(name)` finds them in every process.
+        debug: this process only, errors are raised, and the debugger opens at the first error of a strategy.
 
     Returns:
         The result. Broken recordings and errors of strategies are rows of its `failures`.
@@ -74,7 +91,18 @@ def backtest(
         InputError: the markets or `out` cannot be used.
         RunError: the run cannot start, or cannot go on.
     """
-    simulation = Simulation(markets, config=config, engine=engine, out=out, progress=progress)
+    simulation = Simulation(
+        markets,
+        config=config,
+        engine=engine,
+        out=out,
+        progress=progress,
+        catalogues=catalogues,
+        sports_data=sports_data,
+        custom_events=custom_events,
+        files=files,
+        debug=debug,
+    )
     simulation.add_client(client or SimulatedClient(currency_code=simulation.config.currency))
     for strategy in [strategies] if isinstance(strategies, Strategy) else strategies:
         simulation.add_strategy(strategy)
@@ -85,7 +113,7 @@ class Simulation:
     """A backtest, spelled out.
 
     Args:
-        markets, config, engine, out, progress: as of `backtest`.
+        markets, config, engine, out, progress, catalogues, sports_data, custom_events, files, debug: as of `backtest`.
         market_actor, coordinator: subclasses with steps of your own.
         models: models of the simulated exchange.
         workers: processes on Ray; None: one a CPU.
@@ -107,12 +135,19 @@ class Simulation:
         models: Models | None = None,
         workers: int | None = None,
         command: str = "",
+        catalogues: str | os.PathLike[str] | None = None,
+        sports_data: str | os.PathLike[str] | None = None,
+        custom_events: str | os.PathLike[str] | None = None,
+        files: Sequence[str | os.PathLike[str]] = (),
+        debug: bool = False,
     ) -> None:
         if engine not in ("auto", "local", "ray"):
             raise InputError(f"engine={engine!r}: expected 'auto', 'local' or 'ray'")
         if workers is not None and workers < 1:
             raise InputError(f"workers={workers}: expected 1 or more")
         self.config = Config() if config is None else config
+        if debug:
+            self.config, engine = dataclasses.replace(self.config, raise_errors=True), "local"
         self.clients = Clients()
         self.strategies: list[Strategy] = []
         self.result: Result | None = None
@@ -130,6 +165,15 @@ class Simulation:
         self._actor_class = market_actor
         self._coordinator_class = coordinator
         self._ran = False
+        self._debug = debug
+        self._background: list[BackgroundWorker] = []
+        self._custom_events = read_custom_events(custom_events) if custom_events is not None else []
+        self._catalogues = check_folder(catalogues, "catalogues")
+        self._sports_data = check_folder(sports_data, "sports_data")
+        self._files = read_files(files)
+        self._stopped = False
+        self.streams = Streams()
+        self.handler_queue = HandlerQueue(self._take_event, why_not_picklable)
 
     # -- putting it together -------------------------------------------------------------------------------------
 
@@ -182,6 +226,53 @@ class Simulation:
         if logging_control not in self._logging_controls:
             self._logging_controls.append(logging_control)
 
+    def add_worker(self, worker: BackgroundWorker) -> None:
+        """Add a background worker; it runs once in each unit of replay, by the market's clock.
+
+        Raises:
+            RunError: it is no worker.
+        """
+        if not isinstance(worker, BackgroundWorker):
+            raise RunError(
+                f"{worker!r} is no worker; make one with headrace.BackgroundWorker(framework, function, interval)"
+            )
+        if worker not in self._background:
+            self._background.append(worker)
+
+    def add_stream(self, stream: BaseStream) -> None:
+        """Add a stream of your own; the same as `streams.add_custom_stream`.
+
+        Raises:
+            StreamError: it is no stream.
+        """
+        self.streams.add_custom_stream(stream)
+
+    def log_control(self, event: Any) -> None:
+        """Pass an event to the logging controls."""
+        LoggingControls(self._logging_controls)(event)
+
+    def stop(self) -> None:
+        """End the run after the batches under way; the result has what was replayed."""
+        self._stopped = True
+
+    def _take_event(self, event: Any) -> None:
+        if isinstance(event, TerminationEvent):
+            self.stop()
+        else:
+            self._custom_events.append(event)
+
+    def _run_streams(self) -> None:
+        """Streams of the user's own run before the replay, one after the other: simulated time waits for nobody."""
+        for stream in self.streams:
+            try:
+                stream.run()
+            except HeadraceError:
+                raise
+            except Exception as error:
+                if self.config.raise_errors:
+                    raise
+                raise RunError(f"stream {type(stream).__name__} failed: {error!r} ({raised_at(error)})") from error
+
     def __enter__(self) -> Simulation:
         return self
 
@@ -197,6 +288,21 @@ class Simulation:
             InputError, RunError: see `backtest`.
             ClientError: no client was added, or none that is simulated.
         """
+        if not self._debug:
+            return self._run()
+        try:
+            return self._run()
+        except (HeadraceError, ConfigError):
+            raise
+        except Exception:
+            import pdb
+
+            pdb.post_mortem(sys.exc_info()[2])
+            raise
+
+    def _run(self) -> Result:
+        self._check()
+        self._run_streams()
         setup = self._setup()
         paths = find_recordings(self._markets)
         units = plan_units(paths, self.strategies)
@@ -211,21 +317,25 @@ class Simulation:
         check = AllFailAlike()
         if engine == "ray":
             connect()
-            pool = RayPool(setup, self._workers, self._command)
+            pool = RayPool(setup, self._workers, self._command, self._out is not None)
             batches = plan_batches(units, pool.size)
             parts = pool.run(batches)
         else:
             batches = [batch for unit in units for batch in plan_batches([unit], 1)]
             batches = [type(batch)(number, batch.units) for number, batch in enumerate(batches)]
-            parts = run_here(batches, BatchRunner(setup, controls, self._command))
+            parts = run_here(batches, BatchRunner(setup, controls, self._command, self._out is not None))
         done = changes = 0
         for part in parts:
             store.add(part)
             done += len(part.batch.units)
             changes += part.changes
+            for level, text in part.warnings:
+                logger.log(level, "%s", text)
             check(part)
             if self._progress is not None:
                 self._progress(done, len(units), part)
+            if part.stopped or self._stopped:
+                break
         self.result = store.result(self._manifest(units, engine, started, changes))
         for strategy in self.strategies:
             strategy.finish(self)
@@ -233,7 +343,7 @@ class Simulation:
             controls(TerminationEvent(self))
         return self.result
 
-    def _setup(self) -> Setup:
+    def _check(self) -> None:
         if self._ran:
             raise RunError("this simulation has run; make another")
         if not len(self.clients):
@@ -243,16 +353,23 @@ class Simulation:
         if not self.strategies:
             raise RunError("no strategy: add_strategy first")
         self._ran = True
+
+    def _setup(self) -> Setup:
         return Setup(
-            self.strategies,
-            list(self.clients),
-            self.config,
-            self._middleware,
-            self._trading_controls,
-            self._client_controls,
-            self._models,
-            self._actor_class,
-            self._coordinator_class,
+            strategies=self.strategies,
+            clients=list(self.clients),
+            config=self.config,
+            middleware=self._middleware,
+            trading_controls=self._trading_controls,
+            client_controls=self._client_controls,
+            models=self._models,
+            workers=self._background,
+            custom_events=self._custom_events,
+            files=self._files,
+            catalogues=self._catalogues,
+            sports_data=self._sports_data,
+            market_actor=self._actor_class,
+            coordinator=self._coordinator_class,
         )
 
     def _chosen_engine(self, units: Iterable[Unit]) -> str:
@@ -346,8 +463,6 @@ def load_strategy(spec: str) -> type[Strategy]:
     except InputError:
         raise
     except Exception as error:
-        from .actors.failures import raised_at
-
         raise InputError(f"{place} cannot be loaded: {type(error).__name__}: {error} ({raised_at(error)})") from None
     found = getattr(module, name, None)
     classes = [key for key, value in vars(module).items() if isinstance(value, type) and issubclass(value, Strategy)]

@@ -80,8 +80,8 @@ def backtest(
     """Replay recorded markets through strategies and show what they would have won.
 
     STRATEGY is file.py:Class or package.module:Class; several may be given. Results are a table on the terminal and,
-    with --out, Parquet files. Broken recordings and errors of strategies are listed; the exit code is then 1, and all else
-    is still done.
+    with --out, Parquet files. Broken recordings and errors of strategies are listed; the exit code is then 1, and all
+    else is still done.
     """
     from .actors.clients import SimulatedClient
     from .backtest import Simulation

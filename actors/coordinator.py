@@ -86,11 +86,6 @@ class Coordinator:
 
     # -- services ------------------------------------------------------------------------------------------------
 
-    def validate(self, order: Order, package_type: OrderPackageType, client: BaseClient) -> None:
-        """Run the client's controls; raises ControlError where one refuses."""
-        for control in client.trading_controls:
-            control(order, package_type)
-
     def refused(self, order: Order, package_type: OrderPackageType, refusal: ControlError) -> None:
         """Count a refusal."""
         reason = str(refusal).split("Error: ", 1)[-1]

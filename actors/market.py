@@ -5,8 +5,9 @@ A plain class, free of Ray, sockets and clocks of its own: replay calls it direc
 
 from __future__ import annotations
 
+import functools
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from ..config import Config
@@ -14,6 +15,7 @@ from ..strategies.blotter import StrategyOrders
 from ..strategies.book import MarketBook
 from ..strategies.changes import MarketChange, MarketDefinition
 from ..strategies.errors import ControlError, HeadraceError
+from ..strategies.events import CustomEvent
 from ..strategies.host import Host
 from ..strategies.market import Market, Markets
 from ..strategies.order import Order
@@ -27,6 +29,8 @@ from .exchange import Exchange, MarketExchange
 from .failures import Failures, raised_at
 from .market_filter import admits
 from .middleware import Middleware
+from .side_data import SideData
+from .workers import BackgroundWorker
 
 logger = logging.getLogger("headrace")
 
@@ -38,7 +42,7 @@ Reader = tuple[Callable[..., object], Callable[..., object], Window | None, Stra
 class Seat:
     """A strategy at a market."""
 
-    __slots__ = ("all_orders", "process_orders", "reader", "strategy", "wants_books")
+    __slots__ = ("all_orders", "process_orders", "raw", "reader", "strategy", "wants_books")
 
     def __init__(self, strategy: Strategy, all_orders: bool) -> None:
         cls = type(strategy)
@@ -46,10 +50,10 @@ class Seat:
         self.all_orders = all_orders or strategy.process_orders_scope == "all"
         self.process_orders = strategy.process_orders
         window = strategy.window if strategy.window.bounded else None
+        self.raw = bool(getattr(strategy.stream_class, "raw", False))
         self.reader: Reader = (strategy.check_market_book, strategy.process_market_book, window, strategy)
-        self.wants_books = cls.check_market_book is not Strategy.check_market_book or "check_market_book" in vars(
-            strategy
-        )
+        looks = cls.check_market_book is not Strategy.check_market_book or "check_market_book" in vars(strategy)
+        self.wants_books = looks and not self.raw
 
 
 class HostedMarket(Market):
@@ -107,6 +111,7 @@ class MarketActor:
         middleware: called at each change, in order.
         trading_controls: further controls, class and settings, after the three that are always there.
         failures: where errors of strategies are counted.
+        side_data: what is recorded beside markets.
     """
 
     def __init__(
@@ -119,10 +124,18 @@ class MarketActor:
         trading_controls: Sequence[tuple[type[BaseControl], dict[str, Any]]] = (),
         client_controls: Sequence[tuple[BaseClient | None, Any, dict[str, Any]]] = (),
         failures: Failures | None = None,
+        side_data: SideData | None = None,
     ) -> None:
         self.host = host
         self.config: Config = host.config
         self.markets = Markets()
+        self.running: Strategy | None = None
+        self.current_market: HostedMarket | None = None
+        self.stopped = False
+        self._addressed: list[Strategy] | None = None
+        self._side = side_data
+        self._standing: list[CustomEvent] = []
+        self._told: set[tuple[int, int]] = set()
         self.coordinator = coordinator
         self.middleware = list(middleware)
         self.failures = Failures() if failures is None else failures
@@ -147,13 +160,15 @@ class MarketActor:
 
     @property
     def strategies(self) -> list[Strategy]:
-        """The instances that live here; the prototypes while there are none."""
+        """The instances that live here; in the callback of a custom event those it is for."""
+        if self._addressed is not None:
+            return self._addressed
         return list(self._instances.values()) or self._prototypes
 
     def validate(self, market: Market, order: Order, package_type: OrderPackageType, client: BaseClient) -> None:
-        for control in self.trading_controls:
-            control(order, package_type)
-        self.coordinator.validate(order, package_type, client)
+        for control in (*self.trading_controls, *client.trading_controls):
+            if control.scope == "market" or not self._rules.account_controls_later:
+                control(order, package_type)
 
     def refused(self, market: Market, order: Order, package_type: OrderPackageType, refusal: ControlError) -> None:
         self.coordinator.refused(order, package_type, refusal)
@@ -166,7 +181,32 @@ class MarketActor:
             order.violation_msg = str(refusal)
 
     def process_order_package(self, package: OrderPackage) -> None:
-        self.coordinator.process_order_package(package)
+        if self._rules.account_controls_later:
+            self._screen(package)
+        if package.orders:
+            self.coordinator.process_order_package(package)
+
+    def _screen(self, package: OrderPackage) -> None:
+        """Run the controls of the account: what they refuse does not go to the exchange."""
+        controls = [c for c in (*self.trading_controls, *package.client.trading_controls) if c.scope == "account"]
+        for order in list(package.orders):
+            try:
+                for control in controls:
+                    control(order, package.package_type)
+            except ControlError as refusal:
+                package.orders.remove(order)
+                self.coordinator.refused(order, package.package_type, refusal)
+                if package.package_type is OrderPackageType.PLACE:
+                    order.violation(str(refusal))
+                    if order.trade.complete:
+                        order.trade.complete_trade()
+                else:
+                    order.violation_msg = str(refusal)
+                    order.executable()
+
+    def stop(self) -> None:
+        """End the run: what was replayed is kept."""
+        self.stopped = True
 
     def log_control(self, event: Any) -> None:
         self.coordinator.log(event)
@@ -191,6 +231,7 @@ class MarketActor:
         if clock.next_ms <= publish_time:
             self._run_timers(publish_time)
         clock.now_ms = publish_time
+        self.current_market = market
         exchange = market.exchange
         if exchange.pending:
             exchange.release()
@@ -229,6 +270,7 @@ class MarketActor:
         for check, process, window, strategy in market.readers:
             if window is not None and not window.contains(book, market.seconds_to_start, self._inplay_seconds(market)):
                 continue
+            self.running = strategy
             try:
                 if check(market, book):
                     process(market, book)
@@ -246,13 +288,14 @@ class MarketActor:
             self.process_market_orders(market)
         if not market.shown:
             self._show_new(market)
-            market.attended = active or exchange.watching or bool(self.middleware)
+            market.attended = market.blotter.active or exchange.watching or bool(self.middleware)
 
     def process_market_orders(self, market: HostedMarket) -> None:
         """Orders may have changed: complete those at their end, then tell their strategies."""
-        self._complete_orders(market)
+        self.process_current_orders(market)
         market.orders_shown_ms = self._clock.now_ms
         for seat, mine in market.traders():
+            self.running = seat.strategy
             try:
                 if seat.all_orders:
                     seat.process_orders(market, mine.orders)
@@ -287,7 +330,8 @@ class MarketActor:
             market.exchange.release()
         self.process_market_orders(market)
 
-    def _complete_orders(self, market: HostedMarket) -> None:
+    def process_current_orders(self, market: HostedMarket) -> None:
+        """The exchange has told of orders: complete those at their end."""
         blotter = market.blotter
         if not blotter.finished:
             return
@@ -356,8 +400,12 @@ class MarketActor:
         self.coordinator.add_market(market)
         for middleware in self.middleware:
             self._guarded(None, market, middleware.add_market, market)
+        if self._side is not None:
+            self._guarded(None, market, self._side.opened, self, market)
         for seat in market.seats:
             self._guarded(seat.strategy, market, seat.strategy.process_new_market, market, market.market_book)
+        for event in self._standing:
+            self.deliver(event, [market])
 
     def _defined(self, market: HostedMarket, definition: MarketDefinition) -> bool:
         """The definition changed; True where the market is closed and nothing more is to be done."""
@@ -425,6 +473,67 @@ class MarketActor:
         self._instances = {key: each for key, each in self._instances.items() if key[1] != market_id}
         return market
 
+    # -- what comes beside the book ------------------------------------------------------------------------------
+
+    def add_custom_events(self, events: Iterable[CustomEvent]) -> None:
+        """Deliver events when the clock reaches their times; those without a time to each market as it opens."""
+        for event in events:
+            if event.publish_time is None:
+                self._standing.append(event)
+            else:
+                self._clock.call_at(event.publish_time, functools.partial(self._deliver_to_open, event))
+
+    def _deliver_to_open(self, event: CustomEvent) -> None:
+        self.deliver(event, [market for market in self._hosted.values() if market.shown and not market.closed])
+
+    def deliver(self, event: CustomEvent, markets: Sequence[HostedMarket]) -> None:
+        """Bring a custom event to the strategies of markets: its callback first, then each strategy's own."""
+        if event.market_ids is not None:
+            markets = [market for market in markets if market.market_id in event.market_ids]
+        if not markets:
+            return
+        instances = {id(seat.strategy): seat.strategy for market in markets for seat in market.seats}
+        fresh = [each for key, each in instances.items() if (id(event), key) not in self._told]
+        self._told.update((id(event), id(each)) for each in fresh)
+        if not self._standing or event not in self._standing:
+            fresh = list(instances.values())
+        self.coordinator.process_custom_event(event)
+        if event.callback is not None and fresh:
+            self._addressed = fresh
+            try:
+                self._guarded(None, None, event.callback, self, event)
+            finally:
+                self._addressed = None
+        for market in markets:
+            for seat in market.seats:
+                self._guarded(seat.strategy, market, seat.strategy.process_custom_event, market, event)
+
+    def add_workers(self, workers: Sequence[BackgroundWorker]) -> None:
+        """Start background workers at the clock's time."""
+        for worker in workers:
+            worker.start(self, self._clock, self._guarded)
+
+    def process_market_catalogues(self, market: HostedMarket, market_catalogue: Any) -> None:
+        """The catalogue of a market is there, or has changed."""
+        market.market_catalogue = market_catalogue
+        market.update_market_catalogue = False
+        for seat in market.seats:
+            self._guarded(seat.strategy, market, seat.strategy.process_market_catalogue, market, market_catalogue)
+
+    def process_sports_data(self, market: HostedMarket, sports_data: Any) -> None:
+        """Sports data of a market has come."""
+        for seat in market.seats:
+            wanted = self._guarded(seat.strategy, market, seat.strategy.check_sports_data, market, sports_data)
+            if wanted:
+                self._guarded(seat.strategy, market, seat.strategy.process_sports_data, market, sports_data)
+
+    def process_raw_data(self, market: HostedMarket, clk: str, publish_time: int, datum: dict[str, Any]) -> None:
+        """A raw change of a market, for strategies that subscribe to a data stream."""
+        self._clock.now_ms = publish_time
+        for seat in market.seats:
+            if seat.raw:
+                self._guarded(seat.strategy, market, seat.strategy.process_raw_data, clk, publish_time, datum)
+
     # -- time and errors -----------------------------------------------------------------------------------------
 
     def _run_timers(self, until_ms: int) -> None:
@@ -432,11 +541,17 @@ class MarketActor:
             self._guarded(None, None, function)
 
     def _guarded(
-        self, strategy: Strategy | None, market: Market | None, function: Callable[..., object], *arguments: Any
+        self,
+        strategy: Strategy | None,
+        market: Market | None,
+        function: Callable[..., object],
+        *arguments: Any,
+        **keywords: Any,
     ) -> object:
         """Call user code; an error becomes a row of the result."""
+        self.running = strategy
         try:
-            return function(*arguments)
+            return function(*arguments, **keywords)
         except Exception as error:
             self._failed(error, strategy, market)
             return None

@@ -13,6 +13,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from ..actors.failures import Failures
+from ..actors.logs import set_up
 from ..simulate.replay import Setup
 from ..simulate.rows import RowCollector, empty_rows
 from ..strategies.errors import RunError
@@ -72,12 +73,13 @@ class RayPool:
         RunError: a worker cannot be set up.
     """
 
-    def __init__(self, setup: Setup, workers: int | None = None, command: str = "") -> None:
+    def __init__(self, setup: Setup, workers: int | None = None, command: str = "", keep_log: bool = False) -> None:
         ray = _ray()
         self._ray = ray
         self._setup = setup
         self._payload = ray.put(pack(setup))
         self._command = command
+        self._keep_log = keep_log
         self.size = workers or max(1, int(ray.cluster_resources().get("CPU", 1)))
         self._actor_class = ray.remote(num_cpus=1, max_restarts=0)(_ReplayActor)
         self._idle: list[Any] = []
@@ -114,7 +116,7 @@ class RayPool:
         """Give each worker up to two batches; start workers while there is work for them."""
         while waiting:
             if len(loads) < min(self.size, len(waiting) + len(owners)):
-                worker = self._actor_class.remote(self._payload, self._command)
+                worker = self._actor_class.remote(self._payload, self._command, self._keep_log)
                 loads[worker] = collections.deque()
             worker = min(loads, key=lambda each: len(loads[each]))
             limit = 1 if any(batch.alone for _, batch in loads[worker]) or waiting[0].alone else _IN_FLIGHT
@@ -166,10 +168,12 @@ def _given_up(batch: Batch, death: Exception, setup: Setup) -> Part:
 class _ReplayActor:
     """A worker process of the pool."""
 
-    def __init__(self, payload: bytes, command: str) -> None:
+    def __init__(self, payload: bytes, command: str, keep_log: bool) -> None:
         from ray import cloudpickle
 
-        self._runner = BatchRunner(cloudpickle.loads(payload), None, command)
+        setup = cloudpickle.loads(payload)
+        set_up(setup.config)
+        self._runner = BatchRunner(setup, None, command, keep_log, remote=True)
 
     def run(self, batch: Batch) -> Part:
         return self._runner.run(batch)

@@ -97,6 +97,17 @@ def _unpicklable(setup: Setup, error: Exception, cloudpickle: Any) -> str:
     return f"the run cannot be sent to workers: {error}; engine='local' runs it in this process"
 
 
+def why_not_picklable(value: Any) -> str | None:
+    """Why a value cannot be sent to another process; None where it can."""
+    if value is None or isinstance(value, (str, int, float, bool, bytes)):
+        return None
+    try:
+        _cloudpickle().dumps(value)
+    except Exception as error:
+        return f"{type(value).__name__}: {error}"
+    return None
+
+
 def sources_digest(objects: Iterable[Any]) -> str:
     """A hash of the user's source files, for the manifest."""
     total = hashlib.sha256()

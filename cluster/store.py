@@ -13,6 +13,8 @@ from ..strategies.errors import InputError
 from .result import COMMITS, MANIFEST, Result
 from .worker import Part
 
+#: The folder of log files, one a part.
+LOGS = "logs"
 #: Rows kept as they are; beyond that tables take less memory.
 _MOST_ROWS = 50_000
 
@@ -69,7 +71,7 @@ class FolderStore:
                 raise InputError(
                     f"{self._root}: exists and is not empty; name another folder for the result, or remove it"
                 )
-            for name in (*FIELDS, COMMITS):
+            for name in (*FIELDS, COMMITS, LOGS):
                 (self._root / name).mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise InputError(f"{self._root}: the result cannot be written here: {error.strerror or error}") from None
@@ -83,6 +85,8 @@ class FolderStore:
         for table, found in to_tables(part.rows).items():
             if found.num_rows:
                 pq.write_table(found, self._root / table / f"{name}.parquet", compression="zstd")
+        if part.log:
+            (self._root / LOGS / f"{name}.jsonl").write_text(part.log)
         commit = {
             "part": name,
             "number": part.batch.number,

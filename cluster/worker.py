@@ -15,13 +15,14 @@ from typing import Any
 from ..actors.clients import Clients
 from ..actors.failures import raised_at
 from ..actors.logging_controls import LoggingControls
+from ..actors.logs import BatchLog
 from ..config import Config
 from ..simulate.replay import Replay, Setup, Unit, parts_of_unit
 from ..simulate.rows import RowCollector, Rows, empty_rows
 from ..strategies.errors import HeadraceError, RunError
 from ..strategies.strategy import Strategy
+from .files import unpack_files
 from .units import Batch
-
 
 #: Allocations between collections of the three generations, while a unit is replayed.
 _PATIENT = (50_000, 20, 100)
@@ -45,6 +46,9 @@ class Part:
 
     Attributes:
         changes: market changes replayed.
+        log: log lines of the batch.
+        warnings: level and text of the first warnings, where they were logged in another process.
+        stopped: a strategy has asked for the end of the run.
         seconds: time spent on it.
     """
 
@@ -52,17 +56,35 @@ class Part:
     rows: Rows
     changes: int
     seconds: float
+    log: str = ""
+    warnings: list[tuple[int, str]] = dataclasses.field(default_factory=list)
+    stopped: bool = False
 
 
 class BatchRunner:
     """Replays batches, one after the other, in this process.
 
+    Args:
+        command: how a unit is run again from a shell.
+        keep_log: keep the log lines of each batch.
+        remote: the run was started from another process.
+
     Raises:
         RunError: a strategy failed in `start`.
     """
 
-    def __init__(self, setup: Setup, logging_controls: LoggingControls | None = None, command: str = "") -> None:
+    def __init__(
+        self,
+        setup: Setup,
+        logging_controls: LoggingControls | None = None,
+        command: str = "",
+        keep_log: bool = False,
+        remote: bool = False,
+    ) -> None:
         self._setup = setup
+        self._keep_log = keep_log
+        self._remote = remote
+        self._files = unpack_files(setup.files)
         self._logging_controls = logging_controls
         self._command = command
         face = WorkerFace(setup)
@@ -78,35 +100,39 @@ class BatchRunner:
     def run(self, batch: Batch) -> Part:
         """Replay a batch; what fails in a unit is a row of `failures`."""
         started = time.perf_counter()
-        rows, changes = empty_rows(), 0
-        for unit in batch.units:
-            with _patient_collector(), self._watched(unit):
-                for part in parts_of_unit(unit):
-                    found, count = self.replay(part)
-                    changes += count
-                    for table, more in found.items():
-                        rows[table].extend(more)
-        return Part(batch, rows, changes, time.perf_counter() - started)
+        part = Part(batch, empty_rows(), 0, 0.0)
+        log = BatchLog(self._setup.config, self._keep_log)
+        with log.listening(remote=self._remote):
+            for unit in batch.units:
+                with _patient_collector(), self._watched(unit):
+                    for piece in parts_of_unit(unit):
+                        if not part.stopped:
+                            self._replay_into(part, piece, log)
+        part.log, part.warnings = log.text, log.warnings
+        part.seconds = time.perf_counter() - started
+        return part
 
-    def replay(self, unit: Unit) -> tuple[Rows, int]:
-        """The rows of one unit, and how many changes it had."""
+    def _replay_into(self, part: Part, unit: Unit, log: BatchLog) -> None:
         collector = RowCollector(self._setup.strategies)
-        changes = 0
 
         def ended(market: Any) -> None:
-            nonlocal changes
-            changes += market.changes
+            part.changes += market.changes
             collector.market(market)
 
         replay = Replay(unit, self._setup, ended, self._logging_controls)
+        log.context.actor = replay.actor
         try:
             replay.run()
         except Exception as error:
             if self._setup.config.raise_errors and not isinstance(error, HeadraceError):
                 raise
             replay.failures.add(error, None, None, raised_at(error))
+        finally:
+            log.context.actor = None
         collector.finish(replay.coordinator, replay.failures, self._reproduce(unit))
-        return collector.rows, changes
+        for table, more in collector.rows.items():
+            part.rows[table].extend(more)
+        part.stopped = replay.actor.stopped
 
     def _reproduce(self, unit: Unit) -> str:
         paths = " ".join(f"--markets {shlex.quote(str(path))}" for path in unit.paths)

@@ -15,7 +15,7 @@ from typing import BinaryIO
 
 import msgspec
 
-from ..strategies.changes import ChangeMessage, MarketDefinition
+from ..strategies.changes import ChangeMessage, MarketChange, MarketDefinition, RawMarketChange, RawMessage
 from ..strategies.errors import InputError, RecordingError
 from .locations import Source, find_files, open_file, reason, unpacked
 
@@ -163,6 +163,20 @@ class Recording:
                 found = self._line_by_line(number, lines)
             yield number, found
 
+    def raw_messages(self) -> Iterator[tuple[int, Sequence[ChangeMessage | RecordingError]]]:
+        """As `messages`, each change with the object it was decoded from; a line at a time.
+
+        Raises:
+            RecordingError: the file cannot be read on.
+        """
+        for number, lines in self.pieces():
+            for line, text in enumerate(lines.splitlines(), number):
+                found = self._line_by_line(line, text)
+                for at, message in enumerate(found):
+                    if isinstance(message, ChangeMessage):
+                        found[at] = _with_raw(message, text)
+                yield line, found
+
     def _line_by_line(self, number: int, lines: bytes) -> list[ChangeMessage | RecordingError]:
         found: list[ChangeMessage | RecordingError] = []
         for at, line in enumerate(lines.splitlines(), number):
@@ -191,6 +205,22 @@ class Recording:
                         return message.pt, change.id, change.market_definition
             return None
         return None
+
+
+def _with_raw(message: ChangeMessage, text: bytes) -> RawMessage:
+    raw = msgspec.json.decode(text)
+    changes: list[MarketChange] = [
+        RawMarketChange(
+            id=change.id,
+            market_definition=change.market_definition,
+            rc=change.rc,
+            img=change.img,
+            tv=change.tv,
+            datum=datum,
+        )
+        for change, datum in zip(message.mc, raw.get("mc", ()), strict=True)
+    ]
+    return RawMessage(pt=message.pt, mc=changes, clk=raw.get("clk") or "")
 
 
 def event_of_path(source: Source | str) -> str | None:

@@ -20,18 +20,24 @@ from ..actors.failures import Failures
 from ..actors.logging_controls import LoggingControls
 from ..actors.market import HostedMarket, MarketActor
 from ..actors.middleware import Middleware
+from ..actors.workers import BackgroundWorker
 from ..config import Config
-from ..strategies.changes import ChangeMessage, MarketChange, MarketDefinition
+from ..strategies.changes import ChangeMessage, MarketChange, MarketDefinition, RawMarketChange, RawMessage
 from ..strategies.clock import Clock
 from ..strategies.errors import RecordingError
+from ..strategies.events import CustomEvent
 from ..strategies.host import Host, numbered_ids
 from ..strategies.strategy import Strategy
 from .locations import Source
 from .models import Models
 from .recordings import Recording
+from .side_data import RecordedSideData
 from .simulated_exchange import SimulatedExchange
 
 logger = logging.getLogger("headrace")
+
+#: Recordings of a unit that are opened at once.
+_MOST_OPEN = 64
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,6 +61,8 @@ class Setup:
 
     Attributes:
         trading_controls: further controls: class and settings.
+        files: content by name, for `hr.path`.
+        catalogues, sports_data: folders with what was recorded beside the markets.
         client_controls: client (None: all), class and settings.
     """
 
@@ -67,6 +75,11 @@ class Setup:
         default_factory=list
     )
     models: Models = dataclasses.field(default_factory=Models)
+    workers: list[BackgroundWorker] = dataclasses.field(default_factory=list)
+    custom_events: list[CustomEvent] = dataclasses.field(default_factory=list)
+    files: dict[str, bytes] = dataclasses.field(default_factory=dict)
+    catalogues: str | None = None
+    sports_data: str | None = None
     market_actor: type[MarketActor] = MarketActor
     coordinator: type[Coordinator] = Coordinator
 
@@ -98,7 +111,11 @@ class Replay:
             setup.trading_controls,
             setup.client_controls,
             self.failures,
+            RecordedSideData(setup.catalogues, setup.sports_data),
         )
+        self._workers = setup.workers
+        self.raw = any(getattr(strategy.stream_class, "raw", False) for strategy in setup.strategies)
+        self.actor.add_custom_events(setup.custom_events)
         self._on_market = on_market
         self._reemit = host.rules.reemit_markets
         self._owner: dict[str, str] = {}
@@ -106,11 +123,21 @@ class Replay:
     def run(self) -> None:
         """Replay the unit to its end. What is broken in it becomes rows of `failures`."""
         readers = [self._reader(path) for path in self.unit.paths]
+        self._start_workers(readers)
         if len(readers) == 1:
             readers[0].run()
         else:
             self._merge(readers)
         self.coordinator.process_end()
+
+    def _start_workers(self, readers: Sequence[_Reader]) -> None:
+        """Workers start with the first message."""
+        if not self._workers:
+            return
+        starts = [start for start in (reader.first_time() for reader in readers) if start is not None]
+        if starts:
+            self.actor.host.clock.now_ms = min(starts)
+            self.actor.add_workers(self._workers)
 
     def _reader(self, path: str | Source) -> _Reader:
         kind = _PeerReader if self._reemit else _Reader
@@ -120,8 +147,10 @@ class Replay:
         """Many recordings in time order; of equal times, whatever was waiting longer comes first."""
         count = itertools.count()
         waiting: list[tuple[int, int, _Reader]] = []
+        # A file stays open from its first peek on: of many, each is opened when its time comes.
+        many = len(readers) > _MOST_OPEN
         for reader in readers:
-            due = reader.peek()
+            due = reader.first_time() if many else reader.peek()
             if due is None:
                 reader.end()
             else:
@@ -129,8 +158,9 @@ class Replay:
         heapq.heapify(waiting)
         while waiting:
             _, _, reader = waiting[0]
-            reader.step()
-            due = reader.peek()
+            if reader.peek() is not None:
+                reader.step()
+            due = None if self.actor.stopped else reader.peek()
             if due is None:
                 heapq.heappop(waiting)
                 reader.end()
@@ -165,6 +195,11 @@ class _Reader:
 
     def run(self) -> None:
         """Read it all."""
+        if self._replay.raw:
+            while self.peek() is not None and not self._actor.stopped:
+                self.step()
+            self.end()
+            return
         process = self._actor.process_market_change
         known = self._markets
         try:
@@ -177,7 +212,7 @@ class _Reader:
                     for change in message.mc:
                         if change.id in known or self._admit(change, publish_time, line):
                             process(publish_time, change)
-                if self._finished():
+                if self._actor.stopped or self._finished():
                     break
         except RecordingError as error:
             self._bad_line(error)
@@ -188,9 +223,20 @@ class _Reader:
         markets = self._markets
         return len(markets) == 1 and not self._undefined and not any(map(self._actor.wants_any, markets))
 
+    def first_time(self) -> int | None:
+        """When the first message was published, found by a look at the beginning; None where there is none."""
+        with contextlib.suppress(RecordingError):
+            for _, messages in self.recording.messages():
+                for message in messages:
+                    if isinstance(message, ChangeMessage) and message.mc:
+                        return message.pt
+                return 0
+        return 0
+
     def _messages(self) -> Iterator[ChangeMessage]:
+        source = self.recording.raw_messages() if self._replay.raw else self.recording.messages()
         try:
-            for number, messages in self.recording.messages():
+            for number, messages in source:
                 for line, message in enumerate(messages, number):
                     if isinstance(message, RecordingError):
                         self._bad_line(message)
@@ -218,7 +264,17 @@ class _Reader:
         message, self._next = self._next, None
         assert message is not None
         for change in message.mc:
+            if isinstance(change, RawMarketChange):
+                self._raw(message, change)
             self._actor.process_market_change(message.pt, change)
+
+    def _raw(self, message: ChangeMessage, change: RawMarketChange) -> None:
+        """Show a change as it came to the strategies that want it so."""
+        if self._actor.hosts(message.pt, change):
+            market = self._actor.market(change.id or "")
+            assert market is not None
+            assert isinstance(message, RawMessage)
+            self._actor.process_raw_data(market, message.clk, message.pt, change.datum)
 
     def _admit(self, change: MarketChange, publish_time: int, line: int) -> bool:
         """Whether a change of a market not met before can be used: the market needs its definition first."""
@@ -289,7 +345,7 @@ class _PeerReader(_Reader):
         self._plain = False
 
     def run(self) -> None:
-        while self.peek() is not None:
+        while self.peek() is not None and not self._actor.stopped:
             self.step()
         self.end()
 

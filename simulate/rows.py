@@ -158,6 +158,12 @@ class RowCollector:
         start_ms = round(start.timestamp() * 1000) if start else None
         for order in market.blotter:
             self._order(order, market, place)
+        for seat in market.seats:
+            strategy = seat.strategy
+            mine = [row for row in strategy.records if row[0] == market.market_id]
+            if mine:
+                strategy.records = [row for row in strategy.records if row[0] != market.market_id]
+                self.rows["records"].extend((strategy.name, *row) for row in mine)
         base_rate = definition.market_base_rate if definition else 0.0
         for seat in market.seats:
             strategy = seat.strategy

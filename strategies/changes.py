@@ -7,6 +7,7 @@ ignored, so that a recorder's additions and the exchange's do no harm. Source: B
 from __future__ import annotations
 
 import datetime
+from typing import Any
 
 import msgspec
 
@@ -142,3 +143,15 @@ class ChangeMessage(msgspec.Struct, gc=False):
 
     pt: int = 0
     mc: list[MarketChange] = []
+
+
+class RawMarketChange(MarketChange, rename={"market_definition": "marketDefinition"}, gc=False, kw_only=True):
+    """A change with the object it was decoded from, for strategies that want raw data."""
+
+    datum: dict[str, Any] = {}
+
+
+class RawMessage(ChangeMessage, gc=False, kw_only=True):
+    """A message whose changes are raw as well."""
+
+    clk: str = ""

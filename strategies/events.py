@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 
@@ -71,6 +71,8 @@ class CustomEvent(Event):
         event: the payload.
         callback: what to do with it.
         market_ids: only where one of these markets is hosted.
+        publish_time: when it happened, milliseconds since the epoch: simulations deliver it to the markets that are
+            open then. None: at the first change of every market.
     """
 
     name = "custom_event"
@@ -79,11 +81,13 @@ class CustomEvent(Event):
         self,
         event: Any,
         callback: Callable[[Any, CustomEvent], object] | None = None,
-        market_ids: list[str] | None = None,
+        market_ids: Sequence[str] | None = None,
+        publish_time: int | None = None,
     ) -> None:
         super().__init__(event)
         self.callback = callback
-        self.market_ids = market_ids
+        self.market_ids = None if market_ids is None else frozenset(market_ids)
+        self.publish_time = publish_time
 
 
 class TerminationEvent(Event):

@@ -23,6 +23,8 @@ class Framework(Protocol):
     host: Host
     config: Config
     markets: Markets
+    #: The strategy whose callback is running; None between callbacks.
+    running: Strategy | None
 
     @property
     def strategies(self) -> Sequence[Strategy]: ...

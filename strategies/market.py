@@ -79,7 +79,7 @@ class Market:
         self.market_book_closed: MarketBook | None = None
         self._clock = framework.host.clock
         self._start_ms = math.inf
-        self._random: random.Random | None = None
+        self._random: dict[str, random.Random] = {}
         self.defined()
 
     @property
@@ -181,10 +181,14 @@ class Market:
 
     @property
     def random(self) -> random.Random:
-        """A source of chance, seeded by run and market: equal runs draw equal numbers."""
-        if self._random is None:
-            self._random = random.Random(f"{self.framework.config.seed}:{self.market_id}")
-        return self._random
+        """A source of chance, seeded by run, market and strategy: equal runs draw equal numbers, whoever else runs."""
+        strategy = self.framework.running
+        name = strategy.name if strategy else ""
+        found = self._random.get(name)
+        if found is None:
+            seed = f"{self.framework.config.seed}:{self.market_id}:{name}"
+            found = self._random[name] = random.Random(seed)
+        return found
 
     @property
     def publish_time(self) -> datetime.datetime | None:

@@ -10,6 +10,8 @@ import typing
 from collections.abc import Iterable
 from typing import Any, ClassVar, Literal, NamedTuple
 
+from .resource import Resource
+
 _MUTABLE = (list, dict, set, bytearray)
 _REQUIRED: Any = object()
 
@@ -37,7 +39,7 @@ def declared_parameters(strategy_class: type, base: type) -> dict[str, Parameter
         if cls is base or not issubclass(cls, base):
             continue
         for name, annotation in _hints(cls).items():
-            if name.startswith("_") or _is_class_var(annotation):
+            if name.startswith("_") or _is_class_var(annotation) or isinstance(cls.__dict__.get(name), Resource):
                 continue
             default = cls.__dict__.get(name, _REQUIRED)
             if isinstance(default, _MUTABLE):

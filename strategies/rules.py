@@ -21,6 +21,8 @@ class Rules:
         exact_average: prices and profits of several fills are not rounded to pence in between (D10).
         validate_place_only: order validation looks at new orders and at a replacement's new price, not at orders
             that a cancel or an update leaves as they are (D34).
+        account_controls_later: controls of an account refuse a request after it was made, as a live coordinator does:
+            the order ends in VIOLATION, which `process_orders` is shown; else inside the request.
         reset_bypass: `reset_seconds` is not looked at in the very update of the reset (D23).
         all_orders: `process_orders` gets every order ever placed, at every change of the book.
         drop_outside_window: changes outside a listener's window are not seen by matching either.
@@ -34,6 +36,7 @@ class Rules:
     optimistic_persistence: bool = False
     exact_average: bool = True
     validate_place_only: bool = True
+    account_controls_later: bool = True
     reset_bypass: bool = False
     all_orders: bool = False
     drop_outside_window: bool = False
@@ -50,6 +53,7 @@ class Rules:
             optimistic_persistence=True,
             exact_average=False,
             validate_place_only=False,
+            account_controls_later=False,
             reset_bypass=True,
             all_orders=True,
             drop_outside_window=True,

@@ -1,7 +1,8 @@
 """Closed sets whose members strategies compare at every change.
 
-They read as an `enum.Enum` does (`.name`, `.value`, iteration, look-up by name and value), and stand in the class as plain
-attributes: up to Python 3.11 the look-up of an enum's member goes through a hook that costs several times as much.
+They read as an `enum.Enum` does (`.name`, `.value`, iteration, look-up by name and value), and stand in the class as
+plain attributes: up to Python 3.11 the look-up of an enum's member goes through a hook that costs several times as
+much.
 """
 
 from __future__ import annotations

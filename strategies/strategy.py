@@ -7,6 +7,8 @@ import hashlib
 import logging
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
+import msgspec
+
 from .host import Host
 from .order import Order
 from .parameters import Parameter, check_names, checked, declared_parameters
@@ -110,6 +112,9 @@ class Strategy:
         self.multi_order_trades: bool = settings["multi_order_trades"]
         self.name_hash = hashlib.sha1(self.name.encode()).hexdigest()[:STRATEGY_HASH_LENGTH]
         self.window = Window.of_filter(self.market_filter)
+        if self.scope == "market" and _groups_events(self.market_filter):
+            self.scope = "event"  # type: ignore[misc]
+        self.records: list[tuple[str, int, str]] = []
         self._host: Host | None = None
         self._framework: Framework | None = None
         self._runner_contexts: dict[str, dict[int | tuple[int, float], RunnerContext]] = {}
@@ -245,6 +250,18 @@ class Strategy:
             raise AttributeError(f"strategy {self.name!r} is not hosted yet: clients are known from start() on")
         return self._framework.clients
 
+    def record(self, market: Market, **fields: Any) -> None:
+        """Keep a row for the result's table `records`: the market, its time, and `fields` as JSON.
+
+        Raises:
+            TypeError: a field cannot be written as JSON.
+        """
+        try:
+            text = msgspec.json.encode(fields).decode()
+        except TypeError as error:
+            raise TypeError(f"{self.name}.record({', '.join(fields)}): {error}") from None
+        self.records.append((market.market_id, market.clock.now_ms, text))
+
     @property
     def log(self) -> logging.Logger:
         return logging.getLogger(f"headrace.strategy.{self.name}")
@@ -265,6 +282,7 @@ class Strategy:
         self._host = host
         copied._host, copied._framework = framework.host, framework
         copied._runner_contexts = {}
+        copied.records = []
         return copied
 
     @property
@@ -278,6 +296,12 @@ class Strategy:
     def __repr__(self) -> str:
         values = ", ".join(f"{name}={value!r}" for name, value in self.parameter_values.items())
         return f"<{type(self).__name__} {self.name!r}{' ' + values if values else ''}>"
+
+
+def _groups_events(market_filter: Any) -> bool:
+    """Whether a filter asks, as flumine's does, for the markets of an event to be processed together."""
+    filters = market_filter if isinstance(market_filter, (list, tuple)) else [market_filter]
+    return any(isinstance(one, dict) and (one.get("event_processing") or one.get("event_groups")) for one in filters)
 
 
 BaseStrategy = Strategy

@@ -1,0 +1,300 @@
+"""Rewrites the generated sections of `docs/reference.md`: python docs/make_reference.py
+
+A generated section stands between `<!-- generated: NAME -->` and `<!-- end: NAME -->`. Names, kinds, defaults and
+options come from the code; the meanings of columns are written here, and a column without one is an error.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+import re
+import sys
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+import click
+
+from headrace.cli import main
+from headrace.cluster.result import SUMMARY_FIELDS
+from headrace.config import Config, ConfigError
+from headrace.simulate.rows import DIGESTED, FIELDS
+from headrace.strategies import errors
+
+REFERENCE = Path(__file__).with_name("reference.md")
+
+KINDS = {
+    "text": "text",
+    "number": "decimal",
+    "whole": "integer",
+    "flag": "true/false",
+    "time": "time",
+}
+
+MONEY = "currency"
+ODDS = "decimal odds"
+TIME = "UTC, ms"
+
+#: What a table holds.
+TABLES = {
+    "orders": "A row an order that passed the controls.",
+    "fills": "A row a fill.",
+    "markets": "A row a strategy and market, for every market that passed the strategy's filter.",
+    "records": "What strategies record. Nothing writes to it yet: it is empty.",
+    "violations": "What controls refused: a row a strategy, market, control, request and reason.",
+    "failures": "What went wrong: broken recordings, and errors of strategies and middleware.",
+    "transactions": "Transactions that count towards the hourly limit. `result.transactions` adds up all units.",
+}
+
+#: Meaning and unit of columns that several tables share.
+SHARED: dict[str, tuple[str, str]] = {
+    "strategy": ("name of the strategy", ""),
+    "parameters": ("its declared parameters, as JSON", ""),
+    "client": ("username of the account", ""),
+    "market_id": ("the exchange's id of the market, such as 1.181223995", ""),
+    "event_id": ("the exchange's id of the event", ""),
+    "event_type_id": ("the sport: 1 football, 2 tennis, 7 horse racing, 4339 greyhounds", ""),
+    "market_type": ("WIN, PLACE, MATCH_ODDS and so on", ""),
+    "country_code": ("two letters", ""),
+    "venue": ("the course of a race", ""),
+    "selection_id": ("the exchange's id of the runner", ""),
+    "handicap": ("the runner's handicap; 0 where the market has none", ""),
+    "side": ("BACK or LAY", ""),
+    "bet_id": ("number that the simulated exchange gave; starts anew in each unit; empty where it took no bet", ""),
+    "order_id": ("18 digits; starts anew in each unit, so join tables by market_id and order_id", ""),
+}
+
+#: Meaning and unit of the other columns, by table.
+MEANINGS: dict[str, dict[str, tuple[str, str]]] = {
+    "orders": {
+        "order_type": ("LIMIT, LIMIT_ON_CLOSE or MARKET_ON_CLOSE", ""),
+        "price": ("limit; empty for MARKET_ON_CLOSE", ODDS),
+        "size": ("stake asked for; empty for starting-price orders and bet targets", MONEY),
+        "liability": ("of starting-price orders, as reduced by non-runners; empty for limit orders", MONEY),
+        "persistence_type": ("LAPSE, PERSIST or MARKET_ON_CLOSE, as it was last; empty for starting-price orders", ""),
+        "placed_at": ("when the exchange answered; empty where it never did", TIME),
+        "first_matched_at": ("time of the first fill; can lie before placed_at, see the page on fidelity", TIME),
+        "completed_at": ("when nothing more could happen to it; empty where that never came", TIME),
+        "status": (
+            "last status: EXECUTION_COMPLETE or EXPIRED; another where the recording ended before the market closed",
+            "",
+        ),
+        "size_matched": ("matched; of a lay, the backer's stake", MONEY),
+        "average_price_matched": ("average price of the fills; 0 where nothing matched", ODDS),
+        "size_remaining": ("still unmatched; 0 for starting-price orders", MONEY),
+        "size_cancelled": ("cancelled", MONEY),
+        "size_lapsed": ("lapsed", MONEY),
+        "size_voided": ("voided: refused by the exchange, or on a removed runner", MONEY),
+        "error_code": ("why the exchange refused the placing; empty where it did not", ""),
+        "seconds_to_start": ("at the request, to the scheduled start; below 0 after it", "seconds"),
+        "inplay": ("the market was in play at the request", ""),
+        "best_back": ("best price to back at the request", ODDS),
+        "best_lay": ("best price to lay at the request", ODDS),
+        "last_price_traded": ("at the request", ODDS),
+        "queue_ahead": (
+            "size ahead at its price when it began to rest; empty for starting-price orders, orders matched at their "
+            "arrival and orders that never arrived",
+            MONEY,
+        ),
+        "bsp": ("starting price of the runner; empty where there is none", ODDS),
+        "profit": ("before commission; 0 until the market is settled", MONEY),
+        "notes": ("values of the notes of the trade and of the order, with commas between", ""),
+    },
+    "fills": {
+        "time": ("publish time of the book it was matched against; empty under `simulated_full_match`", TIME),
+        "price": ("price of the fill, as reduced by non-runners", ODDS),
+        "size": ("size of the fill; of a lay, the backer's stake", MONEY),
+    },
+    "markets": {
+        "start": ("scheduled start", TIME),
+        "changes": ("changes replayed", ""),
+        "orders": ("orders of the strategy", ""),
+        "matched": ("sum of size_matched", MONEY),
+        "profit": ("sum of the orders' profits, before commission", MONEY),
+        "commission": ("as if the strategy were alone in its account", MONEY),
+        "transactions": ("placings answered, and refused cancels, updates and replaces", ""),
+        "status": ("last status of the market; CLOSED where it was settled", ""),
+    },
+    "records": {
+        "time": ("market time", TIME),
+        "record": ("JSON", ""),
+    },
+    "violations": {
+        "control": ("name of the control", ""),
+        "request": ("PLACE, CANCEL, UPDATE or REPLACE", ""),
+        "reason": ("text of the first refusal; texts that differ in digits only count as one", ""),
+        "count": ("how often", ""),
+    },
+    "failures": {
+        "strategy": ("name of the strategy; empty where a recording is broken", ""),
+        "market_id": ("the market, where it is known", ""),
+        "line": ("file and line: of the code that raised, or of the recording", ""),
+        "count": ("how often, at this place", ""),
+        "error_type": ("class of the error", ""),
+        "message": ("its text", ""),
+        "publish_time": ("market time of the first; empty for broken recordings", TIME),
+        "unit": ("the input: a file, an archive's member, or an event", ""),
+        "traceback": ("of the first", ""),
+        "command": ("shell command that runs the unit again; empty unless the command line was used", ""),
+    },
+    "transactions": {
+        "hour": ("begin of the clock hour, market time", TIME),
+        "placed": ("placings answered, taken or refused", ""),
+        "failed": ("refused cancels, updates and replaces", ""),
+    },
+}
+
+SUMMARY: dict[str, tuple[str, str]] = {
+    "strategy": SHARED["strategy"],
+    "markets": ("markets that passed its filter", ""),
+    "orders": ("orders", ""),
+    "matched_orders": ("orders with something matched", ""),
+    "matched": ("sum of sizes matched", MONEY),
+    "profit": ("before commission", MONEY),
+    "commission": ("sum over markets", MONEY),
+    "net_profit": ("profit less commission", MONEY),
+    "return_on_matched": ("net profit divided by matched; empty where nothing matched", "fraction"),
+    "winning_markets": ("markets with a profit above 0", ""),
+    "transactions": ("sum over markets", ""),
+    "violations": ("refusals by controls", ""),
+    "failures": ("errors of the strategy, with their counts", ""),
+}
+
+
+def cell(text: str) -> str:
+    """Text in a cell of a table: code is marked with single backticks, bars would end the cell."""
+    return " ".join(text.split()).replace("|", "\\|")
+
+
+def table(head: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
+    head = list(head)
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join("| " + " | ".join(cell(each) for each in line) + " |" for line in lines)
+
+
+def columns(name: str, fields: Iterable[tuple[str, str]], meanings: dict[str, tuple[str, str]]) -> str:
+    fields = list(fields)
+    missing = [column for column, _ in fields if column not in meanings]
+    if missing:
+        raise SystemExit(f"{Path(__file__).name}: say what {', '.join(missing)} of {name} means")
+    rows = [(f"`{column}`", KINDS[kind], *meanings[column]) for column, kind in fields]
+    return table(("column", "kind", "meaning", "unit"), rows)
+
+
+def tables() -> str:
+    parts = []
+    for name, fields in FIELDS.items():
+        covered = "In the digest." if name in DIGESTED else "Not in the digest."
+        text = f"### `{name}`\n\n{TABLES[name]} {covered}\n\n"
+        parts.append(text + columns(name, fields, {**SHARED, **MEANINGS[name]}))
+    return "\n\n".join(parts)
+
+
+def summary() -> str:
+    return columns("the summary", SUMMARY_FIELDS, SUMMARY)
+
+
+def attributes(docstring: str) -> dict[str, str]:
+    """The entries of a docstring's `Attributes:`; names with commas between share a text."""
+    found: dict[str, str] = {}
+    names: list[str] = []
+    block = inspect.cleandoc(docstring).partition("Attributes:\n")[2]
+    for line in block.splitlines():
+        entry = re.match(r"    (\w[\w, ]*): (.*)", line)
+        if entry and not line.startswith("     "):
+            names = [name.strip() for name in entry[1].split(",")]
+            found.update(dict.fromkeys(names, entry[2]))
+        elif names and line.strip():
+            for name in names:
+                found[name] += " " + line.strip()
+    return found
+
+
+def config() -> str:
+    texts = attributes(Config.__doc__ or "")
+    rows = []
+    for field in dataclasses.fields(Config):
+        if field.name not in texts:
+            raise SystemExit(f"{Path(__file__).name}: the docstring of Config does not tell of {field.name}")
+        default = "of the process" if field.default is dataclasses.MISSING else f"`{field.default!r}`"
+        rows.append((f"`{field.name}`", f"`{field.type}`", default, texts[field.name]))
+    return table(("setting", "type", "default", "meaning"), rows)
+
+
+def shown_type(option: click.Parameter) -> str:
+    kind = option.type
+    if isinstance(option, click.Option) and option.is_flag:
+        return ""
+    if isinstance(kind, click.Choice):
+        return " or ".join(f"`{choice}`" for choice in kind.choices)
+    if isinstance(kind, click.IntRange):
+        low, high = kind.min, kind.max
+        return f"whole number, {low} or more" if high is None else f"whole number, {low} to {high}"
+    if isinstance(option.metavar, str):
+        return f"`{option.metavar}`"
+    return {"integer": "whole number", "float": "number", "text": "text"}.get(kind.name, kind.name)
+
+
+def command(name: str, found: click.Command) -> str:
+    arguments = [each for each in found.params if isinstance(each, click.Argument)]
+    options = [each for each in found.params if isinstance(each, click.Option)]
+    usage = " ".join(["headrace", name, *(str(each.metavar) for each in arguments), "[OPTIONS]"])
+    rows = []
+    for option in options:
+        text = option.help or ""
+        if option.required:
+            text += " Required."
+        if option.show_default:
+            text += f" Default: `{option.default}`."
+        rows.append((", ".join(f"`{each}`" for each in option.opts), shown_type(option), text.strip()))
+    parts = [f"### `headrace {name}`", f"```\n{usage}\n```", inspect.cleandoc(found.help or "")]
+    parts.append(table(("option", "value", "meaning"), rows))
+    example = (found.epilog or "").partition("Example: ")[2]
+    if example:
+        parts.append(f"Example:\n\n```sh\n{example}\n```")
+    return "\n\n".join(parts)
+
+
+def commands() -> str:
+    return "\n\n".join(command(name, found) for name, found in sorted(main.commands.items()))
+
+
+def exceptions() -> str:
+    found = [each for each in vars(errors).values() if inspect.isclass(each) and each.__module__ == errors.__name__]
+    rows = []
+    for each in [*found, ConfigError]:
+        text = inspect.cleandoc(each.__doc__ or "").partition("\n\n")[0]
+        rows.append((f"`{each.__name__}`", f"`{each.__bases__[0].__name__}`", text))
+    return table(("error", "is a", "meaning"), rows)
+
+
+SECTIONS: dict[str, Callable[[], str]] = {
+    "tables": tables,
+    "summary": summary,
+    "config": config,
+    "commands": commands,
+    "errors": exceptions,
+}
+
+
+def rewritten(text: str) -> str:
+    """`text` with its generated sections made anew."""
+    for name, make in SECTIONS.items():
+        begin, end = f"<!-- generated: {name} -->", f"<!-- end: {name} -->"
+        before, found, rest = text.partition(begin)
+        _, closed, after = rest.partition(end)
+        if not found or not closed:
+            raise SystemExit(f"{REFERENCE.name}: no section between {begin} and {end}")
+        text = f"{before}{begin}\n\n{make()}\n\n{end}{after}"
+    return text
+
+
+def run(arguments: list[str]) -> Any:
+    if arguments:
+        raise SystemExit(__doc__)
+    REFERENCE.write_text(rewritten(REFERENCE.read_text(encoding="utf-8")), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    run(sys.argv[1:])

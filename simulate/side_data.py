@@ -1,0 +1,177 @@
+"""What is recorded beside a market: its catalogue, and sports data (cricket scores, race progress).
+
+Sports data and catalogues are given to strategies as betfairlightweight's resources.
+"""
+
+from __future__ import annotations
+
+import gzip
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from ..actors.market import HostedMarket, MarketActor
+from ..strategies.errors import InputError, RecordingError
+from .recordings import Recording
+
+_SUFFIXES = ("", ".json", ".json.gz")
+_SPORTS_SUFFIXES = ("", ".gz", ".bz2", ".zst", ".json")
+
+
+def check_folder(folder: str | os.PathLike[str] | None, what: str) -> str | None:
+    """The folder as a path.
+
+    Raises:
+        InputError: there is no such folder.
+    """
+    if folder is None:
+        return None
+    path = os.path.abspath(os.path.expanduser(os.fspath(folder)))
+    if not os.path.isdir(path):
+        raise InputError(f"{what}={folder!s}: no such folder; expected one with files named by market id")
+    return path
+
+
+def read_catalogue(folder: str, market_id: str) -> Any:
+    """The catalogue `<market id>.json[.gz]` of a folder; None where there is none.
+
+    Raises:
+        RecordingError: the file is no catalogue.
+    """
+    path = _find(folder, market_id, _SUFFIXES)
+    if path is None:
+        return None
+    from betfairlightweight.resources import MarketCatalogue
+
+    try:
+        raw = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
+        return MarketCatalogue(**json.loads(raw))
+    except (OSError, EOFError, ValueError, TypeError, KeyError, AttributeError) as error:
+        raise RecordingError(
+            f"is no market catalogue: {type(error).__name__}: {error}", str(path), None, market_id
+        ) from None
+
+
+def _find(folder: str, market_id: str, suffixes: tuple[str, ...]) -> Path | None:
+    for suffix in suffixes:
+        path = Path(folder, market_id + suffix)
+        if path.is_file():
+            return path
+    return None
+
+
+class RecordedSideData:
+    """Catalogues and sports data of recorded markets.
+
+    Args:
+        catalogues, sports_data: folders with files named by market id, or None.
+    """
+
+    def __init__(self, catalogues: str | None, sports_data: str | None) -> None:
+        self._catalogues = catalogues
+        self._sports_data = sports_data
+
+    def opened(self, actor: MarketActor, market: HostedMarket) -> None:
+        """Give a new market its catalogue, and plan its sports updates."""
+        if self._sports_data is not None:
+            self._plan(actor, market, SportsFeed(self._sports_data, market.market_id))
+        if self._catalogues is not None:
+            catalogue = read_catalogue(self._catalogues, market.market_id)
+            if catalogue is not None:
+                actor.process_market_catalogues(market, catalogue)
+
+    def _plan(self, actor: MarketActor, market: HostedMarket, feed: SportsFeed) -> None:
+        """Deliver the next update at its time; the updates from before the market's first book come at once."""
+        due = feed.peek()
+        if due is None:
+            return
+
+        def deliver() -> None:
+            update = feed.take()
+            if actor.market(market.market_id) is market and not market.closed:
+                actor.process_sports_data(market, update)
+                self._plan(actor, market, feed)
+
+        actor.host.clock.call_at(max(due, market.market_book.publish_time_epoch), deliver)
+
+
+class SportsFeed:
+    """Sports updates of one market, in order of time.
+
+    Race updates count from the start time that the race's id carries, or once the race shows that it runs; cricket
+    updates always (specification, section 7.4).
+
+    Args:
+        folder: where `<market id>` is recorded.
+    """
+
+    def __init__(self, folder: str, market_id: str) -> None:
+        self.market_id = market_id
+        path = _find(folder, market_id, _SPORTS_SUFFIXES)
+        self._updates = iter(()) if path is None else self._read(str(path))
+        self._next: tuple[int, Any] | None = None
+
+    def peek(self) -> int | None:
+        """When the next update was published, milliseconds since the epoch; None at the end.
+
+        Raises:
+            RecordingError: the file is broken.
+        """
+        if self._next is None:
+            self._next = next(self._updates, None)
+        return None if self._next is None else self._next[0]
+
+    def take(self) -> Any:
+        """The next update, as betfairlightweight's `CricketMatch` or `Race`."""
+        assert self._next is not None
+        _, update = self._next
+        self._next = None
+        return update
+
+    def _read(self, path: str) -> Iterator[tuple[int, Any]]:
+        from betfairlightweight.streaming.cache import CricketMatchCache, RaceCache
+
+        caches: dict[str, Any] = {}
+        for number, lines in Recording(path).pieces():
+            for line, text in enumerate(lines.splitlines(), number):
+                if not text.strip():
+                    continue
+                try:
+                    message = msgspec.json.decode(text)
+                    published = message["pt"]
+                    for change in message.get("cc", ()):
+                        key = change.get("marketId") or self.market_id
+                        cache = caches.get(key)
+                        if cache is None:
+                            cache = caches[key] = CricketMatchCache(key, change.get("eventId"), published, False)
+                        cache.update_cache(change, published)
+                        yield published, cache.create_resource(0)
+                    for change in message.get("rc", ()):
+                        if not _runs(change, published):
+                            continue
+                        key = change.get("mid") or self.market_id
+                        cache = caches.get(key)
+                        if cache is None:
+                            cache = caches[key] = RaceCache(key, published, change.get("id"), False)
+                        cache.update_cache(change, published)
+                        yield published, cache.create_resource(0)
+                except (msgspec.DecodeError, KeyError, TypeError, AttributeError, ValueError) as error:
+                    raise RecordingError(
+                        f"is no sports data: {type(error).__name__}: {error}", path, line, self.market_id
+                    ) from None
+
+
+def _runs(change: dict[str, Any], published: int) -> bool:
+    """Whether a race has begun: by the clock of its id ("event.HHMM", UTC), or by what it shows."""
+    progress = change.get("rpc") or {}
+    if progress.get("rt") or progress.get("spd") or progress.get("ord"):
+        return True
+    clock = str(change.get("id") or "").rpartition(".")[2]
+    if len(clock) != 4 or not clock.isdigit():
+        return False
+    start_ms = (int(clock[:2]) * 60 + int(clock[2:])) * 60_000
+    return published % 86_400_000 >= start_ms

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import logging
 import os
 import sys
@@ -25,10 +26,10 @@ from .actors.workers import BackgroundWorker
 from .cluster.dispatch import AllFailAlike, RayPool, connect, run_here
 from .cluster.files import read_files
 from .cluster.result import FORMAT, Result
-from .cluster.shipping import sources_digest, why_not_picklable
+from .cluster.shipping import objects_of, sources_digest, why_not_picklable
 from .cluster.store import FolderStore, MemoryStore
 from .cluster.units import plan_batches, plan_units
-from .cluster.worker import BatchRunner
+from .cluster.worker import BatchRunner, worker_runner
 from .config import Config, ConfigError
 from .simulate.event_file import read_custom_events
 from .simulate.models import Models
@@ -317,7 +318,8 @@ class Simulation:
         check = AllFailAlike()
         if engine == "ray":
             connect()
-            pool = RayPool(setup, self._workers, self._command, self._out is not None)
+            make_runner = functools.partial(worker_runner, setup, self._command, self._out is not None)
+            pool = RayPool(make_runner, objects_of(setup), self._workers, self.config.unit_timeout)
             batches = plan_batches(units, pool.size)
             parts = pool.run(batches)
         else:

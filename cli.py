@@ -149,6 +149,43 @@ def generate(
     click.echo(f"{len(paths)} markets in {out}")
 
 
+@main.command(epilog="Example: headrace check examples/lowest_layer.py:LowestLayer -p stake=5")
+@click.argument("strategies", nargs=-1, required=True, metavar="STRATEGY...")
+@click.option("--parameter", "-p", "parameters", multiple=True, metavar="NAME=VALUE",
+              help="A parameter of the strategies, such as stake=5. Repeatable.")  # fmt: skip
+def check(strategies: tuple[str, ...], parameters: tuple[str, ...]) -> None:
+    """Warn of what makes the results of strategies depend on the machine or on how they are run.
+
+    STRATEGY is file.py:Class or package.module:Class; several may be given. A line that ends in "# headrace: ok" is not
+    reported. The exit code is 1 where something is found.
+    """
+    import ray.cloudpickle
+
+    from .backtest import load_strategy
+    from .strategies.check import Finding, check_class, check_instance
+
+    found: set[Finding] = set()
+    files: dict[str, str | None] = {}
+    for spec in strategies:
+        place = spec.rpartition(":")[0]
+        file = place if place.endswith(".py") else None
+        cls = load_strategy(spec)
+        found.update(check_class(cls, file))
+        try:
+            cls.parameters()
+        except TypeError:  # a default that can change: the source has shown it, and no instance can be made
+            continue
+        files[spec] = file
+    made = _strategies(tuple(files), parameters, {}) if files else []
+    for strategy, file in zip(made, files.values(), strict=True):
+        found.update(check_instance(strategy, ray.cloudpickle.dumps, file))
+    for finding in sorted(found):
+        click.echo(str(finding))
+    if found:
+        sys.exit(1)
+    click.echo("no findings")
+
+
 # -- parts of commands ---------------------------------------------------------------------------------------------
 
 

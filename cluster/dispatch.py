@@ -9,13 +9,10 @@ from __future__ import annotations
 import collections
 import logging
 import os
-from collections.abc import Iterator, Sequence
-from typing import Any
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, Protocol
 
-from ..actors.failures import Failures
-from ..actors.logs import set_up
-from ..simulate.replay import Setup
-from ..simulate.rows import RowCollector, empty_rows
+from ..simulate.rows import empty_rows
 from ..strategies.errors import RunError
 from .shipping import pack
 from .units import Batch
@@ -66,23 +63,38 @@ class AllFailAlike:
             )
 
 
+class Runner(Protocol):
+    """What a worker does with batches."""
+
+    def run(self, batch: Batch) -> Part: ...
+
+
 class RayPool:
-    """Replay actors on the connected Ray cluster, one a CPU unless told otherwise.
+    """Worker processes on the connected Ray cluster, one a CPU unless told otherwise.
+
+    Args:
+        make_runner: makes the runner of each process.
+        objects: what in it may be of the user's own classes.
+        workers: processes; None: one a CPU of the cluster.
+        limit: seconds that a runner gives a unit, for the message where that is what ended it.
 
     Raises:
-        RunError: a worker cannot be set up.
+        RunError: what the workers need cannot be sent to them.
     """
 
-    def __init__(self, setup: Setup, workers: int | None = None, command: str = "", keep_log: bool = False) -> None:
+    def __init__(
+        self,
+        make_runner: Callable[[], Runner],
+        objects: Sequence[Any] = (),
+        workers: int | None = None,
+        limit: float | None = None,
+    ) -> None:
         ray = _ray()
         self._ray = ray
-        self._setup = setup
-        self._payload = ray.put(pack(setup))
-        self._command = command
-        self._keep_log = keep_log
+        self._payload = ray.put(pack(make_runner, objects))
+        self._limit = limit
         self.size = workers or max(1, int(ray.cluster_resources().get("CPU", 1)))
-        self._actor_class = ray.remote(num_cpus=1, max_restarts=0)(_ReplayActor)
-        self._idle: list[Any] = []
+        self._actor_class = ray.remote(num_cpus=1, max_restarts=0)(_Worker)
 
     def run(self, batches: Sequence[Batch]) -> Iterator[Part]:
         """Parts in order of completion."""
@@ -116,7 +128,7 @@ class RayPool:
         """Give each worker up to two batches; start workers while there is work for them."""
         while waiting:
             if len(loads) < min(self.size, len(waiting) + len(owners)):
-                worker = self._actor_class.remote(self._payload, self._command, self._keep_log)
+                worker = self._actor_class.remote(self._payload)
                 loads[worker] = collections.deque()
             worker = min(loads, key=lambda each: len(loads[each]))
             limit = 1 if any(batch.alone for _, batch in loads[worker]) or waiting[0].alone else _IN_FLIGHT
@@ -147,35 +159,36 @@ class RayPool:
         if strikes[unit.name] < _STRIKES:
             waiting.append(running)
             return
-        yield _given_up(running, death, self._setup)
+        yield _given_up(running, death, self._limit)
 
 
-def _given_up(batch: Batch, death: Exception, setup: Setup) -> Part:
+def _given_up(batch: Batch, death: Exception, limit: float | None) -> Part:
     """The part of a unit that takes its workers with it."""
     unit = batch.units[0]
-    failures = Failures(unit.name)
-    limit = setup.config.unit_timeout
     why = f" (unit_timeout is {limit} s)" if limit else ""
     reason = str(death).strip().splitlines()[0] if str(death).strip() else type(death).__name__
-    failures.add(RunError(f"replaying it ended its worker process {_STRIKES} times{why}: {reason}"))
-    collector = RowCollector([])
-    for failure in failures:
-        row = (None, None, None, failure.count, failure.error_type, failure.message, None, unit.name, "", "")
-        collector.rows["failures"].append(row)
-    return Part(batch, {**empty_rows(), **collector.rows}, 0, 0.0)
+    message = f"replaying it ended its worker process {_STRIKES} times{why}: {reason}"
+    rows = empty_rows()
+    rows["failures"].append((None, None, None, 1, RunError.__name__, message, None, unit.name, "", ""))
+    return Part(batch, rows, 0, 0.0)
 
 
-class _ReplayActor:
+class _Worker:
     """A worker process of the pool."""
 
-    def __init__(self, payload: bytes, command: str, keep_log: bool) -> None:
+    def __init__(self, payload: bytes) -> None:
         from ray import cloudpickle
 
-        setup = cloudpickle.loads(payload)
-        set_up(setup.config)
-        self._runner = BatchRunner(setup, None, command, keep_log, remote=True)
+        # A constructor that raises looks to Ray like a dead process: the error is kept for the first batch.
+        self._error: Exception | None = None
+        try:
+            self._runner: Runner = cloudpickle.loads(payload)()
+        except Exception as error:
+            self._error = error
 
     def run(self, batch: Batch) -> Part:
+        if self._error is not None:
+            raise self._error
         return self._runner.run(batch)
 
 

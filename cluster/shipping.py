@@ -9,7 +9,7 @@ import os
 import site
 import sys
 import sysconfig
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -25,15 +25,17 @@ def user_modules(objects: Iterable[Any]) -> list[ModuleType]:
     """
     found: dict[str, ModuleType] = {}
     for each in objects:
-        for cls in (each if isinstance(each, type) else type(each)).__mro__:
-            module = sys.modules.get(cls.__module__)
+        kind = each if isinstance(each, type) else type(each)
+        names = [getattr(each, "__module__", None), *(cls.__module__ for cls in kind.__mro__)]
+        for name in names:
+            module = sys.modules.get(name) if name else None
             if module is not None and _is_users(module):
                 found[module.__name__] = module
     folders = {os.path.dirname(module.__file__) for module in found.values() if module.__file__}
-    for name, module in list(sys.modules.items()):
+    for key, module in list(sys.modules.items()):
         file = getattr(module, "__file__", None)
         if file and os.path.dirname(file) in folders and _is_users(module):
-            found[name] = module
+            found[key] = module
     return list(found.values())
 
 
@@ -58,34 +60,44 @@ def _installed() -> tuple[str, ...]:
     return tuple({os.path.join(os.path.realpath(folder), "") for folder in (*folders, *site.getsitepackages())})
 
 
-def pack(setup: Setup) -> bytes:
-    """A setup as bytes, the user's modules in it.
-
-    Raises:
-        RunError: something in it cannot travel; names the strategy and the attribute.
-    """
-    cloudpickle = _cloudpickle()
-    objects = [
+def objects_of(setup: Setup) -> list[Any]:
+    """Everything in a setup that may be of the user's own classes."""
+    return [
         *setup.strategies,
         *setup.middleware,
         *setup.clients,
         *(control for control, _ in setup.trading_controls),
+        *(control for _, control, _ in setup.client_controls),
+        *(worker.function for worker in setup.workers),
+        *(event.callback for event in setup.custom_events if event.callback),
+        *vars(setup.models).values(),
+        setup.market_actor,
+        setup.coordinator,
     ]
-    modules = user_modules([*objects, *(control for _, control, _ in setup.client_controls), setup.models.queue])
+
+
+def pack(value: Any, objects: Sequence[Any]) -> bytes:
+    """A value as bytes, with the user's modules that define the classes of `objects`.
+
+    Raises:
+        RunError: something in it cannot travel; names the object and the attribute.
+    """
+    cloudpickle = _cloudpickle()
+    modules = user_modules(objects)
     for module in modules:
         cloudpickle.register_pickle_by_value(module)
     try:
-        return bytes(cloudpickle.dumps(setup))
+        return bytes(cloudpickle.dumps(value))
     except Exception as error:
-        raise RunError(_unpicklable(setup, error, cloudpickle)) from None
+        raise RunError(_unpicklable(objects, error, cloudpickle)) from None
     finally:
         for module in modules:
             cloudpickle.unregister_pickle_by_value(module)
 
 
-def _unpicklable(setup: Setup, error: Exception, cloudpickle: Any) -> str:
-    for owner in (*setup.strategies, *setup.middleware, *setup.clients):
-        for name, value in vars(owner).items():
+def _unpicklable(objects: Sequence[Any], error: Exception, cloudpickle: Any) -> str:
+    for owner in objects:
+        for name, value in getattr(owner, "__dict__", {}).items() if not isinstance(owner, type) else ():
             try:
                 cloudpickle.dumps(value)
             except Exception as reason:

@@ -7,6 +7,7 @@ import dataclasses
 import gc
 import os
 import shlex
+import socket
 import sys
 import threading
 import time
@@ -15,11 +16,11 @@ from typing import Any
 from ..actors.clients import Clients
 from ..actors.failures import raised_at
 from ..actors.logging_controls import LoggingControls
-from ..actors.logs import BatchLog
+from ..actors.logs import BatchLog, set_up
 from ..config import Config
 from ..simulate.replay import Replay, Setup, Unit, parts_of_unit
 from ..simulate.rows import RowCollector, Rows, empty_rows
-from ..strategies.errors import HeadraceError, RunError
+from ..strategies.errors import HeadraceError, InputError, RunError
 from ..strategies.strategy import Strategy
 from .files import unpack_files
 from .units import Batch
@@ -102,6 +103,8 @@ class BatchRunner:
         started = time.perf_counter()
         part = Part(batch, empty_rows(), 0, 0.0)
         log = BatchLog(self._setup.config, self._keep_log)
+        if self._remote:
+            _require_files(batch)
         with log.listening(remote=self._remote):
             for unit in batch.units:
                 with _patient_collector(), self._watched(unit):
@@ -154,6 +157,12 @@ class BatchRunner:
             timer.cancel()
 
 
+def worker_runner(setup: Setup, command: str, keep_log: bool) -> BatchRunner:
+    """The runner of a worker process: logging is set up first."""
+    set_up(setup.config)
+    return BatchRunner(setup, None, command, keep_log, remote=True)
+
+
 @contextlib.contextmanager
 def _patient_collector() -> Any:
     """Look for cyclic garbage less often while a unit is replayed.
@@ -167,6 +176,22 @@ def _patient_collector() -> Any:
         yield
     finally:
         gc.set_threshold(*thresholds)
+
+
+def _require_files(batch: Batch) -> None:
+    """Refuse a batch whose files are not on this machine: all others would fail alike.
+
+    Raises:
+        InputError: names the file and the machine.
+    """
+    for unit in batch.units:
+        for source in unit.paths:
+            path = str(getattr(source, "path", source))
+            if "://" not in path and not os.path.exists(path):
+                raise InputError(
+                    f"{path} is missing on {socket.gethostname()}: every machine of the cluster must see the recordings "
+                    f"under one path; use a shared folder or an object store"
+                )
 
 
 def _in_worker() -> bool:

@@ -16,6 +16,7 @@ from typing import Any
 
 import click
 
+from headrace.backtest import Simulation, backtest
 from headrace.cli import main
 from headrace.cluster.result import SUMMARY_FIELDS
 from headrace.config import Config, ConfigError
@@ -38,10 +39,10 @@ TIME = "UTC, ms"
 
 #: What a table holds.
 TABLES = {
-    "orders": "A row an order that passed the controls.",
+    "orders": "A row an order that passed the trading controls.",
     "fills": "A row a fill.",
     "markets": "A row a strategy and market, for every market that passed the strategy's filter.",
-    "records": "What strategies record. Nothing writes to it yet: it is empty.",
+    "records": "What strategies recorded with `self.record(market, name=value)`.",
     "violations": "What controls refused: a row a strategy, market, control, request and reason.",
     "failures": "What went wrong: broken recordings, and errors of strategies and middleware.",
     "transactions": "Transactions that count towards the hourly limit. `result.transactions` adds up all units.",
@@ -77,7 +78,8 @@ MEANINGS: dict[str, dict[str, tuple[str, str]]] = {
         "first_matched_at": ("time of the first fill; can lie before placed_at, see the page on fidelity", TIME),
         "completed_at": ("when nothing more could happen to it; empty where that never came", TIME),
         "status": (
-            "last status: EXECUTION_COMPLETE or EXPIRED; another where the recording ended before the market closed",
+            "last status: EXECUTION_COMPLETE, EXPIRED, or VIOLATION where a control of the account refused it; another "
+            "where the recording ended before the market closed",
             "",
         ),
         "size_matched": ("matched; of a lay, the backer's stake", MONEY),
@@ -117,8 +119,8 @@ MEANINGS: dict[str, dict[str, tuple[str, str]]] = {
         "status": ("last status of the market; CLOSED where it was settled", ""),
     },
     "records": {
-        "time": ("market time", TIME),
-        "record": ("JSON", ""),
+        "time": ("market time of the record", TIME),
+        "record": ("the names and values, as JSON", ""),
     },
     "violations": {
         "control": ("name of the control", ""),
@@ -195,11 +197,11 @@ def summary() -> str:
     return columns("the summary", SUMMARY_FIELDS, SUMMARY)
 
 
-def attributes(docstring: str) -> dict[str, str]:
-    """The entries of a docstring's `Attributes:`; names with commas between share a text."""
+def entries(owner: Any, heading: str) -> dict[str, str]:
+    """The entries of a docstring below `heading`; names with commas between share a text."""
     found: dict[str, str] = {}
     names: list[str] = []
-    block = inspect.cleandoc(docstring).partition("Attributes:\n")[2]
+    block = inspect.cleandoc(owner.__doc__ or "").partition(f"{heading}:\n")[2].partition("\n\n")[0]
     for line in block.splitlines():
         entry = re.match(r"    (\w[\w, ]*): (.*)", line)
         if entry and not line.startswith("     "):
@@ -211,8 +213,27 @@ def attributes(docstring: str) -> dict[str, str]:
     return found
 
 
+def calls() -> str:
+    texts = entries(backtest, "Args")
+    rows = []
+    for name, parameter in inspect.signature(backtest).parameters.items():
+        default = "" if parameter.default is parameter.empty else f"`{parameter.default!r}`"
+        rows.append((f"`{name}`", default, texts[name]))
+    return table(("argument", "default", "meaning"), rows)
+
+
+def methods() -> str:
+    found = [each for name, each in vars(Simulation).items() if name.startswith("add_") or name in ("run", "stop")]
+    rows = []
+    for each in found:
+        names = list(inspect.signature(each).parameters.values())[1:]
+        text = inspect.cleandoc(each.__doc__ or "").partition("\n\n")[0]
+        rows.append((f"`{each.__name__}({', '.join(str(name).partition(':')[0] for name in names)})`", text))
+    return table(("method", "meaning"), rows)
+
+
 def config() -> str:
-    texts = attributes(Config.__doc__ or "")
+    texts = entries(Config, "Attributes")
     rows = []
     for field in dataclasses.fields(Config):
         if field.name not in texts:
@@ -270,6 +291,8 @@ def exceptions() -> str:
 
 
 SECTIONS: dict[str, Callable[[], str]] = {
+    "backtest": calls,
+    "simulation": methods,
     "tables": tables,
     "summary": summary,
     "config": config,

@@ -62,7 +62,10 @@ _MUTATORS = _TAKERS | {
 _ACROSS_MARKETS = {"bank", "bankroll", "daily", "markets", "overall", "races", "today"}
 _SUPPRESSED = re.compile(r"#\s*headrace:\s*ok(?P<codes>[\w\s,-]*)$")
 
-_Function = ast.FunctionDef | ast.AsyncFunctionDef
+_FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
+_DEFINITIONS = (*_FUNCTIONS, ast.ClassDef)
+#: Types of default that a parameter may not have.
+_REFUSED = {"list", "dict", "set", "bytearray", "defaultdict", "Counter", "OrderedDict"}
 
 
 @dataclasses.dataclass(frozen=True, slots=True, order=True)
@@ -105,10 +108,15 @@ def check_source(source: str, filename: str, class_name: str, scope: str | None 
     return _Check(module, class_name).findings(scope)
 
 
-def check_strategy(strategy: Strategy, filename: str | None = None) -> list[Finding]:
-    """What is found in the source of an instance's class; nothing where there is no source."""
-    checked = _check_of(type(strategy), filename)
-    return checked.findings(strategy.scope) if checked else []
+def check_class(cls: type[Strategy], filename: str | None = None, scope: str | None = None) -> list[Finding]:
+    """What is found in the source of a class; nothing where there is no source.
+
+    Args:
+        filename: the source file, where it is known; else the class is asked.
+        scope: as of `check_source`.
+    """
+    checked = _check_of(cls, filename)
+    return checked.findings(scope) if checked else []
 
 
 def check_instance(strategy: Strategy, dumps: Callable[[Any], bytes], filename: str | None = None) -> list[Finding]:
@@ -150,10 +158,9 @@ def warnings_of(strategies: Iterable[Strategy]) -> list[str]:
     Hints on parameters are left out, and pickling is not tried: both are of `headrace check`.
     """
     found: set[Finding] = set()
-    kinds = {(type(strategy), strategy.scope): strategy for strategy in strategies}
-    for strategy in kinds.values():
+    for cls, scope in {(type(strategy), strategy.scope): None for strategy in strategies}:
         try:
-            found.update(finding for finding in check_strategy(strategy) if finding.code != "parameter")
+            found.update(finding for finding in check_class(cls, scope=scope) if finding.code != "parameter")
         except (InputError, RecursionError):
             continue
     return [str(finding) for finding in sorted(found)]
@@ -216,6 +223,8 @@ class _Module:
         self.attributes: set[str] = set()
         self.texts: set[str] = set()
         self._family = family
+        self._members: dict[int, dict[str, ast.stmt]] = {}
+        self._values_set: dict[int, dict[str, list[ast.AST | None]]] = {}
         for node in ast.walk(self.tree):
             if isinstance(node, ast.Attribute):
                 self.attributes.add(node.attr)
@@ -229,6 +238,24 @@ class _Module:
                 for alias in node.names:
                     source_name = f"{'.' * node.level}{node.module}." if node.module else "." * node.level
                     self.imports[alias.asname or alias.name] = source_name + alias.name
+
+    def members(self, node: ast.AST) -> dict[str, ast.stmt]:
+        """What a class defines, by name."""
+        if id(node) not in self._members:
+            self._members[id(node)] = _definitions(node.body) if isinstance(node, ast.ClassDef) else {}
+        return self._members[id(node)]
+
+    def values_set(self, node: ast.AST) -> dict[str, list[ast.AST | None]]:
+        """What a class assigns to attributes of self, by name; not what it adds to them."""
+        if id(node) not in self._values_set:
+            found = self._values_set[id(node)] = {}
+            for each in ast.walk(node):
+                if isinstance(each, (ast.AugAssign, ast.Delete)):
+                    continue
+                for target, value in _targets(each):
+                    if isinstance(target, ast.Attribute) and _last(target.value) == "self":
+                        found.setdefault(target.attr, []).append(value)
+        return self._values_set[id(node)]
 
     def beside(self, dotted: str) -> tuple[_Module, list[str]] | None:
         """The module of the same folder that a dotted name begins with, and the rest of the name."""
@@ -253,7 +280,7 @@ def _definitions(body: Iterable[ast.stmt]) -> dict[str, ast.stmt]:
     """What a block defines, by name; not what runs only where the file is the program."""
     found: dict[str, ast.stmt] = {}
     for node in body:
-        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
+        if isinstance(node, _DEFINITIONS):
             found[node.name] = node
         elif isinstance(node, ast.Assign):
             for target in node.targets:
@@ -279,7 +306,7 @@ def _classes(
         if isinstance(node, ast.ClassDef):
             yield f"{prefix}{node.name}", node, names
             yield from _classes(node.body, f"{prefix}{node.name}.", names)
-        elif isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
+        elif isinstance(node, _FUNCTIONS):
             inner = ChainMap(_definitions(node.body), dict(names))
             yield from _classes(node.body, f"{prefix}{node.name}.<locals>.", inner)
         elif isinstance(node, (ast.If, ast.Try, ast.With, ast.ExceptHandler)):
@@ -296,7 +323,7 @@ class _Code:
     lineage: tuple[_Code, ...] = ()
 
     def members(self) -> dict[str, ast.stmt]:
-        return _definitions(self.node.body) if isinstance(self.node, ast.ClassDef) else {}
+        return self.module.members(self.node)
 
     def value(self) -> ast.expr | None:
         return self.node.value if isinstance(self.node, (ast.Assign, ast.AnnAssign)) else None
@@ -310,6 +337,7 @@ class _Use:
         kind: "set"; "add" where the new value builds on the old; "change" in place; "read".
         keyed: the change names a market.
         constant: what is set is a literal.
+        tested: it is read only for whether there is anything.
         looped: it stands in a loop.
     """
 
@@ -319,6 +347,7 @@ class _Use:
     code: _Code
     keyed: bool = False
     constant: bool = False
+    tested: bool = False
     looped: bool = False
 
 
@@ -351,7 +380,7 @@ class _Reader:
         self._self = self._cls = ""
         self._where = ""
         node = code.node
-        if isinstance(node, _Function):
+        if isinstance(node, _FUNCTIONS):
             self._where = f"{node.name}()"
             kinds = {_last(decorator) for decorator in node.decorator_list}
             arguments = [*node.args.posonlyargs, *node.args.args]
@@ -364,16 +393,21 @@ class _Reader:
             id(each) for loop in ast.walk(node) if isinstance(loop, (ast.For, ast.While)) for each in ast.walk(loop)
         }
 
+        self._tested = {id(tested) for each in ast.walk(node) for tested in _tested(each)}
+
     @staticmethod
     def _bound(node: ast.AST) -> set[str]:
         """Names that are the function's own."""
-        if not isinstance(node, _Function):
+        if not isinstance(node, _FUNCTIONS):
             return set()
-        bound = {each.arg for each in ast.walk(node) if isinstance(each, ast.arg)}
-        bound |= {n.id for n in ast.walk(node) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)}
-        bound |= {
-            n.name for n in ast.walk(node) if isinstance(n, (*_Function.__args__, ast.ClassDef)) and n is not node
-        }
+        bound = set()
+        for each in ast.walk(node):
+            if isinstance(each, ast.arg):
+                bound.add(each.arg)
+            elif isinstance(each, ast.Name) and isinstance(each.ctx, ast.Store):
+                bound.add(each.id)
+            elif isinstance(each, _DEFINITIONS) and each is not node:
+                bound.add(each.name)
         return bound - {name for n in ast.walk(node) if isinstance(n, ast.Global) for name in n.names}
 
     def read(self) -> _Facts:
@@ -382,7 +416,7 @@ class _Reader:
         node = self._code.node
         parts: Iterable[ast.AST] = ast.walk(node)
         if isinstance(node, ast.ClassDef):
-            parts = [each for part in node.body if not isinstance(part, _Function) for each in ast.walk(part)]
+            parts = [each for part in node.body if not isinstance(part, _FUNCTIONS) for each in ast.walk(part)]
         parts = list(parts)
         for each in parts:
             for target, value in _targets(each):
@@ -434,7 +468,7 @@ class _Reader:
             return f"type({self._self})", lineage
         found = self.find(node)
         if found and isinstance(found.node, ast.ClassDef):
-            return found.node.name, lineage_of(found)
+            return found.node.name, _lineage_of(found)
         return None
 
     def _note(self, node: ast.AST, code: str, message: str, advice: str) -> None:
@@ -452,12 +486,14 @@ class _Reader:
             advice = "use market.call_later(seconds, function)"
             self._note(node, "wall-clock", "time.sleep() waits by the machine's clock", advice)
         elif name in _RANDOM or (_RANDOM_FUNCTION.fullmatch(name) and name != "numpy.random.default_rng"):
-            self._random(node, name)
+            alone = name in _RANDOM or name.startswith("secrets.")
+            why = "differs from run to run" if alone else "draws from a generator that all of the process shares"
+            self._random(node, name, why)
 
     def _clock(self, node: ast.AST, name: str) -> None:
         self._note(node, "wall-clock", f"{name}() reads the machine's clock", "use market.clock.now()")
 
-    def _random(self, node: ast.AST, name: str, why: str = "differs from run to run") -> None:
+    def _random(self, node: ast.AST, name: str, why: str) -> None:
         advice = "use market.random"
         if name.startswith("uuid."):
             advice = "use market.random.getrandbits(128)"
@@ -497,6 +533,12 @@ class _Reader:
                 self._use(target.attr, kind, target, constant=isinstance(value, ast.Constant))
                 if isinstance(node, ast.AugAssign):
                     self._shared_default(target.attr, target)
+            elif isinstance(target.value, ast.Attribute) and self._is_self(target.value.value):
+                if self._class_of(target.value):
+                    self._attribute_of_shared(target)
+                else:
+                    self._use(target.value.attr, "change", target.value)
+                    changed.add(id(target.value))
             else:
                 self._attribute_of_shared(target)
 
@@ -510,11 +552,11 @@ class _Reader:
         if isinstance(place, ast.Name):
             self._shared_name(place, node, item)
         elif isinstance(place, ast.Attribute) and self._is_self(place.value):
-            keyed = any(_names_market(key) for key in keys)
-            self._use(place.attr, "change", place, keyed=keyed)
-            if not read:
-                changed.add(id(place))
-            self._shared_default(place.attr, node)
+            if item or self._holds_container(place.attr):
+                self._use(place.attr, "change", place, keyed=any(_names_market(key) for key in keys))
+                if not read:
+                    changed.add(id(place))
+                self._shared_default(place.attr, node)
         elif isinstance(place, ast.Attribute):
             owner = self._class_of(place.value)
             if owner and _is_container(_default(owner[1], place.attr)):
@@ -530,10 +572,15 @@ class _Reader:
         if value is not None and (_is_container(value) or item):
             self._shared(node, place.id)
 
+    def _holds_container(self, name: str) -> bool:
+        """Whether an attribute of self is known to be a container: `add` of another object may mean anything."""
+        lineage = self._code.lineage
+        return _is_container(_default(lineage, name)) or any(map(_is_container, _values_set(lineage).get(name, ())))
+
     def _shared_default(self, name: str, node: ast.AST) -> None:
         """A container of the class, which no instance replaces, is changed."""
         lineage = self._code.lineage
-        if _is_container(_default(lineage, name)) and name not in _attributes_set(lineage):
+        if _is_container(_default(lineage, name)) and name not in _values_set(lineage):
             owner = lineage[0].node
             assert isinstance(owner, ast.ClassDef)
             advice = f"make it in __init__: self.{name} = ..., so that each market has its own"
@@ -561,7 +608,8 @@ class _Reader:
         self._note(node, "module-state", message, advice or "keep it on self, or in market.context")
 
     def _use(self, name: str, kind: str, node: ast.AST, keyed: bool = False, constant: bool = False) -> None:
-        self.facts.uses.append(_Use(name, kind, node, self._code, keyed, constant, id(node) in self._looped))
+        tested, looped = id(node) in self._tested, id(node) in self._looped
+        self.facts.uses.append(_Use(name, kind, node, self._code, keyed, constant, tested, looped))
 
     # -- what it reaches ---------------------------------------------------------------------------------------------
 
@@ -570,7 +618,7 @@ class _Reader:
         if isinstance(node, ast.Attribute) and lineage:
             base = node.value
             if self._is_self(base) or (self._cls and isinstance(base, ast.Name) and base.id == self._cls):
-                method = method_of(lineage, node.attr)
+                method = _method_of(lineage, node.attr)
                 if method:
                     self.facts.reached.append(method)
                 elif not changed:
@@ -580,23 +628,30 @@ class _Reader:
                 return
             if isinstance(base, ast.Call) and isinstance(base.func, ast.Name) and base.func.id == "super":
                 here = [at for at, owner in enumerate(lineage) if self._code.node in owner.members().values()]
-                method = method_of(lineage[here[0] + 1 :], node.attr, lineage) if here else None
+                method = _method_of(lineage[here[0] + 1 :], node.attr, lineage) if here else None
                 if method:
                     self.facts.reached.append(method)
                 return
             owner = self._class_of(base)
-            method = method_of(owner[1], node.attr) if owner else None
-            if method:
-                self.facts.reached.append(method)
+            if owner:
+                parent = any(owner[1][0].node is each.node for each in self._strategy)
+                method = _method_of(owner[1], node.attr, self._strategy if parent else None)
+                if method:
+                    self.facts.reached.append(method)
         found = self.find(node)
         if found is None or found.node is self._code.node or any(found.node is each.node for each in self._strategy):
             return
         if isinstance(found.node, ast.ClassDef):
-            for owner_code in (family := lineage_of(found)):
-                self.facts.reached.append(dataclasses.replace(owner_code, lineage=family))
-                for name, member in owner_code.members().items():
-                    if isinstance(member, _Function) and name not in _CALLBACKS:
-                        self.facts.reached.append(_Code(member, owner_code.module, owner_code.names, family))
+            family = _lineage_of(found)
+            if "Strategy" in {_last(base) for each in family for base in _bases(each)}:
+                return
+            for each in family:
+                self.facts.reached.append(dataclasses.replace(each, lineage=family))
+                self.facts.reached += [
+                    _Code(member, each.module, each.names, family)
+                    for member in each.members().values()
+                    if isinstance(member, _FUNCTIONS)
+                ]
             return
         value = found.value()
         if value is not None and self._is_source_of_chance(value, (found,)):
@@ -612,6 +667,19 @@ class _Reader:
     def _drawn(self, node: ast.AST, what: str) -> None:
         message = f"{what} is one generator for all markets of a process: what it draws depends on their order"
         self._note(node, "module-state", message, "use market.random")
+
+
+def _tested(node: ast.AST) -> list[ast.expr]:
+    """The expressions that a condition asks for no more than whether there is anything."""
+    if isinstance(node, (ast.If, ast.IfExp, ast.While)):
+        return [node.test]
+    if isinstance(node, ast.BoolOp):
+        return node.values
+    if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.Not):
+        return [node.operand]
+    if isinstance(node, ast.Compare) and isinstance(node.ops[0], (ast.Is, ast.IsNot)):
+        return [node.left]
+    return []
 
 
 def _targets(node: ast.AST) -> Iterator[tuple[ast.AST, ast.AST | None]]:
@@ -662,25 +730,28 @@ def _names_market(key: ast.AST) -> bool:
     return _last(key) in ("market_id", "event_id", "market") and not isinstance(key, ast.Call)
 
 
-def lineage_of(cls: _Code) -> tuple[_Code, ...]:
+def _bases(cls: _Code) -> list[ast.expr]:
+    return cls.node.bases if isinstance(cls.node, ast.ClassDef) else []
+
+
+def _lineage_of(cls: _Code) -> tuple[_Code, ...]:
     """A class and its parents, as far as their source is seen, nearest first."""
     found = [cls]
-    assert isinstance(cls.node, ast.ClassDef)
     reader = _Reader(dataclasses.replace(cls, lineage=()), ())
-    for base in cls.node.bases:
+    for base in _bases(cls):
         parent = reader.find(base)
         if parent and isinstance(parent.node, ast.ClassDef) and parent.node is not cls.node:
-            found += [each for each in lineage_of(parent) if all(each.node is not known.node for known in found)]
+            found += [each for each in _lineage_of(parent) if all(each.node is not known.node for known in found)]
     return tuple(found)
 
 
-def method_of(lineage: Iterable[_Code], name: str, whole: tuple[_Code, ...] | None = None) -> _Code | None:
+def _method_of(lineage: Iterable[_Code], name: str, whole: tuple[_Code, ...] | None = None) -> _Code | None:
     """The method that a class has under a name."""
     lineage = tuple(lineage)
     for owner in lineage:
         member = owner.members().get(name)
         if member is not None:
-            if not isinstance(member, _Function):
+            if not isinstance(member, _FUNCTIONS):
                 return None
             return _Code(member, owner.module, owner.names, whole or lineage)
     return None
@@ -695,16 +766,13 @@ def _default(lineage: Iterable[_Code], name: str) -> ast.expr | None:
     return None
 
 
-def _attributes_set(lineage: Iterable[_Code]) -> set[str]:
-    """Attributes that the methods of a class set on the instance."""
-    return {
-        target.attr
-        for owner in lineage
-        for node in ast.walk(owner.node)
-        if not isinstance(node, ast.AugAssign)
-        for target, _ in _targets(node)
-        if isinstance(target, ast.Attribute) and isinstance(target.value, ast.Name) and target.value.id == "self"
-    }
+def _values_set(lineage: Iterable[_Code]) -> dict[str, list[ast.AST | None]]:
+    """What the methods of a class assign to attributes of the instance."""
+    found: dict[str, list[ast.AST | None]] = {}
+    for owner in lineage:
+        for name, values in owner.module.values_set(owner.node).items():
+            found.setdefault(name, []).extend(values)
+    return found
 
 
 # -- a strategy ------------------------------------------------------------------------------------------------------
@@ -728,12 +796,12 @@ class _Check:
             hint = f"; did you mean {near[0]}?" if near else f"; it has {', '.join(names) or 'none'}"
             raise InputError(f"{module.file} has no class {class_name!r}{hint}")
         _, node, names_seen = alike[-1]
-        self._lineage = lineage_of(_Code(node, module, names_seen))
+        self._lineage = _lineage_of(_Code(node, module, names_seen))
         self._facts: dict[int, _Facts] = {}
         self._methods: dict[str, _Code] = {}
         for owner in reversed(self._lineage):
             for name, member in owner.members().items():
-                if isinstance(member, _Function):
+                if isinstance(member, _FUNCTIONS):
                     self._methods[name] = _Code(member, owner.module, owner.names, self._lineage)
                 else:
                     self._methods.pop(name, None)
@@ -753,7 +821,7 @@ class _Check:
 
     def report(self, module: _Module, node: ast.AST, code: str, message: str, advice: str) -> None:
         first = getattr(node, "lineno", 1)
-        last = first if isinstance(node, (*_Function.__args__, ast.ClassDef)) else getattr(node, "end_lineno", first)
+        last = first if isinstance(node, _DEFINITIONS) else getattr(node, "end_lineno", first)
         for line in module.lines[first - 1 : last]:
             allowed = _SUPPRESSED.search(line.rstrip()) if "headrace" in line else None
             if allowed and (not allowed["codes"].strip() or code in re.split(r"[\s,]+", allowed["codes"])):
@@ -804,7 +872,7 @@ class _Check:
         if isinstance(value, ast.Constant) and isinstance(value.value, str):
             return value.value
         grouped = any({"event_processing", "event_groups"} & owner.module.texts for owner in self._lineage)
-        return "event" if grouped or "scope" in _attributes_set(self._lineage) else "market"
+        return "event" if grouped or "scope" in _values_set(self._lineage) else "market"
 
     # -- callbacks and parameters ------------------------------------------------------------------------------------
 
@@ -832,7 +900,7 @@ class _Check:
             if code_found is None or _decorated(code_found.node):
                 continue
             node = code_found.node
-            assert isinstance(node, _Function)
+            assert isinstance(node, _FUNCTIONS)
             wanted = [each for each in inspect.signature(getattr(Strategy, name)).parameters if each != "self"]
             signature = f"define {name}(self, {', '.join(wanted)})"
             if isinstance(node, ast.AsyncFunctionDef):
@@ -857,9 +925,8 @@ class _Check:
                     if name.startswith("_") or "ClassVar" in text:
                         continue
                     annotated.add(name)
-                    if _is_container(node.value) and not (
-                        isinstance(node.value, ast.Call) and _last(node.value.func) in ("count", "cycle", "deque")
-                    ):
+                    kind = _last(node.value) if isinstance(node.value, ast.Call) else "list"
+                    if _is_container(node.value) and kind in _REFUSED:
                         message = f"the parameter {name} has a default that can change, and is refused"
                         advice = "use a tuple or a frozenset, or set it in __init__"
                         self.report(owner.module, node, "parameter", message, advice)
@@ -867,7 +934,7 @@ class _Check:
                     literals.append((owner.module, node, node.targets[0].id))
         if not annotated or self._has_unseen_parent():
             return
-        state = _attributes_set(self._lineage) | _own_attributes()
+        state = _values_set(self._lineage).keys() | _own_attributes()
         read = {name for name, uses in self._uses(self._methods).items() if {use.kind for use in uses} == {"read"}}
         for module, node, name in literals:
             if name in read - annotated - state and name.islower() and not name.startswith("_"):
@@ -879,8 +946,8 @@ class _Check:
     def _has_unseen_parent(self) -> bool:
         """Whether a parent other than headrace's own is out of sight."""
         seen = {owner.node.name for owner in self._lineage if isinstance(owner.node, ast.ClassDef)}
-        bases = [base for owner in self._lineage if isinstance(owner.node, ast.ClassDef) for base in owner.node.bases]
-        return any(_last(base) not in seen | {"Strategy", "BaseStrategy"} for base in bases)
+        seen |= {"Strategy", "BaseStrategy"}
+        return any(_last(base) not in seen for owner in self._lineage for base in _bases(owner))
 
     # -- state that outlives a market --------------------------------------------------------------------------------
 
@@ -916,12 +983,15 @@ def _across(name: str, writes: list[_Use], closing: list[_Use], before: list[_Us
     if any(use.kind != "read" for use in before):
         return None, ""
     read_before = bool(before)
+    valued = any(not use.tested for use in before)
     reset = any(use.kind == "set" for use in closing)
     for use in closing:
-        built = use.kind in ("add", "change")
-        if (built and (read_before or not (use.looped or reset))) or (
-            use.kind == "set" and read_before and not use.constant
-        ):
+        looped = use.looped or getattr(use.code.node, "name", "") != "process_closed_market"
+        if use.kind == "set":
+            carried = valued and not use.constant
+        else:
+            carried = use.kind != "read" and (read_before or not (looped or reset))
+        if carried:
             return use, f"self.{name} is carried from a closed market to the next"
     return None, ""
 
@@ -933,7 +1003,7 @@ def _own_attributes() -> frozenset[str]:
 
 
 def _decorated(node: ast.AST) -> bool:
-    return isinstance(node, _Function) and bool(node.decorator_list)
+    return isinstance(node, _FUNCTIONS) and bool(node.decorator_list)
 
 
 def _is_literal(value: ast.AST) -> bool:

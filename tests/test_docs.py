@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import importlib.util
 import re
 import shlex
@@ -18,6 +19,7 @@ import headrace as hr
 from headrace.backtest import load_strategy
 from headrace.cli import main
 from headrace.simulate.generator import write_markets
+from headrace.strategies.rules import Rules
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -96,6 +98,11 @@ def test_relative_links_lead_somewhere(page: Path) -> None:
 def test_names_of_the_package_exist(page: Path) -> None:
     text = page.read_text(encoding="utf-8")
     assert [name for name in re.findall(r"\bhr\.(\w+)", text) if not hasattr(hr, name)] == []
+
+
+def test_every_rule_that_differs_is_told() -> None:
+    text = (ROOT / "docs" / "fidelity.md").read_text(encoding="utf-8")
+    assert [field.name for field in dataclasses.fields(Rules) if f"`{field.name}`" not in text] == []
 
 
 @pytest.mark.parametrize("page", [page for page in PAGES if blocks(page, "python")], ids=name_of)

@@ -18,12 +18,13 @@ from .actors.controls import BaseControl
 from .actors.coordinator import Coordinator
 from .actors.failures import raised_at
 from .actors.logging_controls import LoggingControl, LoggingControls
+from .actors.logs import set_up
 from .actors.market import MarketActor
 from .actors.market_filter import normalised
 from .actors.middleware import Middleware
 from .actors.streams import BaseStream, HandlerQueue, Streams
 from .actors.workers import BackgroundWorker
-from .cluster.dispatch import AllFailAlike, RayPool, connect, run_here
+from .cluster.dispatch import AllFailAlike, Duplicates, RayPool, connect, run_here
 from .cluster.files import read_files
 from .cluster.result import FORMAT, Result
 from .cluster.shipping import objects_of, sources_digest, why_not_picklable
@@ -303,6 +304,7 @@ class Simulation:
 
     def _run(self) -> Result:
         self._check()
+        set_up(self.config)
         self._run_streams()
         setup = self._setup()
         paths = find_recordings(self._markets)
@@ -315,7 +317,7 @@ class Simulation:
             for strategy in self.strategies:
                 controls(StrategyEvent(strategy))
         started = time.time()
-        check = AllFailAlike()
+        check, drop_duplicates = AllFailAlike(), Duplicates()
         if engine == "ray":
             connect()
             make_runner = functools.partial(worker_runner, setup, self._command, self._out is not None)
@@ -328,6 +330,7 @@ class Simulation:
             parts = run_here(batches, BatchRunner(setup, controls, self._command, self._out is not None))
         done = changes = 0
         for part in parts:
+            drop_duplicates(part)
             store.add(part)
             done += len(part.batch.units)
             changes += part.changes

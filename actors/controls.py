@@ -1,7 +1,8 @@
-"""Controls: what refuses a request before it is sent. Limits and texts: specification, section 4."""
+"""Controls: what refuses a request before it is sent."""
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, NoReturn
 
 from ..strategies.errors import ControlError
@@ -74,8 +75,8 @@ class OrderValidation(BaseControl):
     def _size(self, order: Order, size: float | None, what: str) -> None:
         if size is None:
             self._on_error(order, f"Order {what} is None")
-        elif size <= 0:
-            self._on_error(order, f"Order {what} is {size}, expected more than 0")
+        elif not 0 < size < math.inf:
+            self._on_error(order, f"Order {what} is {size}, expected a number above 0")
         elif size != round(size, 2):
             self._on_error(order, f"Order {what} is {size}, expected at most two decimals")
 

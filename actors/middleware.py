@@ -2,20 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from ..strategies.market import Market
 
 
 class Middleware:
-    """Subclass it and override `__call__`. It lives with the markets: one instance in each process.
-
-    Attributes:
-        whole_market: it must see every change, also those before the windows of all strategies.
-    """
-
-    whole_market: ClassVar[bool] = False
+    """Subclass it and override `__call__`. It lives with the markets: one instance in each process."""
 
     def __call__(self, market: Market) -> None:
         """Called at each change of the book, after matching and before the strategies."""

@@ -12,7 +12,7 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Protocol
 
-from ..simulate.rows import empty_rows
+from ..simulate.rows import FIELDS, empty_rows
 from ..strategies.errors import RunError
 from .shipping import pack
 from .units import Batch
@@ -32,6 +32,33 @@ def run_here(batches: Sequence[Batch], runner: BatchRunner) -> Iterator[Part]:
     """Replay batches in this process."""
     for batch in batches:
         yield runner.run(batch)
+
+
+class Duplicates:
+    """Finds markets that come twice: from a market's file and its event's, or from two copies.
+
+    What comes second is left out, and a row of `failures` says so.
+    """
+
+    def __init__(self) -> None:
+        self._owner: dict[str, str] = {}
+
+    def __call__(self, part: Part) -> None:
+        twice = {}
+        for market_id, unit in part.markets:
+            owner = self._owner.setdefault(market_id, unit)
+            if owner != unit:
+                twice[market_id] = (unit, owner)
+        if not twice:
+            return
+        for table, rows in part.rows.items():
+            columns = [name for name, _ in FIELDS[table]]
+            if table != "failures" and "market_id" in columns:
+                at = columns.index("market_id")
+                rows[:] = [row for row in rows if row[at] not in twice]
+        for market_id, (unit, owner) in twice.items():
+            message = f"the market is in {owner} as well; this copy is left out"
+            part.rows["failures"].append((None, market_id, unit, 1, "RecordingError", message, None, unit, "", ""))
 
 
 class AllFailAlike:

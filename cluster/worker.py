@@ -47,6 +47,7 @@ class Part:
 
     Attributes:
         changes: market changes replayed.
+        markets: ids of the markets replayed, each with its unit.
         log: log lines of the batch.
         warnings: level and text of the first warnings, where they were logged in another process.
         stopped: a strategy has asked for the end of the run.
@@ -57,6 +58,7 @@ class Part:
     rows: Rows
     changes: int
     seconds: float
+    markets: list[tuple[str, str]] = dataclasses.field(default_factory=list)
     log: str = ""
     warnings: list[tuple[int, str]] = dataclasses.field(default_factory=list)
     stopped: bool = False
@@ -120,6 +122,7 @@ class BatchRunner:
 
         def ended(market: Any) -> None:
             part.changes += market.changes
+            part.markets.append((market.market_id, unit.name))
             collector.market(market)
 
         replay = Replay(unit, self._setup, ended, self._logging_controls)
@@ -189,8 +192,8 @@ def _require_files(batch: Batch) -> None:
             path = str(getattr(source, "path", source))
             if "://" not in path and not os.path.exists(path):
                 raise InputError(
-                    f"{path} is missing on {socket.gethostname()}: every machine of the cluster must see the recordings "
-                    f"under one path; use a shared folder or an object store"
+                    f"{path} is missing on {socket.gethostname()}: every machine of the cluster must see the "
+                    f"recordings under one path; use a shared folder or an object store"
                 )
 
 

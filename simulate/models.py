@@ -17,7 +17,7 @@ from .settlement import FlumineSettlement, Settlement
 
 
 class QueueModel:
-    """Where a resting order stands, and what traded volume does to it. Source: specification, sections 1.4 and 1.7.
+    """Where a resting order stands, and what traded volume does to it. Source: docs/fidelity.md.
 
     Assumes that everybody who was there first stays and is served first, and that half of the volume published at a
     price was on either side. Wrong where orders ahead are cancelled: real orders then match sooner.
@@ -49,7 +49,7 @@ class QueueModel:
 
 
 class LiquidityModel:
-    """What an order finds at its placement. Source: specification, section 1.5.
+    """What an order finds at its placement. Source: docs/fidelity.md.
 
     Assumes that the published sizes are there to take, and that taking them changes nothing for anybody: small orders.
     Wrong for sizes that would move the market, and for several orders that take the same level.

@@ -1,4 +1,4 @@
-"""Matching of resting bets by what is traded. Source: specification, sections 1.6 to 1.10.
+"""Matching of resting bets by what is traded. Source: docs/fidelity.md.
 
 Nothing is visited where nothing can match: bets are indexed by runner, and only those are looked at whose runner
 traded, or whose market's version, status or starting prices changed.

@@ -1,4 +1,4 @@
-"""What happens to an order when it reaches the simulated exchange. Source: specification, sections 1.4 and 1.5."""
+"""What happens to an order when it reaches the simulated exchange. Source: docs/fidelity.md."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
-"""Non-runners: what the removal of a runner does to bets. Source: specification, section 1.10; Betfair's rules on
-non-runners and reduction factors (`spec/betfair.md` sections 1 and 6).
+"""Non-runners: what the removal of a runner does to bets. Source: docs/fidelity.md; Betfair's rules on
+non-runners and reduction factors.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ class Removals:
     Bets on the removed runner are void, whatever its factor. On the others matched prices are reduced: on win and other
     markets by the factor where it is 2.5 % or more; on place markets the part above 1, by any factor. Unmatched lays
     are cancelled where the factor is 2.5 % (win) or 4 % (place) or more. Liabilities of lays at the starting price are
-    reduced as the specification says. Each removal counts once in each market.
+    reduced by the factor as well. Each removal counts once in each market.
     """
 
     def __init__(self) -> None:

@@ -117,7 +117,7 @@ class Replay:
         self.raw = any(getattr(strategy.stream_class, "raw", False) for strategy in setup.strategies)
         self.actor.add_custom_events(setup.custom_events)
         self._on_market = on_market
-        self._reemit = host.rules.reemit_markets
+        self._reemit = host.rules.peer_reading
         self._owner: dict[str, str] = {}
 
     def run(self) -> None:
@@ -328,7 +328,7 @@ class _Reader:
 
 
 class _PeerReader(_Reader):
-    """A recording as the peer reads it (specification, section 2.2).
+    """A recording as the peer reads it (docs/fidelity.md).
 
     Changes outside all windows are never shown, and each line of a file with several markets shows all of them again.
     """

@@ -1,4 +1,4 @@
-"""Settlement: what bets win and lose when the market is settled. Source: specification, section 1.13.
+"""Settlement: what bets win and lose when the market is settled. Source: docs/fidelity.md.
 
 Dead heats of place markets and quarter lines of Asian handicaps cannot be told from the runners' statuses: they are
 settled as the statuses say (see docs/fidelity.md).

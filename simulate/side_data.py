@@ -103,7 +103,7 @@ class SportsFeed:
     """Sports updates of one market, in order of time.
 
     Race updates count from the start time that the race's id carries, or once the race shows that it runs; cricket
-    updates always (specification, section 7.4).
+    updates always (docs/fidelity.md).
 
     Args:
         folder: where `<market id>` is recorded.

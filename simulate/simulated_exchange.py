@@ -1,7 +1,7 @@
 """The simulated exchange: requests that arrive late, bets that wait in queues, and books that match them.
 
 One `SimulatedExchange` a unit of replay; it opens a `SimulatedMarket` for each market.
-Source: specification, section 1.
+Source: docs/fidelity.md.
 """
 
 from __future__ import annotations
@@ -75,6 +75,11 @@ class SimulatedMarket:
 
     def submit(self, package: OrderPackage) -> None:
         """Take a package; it is looked at once its latency has passed."""
+        latency = self._models.latency
+        assert latency is not None
+        package.latency = latency.seconds(package.package_type)
+        if package.package_type is OrderPackageType.REPLACE:
+            package.place_latency = latency.seconds(OrderPackageType.PLACE)
         if package.package_type is OrderPackageType.PLACE:
             for order in package.orders:
                 self._matching.enter(order)
@@ -86,15 +91,13 @@ class SimulatedMarket:
 
     def release(self) -> None:
         """Act on every package whose latency has passed, oldest first."""
-        latency = self._models.latency
-        assert latency is not None
         book = self._held or self.market.market_book
         now = self._clock.now_ms
         kept = []
         pending, self.pending = self.pending, []
         for package in pending:
             age = (now - package.created_ms) / 1000
-            if age > latency.seconds(package.package_type):
+            if age > package.latency:
                 self._handle(package, book, age)
                 if not package.waiting:
                     continue
@@ -119,9 +122,7 @@ class SimulatedMarket:
 
     def _delay(self, package: OrderPackage) -> float:
         """Latency and bet delay of a package, in seconds."""
-        latency = self._models.latency
-        assert latency is not None
-        return latency.seconds(package.package_type) + package.bet_delay
+        return package.latency + package.bet_delay
 
     def _arrival(self, package: OrderPackage, book: MarketBook, age: float) -> Arrival:
         client = package.client
@@ -224,14 +225,12 @@ class SimulatedMarket:
 
     def _replace(self, package: OrderPackage, book: MarketBook, age: float) -> None:
         """First the cancels; at a later look, once the bet delay has passed, the placing of what takes their place."""
-        latency = self._models.latency
-        assert latency is not None
         arrival = None
         for order in list(package.orders):
             if order.status is OrderStatus.REPLACING:
                 self._cancel_replaced(package, order, book)
             elif order.status is OrderStatus.PENDING:
-                due = latency.seconds(OrderPackageType.PLACE) + package.bet_delay
+                due = package.place_latency + package.bet_delay
                 if age < due and not self._passive_delay(book):
                     return
                 arrival = arrival or self._arrival(package, book, age)
@@ -295,12 +294,18 @@ class SimulatedMarket:
             for order in list(market.blotter.live_orders):
                 self._end(order)
         self.pending.clear()
+        settlement, removals = self._models.settlement, self._models.removals
+        assert settlement is not None
+        assert removals is not None
+        removals.forget(market.market_id)
+        failed = None
         for order in market.blotter:
-            settlement = self._models.settlement
-            assert settlement is not None
-            settlement.settle(market, order)
-        assert self._models.removals is not None
-        self._models.removals.forget(market.market_id)
+            try:
+                settlement.settle(market, order)
+            except Exception as error:  # the others are settled all the same
+                failed = failed or error
+        if failed is not None:
+            raise failed
 
     def _end(self, order: Order) -> None:
         """The market is closed: nothing more can happen to this order."""

@@ -1,4 +1,4 @@
-"""Reconciliation of starting prices. Source: specification, section 1.9."""
+"""Reconciliation of starting prices. Source: docs/fidelity.md."""
 
 from __future__ import annotations
 

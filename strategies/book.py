@@ -1,7 +1,7 @@
 """The book of a market: what the exchange has published of it, folded from its changes.
 
 One living object a market, with the attribute names of betfairlightweight's `MarketBook` and `RunnerBook`. It
-changes in place; `book.copy()` keeps the past. How a change is folded: specification, Appendix D.
+changes in place; `book.copy()` keeps the past. Folded as betfairlightweight folds it.
 """
 
 from __future__ import annotations

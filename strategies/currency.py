@@ -1,4 +1,4 @@
-"""The exchange's minimum stakes by account currency (specification, Appendix B)."""
+"""The exchange's minimum stakes by account currency."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Exposures: what orders can win or lose. Formulas: specification, section 3.5. Money in the account's currency."""
+"""Exposures: what orders can win or lose. Money in the account's currency."""
 
 from __future__ import annotations
 

@@ -38,6 +38,8 @@ class OrderPackage:
         created_ms: when the strategy asked, milliseconds since the epoch.
         bet_delay: the market's, in seconds, when the strategy asked.
         market_version: the version the strategy saw, if it insists on it.
+        latency: seconds until the simulated exchange looks at it.
+        place_latency: of a replace: seconds until what takes the orders' place can be placed, bet delay aside.
     """
 
     __slots__ = (
@@ -46,10 +48,12 @@ class OrderPackage:
         "client",
         "created_ms",
         "customer_strategy_ref",
+        "latency",
         "market",
         "market_version",
         "orders",
         "package_type",
+        "place_latency",
     )
 
     def __init__(
@@ -73,6 +77,7 @@ class OrderPackage:
         self.market_version = market_version
         self.async_ = async_
         self.customer_strategy_ref = customer_strategy_ref
+        self.latency = self.place_latency = 0.0
 
     @property
     def waiting(self) -> bool:

@@ -1,6 +1,6 @@
 """Price ladders: which odds the exchange accepts, and how to move along them.
 
-Source: Betfair's published price increments (specification, Appendix A). Prices are decimal odds.
+Source: Betfair's published price increments. Prices are decimal odds.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Where the compatible engine differs from ours in orders, exposure and requests: each difference by its name.
 
 `Rules.flumine()` repeats the peer's behaviour, defects included, for users who compare or migrate. The default is what
-we hold to be right. The numbers in brackets are the specification's list of defects, section 10.
+we hold to be right.
 """
 
 from __future__ import annotations
@@ -14,20 +14,20 @@ class Rules:
     """How orders are kept.
 
     Attributes:
-        guarded_status: an order's status only moves along the state machine; else any may follow any (D4, D5, D41).
-        reserve_pending: requests not yet answered count in exposures (D3).
-        settled_sp_exposure: starting-price orders count their liability only until they are reconciled (D13).
-        optimistic_persistence: a new persistence holds from the request on, even if it fails (D6).
-        exact_average: prices and profits of several fills are not rounded to pence in between (D10).
+        guarded_status: an order's status only moves along the state machine; else any may follow any.
+        reserve_pending: requests not yet answered count in exposures.
+        settled_sp_exposure: starting-price orders count their liability only until they are reconciled.
+        optimistic_persistence: a new persistence holds from the request on, even if it fails.
+        exact_average: prices and profits of several fills are not rounded to pence in between.
         validate_place_only: order validation looks at new orders and at a replacement's new price, not at orders
-            that a cancel or an update leaves as they are (D34).
+            that a cancel or an update leaves as they are.
         account_controls_later: controls of an account refuse a request after it was made, as a live coordinator does:
             the order ends in VIOLATION, which `process_orders` is shown; else inside the request.
-        reset_bypass: `reset_seconds` is not looked at in the very update of the reset (D23).
+        reset_bypass: `reset_seconds` is not looked at in the very update of the reset.
         all_orders: `process_orders` gets every order ever placed, at every change of the book.
-        drop_outside_window: changes outside a listener's window are not seen by matching either.
-        reemit_markets: each line of a file with several markets shows all of them again (D18).
-        watch_all: traded volume of every runner is followed from the start, stale volume is shown again (D8).
+        peer_reading: files are read as the peer reads them: changes outside a listener's window are not seen by matching
+            either, and each line of a file with several markets shows all of them again.
+        watch_all: traded volume of every runner is followed from the start, stale volume is shown again.
     """
 
     guarded_status: bool = True
@@ -39,8 +39,7 @@ class Rules:
     account_controls_later: bool = True
     reset_bypass: bool = False
     all_orders: bool = False
-    drop_outside_window: bool = False
-    reemit_markets: bool = False
+    peer_reading: bool = False
     watch_all: bool = False
 
     @classmethod
@@ -56,8 +55,7 @@ class Rules:
             account_controls_later=False,
             reset_bypass=True,
             all_orders=True,
-            drop_outside_window=True,
-            reemit_markets=True,
+            peer_reading=True,
             watch_all=True,
         )
 

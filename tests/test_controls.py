@@ -29,7 +29,16 @@ def accepted(order_type: Any, side: str = "BACK", **client: Any) -> bool:
 
 @pytest.mark.parametrize(
     ("size", "fits"),
-    [(None, False), (0, False), (-2, False), (2.005, False), (float("nan"), False), (2, True), (2.01, True)],
+    [
+        (None, False),
+        (0, False),
+        (-2, False),
+        (2.005, False),
+        (float("nan"), False),
+        (float("inf"), False),
+        (2, True),
+        (2.01, True),
+    ],
 )
 def test_size_is_above_zero_with_two_decimals_at_most(size: Any, fits: bool) -> None:
     assert accepted(hr.LimitOrder(2.0, size)) is fits

@@ -60,6 +60,12 @@ def main() -> None:
               help="flumine: give the results of flumine 3.3.2, to the penny.")  # fmt: skip
 @click.option("--max-order-exposure", type=float, help="Most that one order may lose; default: the strategy's, 10.")
 @click.option("--max-selection-exposure", type=float, help="Most that may be lost on a runner; default: 100.")
+@click.option("--catalogues", type=click.Path(), metavar="FOLDER", help="Market catalogues, <market id>.json[.gz].")
+@click.option("--sports-data", type=click.Path(), metavar="FOLDER", help="Recorded cricket or race data, by market id.")
+@click.option("--custom-events", type=click.Path(), metavar="FILE", help="Recorded custom events, one JSON a line.")
+@click.option("--file", "files", multiple=True, type=click.Path(), metavar="FILE",
+              help="A file the strategies need; headrace.path(name) finds it. Repeatable.")  # fmt: skip
+@click.option("--pdb", "debug", is_flag=True, help="Open the debugger at the first error of a strategy; implies local.")
 @click.option("--raise-errors", is_flag=True, help="Stop at the first error of a strategy, and show where it was.")
 @click.option("--quiet", "-q", is_flag=True, help="No progress bar.")
 def backtest(
@@ -74,6 +80,11 @@ def backtest(
     compatibility: str | None,
     max_order_exposure: float | None,
     max_selection_exposure: float | None,
+    catalogues: str | None,
+    sports_data: str | None,
+    custom_events: str | None,
+    files: tuple[str, ...],
+    debug: bool,
     raise_errors: bool,
     quiet: bool,
 ) -> None:
@@ -98,12 +109,23 @@ def backtest(
     )
     with _Progress(quiet) as progress:
         simulation = Simulation(
-            list(markets), config=config, engine=engine, out=out, progress=progress, workers=workers, command=command
+            list(markets),
+            config=config,
+            engine=engine,
+            out=out,
+            progress=progress,
+            workers=workers,
+            command=command,
+            catalogues=catalogues,
+            sports_data=sports_data,
+            custom_events=custom_events,
+            files=files,
+            debug=debug,
         )
         simulation.add_client(SimulatedClient(currency_code=config.currency))
         for strategy in made:
             simulation.add_strategy(strategy)
-        result = _run(simulation.run, raise_errors)
+        result = _run(simulation.run, raise_errors or debug)
     _show(result, out)
     if result.failures.num_rows:
         sys.exit(1)
@@ -184,6 +206,49 @@ def check(strategies: tuple[str, ...], parameters: tuple[str, ...]) -> None:
     if found:
         sys.exit(1)
     click.echo("no findings")
+
+
+@main.command(epilog="Example: headrace explain results/ 100000000001 --market 1.170258213")
+@click.argument("result", type=click.Path())
+@click.argument("bet_id")
+@click.option("--market", "market_id", help="The market, where bets of several markets have the id.")
+def explain(result: str, bet_id: str, market_id: str | None) -> None:
+    """Tell the life of one bet, line by line.
+
+    RESULT is a folder that `headrace backtest --out` wrote. BET_ID is the exchange's number, or the order's own id.
+    """
+    from .cluster.explain import explain as lines_of
+    from .cluster.result import Result
+
+    for line in lines_of(Result.load(result), bet_id, market_id):
+        click.echo(line)
+
+
+@main.command(epilog="Example: headrace prices --markets 'recordings/**/*.bz2' --every 1s --out prices/")
+@click.option("--markets", "-m", multiple=True, required=True, metavar="PATH",
+              help="A recording, a folder, or a quoted pattern. Repeatable.")  # fmt: skip
+@click.option("--every", default="1s", show_default=True, help="Time between rows, such as 500ms, 1s or 5m.")
+@click.option("--out", "-o", type=click.Path(), required=True, metavar="FOLDER", help="A new folder for the files.")
+@click.option("--engine", type=click.Choice(["auto", "local", "ray"]), default="auto", show_default=True,
+              help="local: this process. ray: a Ray cluster. auto: Ray from 100 MB of recordings on.")  # fmt: skip
+@click.option("--quiet", "-q", is_flag=True, help="No progress bar.")
+def prices(markets: tuple[str, ...], every: str, out: str, engine: str, quiet: bool) -> None:
+    """Write prices at regular times as Parquet: best three levels, last traded price, volume, a row a runner.
+
+    Times at which nothing changed are left out. Broken recordings are listed; the exit code is then 1, and the others
+    are written.
+    """
+    from .cluster.prices import write_prices
+    from .simulate.price_table import parse_interval
+
+    seconds = parse_interval(every)
+    with _Progress(quiet) as progress:
+        failures = write_prices(list(markets), out, seconds, engine, progress)
+    for row in failures:
+        click.echo(f"failed: {row[5]}", err=True)
+    click.echo(f"prices in {out}")
+    if failures:
+        sys.exit(1)
 
 
 # -- parts of commands ---------------------------------------------------------------------------------------------

@@ -32,11 +32,12 @@ def schema(fields: Fields) -> pa.Schema:
 
 def to_tables(rows: Rows) -> dict[str, pa.Table]:
     """Every table of `rows`."""
-    return {table: _table(table, found) for table, found in rows.items()}
+    return {table: from_rows(found, FIELDS[table]) for table, found in rows.items()}
 
 
-def _table(name: str, rows: list[tuple[Any, ...]]) -> pa.Table:
-    columns = schema(FIELDS[name])
+def from_rows(rows: list[tuple[Any, ...]], fields: Fields) -> pa.Table:
+    """A table of rows with these columns."""
+    columns = schema(fields)
     if not rows:
         return columns.empty_table()
     values = zip(*rows, strict=True)

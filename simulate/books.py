@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import TypeVar
 
 from ..strategies.book import MarketBook
+from ..strategies.changes import MarketChange
 from ..strategies.errors import RecordingError
 from .locations import Source
 from .recordings import Paths, Recording, find_recordings
+
+Row = TypeVar("Row")
 
 
 def books(path: Paths) -> Iterator[MarketBook]:
@@ -47,6 +51,23 @@ def _books(sources: Sequence[Source]) -> Iterator[MarketBook]:
 
 
 def _books_of(recording: Recording) -> Iterator[MarketBook]:
+    for book, publish_time, change in _changes(recording):
+        book.apply(publish_time, change)
+        yield book
+
+
+def changes_of(recording: Recording, look: Callable[[MarketBook, int], Iterable[Row]]) -> Iterator[Row]:
+    """What `look(book, publish_time)` finds in each book just before a change of that time is folded in.
+
+    Raises:
+        RecordingError: the recording is broken.
+    """
+    for book, publish_time, change in _changes(recording):
+        yield from look(book, publish_time)
+        book.apply(publish_time, change)
+
+
+def _changes(recording: Recording) -> Iterator[tuple[MarketBook, int, MarketChange]]:
     known: dict[str, MarketBook] = {}
     for number, messages in recording.messages():
         for line, message in enumerate(messages, number):
@@ -60,8 +81,7 @@ def _books_of(recording: Recording) -> Iterator[MarketBook]:
                 if book is None:
                     _check_first(message.pt, change.market_definition is not None, recording, line, market_id)
                     book = known[market_id] = MarketBook(market_id)
-                book.apply(message.pt, change)
-                yield book
+                yield book, message.pt, change
     if not known:
         raise RecordingError("holds no market changes", recording.name)
 

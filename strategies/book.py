@@ -70,8 +70,8 @@ class RunnerBookEX:
 
     def refresh(self, name: str, ladder: Ladder, changes: list[tuple[float, float]]) -> None:
         """Fold changes into a ladder that somebody looks at, and show its new view."""
-        ladder.apply(changes)
-        view = ladder.view
+        assert ladder.view is not None
+        view = ladder.patch(ladder.view, changes)
         if view is None or (not view and self.best):
             self.__dict__.pop(name, None)
         else:

@@ -13,6 +13,7 @@ import difflib
 import functools
 import inspect
 import linecache
+import math
 import os
 import re
 import sys
@@ -63,6 +64,8 @@ _ACROSS_MARKETS = {"bank", "bankroll", "daily", "markets", "overall", "races", "
 _SUPPRESSED = re.compile(r"#\s*headrace:\s*ok(?P<codes>[\w\s,-]*)$")
 
 _FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
+#: Characters of source that `warnings_of` reads, about 15 ms.
+_QUICK = 40_000
 _DEFINITIONS = (*_FUNCTIONS, ast.ClassDef)
 #: Types of default that a parameter may not have.
 _REFUSED = {"list", "dict", "set", "bytearray", "defaultdict", "Counter", "OrderedDict"}
@@ -102,7 +105,7 @@ def check_source(source: str, filename: str, class_name: str, scope: str | None 
         InputError: the source is no Python, or has no such class; names the nearest.
     """
     try:
-        module = _Module(source, filename, {})
+        module = _Module(source, filename, _Family())
     except SyntaxError as error:
         raise InputError(f"{filename}:{error.lineno}: {error.msg}") from None
     return _Check(module, class_name).findings(scope)
@@ -155,13 +158,14 @@ def check_instance(strategy: Strategy, dumps: Callable[[Any], bytes], filename: 
 def warnings_of(strategies: Iterable[Strategy]) -> list[str]:
     """What is found in the sources of strategies, a line each; silent where there is no source.
 
-    Hints on parameters are left out, and pickling is not tried: both are of `headrace check`.
+    Made to be quick: hints on parameters are left out, pickling is not tried, and no more than 40,000 characters of
+    source are read. `headrace check` does all.
     """
     found: set[Finding] = set()
     modules: dict[str, _Module] = {}
     for cls, scope in {(type(strategy), strategy.scope): None for strategy in strategies}:
         try:
-            checked = _check_of(cls, None, modules)
+            checked = _check_of(cls, None, modules, _QUICK)
             if checked:
                 found.update(finding for finding in checked.findings(scope) if finding.code != "parameter")
         except RecursionError:  # nested deeper than can be read
@@ -182,8 +186,13 @@ def _is_code(value: Any) -> bool:
     return isinstance(value, kinds) or inspect.isroutine(value)
 
 
-def _check_of(cls: type, filename: str | None, modules: dict[str, _Module]) -> _Check | None:
-    """The check of a class, in the first file that has its source."""
+def _check_of(cls: type, filename: str | None, modules: dict[str, _Module], left: float = math.inf) -> _Check | None:
+    """The check of a class, in the first file that has its source.
+
+    Args:
+        modules: those read before, by file.
+        left: how many characters may be read in all.
+    """
     functions = [value for value in vars(cls).values() if inspect.isfunction(value)]
     files = [filename] if filename else [function.__code__.co_filename for function in functions]
     if not filename:
@@ -192,7 +201,11 @@ def _check_of(cls: type, filename: str | None, modules: dict[str, _Module]) -> _
         try:
             if file not in modules:
                 linecache.checkcache(file)
-                modules[file] = _Module("".join(linecache.getlines(file)), _shown(file), {})
+                source = "".join(linecache.getlines(file))
+                family = _Family(left=left - sum(len(known.source) for known in modules.values()))
+                if not family.takes(len(source)):
+                    continue
+                modules[file] = _Module(source, _shown(file), family)
             return _Check(modules[file], cls.__qualname__)
         except (SyntaxError, InputError):
             continue
@@ -208,6 +221,20 @@ def _shown(file: str) -> str:
 # -- the source and its names ----------------------------------------------------------------------------------------
 
 
+@dataclasses.dataclass(slots=True)
+class _Family:
+    """The modules of a folder that were read, by name (None: cannot be), and how many characters more may be."""
+
+    modules: dict[str, _Module | None] = dataclasses.field(default_factory=dict)
+    left: float = math.inf
+
+    def takes(self, size: int) -> bool:
+        if size > self.left:
+            return False
+        self.left -= size
+        return True
+
+
 class _Module:
     """A source file: its tree, and what its names mean.
 
@@ -215,14 +242,17 @@ class _Module:
         SyntaxError: it is no Python.
     """
 
-    def __init__(self, source: str, file: str, family: dict[str, _Module | None]) -> None:
+    def __init__(self, source: str, file: str, family: _Family) -> None:
         self.file = file
+        self.source = source
         self.lines = source.splitlines()
         self.tree = ast.parse(source)
         self.names = _definitions(self.tree.body)
+        self.classes = list(_classes(self.tree.body, "", self.names))
         self.imports: dict[str, str] = {}
         self.attributes = set(re.findall(r"\.\s*(\w+)", source))
         self.groups_events = "event_processing" in source or "event_groups" in source
+        self._folder = Path(file).absolute().parent.name
         self._family = family
         self._members: dict[int, dict[str, ast.stmt]] = {}
         self._values_set: dict[int, dict[str, list[ast.AST | None]]] = {}
@@ -257,20 +287,22 @@ class _Module:
     def beside(self, dotted: str) -> tuple[_Module, list[str]] | None:
         """The module of the same folder that a dotted name begins with, and the rest of the name."""
         parts = dotted.lstrip(".").split(".")
-        folder = Path(self.file).absolute().parent
         relative = len(dotted) - len(dotted.lstrip("."))
         if relative > 1 or (not relative and parts[0] in sys.stdlib_module_names):
             return None
-        if parts[0] == folder.name and len(parts) > 1:
+        if parts[0] == self._folder and len(parts) > 1:
             parts = parts[1:]
-        if parts[0] not in self._family:
-            self._family[parts[0]] = None
+        known = self._family.modules
+        if parts[0] not in known:
+            known[parts[0]] = None
             path = Path(self.file).parent / f"{parts[0]}.py"
             try:
-                self._family[parts[0]] = _Module(path.read_text(encoding="utf-8"), str(path), self._family)
+                source = path.read_text(encoding="utf-8")
+                if self._family.takes(len(source)):
+                    known[parts[0]] = _Module(source, str(path), self._family)
             except (OSError, SyntaxError, ValueError):
                 return None
-        found = self._family[parts[0]]
+        found = known[parts[0]]
         return None if found is None else (found, parts[1:])
 
 
@@ -812,7 +844,7 @@ class _Check:
 
     def __init__(self, module: _Module, class_name: str) -> None:
         self.reported: set[Finding] = set()
-        known = list(_classes(module.tree.body, "", module.names))
+        known = module.classes
         exact = [each for each in known if each[0] == class_name]
         alike = exact or [each for each in known if each[1].name == class_name.rpartition(".")[2]]
         if not alike:

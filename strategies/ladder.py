@@ -61,30 +61,30 @@ class Ladder:
                 del levels[price]
         if not changes:
             levels.clear()
-            self.view = None
-        elif self.view is not None:
-            self._patch(self.view, changes)
+        self.view = None
 
-    def _patch(self, view: list[PriceSize], changes: Sequence[Level]) -> None:
+    def patch(self, view: list[PriceSize], changes: Sequence[Level]) -> list[PriceSize] | None:
+        """`apply`, where somebody looks: the new view, or None where it was given up."""
         self._patches += 1
-        if self._patches > _PATCHES:
-            self.view = None
-            return
+        if not changes or self._patches > _PATCHES:
+            self.apply(changes)
+            return None
         self.view = view = view.copy()
-        keys, descending = self._keys, self._descending
+        levels, keys, descending = self.levels, self._keys, self._descending
         for level in changes:
-            key, size = level
-            if descending:
-                key = -key
+            price, size = level
+            key = -price if descending else price
             at = bisect_left(keys, key)
-            if at < len(keys) and keys[at] == key:
-                if size:
+            if size:
+                if price in levels:
                     view[at] = _new_tuple(PriceSize, level)
                 else:
-                    del keys[at], view[at]
-            elif size:
-                keys.insert(at, key)
-                view.insert(at, _new_tuple(PriceSize, level))
+                    keys.insert(at, key)
+                    view.insert(at, _new_tuple(PriceSize, level))
+                levels[price] = size
+            elif price in levels:
+                del keys[at], view[at], levels[price]
+        return view
 
     def read(self) -> list[PriceSize]:
         """The levels, best first."""

@@ -25,8 +25,8 @@ class Rules:
             the order ends in VIOLATION, which `process_orders` is shown; else inside the request.
         reset_bypass: `reset_seconds` is not looked at in the very update of the reset.
         all_orders: `process_orders` gets every order ever placed, at every change of the book.
-        peer_reading: files are read as the peer reads them: changes outside a listener's window are not seen by matching
-            either, and each line of a file with several markets shows all of them again.
+        peer_reading: files are read as the peer reads them: changes outside a listener's window are not seen by
+            matching either, and each line of a file with several markets shows all of them again.
         watch_all: traded volume of every runner is followed from the start, stale volume is shown again.
     """
 

@@ -234,7 +234,7 @@ class MarketActor:
         self.current_market = market
         exchange = market.exchange
         if exchange.pending:
-            exchange.release()
+            self._guarded(None, market, exchange.release)
         book = market.market_book
         book.apply(publish_time, change)
         market.changes += 1
@@ -257,7 +257,7 @@ class MarketActor:
         """Run the loop on a book that has not changed, at the book's own time."""
         self._clock.now_ms = market.market_book.publish_time_epoch
         if market.exchange.pending:
-            market.exchange.release()
+            self._guarded(None, market, market.exchange.release)
         if market.market_book.status == "CLOSED":
             self.process_close_market(market)
         else:
@@ -300,12 +300,15 @@ class MarketActor:
                 if seat.all_orders:
                     seat.process_orders(market, mine.orders)
                 elif mine.current:
-                    orders, ended = mine.listed(), mine.take_ended()
+                    orders = mine.listed()
+                    if not mine.ended:
+                        seat.process_orders(market, orders)
+                        continue
+                    ended = mine.take_ended()
                     try:
                         seat.process_orders(market, orders)
                     finally:
-                        if ended:
-                            mine.drop(ended)
+                        mine.drop(ended)
             except Exception as error:
                 self._failed(error, seat.strategy, market)
         self.plan_orders(market)
@@ -327,7 +330,7 @@ class MarketActor:
             self._clock.call_at(due, lambda: self._orders_due(market))
             return
         if market.exchange.pending:
-            market.exchange.release()
+            self._guarded(None, market, market.exchange.release)
         self.process_market_orders(market)
 
     def process_current_orders(self, market: HostedMarket) -> None:

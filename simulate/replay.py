@@ -119,6 +119,9 @@ class Replay:
         self._on_market = on_market
         self._reemit = host.rules.peer_reading
         self._owner: dict[str, str] = {}
+        # Markets of one event know each other until the last of them ends. A run over many files cannot keep them all.
+        self._together = 1 < len(unit.paths) <= _MOST_OPEN
+        self._waiting: list[str] = []
 
     def run(self) -> None:
         """Replay the unit to its end. What is broken in it becomes rows of `failures`."""
@@ -128,6 +131,7 @@ class Replay:
             readers[0].run()
         else:
             self._merge(readers)
+        self._hand_over(self._waiting)
         self.coordinator.process_end()
 
     def _start_workers(self, readers: Sequence[_Reader]) -> None:
@@ -173,7 +177,13 @@ class Replay:
         return owner == reader.recording.name
 
     def ended(self, market_ids: Sequence[str]) -> None:
-        """A recording has ended: hand over its markets."""
+        """A recording has ended: hand over its markets, at once or, where others of their event go on, at the end."""
+        if self._together:
+            self._waiting.extend(market_ids)
+        else:
+            self._hand_over(market_ids)
+
+    def _hand_over(self, market_ids: Sequence[str]) -> None:
         for market_id in market_ids:
             market = self.actor.release_market(market_id)
             if market is not None:

@@ -22,7 +22,7 @@ from .locations import Source, find_files, open_file, reason, unpacked
 logger = logging.getLogger("headrace")
 
 #: Bytes decoded at once: enough to spread the cost of a call, few enough to stay in the processor's caches.
-_PIECE = 32 * 1024
+_PIECE = 16 * 1024
 #: Bytes of the longest line there may be. Images of the largest markets have a hundredth of it.
 _LONGEST_LINE = 64 * 1024 * 1024
 

@@ -23,11 +23,14 @@ from .actors.middleware import Middleware
 from .actors.streams import BaseStream
 from .actors.workers import BackgroundWorker
 from .backtest import Simulation, backtest
+from .cluster.catalog import Catalog, write_catalog
 from .cluster.files import path
 from .cluster.result import Result
+from .cluster.sweep_result import SweepResult
 from .config import Config, ConfigError
 from .simulate.books import books
 from .simulate.event_file import read_custom_events, write_custom_events
+from .simulate.file_facts import detect_file_type, file_line_count, get_file_md
 from .simulate.models import LatencyModel, LiquidityModel, Models, QueueModel
 from .simulate.removals import Removals
 from .simulate.settlement import Settlement
@@ -48,13 +51,15 @@ from .strategies.errors import (
 )
 from .strategies.events import CustomEvent, TerminationEvent
 from .strategies.exposure import calculate_matched_exposure, calculate_unmatched_exposure
+from .strategies.hashes import create_cheap_hash
 from .strategies.ladder import PriceSize
 from .strategies.market import Market, Markets, hedge
 from .strategies.order import BetfairOrder, Order, OrderStatus
-from .strategies.order_package import OrderPackage, OrderPackageType
+from .strategies.order_package import OrderPackage, OrderPackageType, chunks
 from .strategies.order_types import LimitOnCloseOrder, LimitOrder, MarketOnCloseOrder, OrderTypes
 from .strategies.prices import (
     BETDAQ_PRICES,
+    CUTOFFS,
     FINEST_PRICES,
     PRICES,
     PRICES_FLOAT,
@@ -68,15 +73,28 @@ from .strategies.prices import (
 from .strategies.resource import resource
 from .strategies.runner_context import RunnerContext
 from .strategies.strategy import BaseStrategy, Strategy
-from .strategies.stream_classes import CricketDataStream, DataStream, MarketStream, OrderDataStream, RaceDataStream
+from .strategies.stream_classes import (
+    BetfairCricketDataStream,
+    BetfairDataStream,
+    BetfairMarketStream,
+    BetfairOrderDataStream,
+    BetfairRaceDataStream,
+    CricketDataStream,
+    DataStream,
+    MarketStream,
+    OrderDataStream,
+    RaceDataStream,
+)
 from .strategies.trade import Trade, TradeStatus
 from .strategies.transaction import Transaction
-from .strategies.views import get_market_notes, get_price, get_runner_book, get_size, get_sp
+from .strategies.views import get_event_ids, get_market_notes, get_price, get_runner_book, get_size, get_sp
+from .sweep import sweep
 
 __version__ = "0.1.0"
 
 __all__ = [
     "BETDAQ_PRICES",
+    "CUTOFFS",
     "FINEST_PRICES",
     "PRICES",
     "PRICES_FLOAT",
@@ -85,8 +103,14 @@ __all__ = [
     "BaseControl",
     "BaseStrategy",
     "BaseStream",
+    "BetfairCricketDataStream",
+    "BetfairDataStream",
+    "BetfairMarketStream",
     "BetfairOrder",
+    "BetfairOrderDataStream",
+    "BetfairRaceDataStream",
     "Blotter",
+    "Catalog",
     "ClientError",
     "Clients",
     "Config",
@@ -140,6 +164,7 @@ __all__ = [
     "Strategy",
     "StrategyExposure",
     "StreamError",
+    "SweepResult",
     "TerminationEvent",
     "Trade",
     "TradeStatus",
@@ -151,6 +176,12 @@ __all__ = [
     "books",
     "calculate_matched_exposure",
     "calculate_unmatched_exposure",
+    "chunks",
+    "create_cheap_hash",
+    "detect_file_type",
+    "file_line_count",
+    "get_event_ids",
+    "get_file_md",
     "get_market_notes",
     "get_nearest_price",
     "get_price",
@@ -164,6 +195,8 @@ __all__ = [
     "price_ticks_away",
     "read_custom_events",
     "resource",
+    "sweep",
     "wap",
+    "write_catalog",
     "write_custom_events",
 ]

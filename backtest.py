@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import importlib.machinery
 import logging
 import os
 import sys
@@ -20,24 +21,27 @@ from .actors.failures import raised_at
 from .actors.logging_controls import LoggingControl, LoggingControls
 from .actors.logs import set_up
 from .actors.market import MarketActor
-from .actors.market_filter import normalised
+from .actors.market_filter import markets_of, normalised
 from .actors.middleware import Middleware
 from .actors.streams import BaseStream, HandlerQueue, Streams
 from .actors.workers import BackgroundWorker
+from .cluster.catalog import wanted_markets
 from .cluster.dispatch import AllFailAlike, Duplicates, RayPool, connect, run_here
 from .cluster.files import read_files
 from .cluster.result import FORMAT, Result
 from .cluster.shipping import objects_of, sources_digest, why_not_picklable
+from .cluster.snapshots import thaw
 from .cluster.store import FolderStore, MemoryStore
-from .cluster.units import plan_batches, plan_units
+from .cluster.units import MAX_UNITS, in_turn, plan_batches, plan_units
 from .cluster.worker import BatchRunner, worker_runner
 from .config import Config, ConfigError
 from .simulate.event_file import read_custom_events
 from .simulate.models import Models
 from .simulate.recordings import Paths, find_recordings
-from .simulate.replay import Setup, Unit
+from .simulate.replay import Setup, Unit, changed_at
 from .simulate.side_data import check_folder
-from .strategies.errors import ClientError, HeadraceError, InputError, RunError
+from .strategies.check import warnings_of
+from .strategies.errors import ClientError, ControlError, HeadraceError, InputError, RunError
 from .strategies.events import ConfigEvent, StrategyEvent, TerminationEvent
 from .strategies.strategy import Strategy
 
@@ -62,6 +66,7 @@ def backtest(
     config: Config | None = None,
     engine: Engine = "auto",
     out: str | os.PathLike[str] | None = None,
+    resume: bool = False,
     progress: Progress | None = None,
     catalogues: str | os.PathLike[str] | None = None,
     sports_data: str | os.PathLike[str] | None = None,
@@ -79,6 +84,8 @@ def backtest(
         engine: "local": this process; "ray": the connected Ray cluster, or one of this machine; "auto": local under
             100 MB of recordings, else Ray.
         out: a new folder for the result's tables as Parquet.
+        resume: go on with the run that `out` holds, if it is the same: strategies, their sources and parameters,
+            configuration and inputs.
         progress: called after each batch with units done, units in all, and the batch's part.
         catalogues: a folder of market catalogues, `<market id>.json[.gz]`; given to `process_market_catalogue`.
         sports_data: a folder of recorded cricket or race data, one file a market id; given to `process_sports_data`.
@@ -98,6 +105,7 @@ def backtest(
         config=config,
         engine=engine,
         out=out,
+        resume=resume,
         progress=progress,
         catalogues=catalogues,
         sports_data=sports_data,
@@ -115,7 +123,9 @@ class Simulation:
     """A backtest, spelled out.
 
     Args:
-        markets, config, engine, out, progress, catalogues, sports_data, custom_events, files, debug: as of `backtest`.
+        markets: as of `backtest`; None: those that the strategies' `market_filter["markets"]` names.
+        config, engine, out, resume, progress: as of `backtest`.
+        catalogues, sports_data, custom_events, files, debug: as of `backtest`.
         market_actor, coordinator: subclasses with steps of your own.
         models: models of the simulated exchange.
         workers: processes on Ray; None: one a CPU.
@@ -126,11 +136,12 @@ class Simulation:
 
     def __init__(
         self,
-        markets: Paths,
+        markets: Paths | None = None,
         *,
         config: Config | None = None,
         engine: Engine = "auto",
         out: str | os.PathLike[str] | None = None,
+        resume: bool = False,
         progress: Progress | None = None,
         market_actor: type[MarketActor] = MarketActor,
         coordinator: type[Coordinator] = Coordinator,
@@ -155,7 +166,10 @@ class Simulation:
         self.result: Result | None = None
         self._markets = markets
         self._engine = engine
+        if resume and out is None:
+            raise InputError("resume=True needs out=, the folder of the run to go on with")
         self._out = out
+        self._resume = resume
         self._progress = progress
         self._workers = workers
         self._command = command
@@ -205,7 +219,12 @@ class Simulation:
         strategy.add(self)
 
     def add_trading_control(self, trading_control: type[BaseControl], **settings: Any) -> None:
-        """Add a control of all requests, after those that are always there; made in each actor with `settings`."""
+        """Add a control of all requests, after those that are always there; made in each actor with `settings`.
+
+        Raises:
+            ControlError: it is no class of controls.
+        """
+        _check_control(trading_control)
         self._trading_controls.append((trading_control, settings))
 
     def add_client_control(self, client: BaseClient, client_control: type[BaseControl], **settings: Any) -> None:
@@ -213,18 +232,36 @@ class Simulation:
 
         Raises:
             ClientError: the client was not added.
+            ControlError: it is no class of controls.
         """
+        _check_control(client_control)
         if not any(known is client for known in self.clients):
             raise ClientError(f"client {client!r} was not added; add_client comes first")
         self._client_controls.append((client, client_control, settings))
 
     def add_market_middleware(self, middleware: Middleware) -> None:
-        """Add middleware; it lives with the markets, one copy a process."""
+        """Add middleware; it lives with the markets, one copy a process.
+
+        Raises:
+            RunError: it cannot be called with a market.
+        """
+        if isinstance(middleware, type) or not callable(middleware):
+            raise RunError(f"{middleware!r} is no middleware; add an instance of a subclass of headrace.Middleware")
         if middleware not in self._middleware:
             self._middleware.append(middleware)
 
     def add_logging_control(self, logging_control: LoggingControl) -> None:
-        """Add a logging control; it lives here and hears all events in order, which keeps the run in this process."""
+        """Add a logging control; it lives here, once for the whole run.
+
+        In a run on Ray it hears of what happened once a batch is done, as things were then: in order within a batch.
+
+        Raises:
+            RunError: it cannot be called with an event.
+        """
+        if isinstance(logging_control, type) or not callable(logging_control):
+            raise RunError(
+                f"{logging_control!r} is no logging control; add an instance of a subclass of headrace.LoggingControl"
+            )
         if logging_control not in self._logging_controls:
             self._logging_controls.append(logging_control)
 
@@ -305,30 +342,35 @@ class Simulation:
     def _run(self) -> Result:
         self._check()
         set_up(self.config)
+        for warning in warnings_of(self.strategies):
+            logger.warning("%s", warning)
         self._run_streams()
         setup = self._setup()
-        paths = find_recordings(self._markets)
+        markets = self._markets if self._markets is not None else self._filtered_markets()
+        paths = find_recordings(wanted_markets(markets, self.strategies))
         units = plan_units(paths, self.strategies)
         engine = self._chosen_engine(units)
-        store = MemoryStore() if self._out is None else FolderStore(self._out)
+        identity = self._identity(units)
+        store = MemoryStore() if self._out is None else FolderStore(self._out, identity, self._resume)
+        left = [] if self._stopped else [unit for unit in units if unit.name not in store.done]
         controls = LoggingControls(self._logging_controls) if self._logging_controls else None
         if controls:
             controls(ConfigEvent(self.config))
             for strategy in self.strategies:
                 controls(StrategyEvent(strategy))
         started = time.time()
-        check, drop_duplicates = AllFailAlike(), Duplicates()
+        check, drop_duplicates = AllFailAlike(), Duplicates(store.markets)
         if engine == "ray":
             connect()
-            make_runner = functools.partial(worker_runner, setup, self._command, self._out is not None)
+            keep_log, keep_events = self._out is not None, controls is not None
+            make_runner = functools.partial(worker_runner, setup, self._command, keep_log, keep_events)
             pool = RayPool(make_runner, objects_of(setup), self._workers, self.config.unit_timeout)
-            batches = plan_batches(units, pool.size)
+            batches = plan_batches(left, pool.size)
             parts = pool.run(batches)
         else:
-            batches = [batch for unit in units for batch in plan_batches([unit], 1)]
-            batches = [type(batch)(number, batch.units) for number, batch in enumerate(batches)]
+            batches = in_turn(left, 1 if self._out is None else MAX_UNITS)
             parts = run_here(batches, BatchRunner(setup, controls, self._command, self._out is not None))
-        done = changes = 0
+        done, changes = len(store.done), 0
         for part in parts:
             drop_duplicates(part)
             store.add(part)
@@ -336,12 +378,15 @@ class Simulation:
             changes += part.changes
             for level, text in part.warnings:
                 logger.log(level, "%s", text)
+            if controls:
+                for event in part.events:
+                    controls(thaw(event))
             check(part)
             if self._progress is not None:
                 self._progress(done, len(units), part)
             if part.stopped or self._stopped:
                 break
-        self.result = store.result(self._manifest(units, engine, started, changes))
+        self.result = store.result(self._manifest(identity, engine, started, changes))
         for strategy in self.strategies:
             strategy.finish(self)
         if controls:
@@ -378,35 +423,50 @@ class Simulation:
         )
 
     def _chosen_engine(self, units: Iterable[Unit]) -> str:
-        if self._logging_controls and self._engine == "ray":
-            raise RunError("logging controls hear events in order, in this process: use engine='local' with them")
         if self._engine != "auto":
             return self._engine
-        if self._logging_controls:
-            return "local"
         return "ray" if sum(unit.size for unit in units) >= _LARGE else "local"
 
+    def _filtered_markets(self) -> list[str]:
+        """The files that the strategies' filters name, as flumine 2 has them: `market_filter={"markets": [...]}`."""
+        named = [markets_of(strategy.market_filter) for strategy in self.strategies]
+        if not any(named):
+            raise InputError("no markets: give Simulation(markets=...), or market_filter={'markets': [...]}")
+        if any(each != named[0] for each in named):
+            raise InputError("the strategies' filters name different markets; run them apart, or give markets=")
+        return named[0]
+
+    def _identity(self, units: Sequence[Unit]) -> dict[str, Any]:
+        """What this run is: a broken-off run goes on only as the same."""
+        return {
+            "format": FORMAT,
+            "config": self.config.as_dict(),
+            "strategies": [
+                {
+                    "name": strategy.name,
+                    "class": type(strategy).__qualname__,
+                    "parameters": strategy.parameter_values,
+                    "settings": strategy.settings,
+                }
+                for strategy in self.strategies
+            ],
+            "sources": sources_digest([*self.strategies, *self._middleware]),
+            "inputs": [
+                {"unit": unit.name, "files": len(unit.paths), "bytes": unit.size, "changed": changed_at(unit)}
+                for unit in units
+            ],
+        }
+
     def _manifest(
-        self, units: Sequence[Unit], engine: str, started: float, changes: int
+        self, identity: dict[str, Any], engine: str, started: float, changes: int
     ) -> Callable[[], dict[str, Any]]:
         """What makes the manifest; versions are looked up only when somebody wants it."""
         manifest = {
-            "format": FORMAT,
+            **identity,
             "engine": engine,
             "started": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(started)),
             "seconds": round(time.time() - started, 3),
             "changes": changes,
-            "config": self.config.as_dict(),
-            "strategies": [
-                {
-                    "name": s.name,
-                    "class": f"{type(s).__module__}.{type(s).__qualname__}",
-                    "parameters": s.parameter_values,
-                }
-                for s in self.strategies
-            ],
-            "sources": sources_digest([*self.strategies, *self._middleware]),
-            "inputs": [{"unit": unit.name, "files": len(unit.paths), "bytes": unit.size} for unit in units],
         }
         return lambda: {**manifest, "versions": _versions()}
 
@@ -436,6 +496,18 @@ def _version(name: str) -> str | None:
         return None
 
 
+def _check_control(control: Any) -> None:
+    if not (isinstance(control, type) and issubclass(control, BaseControl)):
+        raise ControlError(f"{control!r} is no control; pass a class that subclasses headrace.BaseControl")
+
+
+class _Uncached(importlib.machinery.SourceFileLoader):
+    """Compiles a file each time: cached bytecode would hide an edit of the same length within a second."""
+
+    def path_stats(self, path: str) -> Any:
+        raise OSError
+
+
 def load_strategy(spec: str) -> type[Strategy]:
     """The strategy class that `file.py:Class` or `package.module:Class` names.
 
@@ -457,7 +529,8 @@ def load_strategy(spec: str) -> type[Strategy]:
             if str(path.parent) not in sys.path:
                 sys.path.insert(0, str(path.parent))
             module_name = path.stem
-            loaded = importlib.util.spec_from_file_location(module_name, path)
+            reader = _Uncached(module_name, str(path))
+            loaded = importlib.util.spec_from_file_location(module_name, path, loader=reader)
             assert loaded is not None
             assert loaded.loader is not None
             module = importlib.util.module_from_spec(loaded)

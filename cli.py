@@ -11,6 +11,7 @@ import click
 
 if TYPE_CHECKING:
     from .cluster.result import Result
+    from .cluster.sweep_result import SweepResult
     from .config import Config
     from .strategies.strategy import Strategy
 
@@ -50,6 +51,7 @@ def main() -> None:
               help="A parameter of the strategies, such as stake=5. Repeatable.")  # fmt: skip
 @click.option("--out", "-o", type=click.Path(), metavar="FOLDER",
               help="A new folder for the result: Parquet tables and a manifest.")  # fmt: skip
+@click.option("--resume", is_flag=True, help="Go on with the run that --out holds; it must be the same.")
 @click.option("--engine", type=click.Choice(["auto", "local", "ray"]), default="auto", show_default=True,
               help="local: this process. ray: a Ray cluster. auto: Ray from 100 MB of recordings on.")  # fmt: skip
 @click.option("--workers", type=click.IntRange(min=1), help="Processes on Ray; default: one a CPU.")
@@ -73,6 +75,7 @@ def backtest(
     markets: tuple[str, ...],
     parameters: tuple[str, ...],
     out: str | None,
+    resume: bool,
     engine: Any,
     workers: int | None,
     config_file: str | None,
@@ -113,6 +116,7 @@ def backtest(
             config=config,
             engine=engine,
             out=out,
+            resume=resume,
             progress=progress,
             workers=workers,
             command=command,
@@ -125,8 +129,96 @@ def backtest(
         simulation.add_client(SimulatedClient(currency_code=config.currency))
         for strategy in made:
             simulation.add_strategy(strategy)
-        result = _run(simulation.run, raise_errors or debug)
+        result = _run(simulation.run, raise_errors or debug, out)
     _show(result, out)
+    if result.failures.num_rows:
+        sys.exit(1)
+
+
+@main.command(
+    epilog="Example: headrace sweep examples/lowest_layer.py:LowestLayer -m 'recordings/**/*.bz2' "
+    "-p stake=2,5,10 -p seconds=30,60"
+)
+@click.argument("strategy", metavar="STRATEGY")
+@click.option("--markets", "-m", multiple=True, required=True, metavar="PATH",
+              help="A recording, a folder, or a quoted pattern such as 'recordings/**/*.bz2'. Repeatable.")  # fmt: skip
+@click.option("--parameter", "-p", "parameters", multiple=True, required=True, metavar="NAME=VALUE,VALUE...",
+              help="Values of a parameter, such as stake=2,5; with --random also a range, stake=2:10. Repeatable.")  # fmt: skip
+@click.option("--random", "samples", type=click.IntRange(min=1), metavar="N", help="Draw N sets instead of all.")
+@click.option("--seed", type=int, default=0, show_default=True, help="Of the draw.")
+@click.option("--split", type=float, metavar="SHARE",
+              help="Share of events that is in sample, such as 0.5; the profit is shown for both parts.")  # fmt: skip
+@click.option("--by", default="net_profit", show_default=True, help="The column that the best sets are chosen by.")
+@click.option("--top", type=click.IntRange(min=1), default=10, show_default=True, help="How many sets to show.")
+@click.option("--orders", is_flag=True, help="Keep the orders of all sets; for --out.")
+@click.option("--out", "-o", type=click.Path(), metavar="FOLDER", help="A new folder for the result, as Parquet.")
+@click.option("--engine", type=click.Choice(["auto", "local", "ray"]), default="auto", show_default=True,
+              help="local: this process. ray: a Ray cluster. auto: Ray where there is much to do.")  # fmt: skip
+@click.option("--workers", type=click.IntRange(min=1), help="Processes on Ray; default: one a CPU.")
+@click.option("--config", "config_file", type=click.Path(), metavar="FILE", help="Settings, as TOML.")
+@click.option("--set", "settings", multiple=True, metavar="NAME=VALUE",
+              help="A setting, such as place_latency=0.2; goes before file and environment. Repeatable.")  # fmt: skip
+@click.option("--quiet", "-q", is_flag=True, help="No progress bar.")
+def sweep(
+    strategy: str,
+    markets: tuple[str, ...],
+    parameters: tuple[str, ...],
+    samples: int | None,
+    seed: int,
+    split: float | None,
+    by: str,
+    top: int,
+    orders: bool,
+    out: str | None,
+    engine: Any,
+    workers: int | None,
+    config_file: str | None,
+    settings: tuple[str, ...],
+    quiet: bool,
+) -> None:
+    """Replay recorded markets through one strategy with many parameter sets and show the best.
+
+    STRATEGY is file.py:Class or package.module:Class. All combinations of the values are run, each as if it were alone.
+    The exit code is 1 where a recording is broken or a strategy failed; all else is still done.
+    """
+    from .backtest import load_strategy
+    from .cluster.parameter_sets import parse_values
+    from .cluster.sweep_result import require_measure
+    from .strategies.errors import InputError
+    from .sweep import sweep as run_sweep
+
+    kind = load_strategy(strategy)
+    require_measure(by, split)
+    config = _config(config_file, settings, None, False)
+    rest = [word for setting in settings for word in ("--set", setting)]
+    rest += ["--config", config_file] if config_file else []
+
+    def command(values: dict[str, Any]) -> str:
+        if not set(values) <= set(kind.parameters()):
+            return ""
+        words = [word for name, value in values.items() for word in ("-p", f"{name}={getattr(value, 'name', value)}")]
+        return shlex.join(["headrace", "backtest", strategy, *words, *rest])
+
+    with _Progress(quiet) as progress:
+        try:
+            result = run_sweep(
+                kind,
+                parse_values(kind, _pairs(parameters, "-p"), ranges=samples is not None),
+                list(markets),
+                config=config,
+                engine=engine,
+                out=out,
+                random=samples,
+                seed=seed,
+                split=split,
+                orders=orders,
+                progress=progress,
+                workers=workers,
+                command=command,
+            )
+        except (TypeError, ValueError) as error:
+            raise InputError(str(error)) from None
+    _show_sweep(result, by, top, out)
     if result.failures.num_rows:
         sys.exit(1)
 
@@ -224,6 +316,28 @@ def explain(result: str, bet_id: str, market_id: str | None) -> None:
         click.echo(line)
 
 
+@main.command(epilog="Example: headrace report results/ --out report.html")
+@click.argument("result", type=click.Path(), metavar="RESULT")
+@click.option("--out", "-o", type=click.Path(), metavar="FILE", help="The page; default: report.html in the folder.")
+def report(result: str, out: str | None) -> None:
+    """Write a page that shows a result: profit over time, drawdown, matching, markets, failures.
+
+    RESULT is a folder that `headrace backtest --out` wrote. The page is one file. It fetches nothing, and is made for
+    browsers, phones and paper. A page that is there is replaced.
+    """
+    from pathlib import Path
+
+    from .cluster.result import Result
+    from .strategies.errors import InputError
+
+    found = Result.load(result)
+    try:
+        page = found.to_html(out or Path(result) / "report.html")
+    except OSError as error:
+        raise InputError(f"the page cannot be written: {error}") from None
+    click.echo(f"report in {page}")
+
+
 @main.command(epilog="Example: headrace prices --markets 'recordings/**/*.bz2' --every 1s --out prices/")
 @click.option("--markets", "-m", multiple=True, required=True, metavar="PATH",
               help="A recording, a folder, or a quoted pattern. Repeatable.")  # fmt: skip
@@ -249,6 +363,157 @@ def prices(markets: tuple[str, ...], every: str, out: str, engine: str, quiet: b
     click.echo(f"prices in {out}")
     if failures:
         sys.exit(1)
+
+
+@main.command(epilog="Example: headrace catalog archive/ --out catalog.parquet")
+@click.argument("archives", nargs=-1, required=True, metavar="ARCHIVE...")
+@click.option("--out", "-o", type=click.Path(), required=True, metavar="FILE", help="The catalog; brought up to date.")
+@click.option("--engine", type=click.Choice(["auto", "local", "ray"]), default="auto", show_default=True,
+              help="local: this process. ray: a Ray cluster. auto: Ray from 100 MB of recordings on.")  # fmt: skip
+@click.option("--quiet", "-q", is_flag=True, help="No progress bar.")
+def catalog(archives: tuple[str, ...], out: str, engine: Any, quiet: bool) -> None:
+    """List the markets of an archive as Parquet, a row a market, to choose from without reading.
+
+    ARCHIVE is a recording, a folder, a tar or zip, a URI, or a quoted pattern. Where FILE is a catalog already, only
+    what is new or has changed is read. What is wrong with recordings is listed; the exit code is then 1.
+    """
+    from .cluster.catalog import write_catalog
+
+    with _Bar(quiet, "cataloguing") as bar:
+        written = write_catalog(
+            list(archives), out, engine=engine, progress=lambda done, total, part: bar.to(done, total)
+        )
+    problems = written.problems.to_pylist()
+    for row in problems[:10]:
+        place = row["file"] if row["member"] is None else f"{row['file']}!{row['member']}"
+        click.echo(f"problem: {' '.join(filter(None, (place, row['market_id'])))}: {row['problems']}", err=True)
+    if len(problems) > 10:
+        click.echo(f"... and {len(problems) - 10} more; see the column `problems`", err=True)
+    click.echo(f"{len(written)} markets in {out}")
+    if any(row["market_id"] is None for row in problems):
+        sys.exit(1)
+
+
+@main.command(epilog="Example: headrace pack archive/ packed/")
+@click.argument("archives", nargs=-1, required=True, metavar="ARCHIVE...")
+@click.argument("out", type=click.Path(), metavar="OUT")
+@click.option("--engine", type=click.Choice(["auto", "local", "ray"]), default="auto", show_default=True,
+              help="local: this process. ray: a Ray cluster. auto: Ray from 100 MB of recordings on.")  # fmt: skip
+@click.option("--quiet", "-q", is_flag=True, help="No progress bar.")
+def pack(archives: tuple[str, ...], out: str, engine: Any, quiet: bool) -> None:
+    """Rewrite recordings as few Parquet files, OUT/year=2024/month=07/part-*.parquet, which are read faster.
+
+    `headrace backtest --markets OUT` gives the same result. Runs of strategies that look at a part of each market's
+    life leave out what lies outside it. Broken recordings are listed; the exit code is then 1, and the others are
+    packed.
+    """
+    from .cluster.pack import write_pack
+
+    with _Bar(quiet, "packing") as bar:
+        failures = write_pack(
+            list(archives), out, engine=engine, progress=lambda done, total, part: bar.to(done, total)
+        )
+    for row in failures:
+        click.echo(f"failed: {row[5]}", err=True)
+    click.echo(f"packed in {out}")
+    if failures:
+        sys.exit(1)
+
+
+@main.command(epilog="Example: headrace unpack packed/ archive/")
+@click.argument("packed", type=click.Path(), metavar="PACKED")
+@click.argument("folder", type=click.Path(), metavar="FOLDER")
+@click.option("--compression", type=click.Choice(["none", "gz", "bz2"]), default="bz2", show_default=True)
+@click.option("--quiet", "-q", is_flag=True, help="No progress bar.")
+def unpack(packed: str, folder: str, compression: Any, quiet: bool) -> None:
+    """Write packed recordings as files again, line for line as they were."""
+    from .cluster.pack import unpack as unpack_into
+
+    with _Bar(quiet, "unpacking") as bar:
+        problems = unpack_into(packed, folder, compression=compression, progress=bar.to)
+    for problem in problems:
+        click.echo(f"failed: {problem}", err=True)
+    click.echo(f"unpacked in {folder}")
+    if problems:
+        sys.exit(1)
+
+
+@main.command(
+    epilog="Example: headrace submit my_backtest.py --address http://head:8265",
+    context_settings={"ignore_unknown_options": True},
+)
+@click.argument("script", type=click.Path())
+@click.argument("arguments", nargs=-1, type=click.UNPROCESSED, metavar="[ARGUMENT...]")
+@click.option("--address", envvar="RAY_API_SERVER_ADDRESS", show_envvar=True, required=True, metavar="URL",
+              help="The cluster's dashboard, such as http://head:8265.")  # fmt: skip
+@click.option("--working-dir", type=click.Path(), metavar="FOLDER",
+              help="The folder that travels with the script; default: the script's own.")  # fmt: skip
+@click.option("--exclude", multiple=True, metavar="NAME",
+              help="A file or folder that stays here, or a pattern of such. Repeatable.")  # fmt: skip
+@click.option("--env", "environment", multiple=True, metavar="NAME=VALUE",
+              help="An environment variable of the job. Repeatable.")  # fmt: skip
+@click.option("--token-file", type=click.Path(), metavar="FILE",
+              help="The cluster's token; default: where Ray looks, RAY_AUTH_TOKEN first.")  # fmt: skip
+@click.option("--wheel", type=click.Path(), metavar="FILE",
+              help="A wheel of headrace to run; default: the code installed here.")  # fmt: skip
+@click.option("--install-dependencies", "dependencies", is_flag=True,
+              help="Install what headrace needs on the cluster too, for clusters made without it.")  # fmt: skip
+@click.option("--entrypoint-cpus", type=click.FloatRange(min=0), default=0, metavar="N",
+              help="CPUs kept for the script itself, on any node; default: none, and it runs on the head.")  # fmt: skip
+@click.option("--entrypoint-resource", "resources", multiple=True, metavar="NAME=AMOUNT",
+              help="A resource of the node that is to run the script itself. Repeatable.")  # fmt: skip
+@click.option("--no-wait", is_flag=True, help="Send the job, print its id, and leave.")
+def submit(
+    script: str,
+    arguments: tuple[str, ...],
+    address: str,
+    working_dir: str | None,
+    exclude: tuple[str, ...],
+    environment: tuple[str, ...],
+    token_file: str | None,
+    wheel: str | None,
+    dependencies: bool,
+    entrypoint_cpus: float,
+    resources: tuple[str, ...],
+    no_wait: bool,
+) -> None:
+    """Run a script on a Ray cluster as a job, and show its log.
+
+    SCRIPT is what runs locally too; put -- before arguments of its own that are named like the options below. Its
+    folder and this version of headrace travel with it. The exit code is the script's: 0, 1 where it failed, 2 where it
+    was asked wrongly; 2 as well where there is no such script or cluster, and nothing was sent.
+    """
+    from .cluster.submission import Submission, find_token, follow, write_out
+    from .cluster.submission import submit as send
+    from .strategies.errors import InputError
+
+    try:
+        amounts = {name: float(text) for name, text in _pairs(resources, "--entrypoint-resource").items()}
+    except ValueError as error:
+        raise InputError(f"--entrypoint-resource: {error}") from None
+
+    def say(line: str) -> None:
+        click.echo(f"headrace: {line}", err=True)
+
+    submission = Submission(
+        script=script,
+        arguments=arguments,
+        address=address,
+        working_dir=working_dir,
+        environment=_pairs(environment, "--env"),
+        token=find_token(token_file),
+        wheel=wheel,
+        entrypoint_cpus=entrypoint_cpus,
+        entrypoint_resources=amounts,
+        dependencies=dependencies,
+        exclude=exclude,
+    )
+    job = send(submission, say)
+    if no_wait:
+        click.echo(job.job_id)
+        say(f"its log: {job.command('logs')}")
+        return
+    sys.exit(follow(job, write_out, say))
 
 
 # -- parts of commands ---------------------------------------------------------------------------------------------
@@ -305,7 +570,7 @@ def _strategies(specs: tuple[str, ...], parameters: tuple[str, ...], limits: dic
     return made
 
 
-def _run(run: Callable[[], Result], raise_errors: bool) -> Result:
+def _run(run: Callable[[], Result], raise_errors: bool, out: str | None) -> Result:
     """Run; with `raise_errors` the first error of a strategy ends it, and is shown without our own frames."""
     import traceback
 
@@ -316,6 +581,10 @@ def _run(run: Callable[[], Result], raise_errors: bool) -> Result:
         return run()
     except (HeadraceError, ConfigError):
         raise
+    except KeyboardInterrupt:
+        kept = f"; what is done is in {out}, the same command with --resume goes on" if out else ""
+        click.echo(f"headrace: stopped{kept}", err=True)
+        sys.exit(1)
     except Exception as error:
         if not raise_errors:
             raise
@@ -419,14 +688,64 @@ def _show(result: Result, out: str | None) -> None:
         console.print(f"tables in {out}", highlight=False)
 
 
+#: Columns of a sweep's table on the terminal, after the parameters.
+_SWEPT = {
+    "orders": "orders",
+    "matched": "matched",
+    "net_profit": "net profit",
+    "return_on_matched": "return",
+    "max_drawdown": "drawdown",
+    "in_sample_net_profit": "in sample",
+    "out_of_sample_net_profit": "out of sample",
+}
+
+
+def _show_sweep(result: SweepResult, by: str, top: int, out: str | None) -> None:
+    """The best sets on the terminal, then what went wrong."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from .cluster.sweep_result import MEASURED, cell
+
+    rows = result.best_sets(by, top)
+    parameters = [name for name in rows[0] if name not in MEASURED]
+    names = [*parameters, *(name for name in rows[0] if name in _SWEPT or name == by)]
+    table = Table(*(_SWEPT.get(name, name.replace("_", " ")) for name in names))
+    for column in table.columns:
+        column.justify = "right"
+    for row in rows:
+        table.add_row(*(_cell(name, row[name]) if name in _SHARES else cell(row[name]) for name in names))
+    console = Console()
+    console.print(table)
+    console = Console(soft_wrap=True)
+    if len(result.parameters) > len(rows):
+        console.print(f"the best {len(rows)} of {len(result.parameters)} sets by {by.replace('_', ' ')}")
+    failures = result.failures
+    for row in failures.slice(0, 10).to_pylist():
+        who = "" if row["set"] is None else f"set {row['set']} "
+        where = f"market {row['market_id']}: " if row["market_id"] else ""
+        line = row["line"] or row["unit"]
+        console.print(
+            f"failed: {who}{where}{row['error_type']}: {row['message']}, at {line}", markup=False, highlight=False
+        )
+        if row["command"]:
+            console.print(f"  again: {row['command']} --raise-errors", markup=False, highlight=False)
+    if failures.num_rows > 10:
+        console.print(f"... and {failures.num_rows - 10} more failures; see the table `failures`")
+    console.print(f"digest {result.digest}", highlight=False)
+    if out:
+        console.print(f"tables in {out}", highlight=False)
+
+
 #: Strategies that stand side by side on the terminal; more of them stand one below the other, with these fields.
 _MOST_COLUMNS = 4
+_SHARES = ("return_on_matched", "strike_rate")
 _WIDE = ("strategy", "markets", "orders", "matched", "net_profit", "return_on_matched", "violations", "failures")
 
 
 def _cell(name: str, value: Any) -> str:
     if value is None:
         return ""
-    if name == "return_on_matched":
+    if name in _SHARES:
         return f"{value:.2%}"
     return f"{value:,.2f}" if isinstance(value, float) else f"{value:,}" if isinstance(value, int) else str(value)

@@ -201,6 +201,21 @@ class Clients:
                 return client
         return None
 
+    def account_of(self, client: BaseClient) -> BaseClient:
+        """The account here of a client that was added to the run: that client, or this process's copy of it.
+
+        Raises:
+            ClientError: it was not added.
+        """
+        for known in self._clients:
+            if known is client:
+                return known
+        found = self.get_client(client.VENUE, client.username) if isinstance(client, BaseClient) else None
+        if found is None:
+            names = ", ".join(known.username for known in self._clients)
+            raise ClientError(f"client={client!r} was not added to the run; it has {names or 'none'}")
+        return found
+
     @property
     def simulated(self) -> bool:
         """Whether any client is simulated."""

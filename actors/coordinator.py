@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ..strategies.errors import ControlError
@@ -13,7 +13,6 @@ from ..strategies.order_package import OrderPackage, OrderPackageType
 from .clients import BaseClient, Clients
 
 if TYPE_CHECKING:
-    from .logging_controls import LoggingControls
     from .market import HostedMarket, MarketActor
 
 
@@ -35,7 +34,7 @@ class Coordinator:
     The methods without underscore are steps that a subclass may override.
     """
 
-    def __init__(self, clients: Sequence[BaseClient], logging_controls: LoggingControls | None = None) -> None:
+    def __init__(self, clients: Sequence[BaseClient], logging_controls: Callable[[Any], object] | None = None) -> None:
         self._client_settings = list(clients)
         self.clients = Clients()
         self.logging_controls = logging_controls

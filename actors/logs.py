@@ -62,6 +62,20 @@ def json_formatter() -> logging.Formatter:
     return formatter
 
 
+class _Guest(logging.Filter):
+    """For handlers of others: lines get what ours get, and no more of them come than before."""
+
+    def __init__(self, context: Context, level: int) -> None:
+        super().__init__()
+        self._context = context
+        self._level = level
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        if record.name.partition(".")[0] != LOGGER:
+            return True
+        return record.levelno >= self._level and self._context.filter(record)
+
+
 class _Warnings(logging.Handler):
     """Keeps the first warnings."""
 
@@ -115,6 +129,10 @@ class BatchLog:
         if remote:
             handlers.append(self._warnings)
         level = logger.level
+        guests = [*logger.handlers, *logging.getLogger().handlers]
+        guest = _Guest(self.context, logger.getEffectiveLevel())
+        for handler in guests:
+            handler.addFilter(guest)
         if self._keep:
             logger.setLevel(min(logger.getEffectiveLevel(), logging.getLevelName(self._config.log_level.upper())))
         for handler in handlers:
@@ -125,6 +143,8 @@ class BatchLog:
         finally:
             for handler in handlers:
                 logger.removeHandler(handler)
+            for handler in guests:
+                handler.removeFilter(guest)
             logger.setLevel(level)
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import functools
 import logging
+import weakref
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
@@ -14,8 +15,8 @@ from ..config import Config
 from ..strategies.blotter import StrategyOrders
 from ..strategies.book import MarketBook
 from ..strategies.changes import MarketChange, MarketDefinition
-from ..strategies.errors import ControlError, HeadraceError
-from ..strategies.events import CustomEvent
+from ..strategies.errors import ControlError, HeadraceError, RecordingError
+from ..strategies.events import CustomEvent, TerminationEvent
 from ..strategies.host import Host
 from ..strategies.market import Market, Markets
 from ..strategies.order import Order
@@ -30,6 +31,7 @@ from .failures import Failures, raised_at
 from .market_filter import admits
 from .middleware import Middleware
 from .side_data import SideData
+from .streams import HandlerQueue
 from .workers import BackgroundWorker
 
 logger = logging.getLogger("headrace")
@@ -97,6 +99,10 @@ class HostedMarket(Market):
         super().enter(order)
         self._actor.plan_orders(self)
 
+    def _call_at(self, at_ms: int, function: Callable[[], object]) -> None:
+        """Timers belong to whoever asked: its chance, its name in log lines and failures."""
+        self._actor.call_at(at_ms, self._actor.running, self, function)
+
 
 class MarketActor:
     """Hosts markets and strategies.
@@ -134,8 +140,10 @@ class MarketActor:
         self.stopped = False
         self._addressed: list[Strategy] | None = None
         self._side = side_data
-        self._standing: list[CustomEvent] = []
-        self._told: set[tuple[int, int]] = set()
+        # Events without a time, with the strategies that have heard of each: instances go with their markets.
+        self._standing: dict[CustomEvent, weakref.WeakSet[Strategy]] = {}
+        self._announced: set[CustomEvent] = set()
+        self.handler_queue = HandlerQueue(self._take_event)
         self.coordinator = coordinator
         self.middleware = list(middleware)
         self.failures = Failures() if failures is None else failures
@@ -207,6 +215,17 @@ class MarketActor:
     def stop(self) -> None:
         """End the run: what was replayed is kept."""
         self.stopped = True
+
+    def _take_event(self, event: CustomEvent | TerminationEvent) -> None:
+        """An event that code here has put on `handler_queue`: it comes at once."""
+        if isinstance(event, TerminationEvent):
+            self.stop()
+        elif event.publish_time is None:
+            running, market = self.running, self.current_market
+            self._deliver_to_open(event)
+            self.running, self.current_market = running, market
+        else:
+            self.add_custom_events([event])
 
     def log_control(self, event: Any) -> None:
         self.coordinator.log(event)
@@ -280,13 +299,16 @@ class MarketActor:
     def _attend(self, market: HostedMarket) -> None:
         exchange = market.exchange
         active = market.blotter.active
+        new = not market.shown
+        if new:
+            self._announce(market)
         if active or exchange.watching:
             self._guarded(None, market, exchange.match)
         for middleware in self.middleware:
             self._guarded(None, market, middleware, market)
         if active:
             self.process_market_orders(market)
-        if not market.shown:
+        if new:
             self._show_new(market)
             market.attended = market.blotter.active or exchange.watching or bool(self.middleware)
 
@@ -361,14 +383,7 @@ class MarketActor:
             self._ignored.add(market_id)
             return None
         self._clock.now_ms = max(self._clock.now_ms, publish_time) if self._clock.now_ms else publish_time
-        windows = [strategy.window for strategy in wanted]
-        book = MarketBook(
-            market_id,
-            cumulative_runner_tv=any(window.cumulative_runner_tv for window in windows),
-            calculate_market_tv=any(window.calculate_market_tv for window in windows),
-        )
-        if self._rules.watch_all:
-            book.watch_all()
+        book = self._new_book(market_id, [strategy.window for strategy in wanted])
         # Strategies and filters look at the definition before the change that carries it is folded in.
         book.market_definition = definition
         market = HostedMarket(market_id, book, self, self._exchange)
@@ -379,6 +394,16 @@ class MarketActor:
         self._hosted[market_id] = market
         self.markets.add(market)
         return market
+
+    def _new_book(self, market_id: str, windows: Sequence[Window]) -> MarketBook:
+        book = MarketBook(
+            market_id,
+            cumulative_runner_tv=any(window.cumulative_runner_tv for window in windows),
+            calculate_market_tv=any(window.calculate_market_tv for window in windows),
+        )
+        if self._rules.watch_all:
+            book.watch_all()
+        return book
 
     def admits(self, strategy: Strategy, market_id: str, definition: MarketDefinition) -> bool:
         """Whether a strategy wants a market, by its filters."""
@@ -398,11 +423,15 @@ class MarketActor:
             instance = self._instances[key] = strategy.hosted(self)
         return instance
 
-    def _show_new(self, market: HostedMarket) -> None:
+    def _announce(self, market: HostedMarket) -> None:
+        """A market is new: the coordinator and the middleware hear of it before its first change is worked on."""
         market.shown = True
         self.coordinator.add_market(market)
         for middleware in self.middleware:
             self._guarded(None, market, middleware.add_market, market)
+
+    def _show_new(self, market: HostedMarket) -> None:
+        """Then its strategies do."""
         if self._side is not None:
             self._guarded(None, market, self._side.opened, self, market)
         for seat in market.seats:
@@ -434,6 +463,7 @@ class MarketActor:
         if market.closed:
             return
         if not market.shown:
+            self._announce(market)
             self._show_new(market)
         market.close_market()
         market.market_book_closed = market.market_book
@@ -466,6 +496,7 @@ class MarketActor:
         self._ignored.discard(market_id)
         if market is None:
             return None
+        self.current_market = None
         if not market.closed:
             for middleware in self.middleware:
                 self._guarded(None, market, middleware.remove_market, market)
@@ -482,7 +513,7 @@ class MarketActor:
         """Deliver events when the clock reaches their times; those without a time to each market as it opens."""
         for event in events:
             if event.publish_time is None:
-                self._standing.append(event)
+                self._standing[event] = weakref.WeakSet()
             else:
                 self._clock.call_at(event.publish_time, functools.partial(self._deliver_to_open, event))
 
@@ -495,12 +526,15 @@ class MarketActor:
             markets = [market for market in markets if market.market_id in event.market_ids]
         if not markets:
             return
-        instances = {id(seat.strategy): seat.strategy for market in markets for seat in market.seats}
-        fresh = [each for key, each in instances.items() if (id(event), key) not in self._told]
-        self._told.update((id(event), id(each)) for each in fresh)
-        if not self._standing or event not in self._standing:
-            fresh = list(instances.values())
-        self.coordinator.process_custom_event(event)
+        told = self._standing.get(event)
+        if event not in self._announced:
+            if told is not None:
+                self._announced.add(event)
+            self.coordinator.process_custom_event(event)
+        fresh = list(dict.fromkeys(seat.strategy for market in markets for seat in market.seats))
+        if told is not None:
+            fresh = [strategy for strategy in fresh if strategy not in told]
+            told.update(fresh)
         if event.callback is not None and fresh:
             self._addressed = fresh
             try:
@@ -508,6 +542,7 @@ class MarketActor:
             finally:
                 self._addressed = None
         for market in markets:
+            self.current_market = market
             for seat in market.seats:
                 self._guarded(seat.strategy, market, seat.strategy.process_custom_event, market, event)
 
@@ -525,6 +560,7 @@ class MarketActor:
 
     def process_sports_data(self, market: HostedMarket, sports_data: Any) -> None:
         """Sports data of a market has come."""
+        self.current_market = market
         for seat in market.seats:
             wanted = self._guarded(seat.strategy, market, seat.strategy.check_sports_data, market, sports_data)
             if wanted:
@@ -532,7 +568,9 @@ class MarketActor:
 
     def process_raw_data(self, market: HostedMarket, clk: str, publish_time: int, datum: dict[str, Any]) -> None:
         """A raw change of a market, for strategies that subscribe to a data stream."""
+        self._run_timers(publish_time)
         self._clock.now_ms = publish_time
+        self.current_market = market
         for seat in market.seats:
             if seat.raw:
                 self._guarded(seat.strategy, market, seat.strategy.process_raw_data, clk, publish_time, datum)
@@ -541,7 +579,19 @@ class MarketActor:
 
     def _run_timers(self, until_ms: int) -> None:
         while (function := self._clock.pop_due(until_ms)) is not None:
+            self.current_market = None
             self._guarded(None, None, function)
+
+    def call_at(
+        self, at_ms: int, strategy: Strategy | None, market: HostedMarket, function: Callable[[], object]
+    ) -> None:
+        """Call a function for a strategy at a market when the clock reaches `at_ms`."""
+
+        def call() -> None:
+            self.current_market = market
+            self._guarded(strategy, market, function)
+
+        self._clock.call_at(at_ms, call)
 
     def _guarded(
         self,
@@ -564,8 +614,10 @@ class MarketActor:
             raise error
         name = strategy.name if strategy else None
         market_id = market.market_id if market else None
-        within = _source_of(strategy)
-        line = raised_at(error, within)
+        if isinstance(error, RecordingError):
+            line: str | None = error.path if error.line is None else f"{error.path}:{error.line}"
+        else:
+            line = raised_at(error, _source_of(strategy))
         if self.failures.add(error, name, market_id, line, self._clock.now_ms):
             level = logging.ERROR if isinstance(error, HeadraceError) else logging.CRITICAL
             logger.log(

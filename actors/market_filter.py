@@ -86,6 +86,11 @@ def normalised(market_filter: Any) -> list[dict[str, Any]]:
     return found
 
 
+def markets_of(market_filter: Any) -> list[str]:
+    """The recordings that a filter names under `markets`."""
+    return [str(path) for one in normalised(market_filter) for path in one.get("markets") or ()]
+
+
 def admits(market_filter: Any, market_id: str, definition: MarketDefinition) -> bool:
     """Whether the exchange would send this market to a subscriber with this filter."""
     alternatives = normalised(market_filter)

@@ -15,10 +15,13 @@ class HandlerQueue:
 
     Args:
         handle: takes each event.
-        travels: says why something cannot be sent to other processes, or None where it can.
+        travels: says why something cannot be sent to other processes, or None where it can; left out where events
+            stay in the process.
     """
 
-    def __init__(self, handle: Callable[[Any], object], travels: Callable[[Any], str | None]) -> None:
+    def __init__(
+        self, handle: Callable[[Any], object], travels: Callable[[Any], str | None] = lambda value: None
+    ) -> None:
         self._handle = handle
         self._travels = travels
         self._lock = threading.Lock()

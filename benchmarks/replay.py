@@ -157,7 +157,7 @@ CASES: dict[str, Callable[[Workshop], list[Case]]] = {
 
 def run_once(side: Side) -> Answer:
     """One run in a process of its own; leaves with its error where it fails."""
-    interpreter = sys.executable if side.runner == "run_headrace" else python(side.name.split()[0])
+    interpreter = sys.executable if side.runner in ("run_headrace", "run_sweep") else python(side.name.split()[0])
     command = [str(interpreter), "-m", f"benchmarks.{side.runner}", side.work.to_json()]
     done = subprocess.run(command, cwd=CHECKOUT, capture_output=True, text=True, check=False)
     if done.returncode:

@@ -46,7 +46,7 @@ def framework(work: Work) -> Any:
     """A simulation with the strategies of `work`, ready to run."""
     limit = {"transaction_limit": None} if work.unlimited else {}
     simulation = FlumineSimulation(client=clients.SimulatedClient(**limit))
-    streams = [BetfairHistoricalStream(file_path=path) for path in work.files]
+    streams = [BetfairHistoricalStream(file_path=path, listener_kwargs=work.listener) for path in work.files]
     for name, strategy in work.strategies(API):
         simulation.add_strategy(strategy(streams=list(streams), name=name, **LIMITS))
     return simulation

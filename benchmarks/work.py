@@ -26,6 +26,7 @@ class Work:
     settings: dict[str, Any] = field(default_factory=dict)
     config: dict[str, Any] = field(default_factory=dict)
     unlimited: bool = False  # no limit on the transactions of an hour
+    listener: dict[str, Any] = field(default_factory=dict)  # the window, as listener keywords
 
     def to_json(self) -> str:
         return json.dumps(asdict(self))

@@ -9,7 +9,7 @@ from __future__ import annotations
 import collections
 import logging
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, Protocol
 
 from ..simulate.rows import FIELDS, empty_rows
@@ -40,8 +40,8 @@ class Duplicates:
     What comes second is left out, and a row of `failures` says so.
     """
 
-    def __init__(self) -> None:
-        self._owner: dict[str, str] = {}
+    def __init__(self, known: Iterable[tuple[str, str]] = ()) -> None:
+        self._owner: dict[str, str] = dict(known)
 
     def __call__(self, part: Part) -> None:
         twice = {}

@@ -25,7 +25,9 @@ def explain(result: Result, bet_id: str, market_id: str | None = None) -> list[s
     import pyarrow.compute as pc
 
     orders = result.orders
-    found = orders.filter(pc.or_(pc.equal(orders["bet_id"], bet_id), pc.equal(orders["order_id"], bet_id))).to_pylist()
+    found = orders.filter(
+        pc.or_kleene(pc.equal(orders["bet_id"], bet_id), pc.equal(orders["order_id"], bet_id))
+    ).to_pylist()
     if market_id is not None:
         found = [order for order in found if order["market_id"] == market_id]
     if not found:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 from collections.abc import Callable, Mapping
@@ -193,6 +194,53 @@ class Result:
         """A table as a pandas frame (extra `notebook`)."""
         return self.table(table).to_pandas()
 
+    def sql(self, statement: str) -> pa.Table:
+        """The answer of DuckDB to a statement over the tables, by their names (extra `sql`).
+
+        Times are in UTC. Sums of whole numbers are whole numbers.
+
+        Raises:
+            ImportError: duckdb is not installed.
+            InputError: the statement is wrong, or gives no table.
+        """
+        duckdb = needed("duckdb", "sql", "Result.sql")
+        # Only the result's tables have names, not the caller's variables, and nothing is downloaded.
+        settings = {"python_enable_replacements": "false", "autoinstall_known_extensions": "false"}
+        with duckdb.connect(":memory:", config=settings) as connection:
+            connection.execute("set TimeZone = 'UTC'")
+            for name in FIELDS:
+                connection.register(name, getattr(self, name))
+            try:
+                answer = connection.sql(statement)
+                found = None if answer is None else answer.to_arrow_table()
+            except duckdb.Error as error:
+                raise InputError(f"the statement {statement!r} is wrong: {error}") from None
+        if found is None:
+            raise InputError(f"the statement {statement!r} gives no table; expected one such as select * from orders")
+        return _whole_sums(found)
+
+    def plot(self) -> Any:
+        """Profit after commission and drawdown over time, a line a strategy: a plotly figure (extra `report`).
+
+        Raises:
+            ImportError: plotly is not installed.
+        """
+        from .report import figure
+
+        return figure(self)
+
+    def to_html(self, path: str | os.PathLike[str]) -> Path:
+        """Write a page that stands alone: charts and tables to look at, in a browser or on paper.
+
+        It fetches nothing and runs no script. Needs no extra.
+
+        Raises:
+            OSError: the file cannot be written.
+        """
+        from .report import write_page
+
+        return write_page(self, path)
+
     # -- folders -------------------------------------------------------------------------------------------------
 
     @classmethod
@@ -236,6 +284,33 @@ class Result:
             for row in summary.to_pylist()
         )
         return f"<p>{escape(repr(self))}</p><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+
+
+def needed(module: str, extra: str, what: str) -> Any:
+    """A module that an extra brings.
+
+    Raises:
+        ImportError: it is not installed; the message names the extra.
+    """
+    try:
+        return importlib.import_module(module)
+    except ModuleNotFoundError as error:
+        if error.name != module.partition(".")[0]:
+            raise
+        raise ImportError(f"{what} needs {error.name}: pip install 'headrace[{extra}]'", name=error.name) from None
+
+
+def _whole_sums(table: pa.Table) -> pa.Table:
+    """DuckDB adds whole numbers up in 128 bits, which arrow shows as decimals; back to 64 bits where they fit."""
+    import pyarrow as pa
+
+    for place, field in enumerate(table.schema):
+        if field.type == pa.decimal128(38, 0):
+            try:
+                table = table.set_column(place, field.name, table.column(place).cast(pa.int64()))
+            except pa.ArrowInvalid:
+                continue
+    return table
 
 
 def _shown(value: Any) -> str:

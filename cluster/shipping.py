@@ -6,6 +6,7 @@ import functools
 import hashlib
 import inspect
 import os
+import pickle
 import site
 import sys
 import sysconfig
@@ -69,7 +70,10 @@ def objects_of(setup: Setup) -> list[Any]:
         *(control for control, _ in setup.trading_controls),
         *(control for _, control, _ in setup.client_controls),
         *(worker.function for worker in setup.workers),
+        *(argument for worker in setup.workers for argument in (*worker.func_args, *worker.func_kwargs.values())),
         *(event.callback for event in setup.custom_events if event.callback),
+        *(event.event for event in setup.custom_events),
+        *([setup.config.log_setup] if setup.config.log_setup else []),
         *vars(setup.models).values(),
         setup.market_actor,
         setup.coordinator,
@@ -114,9 +118,13 @@ def why_not_picklable(value: Any) -> str | None:
     if value is None or isinstance(value, (str, int, float, bool, bytes)):
         return None
     try:
-        _cloudpickle().dumps(value)
-    except Exception as error:
-        return f"{type(value).__name__}: {error}"
+        # Most payloads are plain: they need no cloudpickle, which brings all of Ray with it.
+        pickle.dumps(value)
+    except Exception:
+        try:
+            _cloudpickle().dumps(value)
+        except Exception as error:
+            return f"{type(value).__name__}: {error}"
     return None
 
 

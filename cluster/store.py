@@ -22,6 +22,9 @@ _MOST_ROWS = 50_000
 class MemoryStore:
     """Keeps parts in this process: as rows while they are few, then as tables."""
 
+    done: frozenset[str] = frozenset()
+    markets: tuple[tuple[str, str], ...] = ()
+
     def __init__(self) -> None:
         self._tables: list[tuple[int, dict[str, Any]]] = []
         self._digest = 0
@@ -60,21 +63,58 @@ class MemoryStore:
 class FolderStore:
     """Writes each part as Parquet, one folder a table; a part counts once its commit file is there.
 
+    Args:
+        identity: what the run is: strategies, parameters, configuration, inputs. A run goes on only as the same.
+        resume: go on with the run that the folder holds.
+
+    Attributes:
+        done: units whose parts are committed.
+
     Raises:
-        InputError: the folder cannot be written, or holds something already.
+        InputError: the folder cannot be written, holds something already, or holds another run; says what differs.
     """
 
-    def __init__(self, folder: str | os.PathLike[str]) -> None:
+    def __init__(self, folder: str | os.PathLike[str], identity: dict[str, Any], resume: bool = False) -> None:
         self._root = Path(folder)
+        self._identity = json.loads(json.dumps(identity, default=str))
+        self._markets: list[tuple[str, str]] = []
+        self.done: set[str] = set()
+        self._number = 0
         try:
-            if self._root.exists() and (not self._root.is_dir() or any(self._root.iterdir())):
+            taken = self._root.exists() and (not self._root.is_dir() or any(self._root.iterdir()))
+            if taken and resume:
+                self._take_up()
+            elif taken:
                 raise InputError(
-                    f"{self._root}: exists and is not empty; name another folder for the result, or remove it"
+                    f"{self._root}: exists and is not empty; name another folder for the result, remove it, or resume "
+                    "the run that it holds (resume=True, --resume)"
                 )
             for name in (*FIELDS, COMMITS, LOGS):
                 (self._root / name).mkdir(parents=True, exist_ok=True)
+            if not taken:
+                self._write(self._root / MANIFEST, {**self._identity, "finished": False})
         except OSError as error:
             raise InputError(f"{self._root}: the result cannot be written here: {error.strerror or error}") from None
+
+    def _take_up(self) -> None:
+        try:
+            known = json.loads((self._root / MANIFEST).read_text())
+        except (OSError, ValueError):
+            raise InputError(f"{self._root}: holds no run to resume: {MANIFEST} cannot be read") from None
+        for name, value in self._identity.items():
+            if known.get(name) != value:
+                why = _difference(name, known.get(name), value)
+                raise InputError(f"{self._root}: the run that it holds cannot be resumed: {why}")
+        for path in (self._root / COMMITS).glob("*.json"):
+            commit = json.loads(path.read_text())
+            self.done.update(commit["units"])
+            self._markets.extend((market_id, unit) for market_id, unit in commit["markets"])
+            self._number = max(self._number, commit["number"] + 1)
+
+    @property
+    def markets(self) -> list[tuple[str, str]]:
+        """Markets of committed parts, each with its unit."""
+        return self._markets
 
     def add(self, part: Part) -> None:
         import pyarrow.parquet as pq
@@ -89,8 +129,9 @@ class FolderStore:
             (self._root / LOGS / f"{name}.jsonl").write_text(part.log)
         commit = {
             "part": name,
-            "number": part.batch.number,
+            "number": part.batch.number + self._number,
             "units": [unit.name for unit in part.batch.units],
+            "markets": part.markets,
             "rows": {table: len(rows) for table, rows in part.rows.items()},
             "digest": digest_text(digest_of(part.rows)),
         }
@@ -104,5 +145,20 @@ class FolderStore:
         beside.replace(path)
 
     def result(self, manifest: Callable[[], dict[str, Any]]) -> Result:
-        self._write(self._root / MANIFEST, manifest())
+        self._write(self._root / MANIFEST, {**self._identity, **manifest(), "finished": True})
         return Result.load(self._root)
+
+
+def _difference(name: str, known: Any, wanted: Any) -> str:
+    """What of a run's identity differs, in words."""
+    if name == "sources":
+        return "the source of the strategies has changed"
+    if isinstance(known, dict) and isinstance(wanted, dict):
+        keys = [key for key in (*known, *wanted) if known.get(key) != wanted.get(key)]
+        return f"{name}: {keys[0]} was {known.get(keys[0])!r} and is {wanted.get(keys[0])!r}"
+    if isinstance(known, list) and isinstance(wanted, list):
+        new = [each for each in wanted if each not in known]
+        gone = [each for each in known if each not in wanted]
+        shown = f"{new[0]} is new or changed" if new else f"{gone[0]} is gone" if gone else "in another order"
+        return f"{name}: {shown}"
+    return f"{name} was {known!r} and is {wanted!r}"

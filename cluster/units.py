@@ -95,6 +95,24 @@ def _event_of(path: str | Source) -> str:
     return (first[2].event_id if first else None) or str(path)
 
 
+#: Bytes of recordings in a batch of `in_turn`: progress shows, and is committed, after so many.
+_TURN_BYTES = 4 * 1024 * 1024
+
+
+def in_turn(units: Sequence[Unit], most: int = MAX_UNITS) -> list[Batch]:
+    """Batches for one process, in the order of the units, of at most so many."""
+    batches: list[Batch] = []
+    waiting: list[Unit] = []
+    for unit in units:
+        waiting.append(unit)
+        if len(waiting) == most or sum(each.size for each in waiting) >= _TURN_BYTES:
+            batches.append(Batch(len(batches), tuple(waiting)))
+            waiting = []
+    if waiting:
+        batches.append(Batch(len(batches), tuple(waiting)))
+    return batches
+
+
 def plan_batches(units: Sequence[Unit], workers: int) -> list[Batch]:
     """Batches for `workers` processes, the largest units first, so that no large one is left for the end."""
     if not units:

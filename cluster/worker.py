@@ -23,6 +23,7 @@ from ..simulate.rows import RowCollector, Rows, empty_rows
 from ..strategies.errors import HeadraceError, InputError, RunError
 from ..strategies.strategy import Strategy
 from .files import unpack_files
+from .snapshots import EventRecorder
 from .units import Batch
 
 #: Allocations between collections of the three generations, while a unit is replayed.
@@ -50,6 +51,7 @@ class Part:
         markets: ids of the markets replayed, each with its unit.
         log: log lines of the batch.
         warnings: level and text of the first warnings, where they were logged in another process.
+        events: for the logging controls, where they live in another process.
         stopped: a strategy has asked for the end of the run.
         seconds: time spent on it.
     """
@@ -61,6 +63,7 @@ class Part:
     markets: list[tuple[str, str]] = dataclasses.field(default_factory=list)
     log: str = ""
     warnings: list[tuple[int, str]] = dataclasses.field(default_factory=list)
+    events: list[bytes] = dataclasses.field(default_factory=list)
     stopped: bool = False
 
 
@@ -79,7 +82,7 @@ class BatchRunner:
     def __init__(
         self,
         setup: Setup,
-        logging_controls: LoggingControls | None = None,
+        logging_controls: LoggingControls | EventRecorder | None = None,
         command: str = "",
         keep_log: bool = False,
         remote: bool = False,
@@ -90,15 +93,18 @@ class BatchRunner:
         self._files = unpack_files(setup.files)
         self._logging_controls = logging_controls
         self._command = command
-        face = WorkerFace(setup)
         for strategy in setup.strategies:
             try:
-                strategy.start(face)
+                strategy.opened(self._face(strategy))
             except Exception as error:
                 if setup.config.raise_errors:
                     raise
                 place = raised_at(error)
                 raise RunError(f"strategy {strategy.name!r} failed in start(): {error!r} ({place})") from error
+
+    def _face(self, strategy: Strategy) -> WorkerFace:
+        """The framework as a strategy's `start` sees it."""
+        return WorkerFace(self._setup)
 
     def run(self, batch: Batch) -> Part:
         """Replay a batch; what fails in a unit is a row of `failures`."""
@@ -114,6 +120,8 @@ class BatchRunner:
                         if not part.stopped:
                             self._replay_into(part, piece, log)
         part.log, part.warnings = log.text, log.warnings
+        if isinstance(self._logging_controls, EventRecorder):
+            part.events = self._logging_controls.take()
         part.seconds = time.perf_counter() - started
         return part
 
@@ -148,7 +156,8 @@ class BatchRunner:
     def _watched(self, unit: Unit) -> Any:
         """End this process where a unit takes longer than `unit_timeout`: nothing else stops code that hangs."""
         limit = self._setup.config.unit_timeout
-        if limit is None or self._logging_controls is not None or not _in_worker():
+        here = self._logging_controls is not None and not self._remote
+        if limit is None or here or not _in_worker():
             yield
             return
         timer = threading.Timer(limit, _give_up, args=(unit.name, limit))
@@ -160,10 +169,14 @@ class BatchRunner:
             timer.cancel()
 
 
-def worker_runner(setup: Setup, command: str, keep_log: bool) -> BatchRunner:
-    """The runner of a worker process: logging is set up first."""
+def worker_runner(setup: Setup, command: str, keep_log: bool, keep_events: bool = False) -> BatchRunner:
+    """The runner of a worker process: logging is set up first.
+
+    Args:
+        keep_events: logging controls in the process of the run are to hear what happens.
+    """
     set_up(setup.config)
-    return BatchRunner(setup, None, command, keep_log, remote=True)
+    return BatchRunner(setup, EventRecorder() if keep_events else None, command, keep_log, remote=True)
 
 
 @contextlib.contextmanager

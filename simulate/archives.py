@@ -35,7 +35,7 @@ from .locations import (
 logger = logging.getLogger("headrace")
 
 _BUFFER = 64 * 1024
-_ENDING = r"\.(?:zip|tar|tgz|tbz2?|tzst|tar\.(?:gz|bz2|zst))(?:\?[\w.-]+=[^!/]*)?"
+_ENDING = r"\.(?:zip|parquet|tar|tgz|tbz2?|tzst|tar\.(?:gz|bz2|zst))(?:\?[\w.-]+=[^!/]*)?"
 _ARCHIVE = re.compile(f".*{_ENDING}", re.IGNORECASE | re.DOTALL)
 _MEMBER = re.compile(f"(.+?{_ENDING})!(.+)", re.IGNORECASE | re.DOTALL)
 _ZIP = re.compile(r"\.zip(?:\?[^!/]*)?$", re.IGNORECASE)
@@ -71,6 +71,10 @@ def index(archive: Source) -> list[Source]:
                     archive,
                 )
                 return [Source(archive.path, size=archive.size, packed=True)]
+            if start == b"PAR1":
+                from .packed import index_packed
+
+                return index_packed(archive)
             if start[:2] == b"PK":
                 members = _zip_members(archive.path, file)
             else:

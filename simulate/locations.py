@@ -70,6 +70,10 @@ class Source:
         entry: of a zip's member: compression method, checksum, and bytes when unpacked.
         packed: the archive is a compressed tar, which can be read from front to back only.
         problem: what is known to be wrong with it; reading raises it.
+        rows: of a packed recording: its first row in the Parquet file, and how many there are.
+        event: the event's id, where it is known without reading.
+        only: ids of the markets that are meant; None: all.
+        modified: when an object was last changed, nanoseconds since the epoch; 0 where that is not known.
         file: the member while the archive is read through; such a source cannot leave its process.
     """
 
@@ -80,10 +84,19 @@ class Source:
     entry: tuple[int, int, int] | None = None
     packed: bool = False
     problem: str | None = None
+    rows: tuple[int, int] | None = None
+    event: str | None = None
+    only: tuple[str, ...] | None = None
+    modified: int = dataclasses.field(default=0, compare=False, repr=False)
     file: BinaryIO | None = dataclasses.field(default=None, compare=False, repr=False)
 
     def __str__(self) -> str:
         return self.path if self.member is None else f"{self.path}!{self.member}"
+
+
+def absolute(source: Source) -> Source:
+    """A source that means the same from any folder."""
+    return source if is_uri(source.path) else dataclasses.replace(source, path=os.path.abspath(source.path))
 
 
 # -- finding -----------------------------------------------------------------------------------------------------------
@@ -241,7 +254,7 @@ def _objects(uri: str) -> list[Source]:
 
     def named(info: Any) -> tuple[str, Source]:
         name = info.path.removeprefix(_within(base, "")) if base else info.path
-        return name, Source(f"{root}/{name}{query}", size=info.size or 0)
+        return name, Source(f"{root}/{name}{query}", size=info.size or 0, modified=info.mtime_ns or 0)
 
     with _reached(uri):
         from pyarrow import fs

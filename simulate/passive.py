@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import bisect
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
 from ..strategies.book import MarketBook, RunnerBook
@@ -83,7 +83,8 @@ class PassiveMatching:
         self._version: int | None = None
         self._reconciled = False
         self._definition: object = None
-        self._deltas: dict[RunnerKey, dict[float, float]] = {}
+        self._behind_deltas: dict[RunnerKey, dict[float, float]] = {}
+        self._deltas: Mapping[RunnerKey, dict[float, float]] = self._behind_deltas
         self._seen: set[RunnerKey] = set()
         self._behind: dict[RunnerKey, RunnerBook] = {}
         self._unseen: set[RunnerKey] = set()
@@ -186,15 +187,10 @@ class PassiveMatching:
         Under compatibility a runner that left ACTIVE keeps its last delta, and what it trades meanwhile counts once it
         is back.
         """
-        deltas, behind = self._deltas, self._behind
         if not self._compatible:
-            deltas.clear()
-            for runner in book.traded:
-                delta = _delta(runner)
-                if delta and runner.status == "ACTIVE":
-                    deltas[runner.selection_id, runner.handicap] = delta
-            book.traded.clear()
+            self._deltas = book.newly_traded()
             return
+        deltas, behind = self._behind_deltas, self._behind
         if deltas:
             for key in [key for key in deltas if _is_active(book.runner(*key))]:
                 del deltas[key]
@@ -213,7 +209,7 @@ class PassiveMatching:
             for key, runner in list(behind.items()):
                 if runner.status == "ACTIVE":
                     del behind[key]
-                    delta = _delta(runner)
+                    delta = runner.take_traded()
                     if delta:
                         deltas[key] = delta
 
@@ -324,22 +320,3 @@ class PassiveMatching:
 
 def _is_active(runner: RunnerBook | None) -> bool:
     return runner is not None and runner.status == "ACTIVE"
-
-
-def _delta(runner: RunnerBook) -> dict[float, float]:
-    """Volume traded by price since `traded_before` was last emptied, ascending by price; empties it."""
-    before = runner.traded_before
-    assert before is not None
-    levels = runner.ex.traded.levels
-    delta = {}
-    for price in sorted(before):
-        size = levels.get(price)
-        if size is None:
-            continue
-        known = before[price]
-        if known is None:
-            delta[price] = size
-        elif size > known:
-            delta[price] = round(size - known, 2)
-    before.clear()
-    return delta

@@ -11,7 +11,7 @@ import logging
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import PurePosixPath
-from typing import BinaryIO
+from typing import BinaryIO, Protocol, cast, runtime_checkable
 
 import msgspec
 
@@ -25,11 +25,30 @@ logger = logging.getLogger("headrace")
 _PIECE = 16 * 1024
 #: Bytes of the longest line there may be. Images of the largest markets have a hundredth of it.
 _LONGEST_LINE = 64 * 1024 * 1024
+#: How the error of a recording that cannot be read on begins.
+DAMAGED = "is damaged or cut short: "
 
 _decoder = msgspec.json.Decoder(ChangeMessage)
 
+
+@runtime_checkable
+class Chosen(Protocol):
+    """Recordings that were chosen already: a selection of a catalog."""
+
+    def sources(self) -> list[Source]: ...
+
+
 #: What `markets=` takes.
-Paths = str | os.PathLike[str] | Iterable[str | os.PathLike[str]]
+Paths = str | os.PathLike[str] | Chosen | Iterable[str | os.PathLike[str]]
+
+
+def decode_lines(lines: bytes) -> list[ChangeMessage]:
+    """The messages of whole lines.
+
+    Raises:
+        msgspec.DecodeError, UnicodeDecodeError: a line is none.
+    """
+    return _decoder.decode_lines(lines)
 
 
 def find_recordings(markets: Paths) -> list[Source]:
@@ -43,6 +62,8 @@ def find_recordings(markets: Paths) -> list[Source]:
         InputError: a path does not exist, a pattern or a folder gives no file, a store cannot be reached, or nothing
             is named at all.
     """
+    if isinstance(markets, Chosen):
+        return markets.sources()
     named: Sequence[str | os.PathLike[str]]
     named = [markets] if isinstance(markets, (str, os.PathLike)) else list(markets)
     if not named:
@@ -93,6 +114,13 @@ class Recording:
         source = self.source
         if source.problem is not None:
             raise RecordingError(source.problem, self.name)
+        if source.rows is not None:
+            from .packed import PackedFile
+
+            try:
+                return cast(BinaryIO, opened.enter_context(PackedFile(source)))
+            except Exception as error:
+                raise RecordingError(f"cannot be read: {reason(error)}", self.name) from None
         try:
             if source.member is None:
                 file = open_file(source.path)
@@ -116,36 +144,46 @@ class Recording:
         Raises:
             RecordingError: the recording cannot be read, is empty, or is damaged.
         """
-        number, rest = 1, b""
+        empty = True
         with contextlib.ExitStack() as opened:
-            file = self._open(opened)
-            while True:
-                try:
-                    piece = file.read(_PIECE)
-                except Exception as error:  # what an unpacker raises has no common class
-                    # `rest` is a line of which the end is missing: it tells nothing.
-                    raise RecordingError(f"is damaged or cut short: {reason(error)}", self.name, number) from None
-                if not piece:
-                    break
-                end = piece.rfind(b"\n") + 1
-                if not end:
-                    rest += piece
-                    if len(rest) > _LONGEST_LINE:
-                        raise RecordingError(
-                            f"has a line of more than {_LONGEST_LINE >> 20} MB; expected stream messages, one JSON "
-                            "object a line",
-                            self.name,
-                            number,
-                        )
-                    continue
-                lines_now = rest + piece[:end]
-                rest = piece[end:]
-                yield number, lines_now
-                number += lines_now.count(b"\n")
-            if rest:
-                yield number, rest
-            elif number == 1:
-                raise RecordingError("is empty; expected stream messages, one JSON object a line", self.name)
+            for piece in self.pieces_of(self._open(opened)):
+                empty = False
+                yield piece
+        if empty:
+            raise RecordingError("is empty; expected stream messages, one JSON object a line", self.name)
+
+    def pieces_of(self, file: BinaryIO, number: int = 1) -> Iterator[tuple[int, bytes]]:
+        """`pieces` of a file that is open; `number` is that of its first line."""
+        rest = b""
+        while True:
+            try:
+                piece = file.read(_PIECE)
+            except Exception as error:  # what an unpacker raises has no common class
+                # `rest` is a line of which the end is missing: it tells nothing.
+                raise self.damaged(reason(error), number) from None
+            if not piece:
+                break
+            end = piece.rfind(b"\n") + 1
+            if not end:
+                rest += piece
+                if len(rest) > _LONGEST_LINE:
+                    raise RecordingError(
+                        f"has a line of more than {_LONGEST_LINE >> 20} MB; expected stream messages, one JSON "
+                        "object a line",
+                        self.name,
+                        number,
+                    )
+                continue
+            lines_now = rest + piece[:end]
+            rest = piece[end:]
+            yield number, lines_now
+            number += lines_now.count(b"\n")
+        if rest:
+            yield number, rest
+
+    def damaged(self, why: str, number: int) -> RecordingError:
+        """The error of a recording that cannot be read beyond a line."""
+        return RecordingError(f"{DAMAGED}{why}", self.name, number)
 
     def messages(self) -> Iterator[tuple[int, Sequence[ChangeMessage | RecordingError]]]:
         """Decoded messages, many at once, with the number of the first line.
@@ -155,8 +193,14 @@ class Recording:
         Raises:
             RecordingError: the file cannot be read on.
         """
+        return self._meant(self.decoded(self.pieces())) if self.source.only else self.decoded(self.pieces())
+
+    def decoded(
+        self, pieces: Iterable[tuple[int, bytes]]
+    ) -> Iterator[tuple[int, Sequence[ChangeMessage | RecordingError]]]:
+        """`messages` of these pieces."""
         decode = _decoder.decode_lines
-        for number, lines in self.pieces():
+        for number, lines in pieces:
             try:
                 found: Sequence[ChangeMessage | RecordingError] = decode(lines)
             except (msgspec.DecodeError, UnicodeDecodeError):
@@ -169,6 +213,20 @@ class Recording:
         Raises:
             RecordingError: the file cannot be read on.
         """
+        return self._meant(self._raw_messages()) if self.source.only else self._raw_messages()
+
+    def _meant(
+        self, found: Iterable[tuple[int, Sequence[ChangeMessage | RecordingError]]]
+    ) -> Iterator[tuple[int, Sequence[ChangeMessage | RecordingError]]]:
+        """Without the changes of markets that are not meant."""
+        only = frozenset(self.source.only or ())
+        for number, messages in found:
+            for message in messages:
+                if isinstance(message, ChangeMessage):
+                    message.mc = [change for change in message.mc if change.id in only]
+            yield number, messages
+
+    def _raw_messages(self) -> Iterator[tuple[int, Sequence[ChangeMessage | RecordingError]]]:
         for number, lines in self.pieces():
             for line, text in enumerate(lines.splitlines(), number):
                 found = self._line_by_line(line, text)
@@ -225,6 +283,8 @@ def _with_raw(message: ChangeMessage, text: bytes) -> RawMessage:
 
 def event_of_path(source: Source | str) -> str | None:
     """The event id that Betfair's archives give the folder of a market's file; None where the layout is another."""
+    if isinstance(source, Source) and source.event is not None:
+        return source.event
     path = source if isinstance(source, str) else source.member or source.path
     folder, name = PurePosixPath(path).parent.name, PurePosixPath(path).name
     return folder if folder.isdigit() and len(folder) > 4 and name.startswith("1.") else None

@@ -11,13 +11,12 @@ import itertools
 import logging
 import os
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 from ..actors.clients import BaseClient
 from ..actors.controls import BaseControl
 from ..actors.coordinator import Coordinator
 from ..actors.failures import Failures
-from ..actors.logging_controls import LoggingControls
 from ..actors.market import HostedMarket, MarketActor
 from ..actors.middleware import Middleware
 from ..actors.workers import BackgroundWorker
@@ -27,12 +26,14 @@ from ..strategies.clock import Clock
 from ..strategies.errors import RecordingError
 from ..strategies.events import CustomEvent
 from ..strategies.host import Host, numbered_ids
+from ..strategies.rules import Rules
 from ..strategies.strategy import Strategy
 from .locations import Source
 from .models import Models
 from .recordings import Recording
 from .side_data import RecordedSideData
 from .simulated_exchange import SimulatedExchange
+from .skipping import messages_of
 
 logger = logging.getLogger("headrace")
 
@@ -84,6 +85,26 @@ class Setup:
     coordinator: type[Coordinator] = Coordinator
 
 
+ActorKind = TypeVar("ActorKind", bound=MarketActor)
+
+
+def make_actor(
+    kind: type[ActorKind], host: Host, setup: Setup, coordinator: Coordinator, failures: Failures
+) -> ActorKind:
+    """An actor that hosts the strategies of a setup, with an exchange of its own."""
+    return kind(
+        host,
+        setup.strategies,
+        coordinator,
+        SimulatedExchange(setup.models),
+        setup.middleware,
+        setup.trading_controls,
+        setup.client_controls,
+        failures,
+        RecordedSideData(setup.catalogues, setup.sports_data),
+    )
+
+
 class Replay:
     """Runs one unit.
 
@@ -96,28 +117,22 @@ class Replay:
         unit: Unit,
         setup: Setup,
         on_market: Callable[[HostedMarket], None],
-        logging_controls: LoggingControls | None = None,
+        logging_controls: Callable[[Any], object] | None = None,
     ) -> None:
-        self.unit = unit
-        self.failures = Failures(unit.name)
+        self._prepare(unit, setup)
         self.coordinator = setup.coordinator(setup.clients, logging_controls)
         host = Host(Clock(), setup.config, numbered_ids())
-        self.actor = setup.market_actor(
-            host,
-            setup.strategies,
-            self.coordinator,
-            SimulatedExchange(setup.models),
-            setup.middleware,
-            setup.trading_controls,
-            setup.client_controls,
-            self.failures,
-            RecordedSideData(setup.catalogues, setup.sports_data),
-        )
-        self._workers = setup.workers
-        self.raw = any(getattr(strategy.stream_class, "raw", False) for strategy in setup.strategies)
+        self.actor = make_actor(setup.market_actor, host, setup, self.coordinator, self.failures)
         self.actor.add_custom_events(setup.custom_events)
         self._on_market = on_market
-        self._reemit = host.rules.peer_reading
+
+    def _prepare(self, unit: Unit, setup: Setup) -> None:
+        """What reading the unit takes, whoever is hosted."""
+        self.unit = unit
+        self.failures = Failures(unit.name)
+        self.raw = any(getattr(strategy.stream_class, "raw", False) for strategy in setup.strategies)
+        self._workers = setup.workers
+        self._reemit = Rules.named(setup.config.compatibility).peer_reading
         self._owner: dict[str, str] = {}
         # Markets of one event know each other until the last of them ends. A run over many files cannot keep them all.
         self._together = 1 < len(unit.paths) <= _MOST_OPEN
@@ -132,6 +147,9 @@ class Replay:
         else:
             self._merge(readers)
         self._hand_over(self._waiting)
+        self._end()
+
+    def _end(self) -> None:
         self.coordinator.process_end()
 
     def _start_workers(self, readers: Sequence[_Reader]) -> None:
@@ -144,7 +162,7 @@ class Replay:
             self.actor.add_workers(self._workers)
 
     def _reader(self, path: str | Source) -> _Reader:
-        kind = _PeerReader if self._reemit else _Reader
+        kind = _PeerReader if self._reemit and not self.raw else _Reader
         return kind(Recording(path), self)
 
     def _merge(self, readers: Sequence[_Reader]) -> None:
@@ -213,7 +231,7 @@ class _Reader:
         process = self._actor.process_market_change
         known = self._markets
         try:
-            for number, messages in self.recording.messages():
+            for number, messages in messages_of(self.recording, self._actor, len(self._replay.unit.paths) == 1):
                 for line, message in enumerate(messages, number):
                     if type(message) is not ChangeMessage:
                         self._bad_line(message)  # type: ignore[arg-type]
@@ -463,4 +481,14 @@ def parts_of_unit(unit: Unit) -> Iterator[Unit]:
     from .archives import parts_of
 
     for part in parts_of(source):
-        yield unit_of_files([part])
+        single = unit_of_files([part])
+        yield dataclasses.replace(unit, name=single.name, paths=single.paths, size=single.size)
+
+
+def changed_at(unit: Unit) -> float | None:
+    """When the files of a unit last changed, seconds since the epoch; None where they do not tell."""
+    found = []
+    for source in unit.paths:
+        with contextlib.suppress(OSError):
+            found.append(os.path.getmtime(source.path if isinstance(source, Source) else source))
+    return max(found, default=None)

@@ -136,11 +136,13 @@ class RowCollector:
     """Rows of one unit.
 
     Args:
-        names: text of each strategy's parameters, by strategy name.
+        strategies: those of the run; rows carry their parameters as text.
+        detailed: keep orders, fills and records; else only the rows of markets.
     """
 
-    def __init__(self, strategies: Iterable[Strategy]) -> None:
+    def __init__(self, strategies: Iterable[Strategy], detailed: bool = True) -> None:
         self.rows = empty_rows()
+        self._detailed = detailed
         self._parameters = {strategy.name: parameters_text(strategy) for strategy in strategies}
 
     def market(self, market: HostedMarket) -> None:
@@ -156,9 +158,10 @@ class RowCollector:
         )
         start = market.market_start_datetime
         start_ms = round(start.timestamp() * 1000) if start else None
-        for order in market.blotter:
-            self._order(order, market, place)
-        for seat in market.seats:
+        if self._detailed:
+            for order in market.blotter:
+                self._order(order, market, place)
+        for seat in market.seats if self._detailed else ():
             strategy = seat.strategy
             mine = [row for row in strategy.records if row[0] == market.market_id]
             if mine:
@@ -169,7 +172,6 @@ class RowCollector:
             strategy = seat.strategy
             orders = market.blotter.strategy_orders(strategy)
             profit = round(sum(order.profit for order in orders), 2)
-            rate = orders[0].client.commission_rate(base_rate) if orders else 0.0
             self.rows["markets"].append(
                 (
                     strategy.name,
@@ -180,7 +182,7 @@ class RowCollector:
                     len(orders),
                     round(sum(order.size_matched for order in orders), 2),
                     profit,
-                    round(max(profit * rate, 0.0), 2),
+                    _commission(orders, base_rate),
                     sum(_transactions(order) for order in orders),
                     market.status,
                 )
@@ -272,6 +274,15 @@ class RowCollector:
         for client in coordinator.clients:
             for hour, (placed, failed) in client.transactions_by_hour.items():
                 self.rows["transactions"].append((client.username, hour * 3_600_000, placed, failed))
+
+
+def _commission(orders: list[Order], base_rate: float) -> float:
+    """What the clients pay on a market's profit: each on its own."""
+    profits: dict[Any, float] = {}
+    for order in orders:
+        profits[order.client] = profits.get(order.client, 0.0) + order.profit
+    rates = {client: float(client.commission_rate(base_rate)) for client in profits}
+    return round(sum(max(round(profit, 2) * rates[client], 0.0) for client, profit in profits.items()), 2)
 
 
 def _transactions(order: Order) -> int:

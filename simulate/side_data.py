@@ -145,15 +145,17 @@ class SportsFeed:
                     published = message["pt"]
                     for change in message.get("cc", ()):
                         key = change.get("marketId") or self.market_id
+                        if key != self.market_id:
+                            continue
                         cache = caches.get(key)
                         if cache is None:
                             cache = caches[key] = CricketMatchCache(key, change.get("eventId"), published, False)
                         cache.update_cache(change, published)
                         yield published, cache.create_resource(0)
                     for change in message.get("rc", ()):
-                        if not _runs(change, published):
-                            continue
                         key = change.get("mid") or self.market_id
+                        if key != self.market_id or not _runs(change, published):
+                            continue
                         cache = caches.get(key)
                         if cache is None:
                             cache = caches[key] = RaceCache(key, published, change.get("id"), False)

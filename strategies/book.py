@@ -7,7 +7,7 @@ changes in place; `book.copy()` keeps the past. Folded as betfairlightweight fol
 from __future__ import annotations
 
 import datetime
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from .changes import KeyLineDefinition, MarketChange, MarketDefinition, RunnerChange, RunnerDefinition
@@ -196,6 +196,24 @@ class RunnerBook:
             if price not in before:
                 before[price] = levels.get(price)
 
+    def take_traded(self) -> dict[float, float]:
+        """Volume traded by price since `traded_before` was last emptied, ascending by price; empties it."""
+        before = self.traded_before
+        assert before is not None
+        levels = self.ex.traded.levels
+        delta = {}
+        for price in sorted(before):
+            size = levels.get(price)
+            if size is None:
+                continue
+            known = before[price]
+            if known is None:
+                delta[price] = size
+            elif size > known:
+                delta[price] = round(size - known, 2)
+        before.clear()
+        return delta
+
     def copy(self) -> RunnerBook:
         copied = RunnerBook(self.selection_id, self.handicap)
         copied.ex, copied.sp = self.ex.copy(), self.sp.copy()
@@ -246,6 +264,8 @@ class MarketBook:
         self._total_matched = 0.0
         self._by_key: dict[int | tuple[int, float], RunnerBook] = {}
         self._watch_all = False
+        self._newly_traded: dict[tuple[int, float], dict[float, float]] = {}
+        self._newly_traded_at: MarketChange | None = None
         self._cumulative_runner_tv = cumulative_runner_tv
         self._calculate_market_tv = calculate_market_tv
 
@@ -403,6 +423,21 @@ class MarketBook:
         """Keep, from now on, what each update changes in this runner's traded volume."""
         if runner.traded_before is None:
             runner.traded_before = {}
+
+    def newly_traded(self) -> Mapping[tuple[int, float], dict[float, float]]:
+        """Volume newly traded on watched runners that are ACTIVE: by runner, then by price, ascending.
+
+        Worked out once an update, by whoever asks first; whoever asks must leave it as it is.
+        """
+        if self._newly_traded_at is not self.streaming_update:
+            self._newly_traded_at = self.streaming_update
+            found = self._newly_traded = {}
+            for runner in self.traded:
+                delta = runner.take_traded()
+                if delta and runner.status == "ACTIVE":
+                    found[runner.selection_id, runner.handicap] = delta
+            self.traded.clear()
+        return self._newly_traded
 
     def watch_all(self) -> None:
         """Watch every runner, those to come included."""

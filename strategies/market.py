@@ -99,13 +99,16 @@ class Market:
         Args:
             async_place_orders: place without waiting for the bet delay; None: as configured.
             client: whose orders they are; None: the first client.
+
+        Raises:
+            ClientError: the client was not added to the run.
             customer_strategy_ref: reference sent with the orders; the configured one goes first.
         """
         config = self.framework.config
         if async_place_orders is None:
             async_place_orders = config.async_place_orders
-        if client is None:
-            client = self.framework.clients.get_default()
+        clients = self.framework.clients
+        client = clients.get_default() if client is None else clients.account_of(client)
         ref = config.customer_strategy_ref or customer_strategy_ref
         return Transaction(self, client, async_place_orders, ref)
 
@@ -177,7 +180,10 @@ class Market:
         """Call `function()` once the market's clock has moved on by `seconds` (0 or more)."""
         if seconds < 0:
             raise ValueError(f"call_later({seconds}): expected seconds, 0 or more")
-        self._clock.call_at(self._clock.now_ms + round(seconds * 1000), function)
+        self._call_at(self._clock.now_ms + round(seconds * 1000), function)
+
+    def _call_at(self, at_ms: int, function: Callable[[], object]) -> None:
+        self._clock.call_at(at_ms, function)
 
     @property
     def random(self) -> random.Random:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 from .order import Order, OrderStatus
 from .statuses import Status
@@ -29,6 +30,23 @@ ORDER_LIMITS = {
     OrderPackageType.UPDATE: 60,
     OrderPackageType.REPLACE: 60,
 }
+
+
+Item = TypeVar("Item")
+
+
+def chunks(items: Sequence[Item], size: int) -> Iterator[Sequence[Item]]:
+    """Cut a sequence into pieces of `size`; the last may be shorter.
+
+    Raises:
+        ValueError: the size is below 1.
+    """
+    for at in range(0, len(items), size) if size > 0 else _no_size(size):
+        yield items[at : at + size]
+
+
+def _no_size(size: int) -> range:
+    raise ValueError(f"chunks of {size}: expected a size of 1 or more")
 
 
 class OrderPackage:

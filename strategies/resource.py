@@ -18,11 +18,12 @@ class Resource(Generic[Loaded]):
 
     Args:
         loader: makes it; called with nothing.
+        name: its class and attribute, for messages.
     """
 
-    def __init__(self, loader: Callable[[], Loaded]) -> None:
+    def __init__(self, loader: Callable[[], Loaded], name: str = "") -> None:
         self._loader = loader
-        self._name = "resource"
+        self._name = name
         self._lock = threading.Lock()
         self._loaded: list[Loaded] = []
 
@@ -54,7 +55,8 @@ class Resource(Generic[Loaded]):
         raise AttributeError(f"resource {self._name} is loaded by its loader; it cannot be set")
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return resource, (self._loader,)
+        # A class that is sent to another process is put together without `__set_name__`.
+        return Resource, (self._loader, self._name)
 
 
 def resource(loader: Callable[[], Loaded]) -> Resource[Loaded]:

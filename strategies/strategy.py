@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import copy
-import hashlib
 import logging
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import msgspec
 
+from .hashes import create_cheap_hash
 from .host import Host
 from .order import Order
 from .parameters import Parameter, check_names, checked, declared_parameters
@@ -95,7 +95,7 @@ class Strategy:
             else:
                 checked(parameter, parameter.default, owner)
         settings = {**_BASE_KEYWORDS, **keywords}
-        self._take_streams(settings, owner)
+        self.streams = self._take_streams(settings, owner)
         self.name: str = settings["name"] or owner
         self.context: dict[Any, Any] = {} if settings["context"] is None else settings["context"]
         self.market_filter = settings["market_filter"]
@@ -110,7 +110,7 @@ class Strategy:
         self.max_trade_count: float = settings["max_trade_count"]
         self.max_live_trade_count: float = settings["max_live_trade_count"]
         self.multi_order_trades: bool = settings["multi_order_trades"]
-        self.name_hash = hashlib.sha1(self.name.encode()).hexdigest()[:STRATEGY_HASH_LENGTH]
+        self.name_hash = create_cheap_hash(self.name, STRATEGY_HASH_LENGTH)
         self.window = Window.of_filter(self.market_filter)
         if self.scope == "market" and _groups_events(self.market_filter):
             self.scope = "event"  # type: ignore[misc]
@@ -120,14 +120,18 @@ class Strategy:
         self._runner_contexts: dict[str, dict[int | tuple[int, float], RunnerContext]] = {}
 
     @staticmethod
-    def _take_streams(settings: dict[str, Any], owner: str) -> None:
+    def _take_streams(settings: dict[str, Any], owner: str) -> list[Any]:
+        """Take from streams what was not given by keyword: the markets of all of them, the rest of the first."""
         if settings["stream"] is not None and settings["streams"] is not None:
             raise ValueError(f"{owner}: give stream or streams, not both")
-        streams = settings["streams"] if settings["stream"] is None else [settings["stream"]]
-        for stream in (streams or [])[:1]:
+        streams = list((settings["streams"] or ()) if settings["stream"] is None else [settings["stream"]])
+        if len(streams) > 1 and settings["market_filter"] is None:
+            settings["market_filter"] = _joined([getattr(stream, "market_filter", None) for stream in streams])
+        for stream in streams[:1]:
             for name in _STREAM_KEYWORDS:
-                if settings[name] is None:
+                if settings[name] is None and not (name == "market_filter" and len(streams) > 1):
                     settings[name] = getattr(stream, name, None)
+        return streams
 
     # -- parameters ----------------------------------------------------------------------------------------------
 
@@ -239,6 +243,16 @@ class Strategy:
         context = contexts.get((selection_id, handicap) if handicap else selection_id)
         return context is not None and context.executable_orders
 
+    def market_cached(self, market_id: str) -> bool:
+        """Whether a market is there, where this copy of the strategy lives."""
+        return self._framework is not None and market_id in self._framework.markets.markets
+
+    @property
+    def stream_ids(self) -> list[int]:
+        """The ids that books of this strategy carry as `streaming_unique_id`: books come from the market's actor, so
+        there is one, 0."""
+        return [0]
+
     def remove_market(self, market_id: str) -> None:
         """Forget the runners of a market that is gone."""
         self._runner_contexts.pop(market_id, None)
@@ -275,6 +289,14 @@ class Strategy:
             self._host = Host.detached()
         return self._host
 
+    def opened(self, framework: Any) -> None:
+        """Call `start`: the process has begun; the clients are known meanwhile."""
+        self._framework = framework
+        try:
+            self.start(framework)
+        finally:
+            self._framework = None
+
     def hosted(self, framework: Framework) -> Strategy:
         """A copy of this strategy for one market (or event, or run), living by the framework's clock."""
         host, self._host, self._framework = self._host, None, None
@@ -296,6 +318,13 @@ class Strategy:
     def __repr__(self) -> str:
         values = ", ".join(f"{name}={value!r}" for name, value in self.parameter_values.items())
         return f"<{type(self).__name__} {self.name!r}{' ' + values if values else ''}>"
+
+
+def _joined(filters: list[Any]) -> list[Any] | None:
+    """The filters of several streams as alternatives; None, which admits all markets, where one of them is empty."""
+    if not all(filters):
+        return None
+    return [one for each in filters for one in (each if isinstance(each, (list, tuple)) else [each])]
 
 
 def _groups_events(market_filter: Any) -> bool:

@@ -56,3 +56,11 @@ class CricketDataStream(DataStream):
     """Raw cricket data."""
 
     operation = "cricketSubscription"
+
+
+#: The names that flumine 3 gives them.
+BetfairMarketStream = MarketStream
+BetfairDataStream = DataStream
+BetfairOrderDataStream = OrderDataStream
+BetfairRaceDataStream = RaceDataStream
+BetfairCricketDataStream = CricketDataStream

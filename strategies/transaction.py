@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from .errors import ControlError, OrderError
 from .order import Order
-from .order_package import ORDER_LIMITS, OrderPackage, OrderPackageType
+from .order_package import ORDER_LIMITS, OrderPackage, OrderPackageType, chunks
 
 if TYPE_CHECKING:
     from .market import Market
@@ -137,11 +137,9 @@ class Transaction:
         market, limit = self.market, ORDER_LIMITS[package_type]
         now, delay = market.clock.now_ms, market.bet_delay
         return [
-            OrderPackage(
-                package_type, orders[at : at + limit], market, self.client, now, delay, version, self._async, self._ref
-            )
+            OrderPackage(package_type, list(chunk), market, self.client, now, delay, version, self._async, self._ref)
             for version, orders in by_version.items()
-            for at in range(0, len(orders), limit)
+            for chunk in chunks(orders, limit)
         ]
 
     def _accepted(self, order: Order, package_type: OrderPackageType) -> bool:

@@ -398,6 +398,7 @@ def test_order_of_another_client_cannot_be_changed() -> None:
     other = hr.SimulatedClient(username="other")
 
     def try_it(script: Any, market: Any) -> None:
+        market.framework.clients.add_client(other)
         with market.transaction(client=other) as transaction, pytest.raises(hr.OrderError, match="another client"):
             transaction.cancel_order(script.orders["a"])
 

@@ -240,15 +240,6 @@ def test_what_cannot_travel_is_named(ray_local: None, tmp_path: Path) -> None:
         hr.backtest(strategy, folder_of_markets(tmp_path, 2), engine="ray")
 
 
-def test_logging_controls_keep_the_run_here(generated: Path) -> None:
-    simulation = hr.Simulation(generated, engine="ray")
-    simulation.add_client(hr.SimulatedClient())
-    simulation.add_strategy(Backer())
-    simulation.add_logging_control(hr.LoggingControl())
-    with pytest.raises(hr.RunError, match="use engine='local'"):
-        simulation.run()
-
-
 # -- folders ---------------------------------------------------------------------------------------------------------
 
 

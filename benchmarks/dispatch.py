@@ -1,0 +1,66 @@
+"""Dispatching alone: units that do nothing, fifty to a batch, on a local Ray of two workers.
+
+    python -m benchmarks.dispatch [--units N]
+
+Prints units a second and the driver's resident memory, then their ratio to the bars; the exit status is 1 where a bar
+is missed.
+"""
+
+import argparse
+import resource
+import time
+from pathlib import Path
+
+import ray
+
+from headrace.cluster.dispatch import RayPool
+from headrace.cluster.units import MAX_UNITS, Batch
+from headrace.cluster.worker import Part
+from headrace.simulate.replay import Unit
+from headrace.simulate.rows import empty_rows
+
+LEAST_RATE = 2000.0  # units a second
+MOST_MEMORY = 300.0  # megabytes
+
+
+class Nothing:
+    """A runner that does nothing with its units."""
+
+    def run(self, batch: Batch) -> Part:
+        return Part(batch, empty_rows(), 0, 0.0)
+
+
+def resident() -> float:
+    """The resident memory of this process, in megabytes."""
+    status = Path("/proc/self/status")
+    if status.exists():
+        lines = dict(line.split(":", 1) for line in status.read_text().splitlines())
+        return int(lines["VmRSS"].split()[0]) / 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+def main(arguments: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("--units", type=int, default=200_000)
+    count = parser.parse_args(arguments).units
+    ray.init(address="local", num_cpus=2, include_dashboard=False, log_to_driver=False)
+    units = [Unit(f"1.{100_000_000 + n}", (f"archive/1.{100_000_000 + n}.bz2",), 1000) for n in range(count)]
+    batches = [Batch(n, tuple(units[at : at + MAX_UNITS])) for n, at in enumerate(range(0, count, MAX_UNITS))]
+    pool = RayPool(Nothing, workers=2)
+    for _ in pool.run(batches[:4]):  # the workers' own start is not what is measured
+        pass
+    start = time.perf_counter()
+    done = sum(len(part.batch.units) for part in pool.run(batches))
+    seconds = time.perf_counter() - start
+    memory = resident()
+    rate = done / seconds
+    print(f"{done} units in {seconds:.2f} s: {rate:.0f} units a second  bar {LEAST_RATE:.0f}")
+    print(f"driver {memory:.0f} MB  bar {MOST_MEMORY:.0f}")
+    passed = rate >= LEAST_RATE and memory <= MOST_MEMORY
+    print(f"{'ok' if passed else 'BELOW THE BAR'}  {rate / LEAST_RATE:.2f}")
+    ray.shutdown()
+    return 0 if passed else 1
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,492 @@
+"""The result of a sweep: a row a parameter set, and what can be read off them."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import os
+from collections.abc import Callable, Mapping, Sequence
+from html import escape
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from ..simulate.rows import DIGESTED, FIELDS, Rows
+from ..strategies.errors import InputError
+from .parameter_sets import Values, shown
+from .result import MANIFEST, Result
+from .sweep_worker import MORE_OF_MARKETS
+from .worker import Part
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import pyarrow as pa
+
+#: The format of sweep folders.
+FORMAT = 1
+_SET = (("set", "whole"),)
+#: Tables that a sweep keeps, the last three and the orders only where they were asked for.
+TABLES = {
+    name: (*FIELDS[name], *(MORE_OF_MARKETS if name == "markets" else ()), *_SET)
+    for name in ("markets", "violations", "failures", "orders", "fills", "records", "transactions")
+}
+#: Rows kept as they are; beyond that tables take less memory.
+_MOST_ROWS = 50_000
+
+#: Columns of `SweepResult.table` after the number of the set and its parameters.
+MEASURES = (
+    ("markets", "whole"),
+    ("orders", "whole"),
+    ("matched_orders", "whole"),
+    ("matched", "number"),
+    ("profit", "number"),
+    ("commission", "number"),
+    ("net_profit", "number"),
+    ("return_on_matched", "number"),
+    ("strike_rate", "number"),
+    ("max_drawdown", "number"),
+    ("standard_error", "number"),
+    ("failures", "whole"),
+)
+_SPLIT = (("in_sample_net_profit", "number"), ("out_of_sample_net_profit", "number"))
+#: Names that columns of `SweepResult.table` have beside the parameters.
+MEASURED = frozenset(name for name, _ in (*MEASURES, *_SPLIT))
+#: Measures of which less is better.
+_LEAST = ("commission", "max_drawdown", "standard_error", "failures")
+#: Sets that a notebook shows.
+_SHOWN = 20
+
+
+class SweepStore:
+    """Gathers parts as they come."""
+
+    def __init__(self, sets: int) -> None:
+        self._rows: Rows = {name: [] for name in TABLES}
+        self._tables: dict[str, list[Any]] = {name: [] for name in TABLES}
+        self._digests = [0] * sets
+
+    def add(self, part: Part) -> None:
+        for name, fields in TABLES.items():
+            width = len(fields)
+            # What the dispatcher adds of its own has no set.
+            self._rows[name].extend(row if len(row) == width else (*row, None) for row in part.rows[name])
+        self._count_digests(part.rows)
+        if sum(map(len, self._rows.values())) > _MOST_ROWS:
+            self._convert()
+
+    def _count_digests(self, rows: Rows) -> None:
+        """Add each set's share of the digest: its rows as a backtest has them."""
+        encode = msgspec.json.Encoder().encode
+        for table in DIGESTED:
+            name, width = table.encode(), len(FIELDS[table])
+            for row in rows[table]:
+                self._digests[row[-1]] += int.from_bytes(hashlib.sha256(name + encode(row[:width])).digest(), "big")
+
+    def _convert(self) -> None:
+        from .tables import from_rows
+
+        for name, rows in self._rows.items():
+            if rows:
+                self._tables[name].append(from_rows(rows, TABLES[name]))
+                self._rows[name] = []
+
+    def result(self, manifest: dict[str, Any], parameters: Sequence[Values]) -> SweepResult:
+        import pyarrow as pa
+
+        from .tables import digest_text, schema
+
+        self._convert()
+        tables = {
+            name: pa.concat_tables(found) if found else schema(TABLES[name]).empty_table()
+            for name, found in self._tables.items()
+        }
+        # Parts come in any order; equal sweeps are to have equal tables.
+        keys = {name: [("set", "ascending"), ("market_id", "ascending")] for name in TABLES if name != "transactions"}
+        tables = {name: table.sort_by(keys[name]) if name in keys else table for name, table in tables.items()}
+        return SweepResult({**manifest, "digests": [digest_text(each) for each in self._digests]}, parameters, tables)
+
+
+class SweepResult:
+    """What the sets of a sweep did.
+
+    Attributes:
+        parameters: the values of each set, by its number.
+        manifest: configuration, inputs and timings.
+    """
+
+    def __init__(self, manifest: dict[str, Any], parameters: Sequence[Values], tables: Mapping[str, pa.Table]) -> None:
+        self.manifest = manifest
+        self.parameters = [dict(values) for values in parameters]
+        self._tables = dict(tables)
+        self._table: pa.Table | None = None
+
+    # -- tables --------------------------------------------------------------------------------------------------
+
+    @property
+    def table(self) -> pa.Table:
+        """A row a set: `set` (its number), its parameters, then
+
+        `markets`; `orders`; `matched_orders` (with something matched); `matched` (size); `profit`; `commission`;
+        `net_profit` (after commission); `return_on_matched` (net profit by size matched); `strike_rate` (matched
+        orders with a profit, of all matched ones); `max_drawdown` (greatest fall of the net profit from a high, markets
+        in the order of their starts, 0 or more); `standard_error` (of the mean net profit a market); `failures`; and,
+        with `split`, `in_sample_net_profit` and `out_of_sample_net_profit`. Money in the account's currency.
+        """
+        if self._table is None:
+            self._table = self._made_table()
+        return self._table
+
+    @property
+    def markets(self) -> pa.Table:
+        """A row a set and market; `net_profit` is after commission, as if the set were alone in its account."""
+        import pyarrow.compute as pc
+
+        table = self._tables["markets"].drop_columns(["strategy", "parameters"])
+        table = table.append_column("net_profit", pc.round(pc.subtract(table["profit"], table["commission"]), 2))
+        if self.split is not None:
+            table = table.append_column("in_sample", self._in_sample(table))
+        names = table.column_names
+        return table.select(["set", *(name for name in names if name != "set")])
+
+    @property
+    def failures(self) -> pa.Table:
+        """What went wrong: broken recordings (without a set), errors of a set's strategy."""
+        return self._tables["failures"]
+
+    @property
+    def violations(self) -> pa.Table:
+        """What controls refused, and how often."""
+        return self._tables["violations"]
+
+    @property
+    def orders(self) -> pa.Table:
+        """A row an order, with the number of its set.
+
+        Raises:
+            InputError: the sweep kept no orders.
+        """
+        self._require_orders("orders")
+        return self._tables["orders"]
+
+    @property
+    def fills(self) -> pa.Table:
+        """A row a fill, with the number of its set.
+
+        Raises:
+            InputError: the sweep kept no orders.
+        """
+        self._require_orders("fills")
+        return self._tables["fills"]
+
+    @property
+    def split(self) -> float | None:
+        """The share of events that is in sample; None where there was no split."""
+        return self.manifest.get("split")
+
+    @property
+    def digest(self) -> str:
+        """64 hexadecimal digits over the sets and what each did; equal for equal sweeps, whatever the engine."""
+        total = hashlib.sha256()
+        for values, digest in zip(self.parameters, self.manifest["digests"], strict=True):
+            total.update(repr([(name, shown(value)) for name, value in values.items()]).encode() + digest.encode())
+        return total.hexdigest()
+
+    def result(self, number: int) -> Result:
+        """One set as a backtest of it alone would give it, digest included.
+
+        Raises:
+            InputError: there is no such set, or the sweep kept no orders.
+        """
+        import pyarrow.compute as pc
+
+        self._require_orders("the result of a set")
+        if not 0 <= number < len(self.parameters):
+            raise InputError(f"no set {number}: the sweep has sets 0 to {len(self.parameters) - 1}")
+        tables = {
+            name: table.filter(pc.equal(table["set"], number)).select([field for field, _ in FIELDS[name]])
+            for name, table in self._tables.items()
+        }
+        return Result(dict(self.manifest), tables, int(self.manifest["digests"][number], 16))
+
+    def best(self, by: str = "net_profit") -> dict[str, Any]:
+        """The row of `table` with the greatest `by`; the least of what is better small, such as `max_drawdown`.
+
+        Of equal sets the first.
+
+        Raises:
+            InputError: there is no such column of numbers, or no set has a value there.
+        """
+        return self.best_sets(by)[0]
+
+    def best_sets(self, by: str = "net_profit", count: int | None = None) -> list[dict[str, Any]]:
+        """The rows of `table`, the best first as by `best`, at most `count`; those without a value are left out.
+
+        Raises:
+            InputError: as of `best`.
+        """
+        require_measure(by, self.split)
+        rows = [row for row in self.table.to_pylist() if row[by] is not None]
+        if not rows:
+            raise InputError(f"no set has a value for {by!r}")
+        return sorted(rows, key=lambda row: row[by], reverse=by not in _LEAST)[:count]
+
+    def to_pandas(self) -> pd.DataFrame:
+        """`table` as a pandas frame (extra `notebook`)."""
+        return self.table.to_pandas()
+
+    # -- figures -------------------------------------------------------------------------------------------------
+
+    def heatmap(self, x: str, y: str, value: str = "net_profit") -> Any:
+        """A plotly figure: `value` by two parameters, the mean over all others (extra `report`).
+
+        Raises:
+            InputError: there is no such parameter or column.
+            RunError: plotly is not installed.
+        """
+        from .sweep_figures import heatmap
+
+        for name in (x, y):
+            self._require_parameter(name)
+        require_measure(value, self.split)
+        return heatmap(self.table.to_pylist(), self._column(x), self._column(y), value)
+
+    def parallel_coordinates(self, value: str = "net_profit") -> Any:
+        """A plotly figure: a line a set through its parameters to `value` (extra `report`).
+
+        Raises:
+            InputError: there is no such column.
+            RunError: plotly is not installed.
+        """
+        from .sweep_figures import parallel_coordinates
+
+        require_measure(value, self.split)
+        return parallel_coordinates(self.table.to_pylist(), [self._column(name) for name in self._names], value)
+
+    # -- folders -------------------------------------------------------------------------------------------------
+
+    def save(self, folder: str | os.PathLike[str]) -> None:
+        """Write all tables as Parquet, with a manifest, into a new folder.
+
+        Raises:
+            InputError: the folder cannot be written, or holds something already.
+        """
+        import pyarrow.parquet as pq
+
+        root = new_folder(folder)
+        try:
+            for name, table in self._tables.items():
+                pq.write_table(table, root / f"{name}.parquet", compression="zstd")
+            pq.write_table(self.table, root / "sets.parquet", compression="zstd")
+            values = [{name: shown(value) for name, value in each.items()} for each in self.parameters]
+            text = json.dumps({**self.manifest, "parameters": values}, indent=1, default=str) + "\n"
+            beside = root / f"{MANIFEST}.part"
+            beside.write_text(text)
+            beside.replace(root / MANIFEST)
+        except OSError as error:
+            raise InputError(f"{root}: the sweep cannot be written here: {error.strerror or error}") from None
+
+    @classmethod
+    def load(cls, folder: str | os.PathLike[str]) -> SweepResult:
+        """The sweep in a folder that `out=` or `save` wrote.
+
+        Raises:
+            InputError: the folder holds no sweep.
+        """
+        import pyarrow.parquet as pq
+
+        root = Path(folder)
+        try:
+            manifest = json.loads((root / MANIFEST).read_text())
+            parameters = manifest.pop("parameters")
+            tables = {name: pq.read_table(root / f"{name}.parquet") for name in TABLES}
+        except (OSError, ValueError, KeyError) as error:
+            raise InputError(f"{root}: no sweep here: {type(error).__name__}: {error}") from None
+        return cls(manifest, parameters, tables)
+
+    # -- reading -------------------------------------------------------------------------------------------------
+
+    @property
+    def _names(self) -> list[str]:
+        return list(self.parameters[0])
+
+    def _column(self, parameter: str) -> str:
+        """The column of a parameter: its name, unless that is taken."""
+        return f"parameter.{parameter}" if parameter in MEASURED or parameter == "set" else parameter
+
+    def _require_orders(self, what: str) -> None:
+        if not self.manifest.get("orders"):
+            raise InputError(f"this sweep kept no orders, so it cannot tell {what}: run it with orders=True")
+
+    def _require_parameter(self, name: str) -> None:
+        if name not in self._names:
+            raise InputError(f"no parameter {name!r} was swept; there are {', '.join(self._names)}")
+
+    def _in_sample(self, table: pa.Table) -> pa.Array:
+        import pyarrow as pa
+
+        assert self.split is not None
+        chosen: dict[str, bool] = {}
+        answers = []
+        for event_id, market_id in zip(table["event_id"].to_pylist(), table["market_id"].to_pylist(), strict=True):
+            key = event_id or market_id
+            answer = chosen.get(key)
+            if answer is None:
+                answer = chosen[key] = in_sample(key, self.split)
+            answers.append(answer)
+        return pa.array(answers, pa.bool_())
+
+    def _made_table(self) -> pa.Table:
+        import pyarrow as pa
+
+        from .tables import schema
+
+        fields = (*MEASURES, *(_SPLIT if self.split is not None else ()))
+        failures = [0] * len(self.parameters)
+        for number, count in zip(*(self.failures[name].to_pylist() for name in ("set", "count")), strict=True):
+            if number is not None:
+                failures[number] += count
+        rows = [{**measures, "failures": failed} for measures, failed in zip(self._measures(), failures, strict=True)]
+        columns = {"set": pa.array(range(len(rows)), pa.int64())}
+        for name in self._names:
+            columns[self._column(name)] = _array([shown(values[name]) for values in self.parameters])
+        for name, kind in fields:
+            columns[name] = pa.array([row[name] for row in rows], schema(((name, kind),)).field(0).type)
+        return pa.table(columns)
+
+    def _measures(self) -> list[dict[str, Any]]:
+        """Measures of each set, by number."""
+        table = self.markets.sort_by([("set", "ascending"), ("start", "ascending"), ("market_id", "ascending")])
+        names = ["set", "orders", "matched_orders", "won_orders", "matched", "profit", "commission", "net_profit"]
+        flags = table["in_sample"].to_pylist() if self.split is not None else None
+        columns = {name: table[name].to_pylist() for name in names}
+        places: list[list[int]] = [[] for _ in self.parameters]
+        for place, number in enumerate(columns["set"]):
+            places[number].append(place)
+        return [_measured(columns, mine, flags) for mine in places]
+
+    def __repr__(self) -> str:
+        markets = len(self._tables["markets"]["market_id"].unique())
+        sets, failures = len(self.parameters), self.failures.num_rows
+        best = self.best()
+        values = ", ".join(f"{name}={best[self._column(name)]}" for name in self._names)
+        return (
+            f"<SweepResult {sets} sets, {markets} markets, {failures} failures; "
+            f"best: {values}: net profit {best['net_profit']}>"
+        )
+
+    def _repr_html_(self) -> str:
+        """The best sets, for notebooks."""
+        rows = self.best_sets(count=_SHOWN)
+        head = "".join(f"<th>{escape(name)}</th>" for name in rows[0])
+        body = "".join(
+            "<tr>" + "".join(f"<td>{escape(cell(value))}</td>" for value in row.values()) + "</tr>" for row in rows
+        )
+        more = len(self.parameters) - len(rows)
+        note = f"<p>and {more} more sets</p>" if more > 0 else ""
+        return f"<p>{escape(repr(self))}</p><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>{note}"
+
+
+def _measured(columns: Mapping[str, list[Any]], places: Sequence[int], flags: list[bool] | None) -> dict[str, Any]:
+    """The measures of one set; `places` are its markets, in the order of their starts."""
+
+    def total(name: str) -> Any:
+        return sum(columns[name][place] for place in places)
+
+    net = [columns["net_profit"][place] for place in places]
+    count, matched, matched_orders = len(net), round(total("matched"), 2), total("matched_orders")
+    net_profit = round(sum(net), 2)
+    found = {
+        "markets": count,
+        "orders": total("orders"),
+        "matched_orders": matched_orders,
+        "matched": matched,
+        "profit": round(total("profit"), 2),
+        "commission": round(total("commission"), 2),
+        "net_profit": net_profit,
+        "return_on_matched": net_profit / matched if matched else None,
+        "strike_rate": total("won_orders") / matched_orders if matched_orders else None,
+        "max_drawdown": max_drawdown(net),
+        "standard_error": standard_error(net),
+    }
+    if flags is not None:
+        inside = [columns["net_profit"][place] for place in places if flags[place]]
+        found["in_sample_net_profit"] = round(sum(inside), 2)
+        found["out_of_sample_net_profit"] = round(net_profit - sum(inside), 2)
+    return found
+
+
+def max_drawdown(profits: Sequence[float]) -> float:
+    """The greatest fall of their running sum from a high, the start included: 0 or more."""
+    total = high = fall = 0.0
+    for profit in profits:
+        total += profit
+        high = max(high, total)
+        fall = max(fall, high - total)
+    return round(fall, 2)
+
+
+def standard_error(profits: Sequence[float]) -> float | None:
+    """The standard error of their mean; None of fewer than two."""
+    count = len(profits)
+    if count < 2:
+        return None
+    mean = sum(profits) / count
+    return math.sqrt(sum((profit - mean) ** 2 for profit in profits) / (count - 1) / count)
+
+
+def in_sample(event_id: str, split: float) -> bool:
+    """Whether an event is in sample: by a hash of its id, so that its markets stay together, in every sweep."""
+    digest = hashlib.sha256(event_id.encode()).digest()
+    return int.from_bytes(digest[:8], "big") < split * 2**64
+
+
+def require_measure(name: str, split: float | None) -> None:
+    """Refuse a column that sets cannot be ranked by.
+
+    Raises:
+        InputError: names those that they can.
+    """
+    measures = [known for known, _ in (*MEASURES, *(_SPLIT if split is not None else ()))]
+    if name not in measures:
+        hint = "; give the sweep split=0.5" if name in dict(_SPLIT) else ""
+        raise InputError(f"no column {name!r} to go by; there are {', '.join(measures)}{hint}")
+
+
+def new_folder(folder: str | os.PathLike[str]) -> Path:
+    """An empty folder, made where it is missing.
+
+    Raises:
+        InputError: it cannot be made, or holds something.
+    """
+    root = Path(folder)
+    try:
+        if root.exists() and (not root.is_dir() or any(root.iterdir())):
+            raise InputError(f"{root}: exists and is not empty; name another folder for the sweep, or remove it")
+        root.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"{root}: the sweep cannot be written here: {error.strerror or error}") from None
+    return root
+
+
+def cell(value: Any) -> str:
+    """A value as people read it."""
+    if value is None:
+        return ""
+    if isinstance(value, float):
+        return f"{value:,.4g}" if abs(value) < 1 else f"{value:,.2f}"
+    return f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else str(value)
+
+
+def _array(values: list[Any]) -> Any:
+    import pyarrow as pa
+
+    try:
+        return pa.array(values)
+    except (pa.ArrowInvalid, pa.ArrowTypeError):  # of several types: as text
+        return pa.array([None if value is None else str(value) for value in values], pa.string())
+
+
+#: Called after each batch: units done, units in all, and the batch's part.
+Progress = Callable[[int, int, Part], None]

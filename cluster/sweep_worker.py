@@ -1,0 +1,158 @@
+"""The work of one process in a sweep: replaying units for many parameter sets at once."""
+
+from __future__ import annotations
+
+import dataclasses
+import shlex
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from ..actors.coordinator import Coordinator
+from ..actors.failures import Failures, raised_at
+from ..actors.logs import BatchLog, set_up
+from ..actors.market import HostedMarket
+from ..simulate.replay import Replay, Setup, Unit
+from ..simulate.rows import RowCollector
+from ..simulate.shared_replay import SharedReplay
+from ..strategies.errors import HeadraceError
+from ..strategies.strategy import Strategy
+from .worker import BatchRunner, Part, WorkerFace
+
+#: Columns that rows of a sweep's markets have after those of a backtest's. All rows end with the number of their set.
+MORE_OF_MARKETS = (("matched_orders", "whole"), ("won_orders", "whole"))
+
+
+@dataclasses.dataclass(frozen=True)
+class SweepUnit(Unit):
+    """What is read together, and for which sets.
+
+    Attributes:
+        sets: numbers of parameter sets.
+    """
+
+    sets: tuple[int, ...] = ()
+
+
+class SweepRunner(BatchRunner):
+    """Replays batches of `SweepUnit`.
+
+    Args:
+        setup: the run; its strategies are the sets, in the order of their numbers.
+        orders: keep orders, fills and records.
+        commands: how each set is run alone from a shell; empty where that cannot be said.
+        remote: the run was started from another process.
+
+    Raises:
+        RunError: a strategy failed in `start`.
+    """
+
+    def __init__(self, setup: Setup, orders: bool, commands: Sequence[str] = (), remote: bool = False) -> None:
+        self._orders = orders
+        self._commands = commands
+        super().__init__(setup, remote=remote)
+
+    def _face(self, strategy: Strategy) -> WorkerFace:
+        return WorkerFace(self._alone(strategy))
+
+    def _alone(self, strategy: Strategy) -> Setup:
+        return dataclasses.replace(self._setup, strategies=[strategy])
+
+    def _replay_into(self, part: Part, unit: Unit, log: BatchLog) -> None:
+        assert isinstance(unit, SweepUnit)
+        tally = _Tally(part, unit, [self._setup.strategies[number] for number in unit.sets], self._orders)
+        raw = any(getattr(strategy.stream_class, "raw", False) for strategy in tally.sets)
+        if raw or self._setup.config.compatibility is not None:
+            # The peer's reading shows and hides changes by strategy: there is no book to share.
+            for place, strategy in enumerate(tally.sets):
+                replay = Replay(unit, self._alone(strategy), tally.listener(place))
+                self._replay(replay, log)
+                self._finish(tally, place, replay.coordinator, replay.failures)
+            return
+        shared = SharedReplay(unit, self._setup, tally.sets, tally.market)
+        self._replay(shared, log)
+        for place, actor in enumerate(shared.sets):
+            self._finish(tally, place, actor.coordinator, actor.failures)
+        tally.of_unit(shared.failures)
+        part.stopped = shared.actor.stopped
+
+    def _replay(self, replay: Replay, log: BatchLog) -> None:
+        log.context.actor = replay.actor
+        try:
+            replay.run()
+        except Exception as error:
+            if self._setup.config.raise_errors and not isinstance(error, HeadraceError):
+                raise
+            replay.failures.add(error, None, None, raised_at(error))
+        finally:
+            log.context.actor = None
+
+    def _finish(self, tally: _Tally, place: int, coordinator: Coordinator, failures: Failures) -> None:
+        number = tally.unit.sets[place]
+        command = self._commands[number] if self._commands else ""
+        if command:
+            paths = " ".join(f"--markets {shlex.quote(str(path))}" for path in tally.unit.paths)
+            command = f"{command} {paths} --engine local"
+        tally.finish(place, coordinator, failures, command)
+
+
+class _Tally:
+    """Rows of one unit, of all its sets."""
+
+    def __init__(self, part: Part, unit: SweepUnit, sets: Sequence[Strategy], orders: bool) -> None:
+        self.unit = unit
+        self.sets = list(sets)
+        self._part = part
+        self._orders = orders
+        self._collectors = [RowCollector([strategy], orders) for strategy in sets]
+        self._counted: set[str] = set()
+        self._broken: set[tuple[Any, ...]] = set()
+
+    def listener(self, place: int) -> Any:
+        return lambda market: self.market(place, market)
+
+    def market(self, place: int, market: HostedMarket) -> None:
+        """The recording of a set's market has ended."""
+        if market.market_id not in self._counted:
+            self._counted.add(market.market_id)
+            self._part.changes += market.changes
+            self._part.markets.append((market.market_id, self.unit.name))
+        collector = self._collectors[place]
+        collector.market(market)
+        matched = [order for order in market.blotter if order.size_matched > 0]
+        won = sum(order.profit > 0 for order in matched)
+        rows = collector.rows["markets"]
+        rows[-1] = (*rows[-1], len(matched), won)
+
+    def finish(self, place: int, coordinator: Coordinator, failures: Failures, command: str) -> None:
+        """The unit has ended for a set."""
+        collector = self._collectors[place]
+        collector.finish(coordinator, failures, command)
+        self._take(collector, self.unit.sets[place])
+
+    def of_unit(self, failures: Failures) -> None:
+        """What failed in the recordings, whichever the set."""
+        collector = RowCollector(())
+        collector.finish(Coordinator(()), failures, "")
+        self._take(collector, None)
+
+    def _take(self, collector: RowCollector, number: int | None) -> None:
+        for table, rows in collector.rows.items():
+            if table == "failures":
+                self._part.rows[table].extend(self._numbered(rows, number))
+            elif self._orders or table in ("markets", "violations"):
+                self._part.rows[table].extend((*row, number) for row in rows)
+
+    def _numbered(self, failures: Iterable[tuple[Any, ...]], number: int | None) -> Iterable[tuple[Any, ...]]:
+        """Failures with their set; those of recordings, which all sets share, once and without."""
+        for row in failures:
+            if row[0] is not None or row[1] is not None:
+                yield (*row, number)
+            elif row not in self._broken:
+                self._broken.add(row)
+                yield (*row, None)
+
+
+def sweep_runner(setup: Setup, orders: bool, commands: Sequence[str]) -> SweepRunner:
+    """The runner of a worker process: logging is set up first."""
+    set_up(setup.config)
+    return SweepRunner(setup, orders, commands, remote=True)

@@ -1,0 +1,53 @@
+"""Replay of one unit for many parameter sets at once: the recording is read, and each book folded, once."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Sequence
+
+from ..actors.failures import Failures
+from ..actors.market import HostedMarket
+from ..actors.shared_markets import SetActor, SharedMarkets, SharedTimers, set_host
+from ..strategies.strategy import Strategy
+from .replay import Replay, Setup, Unit, make_actor
+
+
+class SharedReplay(Replay):
+    """Runs one unit for many sets.
+
+    Args:
+        setup: the run; its strategies are those of `sets`.
+        sets: one strategy each.
+        on_market: called with the place of each set and its market once the recording has ended.
+
+    Attributes:
+        failures: of the recordings; those of each set are its actor's.
+    """
+
+    def __init__(
+        self, unit: Unit, setup: Setup, sets: Sequence[Strategy], on_market: Callable[[int, HostedMarket], None]
+    ) -> None:
+        self._prepare(unit, setup)
+        timers = SharedTimers()
+        actors = [self._seat(setup, strategy, timers) for strategy in sets]
+        self._places = {id(actor): place for place, actor in enumerate(actors)}
+        self._on_face = on_market
+        self.sets = actors
+        self.actor = SharedMarkets(actors, timers)  # type: ignore[assignment]
+
+    def _seat(self, setup: Setup, strategy: Strategy, timers: SharedTimers) -> SetActor:
+        mine = dataclasses.replace(setup, strategies=[strategy])
+        coordinator = setup.coordinator(setup.clients, None)
+        actor = make_actor(SetActor, set_host(setup.config, timers), mine, coordinator, Failures(self.unit.name))
+        actor.add_custom_events(setup.custom_events)
+        return actor
+
+    def _end(self) -> None:
+        for actor in self.sets:
+            actor.coordinator.process_end()
+
+    def _hand_over(self, market_ids: Sequence[str]) -> None:
+        for market_id in market_ids:
+            faces: list[tuple[SetActor, HostedMarket]] = self.actor.release_market(market_id)  # type: ignore[assignment]
+            for actor, market in faces:
+                self._on_face(self._places[id(actor)], market)

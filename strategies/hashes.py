@@ -1,0 +1,10 @@
+"""Short hashes of texts, for names and references. They guard nothing."""
+
+from __future__ import annotations
+
+import hashlib
+
+
+def create_cheap_hash(txt: str, length: int = 15) -> str:
+    """The first `length` (at most 40) hexadecimal digits of a text's SHA-1. Equal texts have equal hashes."""
+    return hashlib.sha1(txt.encode()).hexdigest()[:length]

@@ -1,0 +1,192 @@
+"""Sweeps: one strategy with many parameter sets over the same markets, each market read once."""
+
+from __future__ import annotations
+
+import functools
+import logging
+import os
+import time
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+from .actors.clients import BaseClient, Clients, SimulatedClient
+from .actors.logs import set_up
+from .actors.market_filter import normalised
+from .actors.middleware import Middleware
+from .backtest import Engine
+from .cluster.dispatch import AllFailAlike, Duplicates, RayPool, connect, run_here
+from .cluster.files import read_files
+from .cluster.parameter_sets import Parameters, Values, make_sets, parameter_sets
+from .cluster.shipping import objects_of, sources_digest
+from .cluster.sweep_result import FORMAT, Progress, SweepResult, SweepStore, new_folder
+from .cluster.sweep_worker import SweepRunner, SweepUnit, sweep_runner
+from .cluster.units import Batch, plan_batches, plan_units
+from .config import Config
+from .simulate.recordings import Paths, find_recordings
+from .simulate.replay import Setup
+from .strategies.errors import ClientError, InputError
+from .strategies.strategy import Strategy
+
+logger = logging.getLogger("headrace")
+
+#: Bytes of recordings times sets, so weighed, from which on `engine="auto"` uses Ray.
+_LARGE = 100 * 1024 * 1024
+#: Sets that cost about as much as reading the market.
+_SETS_A_READ = 10
+
+
+class SweepFace:
+    """The run as `Strategy.add` sees it: for each set, itself alone."""
+
+    SIMULATED = True
+
+    def __init__(self, config: Config, strategy: Strategy, clients: Clients) -> None:
+        self.config = config
+        self.strategies = [strategy]
+        self.clients = clients
+
+
+def sweep(
+    strategy: Strategy | type[Strategy],
+    parameters: Parameters,
+    markets: Paths,
+    *,
+    config: Config | None = None,
+    client: BaseClient | None = None,
+    engine: Engine = "auto",
+    out: str | os.PathLike[str] | None = None,
+    random: int | None = None,
+    seed: int = 0,
+    split: float | None = None,
+    orders: bool = False,
+    progress: Progress | None = None,
+    workers: int | None = None,
+    sets_per_replay: int = 100,
+    middleware: Sequence[Middleware] = (),
+    files: Sequence[str | os.PathLike[str]] = (),
+    command: Callable[[Values], str] | None = None,
+) -> SweepResult:
+    """Replay recorded markets through one strategy with many parameter sets.
+
+    Each market is read once for all sets, and each set is matched as if it were alone: its orders are those of
+    `backtest` with its values. Under `Config(compatibility="flumine")` each set has a replay of its own.
+
+    Args:
+        strategy: a class, or an instance that gives the values which the sets leave out.
+        parameters: values by name: all combinations are run. Names are declared parameters, limits
+            (`max_order_exposure` ...), `market_filter`, and "context.KEY". Or a list of dicts: one a set.
+        markets, config, client, engine, progress, files: as of `backtest`; "auto" counts the sets as well.
+        out: a new folder for the result, as Parquet.
+        random: draw so many sets, from `(low, high)` tuples evenly and from lists by choice. Whole numbers where the
+            parameter is one; other numbers are rounded to two decimals, or finer where the range is narrow.
+        seed: of the draw.
+        split: share of events, 0 to 1, that is in sample; markets of one event stay together.
+        orders: keep orders, fills and records of all sets; they are held in this process.
+        workers: processes on Ray; None: one a CPU.
+        sets_per_replay: most sets over one reading of a market.
+        middleware: called at each change in each set's market, which keeps every set awake.
+        command: makes of a set the command that runs it alone, for the table of failures.
+
+    Raises:
+        TypeError: a name is unknown (the message names the nearest), or a value does not fit its type.
+        InputError: the parameters, the markets or `out` cannot be used.
+        RunError: the run cannot start, or cannot go on.
+    """
+    config = Config() if config is None else config
+    kind = strategy if isinstance(strategy, type) else type(strategy)
+    if not issubclass(kind, Strategy):
+        raise InputError(f"{strategy!r} is no strategy: give a subclass of headrace.Strategy, or an instance of one")
+    _check(engine, random, split, workers, sets_per_replay)
+    values = parameter_sets(kind, parameters, random, seed)
+    sets = make_sets(strategy, values)
+    clients = Clients([client or SimulatedClient(currency_code=config.currency)])
+    if not clients.simulated:
+        raise ClientError("a sweep takes a simulated client only: SimulatedClient()")
+    for each in sets:
+        normalised(each.market_filter)
+        each.add(SweepFace(config, each, clients))
+    units = _plan(find_recordings(markets), sets, sets_per_replay)
+    if out is not None:
+        new_folder(out)
+    set_up(config)
+    setup = Setup(sets, list(clients), config, middleware=list(middleware), files=read_files(files))
+    commands = [command(each) for each in values] if command is not None else []
+    engine = _chosen(engine, units)
+    started, done, changes = time.time(), 0, 0
+    store, check, drop_duplicates = SweepStore(len(sets)), AllFailAlike(), Duplicates()
+    for part in _parts(units, setup, engine, orders, commands, workers):
+        drop_duplicates(part)
+        store.add(part)
+        done += len(part.batch.units)
+        changes += part.changes
+        for level, text in part.warnings:
+            logger.log(level, "%s", text)
+        check(part)
+        if progress is not None:
+            progress(done, len(units), part)
+        if part.stopped:
+            break
+    manifest = {
+        "format": FORMAT,
+        "engine": engine,
+        "started": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(started)),
+        "seconds": round(time.time() - started, 3),
+        "changes": changes,
+        "config": config.as_dict(),
+        "strategy": f"{kind.__module__}.{kind.__qualname__}",
+        "sources": sources_digest([sets[0], *middleware]),
+        "inputs": len({path for unit in units for path in unit.paths}),
+        "split": split,
+        "orders": orders,
+    }
+    result = store.result(manifest, values)
+    if out is not None:
+        result.save(out)
+    return result
+
+
+def _check(engine: str, random: int | None, split: float | None, workers: int | None, sets_per_replay: int) -> None:
+    if engine not in ("auto", "local", "ray"):
+        raise InputError(f"engine={engine!r}: expected 'auto', 'local' or 'ray'")
+    if split is not None and not 0 < split < 1:
+        raise InputError(f"split={split}: expected a share between 0 and 1, such as 0.5")
+    if workers is not None and workers < 1:
+        raise InputError(f"workers={workers}: expected 1 or more")
+    if sets_per_replay < 1:
+        raise InputError(f"sets_per_replay={sets_per_replay}: expected 1 or more")
+
+
+def _plan(paths: Sequence[Any], sets: Sequence[Strategy], most: int) -> list[SweepUnit]:
+    """What is read together, for which sets: those that read alike, at most so many."""
+    alike: dict[Any, list[int]] = {}
+    for number, strategy in enumerate(sets):
+        window = strategy.window
+        filters = strategy.market_filter if isinstance(strategy.market_filter, (list, tuple)) else []
+        groups = [one.get("event_groups") for one in (filters or [strategy.market_filter]) if isinstance(one, dict)]
+        key = (strategy.scope, window.cumulative_runner_tv, window.calculate_market_tv, repr(groups))
+        alike.setdefault(key, []).append(number)
+    units = []
+    for numbers in alike.values():
+        for unit in plan_units(paths, [sets[number] for number in numbers]):
+            for at in range(0, len(numbers), most):
+                chosen = tuple(numbers[at : at + most])
+                units.append(SweepUnit(unit.name, unit.paths, unit.size * (_SETS_A_READ + len(chosen)), chosen))
+    return units
+
+
+def _chosen(engine: Engine, units: Sequence[SweepUnit]) -> Engine:
+    if engine != "auto":
+        return engine
+    return "ray" if sum(unit.size for unit in units) >= _LARGE * _SETS_A_READ else "local"
+
+
+def _parts(
+    units: Sequence[SweepUnit], setup: Setup, engine: str, orders: bool, commands: Sequence[str], workers: int | None
+) -> Iterator[Any]:
+    if engine == "ray":
+        connect()
+        make_runner = functools.partial(sweep_runner, setup, orders, commands)
+        pool = RayPool(make_runner, objects_of(setup), workers, setup.config.unit_timeout)
+        return pool.run(plan_batches(units, pool.size))
+    batches = [Batch(number, (unit,)) for number, unit in enumerate(units)]
+    return run_here(batches, SweepRunner(setup, orders, commands))

@@ -130,7 +130,7 @@ def figure(result: Result) -> Any:
     """Profit after commission and drawdown over time, a colour a strategy, as a plotly figure.
 
     Raises:
-        ImportError: plotly is not installed.
+        RunError: plotly is not installed.
     """
     objects = needed("plotly.graph_objects", "report", "Result.plot")
     subplots = needed("plotly.subplots", "report", "Result.plot")

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..simulate.rows import FIELDS, Rows
-from ..strategies.errors import InputError
+from ..strategies.errors import InputError, RunError
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -200,7 +200,7 @@ class Result:
         Times are in UTC. Sums of whole numbers are whole numbers.
 
         Raises:
-            ImportError: duckdb is not installed.
+            RunError: duckdb is not installed.
             InputError: the statement is wrong, or gives no table.
         """
         duckdb = needed("duckdb", "sql", "Result.sql")
@@ -223,7 +223,7 @@ class Result:
         """Profit after commission and drawdown over time, a line a strategy: a plotly figure (extra `report`).
 
         Raises:
-            ImportError: plotly is not installed.
+            RunError: plotly is not installed.
         """
         from .report import figure
 
@@ -290,14 +290,14 @@ def needed(module: str, extra: str, what: str) -> Any:
     """A module that an extra brings.
 
     Raises:
-        ImportError: it is not installed; the message names the extra.
+        RunError: it is not installed; the message names the extra.
     """
     try:
         return importlib.import_module(module)
     except ModuleNotFoundError as error:
         if error.name != module.partition(".")[0]:
             raise
-        raise ImportError(f"{what} needs {error.name}: pip install 'headrace[{extra}]'", name=error.name) from None
+        raise RunError(f"{what} needs {error.name}: pip install 'headrace[{extra}]'") from None
 
 
 def _whole_sums(table: pa.Table) -> pa.Table:

@@ -2,10 +2,10 @@
 
     python -m benchmarks.pack [--recordings DIR | --generated MARKETS] [--changes N]
 
-Packs the single-market bz2 recordings of DIR, or so many generated markets, in this process, on one core. Prints bytes,
-megabytes of unpacked JSON a second of processor time (unpacking bz2 included, and what that alone takes), and, last, the
-size ratio and the speed. The exit status is 1 when the ratio is above 1.7 or the speed below 20 MB/s, 2 where there is
-nothing to pack.
+Packs the single-market bz2 recordings of DIR, or so many generated markets, in this process, on one core. Prints
+bytes, megabytes of unpacked JSON a second of processor time (unpacking bz2 included, and what that alone takes), and,
+last, the size ratio and the speed. The exit status is 1 when the ratio is above 1.7 or the speed below 20 MB/s, 2
+where there is nothing to pack.
 """
 
 import argparse

@@ -24,6 +24,10 @@ logger = logging.getLogger("headrace")
 _IN_FLIGHT = 2
 #: Times that a unit may take a worker with it while it runs alone.
 _STRIKES = 2
+#: Workers that may die before they have begun, over a run.
+_LOST_STARTS = 20
+#: Seconds without any news after which a run that has no worker yet says so.
+_PATIENCE = 30.0
 #: Units that fail alike at the start of a run stop it.
 _ALIKE = 50
 
@@ -122,6 +126,7 @@ class RayPool:
         self._limit = limit
         self.size = workers or max(1, int(ray.cluster_resources().get("CPU", 1)))
         self._actor_class = ray.remote(num_cpus=1, max_restarts=0)(_Worker)
+        self._lost_starts = 0
 
     def run(self, batches: Sequence[Batch]) -> Iterator[Part]:
         """Parts in order of completion."""
@@ -130,11 +135,23 @@ class RayPool:
         strikes: collections.Counter[str] = collections.Counter()
         loads: dict[Any, collections.deque[tuple[Any, Batch]]] = {}
         owners: dict[Any, Any] = {}
+        # A worker gets work once it runs: one that the cluster has no room for (any more) holds nothing up.
+        starting: dict[Any, Any] = {}
         try:
             while waiting or owners:
+                while len(loads) + len(starting) < min(self.size, len(waiting) + len(owners)):
+                    worker = self._actor_class.remote(self._payload)
+                    starting[worker.ready.remote()] = worker
                 self._feed(waiting, loads, owners)
-                ready, _ = ray.wait(list(owners), num_returns=1)
+                ready, _ = ray.wait([*owners, *starting], num_returns=1, timeout=_PATIENCE)
+                if not ready:
+                    if not loads:
+                        logger.warning("No worker has started yet: the cluster has no free CPU")
+                    continue
                 ref = ready[0]
+                if ref in starting:
+                    self._started(starting.pop(ref), ref, loads)
+                    continue
                 worker = owners.pop(ref)
                 batch = next(batch for each, batch in loads[worker] if each == ref)
                 try:
@@ -148,15 +165,26 @@ class RayPool:
                 part.batch = batch
                 yield part
         finally:
-            for worker in loads:
+            for worker in (*loads, *starting.values()):
                 ray.kill(worker)
 
-    def _feed(self, waiting: Any, loads: Any, owners: Any) -> None:
-        """Give each worker up to two batches; start workers while there is work for them."""
-        while waiting:
-            if len(loads) < min(self.size, len(waiting) + len(owners)):
-                worker = self._actor_class.remote(self._payload)
-                loads[worker] = collections.deque()
+    def _started(self, worker: Any, ref: Any, loads: Any) -> None:
+        ray = self._ray
+        try:
+            ray.get(ref)
+        except (ray.exceptions.RayActorError, ray.exceptions.WorkerCrashedError) as death:
+            self._lost_starts += 1
+            if self._lost_starts > _LOST_STARTS:
+                raise RunError(f"workers die before they begin: {str(death).strip().splitlines()[0]}") from None
+            return
+        except ray.exceptions.RayTaskError as error:
+            raise error.as_instanceof_cause() from None
+        loads[worker] = collections.deque()
+
+    @staticmethod
+    def _feed(waiting: Any, loads: Any, owners: Any) -> None:
+        """Give each worker that runs up to two batches."""
+        while waiting and loads:
             worker = min(loads, key=lambda each: len(loads[each]))
             limit = 1 if any(batch.alone for _, batch in loads[worker]) or waiting[0].alone else _IN_FLIGHT
             if len(loads[worker]) >= limit:
@@ -213,9 +241,12 @@ class _Worker:
         except Exception as error:
             self._error = error
 
-    def run(self, batch: Batch) -> Part:
+    def ready(self) -> None:
+        """Answer once the process runs."""
         if self._error is not None:
             raise self._error
+
+    def run(self, batch: Batch) -> Part:
         return self._runner.run(batch)
 
 

@@ -1,0 +1,347 @@
+"""Packed archives: the same results as from the recordings, and the recordings back, byte for byte."""
+
+from __future__ import annotations
+
+import bz2
+import datetime
+import random
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+import pytest
+from click.testing import CliRunner
+
+import headrace as hr
+from builders import FLUMINE, START, Stream
+from headrace.cli import main
+from headrace.cluster import pack as packing
+from headrace.cluster.pack import unpack, write_pack
+from headrace.simulate import skipping
+from headrace.simulate.locations import Source
+from headrace.simulate.packed import Segment, segments
+from headrace.simulate.recordings import Recording, find_recordings
+
+RECORDINGS = Path(__file__).resolve().parents[2] / "shared" / "recordings"
+
+WINDOWS: list[dict[str, Any]] = [
+    {},
+    {"seconds_to_start": 60},
+    {"seconds_to_start": 3600},
+    {"seconds_to_start": 120, "inplay": False},
+    {"inplay": True},
+    {"inplay": False},
+    {"inplay": True, "max_inplay_seconds": 30},
+    {"max_inplay_seconds": 0, "seconds_to_start": 30},
+]
+
+
+class Backer(hr.Strategy):
+    """Backs each runner once and tells what it has seen."""
+
+    first: int = 0
+
+    def process_new_market(self, market: Any, book: Any) -> None:
+        self.record(market, at=book.publish_time_epoch, opened=[runner.last_price_traded for runner in book.runners])
+
+    def check_market_book(self, market: Any, book: Any) -> bool:
+        return True
+
+    def process_market_book(self, market: Any, book: Any) -> None:
+        if self.first % 50 == 0:
+            self.record(
+                market,
+                at=book.publish_time_epoch,
+                total=book.total_matched,
+                runners=[
+                    (r.selection_id, r.status, r.last_price_traded, r.ex.available_to_back, r.ex.traded_volume)
+                    for r in book.runners
+                ],
+            )
+        self.first += 1
+        for runner in book.runners:
+            context = self.get_runner_context(market.market_id, runner.selection_id, runner.handicap)
+            price = hr.get_price(runner.ex.available_to_back, 0)
+            if book.status == "OPEN" and runner.status == "ACTIVE" and price and not context.invested:
+                trade = hr.Trade(market.market_id, runner.selection_id, runner.handicap, self)
+                market.place_order(trade.create_order("BACK", hr.LimitOrder(price, 2.0)))
+
+
+class ByEvent(Backer):
+    scope = "event"
+
+
+def run(markets: Any, keywords: dict[str, Any], kind: type[Backer] = Backer, **settings: Any) -> hr.Result:
+    return hr.backtest(kind(market_filter={"listener_kwargs": keywords}), markets, engine="local", **settings)
+
+
+@pytest.fixture
+def small(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keyframes so often that small markets have some."""
+    monkeypatch.setattr(packing, "_KEYFRAME_BYTES", 2000)
+    monkeypatch.setattr(packing, "_KEYFRAME_MS", 1000)
+    monkeypatch.setattr(packing, "_GROUP_BYTES", 30_000)
+
+
+@pytest.fixture
+def left_out(monkeypatch: pytest.MonkeyPatch) -> list[Segment]:
+    """The segments that were not read."""
+    found: list[Segment] = []
+    fold = skipping._fold_definitions
+
+    def folded(segment: Segment, actor: Any) -> None:
+        found.append(segment)
+        fold(segment, actor)
+
+    monkeypatch.setattr(skipping, "_fold_definitions", folded)
+    return found
+
+
+def packed(markets: Any, folder: Path) -> Path:
+    assert write_pack(markets, folder / "packed", engine="local") == []
+    return folder / "packed"
+
+
+def busy(**definition: Any) -> Stream:
+    """A market of 400 s with a change every 100 ms; in play from its start on, closed 30 s later."""
+    stream = Stream(persistenceEnabled=True, **definition)
+    for at in range(100, START, 100):
+        price = round(2 + at % 900 / 1000, 2)
+        stream.prices(at, {1 + at // 100 % 2: {"atb": [[price, at % 70]], "atl": [[price + 1, 5]], "ltp": price}})
+    stream.turn_in_play(START)
+    for at in range(START + 100, START + 30_000, 100):
+        stream.prices(at, {1: {"atb": [[2.0, at % 7]], "trd": [[2.0, at - START]]}}, tv=float(at))
+    return stream
+
+
+# -- the same results --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("keywords", WINDOWS, ids=str)
+@pytest.mark.parametrize("kind", [Backer, ByEvent])
+def test_generated_markets_give_equal_digests(
+    generated: Path, tmp_path: Path, small: None, keywords: dict[str, Any], kind: type[Backer]
+) -> None:
+    plain = run(generated, keywords, kind)
+    from_pack = run(packed(generated, tmp_path), keywords, kind)
+    assert plain.records.num_rows > 0
+    assert (from_pack.digest, from_pack.failures.to_pylist()) == (plain.digest, [])
+
+
+@pytest.mark.parametrize("keywords", WINDOWS, ids=str)
+def test_recorded_markets_give_equal_digests(tmp_path: Path, keywords: dict[str, Any]) -> None:
+    names = ["29788105.bz2", "1.205822330.bz2", "1.185781277.bz2", "1.197931750", "football-basic-sample.bz2"]
+    if not RECORDINGS.is_dir():
+        pytest.skip(f"no recordings in {RECORDINGS}")
+    files = [str(RECORDINGS / name) for name in names]
+    assert run(packed(files, tmp_path), keywords).digest == run(files, keywords).digest
+
+
+@pytest.mark.parametrize(
+    ("keywords", "most"),
+    [({"seconds_to_start": 20}, 0.2), ({"inplay": True}, 0.15), ({"seconds_to_start": 300}, 0.8)],
+    ids=str,
+)
+def test_what_lies_before_the_window_is_not_read(
+    tmp_path: Path, small: None, left_out: list[Segment], keywords: dict[str, Any], most: float
+) -> None:
+    path = busy().close(START + 30_000).write(tmp_path / "1.1")
+    folder = packed(path, tmp_path)
+    assert run(folder, keywords).digest == run(path, keywords).digest
+    total = sum(segment.changes for segment in segments(find_recordings(folder)[0]))
+    assert total - sum(segment.changes for segment in left_out) < most * total
+
+
+@pytest.mark.parametrize("moved", [-200, 500])
+@pytest.mark.parametrize("keywords", WINDOWS, ids=str)
+def test_start_that_moves_moves_the_window(tmp_path: Path, small: None, keywords: dict[str, Any], moved: int) -> None:
+    stream = Stream()
+    start = stream._definition["marketTime"]
+    later = datetime.datetime.fromisoformat(start) + datetime.timedelta(seconds=moved)
+    for at in range(100, START, 100):
+        if at == 150_000:
+            stream.define(at, marketTime=later.isoformat().replace("+00:00", "Z"))
+        price = 2 + at % 50 / 100
+        stream.prices(at, {1: {"atb": [[price, 5]], "atl": [[price + 1, 5]]}, 2: {"atb": [[1.5, at % 9]]}})
+    path = stream.close(START + 10).write(tmp_path / "1.1")
+    assert run(packed(path, tmp_path), keywords).digest == run(path, keywords).digest
+
+
+def test_suspension_in_between_is_shown(tmp_path: Path, small: None, left_out: list[Segment]) -> None:
+    stream = busy()
+    lines = [*stream.lines]
+    at = 1500
+    suspended = {**lines[0]["mc"][0]["marketDefinition"], "status": "SUSPENDED"}
+    opened = {**lines[0]["mc"][0]["marketDefinition"], "status": "OPEN"}
+    for place, definition in ((at, suspended), (at + 20, opened)):
+        lines[place] = {**lines[place], "mc": [{"id": stream.market_id, "marketDefinition": definition}]}
+    stream.lines = lines
+    path = stream.close(START + 30_000).write(tmp_path / "1.1")
+    folder = packed(path, tmp_path)
+    assert run(folder, {"inplay": True}).digest == run(path, {"inplay": True}).digest
+    assert left_out
+
+
+class _Everything(hr.Middleware):
+    def __call__(self, market: Any) -> None:
+        market.context["seen"] = market.context.get("seen", 0) + 1
+
+
+class _Alarm(Backer):
+    """Looks at the book by its own clock, outside its window."""
+
+    def process_new_market(self, market: Any, book: Any) -> None:
+        market.call_later(100.0, lambda: self.record(market, back=book.runners[0].ex.available_to_back))
+
+
+def test_nothing_is_left_out_for_whom_sees_more_than_the_window(
+    tmp_path: Path, small: None, left_out: list[Segment]
+) -> None:
+    path = busy().close(START + 30_000).write(tmp_path / "1.1")
+    folder = packed(path, tmp_path)
+    plain, config = run(path, {"inplay": True}, config=FLUMINE), FLUMINE
+    assert run(folder, {"inplay": True}, config=config).digest == plain.digest
+    simulation = hr.Simulation(folder, engine="local")
+    simulation.add_client(hr.SimulatedClient())
+    simulation.add_strategy(Backer(market_filter={"listener_kwargs": {"inplay": True}}))
+    simulation.add_market_middleware(_Everything())
+    simulation.run()
+    both = [Backer(market_filter={"listener_kwargs": {"inplay": True}}), Backer(name="all")]
+    assert hr.backtest(both, folder, engine="local").failures.num_rows == 0
+    assert left_out == []
+
+
+def test_timer_sees_the_book_of_its_time(tmp_path: Path, small: None, left_out: list[Segment]) -> None:
+    path = busy().close(START + 30_000).write(tmp_path / "1.1")
+    folder = packed(path, tmp_path)
+    assert run(folder, {"inplay": True}, _Alarm).digest == run(path, {"inplay": True}, _Alarm).digest
+    assert left_out
+
+
+# -- the recordings back -----------------------------------------------------------------------------------------------
+
+
+def test_unpacked_files_are_those_that_were_packed(generated: Path, tmp_path: Path, small: None) -> None:
+    unpack(packed(generated, tmp_path), tmp_path / "back")
+    files = sorted(path for path in generated.rglob("*") if path.is_file())
+    assert len(list((tmp_path / "back").rglob("*.bz2"))) == len(files)
+    for path in files:
+        (back,) = (tmp_path / "back").rglob(path.name)
+        assert back.parent.name == path.parent.name
+        assert bz2.decompress(back.read_bytes()) == bz2.decompress(path.read_bytes())
+
+
+@pytest.mark.parametrize("ending", [b"\n", b"\r\n"])
+@pytest.mark.parametrize("last", [True, False])
+def test_line_ends_and_odd_lines_are_kept(tmp_path: Path, small: None, ending: bytes, last: bool) -> None:
+    lines = busy().text().encode().splitlines()
+    lines[200:200] = [b"", b"{not json"]
+    content = ending.join(lines) + (ending if last else b"")
+    (tmp_path / "1.1").write_bytes(content)
+    folder = packed(tmp_path / "1.1", tmp_path)
+    unpack(folder, tmp_path / "back", compression="none")
+    assert (tmp_path / "back" / "1.1").read_bytes() == content
+    plain, from_pack = run(tmp_path / "1.1", {"inplay": True}), run(folder, {"inplay": True})
+    assert from_pack.digest == plain.digest
+    assert from_pack.failures["error_type"].to_pylist() == plain.failures["error_type"].to_pylist()
+
+
+def test_files_lie_by_year_and_month_of_the_start(tmp_path: Path) -> None:
+    for number, start in enumerate(("2024-07-01T12:00:00.000Z", "2023-12-31T23:59:00.000Z"), 1):
+        Stream(market_id=f"1.{number}", marketTime=start).close().write(tmp_path / f"1.{number}")
+    folder = packed([tmp_path / "1.1", tmp_path / "1.2"], tmp_path)
+    names = sorted(path.relative_to(folder).parent.as_posix() for path in folder.rglob("*.parquet"))
+    assert names == ["year=2023/month=12", "year=2024/month=07"]
+
+
+def test_rows_can_be_read_by_any_reader_of_parquet(generated: Path, tmp_path: Path) -> None:
+    table = pq.read_table(packed(generated, tmp_path))
+    _, lines = next(Recording(str(min(generated.rglob("1.*")))).pieces())
+    assert lines[:50] in {each[:50] for each in table["lines"].to_pylist()}
+
+
+def test_member_of_a_packed_file_is_named_as_of_an_archive(generated: Path, tmp_path: Path) -> None:
+    source = find_recordings(packed(generated, tmp_path))[2]
+    assert [str(each) for each in find_recordings(str(source))] == [str(source)]
+    assert run(str(source), {}).markets.num_rows == 1
+
+
+# -- what is wrong -----------------------------------------------------------------------------------------------------
+
+
+def test_broken_recordings_are_failures_and_the_rest_is_packed(generated: Path, tmp_path: Path) -> None:
+    shutil.copytree(generated, tmp_path / "archive")
+    whole = sorted((tmp_path / "archive").rglob("*.bz2"))
+    content = bz2.decompress(whole[0].read_bytes())
+    whole[0].write_bytes(bz2.compress(content)[:-20])
+    (tmp_path / "archive" / "1.999").write_bytes(b"this is no market\n")
+    failures = write_pack(tmp_path / "archive", tmp_path / "packed", engine="local")
+    assert len(failures) == 2
+    assert "1.999: holds no market definition; it is left out" in failures[0][5] + failures[1][5]
+    assert len(find_recordings(tmp_path / "packed")) >= len(whole) - 1
+
+
+def test_recording_cut_short_stays_cut_short(tmp_path: Path) -> None:
+    stream = busy().close(START + 30_000)
+    noise = random.Random(1)
+    for line in stream.lines:
+        line["clk"] = f"{noise.random()}"
+    path = tmp_path / "1.1.bz2"
+    path.write_bytes(bz2.compress(stream.text().encode(), 1)[:-30_000])
+    failures = write_pack(path, tmp_path / "packed", engine="local")
+    assert "what can be read of it is packed" in failures[0][5]
+    plain, from_pack = run(path, {}), run(tmp_path / "packed", {})
+    assert from_pack.digest == plain.digest
+    assert plain.markets.num_rows == 1
+    (said,) = from_pack.failures["message"].to_pylist()
+    assert said.partition(": ")[2] == plain.failures["message"].to_pylist()[0].partition(": ")[2]
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["pack", "markets", "full"], "full: exists and is not empty"),
+        (["pack", "nothing", "new"], "nothing: no such file or folder"),
+        (["unpack", "markets", "new"], "is no packed archive; expected a folder that `headrace pack` wrote"),
+        (["unpack", "new", "other"], "new: no such file or folder"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_wrong_request_is_one_sentence_and_exit_2(
+    generated: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: list[str], said: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    shutil.copytree(generated, tmp_path / "markets")
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "file").write_text("")
+    ended = CliRunner().invoke(main, words)
+    assert ended.exit_code == 2
+    assert said in ended.output
+    assert len(ended.output.strip().splitlines()) == 1
+
+
+def test_commands_pack_and_unpack(generated: Path, tmp_path: Path) -> None:
+    for words in (["pack", str(generated), f"{tmp_path}/p"], ["unpack", f"{tmp_path}/p", f"{tmp_path}/u"]):
+        ended = CliRunner().invoke(main, [*words, "--quiet"], catch_exceptions=False)
+        assert ended.exit_code == 0, ended.output
+    assert run(tmp_path / "u", {}).digest == run(generated, {}).digest
+
+
+def test_parquet_of_another_kind_is_a_failure(generated: Path, tmp_path: Path) -> None:
+    hr.write_catalog(generated, tmp_path / "other.parquet", engine="local")
+    (message,) = run(tmp_path / "other.parquet", {}).failures["message"].to_pylist()
+    assert "no recordings that `headrace pack` wrote" in message
+
+
+@pytest.mark.ray
+def test_packed_on_ray_gives_the_same(ray_local: None, generated: Path, tmp_path: Path) -> None:
+    assert write_pack(generated, tmp_path / "packed", engine="ray") == []
+    strategy = Backer(market_filter={"listener_kwargs": {"seconds_to_start": 60}})
+    from_pack = hr.backtest(strategy, tmp_path / "packed", engine="ray")
+    assert from_pack.digest == run(generated, {"seconds_to_start": 60}).digest
+
+
+def test_source_of_a_packed_market_tells_its_event(generated: Path, tmp_path: Path) -> None:
+    sources: list[Source] = find_recordings(packed(generated, tmp_path))
+    assert all(source.event for source in sources)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections
 import functools
 import logging
 import os
@@ -113,9 +114,10 @@ def sweep(
     commands = [command(each) for each in values] if command is not None else []
     engine = _chosen(engine, units)
     started, done, changes = time.time(), 0, 0
-    store, check, drop_duplicates = SweepStore(len(sets)), AllFailAlike(), Duplicates()
+    store, check = SweepStore(len(sets)), AllFailAlike()
+    drop_duplicates: collections.defaultdict[int, Duplicates] = collections.defaultdict(Duplicates)
     for part in _parts(units, setup, engine, orders, commands, workers):
-        drop_duplicates(part)
+        drop_duplicates[part.batch.units[0].reading](part)
         store.add(part)
         done += len(part.batch.units)
         changes += part.changes
@@ -166,11 +168,13 @@ def _plan(paths: Sequence[Any], sets: Sequence[Strategy], most: int) -> list[Swe
         key = (strategy.scope, window.cumulative_runner_tv, window.calculate_market_tv, repr(groups))
         alike.setdefault(key, []).append(number)
     units = []
-    for numbers in alike.values():
+    for reading, numbers in enumerate(alike.values()):
         for unit in plan_units(paths, [sets[number] for number in numbers]):
             for at in range(0, len(numbers), most):
                 chosen = tuple(numbers[at : at + most])
-                units.append(SweepUnit(unit.name, unit.paths, unit.size * (_SETS_A_READ + len(chosen)), chosen))
+                units.append(
+                    SweepUnit(unit.name, unit.paths, unit.size * (_SETS_A_READ + len(chosen)), chosen, reading)
+                )
     return units
 
 
@@ -187,6 +191,10 @@ def _parts(
         connect()
         make_runner = functools.partial(sweep_runner, setup, orders, commands)
         pool = RayPool(make_runner, objects_of(setup), workers, setup.config.unit_timeout)
-        return pool.run(plan_batches(units, pool.size))
+        readings: dict[int, list[SweepUnit]] = {}
+        for unit in units:
+            readings.setdefault(unit.reading, []).append(unit)
+        planned = [batch for each in readings.values() for batch in plan_batches(each, pool.size)]
+        return pool.run([Batch(number, batch.units) for number, batch in enumerate(planned)])
     batches = [Batch(number, (unit,)) for number, unit in enumerate(units)]
     return run_here(batches, SweepRunner(setup, orders, commands))

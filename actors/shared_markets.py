@@ -6,6 +6,7 @@ nothing then. What a set does and gets is what it does and gets alone.
 
 from __future__ import annotations
 
+import bisect
 import math
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -54,24 +55,34 @@ class SharedMarket:
         book: the one book.
         faces: each set's market and actor; sets that do not want the market are not among them.
         busy: those of them with something at the exchange, or something to be told.
+        slept: those that were busy and no longer are, with the time at which the interval of `process_orders` came to
+            its end while they slept (None: it has not).
         looks: what looks at the book, by window (None: at every change).
         changes: changes folded in.
+        times: when each of them was published.
     """
 
-    __slots__ = ("book", "busy", "changes", "faces", "lead", "looks")
+    __slots__ = ("book", "busy", "changes", "faces", "lead", "looks", "slept", "times")
 
     def __init__(self, book: MarketBook, faces: Sequence[tuple[SetActor, HostedMarket]]) -> None:
         self.book = book
         self.faces = list(faces)
         self.lead = self.faces[0][1]
         self.busy: dict[HostedMarket, SetActor] = {}
+        self.slept: dict[HostedMarket, int | None] = {}
         self.changes = 0
+        self.times: list[int] = []
         by_window: dict[Window | None, list[_Look]] = {}
         for actor, market in self.faces:
             for check, process, window, strategy in market.readers:
                 look = (check, process, market, actor.host.clock, actor, strategy)
                 by_window.setdefault(window, []).append(look)
         self.looks = list(by_window.items())
+
+    def rest(self, market: HostedMarket) -> None:
+        """A set has nothing at the exchange any more."""
+        if self.busy.pop(market, None) is not None:
+            self.slept[market] = None
 
 
 class SetActor(MarketActor):
@@ -94,6 +105,35 @@ class SetActor(MarketActor):
         """An order has come or changed: the set is awake from now on."""
         self.crowd.wake(market, self)
         super().plan_orders(market)
+
+    def _orders_due(self, market: HostedMarket) -> None:
+        slept = self.crowd.slept(market)
+        if market in slept:
+            # Nothing is there to be told; `resume` works out when the interval would have come round.
+            slept[market] = self._clock.now_ms
+            market.orders_timer = False
+        else:
+            super()._orders_due(market)
+
+    def resume(self, market: HostedMarket, due: int | None, times: Sequence[int]) -> None:
+        """A set wakes: its interval of `process_orders` stands where it would stand had the set been awake.
+
+        Args:
+            due: when the interval first ended in the sleep; None: it has not ended.
+            times: of the changes of the market.
+        """
+        interval, shown = self._interval_ms, times[-1]
+        if due is not None:
+            while due <= self._clock.now_ms:
+                seen = times[max(bisect.bisect_left(times, due) - 1, 0)]
+                if seen + interval <= due:
+                    shown = max(shown, due)
+                    break
+                due = seen + interval
+            else:
+                market.orders_timer = True
+                self._clock.call_at(due, lambda: self._orders_due(market))
+        market.orders_shown_ms = max(market.orders_shown_ms, shown)
 
     def run_timers(self, until_ms: int) -> None:
         self._run_timers(until_ms)
@@ -179,8 +219,15 @@ class SharedMarkets:
 
     def wake(self, market: HostedMarket, actor: SetActor) -> None:
         shared = self._markets.get(market.market_id)
-        if shared is not None:
-            shared.busy[market] = actor
+        if shared is None or market in shared.busy:
+            return
+        shared.busy[market] = actor
+        if market in shared.slept:
+            actor.resume(market, shared.slept.pop(market), shared.times)
+
+    def slept(self, market: HostedMarket) -> dict[HostedMarket, int | None]:
+        shared = self._markets.get(market.market_id)
+        return {} if shared is None else shared.slept
 
     # -- changes -------------------------------------------------------------------------------------------------
 
@@ -199,6 +246,7 @@ class SharedMarkets:
             actor.release(market, publish_time)
         book.apply(publish_time, change)
         shared.changes += 1
+        shared.times.append(publish_time)
         if change.market_definition is not None:
             self._define(shared, publish_time, change.market_definition)
             return
@@ -209,7 +257,7 @@ class SharedMarkets:
             market.changes = shared.changes
             actor.attend(market)
             if not actor.is_busy(market):
-                del busy[market]
+                shared.rest(market)
         lead = shared.lead
         lead.clock.now_ms = publish_time
         for window, looks in shared.looks:
@@ -238,9 +286,9 @@ class SharedMarkets:
             market.changes = shared.changes
             actor.define(market, definition)
             if actor.is_busy(market):
-                shared.busy[market] = actor
+                self.wake(market, actor)
             else:
-                shared.busy.pop(market, None)
+                shared.rest(market)
 
     def _open(self, publish_time: int, change: MarketChange) -> SharedMarket | None:
         market_id = change.id

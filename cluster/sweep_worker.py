@@ -28,9 +28,11 @@ class SweepUnit(Unit):
 
     Attributes:
         sets: numbers of parameter sets.
+        reading: those of one reading find markets in the same units; other sets may have them read by event.
     """
 
     sets: tuple[int, ...] = ()
+    reading: int = 0
 
 
 class SweepRunner(BatchRunner):

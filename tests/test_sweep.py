@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import math
 import sys
 from pathlib import Path
@@ -104,7 +103,7 @@ class Failing(Backer):
 def races(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Markets of all sports, large enough for orders to rest, match, move and lapse."""
     folder = tmp_path_factory.mktemp("races") / "markets"
-    write_markets(folder, 6, seed=9, changes=700)
+    write_markets(folder, 6, seed=9, changes=400)
     return folder
 
 
@@ -144,8 +143,8 @@ def assert_each_as_alone(
 @pytest.mark.parametrize(
     ("spec", "grid"),
     [
-        ("lowest_layer.py:LowestLayer", {"stake": [2.0, 5.0], "seconds": [30.0, 600.0], "max_price": [3.0, 8.0]}),
-        ("queue_backer.py:QueueBacker", {"seconds": [60.0, 900.0], "patience": [5.0, 60.0], "runners": [1, 3]}),
+        ("lowest_layer.py:LowestLayer", {"stake": [2.0, 5.0], "seconds": [30.0, 600.0], "max_price": [8.0]}),
+        ("queue_backer.py:QueueBacker", {"seconds": [60.0, 900.0], "patience": [5.0, 60.0], "runners": [3]}),
     ],
 )
 @pytest.mark.parametrize("window", [None, LAST_SECONDS])
@@ -154,8 +153,8 @@ def test_orders_of_a_set_of_an_example_are_those_of_the_set_alone(
 ) -> None:
     cls = example(spec, monkeypatch)
     sweep = hr.sweep(cls(market_filter=window), grid, races, engine="local", orders=True)
-    assert sweep.orders.num_rows > 20
-    assert len(sweep.parameters) == 8
+    assert sweep.orders.num_rows > 10
+    assert len(sweep.parameters) == 4
     made = [cls(market_filter=window, **values) for values in sweep.parameters]
     assert_each_as_alone(sweep, made, races)
 
@@ -163,9 +162,9 @@ def test_orders_of_a_set_of_an_example_are_those_of_the_set_alone(
 @pytest.mark.parametrize("cls", [Restless, RestlessOfAll, Rememberer])
 @pytest.mark.parametrize("window", [None, LAST_SECONDS])
 def test_orders_of_a_restless_set_are_those_of_the_set_alone(cls: Any, window: Any, races: Path) -> None:
-    grid = {"patience": [2.0, 8.0, 40.0], "chance": [0.01, 0.1], "max_order_exposure": [3.0, 10.0]}
-    sweep = hr.sweep(cls(market_filter=window), grid, races, engine="local", orders=True, sets_per_replay=5)
-    assert sweep.orders.num_rows > 100
+    grid = {"patience": [2.0, 8.0], "chance": [0.01, 0.1], "max_order_exposure": [3.0]}
+    sweep = hr.sweep(cls(market_filter=window), grid, races, engine="local", orders=True, sets_per_replay=3)
+    assert sweep.orders.num_rows > 50
     assert_each_as_alone(sweep, [cls(market_filter=window, **values) for values in sweep.parameters], races)
 
 
@@ -575,4 +574,3 @@ def test_progress_counts_units(small: str) -> None:
         progress=lambda done, total, part: seen.append((done, total)),
     )
     assert seen[-1] == (8, 8)
-    assert dataclasses.is_dataclass(hr.Config)

@@ -143,7 +143,7 @@ def backtest(
 @click.option("--markets", "-m", multiple=True, required=True, metavar="PATH",
               help="A recording, a folder, or a quoted pattern such as 'recordings/**/*.bz2'. Repeatable.")  # fmt: skip
 @click.option("--parameter", "-p", "parameters", multiple=True, required=True, metavar="NAME=VALUE,VALUE...",
-              help="Values of a parameter, such as stake=2,5; with --random also a range, stake=2:10. Repeatable.")  # fmt: skip
+              help="Values, such as stake=2,5; with --random also a range, stake=2:10. Repeatable.")  # fmt: skip
 @click.option("--random", "samples", type=click.IntRange(min=1), metavar="N", help="Draw N sets instead of all.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Of the draw.")
 @click.option("--split", type=float, metavar="SHARE",
@@ -442,7 +442,7 @@ def unpack(packed: str, folder: str, compression: Any, quiet: bool) -> None:
     epilog="Example: headrace submit my_backtest.py --address http://head:8265",
     context_settings={"ignore_unknown_options": True},
 )
-@click.argument("script", type=click.Path())
+@click.argument("script", type=click.Path(), metavar="SCRIPT")
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED, metavar="[ARGUMENT...]")
 @click.option("--address", envvar="RAY_API_SERVER_ADDRESS", show_envvar=True, required=True, metavar="URL",
               help="The cluster's dashboard, such as http://head:8265.")  # fmt: skip

@@ -101,7 +101,7 @@ def _pairs(groups: list[list[str]]) -> list[list[list[str]]]:
 
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("--markets", type=int, default=400)
+    parser.add_argument("--markets", type=int, default=600)
     parser.add_argument("--changes", type=int, default=4000)
     parser.add_argument("--rounds", type=int, default=5)
     options = parser.parse_args(arguments)

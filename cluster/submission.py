@@ -1,0 +1,535 @@
+"""Sending a script to a Ray cluster as a job: what travels with it, following it, and what became of it.
+
+The script is the one that runs locally. Its folder travels as the job's working directory, headrace as modules of the
+job, so the cluster runs the code of the sender whatever it has installed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import dataclasses
+import fnmatch
+import json
+import logging
+import os
+import platform
+import re
+import shlex
+import shutil
+import sys
+import tempfile
+import time
+import tomllib
+import urllib.error
+import urllib.request
+import zipfile
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from importlib import metadata
+from pathlib import Path
+from typing import Any, Protocol
+
+from ..strategies.errors import InputError, RunError
+
+#: Names that never travel, at any depth: what can be made again, results, and what must not leave the machine.
+LEFT_OUT = (".*", "__pycache__", "*.py[co]", "*.egg-info", "venv", "node_modules", "results", "*.pem", "*.key", "*.p12")
+#: Most that a working directory may hold, in bytes. Ray takes packages under 512 MiB and sends them to every node.
+MAX_WORKING_DIR = 200 * 1024 * 1024
+
+#: Seconds to wait for the cluster's first answer.
+_ANSWER = 10.0
+#: Seconds that a cluster may answer, but take no jobs yet.
+_STARTING = 30.0
+#: Seconds between looks at a job that has not started or not ended.
+_LOOK = 0.5
+#: Seconds without an answer from the cluster, after which a job is no longer followed.
+_PATIENCE = 60.0
+#: Characters of the log in which the end of the job is looked for.
+_TAIL = 20_000
+_ENDED = ("SUCCEEDED", "FAILED", "STOPPED")
+_TABLES = re.compile(r"^tables in (.+?)\s*$", re.MULTILINE)
+_NO_MODULE = re.compile(r"^ModuleNotFoundError: No module named '(\w+)", re.MULTILINE)
+_REQUIREMENT = re.compile(r"^[A-Za-z0-9._-]+")
+
+
+@dataclasses.dataclass(frozen=True)
+class Submission:
+    """What to run, and where.
+
+    Attributes:
+        script: the Python file to run; it must be in the working directory.
+        arguments: the script's own.
+        address: of the cluster's dashboard, such as http://head:8265.
+        working_dir: a folder whose files travel with the job; None: the script's.
+        environment: environment variables of the job and its workers.
+        token: of a cluster with token authentication; None: none.
+        wheel: a wheel of headrace to run; None: the code that runs here.
+        entrypoint_cpus: CPUs reserved for the script itself. 0: none, and it runs on the head node.
+        entrypoint_resources: resources, by name, of the node that the script itself runs on.
+        dependencies: install what headrace needs and the cluster lacks, with pip.
+        exclude: more names or patterns of files and folders that do not travel.
+    """
+
+    script: str
+    arguments: tuple[str, ...] = ()
+    address: str = "http://127.0.0.1:8265"
+    working_dir: str | None = None
+    environment: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    token: str | None = None
+    wheel: str | None = None
+    entrypoint_cpus: float = 0
+    entrypoint_resources: Mapping[str, float] = dataclasses.field(default_factory=dict)
+    dependencies: bool = False
+    exclude: tuple[str, ...] = ()
+
+
+class JobClient(Protocol):
+    """The part of Ray's `JobSubmissionClient` that is used here."""
+
+    def submit_job(self, **details: Any) -> str: ...
+
+    def get_job_info(self, job_id: str) -> Any: ...
+
+    def get_job_logs(self, job_id: str) -> str: ...
+
+    def tail_job_logs(self, job_id: str) -> AsyncIterator[str]: ...
+
+
+@dataclasses.dataclass(frozen=True)
+class Job:
+    """A job that the cluster has taken: its id there, and how to ask for it; with a token, or without."""
+
+    job_id: str
+    address: str
+    client: JobClient
+    token: bool = False
+
+    def command(self, verb: str) -> str:
+        """The command of Ray's that does something with the job: logs, status or stop."""
+        mode = "RAY_AUTH_MODE=token " if self.token else ""
+        return f"{mode}ray job {verb} --address {self.address} {self.job_id}"
+
+
+def submit(submission: Submission, say: Callable[[str], None]) -> Job:
+    """Send a job. Everything is checked before anything is sent.
+
+    Args:
+        say: told, in a line, what is done.
+
+    Raises:
+        InputError: there is no such script, folder, wheel or cluster; the cluster refuses the token, or runs another
+            version of Ray or Python.
+        RunError: the cluster did not take the job.
+    """
+    script, folder = _script(submission.script, submission.working_dir)
+    files = working_files(folder, submission.exclude)
+    if script not in files:
+        raise InputError(f"{submission.script} would not travel: its name, or its folder's, is left out")
+    address = check_cluster(submission.address, submission.token)
+    with tempfile.TemporaryDirectory(prefix="headrace-submit-") as name:
+        packed = Path(name)
+        modules = headrace_modules(packed / "modules", submission.wheel)
+        size = _zip(folder, files, packed / "working_dir.zip")
+        environment: dict[str, Any] = {
+            "working_dir": str(packed / "working_dir.zip"),
+            "py_modules": [str(module) for module in modules],
+        }
+        if submission.environment:
+            environment["env_vars"] = dict(submission.environment)
+        if submission.dependencies:
+            environment["pip"] = {"packages": requirements(modules), "pip_check": False}
+        say(f"sending {len(files)} files of {folder} ({_amount(size)} packed) to {address}")
+        client = _client(address, submission.token)
+        job_id = _submit(
+            client,
+            address,
+            entrypoint=shlex.join(["python", script.as_posix(), *submission.arguments]),
+            runtime_env=environment,
+            entrypoint_num_cpus=submission.entrypoint_cpus or None,
+            entrypoint_resources=dict(submission.entrypoint_resources) or None,
+            metadata={"submitted_by": "headrace", "script": script.as_posix()},
+        )
+    say(f"job {job_id}")
+    return Job(job_id, address, client, submission.token is not None)
+
+
+def _submit(client: JobClient, address: str, **details: Any) -> str:
+    """Submit, and wait for a cluster that is just starting: its dashboard is there before it can take jobs."""
+    until = time.monotonic() + _STARTING
+    while True:
+        try:
+            return client.submit_job(**details)
+        except (RuntimeError, ValueError, OSError) as error:
+            if "No available agent" not in str(error) or time.monotonic() > until:
+                raise RunError(f"{address} did not take the job: {error}") from None
+        time.sleep(_LOOK)
+
+
+# -- the cluster -------------------------------------------------------------------------------------------------------
+
+
+def find_token(file: str | None = None, environment: Mapping[str, str] = os.environ) -> str | None:
+    """The token for the cluster: of the file named, else where Ray looks for it; None where there is none.
+
+    Ray looks in RAY_AUTH_TOKEN, in the file that RAY_AUTH_TOKEN_PATH names, and in ~/.ray/auth_token.
+
+    Raises:
+        InputError: a file that is named cannot be read, or is empty.
+    """
+    if file is None and environment.get("RAY_AUTH_TOKEN"):
+        return environment["RAY_AUTH_TOKEN"].strip()
+    named = file or environment.get("RAY_AUTH_TOKEN_PATH")
+    path = Path(named or "~/.ray/auth_token").expanduser()
+    try:
+        token = path.read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        if named is None:
+            return None
+        raise InputError(f"the token file {named} cannot be read: {error}") from None
+    if named is not None and not token:
+        raise InputError(f"the token file {named} is empty")
+    return token or None
+
+
+def check_cluster(address: str, token: str | None) -> str:
+    """Make sure that a cluster is there, takes the token, and runs this version of Ray and Python.
+
+    Returns:
+        The address, with its scheme and without a slash at its end.
+
+    Raises:
+        InputError: says which of these does not hold.
+    """
+    if "://" not in address:
+        address = f"http://{address}"
+    if not address.startswith(("http://", "https://")):
+        raise InputError(f"{address}: expected the address of the cluster's dashboard, such as http://head:8265")
+    address = address.rstrip("/")
+    ray_version = _ask(address, "/api/version", token).get("ray_version")
+    if not ray_version:
+        raise InputError(f"{address} answers, but is no Ray dashboard")
+    here = metadata.version("ray")
+    if ray_version != here:
+        raise InputError(f"the cluster at {address} runs Ray {ray_version}, this is Ray {here}: they must be the same")
+    known = _ask(address, "/api/v0/cluster_metadata", token, optional=True).get("data") or {}
+    python_version, mine = str(known.get("pythonVersion", "")), platform.python_version()
+    if python_version and python_version.split(".")[:2] != mine.split(".")[:2]:
+        raise InputError(
+            f"the cluster at {address} runs Python {python_version}, this is Python {mine}: "
+            f"the first two numbers must be the same"
+        )
+    return address
+
+
+def _ask(address: str, path: str, token: str | None, optional: bool = False) -> dict[str, Any]:
+    """What the dashboard answers; with `optional`, nothing where it does not know the path."""
+    try:
+        request = urllib.request.Request(address + path, headers=_headers(token))
+        with urllib.request.urlopen(request, timeout=_ANSWER) as answer:
+            found = json.load(answer)
+    except urllib.error.HTTPError as error:
+        error.close()
+        if error.code in (401, 403):
+            asks = "does not take this token" if token else "asks for a token"
+            raise InputError(
+                f"the cluster at {address} {asks}: give the cluster's own with --token-file or RAY_AUTH_TOKEN"
+            ) from None
+        if optional:
+            return {}
+        raise InputError(f"{address} answers, but is no Ray dashboard ({error.code} {error.reason})") from None
+    except json.JSONDecodeError:
+        raise InputError(f"{address} answers, but is no Ray dashboard") from None
+    except (OSError, ValueError) as error:  # no such host, refused, timed out, not an address
+        reason = getattr(error, "reason", error)
+        raise InputError(f"no Ray cluster at {address}: {reason}") from None
+    return found if isinstance(found, dict) else {}
+
+
+def _headers(token: str | None) -> dict[str, str]:
+    return {"Authorization": f"Bearer {token}"} if token else {}
+
+
+def _client(address: str, token: str | None) -> JobClient:
+    from ray.job_submission import JobSubmissionClient
+
+    for handler in logging.getLogger("ray").handlers:  # this command says itself what it does
+        handler.setLevel(logging.WARNING)
+    # Ray prefers these to the address it is given.
+    hidden = {name: os.environ.pop(name, None) for name in ("RAY_API_SERVER_ADDRESS", "RAY_ADDRESS")}
+    try:
+        client: Any = JobSubmissionClient(address, headers=_headers(token))
+    except (RuntimeError, ConnectionError) as error:
+        raise RunError(f"{address}: {error}") from None
+    finally:
+        os.environ.update({name: value for name, value in hidden.items() if value is not None})
+    found: JobClient = client
+    return found
+
+
+# -- what travels ------------------------------------------------------------------------------------------------------
+
+
+def _script(script: str, working_dir: str | None) -> tuple[Path, Path]:
+    """The script, relative to the working directory, and the working directory."""
+    path = Path(script).expanduser().resolve()
+    if not path.is_file():
+        raise InputError(f"{script}: no such file")
+    folder = Path(working_dir).expanduser().resolve() if working_dir else path.parent
+    if not folder.is_dir():
+        raise InputError(f"{working_dir}: no such folder")
+    if not path.is_relative_to(folder):
+        raise InputError(f"{script} is not in the working directory {folder}")
+    return path.relative_to(folder), folder
+
+
+def working_files(folder: Path, exclude: Sequence[str] = ()) -> list[Path]:
+    """The files of a working directory that travel, relative to it, in order.
+
+    Args:
+        exclude: names, or patterns of names or relative paths, that stay here beside `LEFT_OUT`.
+
+    Raises:
+        InputError: they are more than `MAX_WORKING_DIR`; names the largest folder or file.
+    """
+    patterns = (*LEFT_OUT, *(pattern.rstrip("/") for pattern in exclude))
+    files: list[Path] = []
+    sizes: dict[str, int] = {}
+    for place, folders, names in os.walk(folder):
+        inside = Path(place).relative_to(folder)
+        folders[:] = sorted(name for name in folders if not _left_out(inside / name, patterns))
+        for name in sorted(names):
+            relative = inside / name
+            if _left_out(relative, patterns) or not (folder / relative).is_file():
+                continue
+            files.append(relative)
+            top = relative.parts[0]
+            sizes[top] = sizes.get(top, 0) + (folder / relative).stat().st_size
+            if sum(sizes.values()) > MAX_WORKING_DIR:
+                largest = max(sizes, key=lambda each: sizes[each])
+                raise InputError(
+                    f"the working directory {folder} holds more than {_amount(MAX_WORKING_DIR)}, most of it in "
+                    f"{largest}: recordings belong where every node sees them; --exclude {shlex.quote(largest)} "
+                    f"leaves it here, --working-dir names another folder"
+                )
+    return files
+
+
+def _left_out(path: Path, patterns: Sequence[str]) -> bool:
+    return any(fnmatch.fnmatch(path.name, each) or fnmatch.fnmatch(path.as_posix(), each) for each in patterns)
+
+
+def _zip(folder: Path, files: Sequence[Path], target: Path) -> int:
+    """Pack files, equal ones to equal bytes: Ray names a package by its content, and sends it once."""
+    with zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED) as package:
+        for file in files:
+            entry = zipfile.ZipInfo(file.as_posix())
+            entry.compress_type = zipfile.ZIP_DEFLATED
+            entry.external_attr = ((folder / file).stat().st_mode & 0o777) << 16
+            package.writestr(entry, (folder / file).read_bytes())
+    return target.stat().st_size
+
+
+def headrace_modules(target: Path, wheel: str | None = None) -> list[Path]:
+    """Lay out headrace's code, and its metadata, as folders that travel as modules of the job.
+
+    They are folders rather than a wheel because Ray installs a wheel of a job with all it requires, Ray included, from
+    the network on each node.
+
+    Raises:
+        InputError: the wheel cannot be read, or is none of headrace.
+    """
+    target.mkdir(parents=True)
+    if wheel is None:
+        _copy_package(target / "headrace")
+        _copy_metadata(target)
+    else:
+        try:
+            with zipfile.ZipFile(wheel) as archive:
+                archive.extractall(target)
+        except (OSError, zipfile.BadZipFile) as error:
+            raise InputError(f"{wheel} cannot be read as a wheel: {error}") from None
+        if not (target / "headrace" / "__init__.py").is_file():
+            raise InputError(f"{wheel} is no wheel of headrace")
+    return [target / "headrace", *sorted(target.glob("headrace-*.dist-info"))]
+
+
+def _copy_package(target: Path) -> None:
+    source = Path(__file__).resolve().parents[1]
+    for package in _packages(source):
+        folder = Path(*package.split(".")[1:])
+        (target / folder).mkdir(parents=True)
+        for file in (source / folder).iterdir():
+            if file.suffix == ".py" or file.name == "py.typed":
+                shutil.copyfile(file, target / folder / file.name)
+
+
+def _packages(source: Path) -> list[str]:
+    """The packages of an installed headrace, or of a checkout, where other folders lie beside them."""
+    settings = source / "pyproject.toml"
+    if settings.is_file():
+        listed = tomllib.loads(settings.read_text(encoding="utf-8"))["tool"]["setuptools"]["packages"]
+        return [str(name) for name in listed]
+    folders = (file.parent.relative_to(source) for file in source.rglob("__init__.py"))
+    return sorted(".".join(["headrace", *folder.parts]) for folder in folders)
+
+
+def _copy_metadata(target: Path) -> None:
+    """So that the manifest of a result tells the version."""
+    with contextlib.suppress(metadata.PackageNotFoundError):
+        installed = metadata.distribution("headrace")
+        folder = target / f"headrace-{installed.version}.dist-info"
+        folder.mkdir()
+        text = installed.read_text("METADATA") or installed.read_text("PKG-INFO") or ""
+        (folder / "METADATA").write_text(text, encoding="utf-8")
+
+
+def requirements(modules: Sequence[Path]) -> list[str]:
+    """What headrace requires, without extras, and without Ray, which a cluster has.
+
+    Raises:
+        InputError: the metadata is missing.
+    """
+    texts = [file.read_text(encoding="utf-8") for module in modules for file in module.glob("METADATA")]
+    if not texts:
+        raise InputError("headrace's metadata is missing here, so its dependencies are unknown: give --wheel")
+    head = texts[0].partition("\n\n")[0]
+    wanted = [line.removeprefix("Requires-Dist:").strip() for line in head.splitlines() if "Requires-Dist:" in line]
+    return [each for each in wanted if "extra ==" not in each and _name(each) != "ray"]
+
+
+def _name(requirement: str) -> str:
+    found = _REQUIREMENT.match(requirement)
+    return found.group().lower() if found else ""
+
+
+# -- following ---------------------------------------------------------------------------------------------------------
+
+
+class Follower:
+    """Shows a job's log as it grows, and tells how the job ended.
+
+    Args:
+        write: takes the log, in pieces.
+        say: told, in a line, what becomes of the job.
+    """
+
+    def __init__(self, job: Job, write: Callable[[str], None], say: Callable[[str], None]) -> None:
+        self._job = job
+        self._write = write
+        self._say = say
+        self._shown = 0
+        self._tail = ""
+
+    def run(self) -> int:
+        """Follow the job to its end.
+
+        Returns:
+            0 where it succeeded, 2 where its script ended with 2, else 1.
+
+        Raises:
+            RunError: the cluster no longer answers, or no longer knows the job.
+        """
+        started = time.monotonic()
+        job = self._started()
+        while job.status not in _ENDED:
+            asyncio.run(self._show_log())
+            time.sleep(_LOOK)
+            job = self._look()
+        self._show_rest()
+        if self._tail and not self._tail.endswith("\n"):
+            self._write("\n")
+        seconds = time.monotonic() - started
+        for line in self._ending(job, seconds):
+            self._say(line)
+        if job.status == "SUCCEEDED":
+            return 0
+        return 2 if job.driver_exit_code == 2 else 1
+
+    def _started(self) -> Any:
+        """The job once it runs or has ended; says what it waits for, when that changes."""
+        said = None
+        since = time.monotonic()
+        job = self._look()
+        while job.status == "PENDING":
+            if job.message != said and time.monotonic() - since > 5:
+                said = job.message
+                self._say(f"waiting: {said}")
+            time.sleep(_LOOK)
+            job = self._look()
+        return job
+
+    def _look(self) -> Any:
+        until = time.monotonic() + _PATIENCE
+        while True:
+            try:
+                return self._job.client.get_job_info(self._job.job_id)
+            except (RuntimeError, OSError) as error:  # requests' errors are OSErrors
+                if time.monotonic() > until:
+                    raise RunError(
+                        f"{self._job.address} has not answered for {_PATIENCE:.0f} s ({error}); "
+                        f"job {self._job.job_id} may still run: {self._job.command('logs')}"
+                    ) from None
+            time.sleep(_LOOK)
+
+    async def _show_log(self) -> None:
+        """Show what of the log has not been shown. It comes from its start each time."""
+        import aiohttp
+
+        seen = 0
+        try:
+            async for piece in self._job.client.tail_job_logs(self._job.job_id):
+                seen += len(piece)
+                if seen > self._shown:
+                    self._show(piece[-(seen - self._shown) :])
+        except (RuntimeError, OSError, aiohttp.ClientError):
+            return  # `_look` finds out whether the cluster is still there
+
+    def _show_rest(self) -> None:
+        """Show what came after the connection was lost, or before it was made."""
+        with contextlib.suppress(RuntimeError, OSError):
+            rest = self._job.client.get_job_logs(self._job.job_id)[self._shown :]
+            if rest:
+                self._show(rest)
+
+    def _show(self, text: str) -> None:
+        self._write(text)
+        self._shown += len(text)
+        self._tail = (self._tail + text)[-_TAIL:]
+
+    def _ending(self, job: Any, seconds: float) -> Iterator[str]:
+        status = str(getattr(job.status, "value", job.status)).lower()
+        yield f"job {self._job.job_id} {status} after {seconds:.1f} s"
+        if job.status == "FAILED" and job.driver_exit_code is None and job.message:
+            yield str(job.message).strip()
+        missing = _NO_MODULE.search(self._tail)
+        if job.status == "FAILED" and missing:
+            yield f"the cluster has no {missing.group(1)}; where headrace needs it: --install-dependencies"
+        tables = _TABLES.findall(self._tail)
+        for place in tables[-1:]:
+            yield f"tables in {place}"
+            if "://" not in place and not os.path.isabs(place):
+                yield (
+                    "that is in the job's working directory, which Ray deletes: give the script an absolute path on "
+                    "storage that every node sees"
+                )
+        if not tables:
+            yield f"its log: {self._job.command('logs')}"
+
+
+def follow(job: Job, write: Callable[[str], None], say: Callable[[str], None]) -> int:
+    """Show a job's log and wait for its end; see `Follower.run`. An interrupt ends the watching, not the job."""
+    try:
+        return Follower(job, write, say).run()
+    except KeyboardInterrupt:
+        say(f"no longer followed; the job goes on: {job.command('stop')} ends it")
+        return 1
+
+
+def _amount(size: float) -> str:
+    return f"{size / 1e6:,.1f} MB" if size >= 1e6 else f"{size / 1e3:,.1f} kB"
+
+
+def write_out(text: str) -> None:
+    """Write a piece of a log to standard output at once."""
+    sys.stdout.write(text)
+    sys.stdout.flush()

@@ -1,0 +1,146 @@
+"""The files in deploy/ are what Ray's cluster launcher and KubeRay take."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+import ray
+import yaml
+
+DEPLOY = Path(__file__).resolve().parents[1] / "deploy"
+CLUSTERS = ["cluster-aws.yaml", "cluster-own-machines.yaml"]
+
+COUNT = {"type": "integer", "minimum": 0}
+GROUP = {
+    "rayStartParams": {"type": "object", "additionalProperties": {"type": "string"}},
+    "template": {
+        "type": "object",
+        "required": ["spec"],
+        "properties": {
+            "spec": {
+                "type": "object",
+                "required": ["containers"],
+                "properties": {
+                    "containers": {
+                        "type": "array",
+                        "minItems": 1,
+                        "items": {"type": "object", "required": ["name", "image", "resources"]},
+                    }
+                },
+            }
+        },
+    },
+}
+#: The fields of a RayJob that KubeRay documents and that are of use here.
+RAY_JOB = {
+    "type": "object",
+    "required": ["apiVersion", "kind", "metadata", "spec"],
+    "additionalProperties": False,
+    "properties": {
+        "apiVersion": {"const": "ray.io/v1"},
+        "kind": {"const": "RayJob"},
+        "metadata": {"type": "object", "required": ["name"]},
+        "spec": {
+            "type": "object",
+            "required": ["entrypoint", "rayClusterSpec"],
+            "additionalProperties": False,
+            "properties": {
+                "entrypoint": {"type": "string"},
+                "runtimeEnvYAML": {"type": "string"},
+                "backoffLimit": COUNT,
+                "activeDeadlineSeconds": COUNT,
+                "submissionMode": {"enum": ["K8sJobMode", "HTTPMode", "SidecarMode", "InteractiveMode"]},
+                "shutdownAfterJobFinishes": {"type": "boolean"},
+                "ttlSecondsAfterFinished": COUNT,
+                "rayClusterSpec": {
+                    "type": "object",
+                    "required": ["rayVersion", "headGroupSpec", "workerGroupSpecs"],
+                    "additionalProperties": False,
+                    "properties": {
+                        "rayVersion": {"type": "string"},
+                        "headGroupSpec": {
+                            "type": "object",
+                            "required": ["rayStartParams", "template"],
+                            "additionalProperties": False,
+                            "properties": GROUP,
+                        },
+                        "workerGroupSpecs": {
+                            "type": "array",
+                            "minItems": 1,
+                            "items": {
+                                "type": "object",
+                                "required": ["groupName", "replicas", "rayStartParams", "template"],
+                                "additionalProperties": False,
+                                "properties": {
+                                    **GROUP,
+                                    "groupName": {"type": "string"},
+                                    "replicas": COUNT,
+                                    "minReplicas": COUNT,
+                                    "maxReplicas": COUNT,
+                                },
+                            },
+                        },
+                    },
+                },
+            },
+        },
+    },
+}
+
+
+def read(name: str) -> Any:
+    return yaml.safe_load((DEPLOY / name).read_text(encoding="utf-8"))
+
+
+@pytest.mark.parametrize("name", CLUSTERS)
+def test_cluster_file_is_what_the_launcher_takes(name: str) -> None:
+    schema = Path(ray.__file__).parent / "autoscaler" / "ray-schema.json"
+    jsonschema.validate(read(name), json.loads(schema.read_text(encoding="utf-8")))
+
+
+def test_own_machines_are_prepared_by_the_launcher() -> None:
+    from ray.autoscaler._private.local.config import prepare_local
+
+    config, _ = prepare_local(read("cluster-own-machines.yaml"))
+    workers = config["provider"]["worker_ips"]
+    assert config["max_workers"] == len(workers)
+
+
+def test_on_own_machines_no_ray_of_others_is_stopped() -> None:
+    config = read("cluster-own-machines.yaml")
+    for node in ("head", "worker"):
+        commands = config[f"{node}_start_ray_commands"]  # absent, Ray's own would run, with `ray stop`
+        assert any("ray start" in command and "--block" in command for command in commands)
+        assert not any(re.search(r"ray stop|pkill|killall", command) for command in commands)
+
+
+def test_ray_job_has_the_fields_that_kuberay_documents() -> None:
+    jsonschema.validate(read("rayjob.yaml"), RAY_JOB)
+
+
+def test_each_mount_of_the_ray_job_has_its_volume() -> None:
+    cluster = read("rayjob.yaml")["spec"]["rayClusterSpec"]
+    for group in (cluster["headGroupSpec"], *cluster["workerGroupSpecs"]):
+        pod = group["template"]["spec"]
+        volumes = {volume["name"] for volume in pod.get("volumes", ())}
+        for container in pod["containers"]:
+            assert {mount["name"] for mount in container.get("volumeMounts", ())} <= volumes
+
+
+def test_workers_are_there_from_the_start() -> None:
+    """A run counts the processors of the cluster when it begins."""
+    (group,) = read("rayjob.yaml")["spec"]["rayClusterSpec"]["workerGroupSpecs"]
+    assert group["minReplicas"] == group["replicas"] == group["maxReplicas"]
+    replay = read("cluster-aws.yaml")["available_node_types"]["replay"]
+    assert replay["min_workers"] == replay["max_workers"]
+
+
+def test_all_files_name_one_version_of_ray() -> None:
+    texts = {path.name: path.read_text(encoding="utf-8") for path in DEPLOY.iterdir() if path.is_file()}
+    named = {name: set(re.findall(r"(?<![\d.])2\.\d\d+\.\d+", text)) for name, text in texts.items()}
+    assert len(set().union(*named.values())) == 1, named

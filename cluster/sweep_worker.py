@@ -8,15 +8,14 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from ..actors.coordinator import Coordinator
-from ..actors.failures import Failures, raised_at
+from ..actors.failures import Failures
 from ..actors.logs import BatchLog, set_up
 from ..actors.market import HostedMarket
 from ..simulate.replay import Replay, Setup, Unit
 from ..simulate.rows import RowCollector
 from ..simulate.shared_replay import SharedReplay
-from ..strategies.errors import HeadraceError
 from ..strategies.strategy import Strategy
-from .worker import BatchRunner, Part, WorkerFace
+from .worker import BatchRunner, Part, WorkerFace, run_to_end
 
 #: Columns that rows of a sweep's markets have after those of a backtest's. All rows end with the number of their set.
 MORE_OF_MARKETS = (("matched_orders", "whole"), ("won_orders", "whole"))
@@ -67,26 +66,15 @@ class SweepRunner(BatchRunner):
             # The peer's reading shows and hides changes by strategy: there is no book to share.
             for place, strategy in enumerate(tally.sets):
                 replay = Replay(unit, self._alone(strategy), tally.listener(place))
-                self._replay(replay, log)
+                run_to_end(replay, log, self._setup.config)
                 self._finish(tally, place, replay.coordinator, replay.failures)
             return
         shared = SharedReplay(unit, self._setup, tally.sets, tally.market)
-        self._replay(shared, log)
+        run_to_end(shared, log, self._setup.config)
         for place, actor in enumerate(shared.sets):
             self._finish(tally, place, actor.coordinator, actor.failures)
         tally.of_unit(shared.failures)
         part.stopped = shared.actor.stopped
-
-    def _replay(self, replay: Replay, log: BatchLog) -> None:
-        log.context.actor = replay.actor
-        try:
-            replay.run()
-        except Exception as error:
-            if self._setup.config.raise_errors and not isinstance(error, HeadraceError):
-                raise
-            replay.failures.add(error, None, None, raised_at(error))
-        finally:
-            log.context.actor = None
 
     def _finish(self, tally: _Tally, place: int, coordinator: Coordinator, failures: Failures) -> None:
         number = tally.unit.sets[place]

@@ -134,15 +134,7 @@ class BatchRunner:
             collector.market(market)
 
         replay = Replay(unit, self._setup, ended, self._logging_controls)
-        log.context.actor = replay.actor
-        try:
-            replay.run()
-        except Exception as error:
-            if self._setup.config.raise_errors and not isinstance(error, HeadraceError):
-                raise
-            replay.failures.add(error, None, None, raised_at(error))
-        finally:
-            log.context.actor = None
+        run_to_end(replay, log, self._setup.config)
         collector.finish(replay.coordinator, replay.failures, self._reproduce(unit))
         for table, more in collector.rows.items():
             part.rows[table].extend(more)
@@ -167,6 +159,19 @@ class BatchRunner:
             yield
         finally:
             timer.cancel()
+
+
+def run_to_end(replay: Replay, log: BatchLog, config: Config) -> None:
+    """Run a replay; what ends it early is a row of its failures, unless errors are to be raised."""
+    log.context.actor = replay.actor
+    try:
+        replay.run()
+    except Exception as error:
+        if config.raise_errors and not isinstance(error, HeadraceError):
+            raise
+        replay.failures.add(error, None, None, raised_at(error))
+    finally:
+        log.context.actor = None
 
 
 def worker_runner(setup: Setup, command: str, keep_log: bool, keep_events: bool = False) -> BatchRunner:

@@ -86,7 +86,9 @@ class Arrival:
             return _voided(bet, "BET_ACTION_ERROR")
         if order_type.size is None:
             if self.stop_on_unknown:
-                raise NotImplementedError("bet target orders are not simulated under compatibility")
+                raise NotImplementedError(
+                    "bet target orders are not simulated under compatibility with flumine; give a size"
+                )
             bet.size = _size_of_target(order_type)
             bet.settle_sizes()
         return self._limit(bet, order_type, runner)

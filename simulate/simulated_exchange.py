@@ -95,15 +95,19 @@ class SimulatedMarket:
         now = self._clock.now_ms
         kept = []
         pending, self.pending = self.pending, []
-        for package in pending:
-            age = (now - package.created_ms) / 1000
-            if age > package.latency:
-                self._handle(package, book, age)
-                if not package.waiting:
-                    continue
-            kept.append(package)
-        self.pending = kept + self.pending
-        self._held = None
+        try:
+            while pending:
+                package = pending.pop(0)
+                age = (now - package.created_ms) / 1000
+                if age > package.latency:
+                    self._handle(package, book, age)
+                    if not package.waiting:
+                        continue
+                kept.append(package)
+        finally:
+            # Where a package cannot be handled it alone is given up.
+            self.pending = kept + pending + self.pending
+            self._held = None
 
     def _handle(self, package: OrderPackage, book: MarketBook, age: float) -> None:
         kind = package.package_type

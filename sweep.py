@@ -18,7 +18,7 @@ from .backtest import Engine
 from .cluster.dispatch import AllFailAlike, Duplicates, RayPool, connect, run_here
 from .cluster.files import read_files
 from .cluster.parameter_sets import Parameters, Values, make_sets, parameter_sets
-from .cluster.shipping import objects_of, sources_digest
+from .cluster.shipping import objects_of, sources_digest, sources_of
 from .cluster.sweep_result import FORMAT, Progress, SweepResult, SweepStore, new_folder
 from .cluster.sweep_worker import SweepRunner, SweepUnit, sweep_runner
 from .cluster.units import Batch, plan_batches, plan_units
@@ -26,6 +26,7 @@ from .config import Config
 from .simulate.recordings import Paths, find_recordings
 from .simulate.replay import Setup
 from .strategies.errors import ClientError, InputError
+from .strategies.shared_check import deciding_parameters
 from .strategies.strategy import Strategy
 
 logger = logging.getLogger("headrace")
@@ -187,9 +188,10 @@ def _chosen(engine: Engine, units: Sequence[SweepUnit]) -> Engine:
 def _parts(
     units: Sequence[SweepUnit], setup: Setup, engine: str, orders: bool, commands: Sequence[str], workers: int | None
 ) -> Iterator[Any]:
+    deciding = deciding_parameters(type(setup.strategies[0]), sources_of(objects_of(setup)))
     if engine == "ray":
         connect()
-        make_runner = functools.partial(sweep_runner, setup, orders, commands)
+        make_runner = functools.partial(sweep_runner, setup, orders, commands, deciding)
         pool = RayPool(make_runner, objects_of(setup), workers, setup.config.unit_timeout)
         readings: dict[int, list[SweepUnit]] = {}
         for unit in units:
@@ -197,4 +199,4 @@ def _parts(
         planned = [batch for each in readings.values() for batch in plan_batches(each, pool.size)]
         return pool.run([Batch(number, batch.units) for number, batch in enumerate(planned)])
     batches = [Batch(number, (unit,)) for number, unit in enumerate(units)]
-    return run_here(batches, SweepRunner(setup, orders, commands))
+    return run_here(batches, SweepRunner(setup, orders, commands, deciding))

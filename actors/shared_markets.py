@@ -16,12 +16,34 @@ from ..strategies.book import MarketBook
 from ..strategies.changes import MarketChange, MarketDefinition
 from ..strategies.clock import Clock
 from ..strategies.host import Host, numbered_ids
+from ..strategies.shared_check import values_of
 from ..strategies.strategy import Strategy
 from ..strategies.window import Window
 from .market import HostedMarket, MarketActor
 
 #: What a look at the book takes: `check_market_book`, `process_market_book`, and whose they are.
 _Look = tuple[Callable[..., Any], Callable[..., Any], HostedMarket, Clock, "SetActor", Strategy]
+
+
+class _Circle:
+    """Sets that look at the book through one window.
+
+    Attributes:
+        window: None: at every change.
+        alike: lists of those whose `check_market_book` gives one answer to all of a list.
+        others: each of these is asked.
+    """
+
+    __slots__ = ("alike", "others", "window")
+
+    def __init__(self, window: Window | None, looks: Sequence[_Look], deciding: tuple[str, ...] | None) -> None:
+        self.window = window
+        self.others: list[_Look] = []
+        alike: dict[Any, list[_Look]] = {}
+        for look in looks:
+            values = None if deciding is None else values_of(look[-1], deciding)
+            (self.others if values is None else alike.setdefault(values, [])).append(look)
+        self.alike = list(alike.values())
 
 
 class SharedTimers:
@@ -57,14 +79,16 @@ class SharedMarket:
         busy: those of them with something at the exchange, or something to be told.
         slept: those that were busy and no longer are, with the time at which the interval of `process_orders` came to
             its end while they slept (None: it has not).
-        looks: what looks at the book, by window (None: at every change).
+        circles: what looks at the book, by window.
         changes: changes folded in.
         times: when each of them was published.
     """
 
-    __slots__ = ("book", "busy", "changes", "faces", "lead", "looks", "slept", "times")
+    __slots__ = ("book", "busy", "changes", "circles", "faces", "lead", "slept", "times")
 
-    def __init__(self, book: MarketBook, faces: Sequence[tuple[SetActor, HostedMarket]]) -> None:
+    def __init__(
+        self, book: MarketBook, faces: Sequence[tuple[SetActor, HostedMarket]], deciding: tuple[str, ...] | None
+    ) -> None:
         self.book = book
         self.faces = list(faces)
         self.lead = self.faces[0][1]
@@ -77,7 +101,7 @@ class SharedMarket:
             for check, process, window, strategy in market.readers:
                 look = (check, process, market, actor.host.clock, actor, strategy)
                 by_window.setdefault(window, []).append(look)
-        self.looks = list(by_window.items())
+        self.circles = [_Circle(window, looks, deciding) for window, looks in by_window.items()]
 
     def rest(self, market: HostedMarket) -> None:
         """A set has nothing at the exchange any more."""
@@ -174,10 +198,15 @@ class SharedMarkets:
     Args:
         actors: one a set.
         timers: what their clocks were made with.
+        deciding: parameters that decide what `check_market_book` answers (see `deciding_parameters`); None: each set
+            is asked.
     """
 
-    def __init__(self, actors: Sequence[SetActor], timers: SharedTimers) -> None:
+    def __init__(
+        self, actors: Sequence[SetActor], timers: SharedTimers, deciding: tuple[str, ...] | None = None
+    ) -> None:
         self.actors = list(actors)
+        self._deciding = deciding
         self._timers = timers
         self._markets: dict[str, SharedMarket] = {}
         self._ignored: set[str] = set()
@@ -260,22 +289,49 @@ class SharedMarkets:
                 shared.rest(market)
         lead = shared.lead
         lead.clock.now_ms = publish_time
-        for window, looks in shared.looks:
-            if window is not None:
+        for circle in shared.circles:
+            if circle.window is not None:
                 since = lead.inplay_since_ms
                 inplay_seconds = None if since is None else (publish_time - since) / 1000
-                if not window.contains(book, lead.seconds_to_start, inplay_seconds):
+                if not circle.window.contains(book, lead.seconds_to_start, inplay_seconds):
                     continue
-            for check, process, market, clock, actor, strategy in looks:
+            for looks in circle.alike:
+                check, _, market, clock, _, _ = looks[0]
                 clock.now_ms = publish_time
-                self._at_work = actor
-                actor.current_market = market
-                actor.running = strategy
+                show = self._show
                 try:
-                    if check(market, book):
-                        process(market, book)
-                except Exception as error:
-                    actor.look_failed(error, strategy, market)
+                    if not check(market, book):
+                        continue
+                except Exception:
+                    show = self._look  # each fails by itself
+                show(looks, publish_time, book)
+            if circle.others:
+                self._look(circle.others, publish_time, book)
+
+    def _look(self, looks: Sequence[_Look], publish_time: int, book: MarketBook) -> None:
+        """Ask each set whether it wants to see the book, and show it."""
+        for check, process, market, clock, actor, strategy in looks:
+            clock.now_ms = publish_time
+            self._at_work = actor
+            actor.current_market = market
+            actor.running = strategy
+            try:
+                if check(market, book):
+                    process(market, book)
+            except Exception as error:
+                actor.look_failed(error, strategy, market)
+
+    def _show(self, looks: Sequence[_Look], publish_time: int, book: MarketBook) -> None:
+        """Show the book to sets that want to see it."""
+        for _, process, market, clock, actor, strategy in looks:
+            clock.now_ms = publish_time
+            self._at_work = actor
+            actor.current_market = market
+            actor.running = strategy
+            try:
+                process(market, book)
+            except Exception as error:
+                actor.look_failed(error, strategy, market)
 
     def _define(self, shared: SharedMarket, publish_time: int, definition: MarketDefinition) -> None:
         if definition.status != "CLOSED" and shared.book.traded:
@@ -299,7 +355,7 @@ class SharedMarkets:
         if not faces:
             self._ignored.add(market_id)
             return None
-        shared = self._markets[market_id] = SharedMarket(self._books[market_id], faces)
+        shared = self._markets[market_id] = SharedMarket(self._books[market_id], faces, self._deciding)
         return shared
 
     def _run_timers(self, shared: SharedMarket, publish_time: int) -> None:

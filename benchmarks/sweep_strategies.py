@@ -16,13 +16,14 @@ def make(api: SimpleNamespace, sets: list[dict[str, float]]) -> dict[str, type]:
             return book.status == "OPEN" and not book.inplay and market.seconds_to_start < self.seconds
 
         def process_market_book(self, market: Any, book: Any) -> None:
+            if market.blotter.strategy_orders(self):
+                return
             traded = [r for r in book.runners if r.status == "ACTIVE" and r.last_price_traded]
             if not traded:
                 return
             favourite = min(traded, key=lambda runner: runner.last_price_traded)
-            context = self.get_runner_context(market.market_id, favourite.selection_id, favourite.handicap)
             price = api.best(favourite.ex.available_to_lay)
-            if context.invested or price is None or price > self.max_price:
+            if price is None or price > self.max_price:
                 return
             trade = api.Trade(market.market_id, favourite.selection_id, favourite.handicap, self)
             order = trade.create_order(side="LAY", order_type=api.LimitOrder(price, self.stake))

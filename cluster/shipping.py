@@ -143,3 +143,29 @@ def sources_digest(objects: Iterable[Any]) -> str:
             except (OSError, TypeError):
                 total.update(cls.__qualname__.encode())
     return total.hexdigest()
+
+
+def sources_of(objects: Iterable[Any]) -> list[str] | None:
+    """The source of all modules that define the classes of `objects`, parents included, and of those beside them.
+
+    None where some of it cannot be read. Of a notebook its cells so far.
+    """
+    objects = list(objects)
+    modules = {module.__name__: module for module in user_modules(objects)}
+    for each in objects:
+        for cls in (each if isinstance(each, type) else type(each)).__mro__:
+            module = sys.modules.get(cls.__module__)
+            if module is not None and cls.__module__.split(".")[0] not in ("builtins", "headrace"):
+                modules[cls.__module__] = module
+    found: list[str] = []
+    for module in modules.values():
+        if getattr(module, "__file__", None):
+            try:
+                found.append(Path(str(module.__file__)).read_text(encoding="utf-8"))
+            except (OSError, UnicodeDecodeError):
+                return None
+        elif module.__name__ == "__main__" and isinstance(vars(module).get("In"), list):
+            found.extend(module.In)
+        else:
+            return None
+    return found

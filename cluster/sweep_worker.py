@@ -41,15 +41,24 @@ class SweepRunner(BatchRunner):
         setup: the run; its strategies are the sets, in the order of their numbers.
         orders: keep orders, fills and records.
         commands: how each set is run alone from a shell; empty where that cannot be said.
+        deciding: parameters that decide what `check_market_book` answers; None: each set is asked.
         remote: the run was started from another process.
 
     Raises:
         RunError: a strategy failed in `start`.
     """
 
-    def __init__(self, setup: Setup, orders: bool, commands: Sequence[str] = (), remote: bool = False) -> None:
+    def __init__(
+        self,
+        setup: Setup,
+        orders: bool,
+        commands: Sequence[str] = (),
+        deciding: tuple[str, ...] | None = None,
+        remote: bool = False,
+    ) -> None:
         self._orders = orders
         self._commands = commands
+        self._deciding = deciding
         super().__init__(setup, remote=remote)
 
     def _face(self, strategy: Strategy) -> WorkerFace:
@@ -69,7 +78,7 @@ class SweepRunner(BatchRunner):
                 run_to_end(replay, log, self._setup.config)
                 self._finish(tally, place, replay.coordinator, replay.failures)
             return
-        shared = SharedReplay(unit, self._setup, tally.sets, tally.market)
+        shared = SharedReplay(unit, self._setup, tally.sets, tally.market, self._deciding)
         run_to_end(shared, log, self._setup.config)
         for place, actor in enumerate(shared.sets):
             self._finish(tally, place, actor.coordinator, actor.failures)
@@ -142,7 +151,9 @@ class _Tally:
                 yield (*row, None)
 
 
-def sweep_runner(setup: Setup, orders: bool, commands: Sequence[str]) -> SweepRunner:
+def sweep_runner(
+    setup: Setup, orders: bool, commands: Sequence[str], deciding: tuple[str, ...] | None = None
+) -> SweepRunner:
     """The runner of a worker process: logging is set up first."""
     set_up(setup.config)
-    return SweepRunner(setup, orders, commands, remote=True)
+    return SweepRunner(setup, orders, commands, deciding, remote=True)

@@ -14,13 +14,14 @@ class LowestLayer(hr.Strategy):
         return book.status == "OPEN" and not book.inplay and market.seconds_to_start < self.seconds
 
     def process_market_book(self, market, book):
+        if market.blotter.strategy_orders(self):
+            return
         traded = [r for r in book.runners if r.status == "ACTIVE" and r.last_price_traded]
         if not traded:
             return
         favourite = min(traded, key=lambda runner: runner.last_price_traded)
-        context = self.get_runner_context(market.market_id, favourite.selection_id, favourite.handicap)
         price = hr.get_price(favourite.ex.available_to_lay, 0)
-        if context.invested or price is None or price > self.max_price:
+        if price is None or price > self.max_price:
             return
         trade = hr.Trade(market.market_id, favourite.selection_id, favourite.handicap, self)
         order = trade.create_order(side="LAY", order_type=hr.LimitOrder(price, self.stake))

@@ -18,6 +18,7 @@ class SharedReplay(Replay):
     Args:
         setup: the run; its strategies are those of `sets`.
         sets: one strategy each.
+        deciding: parameters that decide what `check_market_book` answers; None: each set is asked.
         on_market: called with the place of each set and its market once the recording has ended.
 
     Attributes:
@@ -25,7 +26,12 @@ class SharedReplay(Replay):
     """
 
     def __init__(
-        self, unit: Unit, setup: Setup, sets: Sequence[Strategy], on_market: Callable[[int, HostedMarket], None]
+        self,
+        unit: Unit,
+        setup: Setup,
+        sets: Sequence[Strategy],
+        on_market: Callable[[int, HostedMarket], None],
+        deciding: tuple[str, ...] | None = None,
     ) -> None:
         self._prepare(unit, setup)
         timers = SharedTimers()
@@ -33,7 +39,7 @@ class SharedReplay(Replay):
         self._places = {id(actor): place for place, actor in enumerate(actors)}
         self._on_face = on_market
         self.sets = actors
-        self.actor = SharedMarkets(actors, timers)  # type: ignore[assignment]
+        self.actor = SharedMarkets(actors, timers, deciding)  # type: ignore[assignment]
 
     def _seat(self, setup: Setup, strategy: Strategy, timers: SharedTimers) -> SetActor:
         mine = dataclasses.replace(setup, strategies=[strategy])

@@ -217,7 +217,11 @@ class Blotter:
     ) -> list[Order]:
         """The strategy's orders, in order of request."""
         mine = self._by_strategy.get(strategy)
-        return _filtered(mine.orders if mine else [], order_status, matched_only)
+        if mine is None:
+            return []
+        if order_status or matched_only:
+            return _filtered(mine.orders, order_status, matched_only)
+        return mine.orders
 
     def strategy_selection_orders(
         self,

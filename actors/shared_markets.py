@@ -6,7 +6,6 @@ nothing then. What a set does and gets is what it does and gets alone.
 
 from __future__ import annotations
 
-import bisect
 import math
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -81,10 +80,11 @@ class SharedMarket:
             its end while they slept (None: it has not).
         circles: what looks at the book, by window.
         changes: changes folded in.
-        times: when each of them was published.
+        last_ms: when the last of them was published.
+        silent_ms: when the last pause between two of them ended that was as long as the interval of `process_orders`.
     """
 
-    __slots__ = ("book", "busy", "changes", "circles", "faces", "lead", "slept", "times")
+    __slots__ = ("book", "busy", "changes", "circles", "faces", "last_ms", "lead", "silent_ms", "slept")
 
     def __init__(
         self, book: MarketBook, faces: Sequence[tuple[SetActor, HostedMarket]], deciding: tuple[str, ...] | None
@@ -95,7 +95,7 @@ class SharedMarket:
         self.busy: dict[HostedMarket, SetActor] = {}
         self.slept: dict[HostedMarket, int | None] = {}
         self.changes = 0
-        self.times: list[int] = []
+        self.last_ms = self.silent_ms = 0
         by_window: dict[Window | None, list[_Look]] = {}
         for actor, market in self.faces:
             for check, process, window, strategy in market.readers:
@@ -118,6 +118,11 @@ class SetActor(MarketActor):
 
     crowd: SharedMarkets
 
+    @property
+    def interval_ms(self) -> int:
+        """Most milliseconds between calls of `process_orders` while there are live orders."""
+        return self._interval_ms
+
     def open(self, publish_time: int, change: MarketChange) -> HostedMarket | None:
         """Host a market; None where the set does not want it."""
         return self._new_market(publish_time, change)
@@ -139,24 +144,23 @@ class SetActor(MarketActor):
         else:
             super()._orders_due(market)
 
-    def resume(self, market: HostedMarket, due: int | None, times: Sequence[int]) -> None:
+    def resume(self, market: HostedMarket, due: int | None, last_ms: int, silent_ms: int) -> None:
         """A set wakes: its interval of `process_orders` stands where it would stand had the set been awake.
 
         Args:
             due: when the interval first ended in the sleep; None: it has not ended.
-            times: of the changes of the market.
+            last_ms: when the market last changed.
+            silent_ms: when the last pause of an interval or more between two changes ended.
         """
-        interval, shown = self._interval_ms, times[-1]
+        shown = last_ms
         if due is not None:
-            while due <= self._clock.now_ms:
-                seen = times[max(bisect.bisect_left(times, due) - 1, 0)]
-                if seen + interval <= due:
-                    shown = max(shown, due)
-                    break
-                due = seen + interval
-            else:
+            # Awake, it would have been told at each change, and once where nothing changed for an interval.
+            told = max(due, last_ms + self._interval_ms)
+            if told <= self._clock.now_ms:
+                shown = told
+            elif silent_ms < due:
                 market.orders_timer = True
-                self._clock.call_at(due, lambda: self._orders_due(market))
+                self._clock.call_at(told, lambda: self._orders_due(market))
         market.orders_shown_ms = max(market.orders_shown_ms, shown)
 
     def run_timers(self, until_ms: int) -> None:
@@ -207,6 +211,7 @@ class SharedMarkets:
     ) -> None:
         self.actors = list(actors)
         self._deciding = deciding
+        self._interval_ms = self.actors[0].interval_ms
         self._timers = timers
         self._markets: dict[str, SharedMarket] = {}
         self._ignored: set[str] = set()
@@ -252,7 +257,7 @@ class SharedMarkets:
             return
         shared.busy[market] = actor
         if market in shared.slept:
-            actor.resume(market, shared.slept.pop(market), shared.times)
+            actor.resume(market, shared.slept.pop(market), shared.last_ms, shared.silent_ms)
 
     def slept(self, market: HostedMarket) -> dict[HostedMarket, int | None]:
         shared = self._markets.get(market.market_id)
@@ -275,7 +280,9 @@ class SharedMarkets:
             actor.release(market, publish_time)
         book.apply(publish_time, change)
         shared.changes += 1
-        shared.times.append(publish_time)
+        if publish_time - shared.last_ms >= self._interval_ms:
+            shared.silent_ms = publish_time
+        shared.last_ms = publish_time
         if change.market_definition is not None:
             self._define(shared, publish_time, change.market_definition)
             return

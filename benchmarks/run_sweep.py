@@ -3,6 +3,7 @@
 The parameter sets are those in the settings of the work; one set alone is run as a backtest.
 """
 
+import contextlib
 import logging
 import sys
 import time
@@ -14,6 +15,9 @@ from headrace.backtest import load_strategy
 
 from .recordings import CHECKOUT
 from .work import LIMITS, Answer, Work
+
+with contextlib.suppress(ImportError):
+    import pandas  # noqa: F401  (pyarrow loads it at its first array, where it is installed)
 
 
 def main() -> None:

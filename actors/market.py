@@ -269,8 +269,31 @@ class MarketActor:
         market.exchange.hold()
         market.market_book.apply(publish_time, change)
         if change.market_definition is not None:
-            market.defined()
-            self._turn_in_play(market)
+            self.define_unseen(market)
+
+    def define_unseen(self, market: HostedMarket) -> None:
+        """The book of a market has another definition, which nobody is shown."""
+        market.defined()
+        self._turn_in_play(market)
+
+    @property
+    def skips(self) -> bool:
+        """Whether changes that nobody looks at need not come: a subclass, or middleware, may act on each."""
+        return type(self) is MarketActor and not self.middleware
+
+    def faces(self, market_id: str) -> Sequence[HostedMarket]:
+        """The market as its strategies see it; empty where it is not hosted."""
+        market = self._hosted.get(market_id)
+        return () if market is None else (market,)
+
+    def skip(self, market_id: str, changes: int) -> None:
+        """Count changes of a market that did not come, because nobody looks at them."""
+        self._hosted[market_id].changes += changes
+
+    @property
+    def next_timer_ms(self) -> float:
+        """When the first timer is due, milliseconds since the epoch; infinite where there is none."""
+        return self._clock.next_ms
 
     def show_again(self, market: HostedMarket) -> None:
         """Run the loop on a book that has not changed, at the book's own time."""

@@ -242,6 +242,34 @@ class SharedMarkets:
     def wants_any(self, market_id: str) -> bool:
         return any(actor.wants_any(market_id) for actor in self.actors)
 
+    @property
+    def prototypes(self) -> list[Strategy]:
+        return [strategy for actor in self.actors for strategy in actor.prototypes]
+
+    @property
+    def skips(self) -> bool:
+        return not any(actor.middleware for actor in self.actors)
+
+    @property
+    def next_timer_ms(self) -> float:
+        return self._timers.next_ms
+
+    def faces(self, market_id: str) -> Sequence[HostedMarket]:
+        shared = self._markets.get(market_id)
+        return () if shared is None else [market for _, market in shared.faces]
+
+    def skip(self, market_id: str, changes: int) -> None:
+        self._markets[market_id].changes += changes
+
+    def fold_unseen(self, publish_time: int, change: MarketChange) -> None:
+        shared = self._markets.get(change.id)  # type: ignore[arg-type]
+        if shared is None:
+            return
+        shared.book.apply(publish_time, change)
+        if change.market_definition is not None:
+            for actor, market in shared.faces:
+                actor.define_unseen(market)
+
     # -- what the sets ask for -----------------------------------------------------------------------------------
 
     def book(self, market_id: str, make: Callable[[], MarketBook]) -> MarketBook:

@@ -10,16 +10,17 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
-from ..actors.market import HostedMarket, MarketActor
-from ..strategies.changes import ChangeMessage, MarketDefinition
+from ..actors.market import HostedMarket
+from ..strategies.changes import ChangeMessage, MarketChange, MarketDefinition
 from ..strategies.errors import RecordingError
 from .keyframes import restore
 from .packed import Lines, Segment, segments
 from .recordings import Recording, decode_lines
 
 if TYPE_CHECKING:
+    from ..strategies.strategy import Strategy
     from ..strategies.window import Window
 
 #: Milliseconds by which windows are taken to be wider: reading too much does no harm.
@@ -28,23 +29,46 @@ _SLACK = 2
 Messages = Iterator[tuple[int, Sequence[ChangeMessage | RecordingError]]]
 
 
-def messages_of(recording: Recording, actor: MarketActor, alone: bool) -> Messages:
+class Audience(Protocol):
+    """Who looks at the markets: an actor, or several parameter sets over the same books.
+
+    Attributes:
+        skips: changes that nobody looks at need not come.
+        prototypes: the strategies.
+        next_timer_ms: when the first timer is due.
+    """
+
+    @property
+    def skips(self) -> bool: ...
+
+    @property
+    def prototypes(self) -> list[Strategy]: ...
+
+    @property
+    def next_timer_ms(self) -> float: ...
+
+    def faces(self, market_id: str) -> Sequence[HostedMarket]: ...
+
+    def skip(self, market_id: str, changes: int) -> None: ...
+
+    def fold_unseen(self, publish_time: int, change: MarketChange) -> None: ...
+
+
+def messages_of(recording: Recording, audience: Audience, alone: bool) -> Messages:
     """The messages of a recording for an actor, without what nobody there wants to see.
 
     Args:
         alone: the recording is all there is in its unit.
     """
     source = recording.source
-    # A subclass of the actor may do something at each change.
-    if source.rows is None or source.only or not alone or actor.middleware or type(actor) is not MarketActor:
+    if source.rows is None or source.only or not alone or not audience.skips:
         return recording.messages()
-    windows = [strategy.window for strategy in actor.prototypes]
-    if not any(window.bounded for window in windows):
+    if not any(strategy.window.bounded for strategy in audience.prototypes):
         return recording.messages()
-    return _needed(recording, actor)
+    return _needed(recording, audience)
 
 
-def _needed(recording: Recording, actor: MarketActor) -> Messages:
+def _needed(recording: Recording, audience: Audience) -> Messages:
     try:
         known, rows = segments(recording.source), Lines(recording.source)
     except Exception:
@@ -53,15 +77,16 @@ def _needed(recording: Recording, actor: MarketActor) -> Messages:
     left = False
     following = (*known[1:], None)
     for number, (segment, after) in enumerate(zip(known, following, strict=True)):
-        market = actor.market(segment.market_id) if segment.market_id else None
-        if market is not None:
-            if after is not None and after.image is not None and _unseen(segment, market, actor):
-                _fold_definitions(segment, actor)
-                market.changes += segment.changes
+        market_id = segment.market_id
+        faces = audience.faces(market_id) if market_id else ()
+        if market_id and faces:
+            if after is not None and after.image is not None and _unseen(segment, faces, audience):
+                _fold_definitions(segment, audience)
+                audience.skip(market_id, segment.changes)
                 left = True
                 continue
             if left and segment.image is not None:
-                restore(market.market_book, segment.image)
+                restore(faces[0].market_book, segment.image)
                 left = False
         lines, problem = rows.read(number)
         yield from recording.decoded(recording.pieces_of(io.BytesIO(lines), segment.line))
@@ -69,21 +94,18 @@ def _needed(recording: Recording, actor: MarketActor) -> Messages:
             raise recording.damaged(problem, segment.line + lines.count(b"\n"))
 
 
-def _fold_definitions(segment: Segment, actor: MarketActor) -> None:
+def _fold_definitions(segment: Segment, audience: Audience) -> None:
     for message in decode_lines(segment.definitions or b""):
         for change in message.mc:
-            actor.fold_unseen(message.pt, change)
+            audience.fold_unseen(message.pt, change)
 
 
-def _unseen(segment: Segment, market: HostedMarket, actor: MarketActor) -> bool:
-    """Whether nothing in a segment is for anybody."""
-    if not segment.skippable or not market.shown or market.attended or market.closed or market.exchange.pending:
+def _unseen(segment: Segment, faces: Sequence[HostedMarket], audience: Audience) -> bool:
+    """Whether nothing in a segment is for anybody; all faces are of one market, over one book."""
+    if not segment.skippable or audience.next_timer_ms <= segment.last_ms or any(map(_is_attended, faces)):
         return False
-    if any(True for _ in market.blotter):
-        return False
-    if actor.host.clock.next_ms <= segment.last_ms:
-        return False
-    windows = [window for _, _, window, _ in market.readers]
+    windows = {window for face in faces for _, _, window, _ in face.readers}
+    market = faces[0]
     definition = market.market_book.market_definition
     if definition is None or None in windows:
         return False
@@ -98,6 +120,13 @@ def _unseen(segment: Segment, market: HostedMarket, actor: MarketActor) -> bool:
                     since = message.pt
     stretches.append((start, segment.last_ms, definition, since))
     return not any(_may_show(window, *each) for window in windows if window is not None for each in stretches)
+
+
+def _is_attended(market: HostedMarket) -> bool:
+    """Whether each change matters here: there is an order, or something to be told."""
+    if not market.shown or market.attended or market.closed or market.exchange.pending:
+        return True
+    return any(True for _ in market.blotter)
 
 
 def _may_show(window: Window, first_ms: int, last_ms: int, definition: MarketDefinition, since: int | None) -> bool:

@@ -153,6 +153,20 @@ def test_what_lies_before_the_window_is_not_read(
     assert total - sum(segment.changes for segment in left_out) < most * total
 
 
+def test_a_sweep_reads_what_one_of_its_sets_looks_at(tmp_path: Path, small: None, left_out: list[Segment]) -> None:
+    path = busy().close(START + 30_000).write(tmp_path / "1.1")
+    folder = packed(path, tmp_path)
+    windows = [{"seconds_to_start": 20}, {"seconds_to_start": 40, "inplay": False}, {"inplay": True}]
+    sets = [{"first": at, "market_filter": {"listener_kwargs": keywords}} for at, keywords in enumerate(windows)]
+    swept = hr.sweep(Backer, sets, folder, engine="local", orders=True)
+    for number, keywords in enumerate(windows):
+        alone = hr.backtest(Backer(first=number, market_filter={"listener_kwargs": keywords}), path, engine="local")
+        assert swept.result(number).digest == alone.digest
+        assert swept.result(number).markets["changes"] == alone.markets["changes"]
+    total = sum(segment.changes for segment in segments(find_recordings(folder)[0]))
+    assert 0.5 * total < sum(segment.changes for segment in left_out) < total
+
+
 @pytest.mark.parametrize("moved", [-200, 500])
 @pytest.mark.parametrize("keywords", WINDOWS, ids=str)
 def test_start_that_moves_moves_the_window(tmp_path: Path, small: None, keywords: dict[str, Any], moved: int) -> None:

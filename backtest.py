@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import functools
 import importlib.machinery
@@ -9,7 +10,7 @@ import logging
 import os
 import sys
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal
@@ -28,12 +29,13 @@ from .actors.workers import BackgroundWorker
 from .cluster.catalog import wanted_markets
 from .cluster.dispatch import AllFailAlike, Duplicates, RayPool, connect, run_here
 from .cluster.files import read_files
+from .cluster.parts import StoringRunner, worker_runner
 from .cluster.result import FORMAT, Result
 from .cluster.shipping import objects_of, sources_digest, why_not_picklable
 from .cluster.snapshots import thaw
-from .cluster.store import FolderStore, MemoryStore
+from .cluster.store import FolderStore, MemoryStore, Store
 from .cluster.units import MAX_UNITS, in_turn, plan_batches, plan_units
-from .cluster.worker import BatchRunner, worker_runner
+from .cluster.worker import BatchRunner, Runner
 from .config import Config, ConfigError
 from .simulate.event_file import read_custom_events
 from .simulate.models import Models
@@ -83,7 +85,8 @@ def backtest(
         config: settings; default: `Config()`.
         engine: "local": this process; "ray": the connected Ray cluster, or one of this machine; "auto": local under
             100 MB of recordings, else Ray.
-        out: a new folder for the result's tables as Parquet.
+        out: a new folder for the result's tables as Parquet: a path of this machine, or a URI (`s3://bucket/run`,
+            `gs://...`, `file:///mnt/shared/run`), into which workers write themselves.
         resume: go on with the run that `out` holds, if it is the same: strategies, their sources and parameters,
             configuration and inputs.
         progress: called after each batch with units done, units in all, and the batch's part.
@@ -358,40 +361,59 @@ class Simulation:
             controls(ConfigEvent(self.config))
             for strategy in self.strategies:
                 controls(StrategyEvent(strategy))
-        started = time.time()
-        check, drop_duplicates = AllFailAlike(), Duplicates(store.markets)
-        if engine == "ray":
-            connect()
-            keep_log, keep_events = self._out is not None, controls is not None
-            make_runner = functools.partial(worker_runner, setup, self._command, keep_log, keep_events)
-            pool = RayPool(make_runner, objects_of(setup), self._workers, self.config.unit_timeout)
-            batches = plan_batches(left, pool.size)
-            parts = pool.run(batches)
-        else:
-            batches = in_turn(left, 1 if self._out is None else MAX_UNITS)
-            parts = run_here(batches, BatchRunner(setup, controls, self._command, self._out is not None))
-        done, changes = len(store.done), 0
-        for part in parts:
-            drop_duplicates(part)
-            store.add(part)
-            done += len(part.batch.units)
-            changes += part.changes
-            for level, text in part.warnings:
-                logger.log(level, "%s", text)
-            if controls:
-                for event in part.events:
-                    controls(thaw(event))
-            check(part)
-            if self._progress is not None:
-                self._progress(done, len(units), part)
-            if part.stopped or self._stopped:
-                break
+        started, done, changes = time.time(), len(units) - len(left), 0
+        check, find_duplicates = AllFailAlike(), Duplicates(store.markets)
+        try:
+            with contextlib.closing(self._parts(left, setup, engine, store, controls)) as parts:
+                for part in parts:
+                    find_duplicates(part)
+                    store.add(part)
+                    done += len(part.batch.units)
+                    changes += part.changes
+                    self._tell(part, controls)
+                    check(part)
+                    if self._progress is not None:
+                        self._progress(done, len(units), part)
+                    if part.stopped or self._stopped:
+                        break
+        except KeyboardInterrupt:
+            if self._out is not None:
+                logger.warning("Stopped. What is done is in %s; the same run with resume=True goes on.", self._out)
+            raise
+        finally:
+            store.close()
         self.result = store.result(self._manifest(identity, engine, started, changes))
         for strategy in self.strategies:
             strategy.finish(self)
         if controls:
             controls(TerminationEvent(self))
         return self.result
+
+    def _parts(
+        self, units: Sequence[Unit], setup: Setup, engine: str, store: Store, controls: LoggingControls | None
+    ) -> Generator[Part, None, None]:
+        """Parts as they come, from workers or from this process."""
+        place = store.place if isinstance(store, FolderStore) else None
+        if engine == "ray":
+            connect()
+            there = place if place is not None and place.shared else None
+            kept, heard = place is not None, controls is not None
+            make_runner = functools.partial(worker_runner, setup, self._command, kept, heard, there)
+            pool = RayPool(make_runner, objects_of(setup), self._workers, self.config.unit_timeout)
+            return pool.run(plan_batches(units, pool.size))
+        runner: Runner = BatchRunner(setup, controls, self._command, place is not None)
+        return run_here(
+            in_turn(units, 1 if place is None else MAX_UNITS), runner if place is None else StoringRunner(runner)
+        )
+
+    @staticmethod
+    def _tell(part: Part, controls: LoggingControls | None) -> None:
+        """Pass on what happened in another process."""
+        for level, text in part.warnings:
+            logger.log(level, "%s", text)
+        if controls:
+            for event in part.events:
+                controls(thaw(event))
 
     def _check(self) -> None:
         if self._ran:

@@ -48,6 +48,8 @@ class Config:
             not used under compatibility.
         unit_timeout: seconds a worker may take for one unit of input (a file, an event) before it is stopped; None:
             as long as it takes.
+        worker_memory: megabytes (10^6 bytes) a worker may have grown to at the end of a batch; beyond it is replaced by
+            a new one. None: no limit but Ray's own, which ends workers when a machine's memory runs out.
         log_level: lowest level that is logged.
         log_json: log lines are JSON objects.
         log_setup: called once in every process instead of our own set-up of logging.
@@ -74,6 +76,7 @@ class Config:
     currency: str = "GBP"
     process_orders_interval: float = 1.0
     unit_timeout: float | None = None
+    worker_memory: float | None = None
     log_level: str = "INFO"
     log_json: bool = True
     log_setup: Callable[[], None] | None = None
@@ -89,6 +92,8 @@ class Config:
             raise ConfigError(f"process_orders_interval={self.process_orders_interval}: expected seconds above 0")
         if self.unit_timeout is not None and not self.unit_timeout > 0:
             raise ConfigError(f"unit_timeout={self.unit_timeout}: expected seconds above 0, or None")
+        if self.worker_memory is not None and not self.worker_memory > 0:
+            raise ConfigError(f"worker_memory={self.worker_memory}: expected megabytes above 0, or None")
         if self.max_execution_workers < 1:
             raise ConfigError(f"max_execution_workers={self.max_execution_workers}: expected 1 or more")
         if self.max_market_actors is not None and self.max_market_actors < 1:

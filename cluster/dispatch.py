@@ -7,16 +7,20 @@ while it runs alone becomes a row of `failures`.
 from __future__ import annotations
 
 import collections
+import dataclasses
 import logging
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Any, Protocol
+import queue
+import time
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from concurrent.futures import Future
+from typing import Any
 
-from ..simulate.rows import FIELDS, empty_rows
+from ..simulate.rows import empty_rows
 from ..strategies.errors import RunError
 from .shipping import pack
 from .units import Batch
-from .worker import BatchRunner, Part
+from .worker import Part, Runner
 
 logger = logging.getLogger("headrace")
 
@@ -28,11 +32,13 @@ _STRIKES = 2
 _LOST_STARTS = 20
 #: Seconds without any news after which a run that has no worker yet says so.
 _PATIENCE = 30.0
+#: Seconds between two counts of the cluster's CPUs.
+_RECOUNT = 5.0
 #: Units that fail alike at the start of a run stop it.
 _ALIKE = 50
 
 
-def run_here(batches: Sequence[Batch], runner: BatchRunner) -> Iterator[Part]:
+def run_here(batches: Sequence[Batch], runner: Runner) -> Generator[Part, None, None]:
     """Replay batches in this process."""
     for batch in batches:
         yield runner.run(batch)
@@ -48,21 +54,12 @@ class Duplicates:
         self._owner: dict[str, str] = dict(known)
 
     def __call__(self, part: Part) -> None:
-        twice = {}
         for market_id, unit in part.markets:
             owner = self._owner.setdefault(market_id, unit)
             if owner != unit:
-                twice[market_id] = (unit, owner)
-        if not twice:
-            return
-        for table, rows in part.rows.items():
-            columns = [name for name, _ in FIELDS[table]]
-            if table != "failures" and "market_id" in columns:
-                at = columns.index("market_id")
-                rows[:] = [row for row in rows if row[at] not in twice]
-        for market_id, (unit, owner) in twice.items():
-            message = f"the market is in {owner} as well; this copy is left out"
-            part.rows["failures"].append((None, market_id, unit, 1, "RecordingError", message, None, unit, "", ""))
+                part.left_out.add(market_id)
+                message = f"the market is in {owner} as well; this copy is left out"
+                part.rows["failures"].append((None, market_id, unit, 1, "RecordingError", message, None, unit, "", ""))
 
 
 class AllFailAlike:
@@ -94,19 +91,14 @@ class AllFailAlike:
             )
 
 
-class Runner(Protocol):
-    """What a worker does with batches."""
-
-    def run(self, batch: Batch) -> Part: ...
-
-
 class RayPool:
     """Worker processes on the connected Ray cluster, one a CPU unless told otherwise.
 
     Args:
         make_runner: makes the runner of each process.
         objects: what in it may be of the user's own classes.
-        workers: processes; None: one a CPU of the cluster.
+        workers: processes; None: one a CPU that the cluster has, those of nodes that join during the run included.
+            More than there are CPUs wait for them, which tells an autoscaler how many are wanted.
         limit: seconds that a runner gives a unit, for the message where that is what ended it.
 
     Raises:
@@ -120,104 +112,195 @@ class RayPool:
         workers: int | None = None,
         limit: float | None = None,
     ) -> None:
-        ray = _ray()
-        self._ray = ray
-        self._payload = ray.put(pack(make_runner, objects))
+        self._ray = _ray()
+        self._payload = self._ray.put(pack(make_runner, objects))
         self._limit = limit
-        self.size = workers or max(1, int(ray.cluster_resources().get("CPU", 1)))
-        self._actor_class = ray.remote(num_cpus=1, max_restarts=0)(_Worker)
-        self._lost_starts = 0
+        self._workers = workers
+        self._counted = 0.0
+        self._cpus = 1
+        self._actor_class = self._ray.remote(num_cpus=1, max_restarts=0)(_Worker)
 
-    def run(self, batches: Sequence[Batch]) -> Iterator[Part]:
+    @property
+    def size(self) -> int:
+        """How many processes the run is to have now."""
+        if self._workers is not None:
+            return self._workers
+        now = time.monotonic()
+        if not self._counted or now - self._counted > _RECOUNT:
+            self._counted = now
+            self._cpus = max(1, int(self._ray.cluster_resources().get("CPU", 1)))
+        return self._cpus
+
+    def run(self, batches: Sequence[Batch]) -> Generator[Part, None, None]:
         """Parts in order of completion."""
-        ray = self._ray
-        waiting = collections.deque(batches)
-        strikes: collections.Counter[str] = collections.Counter()
-        loads: dict[Any, collections.deque[tuple[Any, Batch]]] = {}
-        owners: dict[Any, Any] = {}
-        # A worker gets work once it runs: one that the cluster has no room for (any more) holds nothing up.
-        starting: dict[Any, Any] = {}
+        run = _Run(self._ray, collections.deque(batches), self._limit)
         try:
-            while waiting or owners:
-                while len(loads) + len(starting) < min(self.size, len(waiting) + len(owners)):
-                    worker = self._actor_class.remote(self._payload)
-                    starting[worker.ready.remote()] = worker
-                self._feed(waiting, loads, owners)
-                ready, _ = ray.wait([*owners, *starting], num_returns=1, timeout=_PATIENCE)
-                if not ready:
-                    if not loads:
-                        logger.warning("No worker has started yet: the cluster has no free CPU")
-                    continue
-                ref = ready[0]
-                if ref in starting:
-                    self._started(starting.pop(ref), ref, loads)
-                    continue
-                worker = owners.pop(ref)
-                batch = next(batch for each, batch in loads[worker] if each == ref)
-                try:
-                    part = ray.get(ref)
-                except (ray.exceptions.RayActorError, ray.exceptions.WorkerCrashedError) as death:
-                    yield from self._bury(worker, loads, owners, waiting, strikes, death)
-                    continue
-                except ray.exceptions.RayTaskError as error:
-                    raise error.as_instanceof_cause() from None
-                loads[worker] = collections.deque(item for item in loads[worker] if item[0] != ref)
-                part.batch = batch
-                yield part
+            while run.left:
+                while run.wants_workers(self.size):
+                    run.start(self._actor_class.remote(self._payload))
+                run.feed()
+                yield from run.next_parts()
         finally:
-            for worker in (*loads, *starting.values()):
-                ray.kill(worker)
+            run.end()
 
-    def _started(self, worker: Any, ref: Any, loads: Any) -> None:
-        ray = self._ray
+
+@dataclasses.dataclass(eq=False)
+class _Process:
+    """A worker as the driver sees it.
+
+    Attributes:
+        load: batches that it has, the first of them under way, with what answers each.
+        worn: it gets nothing more, and ends once it has done what it has.
+    """
+
+    actor: Any
+    load: collections.deque[tuple[Any, Batch]] = dataclasses.field(default_factory=collections.deque)
+    worn: bool = False
+
+
+class _Run:
+    """One fan-out under way.
+
+    Answers arrive in a queue, put there as they come: the driver's work for a batch does not grow with the number of
+    workers, as asking which of thousands are done would.
+    """
+
+    def __init__(self, ray: Any, waiting: collections.deque[Batch], limit: float | None) -> None:
+        self._ray = ray
+        self._waiting = waiting
+        self._limit = limit
+        self._strikes: collections.Counter[str] = collections.Counter()
+        self._lost_starts = 0
+        # A worker gets work once it runs: one that the cluster has no room for (any more) holds nothing up.
+        self._starting: set[_Process] = set()
+        self._running: set[_Process] = set()
+        #: Workers that can take more, those with the least work first.
+        self._free: tuple[dict[_Process, None], ...] = tuple({} for _ in range(_IN_FLIGHT))
+        self._answers: queue.SimpleQueue[tuple[_Process, Any, Future[Any]]] = queue.SimpleQueue()
+        self._under_way = 0
+
+    @property
+    def left(self) -> bool:
+        """Whether there is anything to do or to wait for."""
+        return bool(self._waiting or self._under_way)
+
+    def wants_workers(self, size: int) -> bool:
+        """Whether another worker would have work."""
+        return len(self._running) + len(self._starting) < min(size, len(self._waiting) + self._under_way)
+
+    def start(self, actor: Any) -> None:
+        process = _Process(actor)
+        self._starting.add(process)
+        self._expect(process, actor.ready.remote())
+
+    def _expect(self, process: _Process, ref: Any) -> None:
+        ref.future().add_done_callback(lambda answer: self._answers.put((process, ref, answer)))
+
+    def feed(self) -> None:
+        """Give each worker that runs up to two batches; one alone to a unit that is tried alone."""
+        while self._waiting:
+            process = next((process for free in self._free for process in free), None)
+            if process is None or (process.load and self._waiting[0].alone):
+                return
+            batch = self._waiting.popleft()
+            ref = process.actor.run.remote(batch)
+            process.load.append((ref, batch))
+            self._under_way += 1
+            self._place(process)
+            self._expect(process, ref)
+
+    def _place(self, process: _Process) -> None:
+        """Put a worker among the free ones, by how much it has."""
+        for free in self._free:
+            free.pop(process, None)
+        full = len(process.load) >= _IN_FLIGHT or any(batch.alone for _, batch in process.load)
+        if process in self._running and not process.worn and not full:
+            self._free[len(process.load)][process] = None
+
+    def next_parts(self) -> Iterator[Part]:
+        """What comes next: the part of a batch, or what is left of one that ended its worker."""
         try:
-            ray.get(ref)
-        except (ray.exceptions.RayActorError, ray.exceptions.WorkerCrashedError) as death:
+            process, ref, answer = self._answers.get(timeout=_PATIENCE)
+        except queue.Empty:
+            if not self._running:
+                logger.warning("No worker has started yet: the cluster has no free CPU")
+            return
+        error = answer.exception()
+        if process in self._starting:
+            self._started(process, error)
+            return
+        if process not in self._running:
+            return  # it died, and its work has gone elsewhere
+        if error is None:
+            part: Part = answer.result()
+            part.batch = next(batch for each, batch in process.load if each == ref)
+            process.load = collections.deque(item for item in process.load if item[0] != ref)
+            self._under_way -= 1
+            process.worn = process.worn or part.worn
+            self._place(process)
+            if process.worn and not process.load:
+                self._retire(process)
+            yield part
+        elif self._is_death(error):
+            yield from self._bury(process, error)
+        else:
+            raise _cause(error)
+
+    def _is_death(self, error: BaseException) -> bool:
+        kinds = self._ray.exceptions
+        return isinstance(error, (kinds.RayActorError, kinds.WorkerCrashedError, kinds.OutOfMemoryError))
+
+    def _started(self, process: _Process, error: BaseException | None) -> None:
+        self._starting.discard(process)
+        if error is None:
+            self._running.add(process)
+            self._place(process)
+        elif self._is_death(error):
             self._lost_starts += 1
             if self._lost_starts > _LOST_STARTS:
-                raise RunError(f"workers die before they begin: {str(death).strip().splitlines()[0]}") from None
-            return
-        except ray.exceptions.RayTaskError as error:
-            raise error.as_instanceof_cause() from None
-        loads[worker] = collections.deque()
+                raise RunError(f"workers die before they begin: {str(error).strip().splitlines()[0]}")
+        else:
+            raise _cause(error)
 
-    @staticmethod
-    def _feed(waiting: Any, loads: Any, owners: Any) -> None:
-        """Give each worker that runs up to two batches."""
-        while waiting and loads:
-            worker = min(loads, key=lambda each: len(loads[each]))
-            limit = 1 if any(batch.alone for _, batch in loads[worker]) or waiting[0].alone else _IN_FLIGHT
-            if len(loads[worker]) >= limit:
-                return
-            batch = waiting.popleft()
-            ref = worker.run.remote(batch)
-            loads[worker].append((ref, batch))
-            owners[ref] = worker
+    def _retire(self, process: _Process) -> None:
+        """End a worker that has grown beyond its limit of memory; another takes its place."""
+        logger.info("A worker has grown beyond worker_memory and is replaced")
+        self._running.discard(process)
+        self._ray.kill(process.actor)
 
-    def _bury(
-        self, worker: Any, loads: Any, owners: Any, waiting: Any, strikes: Any, death: Exception
-    ) -> Iterator[Part]:
+    def _bury(self, process: _Process, death: BaseException) -> Iterator[Part]:
         """A worker died: its batches go elsewhere, the one under way unit by unit."""
-        lost = loads.pop(worker)
-        for ref, _ in lost:
-            owners.pop(ref, None)
-        _, running = lost[0]
+        self._running.discard(process)
+        self._place(process)
+        self._under_way -= len(process.load)
+        _, running = process.load[0]
         logger.warning("A worker died while it replayed %s; its work goes elsewhere", running.units[0].name)
-        for _, batch in reversed(list(lost)[1:]):
-            waiting.appendleft(batch)
+        for _, batch in reversed(list(process.load)[1:]):
+            self._waiting.appendleft(batch)
         if not running.alone:
             for unit in running.units:
-                waiting.append(Batch(running.number, (unit,), alone=True))
+                self._waiting.append(Batch(running.number, (unit,), alone=True))
             return
         unit = running.units[0]
-        strikes[unit.name] += 1
-        if strikes[unit.name] < _STRIKES:
-            waiting.append(running)
+        self._strikes[unit.name] += 1
+        if self._strikes[unit.name] < _STRIKES:
+            self._waiting.append(running)
             return
         yield _given_up(running, death, self._limit)
 
+    def end(self) -> None:
+        """End all workers."""
+        for process in (*self._running, *self._starting):
+            self._ray.kill(process.actor)
 
-def _given_up(batch: Batch, death: Exception, limit: float | None) -> Part:
+
+def _cause(error: BaseException) -> BaseException:
+    """An error of a worker as its own code raised it."""
+    cause = getattr(error, "as_instanceof_cause", None)
+    return error if cause is None else cause()
+
+
+def _given_up(batch: Batch, death: BaseException, limit: float | None) -> Part:
     """The part of a unit that takes its workers with it."""
     unit = batch.units[0]
     why = f" (unit_timeout is {limit} s)" if limit else ""

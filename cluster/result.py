@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import json
 import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -11,13 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 from ..simulate.rows import FIELDS, Rows
 from ..strategies.errors import InputError, RunError
+from .parts import MANIFEST, Commit, Parts, read_commits, read_manifest
+from .places import Place
 
 if TYPE_CHECKING:
     import pandas as pd
     import pyarrow as pa
 
-MANIFEST = "manifest.json"
-COMMITS = "commits"
 #: The format of result folders.
 FORMAT = 1
 
@@ -52,6 +51,7 @@ class Result:
         tables: Mapping[str, pa.Table] | None = None,
         digest: int = 0,
         rows: Rows | None = None,
+        parts: Parts | None = None,
     ) -> None:
         """Made by a run, or by `Result.load`.
 
@@ -59,8 +59,10 @@ class Result:
             manifest: or what makes it when it is first asked for.
             tables, digest: parts of the run that are tables already.
             rows: what comes after them; made into tables when first asked for.
+            parts: what lies in a folder instead; a table is read when it is first asked for.
         """
         self._manifest = manifest
+        self._parts = parts
         self._tables = dict(tables or {})
         self._digest = digest
         self._rows = rows
@@ -95,11 +97,24 @@ class Result:
             raise KeyError(f"no table {name!r}; a result has {', '.join(FIELDS)}")
         self._settle()
         found = self._tables.get(name)
+        if found is None and self._parts is not None:
+            found = self._tables[name] = self._parts.table(name)
         if found is None:
             from .tables import schema
 
             found = schema(FIELDS[name]).empty_table()
         return found
+
+    def _columns(self, name: str, *columns: str) -> pa.Table:
+        """Some columns of a table; where it lies in a folder, no more than these are read."""
+        if self._parts is not None and name not in self._tables:
+            return self._parts.table(name, columns)
+        return self.table(name).select(columns)
+
+    def _count(self, name: str) -> int:
+        """How many rows a table has."""
+        count = self._parts.count(name) if self._parts is not None and name not in self._tables else None
+        return int(self.table(name).num_rows) if count is None else count
 
     @property
     def orders(self) -> pa.Table:
@@ -147,7 +162,7 @@ class Result:
         from .tables import digest_text
 
         self._settle()
-        return digest_text(self._digest)
+        return digest_text(self._digest if self._parts is None else self._parts.digest)
 
     def summary(self) -> pa.Table:
         """A row a strategy: markets, orders, money. `net_profit` is after commission."""
@@ -155,12 +170,15 @@ class Result:
 
         from .tables import from_dicts
 
-        orders, markets = self.orders, self.markets
+        orders = self._columns("orders", "strategy", "size_matched")
+        markets = self._columns(
+            "markets", "strategy", "market_id", "orders", "matched", "profit", "commission", "transactions"
+        )
         matched = orders.filter(pc.greater(orders["size_matched"], 0))
         matched_orders = _counts(matched, "strategy")
         violations, failures = (
-            _counts(self.violations, "strategy", "count"),
-            _counts(self.failures, "strategy", "count"),
+            _counts(self._columns("violations", "strategy", "count"), "strategy", "count"),
+            _counts(self._columns("failures", "strategy", "count"), "strategy", "count"),
         )
         grouped = markets.group_by("strategy", use_threads=False).aggregate(
             [("orders", "sum"), ("matched", "sum"), ("profit", "sum"), ("commission", "sum"), ("transactions", "sum"),
@@ -245,32 +263,25 @@ class Result:
 
     @classmethod
     def load(cls, folder: str | os.PathLike[str]) -> Result:
-        """The result in a folder that `out=` wrote; only what was committed.
+        """The result in a folder that `out=` wrote, by its path or URI; only what was committed.
+
+        A table is read when it is first asked for.
 
         Raises:
             InputError: the folder holds no result.
         """
-        import pyarrow as pa
-        import pyarrow.parquet as pq
-
-        root = Path(folder)
+        place = Place(folder)
         try:
-            manifest = json.loads((root / MANIFEST).read_text())
+            manifest = read_manifest(place)
         except (OSError, ValueError) as error:
-            raise InputError(f"{root}: no result here: {MANIFEST} cannot be read ({error})") from None
-        commits = [json.loads(path.read_text()) for path in sorted((root / COMMITS).glob("*.json"))]
-        commits.sort(key=lambda commit: commit["number"])
-        tables = {}
-        for name in FIELDS:
-            parts = [pq.read_table(root / name / f"{c['part']}.parquet") for c in commits if c["rows"].get(name)]
-            if parts:
-                tables[name] = pa.concat_tables(parts)
-        return cls(manifest, tables, sum(int(commit["digest"], 16) for commit in commits))
+            raise InputError(f"{place}: no result here: {MANIFEST} cannot be read ({error})") from None
+        return cls(manifest, parts=Parts(place, map(Commit.of, read_commits(place, manifest.get("parts", ())))))
 
     def __repr__(self) -> str:
-        orders, failures = self.orders.num_rows, self.failures.num_rows
-        markets = len(self.markets["market_id"].unique())
-        profit = round(sum(self.markets["profit"].to_pylist()), 2)
+        orders, failures = self._count("orders"), self._count("failures")
+        table = self._columns("markets", "market_id", "profit")
+        markets = len(table["market_id"].unique())
+        profit = round(sum(table["profit"].to_pylist()), 2)
         return f"<Result {markets} markets, {orders} orders, profit {profit}, {failures} failures>"
 
     def _repr_html_(self) -> str:

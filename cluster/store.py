@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+import collections
 import json
 import os
 from collections.abc import Callable
-from pathlib import Path
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
 from ..simulate.rows import FIELDS, empty_rows
 from ..strategies.errors import InputError
-from .result import COMMITS, MANIFEST, Result
+from .parts import COMMITS, MANIFEST, Commit, Parts, read_commits, read_manifest, store_part
+from .places import Place, encoded
+from .result import Result
 from .worker import Part
 
-#: The folder of log files, one a part.
-LOGS = "logs"
 #: Rows kept as they are; beyond that tables take less memory.
 _MOST_ROWS = 50_000
+#: Commits that are on their way to an object store at once, and those that wait for it.
+_WRITERS, _WAITING = 16, 64
 
 
 class MemoryStore:
@@ -32,10 +35,14 @@ class MemoryStore:
         self._count = 0
 
     def add(self, part: Part) -> None:
+        part.drop_left_out()
         self._waiting.append(part)
         self._count += sum(len(rows) for rows in part.rows.values())
         if self._count > _MOST_ROWS:
             self._convert()
+
+    def close(self) -> None:
+        """Nothing is on its way."""
 
     def _convert(self) -> None:
         from .tables import digest_of, to_tables
@@ -61,92 +68,152 @@ class MemoryStore:
 
 
 class FolderStore:
-    """Writes each part as Parquet, one folder a table; a part counts once its commit file is there.
+    """Keeps each part as Parquet, one folder a table; a part counts once its commit file is there.
 
     Args:
+        folder: a path, or a URI; into a shared place workers have written their parts' tables already.
         identity: what the run is: strategies, parameters, configuration, inputs. A run goes on only as the same.
         resume: go on with the run that the folder holds.
 
     Attributes:
         done: units whose parts are committed.
+        markets: markets of committed parts, each with its unit.
 
     Raises:
         InputError: the folder cannot be written, holds something already, or holds another run; says what differs.
     """
 
-    def __init__(self, folder: str | os.PathLike[str], identity: dict[str, Any], resume: bool = False) -> None:
-        self._root = Path(folder)
-        self._identity = json.loads(json.dumps(identity, default=str))
-        self._markets: list[tuple[str, str]] = []
+    def __init__(self, folder: str | os.PathLike[str] | Place, identity: dict[str, Any], resume: bool = False) -> None:
+        self.place = folder if isinstance(folder, Place) else Place(folder)
+        self._inputs: list[dict[str, Any]] = identity.get("inputs", [])
+        self._identity = json.loads(json.dumps({**identity, "inputs": []}, default=str))
+        self.markets: list[tuple[str, str]] = []
         self.done: set[str] = set()
+        self._commits: list[Commit] = []
+        self._digests: dict[str, str] = {}
+        self._changes = 0
+        self._seconds = 0.0
         self._number = 0
-        try:
-            taken = self._root.exists() and (not self._root.is_dir() or any(self._root.iterdir()))
-            if taken and resume:
-                self._take_up()
-            elif taken:
-                raise InputError(
-                    f"{self._root}: exists and is not empty; name another folder for the result, remove it, or resume "
-                    "the run that it holds (resume=True, --resume)"
-                )
-            for name in (*FIELDS, COMMITS, LOGS):
-                (self._root / name).mkdir(parents=True, exist_ok=True)
-            if not taken:
-                self._write(self._root / MANIFEST, {**self._identity, "finished": False})
-        except OSError as error:
-            raise InputError(f"{self._root}: the result cannot be written here: {error.strerror or error}") from None
+        self._writers = None if self.place.on_disk else ThreadPoolExecutor(_WRITERS, "headrace-commit")
+        self._under_way: collections.deque[Future[dict[str, Any]]] = collections.deque()
+        taken = self.place.taken()
+        if taken and not resume:
+            raise InputError(
+                f"{self.place}: exists and is not empty; name another folder for the result, remove it, or resume "
+                "the run that it holds (resume=True, --resume)"
+            )
+        if taken:
+            self._take_up()
+        else:
+            self._write_manifest({"finished": False})
 
     def _take_up(self) -> None:
         try:
-            known = json.loads((self._root / MANIFEST).read_text())
+            known = read_manifest(self.place)
         except (OSError, ValueError):
-            raise InputError(f"{self._root}: holds no run to resume: {MANIFEST} cannot be read") from None
-        for name, value in self._identity.items():
-            if known.get(name) != value:
-                why = _difference(name, known.get(name), value)
-                raise InputError(f"{self._root}: the run that it holds cannot be resumed: {why}")
-        for path in (self._root / COMMITS).glob("*.json"):
-            commit = json.loads(path.read_text())
+            raise InputError(f"{self.place}: holds no run to resume: {MANIFEST} cannot be read") from None
+        inputs = [{name: value for name, value in each.items() if name != "sha256"} for each in known["inputs"]]
+        for name, value in {**self._identity, "inputs": self._inputs}.items():
+            before = inputs if name == "inputs" else known.get(name)
+            if before != value:
+                why = _difference(name, before, value)
+                raise InputError(f"{self.place}: the run that it holds cannot be resumed: {why}")
+        for commit in read_commits(self.place):
             self.done.update(commit["units"])
-            self._markets.extend((market_id, unit) for market_id, unit in commit["markets"])
+            self.markets.extend((market_id, unit) for market_id, unit in commit["markets"])
             self._number = max(self._number, commit["number"] + 1)
+            self._count(commit)
 
-    @property
-    def markets(self) -> list[tuple[str, str]]:
-        """Markets of committed parts, each with its unit."""
-        return self._markets
+    def _count(self, commit: dict[str, Any]) -> None:
+        self._commits.append(Commit.of(commit))
+        self._digests.update(commit["digests"])
+        self._changes += commit["changes"]
+        self._seconds += commit["seconds"]
 
     def add(self, part: Part) -> None:
-        import pyarrow.parquet as pq
+        """Keep a part.
 
-        from .tables import digest_of, digest_text, to_tables
+        Raises:
+            InputError: it, or an earlier one, cannot be written.
+        """
+        if self._writers is None:
+            self._count(self._keep(part))
+            return
+        while self._under_way and (len(self._under_way) >= _WAITING or self._under_way[0].done()):
+            self._count(self._under_way.popleft().result())
+        self._under_way.append(self._writers.submit(self._keep, part))
 
+    def _keep(self, part: Part) -> dict[str, Any]:
+        """Write a part; its commit file comes last."""
+        from .tables import digest_text, from_rows
+
+        stored = part.stored or store_part(part)
         name = part.batch.part
-        for table, found in to_tables(part.rows).items():
-            if found.num_rows:
-                pq.write_table(found, self._root / table / f"{name}.parquet", compression="zstd")
-        if part.log:
-            (self._root / LOGS / f"{name}.jsonl").write_text(part.log)
+        for file, content in stored.files.items():
+            self.place.write(file, content)
+        rows = {**stored.rows, "failures": len(part.rows["failures"])}
+        if part.rows["failures"]:
+            self.place.write(f"failures/{name}.parquet", encoded(from_rows(part.rows["failures"], FIELDS["failures"])))
+        digest = stored.digest - sum(stored.shares.get(market_id, 0) for market_id in part.left_out)
         commit = {
             "part": name,
             "number": part.batch.number + self._number,
             "units": [unit.name for unit in part.batch.units],
-            "markets": part.markets,
-            "rows": {table: len(rows) for table, rows in part.rows.items()},
-            "digest": digest_text(digest_of(part.rows)),
+            "markets": [(market_id, unit) for market_id, unit in part.markets if market_id not in part.left_out],
+            "left_out": sorted(part.left_out),
+            "rows": rows,
+            "digest": digest_text(digest),
+            "digests": part.digests,
+            "changes": part.changes,
+            "seconds": round(part.seconds, 3),
         }
-        self._write(self._root / COMMITS / f"{name}.json", commit)
+        self.place.write(f"{COMMITS}/{name}.json", _json(commit))
+        return commit
 
-    @staticmethod
-    def _write(path: Path, value: Any) -> None:
-        """Write a file so that it is there whole, or not at all."""
-        beside = path.with_suffix(".part")
-        beside.write_text(json.dumps(value, indent=1, default=str) + "\n")
-        beside.replace(path)
+    def close(self) -> None:
+        """Let what is on its way arrive: what was added counts, whatever ended the run."""
+        if self._writers is not None:
+            self._writers.shutdown(wait=True)
 
     def result(self, manifest: Callable[[], dict[str, Any]]) -> Result:
-        self._write(self._root / MANIFEST, {**self._identity, **manifest(), "finished": True})
-        return Result.load(self._root)
+        """The result, once all parts are there.
+
+        Raises:
+            InputError: one of them could not be written.
+        """
+        self.close()
+        while self._under_way:
+            self._count(self._under_way.popleft().result())
+        said = {
+            **manifest(),
+            "changes": self._changes,
+            "replay_seconds": round(self._seconds, 3),
+            "finished": True,
+            "parts": [
+                {"part": each.part, "number": each.number, "rows": each.rows, "digest": each.digest}
+                | ({"left_out": each.left_out} if each.left_out else {})
+                for each in sorted(self._commits, key=lambda commit: commit.number)
+            ],
+        }
+        whole = self._write_manifest(said)
+        return Result(whole, parts=Parts(self.place, self._commits))
+
+    def _write_manifest(self, more: dict[str, Any]) -> dict[str, Any]:
+        digests = self._digests
+        inputs = [
+            {**each, "sha256": digests[each["unit"]]} if each["unit"] in digests else each for each in self._inputs
+        ]
+        whole = {**self._identity, **more, "inputs": inputs}
+        self.place.write(MANIFEST, _json(whole))
+        return whole
+
+
+#: What keeps the parts of a run.
+Store = MemoryStore | FolderStore
+
+
+def _json(value: Any) -> bytes:
+    return (json.dumps(value, indent=1, default=str) + "\n").encode()
 
 
 def _difference(name: str, known: Any, wanted: Any) -> str:

@@ -16,7 +16,8 @@ import msgspec
 from ..simulate.rows import DIGESTED, FIELDS, Rows
 from ..strategies.errors import InputError
 from .parameter_sets import Values, shown
-from .result import MANIFEST, Result
+from .parts import MANIFEST
+from .result import Result
 from .sweep_worker import MORE_OF_MARKETS
 from .worker import Part
 
@@ -68,6 +69,7 @@ class SweepStore:
         self._digests = [0] * sets
 
     def add(self, part: Part) -> None:
+        part.drop_left_out()
         for name, fields in TABLES.items():
             width = len(fields)
             # What the dispatcher adds of its own has no set.

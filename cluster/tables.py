@@ -12,6 +12,8 @@ import pyarrow as pa
 from ..simulate.rows import DIGESTED, FIELDS, Rows
 
 _DIGEST_BITS = 256
+#: Where the market's id stands in the rows of a table.
+_MARKET = {table: [name for name, _ in FIELDS[table]].index("market_id") for table in DIGESTED}
 
 
 Fields = tuple[tuple[str, str], ...]
@@ -53,13 +55,20 @@ def from_dicts(rows: list[dict[str, Any]], fields: Fields) -> pa.Table:
 
 def digest_of(rows: Rows) -> int:
     """A sum over rows, so that parts add up whatever their order; see `digest_text`."""
-    total = 0
+    return sum(digests_by_market(rows).values()) % (1 << _DIGEST_BITS)
+
+
+def digests_by_market(rows: Rows) -> dict[str, int]:
+    """What the rows of each market add to the digest."""
+    found: dict[str, int] = {}
     encode = msgspec.json.Encoder().encode
     for table in DIGESTED:
-        name = table.encode()
+        name, at = table.encode(), _MARKET[table]
         for row in rows.get(table, ()):
-            total += int.from_bytes(hashlib.sha256(name + encode(row)).digest(), "big")
-    return total % (1 << _DIGEST_BITS)
+            market_id = row[at]
+            share = int.from_bytes(hashlib.sha256(name + encode(row)).digest(), "big")
+            found[market_id] = found.get(market_id, 0) + share
+    return found
 
 
 def digest_text(parts: int) -> str:

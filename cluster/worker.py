@@ -11,15 +11,15 @@ import socket
 import sys
 import threading
 import time
-from typing import Any
+from typing import Any, Protocol
 
 from ..actors.clients import Clients
 from ..actors.failures import raised_at
 from ..actors.logging_controls import LoggingControls
-from ..actors.logs import BatchLog, set_up
+from ..actors.logs import BatchLog
 from ..config import Config
 from ..simulate.replay import Replay, Setup, Unit, parts_of_unit
-from ..simulate.rows import RowCollector, Rows, empty_rows
+from ..simulate.rows import FIELDS, RowCollector, Rows, empty_rows
 from ..strategies.errors import HeadraceError, InputError, RunError
 from ..strategies.strategy import Strategy
 from .files import unpack_files
@@ -42,11 +42,35 @@ class WorkerFace:
         return self
 
 
+class Runner(Protocol):
+    """What a worker does with batches."""
+
+    def run(self, batch: Batch) -> Part: ...
+
+
+@dataclasses.dataclass
+class Stored:
+    """What was made of a part's rows for a folder.
+
+    Attributes:
+        files: their contents by name; empty where they lie there already.
+        rows: how many each table has.
+        digest: what the rows add to the run's digest.
+        shares: of that, the share of each market.
+    """
+
+    files: dict[str, bytes]
+    rows: dict[str, int]
+    digest: int
+    shares: dict[str, int]
+
+
 @dataclasses.dataclass
 class Part:
     """What a batch gave.
 
     Attributes:
+        rows: by table; of a part that is stored only its failures.
         changes: market changes replayed.
         markets: ids of the markets replayed, each with its unit.
         log: log lines of the batch.
@@ -54,6 +78,10 @@ class Part:
         events: for the logging controls, where they live in another process.
         stopped: a strategy has asked for the end of the run.
         seconds: time spent on it.
+        stored: what was made of its rows for a folder, where the result is kept in one.
+        left_out: ids of markets whose rows do not count: they came in another part as well.
+        digests: SHA-256 of the files of each unit as they were read; of those not read to their end there is none.
+        worn: the process that made it has grown beyond its limit of memory.
     """
 
     batch: Batch
@@ -65,6 +93,24 @@ class Part:
     warnings: list[tuple[int, str]] = dataclasses.field(default_factory=list)
     events: list[bytes] = dataclasses.field(default_factory=list)
     stopped: bool = False
+    stored: Stored | None = None
+    left_out: set[str] = dataclasses.field(default_factory=set)
+    digests: dict[str, str] = dataclasses.field(default_factory=dict)
+    worn: bool = False
+
+    def count(self, table: str) -> int:
+        """How many rows a table of it has."""
+        return len(self.rows[table]) if self.stored is None else self.stored.rows[table]
+
+    def drop_left_out(self) -> None:
+        """Drop the rows of markets that came in another part as well; failures stay."""
+        if not self.left_out:
+            return
+        for table, rows in self.rows.items():
+            columns = [name for name, _ in FIELDS[table]]
+            if table != "failures" and "market_id" in columns:
+                at = columns.index("market_id")
+                rows[:] = [row for row in rows if row[at] not in self.left_out]
 
 
 class BatchRunner:
@@ -72,7 +118,7 @@ class BatchRunner:
 
     Args:
         command: how a unit is run again from a shell.
-        keep_log: keep the log lines of each batch.
+        kept: the result is kept in a folder: log lines and the digests of inputs are wanted.
         remote: the run was started from another process.
 
     Raises:
@@ -84,11 +130,11 @@ class BatchRunner:
         setup: Setup,
         logging_controls: LoggingControls | EventRecorder | None = None,
         command: str = "",
-        keep_log: bool = False,
+        kept: bool = False,
         remote: bool = False,
     ) -> None:
         self._setup = setup
-        self._keep_log = keep_log
+        self._kept = kept
         self._remote = remote
         self._files = unpack_files(setup.files)
         self._logging_controls = logging_controls
@@ -110,7 +156,7 @@ class BatchRunner:
         """Replay a batch; what fails in a unit is a row of `failures`."""
         started = time.perf_counter()
         part = Part(batch, empty_rows(), 0, 0.0)
-        log = BatchLog(self._setup.config, self._keep_log)
+        log = BatchLog(self._setup.config, self._kept)
         if self._remote:
             _require_files(batch)
         with log.listening(remote=self._remote):
@@ -123,6 +169,8 @@ class BatchRunner:
         if isinstance(self._logging_controls, EventRecorder):
             part.events = self._logging_controls.take()
         part.seconds = time.perf_counter() - started
+        limit = self._setup.config.worker_memory
+        part.worn = self._remote and limit is not None and resident_bytes() > limit * 1_000_000
         return part
 
     def _replay_into(self, part: Part, unit: Unit, log: BatchLog) -> None:
@@ -133,12 +181,14 @@ class BatchRunner:
             part.markets.append((market.market_id, unit.name))
             collector.market(market)
 
-        replay = Replay(unit, self._setup, ended, self._logging_controls)
+        replay = Replay(unit, self._setup, ended, self._logging_controls, hashed=self._kept)
         run_to_end(replay, log, self._setup.config)
         collector.finish(replay.coordinator, replay.failures, self._reproduce(unit))
         for table, more in collector.rows.items():
             part.rows[table].extend(more)
         part.stopped = replay.actor.stopped
+        if replay.digest is not None:
+            part.digests[unit.name] = replay.digest
 
     def _reproduce(self, unit: Unit) -> str:
         paths = " ".join(f"--markets {shlex.quote(str(path))}" for path in unit.paths)
@@ -172,16 +222,6 @@ def run_to_end(replay: Replay, log: BatchLog, config: Config) -> None:
         replay.failures.add(error, None, None, raised_at(error))
     finally:
         log.context.actor = None
-
-
-def worker_runner(setup: Setup, command: str, keep_log: bool, keep_events: bool = False) -> BatchRunner:
-    """The runner of a worker process: logging is set up first.
-
-    Args:
-        keep_events: logging controls in the process of the run are to hear what happens.
-    """
-    set_up(setup.config)
-    return BatchRunner(setup, EventRecorder() if keep_events else None, command, keep_log, remote=True)
 
 
 @contextlib.contextmanager
@@ -224,3 +264,15 @@ def _in_worker() -> bool:
 def _give_up(name: str, limit: float) -> None:
     print(f"headrace: {name} took longer than {limit} s; this worker ends", file=sys.stderr, flush=True)
     os._exit(70)
+
+
+def resident_bytes() -> int:
+    """Memory that this process holds now; its greatest so far where the system tells no more."""
+    try:
+        with open("/proc/self/statm", "rb") as file:
+            return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    except OSError:
+        import resource
+
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        return peak if sys.platform == "darwin" else peak * 1024

@@ -11,6 +11,7 @@ import dataclasses
 import functools
 import glob
 import gzip
+import hashlib
 import io
 import logging
 import os
@@ -245,6 +246,23 @@ def filesystem(root: str, query: str) -> tuple[Any, str]:
     return found, base
 
 
+def store_of(path: str) -> tuple[Any, str]:
+    """pyarrow's filesystem of a path or URI, and the path in it, absolute and without a slash at its end.
+
+    Raises:
+        InputError: the URI holds credentials, or is of a file on another machine.
+        Exception: whatever pyarrow raises; `reason` puts it into words.
+    """
+    from pyarrow import fs
+
+    path = _without_file_scheme(path)
+    if not is_uri(path):
+        return fs.LocalFileSystem(), os.path.abspath(os.path.expanduser(path))
+    root, name, query = _parts(path)
+    store, base = filesystem(root, query)
+    return store, _within(base, name).rstrip("/")
+
+
 def _within(base: str, path: str) -> str:
     return f"{base.rstrip('/')}/{path}" if base else path
 
@@ -333,6 +351,32 @@ def open_file(path: str, *, seekable: bool = False) -> io.BufferedReader:
     # The default would unpack by the name's ending.
     raw = store.open_input_file(name) if seekable else store.open_input_stream(name, compression=None)
     return io.BufferedReader(raw, _FETCHED)
+
+
+class Hashed(io.RawIOBase):
+    """A file that works out its digest as it is read."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self._sum = hashlib.sha256()
+        self._ended = False
+
+    @property
+    def digest(self) -> str | None:
+        """SHA-256 of all of it, in hexadecimal digits; None before its end was reached."""
+        return self._sum.hexdigest() if self._ended else None
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        with memoryview(buffer) as view:
+            count = self._file.readinto(view)  # type: ignore[attr-defined]
+            if not count:
+                self._ended = True
+                return 0
+            self._sum.update(view[:count])
+            return int(count)
 
 
 def _open_zstd(file: BinaryIO) -> BinaryIO:

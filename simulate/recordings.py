@@ -7,6 +7,7 @@ members of archives. A recording is read in pieces, never whole.
 from __future__ import annotations
 
 import contextlib
+import io
 import logging
 import os
 from collections.abc import Iterable, Iterator, Sequence
@@ -17,12 +18,14 @@ import msgspec
 
 from ..strategies.changes import ChangeMessage, MarketChange, MarketDefinition, RawMarketChange, RawMessage
 from ..strategies.errors import InputError, RecordingError
-from .locations import Source, find_files, open_file, reason, unpacked
+from .locations import Hashed, Source, find_files, open_file, reason, unpacked
 
 logger = logging.getLogger("headrace")
 
 #: Bytes decoded at once: enough to spread the cost of a call, few enough to stay in the processor's caches.
 _PIECE = 16 * 1024
+#: Bytes that are read, and hashed, at once.
+_HASHED = 64 * 1024
 #: Bytes of the longest line there may be. Images of the largest markets have a hundredth of it.
 _LONGEST_LINE = 64 * 1024 * 1024
 #: How the error of a recording that cannot be read on begins.
@@ -103,11 +106,19 @@ class Recording:
     Args:
         source: where it lies; a text is a path or a URI.
         name: how messages call it; default: the source.
+        hashed: work out its digest as it is read.
     """
 
-    def __init__(self, source: Source | str, name: str | None = None) -> None:
+    def __init__(self, source: Source | str, name: str | None = None, hashed: bool = False) -> None:
         self.source = Source(source) if isinstance(source, str) else source
         self.name = name or str(source)
+        self._hashing: Hashed | None = None
+        self._hashed = hashed
+
+    @property
+    def digest(self) -> str | None:
+        """SHA-256 of the bytes that were read; None where they were not asked for, or not read to their end."""
+        return None if self._hashing is None else self._hashing.digest
 
     def _open(self, opened: contextlib.ExitStack) -> BinaryIO:
         """The lines, unpacked; what was opened for it is closed with `opened`."""
@@ -133,6 +144,9 @@ class Recording:
         except Exception as error:
             raise RecordingError(f"cannot be read: {reason(error)}", self.name) from None
         opened.enter_context(file)
+        if self._hashed:
+            self._hashing = Hashed(file)
+            file = io.BufferedReader(self._hashing, _HASHED)
         try:
             return opened.enter_context(unpacked(file))
         except Exception as error:

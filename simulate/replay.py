@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import hashlib
 import heapq
 import itertools
 import logging
@@ -110,6 +111,11 @@ class Replay:
 
     Args:
         on_market: called with each market once its recording has ended; the market is forgotten afterwards.
+        hashed: work out the digest of the files.
+
+    Attributes:
+        digest: SHA-256 of the files as they were read, in 64 hexadecimal digits (of several: of their digests, in the
+            order of the unit); None while they were not read to their end.
     """
 
     def __init__(
@@ -118,8 +124,10 @@ class Replay:
         setup: Setup,
         on_market: Callable[[HostedMarket], None],
         logging_controls: Callable[[Any], object] | None = None,
+        hashed: bool = False,
     ) -> None:
         self._prepare(unit, setup)
+        self._hashed = hashed
         self.coordinator = setup.coordinator(setup.clients, logging_controls)
         host = Host(Clock(), setup.config, numbered_ids())
         self.actor = make_actor(setup.market_actor, host, setup, self.coordinator, self.failures)
@@ -133,6 +141,8 @@ class Replay:
         self.raw = any(getattr(strategy.stream_class, "raw", False) for strategy in setup.strategies)
         self._workers = setup.workers
         self._reemit = Rules.named(setup.config.compatibility).peer_reading
+        self._hashed = False
+        self.digest: str | None = None
         self._owner: dict[str, str] = {}
         # Markets of one event know each other until the last of them ends. A run over many files cannot keep them all.
         self._together = 1 < len(unit.paths) <= _MOST_OPEN
@@ -147,6 +157,7 @@ class Replay:
         else:
             self._merge(readers)
         self._hand_over(self._waiting)
+        self.digest = _joint_digest([reader.recording.digest for reader in readers])
         self._end()
 
     def _end(self) -> None:
@@ -163,7 +174,7 @@ class Replay:
 
     def _reader(self, path: str | Source) -> _Reader:
         kind = _PeerReader if self._reemit and not self.raw else _Reader
-        return kind(Recording(path), self)
+        return kind(Recording(path, hashed=self._hashed), self)
 
     def _merge(self, readers: Sequence[_Reader]) -> None:
         """Many recordings in time order; of equal times, whatever was waiting longer comes first."""
@@ -460,6 +471,14 @@ class _PeerReader(_Reader):
                     actor.show_again(market)
 
 
+def _joint_digest(digests: Sequence[str | None]) -> str | None:
+    """One digest of several; None where one is missing."""
+    known = [digest for digest in digests if digest is not None]
+    if len(known) != len(digests) or not known:
+        return None
+    return known[0] if len(known) == 1 else hashlib.sha256("\n".join(known).encode()).hexdigest()
+
+
 def unit_of_files(paths: Sequence[str | Source], name: str | None = None) -> Unit:
     """A unit of these files."""
     size = 0
@@ -489,6 +508,9 @@ def changed_at(unit: Unit) -> float | None:
     """When the files of a unit last changed, seconds since the epoch; None where they do not tell."""
     found = []
     for source in unit.paths:
+        if isinstance(source, Source) and source.modified:
+            found.append(source.modified / 1e9)
+            continue
         with contextlib.suppress(OSError):
             found.append(os.path.getmtime(source.path if isinstance(source, Source) else source))
     return max(found, default=None)

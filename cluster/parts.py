@@ -1,0 +1,198 @@
+"""Parts of a result in a folder: what a worker makes of a batch's rows, and how they are read back."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any
+
+from ..actors.logs import set_up
+from ..simulate.replay import Setup
+from ..simulate.rows import FIELDS
+from ..strategies.errors import InputError
+from .places import Place, encoded
+from .snapshots import EventRecorder
+from .worker import BatchRunner, Part, Runner, Stored
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from .units import Batch
+
+MANIFEST = "manifest.json"
+COMMITS = "commits"
+#: The folder of log files, one a part.
+LOGS = "logs"
+#: Files of a store that are read at once.
+_READERS = 16
+
+
+def store_part(part: Part) -> Stored:
+    """The files of a part but for its failures, to which the driver may add, and what a commit says of them."""
+    from .tables import digests_by_market, from_rows
+
+    name = part.batch.part
+    shares = digests_by_market(part.rows)
+    files: dict[str, bytes] = {}
+    for table, rows in part.rows.items():
+        if rows and table != "failures":
+            files[f"{table}/{name}.parquet"] = encoded(from_rows(rows, FIELDS[table]))
+    if part.log:
+        files[f"{LOGS}/{name}.jsonl"] = part.log.encode()
+    counts = {table: len(rows) for table, rows in part.rows.items()}
+    return Stored(files, counts, sum(shares.values()), shares)
+
+
+class StoringRunner:
+    """Runs batches and makes files of their parts.
+
+    Args:
+        runner: what replays.
+        place: where the files are written here; None: they travel to the driver, which writes them.
+    """
+
+    def __init__(self, runner: Runner, place: Place | None = None) -> None:
+        self._runner = runner
+        self._place = place
+
+    def run(self, batch: Batch) -> Part:
+        part = self._runner.run(batch)
+        part.stored = stored = store_part(part)
+        part.rows = {table: rows if table == "failures" else [] for table, rows in part.rows.items()}
+        part.log = ""
+        if self._place is not None:
+            for name, content in stored.files.items():
+                self._place.write(name, content)
+            stored.files = {}
+        return part
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Commit:
+    """What the commit file of a part says, as far as readers need it.
+
+    Attributes:
+        number: place in the order of rows.
+        rows: how many each table has.
+        left_out: ids of markets whose rows do not count: they are in another part as well.
+    """
+
+    part: str
+    number: int
+    rows: Mapping[str, int]
+    digest: str
+    left_out: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, found: Mapping[str, Any]) -> Commit:
+        return cls(found["part"], found["number"], found["rows"], found["digest"], tuple(found.get("left_out") or ()))
+
+
+class Parts:
+    """The committed parts of a result, read when somebody asks for a table."""
+
+    def __init__(self, place: Place, commits: Iterable[Commit]) -> None:
+        self._place = place
+        self._commits = sorted(commits, key=lambda commit: commit.number)
+
+    @property
+    def digest(self) -> int:
+        return sum(int(commit.digest, 16) for commit in self._commits)
+
+    def count(self, name: str) -> int | None:
+        """How many rows a table has; None where that takes reading it."""
+        if any(commit.left_out and commit.rows.get(name) for commit in self._commits):
+            return None
+        return sum(commit.rows.get(name, 0) for commit in self._commits)
+
+    def table(self, name: str, columns: Sequence[str] | None = None) -> pa.Table:
+        """A table, or some of its columns.
+
+        Raises:
+            InputError: a file of it cannot be read.
+        """
+        import pyarrow as pa
+
+        from .tables import schema
+
+        wanted = [commit for commit in self._commits if commit.rows.get(name)]
+        fields = FIELDS[name] if columns is None else [field for field in FIELDS[name] if field[0] in columns]
+
+        def read(commit: Commit) -> pa.Table:
+            left = commit.left_out if "market_id" in dict(FIELDS[name]) and name != "failures" else ()
+            names = None if columns is None else list({*columns, *(("market_id",) if left else ())})
+            try:
+                found = self._place.read_table(f"{name}/{commit.part}.parquet", names)
+            except Exception as error:
+                raise InputError(f"{self._place}: {name}/{commit.part}.parquet cannot be read: {error}") from None
+            return _without(found, left).select([field for field, _ in fields])
+
+        if not wanted:
+            return schema(tuple(fields)).empty_table()
+        if self._place.on_disk:
+            return pa.concat_tables([read(commit) for commit in wanted])
+        with ThreadPoolExecutor(_READERS) as pool:
+            return pa.concat_tables(list(pool.map(read, wanted)))
+
+
+def _without(table: pa.Table, market_ids: Sequence[str]) -> pa.Table:
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    if not market_ids:
+        return table
+    return table.filter(pc.invert(pc.is_in(table["market_id"], pa.array(market_ids, pa.string()))))
+
+
+def read_commits(place: Place, known: Iterable[Mapping[str, Any]] = ()) -> list[dict[str, Any]]:
+    """The commits of a result: a part counts while its commit file is there.
+
+    Args:
+        known: what the manifest of a run that has ended tells of them; these files are not opened.
+
+    Raises:
+        InputError: they cannot be read.
+    """
+    told = {f"{COMMITS}/{each['part']}.json": dict(each) for each in known}
+
+    def read(name: str) -> dict[str, Any]:
+        if name in told:
+            return told[name]
+        try:
+            found: dict[str, Any] = json.loads(place.read(name))
+        except (OSError, ValueError) as error:
+            raise InputError(f"{place}: {name} cannot be read: {error}") from None
+        return found
+
+    names = place.names(COMMITS, ".json")
+    if place.on_disk or len(told) >= len(names):
+        return [read(name) for name in names]
+    with ThreadPoolExecutor(_READERS) as pool:
+        return list(pool.map(read, names))
+
+
+def read_manifest(place: Place) -> dict[str, Any]:
+    """The manifest of a result.
+
+    Raises:
+        OSError, ValueError: there is none, or it is no JSON.
+    """
+    found: dict[str, Any] = json.loads(place.read(MANIFEST))
+    return found
+
+
+def worker_runner(
+    setup: Setup, command: str, kept: bool, keep_events: bool = False, place: Place | None = None
+) -> Runner:
+    """The runner of a worker process: logging is set up first.
+
+    Args:
+        kept: the result is kept in a folder.
+        keep_events: logging controls in the process of the run are to hear what happens.
+        place: the folder, where workers write into it themselves.
+    """
+    set_up(setup.config)
+    runner = BatchRunner(setup, EventRecorder() if keep_events else None, command, kept, remote=True)
+    return StoringRunner(runner, place) if kept else runner

@@ -80,6 +80,13 @@ class Place:
                     os.unlink(beside)
                 raise
 
+    def remove(self, name: str) -> None:
+        """Remove a file below the folder, and the folder where that leaves it empty; what cannot be removed stays."""
+        with contextlib.suppress(OSError):
+            self._store.delete_file(f"{self._root}/{name}")
+            if self.on_disk:
+                os.rmdir(self._root)
+
     def read(self, name: str) -> bytes:
         """A file below the folder.
 

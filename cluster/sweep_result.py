@@ -8,7 +8,6 @@ import math
 import os
 from collections.abc import Callable, Mapping, Sequence
 from html import escape
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -16,7 +15,8 @@ import msgspec
 from ..simulate.rows import DIGESTED, FIELDS, Rows
 from ..strategies.errors import InputError
 from .parameter_sets import Values, shown
-from .parts import MANIFEST
+from .parts import MANIFEST, read_manifest
+from .places import Place, encoded
 from .result import Result
 from .sweep_worker import MORE_OF_MARKETS
 from .worker import Part
@@ -56,6 +56,8 @@ _SPLIT = (("in_sample_net_profit", "number"), ("out_of_sample_net_profit", "numb
 MEASURED = frozenset(name for name, _ in (*MEASURES, *_SPLIT))
 #: Measures of which less is better.
 _LEAST = ("commission", "max_drawdown", "standard_error", "failures")
+#: A file that shows that a folder can be written.
+_PROBE = "probe.part"
 #: Sets that a notebook shows.
 _SHOWN = 20
 
@@ -269,42 +271,33 @@ class SweepResult:
     # -- folders -------------------------------------------------------------------------------------------------
 
     def save(self, folder: str | os.PathLike[str]) -> None:
-        """Write all tables as Parquet, with a manifest, into a new folder.
+        """Write all tables as Parquet, with a manifest, into a new folder, named by its path or URI.
 
         Raises:
             InputError: the folder cannot be written, or holds something already.
         """
-        import pyarrow.parquet as pq
-
-        root = new_folder(folder)
-        try:
-            for name, table in self._tables.items():
-                pq.write_table(table, root / f"{name}.parquet", compression="zstd")
-            pq.write_table(self.table, root / "sets.parquet", compression="zstd")
-            values = [{name: shown(value) for name, value in each.items()} for each in self.parameters]
-            text = json.dumps({**self.manifest, "parameters": values}, indent=1, default=str) + "\n"
-            beside = root / f"{MANIFEST}.part"
-            beside.write_text(text)
-            beside.replace(root / MANIFEST)
-        except OSError as error:
-            raise InputError(f"{root}: the sweep cannot be written here: {error.strerror or error}") from None
+        place = new_folder(folder)
+        for name, table in self._tables.items():
+            place.write(f"{name}.parquet", encoded(table))
+        place.write("sets.parquet", encoded(self.table))
+        values = [{name: shown(value) for name, value in each.items()} for each in self.parameters]
+        text = json.dumps({**self.manifest, "parameters": values}, indent=1, default=str) + "\n"
+        place.write(MANIFEST, text.encode())
 
     @classmethod
     def load(cls, folder: str | os.PathLike[str]) -> SweepResult:
-        """The sweep in a folder that `out=` or `save` wrote.
+        """The sweep in a folder that `out=` or `save` wrote, by its path or URI.
 
         Raises:
             InputError: the folder holds no sweep.
         """
-        import pyarrow.parquet as pq
-
-        root = Path(folder)
+        place = Place(folder)
         try:
-            manifest = json.loads((root / MANIFEST).read_text())
+            manifest = read_manifest(place)
             parameters = manifest.pop("parameters")
-            tables = {name: pq.read_table(root / f"{name}.parquet") for name in TABLES}
+            tables = {name: place.read_table(f"{name}.parquet") for name in TABLES}
         except (OSError, ValueError, KeyError) as error:
-            raise InputError(f"{root}: no sweep here: {type(error).__name__}: {error}") from None
+            raise InputError(f"{place}: no sweep here: {type(error).__name__}: {error}") from None
         return cls(manifest, parameters, tables)
 
     # -- reading -------------------------------------------------------------------------------------------------
@@ -456,20 +449,18 @@ def require_measure(name: str, split: float | None) -> None:
         raise InputError(f"no column {name!r} to go by; there are {', '.join(measures)}{hint}")
 
 
-def new_folder(folder: str | os.PathLike[str]) -> Path:
-    """An empty folder, made where it is missing.
+def new_folder(folder: str | os.PathLike[str]) -> Place:
+    """An empty folder, named by its path or URI; asked for before anything runs, for what it cannot take would be lost.
 
     Raises:
-        InputError: it cannot be made, or holds something.
+        InputError: it cannot be written, or holds something.
     """
-    root = Path(folder)
-    try:
-        if root.exists() and (not root.is_dir() or any(root.iterdir())):
-            raise InputError(f"{root}: exists and is not empty; name another folder for the sweep, or remove it")
-        root.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(f"{root}: the sweep cannot be written here: {error.strerror or error}") from None
-    return root
+    place = Place(folder)
+    if place.taken():
+        raise InputError(f"{place}: exists and is not empty; name another folder for the sweep, or remove it")
+    place.write(_PROBE, b"")
+    place.remove(_PROBE)
+    return place
 
 
 def cell(value: Any) -> str:

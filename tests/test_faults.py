@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -110,6 +111,49 @@ if __name__ == "__main__":
 """
 
 
+JOINED_NODE = """
+import os, sys
+import ray
+from ray.cluster_utils import Cluster
+import headrace as hr
+
+class Telling(hr.Strategy):
+    def process_closed_market(self, market, book):
+        import time
+        time.sleep(0.3)
+        self.record(market, process=os.getpid())
+
+if __name__ == "__main__":
+    cluster = Cluster(initialize_head=True, head_node_args={{"num_cpus": 1, "include_dashboard": False}})
+    ray.init(address=cluster.address, log_to_driver=False)
+    done = []
+
+    def progress(count, total, part):
+        done.append(count)
+        if len(done) == 1:
+            cluster.add_node(num_cpus=2)
+
+    result = hr.backtest(Telling(), {markets!r}, engine="ray", progress=progress)
+    print("failures", result.failures.num_rows)
+    print("markets", result.records.num_rows)
+    print("processes", len(set(result.records["record"].to_pylist())))
+    ray.shutdown()
+    cluster.shutdown()
+"""
+
+LEAKING = """
+import os
+import headrace as hr
+
+KEPT = []
+
+class Leaking(hr.Strategy):
+    def process_closed_market(self, market, book):
+        KEPT.append(bytearray(os.urandom(1) * 30_000_000))
+        self.record(market, process=os.getpid(), kept=len(KEPT))
+"""
+
+
 @pytest.fixture(scope="module")
 def markets(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
     folder = tmp_path_factory.mktemp("faults") / "markets"
@@ -138,13 +182,44 @@ def test_a_disturbed_run_gives_the_digest_of_an_undisturbed_one(
     script: str, markets: list[str], undisturbed: tuple[Path, str], tmp_path: Path
 ) -> None:
     folder, digest = undisturbed
-    path = tmp_path / "disturbed.py"
-    path.write_text(script.format(folder=str(folder), markets=markets))
+    said = run_script(tmp_path / "disturbed.py", script.format(folder=str(folder), markets=markets))
+    assert "killed" in said
+    assert "failures 0" in said
+    assert f"digest {digest}" in said
+
+
+def run_script(path: Path, text: str) -> str:
+    """What a script prints, run in a process of its own."""
+    path.write_text(text)
     environment = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
     ran = subprocess.run(
         [sys.executable, str(path)], capture_output=True, text=True, timeout=180, env=environment, check=False
     )
     assert ran.returncode == 0, ran.stderr[-2000:]
-    assert "killed" in ran.stdout
-    assert "failures 0" in ran.stdout
-    assert f"digest {digest}" in ran.stdout
+    return ran.stdout
+
+
+def test_a_node_that_joins_is_used(markets: list[str], tmp_path: Path) -> None:
+    said = run_script(tmp_path / "joined.py", JOINED_NODE.format(markets=markets)).split()
+    assert said[:4] == ["failures", "0", "markets", str(len(markets))]
+    assert int(said[5]) > 1
+
+
+def test_a_worker_that_outgrows_its_memory_is_replaced(
+    ray_local: None, markets: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "leaking.py").write_text(LEAKING)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    import leaking  # type: ignore[import-not-found]
+
+    try:
+        config = hr.Config(worker_memory=400)
+        result = hr.backtest(leaking.Leaking(), markets[:24], engine="ray", config=config)
+    finally:
+        sys.modules.pop("leaking")
+    rows = [json.loads(text) for text in result.records["record"].to_pylist()]
+    assert len(rows) == 24
+    assert result.failures.num_rows == 0
+    # A worker begins with 100 MB and more: a dozen markets fill it.
+    assert len({row["process"] for row in rows}) > 2
+    assert max(row["kept"] for row in rows) < 14

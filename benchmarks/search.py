@@ -29,6 +29,7 @@ STAKES = tuple(float(stake) for stake in range(2, 10))
 PRICES = tuple(round(1.5 + step / 4, 2) for step in range(19))
 SECONDS = (5.0, 10.0, 15.0, 20.0, 30.0, 45.0, 60.0, 90.0, 120.0, 180.0, 240.0, 300.0)
 SPACE = {"stake": STAKES, "max_price": PRICES, "seconds": SECONDS}
+LIMITS = {"max_order_exposure": 1000.0, "max_selection_exposure": 1000.0}
 
 Key = tuple[float, ...]
 
@@ -41,7 +42,7 @@ def timed(layer: hr.Strategy, files: tuple[str, ...], trials: int, batch: int) -
     searched = time.perf_counter() - start
     start = time.perf_counter()
     for values in result.parameters:
-        hr.backtest(type(layer)(market_filter=layer.market_filter, **values), files, engine="local")
+        hr.backtest(type(layer)(market_filter=layer.market_filter, **LIMITS, **values), files, engine="local")
     return searched, time.perf_counter() - start
 
 
@@ -81,7 +82,8 @@ def main(arguments: list[str] | None = None) -> int:
     from lowest_layer import LowestLayer
 
     pin()
-    layer = LowestLayer(market_filter={"listener_kwargs": WINDOW})
+    # Limits that no set meets: one that is refused asks again at each change.
+    layer = LowestLayer(market_filter={"listener_kwargs": WINDOW}, **LIMITS)
     files = generated(options.markets)
     search, singles = timed(layer, files, options.trials, options.batch)
     print(
@@ -99,8 +101,8 @@ def main(arguments: list[str] | None = None) -> int:
         rank = statistics.mean(sum(profit > each for profit in ranked) for each in best)
         hits = sum(each == ranked[0] for each in best)
         print(
-            f"{name}, {options.seeds} seeds: on average {short:.2f} below the best, with {rank:.1f} combinations above; "
-            f"the best itself {hits} times"
+            f"{name}, {options.seeds} seeds: on average {short:.2f} below the best, with {rank:.1f} combinations "
+            f"above; the best itself {hits} times"
         )
     return 0 if search < singles and statistics.mean(found) > statistics.mean(chance) else 1
 

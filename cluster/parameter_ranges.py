@@ -119,6 +119,8 @@ def choices(name: str, values: Any) -> list[Any]:
     Raises:
         InputError: this is no list.
     """
+    if isinstance(values, Range):
+        raise InputError(f"parameters[{name!r}] is a range: give the sweep random=N to draw from it, or use search")
     if isinstance(values, (str, bytes, Mapping)) or not isinstance(values, Iterable):
         raise InputError(f"parameters[{name!r}] = {values!r}: expected a list of values, such as [{values!r}]")
     return list(values)

@@ -353,6 +353,11 @@ def test_a_sweep_draws_from_a_logarithmic_range(market: str) -> None:
     assert 70 < low < 130
 
 
+def test_a_grid_of_a_range_is_refused(market: str) -> None:
+    with pytest.raises(hr.InputError, match="random=N"):
+        hr.sweep(Various, {"stake": hr.log_range(2, 200)}, market, engine="local")
+
+
 @pytest.mark.parametrize("ends", [(0, 1), (-1, 5), (3, 2), ("a", 2), (math.nan, 1), (True, 2)])
 def test_a_logarithmic_range_lies_above_zero(ends: Any) -> None:
     with pytest.raises(hr.InputError, match="above 0"):

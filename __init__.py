@@ -25,9 +25,11 @@ from .actors.workers import BackgroundWorker
 from .backtest import Simulation, backtest
 from .cluster.catalog import Catalog, write_catalog
 from .cluster.files import path
+from .cluster.parameter_ranges import log_range
 from .cluster.result import Result
 from .cluster.sweep_result import SweepResult
 from .config import Config, ConfigError
+from .search import search
 from .simulate.books import books
 from .simulate.event_file import read_custom_events, write_custom_events
 from .simulate.file_facts import detect_file_type, file_line_count, get_file_md
@@ -189,12 +191,14 @@ __all__ = [
     "get_size",
     "get_sp",
     "hedge",
+    "log_range",
     "make_line_prices",
     "make_prices",
     "path",
     "price_ticks_away",
     "read_custom_events",
     "resource",
+    "search",
     "sweep",
     "wap",
     "write_catalog",

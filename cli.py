@@ -143,9 +143,14 @@ def backtest(
 @click.option("--markets", "-m", multiple=True, required=True, metavar="PATH",
               help="A recording, a folder, or a quoted pattern such as 'recordings/**/*.bz2'. Repeatable.")  # fmt: skip
 @click.option("--parameter", "-p", "parameters", multiple=True, required=True, metavar="NAME=VALUE,VALUE...",
-              help="Values, such as stake=2,5; with --random also a range, stake=2:10. Repeatable.")  # fmt: skip
+              help="Values, such as stake=2,5; with --random or --search also a range, stake=2:10. "
+                   "Repeatable.")  # fmt: skip
 @click.option("--random", "samples", type=click.IntRange(min=1), metavar="N", help="Draw N sets instead of all.")
-@click.option("--seed", type=int, default=0, show_default=True, help="Of the draw.")
+@click.option("--search", "trials", type=click.IntRange(min=1), metavar="N",
+              help="Choose N sets, a batch at a time, by what those before came to in --by; with --split, in events "
+              "in sample. Needs the extra tune.")  # fmt: skip
+@click.option("--batch", type=click.IntRange(min=1), default=20, show_default=True, help="Sets at a time of --search.")
+@click.option("--seed", type=int, default=0, show_default=True, help="Of the draw, or of the search.")
 @click.option("--split", type=float, metavar="SHARE",
               help="Share of events that is in sample, such as 0.5; the profit is shown for both parts.")  # fmt: skip
 @click.option("--by", default="net_profit", show_default=True, help="The column that the best sets are chosen by.")
@@ -164,6 +169,8 @@ def sweep(
     markets: tuple[str, ...],
     parameters: tuple[str, ...],
     samples: int | None,
+    trials: int | None,
+    batch: int,
     seed: int,
     split: float | None,
     by: str,
@@ -178,17 +185,24 @@ def sweep(
 ) -> None:
     """Replay recorded markets through one strategy with many parameter sets and show the best.
 
-    STRATEGY is file.py:Class or package.module:Class. All combinations of the values are run, each as if it were alone.
-    The exit code is 1 where a recording is broken or a strategy failed; all else is still done.
+    STRATEGY is file.py:Class or package.module:Class. All combinations of the values are run, or those that --random
+    draws or --search chooses, each as if it were alone. The exit code is 1 where a recording is broken or a strategy
+    failed; all else is still done.
     """
     from .backtest import load_strategy
     from .cluster.parameter_sets import parse_values
-    from .cluster.sweep_result import require_measure
+    from .cluster.sweep_result import SCORE, require_measure
+    from .search import search
     from .strategies.errors import InputError
     from .sweep import sweep as run_sweep
 
     kind = load_strategy(strategy)
     require_measure(by, split)
+    if samples is not None and trials is not None:
+        raise InputError("--random and --search: give one of them; the one draws sets, the other looks for the best")
+    chosen: dict[str, Any] = {"random": samples}
+    if trials is not None:
+        chosen = {"trials": trials, "batch": batch, "by": by}
     config = _config(config_file, settings, None, False)
     rest = [word for setting in settings for word in ("--set", setting)]
     rest += ["--config", config_file] if config_file else []
@@ -201,24 +215,24 @@ def sweep(
 
     with _Progress(quiet) as progress:
         try:
-            result = run_sweep(
+            result = (run_sweep if trials is None else search)(
                 kind,
-                parse_values(kind, _pairs(parameters, "-p"), ranges=samples is not None),
+                parse_values(kind, _pairs(parameters, "-p"), ranges=samples is not None or trials is not None),
                 list(markets),
                 config=config,
                 engine=engine,
                 out=out,
-                random=samples,
                 seed=seed,
                 split=split,
                 orders=orders,
                 progress=progress,
                 workers=workers,
                 command=command,
+                **chosen,
             )
         except (TypeError, ValueError) as error:
             raise InputError(str(error)) from None
-    _show_sweep(result, by, top, out)
+    _show_sweep(result, by if trials is None else SCORE, top, out)
     if result.failures.num_rows:
         sys.exit(1)
 

@@ -79,8 +79,9 @@ def sweep(
             (`max_order_exposure` ...), `market_filter`, and "context.KEY". Or a list of dicts: one a set.
         markets, config, client, engine, progress, files: as of `backtest`; "auto" counts the sets as well.
         out: a new folder for the result, as Parquet.
-        random: draw so many sets, from `(low, high)` tuples evenly and from lists by choice. Whole numbers where the
-            parameter is one; other numbers are rounded to two decimals, or finer where the range is narrow.
+        random: draw so many sets, from `(low, high)` tuples evenly, from `log_range(low, high)` evenly by ratio, and
+            from lists by choice. Whole numbers where the parameter is one; other numbers are rounded to two decimals,
+            or finer where the range is narrow.
         seed: of the draw.
         split: share of events, 0 to 1, that is in sample; markets of one event stay together.
         orders: keep orders, fills and records of all sets; they are held in this process.
@@ -95,60 +96,134 @@ def sweep(
         RunError: the run cannot start, or cannot go on.
     """
     config = Config() if config is None else config
-    kind = strategy if isinstance(strategy, type) else type(strategy)
-    if not issubclass(kind, Strategy):
-        raise InputError(f"{strategy!r} is no strategy: give a subclass of headrace.Strategy, or an instance of one")
-    _check(engine, random, split, workers, sets_per_replay)
-    values = parameter_sets(kind, parameters, random, seed)
-    sets = make_sets(strategy, values)
-    clients = Clients([client or SimulatedClient(currency_code=config.currency)])
-    if not clients.simulated:
-        raise ClientError("a sweep takes a simulated client only: SimulatedClient()")
-    for each in sets:
-        normalised(each.market_filter)
-        each.add(SweepFace(config, each, clients))
-    units = _plan(find_recordings(markets), sets, sets_per_replay)
+    kind = strategy_class(strategy)
+    check(engine, split, workers, sets_per_replay)
+    run = SweepRun(
+        strategy,
+        parameter_sets(kind, parameters, random, seed),
+        find_recordings(markets),
+        config=config,
+        client=client,
+        engine=engine,
+        split=split,
+        orders=orders,
+        workers=workers,
+        sets_per_replay=sets_per_replay,
+        middleware=middleware,
+        files=files,
+        command=command,
+    )
     if out is not None:
         new_folder(out)
-    set_up(config)
-    setup = Setup(sets, list(clients), config, middleware=list(middleware), files=read_files(files))
-    commands = [command(each) for each in values] if command is not None else []
-    engine = _chosen(engine, units)
-    started, done, changes = time.time(), 0, 0
-    store, check = SweepStore(len(sets)), AllFailAlike()
-    drop_duplicates: collections.defaultdict[int, Duplicates] = collections.defaultdict(Duplicates)
-    for part in _parts(units, setup, engine, orders, commands, workers):
-        drop_duplicates[part.batch.units[0].reading](part)
-        store.add(part)
-        done += len(part.batch.units)
-        changes += part.changes
-        for level, text in part.warnings:
-            logger.log(level, "%s", text)
-        check(part)
-        if progress is not None:
-            progress(done, len(units), part)
-        if part.stopped:
-            break
-    manifest = {
-        "format": FORMAT,
-        "engine": engine,
-        "started": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(started)),
-        "seconds": round(time.time() - started, 3),
-        "changes": changes,
-        "config": config.as_dict(),
-        "strategy": f"{kind.__module__}.{kind.__qualname__}",
-        "sources": sources_digest([sets[0], *middleware]),
-        "inputs": len({path for unit in units for path in unit.paths}),
-        "split": split,
-        "orders": orders,
-    }
-    result = store.result(manifest, values)
+    result = run.run(progress)
     if out is not None:
         result.save(out)
     return result
 
 
-def _check(engine: str, random: int | None, split: float | None, workers: int | None, sets_per_replay: int) -> None:
+class SweepRun:
+    """Parameter sets and markets to run them over, checked and planned; nothing is read or started yet.
+
+    Args:
+        strategy, config, client, engine, split, orders, workers, sets_per_replay, middleware, files, command: as of
+            `sweep`.
+        values: of each set, checked.
+        paths: of the recordings.
+
+    Raises:
+        TypeError, InputError: the strategy cannot be made with a set.
+        ClientError: the client is not a simulated one.
+    """
+
+    def __init__(
+        self,
+        strategy: Strategy | type[Strategy],
+        values: Sequence[Values],
+        paths: Sequence[Any],
+        *,
+        config: Config,
+        client: BaseClient | None,
+        engine: Engine,
+        split: float | None,
+        orders: bool,
+        workers: int | None,
+        sets_per_replay: int,
+        middleware: Sequence[Middleware],
+        files: Sequence[str | os.PathLike[str]],
+        command: Callable[[Values], str] | None,
+    ) -> None:
+        sets = make_sets(strategy, values)
+        clients = Clients([client or SimulatedClient(currency_code=config.currency)])
+        if not clients.simulated:
+            raise ClientError("a sweep takes a simulated client only: SimulatedClient()")
+        for each in sets:
+            normalised(each.market_filter)
+            each.add(SweepFace(config, each, clients))
+        self.units = _plan(paths, sets, sets_per_replay)
+        self._values = list(values)
+        self._setup = Setup(sets, list(clients), config, middleware=list(middleware), files=read_files(files))
+        self._commands = [command(each) for each in values] if command is not None else []
+        self._engine = _chosen(engine, self.units)
+        self._split, self._orders, self._workers = split, orders, workers
+
+    def run(self, progress: Progress | None) -> SweepResult:
+        """Replay all units.
+
+        Raises:
+            RunError: the run cannot start, or cannot go on.
+        """
+        setup, units = self._setup, self.units
+        set_up(setup.config)
+        started, done, changes = time.time(), 0, 0
+        store, check_part = SweepStore(len(self._values)), AllFailAlike()
+        drop_duplicates: collections.defaultdict[int, Duplicates] = collections.defaultdict(Duplicates)
+        for part in _parts(units, setup, self._engine, self._orders, self._commands, self._workers):
+            drop_duplicates[part.batch.units[0].reading](part)
+            store.add(part)
+            done += len(part.batch.units)
+            changes += part.changes
+            for level, text in part.warnings:
+                logger.log(level, "%s", text)
+            check_part(part)
+            if progress is not None:
+                progress(done, len(units), part)
+            if part.stopped:
+                break
+        kind = type(setup.strategies[0])
+        manifest = {
+            "format": FORMAT,
+            "engine": self._engine,
+            "started": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(started)),
+            "seconds": round(time.time() - started, 3),
+            "changes": changes,
+            "config": setup.config.as_dict(),
+            "strategy": f"{kind.__module__}.{kind.__qualname__}",
+            "sources": sources_digest([setup.strategies[0], *setup.middleware]),
+            "inputs": len({path for unit in units for path in unit.paths}),
+            "split": self._split,
+            "orders": self._orders,
+        }
+        return store.result(manifest, self._values)
+
+
+def strategy_class(strategy: Strategy | type[Strategy]) -> type[Strategy]:
+    """The class of what is swept.
+
+    Raises:
+        InputError: it is no strategy.
+    """
+    kind = strategy if isinstance(strategy, type) else type(strategy)
+    if not issubclass(kind, Strategy):
+        raise InputError(f"{strategy!r} is no strategy: give a subclass of headrace.Strategy, or an instance of one")
+    return kind
+
+
+def check(engine: str, split: float | None, workers: int | None, sets_per_replay: int) -> None:
+    """Refuse settings out of their range.
+
+    Raises:
+        InputError: says what was expected.
+    """
     if engine not in ("auto", "local", "ray"):
         raise InputError(f"engine={engine!r}: expected 'auto', 'local' or 'ray'")
     if split is not None and not 0 < split < 1:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import itertools
-import math
 import random
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -12,6 +11,7 @@ from typing import Any
 from ..strategies.errors import InputError
 from ..strategies.parameters import Parameter, check_names, checked, from_text
 from ..strategies.strategy import Strategy
+from .parameter_ranges import Choice, Range, choices, range_or_choice
 
 #: Keys of a strategy's context are swept as "context.KEY".
 CONTEXT = "context."
@@ -44,7 +44,8 @@ def parameter_sets(
 
     Args:
         parameters: lists of values by name: all combinations, the last name fastest; or a list of sets.
-        samples: draw so many sets instead: from `(low, high)` tuples evenly, ends included, from lists by choice.
+        samples: draw so many sets instead: from `(low, high)` tuples evenly, ends included, from `log_range`s likewise
+            by ratio, from lists by choice.
         seed: of the draw.
 
     Raises:
@@ -81,14 +82,8 @@ def _checked(values: Mapping[str, Any], known: Mapping[str, Parameter], owner: s
 
 
 def _grid(parameters: Mapping[str, Any]) -> list[Values]:
-    choices = [_choices(name, values) for name, values in parameters.items()]
-    return [dict(zip(parameters, values, strict=True)) for values in itertools.product(*choices)]
-
-
-def _choices(name: str, values: Any) -> list[Any]:
-    if isinstance(values, (str, bytes, Mapping)) or not isinstance(values, Iterable):
-        raise InputError(f"parameters[{name!r}] = {values!r}: expected a list of values, such as [{values!r}]")
-    return list(values)
+    lists = [choices(name, values) for name, values in parameters.items()]
+    return [dict(zip(parameters, values, strict=True)) for values in itertools.product(*lists)]
 
 
 def _sample(parameters: Mapping[str, Any], known: Mapping[str, Parameter], samples: int, seed: int) -> list[Values]:
@@ -97,34 +92,32 @@ def _sample(parameters: Mapping[str, Any], known: Mapping[str, Parameter], sampl
     if not parameters:
         return []
     chance = random.Random(seed)
-    return [
-        {name: _draw(name, values, known.get(name), chance) for name, values in parameters.items()}
-        for _ in range(samples)
-    ]
+    space = {name: range_or_choice(name, values, known.get(name)) for name, values in parameters.items()}
+    return [{name: each.draw(chance) for name, each in space.items()} for _ in range(samples)]
 
 
-def _draw(name: str, values: Any, parameter: Parameter | None, chance: random.Random) -> Any:
-    if isinstance(values, tuple) and len(values) == 2 and all(map(_is_number, values)):
-        low, high = values
-        if low > high:
-            raise InputError(f"parameters[{name!r}] = {values!r}: expected (low, high), the low one first")
-        whole = isinstance(low, int) and isinstance(high, int)
-        if whole and (parameter is None or parameter.annotation is int):
-            return chance.randint(low, high)
-        return _rounded(chance.uniform(low, high), high - low)
-    choices = _choices(name, values)
-    if not choices:
-        raise InputError(f"parameters[{name!r}] is empty: expected a range (low, high) or a list of values")
-    return chance.choice(choices)
+def search_space(strategy_class: type[Strategy], parameters: Mapping[str, Any]) -> dict[str, Range | Choice]:
+    """What each parameter of a search may be.
 
+    Args:
+        parameters: `(low, high)` tuples, `log_range`s and lists by name.
 
-def _is_number(value: Any) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
-
-
-def _rounded(value: float, span: float) -> float:
-    """To pence, or finer where the range is narrower than a pound: stakes have at most two decimals."""
-    return round(value, max(2, math.ceil(2 - math.log10(span))) if span else 15)
+    Raises:
+        TypeError: a name is not known (the message names the nearest), or a value does not fit its type.
+        InputError: there is no name, or what stands for a name is neither a range nor a list.
+    """
+    known = sweepable(strategy_class)
+    owner = strategy_class.__name__
+    if not isinstance(parameters, Mapping):
+        raise InputError("a search moves in ranges: give parameters as a dict of (low, high) tuples and lists")
+    check_names((name for name in parameters if not _in_context(name)), known, owner)
+    space = {name: range_or_choice(name, values, known.get(name)) for name, values in parameters.items()}
+    if not space:
+        raise InputError(f"no parameters of {owner} to search: give at least one range (low, high) or list of values")
+    for name, each in space.items():
+        for value in each.ends:
+            _checked({name: value}, known, owner)
+    return space
 
 
 def parse_values(strategy_class: type[Strategy], texts: Mapping[str, str], ranges: bool = False) -> dict[str, Any]:

@@ -51,11 +51,15 @@ MEASURES = (
     ("standard_error", "number"),
     ("failures", "whole"),
 )
-_SPLIT = (("in_sample_net_profit", "number"), ("out_of_sample_net_profit", "number"))
+_OUT_OF_SAMPLE = "out_of_sample_net_profit"
+_SPLIT = (("in_sample_net_profit", "number"), (_OUT_OF_SAMPLE, "number"))
+#: What a search adds.
+SCORE = "score"
+_SEARCH = (("round", "whole"), (SCORE, "number"))
 #: Names that columns of `SweepResult.table` have beside the parameters.
-MEASURED = frozenset(name for name, _ in (*MEASURES, *_SPLIT))
+MEASURED = frozenset(name for name, _ in (*MEASURES, *_SPLIT, *_SEARCH))
 #: Measures of which less is better.
-_LEAST = ("commission", "max_drawdown", "standard_error", "failures")
+LEAST = ("commission", "max_drawdown", "standard_error", "failures")
 #: A file that shows that a folder can be written.
 _PROBE = "probe.part"
 #: Sets that a notebook shows.
@@ -106,14 +110,18 @@ class SweepStore:
             name: pa.concat_tables(found) if found else schema(TABLES[name]).empty_table()
             for name, found in self._tables.items()
         }
-        # Parts come in any order; equal sweeps are to have equal tables.
-        keys = {name: [("set", "ascending"), ("market_id", "ascending")] for name in TABLES if name != "transactions"}
-        tables = {name: table.sort_by(keys[name]) if name in keys else table for name, table in tables.items()}
-        return SweepResult({**manifest, "digests": [digest_text(each) for each in self._digests]}, parameters, tables)
+        digests = [digest_text(each) for each in self._digests]
+        return SweepResult({**manifest, "digests": digests}, parameters, _in_order(tables))
+
+
+def _in_order(tables: Mapping[str, pa.Table]) -> dict[str, pa.Table]:
+    """By set and market: parts come in any order, and equal sweeps are to have equal tables."""
+    keys = [("set", "ascending"), ("market_id", "ascending")]
+    return {name: table if name == "transactions" else table.sort_by(keys) for name, table in tables.items()}
 
 
 class SweepResult:
-    """What the sets of a sweep did.
+    """What the sets of a sweep or of a search did.
 
     Attributes:
         parameters: the values of each set, by its number.
@@ -136,7 +144,8 @@ class SweepResult:
         `net_profit` (after commission); `return_on_matched` (net profit by size matched); `strike_rate` (matched
         orders with a profit, of all matched ones); `max_drawdown` (greatest fall of the net profit from a high, markets
         in the order of their starts, 0 or more); `standard_error` (of the mean net profit a market); `failures`; and,
-        with `split`, `in_sample_net_profit` and `out_of_sample_net_profit`. Money in the account's currency.
+        with `split`, `in_sample_net_profit` and `out_of_sample_net_profit`. Of a search also `round` (in which the set
+        was tried first, from 0) and `score` (what the search went by). Money in the account's currency.
         """
         if self._table is None:
             self._table = self._made_table()
@@ -190,6 +199,15 @@ class SweepResult:
         return self.manifest.get("split")
 
     @property
+    def search(self) -> dict[str, Any] | None:
+        """How sets were searched for; None of a sweep.
+
+        `by`, `seed`, `trials`, `batch`; `rounds`, a list a round with the number of the set that each trial came to (a
+        set that is suggested again is run once); `scores`, a number or None a set.
+        """
+        return self.manifest.get("search")
+
+    @property
     def digest(self) -> str:
         """64 hexadecimal digits over the sets and what each did; equal for equal sweeps, whatever the engine."""
         total = hashlib.sha256()
@@ -214,27 +232,46 @@ class SweepResult:
         }
         return Result(dict(self.manifest), tables, int(self.manifest["digests"][number], 16))
 
-    def best(self, by: str = "net_profit") -> dict[str, Any]:
+    def best(self, by: str | None = None) -> dict[str, Any]:
         """The row of `table` with the greatest `by`; the least of what is better small, such as `max_drawdown`.
 
         Of equal sets the first.
+
+        Args:
+            by: a column; None: `net_profit`, or of a search `score`, what it went by.
 
         Raises:
             InputError: there is no such column of numbers, or no set has a value there.
         """
         return self.best_sets(by)[0]
 
-    def best_sets(self, by: str = "net_profit", count: int | None = None) -> list[dict[str, Any]]:
+    def best_sets(self, by: str | None = None, count: int | None = None) -> list[dict[str, Any]]:
         """The rows of `table`, the best first as by `best`, at most `count`; those without a value are left out.
 
         Raises:
             InputError: as of `best`.
         """
-        require_measure(by, self.split)
+        if by is None:
+            by = self._goal
+        self._require_measure(by)
         rows = [row for row in self.table.to_pylist() if row[by] is not None]
         if not rows:
             raise InputError(f"no set has a value for {by!r}")
-        return sorted(rows, key=lambda row: row[by], reverse=by not in _LEAST)[:count]
+        least = (self.search["by"] if self.search is not None and by == SCORE else by) in LEAST
+        return sorted(rows, key=lambda row: row[by], reverse=not least)[:count]
+
+    def scores(self, by: str) -> list[float | None]:
+        """The column `by` of each set; with `split` over the markets in sample alone, whatever the column.
+
+        Of `failures` over all markets: they are no figure that a choice of parameters could fit.
+
+        Raises:
+            InputError: there is no such column, or it is what the split keeps out of the choice.
+        """
+        require_goal(by, self.split)
+        if self.split is None or by in ("failures", "in_sample_net_profit"):
+            return list(self.table[by].to_pylist())
+        return [measures[by] for measures in self._measures(in_sample=True)]
 
     def to_pandas(self) -> pd.DataFrame:
         """`table` as a pandas frame (extra `notebook`)."""
@@ -253,7 +290,7 @@ class SweepResult:
 
         for name in (x, y):
             self._require_parameter(name)
-        require_measure(value, self.split)
+        self._require_measure(value)
         return heatmap(self.table.to_pylist(), self._column(x), self._column(y), value)
 
     def parallel_coordinates(self, value: str = "net_profit") -> Any:
@@ -265,7 +302,7 @@ class SweepResult:
         """
         from .sweep_figures import parallel_coordinates
 
-        require_measure(value, self.split)
+        self._require_measure(value)
         return parallel_coordinates(self.table.to_pylist(), [self._column(name) for name in self._names], value)
 
     # -- folders -------------------------------------------------------------------------------------------------
@@ -283,6 +320,37 @@ class SweepResult:
         values = [{name: shown(value) for name, value in each.items()} for each in self.parameters]
         text = json.dumps({**self.manifest, "parameters": values}, indent=1, default=str) + "\n"
         place.write(MANIFEST, text.encode())
+
+    @classmethod
+    def joined(cls, parts: Sequence[SweepResult], search: Mapping[str, Any]) -> SweepResult:
+        """The sets of several sweeps over the same markets as those of one search, numbered on.
+
+        What is broken in a recording all have found; it counts once.
+
+        Args:
+            search: the property `search` of the result.
+        """
+        import pyarrow as pa
+        import pyarrow.compute as pc
+
+        found: dict[str, list[pa.Table]] = {name: [] for name in TABLES}
+        before = 0
+        for part in parts:
+            for name, table in part._tables.items():
+                at = table.column_names.index("set")
+                found[name].append(table.set_column(at, "set", pc.add(table["set"], before)))
+            before += len(part.parameters)
+        tables = {name: pa.concat_tables(some) for name, some in found.items()}
+        failures = tables["failures"]
+        tables["failures"] = failures.filter(pa.array(_first_of_recordings(failures), pa.bool_()))
+        manifest = {
+            **parts[0].manifest,
+            "digests": [digest for part in parts for digest in part.manifest["digests"]],
+            "changes": sum(part.manifest["changes"] for part in parts),
+            "seconds": round(sum(part.manifest["seconds"] for part in parts), 3),
+            "search": dict(search),
+        }
+        return cls(manifest, [values for part in parts for values in part.parameters], _in_order(tables))
 
     @classmethod
     def load(cls, folder: str | os.PathLike[str]) -> SweepResult:
@@ -303,6 +371,17 @@ class SweepResult:
     # -- reading -------------------------------------------------------------------------------------------------
 
     @property
+    def _goal(self) -> str:
+        """The column that a choice goes by unless told otherwise."""
+        return "net_profit" if self.search is None else SCORE
+
+    @property
+    def _shown_by(self) -> str:
+        """The same, unless no set has a value there."""
+        scored = self.search is None or any(score is not None for score in self.search["scores"])
+        return self._goal if scored else "net_profit"
+
+    @property
     def _names(self) -> list[str]:
         return list(self.parameters[0])
 
@@ -317,6 +396,10 @@ class SweepResult:
     def _require_parameter(self, name: str) -> None:
         if name not in self._names:
             raise InputError(f"no parameter {name!r} was swept; there are {', '.join(self._names)}")
+
+    def _require_measure(self, name: str) -> None:
+        if name != SCORE or self.search is None:
+            require_measure(name, self.split)
 
     def _in_sample(self, table: pa.Table) -> pa.Array:
         import pyarrow as pa
@@ -346,34 +429,43 @@ class SweepResult:
         columns = {"set": pa.array(range(len(rows)), pa.int64())}
         for name in self._names:
             columns[self._column(name)] = _array([shown(values[name]) for values in self.parameters])
+        if self.search is not None:
+            fields = (*_SEARCH, *fields)
+            for number, score in enumerate(self.search["scores"]):
+                rows[number][SCORE] = score
+            for number, trials in reversed(list(enumerate(self.search["rounds"]))):
+                for each in trials:
+                    rows[each]["round"] = number
         for name, kind in fields:
             columns[name] = pa.array([row[name] for row in rows], schema(((name, kind),)).field(0).type)
         return pa.table(columns)
 
-    def _measures(self) -> list[dict[str, Any]]:
-        """Measures of each set, by number."""
+    def _measures(self, in_sample: bool = False) -> list[dict[str, Any]]:
+        """Measures of each set, by number; of the markets in sample alone, where asked."""
         table = self.markets.sort_by([("set", "ascending"), ("start", "ascending"), ("market_id", "ascending")])
         names = ["set", "orders", "matched_orders", "won_orders", "matched", "profit", "commission", "net_profit"]
         flags = table["in_sample"].to_pylist() if self.split is not None else None
         columns = {name: table[name].to_pylist() for name in names}
         places: list[list[int]] = [[] for _ in self.parameters]
         for place, number in enumerate(columns["set"]):
-            places[number].append(place)
+            if not in_sample or (flags is not None and flags[place]):
+                places[number].append(place)
         return [_measured(columns, mine, flags) for mine in places]
 
     def __repr__(self) -> str:
         markets = len(self._tables["markets"]["market_id"].unique())
         sets, failures = len(self.parameters), self.failures.num_rows
-        best = self.best()
+        best = self.best(self._shown_by)
         values = ", ".join(f"{name}={best[self._column(name)]}" for name in self._names)
+        score = "" if self.search is None else f"score {best[SCORE]}, "
         return (
             f"<SweepResult {sets} sets, {markets} markets, {failures} failures; "
-            f"best: {values}: net profit {best['net_profit']}>"
+            f"best: {values}: {score}net profit {best['net_profit']}>"
         )
 
     def _repr_html_(self) -> str:
         """The best sets, for notebooks."""
-        rows = self.best_sets(count=_SHOWN)
+        rows = self.best_sets(self._shown_by, _SHOWN)
         head = "".join(f"<th>{escape(name)}</th>" for name in rows[0])
         body = "".join(
             "<tr>" + "".join(f"<td>{escape(cell(value))}</td>" for value in row.values()) + "</tr>" for row in rows
@@ -412,6 +504,17 @@ def _measured(columns: Mapping[str, list[Any]], places: Sequence[int], flags: li
     return found
 
 
+def _first_of_recordings(failures: pa.Table) -> list[bool]:
+    """Which rows are to stay: those of a set, and of equal ones without a set the first."""
+    seen: set[tuple[Any, ...]] = set()
+    kept = []
+    for row in failures.to_pylist():
+        key = tuple(row.values())
+        kept.append(row["set"] is not None or key not in seen)
+        seen.add(key)
+    return kept
+
+
 def max_drawdown(profits: Sequence[float]) -> float:
     """The greatest fall of their running sum from a high, the start included: 0 or more."""
     total = high = fall = 0.0
@@ -447,6 +550,17 @@ def require_measure(name: str, split: float | None) -> None:
     if name not in measures:
         hint = "; give the sweep split=0.5" if name in dict(_SPLIT) else ""
         raise InputError(f"no column {name!r} to go by; there are {', '.join(measures)}{hint}")
+
+
+def require_goal(by: str, split: float | None) -> None:
+    """Refuse a column that a search cannot go by.
+
+    Raises:
+        InputError: there is no such column, or it is what the split keeps out of the choice.
+    """
+    require_measure(by, split)
+    if by == _OUT_OF_SAMPLE:
+        raise InputError(f"by={by!r}: that is what checks the choice; go by 'in_sample_net_profit'")
 
 
 def new_folder(folder: str | os.PathLike[str]) -> Place:

@@ -48,9 +48,9 @@ def anchors(page: Path) -> set[str]:
 
 @pytest.fixture(scope="module")
 def recordings(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Markets of all sports."""
+    """Markets of all sports; of events enough for a split of them."""
     folder = tmp_path_factory.mktemp("docs") / "recordings"
-    write_markets(folder, 6, seed=3, changes=120)
+    write_markets(folder, 12, seed=3, changes=120)
     return folder
 
 
@@ -106,7 +106,9 @@ def test_every_rule_that_differs_is_told() -> None:
 
 
 @pytest.mark.parametrize("page", [page for page in PAGES if blocks(page, "python")], ids=name_of)
-def test_python_blocks_run(page: Path, workplace: Path) -> None:
+def test_python_blocks_run(page: Path, workplace: Path, request: pytest.FixtureRequest) -> None:
+    if "from ray import" in page.read_text(encoding="utf-8"):
+        request.getfixturevalue("ray_local")
     names: dict[str, Any] = {"__name__": "documentation"}
     for number, block in enumerate(blocks(page, "python"), 1):
         exec(compile(block, f"{page.name}, block {number}", "exec"), names)

@@ -15,6 +15,9 @@ from .clients import BaseClient, Clients
 if TYPE_CHECKING:
     from .market import HostedMarket, MarketActor
 
+#: Reasons that differ in their numbers only are one.
+_DIGITS = str.maketrans("0123456789", "##########")
+
 
 @dataclasses.dataclass
 class Violation:
@@ -88,7 +91,7 @@ class Coordinator:
     def refused(self, order: Order, package_type: OrderPackageType, refusal: ControlError) -> None:
         """Count a refusal."""
         reason = str(refusal).split("Error: ", 1)[-1]
-        kind = "".join("#" if character.isdigit() else character for character in reason)
+        kind = reason.translate(_DIGITS)
         key = (order.trade.strategy.name, order.market_id, refusal.control, f"{package_type.name} {kind}")
         known = self.violations.get(key)
         if known is not None:

@@ -8,7 +8,6 @@ from __future__ import annotations
 import getpass
 import os
 import re
-import shlex
 import shutil
 import signal
 import socket
@@ -23,44 +22,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
-FILE = Path(__file__).resolve().parents[1] / "deploy" / "cluster-own-machines.yaml"
+from headrace.cluster.submission import check_cluster
+from headrace.strategies.errors import InputError
+
+ROOT = Path(__file__).resolve().parents[1]
+FILE = ROOT / "deploy" / "cluster-own-machines.yaml"
+SCRIPT = ROOT / "examples" / "on_a_cluster.py"
+#: What ends the Ray of the cluster file, by the comment in it.
+END = "kill $(cat ~/.headrace-ray.pid)"
 TOOLS = Path(sys.executable).parent
 HEAD, WORKER = "127.0.0.2", "127.0.0.3"
-
-SCRIPT = '''
-import sys
-
-import headrace as hr
-
-
-class Backer(hr.Strategy):
-    """Back each runner once, at the best price, before the off."""
-
-    stake: float = 2.0
-
-    def check_market_book(self, market, book):
-        return book.status == "OPEN" and not book.inplay
-
-    def process_market_book(self, market, book):
-        for runner in book.runners:
-            context = self.get_runner_context(market.market_id, runner.selection_id, runner.handicap)
-            price = hr.get_price(runner.ex.available_to_back, 0)
-            if runner.status == "ACTIVE" and price and not context.invested:
-                trade = hr.Trade(market.market_id, runner.selection_id, runner.handicap, self)
-                market.place_order(trade.create_order("BACK", hr.LimitOrder(price, self.stake)))
-
-
-if __name__ == "__main__":
-    markets, engine = sys.argv[1:]
-    result = hr.backtest(Backer(), markets, engine=engine)
-    if engine == "ray":
-        import ray
-
-        print("nodes", *sorted(node["NodeManagerAddress"] for node in ray.nodes() if node["Alive"]))
-    print(result.orders.num_rows, "orders, digest", result.digest)
-'''
 
 
 @dataclass(frozen=True)
@@ -81,10 +53,10 @@ class Machine:
         """Of the Ray that the cluster file started here; None: none was started, or it is gone."""
         try:
             process_id = int((self.home / ".headrace-ray.pid").read_text(encoding="utf-8"))
-            os.kill(process_id, 0)
+            command = Path(f"/proc/{process_id}/cmdline").read_bytes()
         except (OSError, ValueError):
             return None
-        return process_id
+        return process_id if b"start" in command.split(b"\0") else None
 
 
 @dataclass(frozen=True)
@@ -93,6 +65,7 @@ class Launcher:
 
     cluster: Path
     environment: dict[str, str]
+    dashboard: str
     head: Machine
     worker: Machine
 
@@ -105,6 +78,10 @@ class Launcher:
         )  # fmt: skip
         assert ended.returncode == 0, ended.stdout
         return ended.stdout
+
+    def has_both_nodes(self) -> bool:
+        status = self.ray("exec", "--no-config-cache", self.cluster, "ray status")
+        return re.search(r"^Active:\s+2 local", status, re.MULTILINE) is not None
 
 
 def free_ports(count: int) -> list[int]:
@@ -178,6 +155,13 @@ def prepare_ssh(folder: Path, machines: list[Machine]) -> None:
     ssh.chmod(0o755)
 
 
+def home_of_login(folder: Path, machine: Machine) -> str:
+    """Where a login finds itself; empty where there is none. In the user's own home nothing may be written."""
+    command = [str(folder / "bin" / "ssh"), "-o", "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=/dev/null"]
+    command += ["-o", "BatchMode=yes", f"{getpass.getuser()}@{machine.address}", "echo $HOME"]
+    return subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True).stdout.strip()
+
+
 def adapt(text: str, folder: Path, head: Machine, worker: Machine) -> str:
     """The cluster file with the addresses, user and key of this test, and ports that no other Ray has."""
     port, dashboard, client, *agents = free_ports(5)
@@ -201,14 +185,15 @@ def adapt(text: str, folder: Path, head: Machine, worker: Machine) -> str:
     return text
 
 
-def end_ray(machine: Machine) -> None:
-    """End what the cluster file started on a machine, and nothing else."""
-    process_id = machine.process_id
-    if process_id is None:
-        return
-    os.kill(process_id, signal.SIGTERM)
-    if not wait_until(lambda: machine.process_id is None, 40):  # Ray gives what still runs 30 s
-        os.kill(process_id, signal.SIGKILL)
+def end_rays(machines: list[Machine]) -> None:
+    """End what the cluster file started and is still there, and nothing else; all at once, the head first."""
+    running = {machine: machine.process_id for machine in machines}
+    for sent, seconds in ((signal.SIGTERM, 40), (signal.SIGKILL, 10)):  # Ray gives what still runs 30 s
+        for machine, process_id in running.items():
+            if process_id is not None and process_id == machine.process_id:
+                os.kill(process_id, sent)
+        if wait_until(lambda: all(machine.process_id is None for machine in machines), seconds):
+            return
 
 
 def end_process(process: subprocess.Popen[bytes]) -> None:
@@ -231,13 +216,12 @@ def launcher() -> Iterator[Launcher]:
         for name in ("key", "host_key"):
             subprocess.run([keygen, "-q", "-t", "ed25519", "-N", "", "-f", str(folder / name)], check=True)
         machines = [
-            prepare_machine(folder, address, port)
-            for address, port in zip((HEAD, WORKER), free_ports(2), strict=True)
+            prepare_machine(folder, address, port) for address, port in zip((HEAD, WORKER), free_ports(2), strict=True)
         ]
         prepare_ssh(folder, machines)
-        for machine in reversed(machines):
+        for machine in machines:
             stack.callback(end_process, start_sshd(sshd, folder, machine))
-            stack.callback(end_ray, machine)  # the head first: it would start the worker again
+        stack.callback(end_rays, machines)
         home = folder / "launcher"
         (home / ".ray").mkdir(parents=True)
         (home / ".ray" / "auth_token").write_text("the token of the tests, which is long enough", encoding="utf-8")
@@ -248,33 +232,29 @@ def launcher() -> Iterator[Launcher]:
         own = dict.fromkeys(("HOME", "TMPDIR", "RAY_TMPDIR"), str(home))
         environment.update(own, PATH=path, RAY_USAGE_STATS_ENABLED="0")
         for machine in machines:
-            command = [str(folder / "bin" / "ssh"), "-o", "StrictHostKeyChecking=no"]
-            command += ["-o", "UserKnownHostsFile=/dev/null", f"{getpass.getuser()}@{machine.address}", "true"]
-            if not wait_until(lambda command=command: subprocess.run(command, capture_output=True).returncode == 0, 10):
+            if not wait_until(lambda machine=machine: home_of_login(folder, machine) == str(machine.home), 10):
                 log = (folder / f"sshd-{machine.port}.log").read_text(encoding="utf-8").strip()
-                pytest.skip(f"this user cannot log in to an sshd of its own: {log[-300:]}")
-        yield Launcher(cluster, environment, *machines)
+                pytest.skip(f"this user cannot log in to an sshd of its own, with a home of its own: {log[-300:]}")
+        port = re.search(r"--dashboard-port=(\d+)", cluster.read_text(encoding="utf-8"))
+        assert port is not None
+        yield Launcher(cluster, environment, f"http://127.0.0.1:{port.group(1)}", *machines)
 
 
 @pytest.mark.ray
-def test_script_submitted_to_machines_of_ones_own_gives_what_it_gives_here(
-    launcher: Launcher, tmp_path: Path, generated: Path
-) -> None:
-    script = tmp_path / "my_backtest.py"
-    script.write_text(SCRIPT, encoding="utf-8")
+def test_script_submitted_to_machines_of_ones_own_gives_what_it_gives_here(launcher: Launcher, generated: Path) -> None:
     here = subprocess.run(
-        [sys.executable, str(script), str(generated), "local"], capture_output=True, text=True, check=True
+        [sys.executable, str(SCRIPT), str(generated), "local"], capture_output=True, text=True, check=True
     ).stdout
+    assert re.match(r"8 markets, [1-9]\d* orders, digest \w+$", here)
+
     launcher.ray("up", "--yes", "--no-config-cache", launcher.cluster)
-    assert wait_until(lambda: "Ray runtime started" in launcher.worker.log, 60), launcher.head.log
-    there = launcher.ray("submit", "--no-config-cache", launcher.cluster, script, generated, "ray")
-    assert f"nodes {HEAD} {WORKER}" in there
-    assert re.findall(r"\d+ orders, digest \w+", there) == re.findall(r"[1-9]\d* orders, digest \w+", here)
+    assert wait_until(launcher.has_both_nodes, 60), launcher.worker.log or launcher.head.log
+    with pytest.raises(InputError, match="asks for a token"):
+        check_cluster(launcher.dashboard, None)
+    there = launcher.ray("submit", "--no-config-cache", launcher.cluster, SCRIPT, generated)
+    assert here.strip() in there
+
+    subprocess.run(["bash", "-c", END], env={**os.environ, "HOME": str(launcher.worker.home)}, check=True)
+    launcher.ray("exec", "--no-config-cache", launcher.cluster, END)
     for machine in (launcher.head, launcher.worker):
-        assert machine.process_id is not None
-        launcher_way = "kill $(cat ~/.headrace-ray.pid)"
-        if machine is launcher.head:
-            launcher.ray("exec", "--no-config-cache", launcher.cluster, launcher_way)
-        else:
-            subprocess.run(["bash", "-c", launcher_way], env={**os.environ, "HOME": str(machine.home)}, check=True)
-        assert wait_until(lambda machine=machine: machine.process_id is None, 40)
+        assert wait_until(lambda machine=machine: machine.process_id is None, 40), machine.log

@@ -192,7 +192,7 @@ def test_each_mount_of_the_ray_job_has_its_volume() -> None:
 
 
 def test_workers_are_there_from_the_start() -> None:
-    """A run counts the processors of the cluster when it begins."""
+    """A run asks for no more processors than the cluster has."""
     (group,) = read("rayjob.yaml")["spec"]["rayClusterSpec"]["workerGroupSpecs"]
     assert group["minReplicas"] == group["replicas"] == group["maxReplicas"]
     replay = read("cluster-aws.yaml")["available_node_types"]["replay"]

@@ -1,4 +1,4 @@
-"""Sending a script to a Ray cluster as a job: what travels with it, following it, and what became of it.
+"""Sending a script to a Ray cluster as a job, following it, and what became of it.
 
 The script is the one that runs locally. Its folder travels as the job's working directory, headrace as modules of the
 job, so the cluster runs the code of the sender whatever it has installed.
@@ -9,32 +9,24 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import dataclasses
-import fnmatch
 import json
 import logging
 import os
 import platform
 import re
 import shlex
-import shutil
 import sys
 import tempfile
 import time
-import tomllib
 import urllib.error
 import urllib.request
-import zipfile
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from importlib import metadata
 from pathlib import Path
 from typing import Any, Protocol
 
 from ..strategies.errors import InputError, RunError
-
-#: Names that never travel, at any depth: what can be made again, results, and what must not leave the machine.
-LEFT_OUT = (".*", "__pycache__", "*.py[co]", "*.egg-info", "venv", "node_modules", "results", "*.pem", "*.key", "*.p12")
-#: Most that a working directory may hold, in bytes. Ray takes packages under 512 MiB and sends them to every node.
-MAX_WORKING_DIR = 200 * 1024 * 1024
+from .job_package import find_script, headrace_modules, readable_size, requirements, working_files, write_zip
 
 #: Seconds to wait for the cluster's first answer.
 _ANSWER = 10.0
@@ -49,7 +41,6 @@ _TAIL = 20_000
 _ENDED = ("SUCCEEDED", "FAILED", "STOPPED")
 _TABLES = re.compile(r"^tables in (.+?)\s*$", re.MULTILINE)
 _NO_MODULE = re.compile(r"^ModuleNotFoundError: No module named '(\w+)", re.MULTILINE)
-_REQUIREMENT = re.compile(r"^[A-Za-z0-9._-]+")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -121,7 +112,7 @@ def submit(submission: Submission, say: Callable[[str], None]) -> Job:
             version of Ray or Python.
         RunError: the cluster did not take the job.
     """
-    script, folder = _script(submission.script, submission.working_dir)
+    script, folder = find_script(submission.script, submission.working_dir)
     files = working_files(folder, submission.exclude)
     if script not in files:
         raise InputError(f"{submission.script} would not travel: its name, or its folder's, is left out")
@@ -129,7 +120,7 @@ def submit(submission: Submission, say: Callable[[str], None]) -> Job:
     with tempfile.TemporaryDirectory(prefix="headrace-submit-") as name:
         packed = Path(name)
         modules = headrace_modules(packed / "modules", submission.wheel)
-        size = _zip(folder, files, packed / "working_dir.zip")
+        size = write_zip(folder, files, packed / "working_dir.zip")
         environment: dict[str, Any] = {
             "working_dir": str(packed / "working_dir.zip"),
             "py_modules": [str(module) for module in modules],
@@ -138,7 +129,7 @@ def submit(submission: Submission, say: Callable[[str], None]) -> Job:
             environment["env_vars"] = dict(submission.environment)
         if submission.dependencies:
             environment["pip"] = {"packages": requirements(modules), "pip_check": False}
-        say(f"sending {len(files)} files of {folder} ({_amount(size)} packed) to {address}")
+        say(f"sending {len(files)} files of {folder} ({readable_size(size)} packed) to {address}")
         client = _client(address, submission.token)
         job_id = _submit(
             client,
@@ -266,142 +257,6 @@ def _client(address: str, token: str | None) -> JobClient:
     return found
 
 
-# -- what travels ------------------------------------------------------------------------------------------------------
-
-
-def _script(script: str, working_dir: str | None) -> tuple[Path, Path]:
-    """The script, relative to the working directory, and the working directory."""
-    path = Path(script).expanduser().resolve()
-    if not path.is_file():
-        raise InputError(f"{script}: no such file")
-    folder = Path(working_dir).expanduser().resolve() if working_dir else path.parent
-    if not folder.is_dir():
-        raise InputError(f"{working_dir}: no such folder")
-    if not path.is_relative_to(folder):
-        raise InputError(f"{script} is not in the working directory {folder}")
-    return path.relative_to(folder), folder
-
-
-def working_files(folder: Path, exclude: Sequence[str] = ()) -> list[Path]:
-    """The files of a working directory that travel, relative to it, in order.
-
-    Args:
-        exclude: names, or patterns of names or relative paths, that stay here beside `LEFT_OUT`.
-
-    Raises:
-        InputError: they are more than `MAX_WORKING_DIR`; names the largest folder or file.
-    """
-    patterns = (*LEFT_OUT, *(pattern.rstrip("/") for pattern in exclude))
-    files: list[Path] = []
-    sizes: dict[str, int] = {}
-    for place, folders, names in os.walk(folder):
-        inside = Path(place).relative_to(folder)
-        folders[:] = sorted(name for name in folders if not _left_out(inside / name, patterns))
-        for name in sorted(names):
-            relative = inside / name
-            if _left_out(relative, patterns) or not (folder / relative).is_file():
-                continue
-            files.append(relative)
-            top = relative.parts[0]
-            sizes[top] = sizes.get(top, 0) + (folder / relative).stat().st_size
-            if sum(sizes.values()) > MAX_WORKING_DIR:
-                largest = max(sizes, key=lambda each: sizes[each])
-                raise InputError(
-                    f"the working directory {folder} holds more than {_amount(MAX_WORKING_DIR)}, most of it in "
-                    f"{largest}: recordings belong where every node sees them; --exclude {shlex.quote(largest)} "
-                    f"leaves it here, --working-dir names another folder"
-                )
-    return files
-
-
-def _left_out(path: Path, patterns: Sequence[str]) -> bool:
-    return any(fnmatch.fnmatch(path.name, each) or fnmatch.fnmatch(path.as_posix(), each) for each in patterns)
-
-
-def _zip(folder: Path, files: Sequence[Path], target: Path) -> int:
-    """Pack files, equal ones to equal bytes: Ray names a package by its content, and sends it once."""
-    with zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED) as package:
-        for file in files:
-            entry = zipfile.ZipInfo(file.as_posix())
-            entry.compress_type = zipfile.ZIP_DEFLATED
-            entry.external_attr = ((folder / file).stat().st_mode & 0o777) << 16
-            package.writestr(entry, (folder / file).read_bytes())
-    return target.stat().st_size
-
-
-def headrace_modules(target: Path, wheel: str | None = None) -> list[Path]:
-    """Lay out headrace's code, and its metadata, as folders that travel as modules of the job.
-
-    They are folders rather than a wheel because Ray installs a wheel of a job with all it requires, Ray included, from
-    the network on each node.
-
-    Raises:
-        InputError: the wheel cannot be read, or is none of headrace.
-    """
-    target.mkdir(parents=True)
-    if wheel is None:
-        _copy_package(target / "headrace")
-        _copy_metadata(target)
-    else:
-        try:
-            with zipfile.ZipFile(wheel) as archive:
-                archive.extractall(target)
-        except (OSError, zipfile.BadZipFile) as error:
-            raise InputError(f"{wheel} cannot be read as a wheel: {error}") from None
-        if not (target / "headrace" / "__init__.py").is_file():
-            raise InputError(f"{wheel} is no wheel of headrace")
-    return [target / "headrace", *sorted(target.glob("headrace-*.dist-info"))]
-
-
-def _copy_package(target: Path) -> None:
-    source = Path(__file__).resolve().parents[1]
-    for package in _packages(source):
-        folder = Path(*package.split(".")[1:])
-        (target / folder).mkdir(parents=True)
-        for file in (source / folder).iterdir():
-            if file.suffix == ".py" or file.name == "py.typed":
-                shutil.copyfile(file, target / folder / file.name)
-
-
-def _packages(source: Path) -> list[str]:
-    """The packages of an installed headrace, or of a checkout, where other folders lie beside them."""
-    settings = source / "pyproject.toml"
-    if settings.is_file():
-        listed = tomllib.loads(settings.read_text(encoding="utf-8"))["tool"]["setuptools"]["packages"]
-        return [str(name) for name in listed]
-    folders = (file.parent.relative_to(source) for file in source.rglob("__init__.py"))
-    return sorted(".".join(["headrace", *folder.parts]) for folder in folders)
-
-
-def _copy_metadata(target: Path) -> None:
-    """So that the manifest of a result tells the version."""
-    with contextlib.suppress(metadata.PackageNotFoundError):
-        installed = metadata.distribution("headrace")
-        folder = target / f"headrace-{installed.version}.dist-info"
-        folder.mkdir()
-        text = installed.read_text("METADATA") or installed.read_text("PKG-INFO") or ""
-        (folder / "METADATA").write_text(text, encoding="utf-8")
-
-
-def requirements(modules: Sequence[Path]) -> list[str]:
-    """What headrace requires, without extras, and without Ray, which a cluster has.
-
-    Raises:
-        InputError: the metadata is missing.
-    """
-    texts = [file.read_text(encoding="utf-8") for module in modules for file in module.glob("METADATA")]
-    if not texts:
-        raise InputError("headrace's metadata is missing here, so its dependencies are unknown: give --wheel")
-    head = texts[0].partition("\n\n")[0]
-    wanted = [line.removeprefix("Requires-Dist:").strip() for line in head.splitlines() if "Requires-Dist:" in line]
-    return [each for each in wanted if "extra ==" not in each and _name(each) != "ray"]
-
-
-def _name(requirement: str) -> str:
-    found = _REQUIREMENT.match(requirement)
-    return found.group().lower() if found else ""
-
-
 # -- following ---------------------------------------------------------------------------------------------------------
 
 
@@ -523,10 +378,6 @@ def follow(job: Job, write: Callable[[str], None], say: Callable[[str], None]) -
     except KeyboardInterrupt:
         say(f"no longer followed; the job goes on: {job.command('stop')} ends it")
         return 1
-
-
-def _amount(size: float) -> str:
-    return f"{size / 1e6:,.1f} MB" if size >= 1e6 else f"{size / 1e3:,.1f} kB"
 
 
 def write_out(text: str) -> None:

@@ -2,8 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
 import re
+import shlex
+import shutil
+import signal
+import subprocess
+import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -119,6 +127,57 @@ def test_on_own_machines_no_ray_of_others_is_stopped() -> None:
         assert not any(re.search(r"ray stop|pkill|killall", command) for command in commands)
 
 
+def command_of_own_machines(first_words: str, home: Path) -> subprocess.CompletedProcess[str]:
+    """Run a start command of the file, as the launcher would, on a machine with this home."""
+    (command,) = (c for c in read("cluster-own-machines.yaml")["head_start_ray_commands"] if c.startswith(first_words))
+    return subprocess.run(
+        ["bash", "-c", f"({command})"],
+        env={**os.environ, "HOME": str(home)},
+        capture_output=True,
+        text=True,
+        timeout=90,
+    )
+
+
+@contextlib.contextmanager
+def process_called(name: str, home: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """A process of that name, whose id is where the file for own machines keeps that of its Ray."""
+    with subprocess.Popen(["bash", "-c", f"exec -a {shlex.quote(name)} sleep 100"]) as process:
+        try:
+            (home / ".headrace-ray.pid").write_text(f"{process.pid}\n", encoding="utf-8")
+            time.sleep(0.5)  # until it has its name
+            yield process
+        finally:
+            process.kill()
+
+
+needs_pgrep = pytest.mark.skipif(shutil.which("pgrep") is None, reason="no pgrep on this machine")
+
+
+@needs_pgrep
+def test_own_machines_end_the_ray_that_they_started(tmp_path: Path) -> None:
+    with process_called("ray start --head", tmp_path) as process:
+        assert command_of_own_machines("if pid=", tmp_path).returncode == 0
+        assert process.wait(5) == -signal.SIGTERM
+
+
+@needs_pgrep
+def test_own_machines_end_no_process_that_took_over_the_id(tmp_path: Path) -> None:
+    with process_called("somebody's work", tmp_path) as process:
+        assert command_of_own_machines("if pid=", tmp_path).returncode == 0
+        assert process.poll() is None
+
+
+@needs_pgrep
+def test_own_machines_tell_why_ray_did_not_start(tmp_path: Path) -> None:
+    (tmp_path / ".headrace-ray.log").write_text("the port is taken\n", encoding="utf-8")
+    with process_called("ray start --head", tmp_path) as process:
+        process.kill()
+        process.wait()
+        ended = command_of_own_machines("for i in", tmp_path)
+    assert (ended.returncode, ended.stdout) == (1, "the port is taken\n")
+
+
 def test_ray_job_has_the_fields_that_kuberay_documents() -> None:
     jsonschema.validate(read("rayjob.yaml"), RAY_JOB)
 
@@ -133,7 +192,7 @@ def test_each_mount_of_the_ray_job_has_its_volume() -> None:
 
 
 def test_workers_are_there_from_the_start() -> None:
-    """A run counts the processors of the cluster when it begins."""
+    """A run asks for no more processors than the cluster has."""
     (group,) = read("rayjob.yaml")["spec"]["rayClusterSpec"]["workerGroupSpecs"]
     assert group["minReplicas"] == group["replicas"] == group["maxReplicas"]
     replay = read("cluster-aws.yaml")["available_node_types"]["replay"]

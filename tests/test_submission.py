@@ -24,16 +24,9 @@ from click.testing import CliRunner, Result
 
 import headrace as hr
 from headrace.cli import main
-from headrace.cluster import submission
-from headrace.cluster.submission import (
-    Follower,
-    Job,
-    check_cluster,
-    find_token,
-    headrace_modules,
-    requirements,
-    working_files,
-)
+from headrace.cluster import job_package, submission
+from headrace.cluster.job_package import headrace_modules, requirements, working_files
+from headrace.cluster.submission import Follower, Job, check_cluster, find_token
 from headrace.strategies.errors import InputError, RunError
 
 STRATEGY = """
@@ -117,7 +110,7 @@ def test_excluded_names_and_patterns_stay_here(tmp_path: Path) -> None:
 
 
 def test_working_directory_with_recordings_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(submission, "MAX_WORKING_DIR", 1000)
+    monkeypatch.setattr(job_package, "MAX_WORKING_DIR", 1000)
     write(tmp_path, script="")
     write(tmp_path / "recordings", market="x" * 2000)
     with pytest.raises(InputError, match=r"most of it in recordings.*--exclude recordings"):

@@ -38,6 +38,9 @@ class MarketExchange(Protocol):
     def close(self) -> None:
         """Settle orders on the closing book."""
 
+    def rest(self) -> None:
+        """No order is live: what is traded is of no interest until the next one comes."""
+
     def hold(self) -> None:
         """The book moves on unseen: requests already made are judged by the book as it stands."""
 

@@ -156,6 +156,8 @@ class MarketActor:
         self._rules = host.rules
         self._timed = not host.rules.all_orders
         self._interval_ms = round(host.config.process_orders_interval * 1000)
+        # A subclass may act at each change; sets of a sweep share what is watched of a book.
+        self._rests = self._timed and type(self) is MarketActor and not self.middleware
         coordinator.connect(self, client_controls)
         self.trading_controls: list[BaseControl] = [control(self) for control in DEFAULT_TRADING_CONTROLS]
         self.trading_controls += [control(self, **settings) for control, settings in trading_controls]
@@ -272,9 +274,12 @@ class MarketActor:
             self.define_unseen(market)
 
     def define_unseen(self, market: HostedMarket) -> None:
-        """The book of a market has another definition, which nobody is shown."""
+        """The book of a market has another definition, which no strategy is shown; bets may be changed by it."""
         market.defined()
         self._turn_in_play(market)
+        if self._timed and market.blotter.active:
+            self._clock.now_ms = market.market_book.publish_time_epoch
+            self._guarded(None, market, market.exchange.match)
 
     @property
     def skips(self) -> bool:
@@ -334,6 +339,20 @@ class MarketActor:
         if new:
             self._show_new(market)
             market.attended = market.blotter.active or exchange.watching or bool(self.middleware)
+        elif self._rests and not market.blotter.has_live_orders:
+            self._rest(market)
+
+    def _rest(self, market: HostedMarket) -> None:
+        """Attend to the market no longer, where all its orders are at their end and told of: until the next one comes.
+
+        A new definition is attended to all the same: it may change what was matched.
+        """
+        if market.blotter.finished or market.exchange.watching:
+            return
+        if any(mine.current or seat.all_orders for seat, mine in market.traders()):
+            return
+        market.attended = False
+        market.exchange.rest()
 
     def process_market_orders(self, market: HostedMarket) -> None:
         """Orders may have changed: complete those at their end, then tell their strategies."""
@@ -471,6 +490,7 @@ class MarketActor:
             return True
         if market.closed:
             market.open_market()
+        market.attended = market.attended or market.blotter.active
         return False
 
     def _turn_in_play(self, market: HostedMarket) -> None:

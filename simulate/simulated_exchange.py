@@ -286,6 +286,9 @@ class SimulatedMarket:
     def match(self) -> None:
         self._matching.update()
 
+    def rest(self) -> None:
+        self.market.market_book.unwatch()
+
     def is_done(self, order: Order) -> bool:
         bet: SimulatedBet | None = order.simulated
         return bet is not None and bet.done

@@ -1,7 +1,7 @@
 """What of a packed recording nobody wants to see is not read: stretches outside all windows.
 
 A stretch is left out where a reader could not tell: each strategy that looks at books declares a window and none of
-them is open in it, no order is there, no timer is due, and no middleware sees every change. The first message is
+them is open in it, no order is live, no timer is due, and no middleware sees every change. The first message is
 always shown, so that `process_new_market` gets the market's first book; definitions are folded in; changes left out
 are counted.
 """
@@ -123,10 +123,10 @@ def _unseen(segment: Segment, faces: Sequence[HostedMarket], audience: Audience)
 
 
 def _is_attended(market: HostedMarket) -> bool:
-    """Whether each change matters here: there is an order, or something to be told."""
+    """Whether each change matters here: there is a live order, or something to be told."""
     if not market.shown or market.attended or market.closed or market.exchange.pending:
         return True
-    return any(True for _ in market.blotter)
+    return market.blotter.has_live_orders
 
 
 def _may_show(window: Window, first_ms: int, last_ms: int, definition: MarketDefinition, since: int | None) -> bool:

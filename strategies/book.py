@@ -424,6 +424,12 @@ class MarketBook:
         if runner.traded_before is None:
             runner.traded_before = {}
 
+    def unwatch(self) -> None:
+        """Keep nothing of what is traded, until somebody watches again."""
+        for runner in self.runners:
+            runner.traded_before = None
+        self.traded.clear()
+
     def newly_traded(self) -> Mapping[tuple[int, float], dict[float, float]]:
         """Volume newly traded on watched runners that are ACTIVE: by runner, then by price, ascending.
 

@@ -16,7 +16,7 @@ from click.testing import CliRunner
 import headrace as hr
 from builders import FLUMINE, START, Stream
 from headrace.cli import main
-from headrace.cluster import pack as packing
+from headrace.cluster import packed_files, segmenter
 from headrace.cluster.pack import unpack, write_pack
 from headrace.simulate import skipping
 from headrace.simulate.locations import Source
@@ -79,9 +79,9 @@ def run(markets: Any, keywords: dict[str, Any], kind: type[Backer] = Backer, **s
 @pytest.fixture
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
     """Keyframes so often that small markets have some."""
-    monkeypatch.setattr(packing, "_KEYFRAME_BYTES", 2000)
-    monkeypatch.setattr(packing, "_KEYFRAME_MS", 1000)
-    monkeypatch.setattr(packing, "_GROUP_BYTES", 30_000)
+    monkeypatch.setattr(segmenter, "_KEYFRAME_BYTES", 2000)
+    monkeypatch.setattr(segmenter, "_KEYFRAME_MS", 1000)
+    monkeypatch.setattr(packed_files, "_GROUP_BYTES", 30_000)
 
 
 @pytest.fixture

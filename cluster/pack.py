@@ -148,8 +148,9 @@ def write_pack(
     try:
         failures = _pack_into(folder.path, sources, engine, progress)
         folder.finish()
-    finally:
+    except BaseException:
         folder.abandon()
+        raise
     return failures
 
 

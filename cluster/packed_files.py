@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
@@ -63,6 +64,7 @@ class PartFile:
             write_statistics=["first_ms", "last_ms"],
             data_page_size=4 * _GROUP_BYTES,
             store_schema=False,
+            write_page_checksum=True,  # as bz2 has; zstd alone would let damage pass
         )
         self._rows: list[PackedSegment] = []
         self._size = 0
@@ -118,6 +120,7 @@ class UnfinishedFolder:
     """
 
     def __init__(self, out: str | os.PathLike[str]) -> None:
+        self._made = not os.path.exists(out)
         self._out = new_folder(out)
         self.path = self._out.resolve() / _UNFINISHED
         self.path.mkdir()
@@ -133,6 +136,9 @@ class UnfinishedFolder:
     def abandon(self) -> None:
         """Remove what was written, as far as it can be: a worker may be writing still."""
         shutil.rmtree(self.path, ignore_errors=True)
+        if self._made:
+            with contextlib.suppress(OSError):  # it holds something
+                self._out.rmdir()
 
 
 def new_folder(out: str | os.PathLike[str]) -> Path:

@@ -60,7 +60,9 @@ class _ParquetFile:
     def __init__(self, path: str) -> None:
         import pyarrow.parquet as pq
 
-        self._file = pq.ParquetFile(open_file(path, seekable=True) if is_uri(path) else path)
+        self._file = pq.ParquetFile(
+            open_file(path, seekable=True) if is_uri(path) else path, page_checksum_verification=True
+        )
         self.metadata = self._file.metadata
         groups = (self.metadata.row_group(group).num_rows for group in range(self.metadata.num_row_groups))
         #: The first row of each row group, and one past the last.

@@ -7,13 +7,14 @@ The index of a file (which rows are which recording) is in its footer. `headrace
 
 from __future__ import annotations
 
+import bisect
 import dataclasses
 import functools
 import io
 import itertools
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Sequence
 from typing import Any
 
 from .locations import Source, is_uri, open_file
@@ -53,28 +54,56 @@ class Segment:
     definitions: bytes | None
 
 
+class _ParquetFile:
+    """An open file. It keeps the lines of the row group that was read last: small recordings share one."""
+
+    def __init__(self, path: str) -> None:
+        import pyarrow.parquet as pq
+
+        self._file = pq.ParquetFile(
+            open_file(path, seekable=True) if is_uri(path) else path, page_checksum_verification=True
+        )
+        self.metadata = self._file.metadata
+        groups = (self.metadata.row_group(group).num_rows for group in range(self.metadata.num_row_groups))
+        #: The first row of each row group, and one past the last.
+        self.starts = tuple(itertools.accumulate(groups, initial=0))
+        self._kept: tuple[int, Any] | None = None
+
+    def read(self, group: int, columns: Sequence[str]) -> Any:
+        # Threads gain nothing on one row group, and cost a handover.
+        return self._file.read_row_group(group, columns=list(columns), use_threads=False)
+
+    def lines(self, group: int) -> Any:
+        """The columns `lines` and `problem` of a row group."""
+        kept = self._kept
+        if kept is None or kept[0] != group:
+            self._kept = kept = None  # the former is freed before the next is unpacked
+            self._kept = kept = (group, self.read(group, ("lines", "problem")))
+        return kept[1]
+
+    def groups(self, source: Source) -> list[tuple[int, int, int]]:
+        """The row groups of a recording: number, and which of its rows (from, to)."""
+        assert source.rows is not None
+        first, count = source.rows
+        found = []
+        for group in range(max(bisect.bisect_right(self.starts, first) - 1, 0), len(self.starts) - 1):
+            low, high = self.starts[group], self.starts[group + 1]
+            if low >= first + count:
+                break
+            found.append((group, max(first, low) - low, min(first + count, high) - low))
+        return found
+
+
 @functools.lru_cache(maxsize=_OPEN)
-def _opened(path: str, stamp: tuple[int, int]) -> Any:
-    import pyarrow.parquet as pq
-
-    return pq.ParquetFile(open_file(path, seekable=True) if is_uri(path) else path)
+def _opened(path: str, stamp: tuple[int, int]) -> _ParquetFile:
+    return _ParquetFile(path)
 
 
-def _file(path: str) -> Any:
+def _file(path: str) -> _ParquetFile:
     if is_uri(path):
         return _opened(path, (0, 0))
     found = os.stat(path)
     return _opened(path, (found.st_size, found.st_mtime_ns))
-
-
-@functools.lru_cache(maxsize=4 * _OPEN)
-def _starts(path: str, stamp: tuple[int, int]) -> tuple[int, ...]:
-    """The first row of each row group, and one past the last."""
-    metadata = _opened(path, stamp).metadata
-    found = [0]
-    for group in range(metadata.num_row_groups):
-        found.append(found[-1] + metadata.row_group(group).num_rows)
-    return tuple(found)
 
 
 def index_packed(archive: Source) -> list[Source]:
@@ -98,25 +127,13 @@ def index_packed(archive: Source) -> list[Source]:
     ]
 
 
-def _groups(source: Source) -> Iterator[tuple[int, int, int]]:
-    """The row groups of a recording: number, and which of its rows (from, to)."""
-    assert source.rows is not None
-    first, count = source.rows
-    _file(source.path)
-    stamp = (0, 0) if is_uri(source.path) else (os.stat(source.path).st_size, os.stat(source.path).st_mtime_ns)
-    starts = _starts(source.path, stamp)
-    for group, (low, high) in enumerate(itertools.pairwise(starts)):
-        if low < first + count and first < high:
-            yield group, max(first, low) - low, min(first + count, high) - low
-
-
 def segments(source: Source) -> list[Segment]:
     """What is known of a recording's segments without their lines."""
     file, found = _file(source.path), []
     assert source.rows is not None
     row = source.rows[0]
-    for group, low, high in _groups(source):
-        table = file.read_row_group(group, columns=list(_BESIDE)).slice(low, high - low)
+    for group, low, high in file.groups(source):
+        table = file.read(group, _BESIDE).slice(low, high - low)
         for values in zip(*(table[name].to_pylist() for name in _BESIDE), strict=True):
             found.append(Segment(row, *values))
             row += 1
@@ -127,38 +144,47 @@ class Lines:
     """The lines of a recording's segments, row by row; a row group is read once."""
 
     def __init__(self, source: Source) -> None:
-        self._source = source
-        self._groups = list(_groups(source))
-        self._group: int | None = None
-        self._lines: Any = None
-        self._problems: Any = None
+        self._file = _file(source.path)
+        self._rows = [(group, row) for group, low, high in self._file.groups(source) for row in range(low, high)]
 
     def __len__(self) -> int:
-        return self._source.rows[1] if self._source.rows else 0
+        return len(self._rows)
 
-    def read(self, number: int) -> tuple[bytes, str | None]:
-        """Lines of the recording's segment of this number, from 0, and what was wrong after them."""
-        for group, low, high in self._groups:
-            if number < high - low:
-                if group != self._group:
-                    table = _file(self._source.path).read_row_group(group, columns=["lines", "problem"])
-                    self._group, self._lines, self._problems = group, table["lines"], table["problem"]
-                return self._lines[low + number].as_py(), self._problems[low + number].as_py()
-            number -= high - low
-        raise IndexError(number)
+    def read(self, number: int) -> tuple[memoryview, str | None]:
+        """Lines of the recording's segment of this number, from 0, and what was wrong after them.
+
+        The bytes are those that were unpacked, not a copy.
+        """
+        group, row = self._rows[number]
+        table = self._file.lines(group)
+        return memoryview(table["lines"][row].as_buffer()).cast("B"), table["problem"][row].as_py()
 
 
-class PackedFile(io.RawIOBase):
-    """The lines of a packed recording as a file, as they were before packing."""
+class PackedLines(io.RawIOBase):
+    """Lines of a segment as a file."""
 
-    def __init__(self, source: Source) -> None:
-        self._rows = Lines(source)
-        self._number = 0
-        self._now = memoryview(b"")
-        self._problem: str | None = None
+    def __init__(self, lines: memoryview) -> None:
+        self._now = lines
 
     def readable(self) -> bool:
         return True
+
+    def readinto(self, buffer: Any) -> int:
+        with memoryview(buffer) as view:
+            count = min(len(view), len(self._now))
+            view[:count] = self._now[:count]
+        self._now = self._now[count:]
+        return count
+
+
+class PackedFile(PackedLines):
+    """The lines of a packed recording as a file, as they were before packing."""
+
+    def __init__(self, source: Source) -> None:
+        super().__init__(memoryview(b""))
+        self._rows = Lines(source)
+        self._number = 0
+        self._problem: str | None = None
 
     def readinto(self, buffer: Any) -> int:
         while not self._now:
@@ -166,11 +192,6 @@ class PackedFile(io.RawIOBase):
                 raise ValueError(self._problem)
             if self._number == len(self._rows):
                 return 0
-            lines, self._problem = self._rows.read(self._number)
-            self._now = memoryview(lines)
+            self._now, self._problem = self._rows.read(self._number)
             self._number += 1
-        with memoryview(buffer) as view:
-            count = min(len(view), len(self._now))
-            view[:count] = self._now[:count]
-        self._now = self._now[count:]
-        return count
+        return super().readinto(buffer)

@@ -8,15 +8,14 @@ are counted.
 
 from __future__ import annotations
 
-import io
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, BinaryIO, Protocol, cast
 
 from ..actors.market import HostedMarket
 from ..strategies.changes import ChangeMessage, MarketChange, MarketDefinition
 from ..strategies.errors import RecordingError
 from .keyframes import restore
-from .packed import Lines, Segment, segments
+from .packed import Lines, PackedLines, Segment, segments
 from .recordings import Recording, decode_lines
 
 if TYPE_CHECKING:
@@ -89,9 +88,9 @@ def _needed(recording: Recording, audience: Audience) -> Messages:
                 restore(faces[0].market_book, segment.image)
                 left = False
         lines, problem = rows.read(number)
-        yield from recording.decoded(recording.pieces_of(io.BytesIO(lines), segment.line))
+        yield from recording.decoded(recording.pieces_of(cast(BinaryIO, PackedLines(lines)), segment.line))
         if problem is not None:
-            raise recording.damaged(problem, segment.line + lines.count(b"\n"))
+            raise recording.damaged(problem, segment.line + bytes(lines).count(b"\n"))
 
 
 def _fold_definitions(segment: Segment, audience: Audience) -> None:

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import bz2
 import datetime
+import gzip
 import random
 import shutil
+import tarfile
+import zipfile
 from pathlib import Path
 from typing import Any
 
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 from click.testing import CliRunner
@@ -17,6 +21,7 @@ import headrace as hr
 from builders import FLUMINE, START, Stream
 from headrace.cli import main
 from headrace.cluster import pack as packing
+from headrace.cluster import packed_files, segmenter
 from headrace.cluster.pack import unpack, write_pack
 from headrace.simulate import skipping
 from headrace.simulate.locations import Source
@@ -79,9 +84,9 @@ def run(markets: Any, keywords: dict[str, Any], kind: type[Backer] = Backer, **s
 @pytest.fixture
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
     """Keyframes so often that small markets have some."""
-    monkeypatch.setattr(packing, "_KEYFRAME_BYTES", 2000)
-    monkeypatch.setattr(packing, "_KEYFRAME_MS", 1000)
-    monkeypatch.setattr(packing, "_GROUP_BYTES", 30_000)
+    monkeypatch.setattr(segmenter, "_KEYFRAME_BYTES", 2000)
+    monkeypatch.setattr(segmenter, "_KEYFRAME_MS", 1000)
+    monkeypatch.setattr(packed_files, "_GROUP_BYTES", 30_000)
 
 
 @pytest.fixture
@@ -281,6 +286,79 @@ def test_member_of_a_packed_file_is_named_as_of_an_archive(generated: Path, tmp_
     assert run(str(source), {}).markets.num_rows == 1
 
 
+def test_runners_whose_lines_have_returns_between_words_are_kept_apart(tmp_path: Path, small: None) -> None:
+    lines = busy().text().encode().replace(b', "mc"', b',\r"mc"').replace(b',"mc"', b',\r"mc"')
+    assert b"\r" in lines
+    (tmp_path / "1.1").write_bytes(lines)
+    folder = packed(tmp_path / "1.1", tmp_path)
+    assert run(folder, {"inplay": True}).digest == run(tmp_path / "1.1", {"inplay": True}).digest
+    source = find_recordings(folder)[0]
+    defined = [segment for segment in segments(source) if segment.definitions]
+    assert defined
+    assert all(b"marketDefinition" in (segment.definitions or b"") for segment in defined)
+
+
+def test_recordings_that_share_a_row_group_are_read_whole(tmp_path: Path) -> None:
+    (tmp_path / "archive").mkdir()
+    for number in range(1, 6):
+        stream = Stream(market_id=f"1.{number}")
+        for at in range(100, 5000, 100):
+            stream.prices(at, {1: {"atb": [[2.0, float(at * number)]]}})
+        stream.close().write(tmp_path / "archive" / f"1.{number}")
+    folder = packed(tmp_path / "archive", tmp_path)
+    (file,) = folder.rglob("*.parquet")
+    assert pq.ParquetFile(file).metadata.num_row_groups == 1
+    for source in reversed(find_recordings(folder)):
+        lines = b"".join(lines for _, lines in Recording(source).pieces())
+        assert lines == (tmp_path / "archive" / str(source.member)).read_bytes()
+
+
+def test_members_of_archives_and_event_files_are_packed(generated: Path, tmp_path: Path) -> None:
+    files = sorted(path for path in generated.rglob("*.bz2"))
+    with tarfile.open(tmp_path / "a.tar", "w") as tar, tarfile.open(tmp_path / "b.tar.gz", "w:gz") as packed_tar:
+        tar.add(files[0], "x/1.1.bz2")
+        packed_tar.add(files[1], "x/1.1.bz2")
+    with zipfile.ZipFile(tmp_path / "c.zip", "w") as archive:
+        archive.write(files[2], "x/1.1.bz2")
+    both = b"".join(bz2.decompress(path.read_bytes()) for path in files[3:5])
+    (tmp_path / "41000000").write_bytes(both)
+    names = ["a.tar", "b.tar.gz", "c.zip", "41000000"]
+    folder = packed([tmp_path / name for name in names], tmp_path)
+    assert len(find_recordings(folder)) == 4
+    assert unpack(folder, tmp_path / "back") == []
+    back = sorted(bz2.decompress(path.read_bytes()) for path in (tmp_path / "back").rglob("*.bz2"))
+    assert back == sorted([*(bz2.decompress(path.read_bytes()) for path in files[:3]), both])
+    markets = run(folder, {}).markets.num_rows
+    assert markets == run([tmp_path / name for name in names], {}).markets.num_rows
+
+
+def test_recordings_whose_names_differ_in_their_compression_are_both_unpacked(tmp_path: Path) -> None:
+    (tmp_path / "archive").mkdir()
+    busy().close(START + 30_000).write(tmp_path / "archive" / "1.1")
+    (tmp_path / "archive" / "1.1.bz2").write_bytes(bz2.compress(Stream(market_id="1.2").close().text().encode()))
+    (tmp_path / "archive" / "1.1.gz").write_bytes(gzip.compress(Stream(market_id="1.3").close().text().encode()))
+    folder = packed(tmp_path / "archive", tmp_path)
+    assert unpack(folder, tmp_path / "back", compression="none") == []
+    assert len([each for each in (tmp_path / "back").rglob("*") if each.is_file()]) == 3
+
+
+def test_event_file_beside_the_folder_of_its_event_is_unpacked(tmp_path: Path) -> None:
+    (tmp_path / "archive" / "41000000").mkdir(parents=True)
+    Stream(market_id="1.2").close().write(tmp_path / "archive" / "41000000.bz2")
+    Stream(market_id="1.3").close().write(tmp_path / "archive" / "41000000" / "1.3.bz2")
+    for compression in ("none", "bz2"):
+        back = tmp_path / compression
+        assert unpack(packed(tmp_path / "archive", tmp_path / f"of-{compression}"), back, compression=compression) == []
+        assert len([each for each in back.rglob("*") if each.is_file()]) == 2
+
+
+def test_file_named_twice_is_packed_once(generated: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(generated.parent)
+    folder = packed([generated.name, str(generated), f"./{generated.name}"], tmp_path)
+    index = sum(len(pq.read_table(file).filter(pc.field("segment") == 0)) for file in folder.rglob("*.parquet"))
+    assert index == len(find_recordings(generated))
+
+
 # -- what is wrong -----------------------------------------------------------------------------------------------------
 
 
@@ -319,6 +397,9 @@ def test_recording_cut_short_stays_cut_short(tmp_path: Path) -> None:
         (["pack", "nothing", "new"], "nothing: no such file or folder"),
         (["unpack", "markets", "new"], "is no packed archive; expected a folder that `headrace pack` wrote"),
         (["unpack", "new", "other"], "new: no such file or folder"),
+        (["pack", "hollow", "new"], "hollow: the folder holds no files; expected recordings"),
+        (["pack", "markets", "s3://bucket/new"], "s3://bucket/new: expected a folder of this machine"),
+        (["pack", "markets", "left"], "left: holds what `headrace pack` left behind when it was stopped"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
@@ -329,10 +410,75 @@ def test_wrong_request_is_one_sentence_and_exit_2(
     shutil.copytree(generated, tmp_path / "markets")
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "file").write_text("")
+    (tmp_path / "left" / ".unfinished").mkdir(parents=True)
+    (tmp_path / "hollow").mkdir()
     ended = CliRunner().invoke(main, words)
     assert ended.exit_code == 2
     assert said in ended.output
     assert len(ended.output.strip().splitlines()) == 1
+    assert not (tmp_path / "new").exists()
+
+
+def test_packing_that_is_stopped_leaves_nothing(
+    generated: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(packing, "_BATCH", (1, 1))
+
+    def stop(done: int, total: int, part: Any) -> None:
+        assert (tmp_path / "packed" / ".unfinished").is_dir()
+        if done > 1:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        write_pack(generated, tmp_path / "packed", engine="local", progress=stop)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_is_not_packed_to_its_end_is_no_archive(
+    generated: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(packing, "_BATCH", (1, 1))
+    monkeypatch.setattr(packed_files.UnfinishedFolder, "abandon", lambda self: None)  # as if killed
+
+    def stop(done: int, total: int, part: Any) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        write_pack(generated, tmp_path / "packed", engine="local", progress=stop)
+    assert list((tmp_path / "packed").rglob("*.parquet"))
+    with pytest.raises(hr.InputError, match="holds no files"):
+        find_recordings(tmp_path / "packed")
+
+
+@pytest.mark.parametrize("kept", [0.5, 0.99])
+def test_file_of_an_archive_that_is_cut_short_is_a_failure(generated: Path, tmp_path: Path, kept: float) -> None:
+    folder = packed(generated, tmp_path)
+    file = min(folder.rglob("*.parquet"))
+    content = file.read_bytes()
+    file.write_bytes(content[: int(len(content) * kept)])
+    failed = run(folder, {}).failures["unit"].to_pylist()
+    assert any(str(file) in name for name in failed)
+    assert any(str(file) in said for said in unpack(folder, tmp_path / "back"))
+
+
+@pytest.mark.parametrize("column", ["lines", "image", "definitions"])
+def test_damage_within_a_file_is_told_or_does_no_harm(
+    generated: Path, tmp_path: Path, small: None, column: str
+) -> None:
+    folder, window = packed(generated, tmp_path), {"seconds_to_start": 60}
+    digest = run(folder, window).digest
+    file = min(folder.rglob("*.parquet"))
+    group = pq.ParquetFile(file).metadata.row_group(1)
+    found = next(each for each in map(group.column, range(group.num_columns)) if each.path_in_schema == column)
+    content = bytearray(file.read_bytes())
+    middle = found.data_page_offset + found.total_compressed_size // 2
+    content[middle] ^= 1  # a single bit
+    file.write_bytes(content)
+    if column == "lines":
+        assert run(folder, window).failures.num_rows > 0
+        assert unpack(folder, tmp_path / "back") != []
+    else:  # nothing is left out then
+        assert run(folder, window).digest == digest
 
 
 def test_commands_pack_and_unpack(generated: Path, tmp_path: Path) -> None:

@@ -246,10 +246,19 @@ def sweep(
 )
 @click.option("--changes", type=click.IntRange(min=50, max=200_000), default=1200, show_default=True,
               help="Stream messages a market, about.")  # fmt: skip
+@click.option("--minutes-before", type=click.FloatRange(min=1, max=1440), metavar="MINUTES",
+              help="From the first message to the scheduled off; default: 10 to 30, drawn.")  # fmt: skip
 @click.option("--compression", type=click.Choice(["none", "gz", "bz2"]), default="bz2", show_default=True)
 @click.option("--quiet", "-q", is_flag=True, help="No progress bar.")
 def generate(
-    markets: int, out: str, seed: int, sports: tuple[str, ...], changes: int, compression: Any, quiet: bool
+    markets: int,
+    out: str,
+    seed: int,
+    sports: tuple[str, ...],
+    changes: int,
+    minutes_before: float | None,
+    compression: Any,
+    quiet: bool,
 ) -> None:
     """Write made-up markets as Betfair's own historical files, to try strategies on.
 
@@ -269,6 +278,7 @@ def generate(
                 seed=seed,
                 sports=sports or None,
                 changes=changes,
+                minutes_before=minutes_before,
                 compression=compression,
                 progress=bar.to,
             )

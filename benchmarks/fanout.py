@@ -1,4 +1,4 @@
-"""Fan-out over generated markets on two CPUs, Ray's start aside.
+"""Fan-out over generated markets of a day each on two CPUs, Ray's start aside.
 
     python -m benchmarks.fanout [--markets N] [--changes N] [--rounds N]
 
@@ -34,6 +34,7 @@ PROCESSES = 2
 MARKETS_A_PROCESS = 8  # flumine's advice
 PEER_SHARE = 16  # one market of so many
 STRATEGIES = Path(__file__).with_name("bench_strategies.py")
+DAY = 1440.0  # minutes: recordings of the exchange begin a day before the start, or earlier
 WINDOW = {"seconds_to_start": 600, "inplay": False}
 
 
@@ -45,10 +46,10 @@ def backer(windowed: bool = False) -> hr.Strategy:
 
 def markets(count: int, changes: int) -> list[str]:
     """Generated markets as bz2, made once in the cache folder."""
-    folder = cache_folder() / f"fanout-{count}-{changes}"
+    folder = cache_folder() / f"fanout-{count}-{changes}-day"
     if not folder.exists():
         partial = folder.with_suffix(".part")
-        write_markets(partial, count, seed=11, changes=changes)
+        write_markets(partial, count, seed=11, changes=changes, minutes_before=DAY)
         partial.rename(folder)
     return sorted(str(path) for path in folder.rglob("*.bz2"))
 
@@ -136,7 +137,7 @@ def main(arguments: list[str] | None = None) -> int:
     files = markets(options.markets, options.changes)
     ray.init(address="local", num_cpus=PROCESSES, include_dashboard=False, log_to_driver=False)
     fanned = Fanned()
-    archive = packed(files, f"fanout-{options.markets}-{options.changes}")
+    archive = packed(files, f"fanout-{options.markets}-{options.changes}-day")
     hr.backtest(backer(), files[:PROCESSES], engine="ray")
     _same_orders(files)
     with ProcessPoolExecutor(PROCESSES) as pool:

@@ -27,6 +27,7 @@ def write_markets(
     seed: int = 1,
     sports: Sequence[str] | None = None,
     changes: int = 1200,
+    minutes_before: float | None = None,
     compression: Compression = "bz2",
     progress: Callable[[int], None] | None = None,
 ) -> list[Path]:
@@ -38,6 +39,7 @@ def write_markets(
         seed: the same seed writes the same bytes.
         sports: names from `Recipe.sport`; None for all four.
         changes: stream messages a market, roughly (50 to 200 000).
+        minutes_before: from the first message to the scheduled off (1 to 1 440); None: 10 to 30, drawn.
         compression: "none", "gz" or "bz2"; it gives files their suffix.
         progress: called after each file with the number written so far.
 
@@ -55,10 +57,11 @@ def write_markets(
     if not MIN_CHANGES <= changes <= MAX_CHANGES:
         raise ValueError(f"changes is {changes}: expected {MIN_CHANGES} to {MAX_CHANGES} a market")
     chosen = _check_sports(sports)
+    Recipe(minutes_before=minutes_before)  # refuses what is out of range before anything is written
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise FileExistsError(f"{out} is not an empty folder: name a new one, lest files mix")
     paths: list[Path] = []
-    for market in _generate(markets, seed, chosen, changes):
+    for market in _generate(markets, seed, chosen, changes, minutes_before):
         folder = out / market.folder
         folder.mkdir(parents=True, exist_ok=True)
         path = folder / (market.file_name + SUFFIXES[compression])
@@ -80,7 +83,9 @@ def _check_sports(sports: Sequence[str] | None) -> tuple[Sport, ...]:
     return cast(tuple[Sport, ...], tuple(sports))
 
 
-def _generate(markets: int, seed: int, sports: tuple[Sport, ...], changes: int) -> Iterator[GeneratedMarket]:
+def _generate(
+    markets: int, seed: int, sports: tuple[Sport, ...], changes: int, minutes_before: float | None
+) -> Iterator[GeneratedMarket]:
     number, left = 0, markets
     while left:
         sport = sports[number % len(sports)]
@@ -89,6 +94,7 @@ def _generate(markets: int, seed: int, sports: tuple[Sport, ...], changes: int) 
         recipe = Recipe(
             sport=sport,
             changes=changes,
+            minutes_before=minutes_before,
             non_runner=chance.random() < NON_RUNNERS and is_race,
             suspension=chance.random() < SUSPENSIONS,
             each_way=chance.random() < FURTHER_MARKETS and is_race,

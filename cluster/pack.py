@@ -27,6 +27,7 @@ from ..strategies.changes import ChangeMessage
 from ..strategies.clock import from_ms
 from ..strategies.errors import InputError, RecordingError
 from .dispatch import RayPool, connect
+from .progress import ProgressOption, showing
 from .units import Batch
 from .worker import Part
 
@@ -393,7 +394,7 @@ def write_pack(
     out: str | os.PathLike[str],
     *,
     engine: str = "auto",
-    progress: Callable[[int, int, Part], None] | None = None,
+    progress: ProgressOption = None,
 ) -> list[tuple[Any, ...]]:
     """Rewrite recordings as few Parquet files, `OUT/year=2024/month=07/part-*.parquet`, that are read as fast as plain
     files. `backtest(..., markets=OUT)` gives the same result as the recordings themselves.
@@ -402,7 +403,8 @@ def write_pack(
         markets: as of `backtest`.
         out: a new folder.
         engine: "local", "ray" or "auto", as of `backtest`.
-        progress: called after each batch with recordings done, recordings in all, and the batch's part.
+        progress: as of `backtest`; a function is called after each batch with recordings done, recordings in all, and
+            the batch's part.
 
     Returns:
         Rows of failures. Of a recording that is cut short what can be read is packed, with what is wrong; one that has
@@ -425,11 +427,12 @@ def write_pack(
         parts = (local.run(batch) for batch in _batches(units, total, 1))
     failures: list[tuple[Any, ...]] = []
     done = 0
-    for part in parts:
-        failures.extend(part.rows["failures"])
-        done += len(part.batch.units)
-        if progress is not None:
-            progress(done, len(units), part)
+    with showing(progress, "packing") as shown:
+        for part in parts:
+            failures.extend(part.rows["failures"])
+            done += len(part.batch.units)
+            if shown is not None:
+                shown(done, len(units), part)
     for left in folder.rglob(".part-*"):  # of workers that died
         left.unlink(missing_ok=True)
     return failures
@@ -486,7 +489,7 @@ def unpack(
     out: str | os.PathLike[str],
     *,
     compression: Compression = "bz2",
-    progress: Callable[[int, int], None] | None = None,
+    progress: Callable[[int, int], None] | bool | None = None,
 ) -> list[str]:
     """Write packed recordings as files again, line for line as they were before packing.
 
@@ -494,7 +497,8 @@ def unpack(
         packed: a folder that `write_pack` wrote, or some of its files.
         out: a new folder.
         compression: "bz2", "gz" or "none".
-        progress: called after each recording with the number written and the number in all.
+        progress: as of `backtest`; a function is called after each recording with the number written and the number
+            in all.
 
     Returns:
         What is wrong with recordings, a sentence each; what can be read of them is written.
@@ -512,20 +516,21 @@ def unpack(
     problems: list[str] = []
     ending = "" if compression == "none" else f".{compression}"
     written: set[Path] = set()
-    for done, source in enumerate(sources, 1):
-        path = folder / _file_name(source.member or "unnamed", ending)
-        if path in written or not path.resolve().is_relative_to(folder.resolve()):
-            path = folder / f"{done}-{path.name}"
-        written.add(path)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            with _opened(path, compression) as file:
-                for _, lines in Recording(source).pieces():
-                    file.write(lines)
-        except RecordingError as error:
-            problems.append(str(error))
-        if progress is not None:
-            progress(done, len(sources))
+    with showing(progress, "unpacking") as shown:
+        for done, source in enumerate(sources, 1):
+            path = folder / _file_name(source.member or "unnamed", ending)
+            if path in written or not path.resolve().is_relative_to(folder.resolve()):
+                path = folder / f"{done}-{path.name}"
+            written.add(path)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            try:
+                with _opened(path, compression) as file:
+                    for _, lines in Recording(source).pieces():
+                        file.write(lines)
+            except RecordingError as error:
+                problems.append(str(error))
+            if shown is not None:
+                shown(done, len(sources))
     return problems
 
 

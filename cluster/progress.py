@@ -8,6 +8,8 @@ import time
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from ..strategies.errors import InputError
+
 if TYPE_CHECKING:
     from .worker import Part
 
@@ -29,10 +31,15 @@ def showing(progress: _C | bool | None, label: str) -> Iterator[_C | Bar | None]
     """What to call after each batch while the block runs; None where nothing is shown.
 
     A bar is closed when the block ends, also by an error or Ctrl-C.
+
+    Raises:
+        InputError: `progress` is none of these.
     """
     if callable(progress):
         yield progress
         return
+    if not (progress is None or isinstance(progress, bool)):
+        raise InputError(f"progress={progress!r}: expected None, True, False, or a function to call after each batch")
     with bar(progress, label) as found:
         yield found
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import re
 import sys
@@ -124,6 +125,10 @@ def test_example_runs_from_markets_to_a_heatmap(tmp_path: Path) -> None:
     assert value(cells["markets"]) == "120"
     assert value(cells["failures"]) == "0"
     assert value(cells["again"]) == "True"
+
+    chosen = ast.literal_eval(value(cells["best"]))
+    assert chosen["in_sample_net_profit"] > 0 > chosen["out_of_sample_net_profit"]  # as its text says
+    assert -1 <= float(value(cells["rank"])) < 0.3
 
     (bar, _) = said(cells["sweep"])
     assert re.match(r"sweeping 30 sets ━+ 120/120 \d:\d\d:\d\d [\d,]+ orders", bar), bar

@@ -101,6 +101,14 @@ def test_bar_of_a_sweep_tells_sets_and_orders_that_are_not_kept(generated: Path)
     assert re.search(r"sweeping 2 sets .*8/8 .*[1-9]\d* orders", bare(text))
 
 
+@pytest.mark.parametrize("scheme", ["", "file://"])
+def test_bar_counts_orders_of_a_run_that_is_kept(generated: Path, tmp_path: Path, scheme: str) -> None:
+    call = f"hr.backtest(Backer(), {str(generated)!r}, engine='local', out={f'{scheme}{tmp_path}/out'!r})"
+    code, text = on_a_terminal(script_of(call))
+    assert code == 0
+    assert re.search(r"8/8 \d:\d\d:\d\d [1-9]\d* orders", bare(text))
+
+
 def test_bar_tells_failures(generated: Path, tmp_path: Path) -> None:
     (tmp_path / "1.1.bz2").write_bytes(b"no recording")
     call = f"hr.backtest(Backer(), [{str(generated)!r}, {str(tmp_path)!r}], engine='local')"
@@ -205,6 +213,14 @@ def test_function_is_called_after_each_batch_and_nothing_is_shown(generated: Pat
     hr.backtest(Backer(), generated, engine="local", progress=lambda done, total, part: seen.append((done, total)))
     assert seen == [(done, 8) for done in range(1, 9)]
     assert capsys.readouterr().err == ""
+
+
+def test_other_values_are_refused_before_anything_runs(generated: Path) -> None:
+    wrong: Any = "bar"
+    with pytest.raises(hr.InputError, match="progress='bar': expected None, True, False, or a function"):
+        hr.backtest(Backer(), generated, progress=wrong)
+    with pytest.raises(hr.InputError, match="progress='bar'"):
+        hr.sweep(Backer, {"stake": [2]}, generated, progress=wrong)
 
 
 def test_command_in_a_pipe_shows_its_table_only(generated: Path, tmp_path: Path) -> None:

@@ -30,6 +30,7 @@ from .cluster.catalog import wanted_markets
 from .cluster.dispatch import AllFailAlike, Duplicates, RayPool, connect, run_here
 from .cluster.files import read_files
 from .cluster.parts import StoringRunner, worker_runner
+from .cluster.progress import Progress, ProgressOption, showing
 from .cluster.result import FORMAT, Result
 from .cluster.shipping import objects_of, sources_digest, why_not_picklable
 from .cluster.snapshots import thaw
@@ -56,9 +57,6 @@ Engine = Literal["auto", "local", "ray"]
 #: From so many bytes of recordings on, `engine="auto"` uses Ray.
 _LARGE = 100 * 1024 * 1024
 
-#: Called after each batch: units done, units in all, and the batch's part.
-Progress = Callable[[int, int, "Part"], None]
-
 
 def backtest(
     strategies: Strategy | Sequence[Strategy],
@@ -69,7 +67,7 @@ def backtest(
     engine: Engine = "auto",
     out: str | os.PathLike[str] | None = None,
     resume: bool = False,
-    progress: Progress | None = None,
+    progress: ProgressOption = None,
     catalogues: str | os.PathLike[str] | None = None,
     sports_data: str | os.PathLike[str] | None = None,
     custom_events: str | os.PathLike[str] | None = None,
@@ -89,7 +87,9 @@ def backtest(
             `gs://...`, `file:///mnt/shared/run`), into which workers write themselves.
         resume: go on with the run that `out` holds, if it is the same: strategies, their sources and parameters,
             configuration and inputs.
-        progress: called after each batch with units done, units in all, and the batch's part.
+        progress: None: a bar on standard error where that is a terminal, or in a notebook, else nothing; True: always,
+            as lines where standard error is no terminal; False: nothing. Or a function, called after each batch with
+            units done, units in all, and the batch's part.
         catalogues: a folder of market catalogues, `<market id>.json[.gz]`; given to `process_market_catalogue`.
         sports_data: a folder of recorded cricket or race data, one file a market id; given to `process_sports_data`.
         custom_events: a file of custom events (see `write_custom_events`); given to `process_custom_event`.
@@ -145,7 +145,7 @@ class Simulation:
         engine: Engine = "auto",
         out: str | os.PathLike[str] | None = None,
         resume: bool = False,
-        progress: Progress | None = None,
+        progress: ProgressOption = None,
         market_actor: type[MarketActor] = MarketActor,
         coordinator: type[Coordinator] = Coordinator,
         models: Models | None = None,
@@ -173,7 +173,8 @@ class Simulation:
             raise InputError("resume=True needs out=, the folder of the run to go on with")
         self._out = out
         self._resume = resume
-        self._progress = progress
+        self._progress: Progress | None = None
+        self._shown = progress
         self._workers = workers
         self._command = command
         self._middleware: list[Middleware] = []
@@ -331,7 +332,9 @@ class Simulation:
             ClientError: no client was added, or none that is simulated.
         """
         if not self._debug:
-            return self._run()
+            with showing(self._shown, "replaying") as self._progress:
+                return self._run()
+        self._progress = self._shown if callable(self._shown) else None  # a bar would stand in the debugger's way
         try:
             return self._run()
         except (HeadraceError, ConfigError):

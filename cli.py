@@ -11,7 +11,6 @@ import click
 
 if TYPE_CHECKING:
     from .cluster.result import Result
-    from .cluster.sweep_result import SweepResult
     from .config import Config
     from .strategies.strategy import Strategy
 
@@ -99,6 +98,7 @@ def backtest(
     """
     from .actors.clients import SimulatedClient
     from .backtest import Simulation
+    from .cluster.terminal import show_result
 
     config = _config(config_file, settings, compatibility, raise_errors)
     limits = {"max_order_exposure": max_order_exposure, "max_selection_exposure": max_selection_exposure}
@@ -110,27 +110,26 @@ def backtest(
         + (["--compatibility", compatibility] if compatibility else [])
         + (["--config", config_file] if config_file else [])
     )
-    with _Progress(quiet) as progress:
-        simulation = Simulation(
-            list(markets),
-            config=config,
-            engine=engine,
-            out=out,
-            resume=resume,
-            progress=progress,
-            workers=workers,
-            command=command,
-            catalogues=catalogues,
-            sports_data=sports_data,
-            custom_events=custom_events,
-            files=files,
-            debug=debug,
-        )
-        simulation.add_client(SimulatedClient(currency_code=config.currency))
-        for strategy in made:
-            simulation.add_strategy(strategy)
-        result = _run(simulation.run, raise_errors or debug, out)
-    _show(result, out)
+    simulation = Simulation(
+        list(markets),
+        config=config,
+        engine=engine,
+        out=out,
+        resume=resume,
+        progress=_progress(quiet),
+        workers=workers,
+        command=command,
+        catalogues=catalogues,
+        sports_data=sports_data,
+        custom_events=custom_events,
+        files=files,
+        debug=debug,
+    )
+    simulation.add_client(SimulatedClient(currency_code=config.currency))
+    for strategy in made:
+        simulation.add_strategy(strategy)
+    result = _run(simulation.run, raise_errors or debug, out)
+    show_result(result, out)
     if result.failures.num_rows:
         sys.exit(1)
 
@@ -192,6 +191,7 @@ def sweep(
     from .backtest import load_strategy
     from .cluster.parameter_sets import parse_values
     from .cluster.sweep_result import SCORE, require_measure
+    from .cluster.terminal import show_sweep
     from .search import search
     from .strategies.errors import InputError
     from .sweep import sweep as run_sweep
@@ -213,26 +213,25 @@ def sweep(
         words = [word for name, value in values.items() for word in ("-p", f"{name}={getattr(value, 'name', value)}")]
         return shlex.join(["headrace", "backtest", strategy, *words, *rest])
 
-    with _Progress(quiet) as progress:
-        try:
-            result = (run_sweep if trials is None else search)(
-                kind,
-                parse_values(kind, _pairs(parameters, "-p"), ranges=samples is not None or trials is not None),
-                list(markets),
-                config=config,
-                engine=engine,
-                out=out,
-                seed=seed,
-                split=split,
-                orders=orders,
-                progress=progress,
-                workers=workers,
-                command=command,
-                **chosen,
-            )
-        except (TypeError, ValueError) as error:
-            raise InputError(str(error)) from None
-    _show_sweep(result, by if trials is None else SCORE, top, out)
+    try:
+        result = (run_sweep if trials is None else search)(
+            kind,
+            parse_values(kind, _pairs(parameters, "-p"), ranges=samples is not None or trials is not None),
+            list(markets),
+            config=config,
+            engine=engine,
+            out=out,
+            seed=seed,
+            split=split,
+            orders=orders,
+            progress=_progress(quiet),
+            workers=workers,
+            command=command,
+            **chosen,
+        )
+    except (TypeError, ValueError) as error:
+        raise InputError(str(error)) from None
+    show_sweep(result, by if trials is None else SCORE, top, out)
     if result.failures.num_rows:
         sys.exit(1)
 
@@ -267,10 +266,11 @@ def generate(
     """
     from pathlib import Path
 
+    from .cluster.progress import bar
     from .simulate.generator import write_markets
     from .strategies.errors import InputError
 
-    with _Bar(quiet, "generating", markets) as bar:
+    with bar(_progress(quiet), "generating") as shown:
         try:
             paths = write_markets(
                 Path(out),
@@ -280,7 +280,7 @@ def generate(
                 changes=changes,
                 minutes_before=minutes_before,
                 compression=compression,
-                progress=bar.to,
+                progress=None if shown is None else lambda done: shown(done, markets),
             )
         except (ValueError, OSError) as error:
             raise InputError(str(error)) from None
@@ -380,8 +380,7 @@ def prices(markets: tuple[str, ...], every: str, out: str, engine: str, quiet: b
     from .simulate.price_table import parse_interval
 
     seconds = parse_interval(every)
-    with _Progress(quiet) as progress:
-        failures = write_prices(list(markets), out, seconds, engine, progress)
+    failures = write_prices(list(markets), out, seconds, engine, progress=_progress(quiet))
     for row in failures:
         click.echo(f"failed: {row[5]}", err=True)
     click.echo(f"prices in {out}")
@@ -403,10 +402,7 @@ def catalog(archives: tuple[str, ...], out: str, engine: Any, quiet: bool) -> No
     """
     from .cluster.catalog import write_catalog
 
-    with _Bar(quiet, "cataloguing") as bar:
-        written = write_catalog(
-            list(archives), out, engine=engine, progress=lambda done, total, part: bar.to(done, total)
-        )
+    written = write_catalog(list(archives), out, engine=engine, progress=_progress(quiet))
     problems = written.problems.to_pylist()
     for row in problems[:10]:
         place = row["file"] if row["member"] is None else f"{row['file']}!{row['member']}"
@@ -433,10 +429,7 @@ def pack(archives: tuple[str, ...], out: str, engine: Any, quiet: bool) -> None:
     """
     from .cluster.pack import write_pack
 
-    with _Bar(quiet, "packing") as bar:
-        failures = write_pack(
-            list(archives), out, engine=engine, progress=lambda done, total, part: bar.to(done, total)
-        )
+    failures = write_pack(list(archives), out, engine=engine, progress=_progress(quiet))
     for row in failures:
         click.echo(f"failed: {row[5]}", err=True)
     click.echo(f"packed in {out}")
@@ -453,8 +446,7 @@ def unpack(packed: str, folder: str, compression: Any, quiet: bool) -> None:
     """Write packed recordings as files again, line for line as they were."""
     from .cluster.pack import unpack as unpack_into
 
-    with _Bar(quiet, "unpacking") as bar:
-        problems = unpack_into(packed, folder, compression=compression, progress=bar.to)
+    problems = unpack_into(packed, folder, compression=compression, progress=_progress(quiet))
     for problem in problems:
         click.echo(f"failed: {problem}", err=True)
     click.echo(f"unpacked in {folder}")
@@ -543,6 +535,11 @@ def submit(
 # -- parts of commands ---------------------------------------------------------------------------------------------
 
 
+def _progress(quiet: bool) -> bool | None:
+    """A bar on a terminal, unless it is not wanted."""
+    return False if quiet else None
+
+
 def _pairs(values: tuple[str, ...], option: str) -> dict[str, str]:
     from .strategies.errors import InputError
 
@@ -619,157 +616,3 @@ def _run(run: Callable[[], Result], raise_errors: bool, out: str | None) -> Resu
         click.echo("".join(traceback.format_list(frames)), err=True, nl=False)
         click.echo(f"headrace: the strategy failed: {type(error).__name__}: {error}", err=True)
         sys.exit(1)
-
-
-class _Bar:
-    """A progress bar on the terminal; nothing where output goes elsewhere."""
-
-    def __init__(self, quiet: bool, label: str, total: int | None = None) -> None:
-        self._quiet = quiet
-        self._label = label
-        self._total = total
-        self._bar: Any = None
-        self._task: Any = None
-
-    def __enter__(self) -> _Bar:
-        if not self._quiet and sys.stderr.isatty():
-            from rich.console import Console
-            from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-            self._bar = Progress(
-                TextColumn("{task.description}"),
-                BarColumn(),
-                MofNCompleteColumn(),
-                TimeRemainingColumn(),
-                TextColumn("{task.fields[note]}"),
-                console=Console(stderr=True),
-            )
-            self._bar.start()
-            self._task = self._bar.add_task(self._label, total=self._total, note="")
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        if self._bar is not None:
-            self._bar.stop()
-
-    def to(self, done: int, total: int | None = None, note: str = "") -> None:
-        if self._bar is not None:
-            self._bar.update(self._task, completed=done, total=total or self._total, note=note)
-
-
-class _Progress(_Bar):
-    """The progress of a run, with its orders and failures so far."""
-
-    def __init__(self, quiet: bool) -> None:
-        super().__init__(quiet, "replaying")
-        self._orders = self._failures = 0
-
-    def __enter__(self) -> _Progress:
-        super().__enter__()
-        return self
-
-    def __call__(self, done: int, total: int, part: Any) -> None:
-        self._orders += len(part.rows["orders"])
-        self._failures += len(part.rows["failures"])
-        failed = f", {self._failures} failures" if self._failures else ""
-        self.to(done, total, f"{self._orders} orders{failed}")
-
-
-def _show(result: Result, out: str | None) -> None:
-    """The result on the terminal: a row a strategy, then what went wrong."""
-    from rich.console import Console
-    from rich.table import Table
-
-    console = Console()
-    rows = result.summary().to_pylist()
-    if len(rows) <= _MOST_COLUMNS:
-        table = Table("", *(row["strategy"] for row in rows))
-        for name in rows[0] if rows else ():
-            if name != "strategy":
-                table.add_row(name.replace("_", " "), *(_cell(name, row[name]) for row in rows))
-    else:
-        table = Table(*(name.replace("_", " ") for name in _WIDE))
-        for row in rows:
-            table.add_row(*(_cell(name, row[name]) for name in _WIDE))
-    for column in table.columns[1:]:
-        column.justify = "right"
-    console.print(table)
-    console = Console(soft_wrap=True)
-    failures = result.failures
-    for row in failures.slice(0, 10).to_pylist():
-        who = " ".join(part for part in (row["strategy"], row["market_id"]) if part)
-        times = f" ({row['count']} times)" if row["count"] > 1 else ""
-        line = row["line"] or row["unit"]
-        console.print(
-            f"failed: {who}: {row['error_type']}: {row['message']}{times}, at {line}", markup=False, highlight=False
-        )
-        if row["command"]:
-            console.print(f"  again: {row['command']} --raise-errors", markup=False, highlight=False)
-    if failures.num_rows > 10:
-        console.print(f"... and {failures.num_rows - 10} more failures; see the table `failures`")
-    console.print(f"digest {result.digest}", highlight=False)
-    if out:
-        console.print(f"tables in {out}", highlight=False)
-
-
-#: Columns of a sweep's table on the terminal, after the parameters.
-_SWEPT = {
-    "orders": "orders",
-    "matched": "matched",
-    "net_profit": "net profit",
-    "return_on_matched": "return",
-    "max_drawdown": "drawdown",
-    "in_sample_net_profit": "in sample",
-    "out_of_sample_net_profit": "out of sample",
-}
-
-
-def _show_sweep(result: SweepResult, by: str, top: int, out: str | None) -> None:
-    """The best sets on the terminal, then what went wrong."""
-    from rich.console import Console
-    from rich.table import Table
-
-    from .cluster.sweep_result import MEASURED, cell
-
-    rows = result.best_sets(by, top)
-    parameters = [name for name in rows[0] if name not in MEASURED]
-    names = [*parameters, *(name for name in rows[0] if name in _SWEPT or name == by)]
-    table = Table(*(_SWEPT.get(name, name.replace("_", " ")) for name in names))
-    for column in table.columns:
-        column.justify = "right"
-    for row in rows:
-        table.add_row(*(_cell(name, row[name]) if name in _SHARES else cell(row[name]) for name in names))
-    console = Console()
-    console.print(table)
-    console = Console(soft_wrap=True)
-    if len(result.parameters) > len(rows):
-        console.print(f"the best {len(rows)} of {len(result.parameters)} sets by {by.replace('_', ' ')}")
-    failures = result.failures
-    for row in failures.slice(0, 10).to_pylist():
-        who = "" if row["set"] is None else f"set {row['set']} "
-        where = f"market {row['market_id']}: " if row["market_id"] else ""
-        line = row["line"] or row["unit"]
-        console.print(
-            f"failed: {who}{where}{row['error_type']}: {row['message']}, at {line}", markup=False, highlight=False
-        )
-        if row["command"]:
-            console.print(f"  again: {row['command']} --raise-errors", markup=False, highlight=False)
-    if failures.num_rows > 10:
-        console.print(f"... and {failures.num_rows - 10} more failures; see the table `failures`")
-    console.print(f"digest {result.digest}", highlight=False)
-    if out:
-        console.print(f"tables in {out}", highlight=False)
-
-
-#: Strategies that stand side by side on the terminal; more of them stand one below the other, with these fields.
-_MOST_COLUMNS = 4
-_SHARES = ("return_on_matched", "strike_rate")
-_WIDE = ("strategy", "markets", "orders", "matched", "net_profit", "return_on_matched", "violations", "failures")
-
-
-def _cell(name: str, value: Any) -> str:
-    if value is None:
-        return ""
-    if name in _SHARES:
-        return f"{value:.2%}"
-    return f"{value:,.2f}" if isinstance(value, float) else f"{value:,}" if isinstance(value, int) else str(value)

@@ -11,8 +11,9 @@ from .actors.clients import BaseClient
 from .actors.middleware import Middleware
 from .backtest import Engine
 from .cluster.parameter_sets import Values, parameter_sets, search_space
+from .cluster.progress import Progress, ProgressOption, showing
 from .cluster.searcher import Searcher, Suggestion
-from .cluster.sweep_result import LEAST, Progress, SweepResult, new_folder, require_goal
+from .cluster.sweep_result import LEAST, SweepResult, new_folder, require_goal
 from .config import Config
 from .simulate.recordings import Paths, find_recordings
 from .strategies.errors import InputError
@@ -35,7 +36,7 @@ def search(
     engine: Engine = "auto",
     out: str | os.PathLike[str] | None = None,
     orders: bool = False,
-    progress: Progress | None = None,
+    progress: ProgressOption = None,
     workers: int | None = None,
     sets_per_replay: int = 100,
     middleware: Sequence[Middleware] = (),
@@ -99,16 +100,17 @@ def search(
     )
     tried = _Tried(by)
     planned = [min(batch, trials - start) for start in range(0, trials, batch)]
-    for number, count in enumerate(planned):
-        suggestions = searcher.suggest(count)
-        values = tried.new(suggestions)
-        if values:
-            run = make_run(values=parameter_sets(kind, values))
-            if number == 0 and out is not None:
-                new_folder(out)
-            tried.add(run.run(_over_rounds(progress, number, len(planned))))
-        for suggestion, score in zip(suggestions, tried.end_round(suggestions), strict=True):
-            searcher.tell(suggestion.trial, score)
+    with showing(progress, f"searching {trials} sets") as shown:
+        for number, count in enumerate(planned):
+            suggestions = searcher.suggest(count)
+            values = tried.new(suggestions)
+            if values:
+                run = make_run(values=parameter_sets(kind, values))
+                if number == 0 and out is not None:
+                    new_folder(out)
+                tried.add(run.run(_over_rounds(shown, number, len(planned))))
+            for suggestion, score in zip(suggestions, tried.end_round(suggestions), strict=True):
+                searcher.tell(suggestion.trial, score)
     result = tried.result({"by": by, "seed": seed, "trials": trials, "batch": batch})
     if out is not None:
         result.save(out)

@@ -18,8 +18,9 @@ from .backtest import Engine
 from .cluster.dispatch import AllFailAlike, Duplicates, RayPool, connect, run_here
 from .cluster.files import read_files
 from .cluster.parameter_sets import Parameters, Values, make_sets, parameter_sets
+from .cluster.progress import Progress, ProgressOption, showing
 from .cluster.shipping import objects_of, sources_digest, sources_of
-from .cluster.sweep_result import FORMAT, Progress, SweepResult, SweepStore, new_folder
+from .cluster.sweep_result import FORMAT, SweepResult, SweepStore, new_folder
 from .cluster.sweep_worker import SweepRunner, SweepUnit, sweep_runner
 from .cluster.units import Batch, plan_batches, plan_units
 from .config import Config
@@ -61,7 +62,7 @@ def sweep(
     seed: int = 0,
     split: float | None = None,
     orders: bool = False,
-    progress: Progress | None = None,
+    progress: ProgressOption = None,
     workers: int | None = None,
     sets_per_replay: int = 100,
     middleware: Sequence[Middleware] = (),
@@ -98,9 +99,10 @@ def sweep(
     config = Config() if config is None else config
     kind = strategy_class(strategy)
     check(engine, split, workers, sets_per_replay)
+    values = parameter_sets(kind, parameters, random, seed)
     run = SweepRun(
         strategy,
-        parameter_sets(kind, parameters, random, seed),
+        values,
         find_recordings(markets),
         config=config,
         client=client,
@@ -115,7 +117,8 @@ def sweep(
     )
     if out is not None:
         new_folder(out)
-    result = run.run(progress)
+    with showing(progress, f"sweeping {len(values)} sets") as shown:
+        result = run.run(shown)
     if out is not None:
         result.save(out)
     return result

@@ -6,7 +6,7 @@ import collections
 import datetime
 import functools
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ from ..strategies.errors import InputError, RecordingError
 from ..strategies.parameters import check_names
 from ..strategies.strategy import Strategy
 from .dispatch import RayPool, connect
+from .progress import ProgressOption, showing
 from .units import Batch, plan_batches
 from .worker import Part
 
@@ -207,7 +208,7 @@ def write_catalog(
     out: str | os.PathLike[str],
     *,
     engine: str = "auto",
-    progress: Callable[[int, int, Part], None] | None = None,
+    progress: ProgressOption = None,
 ) -> Catalog:
     """Write a catalog of recorded markets as Parquet, a row a market.
 
@@ -218,7 +219,8 @@ def write_catalog(
         markets: as of `backtest`.
         out: the file, such as "catalog.parquet".
         engine: "local", "ray" or "auto", as of `backtest`.
-        progress: called after each batch with recordings done, recordings in all, and the batch's part.
+        progress: as of `backtest`; a function is called after each batch with recordings done, recordings in all, and
+            the batch's part.
 
     Returns:
         The catalog. What is wrong with recordings is in its column `problems`.
@@ -239,14 +241,15 @@ def write_catalog(
             kept.extend(rows)
     units = [unit_of_files([source]) for source in sources]
     done = 0
-    for part in _parts(units, engine):
-        kept.extend(part.rows.pop("catalog", []))
-        done += len(part.batch.units)
-        # A recording that took its worker with it has a row of failures in place of its own.
-        for row in part.rows["failures"]:
-            kept.append({**_place(part.batch.units[0].paths[0]), "problems": row[5]})
-        if progress is not None:
-            progress(done, len(units), part)
+    with showing(progress, "cataloguing") as shown:
+        for part in _parts(units, engine):
+            kept.extend(part.rows.pop("catalog", []))
+            done += len(part.batch.units)
+            # A recording that took its worker with it has a row of failures in place of its own.
+            for row in part.rows["failures"]:
+                kept.append({**_place(part.batch.units[0].paths[0]), "problems": row[5]})
+            if shown is not None:
+                shown(done, len(units), part)
     kept.sort(key=lambda row: (row.get("start") or 0, row.get("market_id") or "", row["file"], row["member"] or ""))
     _mark_copies(kept)
     _write(kept, path)

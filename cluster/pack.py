@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import itertools
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from ..strategies.clock import from_ms
 from ..strategies.errors import RecordingError
 from .dispatch import RayPool, connect
 from .packed_files import PartFile, UnfinishedFolder
+from .progress import ProgressOption, showing
 from .segmenter import PackedSegment, Segmenter
 from .units import Batch
 from .unpack import Compression, unpack
@@ -124,7 +125,7 @@ def write_pack(
     out: str | os.PathLike[str],
     *,
     engine: str = "auto",
-    progress: Callable[[int, int, Part], None] | None = None,
+    progress: ProgressOption = None,
 ) -> list[tuple[Any, ...]]:
     """Rewrite recordings as few Parquet files, `OUT/year=2024/month=07/part-*.parquet`, that are read as fast as plain
     files. `backtest(..., markets=OUT)` gives the same result as the recordings themselves.
@@ -133,7 +134,8 @@ def write_pack(
         markets: as of `backtest`.
         out: a new folder.
         engine: "local", "ray" or "auto", as of `backtest`.
-        progress: called after each batch with recordings done, recordings in all, and the batch's part.
+        progress: as of `backtest`; a function is called after each batch with recordings done, recordings in all, and
+            the batch's part.
 
     Returns:
         Rows of failures. Of a recording that is cut short what can be read is packed, with what is wrong; one that has
@@ -154,9 +156,7 @@ def write_pack(
     return failures
 
 
-def _pack_into(
-    folder: Path, sources: Sequence[Source], engine: str, progress: Callable[[int, int, Part], None] | None
-) -> list[tuple[Any, ...]]:
+def _pack_into(folder: Path, sources: Sequence[Source], engine: str, progress: ProgressOption) -> list[tuple[Any, ...]]:
     units = [unit_of_files([source]) for source in sources]
     total = sum(unit.size for unit in units)
     runner = functools.partial(PackRunner, str(folder), _root_of(sources))
@@ -169,11 +169,12 @@ def _pack_into(
         parts = (local.run(batch) for batch in _batches(units, total, 1))
     failures: list[tuple[Any, ...]] = []
     done = 0
-    for part in parts:
-        failures.extend(part.rows["failures"])
-        done += len(part.batch.units)
-        if progress is not None:
-            progress(done, len(units), part)
+    with showing(progress, "packing") as shown:
+        for part in parts:
+            failures.extend(part.rows["failures"])
+            done += len(part.batch.units)
+            if shown is not None:
+                shown(done, len(units), part)
     return failures
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from ..simulate.replay import parts_of_unit, unit_of_files
 from ..simulate.rows import empty_rows
 from ..strategies.errors import InputError, RecordingError
 from .dispatch import RayPool, connect
+from .progress import ProgressOption, showing
 from .units import Batch, plan_batches
 from .worker import Part
 
@@ -67,7 +68,8 @@ def write_prices(
     out: str | os.PathLike[str],
     every: float = 1.0,
     engine: str = "auto",
-    progress: Callable[[int, int, Part], None] | None = None,
+    *,
+    progress: ProgressOption = None,
 ) -> list[tuple[Any, ...]]:
     """Write prices of recorded markets at regular times as Parquet, a file a recording.
 
@@ -76,6 +78,8 @@ def write_prices(
         out: a new folder. `pyarrow.dataset.dataset(out)` reads it as one table.
         every: seconds between rows; times without a change are left out.
         engine: "local", "ray" or "auto", as of `backtest`.
+        progress: as of `backtest`; a function is called after each batch with recordings done, recordings in all, and
+            the batch's part.
 
     Returns:
         Rows of failures: broken recordings; the others are written.
@@ -94,11 +98,12 @@ def write_prices(
     units = [unit_of_files([source]) for source in sources]
     failures: list[tuple[Any, ...]] = []
     done = 0
-    for part in _parts(units, str(folder.resolve()), every, engine):
-        failures.extend(part.rows["failures"])
-        done += len(part.batch.units)
-        if progress is not None:
-            progress(done, len(units), part)
+    with showing(progress, "sampling prices") as shown:
+        for part in _parts(units, str(folder.resolve()), every, engine):
+            failures.extend(part.rows["failures"])
+            done += len(part.batch.units)
+            if shown is not None:
+                shown(done, len(units), part)
     return failures
 
 

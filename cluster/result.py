@@ -286,15 +286,9 @@ class Result:
 
     def _repr_html_(self) -> str:
         """The summary, for notebooks."""
-        from html import escape
+        from .notebook import result_html
 
-        summary = self.summary()
-        head = "".join(f"<th>{escape(name)}</th>" for name in summary.column_names)
-        body = "".join(
-            "<tr>" + "".join(f"<td>{escape(_shown(value))}</td>" for value in row.values()) + "</tr>"
-            for row in summary.to_pylist()
-        )
-        return f"<p>{escape(repr(self))}</p><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+        return result_html(self)
 
 
 def needed(module: str, extra: str, what: str) -> Any:
@@ -322,14 +316,6 @@ def _whole_sums(table: pa.Table) -> pa.Table:
             except pa.ArrowInvalid:
                 continue
     return table
-
-
-def _shown(value: Any) -> str:
-    if value is None:
-        return ""
-    if isinstance(value, float) and abs(value) < 1:
-        return f"{value:,.4g}"
-    return f"{value:,}" if isinstance(value, (int, float)) else str(value)
 
 
 def _counts(table: pa.Table, key: str, count: str | None = None) -> dict[str, int]:

@@ -136,13 +136,26 @@ def sources_digest(objects: Iterable[Any]) -> str:
         if module.__file__:
             total.update(Path(module.__file__).read_bytes())
     for each in objects:
-        cls = each if isinstance(each, type) else type(each)
-        if cls.__module__ == "__main__":
-            try:
-                total.update(inspect.getsource(cls).encode())
-            except (OSError, TypeError):
-                total.update(cls.__qualname__.encode())
+        for cls in (each if isinstance(each, type) else type(each)).__mro__:
+            if cls.__module__ == "__main__":
+                total.update(_source_of(cls).encode())
     return total.hexdigest()
+
+
+def _source_of(cls: type) -> str:
+    """The source of a class of the script or notebook; of a notebook's only functions know theirs."""
+    try:
+        return inspect.getsource(cls)
+    except (OSError, TypeError):
+        found = [cls.__qualname__]
+    for name, value in vars(cls).items():
+        function = getattr(value, "__func__", None) or getattr(value, "fget", None) or value
+        try:
+            found.append(inspect.getsource(function))
+        except (OSError, TypeError):
+            if isinstance(value, (str, int, float, bool, tuple, type(None))) and not name.startswith("__"):
+                found.append(f"{name} = {value!r}")
+    return "\n".join(found)
 
 
 def sources_of(objects: Iterable[Any]) -> list[str] | None:

@@ -29,9 +29,10 @@ def heatmap(rows: Sequence[Row], x: str, y: str, value: str) -> Any:
     cells = [[_mean(found.get((step, level))) for step in across] for level in up]
     figure = go.Figure(
         go.Heatmap(
-            x=[str(step) for step in across],
-            y=[str(level) for level in up],
+            x=[_label(step) for step in across],
+            y=[_label(level) for level in up],
             z=cells,
+            zmid=_middle(value),
             colorscale="RdYlGn",
             colorbar={"title": _title(value)},
             hovertemplate=f"{x} %{{x}}<br>{y} %{{y}}<br>{_title(value)} %{{z}}<extra></extra>",
@@ -50,7 +51,7 @@ def parallel_coordinates(rows: Sequence[Row], parameters: Sequence[str], value: 
     dimensions = [_dimension(rows, name) for name in parameters]
     values = [row[value] for row in rows]
     dimensions.append({"label": _title(value), "values": values})
-    line = {"color": values, "colorscale": "RdYlGn", "showscale": True}
+    line = {"color": values, "colorscale": "RdYlGn", "cmid": _middle(value), "showscale": True}
     return go.Figure(go.Parcoords(dimensions=dimensions, line=line)).update_layout(
         title=f"{_title(value)} of {len(rows)} parameter sets"
     )
@@ -62,7 +63,7 @@ def _dimension(rows: Sequence[Row], name: str) -> dict[str, Any]:
         return {"label": name, "values": values}
     steps = _steps(rows, name)
     places = [steps.index(value) for value in values]
-    return {"label": name, "values": places, "tickvals": list(range(len(steps))), "ticktext": list(map(str, steps))}
+    return {"label": name, "values": places, "tickvals": list(range(len(steps))), "ticktext": list(map(_label, steps))}
 
 
 def _steps(rows: Sequence[Row], name: str) -> list[Any]:
@@ -72,6 +73,15 @@ def _steps(rows: Sequence[Row], name: str) -> list[Any]:
         return sorted(values)
     except TypeError:
         return values
+
+
+def _middle(value: str) -> float | None:
+    """Where the scale turns from red to green: a loss is never green."""
+    return 0.0 if "profit" in value or value == "return_on_matched" else None
+
+
+def _label(step: Any) -> str:
+    return str(int(step)) if isinstance(step, float) and step.is_integer() else str(step)
 
 
 def _mean(values: list[float] | None) -> float | None:

@@ -6,8 +6,7 @@ import hashlib
 import json
 import math
 import os
-from collections.abc import Callable, Mapping, Sequence
-from html import escape
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -62,8 +61,6 @@ MEASURED = frozenset(name for name, _ in (*MEASURES, *_SPLIT, *_SEARCH))
 LEAST = ("commission", "max_drawdown", "standard_error", "failures")
 #: A file that shows that a folder can be written.
 _PROBE = "probe.part"
-#: Sets that a notebook shows.
-_SHOWN = 20
 
 
 class SweepStore:
@@ -376,7 +373,7 @@ class SweepResult:
         return "net_profit" if self.search is None else SCORE
 
     @property
-    def _shown_by(self) -> str:
+    def shown_by(self) -> str:
         """The same, unless no set has a value there."""
         scored = self.search is None or any(score is not None for score in self.search["scores"])
         return self._goal if scored else "net_profit"
@@ -455,7 +452,7 @@ class SweepResult:
     def __repr__(self) -> str:
         markets = len(self._tables["markets"]["market_id"].unique())
         sets, failures = len(self.parameters), self.failures.num_rows
-        best = self.best(self._shown_by)
+        best = self.best(self.shown_by)
         values = ", ".join(f"{name}={best[self._column(name)]}" for name in self._names)
         score = "" if self.search is None else f"score {best[SCORE]}, "
         return (
@@ -465,14 +462,9 @@ class SweepResult:
 
     def _repr_html_(self) -> str:
         """The best sets, for notebooks."""
-        rows = self.best_sets(self._shown_by, _SHOWN)
-        head = "".join(f"<th>{escape(name)}</th>" for name in rows[0])
-        body = "".join(
-            "<tr>" + "".join(f"<td>{escape(cell(value))}</td>" for value in row.values()) + "</tr>" for row in rows
-        )
-        more = len(self.parameters) - len(rows)
-        note = f"<p>and {more} more sets</p>" if more > 0 else ""
-        return f"<p>{escape(repr(self))}</p><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>{note}"
+        from .notebook import sweep_html
+
+        return sweep_html(self)
 
 
 def _measured(columns: Mapping[str, list[Any]], places: Sequence[int], flags: list[bool] | None) -> dict[str, Any]:
@@ -577,15 +569,6 @@ def new_folder(folder: str | os.PathLike[str]) -> Place:
     return place
 
 
-def cell(value: Any) -> str:
-    """A value as people read it."""
-    if value is None:
-        return ""
-    if isinstance(value, float):
-        return f"{value:,.4g}" if abs(value) < 1 else f"{value:,.2f}"
-    return f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else str(value)
-
-
 def _array(values: list[Any]) -> Any:
     import pyarrow as pa
 
@@ -593,7 +576,3 @@ def _array(values: list[Any]) -> Any:
         return pa.array(values)
     except (pa.ArrowInvalid, pa.ArrowTypeError):  # of several types: as text
         return pa.array([None if value is None else str(value) for value in values], pa.string())
-
-
-#: Called after each batch: units done, units in all, and the batch's part.
-Progress = Callable[[int, int, Part], None]

@@ -13,6 +13,7 @@ from typing import Any, Literal
 from ..simulate.recordings import Paths, Recording, find_recordings
 from ..strategies.errors import InputError, RecordingError
 from .packed_files import new_folder
+from .progress import showing
 
 Compression = Literal["none", "gz", "bz2"]
 
@@ -24,7 +25,7 @@ def unpack(
     out: str | os.PathLike[str],
     *,
     compression: Compression = "bz2",
-    progress: Callable[[int, int], None] | None = None,
+    progress: Callable[[int, int], None] | bool | None = None,
 ) -> list[str]:
     """Write packed recordings as files again, line for line as they were before packing.
 
@@ -32,7 +33,8 @@ def unpack(
         packed: a folder that `write_pack` wrote, or some of its files.
         out: a new folder.
         compression: "bz2", "gz" or "none".
-        progress: called after each recording with the number written and the number in all.
+        progress: as of `backtest`; a function is called after each recording with the number written and the number
+            in all.
 
     Returns:
         What is wrong with recordings, a sentence each; what can be read of them is written.
@@ -49,19 +51,20 @@ def unpack(
     folder = new_folder(out)
     problems: list[str] = []
     ending = "" if compression == "none" else f".{compression}"
-    for done, source in enumerate(sources, 1):
-        if source.problem is not None:
-            problems.append(str(RecordingError(source.problem, str(source))))
-        else:
-            path = _free_path(folder, _file_name(source.member or "unnamed", ending), done)
-            try:
-                with _opened(path, compression) as file:
-                    for _, lines in Recording(source).pieces():
-                        file.write(lines)
-            except RecordingError as error:
-                problems.append(str(error))
-        if progress is not None:
-            progress(done, len(sources))
+    with showing(progress, "unpacking") as shown:
+        for done, source in enumerate(sources, 1):
+            if source.problem is not None:
+                problems.append(str(RecordingError(source.problem, str(source))))
+            else:
+                path = _free_path(folder, _file_name(source.member or "unnamed", ending), done)
+                try:
+                    with _opened(path, compression) as file:
+                        for _, lines in Recording(source).pieces():
+                            file.write(lines)
+                except RecordingError as error:
+                    problems.append(str(error))
+            if shown is not None:
+                shown(done, len(sources))
     return problems
 
 

@@ -30,7 +30,7 @@ def packages_in_the_tree() -> set[str]:
     return found
 
 
-@pytest.mark.parametrize("library", ["ray", "aiohttp", "pandas", "pyarrow"])
+@pytest.mark.parametrize("library", ["ray", "aiohttp", "pandas", "pyarrow", "rich", "IPython"])
 def test_importing_headrace_does_not_import(library: str) -> None:
     # A process of its own: in this one another test may have imported the library.
     script = f"import sys, headrace; sys.exit({library!r} in sys.modules)"

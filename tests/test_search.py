@@ -211,7 +211,7 @@ def test_figures_take_a_search(market: str) -> None:
     pytest.importorskip("plotly")
     sweep = hr.search(Various, {"stake": [2, 4, 6], "runs": (1, 2)}, market, trials=12, batch=6, engine="local")
     (trace,) = sweep.heatmap("stake", "runs", "score").data
-    assert list(trace.x) == ["2.0", "4.0", "6.0"]
+    assert list(trace.x) == ["2", "4", "6"]
     assert len(sweep.parallel_coordinates().data[0].dimensions[0].values) == len(sweep.parameters)
 
 

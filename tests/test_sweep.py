@@ -473,7 +473,9 @@ def test_representations_show_the_best_first(small: str) -> None:
     assert f"net profit {best['net_profit']}" in repr(sweep)
     html = sweep._repr_html_()
     assert html.count("<tr>") == 3
-    assert "net_profit" in html
+    assert "net profit" in html
+    assert html.index("★ ") < html.index(f"<b>{best['net_profit']:,.2f}</b>") < html.rindex("<tr>")
+    assert "failure" not in html
 
 
 def test_to_pandas_is_the_table(small: str) -> None:
@@ -489,7 +491,9 @@ def test_heatmap_has_the_mean_over_other_parameters(small: str) -> None:
     pytest.importorskip("plotly")
     sweep = hr.sweep(Backer, {"stake": [2, 3], "runners": [1, 2], "bold": [True, False]}, small, engine="local")
     (trace,) = sweep.heatmap("stake", "runners", "orders").data
-    assert list(trace.x) == ["2.0", "3.0"]
+    assert list(trace.x) == ["2", "3"]
+    assert trace.zmid is None
+    assert sweep.heatmap("stake", "runners", "net_profit").data[0].zmid == 0  # a loss is never green
     assert [list(row) for row in trace.z] == [[4, 4], [8, 8]]
     with pytest.raises(hr.InputError, match="runners"):
         sweep.heatmap("stake", "runner")

@@ -1,0 +1,47 @@
+"""Values of result tables as people read them, on the terminal and in notebooks."""
+
+from __future__ import annotations
+
+from typing import Any
+
+#: Columns of money, in the account's currency: two decimals.
+_MONEY = frozenset(
+    (
+        "matched",
+        "profit",
+        "commission",
+        "net_profit",
+        "max_drawdown",
+        "standard_error",
+        "in_sample_net_profit",
+        "out_of_sample_net_profit",
+    )
+)
+#: Columns of shares, 0 to 1: shown in per cent.
+_SHARES = frozenset(("return_on_matched", "strike_rate"))
+
+#: Columns whose names are too long to stand over figures.
+_HEADINGS = {
+    "return_on_matched": "return",
+    "max_drawdown": "drawdown",
+    "in_sample_net_profit": "in sample",
+    "out_of_sample_net_profit": "out of sample",
+}
+
+
+def heading(name: str) -> str:
+    """What stands above a column."""
+    return _HEADINGS.get(name, name.replace("_", " "))
+
+
+def cell(name: str, value: Any) -> str:
+    """A value of a column: money to the penny, shares in per cent, other numbers to six digits; nothing for None."""
+    if value is None:
+        return ""
+    if name in _SHARES:
+        return f"{value:.2%}"
+    if name in _MONEY:
+        return f"{round(value, 2) + 0.0:,.2f}"  # + 0.0: no minus before zero
+    if isinstance(value, float):
+        return f"{value:,.6g}"
+    return f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else str(value)

@@ -1,0 +1,106 @@
+"""Results in notebooks: what Jupyter shows where a cell ends with one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from html import escape
+from typing import TYPE_CHECKING, Any
+
+from .cells import cell, heading
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from .result import Result
+    from .sweep_result import SweepResult
+
+Row = Mapping[str, Any]
+
+#: Sets and failures that are shown.
+_MOST_SETS, _MOST_FAILURES = 20, 5
+#: Columns of a sweep that are left to its table: they hardly help to choose.
+_UNSHOWN = ("markets", "matched_orders", "profit", "commission")
+_SPLIT: tuple[str, ...] = ("in_sample_net_profit", "out_of_sample_net_profit")
+#: Styles stand in the elements: front ends disagree on tables, and some drop style sheets.
+_CELL = "padding:0.25em 0.75em;white-space:nowrap"
+_FAILED = "color:#b3261e"
+
+
+def result_html(result: Result) -> str:
+    """What the run came to, a row a strategy, and what went wrong."""
+    rows = result.summary().to_pylist()
+    names = [name for name in (rows[0] if rows else ()) if name != "failures" or any(row[name] for row in rows)]
+    markets = max((row["markets"] for row in rows), default=0)
+    orders = sum(row["orders"] for row in rows)
+    title = f"<b>Result</b> of {_count(markets, 'market')}, {_count(orders, 'order')}"
+    return _page(title, _table(names, rows), result.failures)
+
+
+def sweep_html(sweep: SweepResult) -> str:
+    """The best sets, the best one marked, and what went wrong."""
+    by = sweep.shown_by
+    every = sweep.best_sets(by)
+    rows = every[:_MOST_SETS]
+    count, best = len(sweep.parameters), rows[0]
+    names = [name for name in best if name not in (*_UNSHOWN, "failures")]
+    names += ["failures"] if any(row["failures"] for row in every) else []
+    title = f"<b>Sweep</b> of {_count(count, 'set')} over {_count(best['markets'], 'market')}"
+    title += f", by {heading(by)}; the best is marked"
+    if len(rows) < count:
+        title += f"; {len(rows)} of {count:,} sets are shown, all are in its <code>table</code>"
+    tops = {name: max(row[name] for row in every) for name in _SPLIT if name in best}
+    bold = {(place, name) for place, row in enumerate(rows) for name in tops if row[name] == tops[name]}
+    if tops:
+        title += f"; bold: the best in sample and out of sample ({sweep.split:.0%} of events are in sample)"
+    bold |= {(0, name) for name in names if name not in tops}
+    return _page(title, _table(names, rows, bold, marked=0), sweep.failures)
+
+
+def _page(title: str, table: str, failures: pa.Table) -> str:
+    return f'<p style="margin:0.5em 0">{title}</p>{table}{_failures(failures)}'
+
+
+def _table(names: Sequence[str], rows: Iterable[Row], bold: Iterable[tuple[int, str]] = (), marked: int = -1) -> str:
+    chosen = set(bold)
+    head = "".join(f'<th style="{_style(name)}">{escape(heading(name))}</th>' for name in names)
+    lines = []
+    for place, row in enumerate(rows):
+        cells = []
+        for name in names:
+            text = escape(cell(name, row[name]))
+            if place == marked and name == names[0]:
+                text = f"★ {text}"
+            failed = f";{_FAILED}" if name == "failures" and row[name] else ""
+            shown = f"<b>{text}</b>" if (place, name) in chosen else text
+            cells.append(f'<td style="{_style(name)}{failed}">{shown}</td>')
+        lines.append(f"<tr>{''.join(cells)}</tr>")
+    body = "".join(lines)
+    return (
+        '<div style="overflow-x:auto"><table style="font-variant-numeric:tabular-nums">'
+        f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>"
+    )
+
+
+def _style(name: str) -> str:
+    return f"{_CELL};text-align:{'left' if name == 'strategy' else 'right'}"
+
+
+def _failures(failures: pa.Table) -> str:
+    if not failures.num_rows:
+        return ""
+    items = []
+    for row in failures.slice(0, _MOST_FAILURES).to_pylist():
+        who = [f"set {row['set']}" if row.get("set") is not None else row["strategy"], row["market_id"]]
+        place = " ".join(part for part in who if part)
+        text = f"{row['error_type']}: {row['message']}, at {row['line'] or row['unit']}"
+        items.append(f"<li>{escape(': '.join(filter(None, (place, text))))}</li>")
+    more = failures.num_rows - len(items)
+    rest = f"<li>and {more:,} more, in its table <code>failures</code></li>" if more else ""
+    return (
+        f'<details open><summary style="{_FAILED}">{_count(failures.num_rows, "failure")}</summary>'
+        f"<ul>{''.join(items)}{rest}</ul></details>"
+    )
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"

@@ -82,6 +82,7 @@ class Bar:
             TextColumn("{task.fields[note]}", markup=False),
             console=Console(stderr=place != "notebook"),
             speed_estimate_period=_SPEED_SECONDS,
+            get_time=lambda: time.monotonic(),
             # What a strategy prints comes above the bar; into a file or pipe it goes as if there were none.
             redirect_stdout=_is_terminal(sys.stdout),
         )

@@ -96,6 +96,9 @@ class HostedMarket(Market):
 
     def enter(self, order: Order) -> None:
         self.attended = True
+        if not self.blotter.has_live_orders:
+            # The interval of `process_orders` begins with the first of them.
+            self.orders_shown_ms = self.clock.now_ms
         super().enter(order)
         self._actor.plan_orders(self)
 

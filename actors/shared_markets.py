@@ -76,15 +76,11 @@ class SharedMarket:
         book: the one book.
         faces: each set's market and actor; sets that do not want the market are not among them.
         busy: those of them with something at the exchange, or something to be told.
-        slept: those that were busy and no longer are, with the time at which the interval of `process_orders` came to
-            its end while they slept (None: it has not).
         circles: what looks at the book, by window.
         changes: changes folded in.
-        last_ms: when the last of them was published.
-        silent_ms: when the last pause between two of them ended that was as long as the interval of `process_orders`.
     """
 
-    __slots__ = ("book", "busy", "changes", "circles", "faces", "last_ms", "lead", "silent_ms", "slept")
+    __slots__ = ("book", "busy", "changes", "circles", "faces", "lead")
 
     def __init__(
         self, book: MarketBook, faces: Sequence[tuple[SetActor, HostedMarket]], deciding: tuple[str, ...] | None
@@ -93,9 +89,7 @@ class SharedMarket:
         self.faces = list(faces)
         self.lead = self.faces[0][1]
         self.busy: dict[HostedMarket, SetActor] = {}
-        self.slept: dict[HostedMarket, int | None] = {}
         self.changes = 0
-        self.last_ms = self.silent_ms = 0
         by_window: dict[Window | None, list[_Look]] = {}
         for actor, market in self.faces:
             for check, process, window, strategy in market.readers:
@@ -105,8 +99,7 @@ class SharedMarket:
 
     def rest(self, market: HostedMarket) -> None:
         """A set has nothing at the exchange any more."""
-        if self.busy.pop(market, None) is not None:
-            self.slept[market] = None
+        self.busy.pop(market, None)
 
 
 class SetActor(MarketActor):
@@ -117,11 +110,6 @@ class SetActor(MarketActor):
     """
 
     crowd: SharedMarkets
-
-    @property
-    def interval_ms(self) -> int:
-        """Most milliseconds between calls of `process_orders` while there are live orders."""
-        return self._interval_ms
 
     def open(self, publish_time: int, change: MarketChange) -> HostedMarket | None:
         """Host a market; None where the set does not want it."""
@@ -134,34 +122,6 @@ class SetActor(MarketActor):
         """An order has come or changed: the set is awake from now on."""
         self.crowd.wake(market, self)
         super().plan_orders(market)
-
-    def _orders_due(self, market: HostedMarket) -> None:
-        slept = self.crowd.slept(market)
-        if market in slept:
-            # Nothing is there to be told; `resume` works out when the interval would have come round.
-            slept[market] = self._clock.now_ms
-            market.orders_timer = False
-        else:
-            super()._orders_due(market)
-
-    def resume(self, market: HostedMarket, due: int | None, last_ms: int, silent_ms: int) -> None:
-        """A set wakes: its interval of `process_orders` stands where it would stand had the set been awake.
-
-        Args:
-            due: when the interval first ended in the sleep; None: it has not ended.
-            last_ms: when the market last changed.
-            silent_ms: when the last pause of an interval or more between two changes ended.
-        """
-        shown = last_ms
-        if due is not None:
-            # Awake, it would have been told at each change, and once where nothing changed for an interval.
-            told = max(due, last_ms + self._interval_ms)
-            if told <= self._clock.now_ms:
-                shown = told
-            elif silent_ms < due:
-                market.orders_timer = True
-                self._clock.call_at(told, lambda: self._orders_due(market))
-        market.orders_shown_ms = max(market.orders_shown_ms, shown)
 
     def run_timers(self, until_ms: int) -> None:
         self._run_timers(until_ms)
@@ -211,7 +171,6 @@ class SharedMarkets:
     ) -> None:
         self.actors = list(actors)
         self._deciding = deciding
-        self._interval_ms = self.actors[0].interval_ms
         self._timers = timers
         self._markets: dict[str, SharedMarket] = {}
         self._ignored: set[str] = set()
@@ -281,15 +240,8 @@ class SharedMarkets:
 
     def wake(self, market: HostedMarket, actor: SetActor) -> None:
         shared = self._markets.get(market.market_id)
-        if shared is None or market in shared.busy:
-            return
-        shared.busy[market] = actor
-        if market in shared.slept:
-            actor.resume(market, shared.slept.pop(market), shared.last_ms, shared.silent_ms)
-
-    def slept(self, market: HostedMarket) -> dict[HostedMarket, int | None]:
-        shared = self._markets.get(market.market_id)
-        return {} if shared is None else shared.slept
+        if shared is not None:
+            shared.busy[market] = actor
 
     # -- changes -------------------------------------------------------------------------------------------------
 
@@ -308,9 +260,6 @@ class SharedMarkets:
             actor.release(market, publish_time)
         book.apply(publish_time, change)
         shared.changes += 1
-        if publish_time - shared.last_ms >= self._interval_ms:
-            shared.silent_ms = publish_time
-        shared.last_ms = publish_time
         if change.market_definition is not None:
             self._define(shared, publish_time, change.market_definition)
             return

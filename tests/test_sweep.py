@@ -12,6 +12,7 @@ from click.testing import CliRunner
 
 import headrace as hr
 from builders import Stream, priced
+from headrace.actors.market import MarketActor
 from headrace.backtest import load_strategy
 from headrace.cli import main
 from headrace.cluster.sweep_result import in_sample, max_drawdown, standard_error
@@ -166,6 +167,25 @@ def test_orders_of_a_restless_set_are_those_of_the_set_alone(cls: Any, window: A
     sweep = hr.sweep(cls(market_filter=window), grid, races, engine="local", orders=True, sets_per_replay=3)
     assert sweep.orders.num_rows > 50
     assert_each_as_alone(sweep, [cls(market_filter=window, **values) for values in sweep.parameters], races)
+
+
+@pytest.mark.parametrize("cls", [Backer, Restless, Rememberer])
+def test_a_market_at_rest_is_as_one_that_is_attended_to_at_each_change(
+    cls: Any, races: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rested: list[str] = []
+    rest = MarketActor._rest
+
+    def noted(actor: MarketActor, market: Any) -> None:
+        rest(actor, market)
+        if not market.attended:
+            rested.append(market.market_id)
+
+    monkeypatch.setattr(MarketActor, "_rest", noted)
+    resting = hr.backtest(cls(), races, engine="local")
+    monkeypatch.setattr(MarketActor, "_rest", lambda actor, market: None)
+    assert len(set(rested)) > 3
+    assert hr.backtest(cls(), races, engine="local").digest == resting.digest
 
 
 @pytest.mark.parametrize(

@@ -37,6 +37,7 @@ def _schema() -> Any:
         ("last_ms", pa.int64()),
         ("changes", pa.int64()),
         ("skippable", pa.bool_()),
+        ("defined_first", pa.bool_()),
         ("image", pa.binary()),
         ("definitions", pa.binary()),
         ("lines", pa.binary()),

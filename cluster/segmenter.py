@@ -17,6 +17,8 @@ from ..strategies.changes import ChangeMessage, MarketDefinition
 _KEYFRAME_MS, _KEYFRAME_BYTES, _SEGMENT_BYTES = 120_000, 256 * 1024, 1024 * 1024
 #: And where windows mostly open: seconds before the scheduled start, if so many bytes have come since the last one.
 _OPENINGS, _OPENING_BYTES = (3600, 1800, 900, 600, 300, 120, 60), 64 * 1024
+#: A suspension stands alone, so that what lies around it can be left out, if so many bytes have come before it.
+_SUSPENSION_BYTES = 64 * 1024
 
 
 @dataclasses.dataclass(slots=True)
@@ -37,6 +39,7 @@ class PackedSegment:
     last_ms: int
     changes: int
     skippable: bool
+    defined_first: bool
     image: bytes | None
     definitions: bytes | None
     lines: bytes
@@ -61,6 +64,7 @@ class Segmenter:
         self._market_id: str | None = None
         self._regular = True
         self._count = 0
+        self._alone = False  # a suspension that a keyframe was made before
         self._openings: tuple[float, ...] = ()  # moments yet to come, the next one last
         self._open(1, None)
 
@@ -102,7 +106,7 @@ class Segmenter:
             if definition is not None:
                 if parts is None:
                     parts = _split(lines)
-                if definition.in_play and not book.inplay and book.market_definition is not None:
+                if self._turns(book, definition, sum(map(len, parts[taken:at]))):
                     self._add(b"".join(parts[taken:at]))
                     taken = at
                     self._first_ms, self._last_ms, self._changes = first_ms, last_ms, changes
@@ -155,6 +159,22 @@ class Segmenter:
             moments = (start_ms - 1000 * seconds for seconds in reversed(_OPENINGS))
             self._openings = tuple(moment for moment in moments if moment > now_ms)
 
+    def _turns(self, book: MarketBook, definition: MarketDefinition, waiting: int) -> bool:
+        """Whether a keyframe is due before a definition: at the turn in play, and around a suspension.
+
+        Args:
+            waiting: bytes of lines before it that were not added yet.
+        """
+        if book.market_definition is None:
+            return False
+        alone, suspends = self._alone, definition.status == "SUSPENDED"
+        if suspends and book.status == "OPEN":
+            self._alone = self._size + waiting >= _SUSPENSION_BYTES
+        elif not suspends:
+            self._alone = False
+        begins, ends = self._alone and not alone, alone and definition.status == "OPEN"
+        return begins or ends or (definition.in_play and not book.inplay)
+
     def _due(self, messages: Sequence[ChangeMessage]) -> bool:
         """Whether a keyframe is due before these messages."""
         if not messages or not self._size:
@@ -192,6 +212,7 @@ class Segmenter:
             last_ms=self._last_ms,
             changes=self._changes,
             skippable=self._skippable,
+            defined_first=_begins(lines, self._definitions),
             image=self._image,
             definitions=b"".join(self._definitions) or None,
             lines=lines,
@@ -208,6 +229,7 @@ class Segmenter:
                 row.line += lines.count(b"\n", 0, cut)
                 row.changes -= 1
                 row.definitions, row.lines = b"".join(self._definitions[1:]) or None, lines[cut:]
+                row.defined_first = _begins(row.lines, self._definitions[1:])
         self._count = row.segment + 1
         yield row
 
@@ -218,6 +240,11 @@ class Segmenter:
         if self._count == 0 and self._size < _KEYFRAME_BYTES:
             self._skippable = False  # too small to leave anything out
         yield from self._rows(problem)
+
+
+def _begins(lines: bytes, definitions: Sequence[bytes]) -> bool:
+    """Whether lines begin with the first of these."""
+    return bool(definitions) and lines.startswith(definitions[0])
 
 
 def _split(lines: bytes) -> list[bytes]:

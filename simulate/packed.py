@@ -25,7 +25,7 @@ FORMAT = 1
 #: Files kept open: their footers are read once.
 _OPEN = 8
 #: Columns that tell whether a segment is needed.
-_BESIDE = ("line", "first_ms", "last_ms", "changes", "market_id", "skippable", "image", "definitions")
+_BESIDE = ("line", "first_ms", "last_ms", "changes", "market_id", "skippable", "defined_first", "image", "definitions")
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -39,6 +39,7 @@ class Segment:
         changes: market changes in it.
         market_id: the only market of the recording up to here; None where there are several.
         skippable: it may be left out, where the next segment has an image.
+        defined_first: its first line carries a definition: nothing in it is under the one before.
         image: the book before its first line, as a stream message; None: it can only be read on from the one before.
         definitions: its lines that carry a market definition.
     """
@@ -50,6 +51,7 @@ class Segment:
     changes: int
     market_id: str | None
     skippable: bool
+    defined_first: bool
     image: bytes | None
     definitions: bytes | None
 

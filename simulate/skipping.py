@@ -109,12 +109,15 @@ def _unseen(segment: Segment, faces: Sequence[HostedMarket], audience: Audience)
     if definition is None or None in windows:
         return False
     start, since = segment.first_ms, market.inplay_since_ms
+    # Nothing is under the definition so far where the segment begins with another.
+    begun = not segment.defined_first
     stretches: list[tuple[int, int, MarketDefinition, int | None]] = []
     for message in decode_lines(segment.definitions or b""):
         for change in message.mc:
             if change.market_definition is not None:
-                stretches.append((start, message.pt, definition, since))
-                start, definition = message.pt, change.market_definition
+                if begun:
+                    stretches.append((start, message.pt, definition, since))
+                start, definition, begun = message.pt, change.market_definition, True
                 if definition.in_play and since is None:
                     since = message.pt
     stretches.append((start, segment.last_ms, definition, since))

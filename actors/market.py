@@ -22,7 +22,7 @@ from ..strategies.market import Market, Markets
 from ..strategies.order import Order
 from ..strategies.order_package import OrderPackage, OrderPackageType
 from ..strategies.strategy import Strategy
-from ..strategies.window import Window
+from ..strategies.window import Gate, Window
 from .clients import BaseClient, Clients
 from .controls import DEFAULT_TRADING_CONTROLS, BaseControl
 from .coordinator import Coordinator
@@ -37,8 +37,8 @@ from .workers import BackgroundWorker
 logger = logging.getLogger("headrace")
 
 
-#: What a look at the book takes: `check_market_book`, `process_market_book`, the window, the strategy.
-Reader = tuple[Callable[..., object], Callable[..., object], Window | None, Strategy]
+#: What a look at the book takes: `check_market_book`, `process_market_book`, the window's times, the strategy.
+Reader = tuple[Callable[..., object], Callable[..., object], Gate | None, Strategy]
 
 
 class Seat:
@@ -51,9 +51,9 @@ class Seat:
         self.strategy = strategy
         self.all_orders = all_orders or strategy.process_orders_scope == "all"
         self.process_orders = strategy.process_orders
-        window = strategy.window if strategy.window.bounded else None
+        gate = Gate(strategy.window) if strategy.window.bounded else None
         self.raw = bool(getattr(strategy.stream_class, "raw", False))
-        self.reader: Reader = (strategy.check_market_book, strategy.process_market_book, window, strategy)
+        self.reader: Reader = (strategy.check_market_book, strategy.process_market_book, gate, strategy)
         looks = cls.check_market_book is not Strategy.check_market_book or "check_market_book" in vars(strategy)
         self.wants_books = looks and not self.raw
 
@@ -93,6 +93,10 @@ class HostedMarket(Market):
             found = [(seat, blotter.orders_of(seat.strategy)) for seat in self.seats]
             self._traders = [(seat, mine) for seat, mine in found if mine is not None]
         return self._traders
+
+    def renew(self, gate: Gate) -> None:
+        """Bring a window's times up to date with the market's definition."""
+        gate.renew(self.market_book.market_definition, self._start_ms, self.inplay_since_ms)
 
     def enter(self, order: Order) -> None:
         self.attended = True
@@ -317,9 +321,12 @@ class MarketActor:
         """The book has changed: matching, middleware, orders, then each strategy."""
         if market.attended:
             self._attend(market)
-        for check, process, window, strategy in market.readers:
-            if window is not None and not window.contains(book, market.seconds_to_start, self._inplay_seconds(market)):
-                continue
+        for check, process, gate, strategy in market.readers:
+            if gate is not None:
+                if gate.definition is not book.market_definition:
+                    market.renew(gate)
+                if not gate.from_ms <= self._clock.now_ms <= gate.until_ms:
+                    continue
             self.running = strategy
             try:
                 if check(market, book):
@@ -499,10 +506,6 @@ class MarketActor:
     def _turn_in_play(self, market: HostedMarket) -> None:
         if market.market_book.inplay and market.inplay_since_ms is None:
             market.inplay_since_ms = market.market_book.publish_time_epoch
-
-    def _inplay_seconds(self, market: HostedMarket) -> float | None:
-        since = market.inplay_since_ms
-        return None if since is None else (self._clock.now_ms - since) / 1000
 
     def process_close_market(self, market: HostedMarket) -> None:
         """The exchange has closed the market: settle it."""

@@ -17,7 +17,7 @@ from ..strategies.clock import Clock
 from ..strategies.host import Host, numbered_ids
 from ..strategies.shared_check import values_of
 from ..strategies.strategy import Strategy
-from ..strategies.window import Window
+from ..strategies.window import Gate, Window
 from .market import HostedMarket, MarketActor
 
 #: What a look at the book takes: `check_market_book`, `process_market_book`, and whose they are.
@@ -28,15 +28,15 @@ class _Circle:
     """Sets that look at the book through one window.
 
     Attributes:
-        window: None: at every change.
+        gate: the window's times; None: at every change.
         alike: lists of those whose `check_market_book` gives one answer to all of a list.
         others: each of these is asked.
     """
 
-    __slots__ = ("alike", "others", "window")
+    __slots__ = ("alike", "gate", "others")
 
     def __init__(self, window: Window | None, looks: Sequence[_Look], deciding: tuple[str, ...] | None) -> None:
-        self.window = window
+        self.gate = None if window is None else Gate(window)
         self.others: list[_Look] = []
         alike: dict[Any, list[_Look]] = {}
         for look in looks:
@@ -92,9 +92,9 @@ class SharedMarket:
         self.changes = 0
         by_window: dict[Window | None, list[_Look]] = {}
         for actor, market in self.faces:
-            for check, process, window, strategy in market.readers:
+            for check, process, gate, strategy in market.readers:
                 look = (check, process, market, actor.host.clock, actor, strategy)
-                by_window.setdefault(window, []).append(look)
+                by_window.setdefault(None if gate is None else gate.window, []).append(look)
         self.circles = [_Circle(window, looks, deciding) for window, looks in by_window.items()]
 
     def rest(self, market: HostedMarket) -> None:
@@ -274,10 +274,11 @@ class SharedMarkets:
         lead = shared.lead
         lead.clock.now_ms = publish_time
         for circle in shared.circles:
-            if circle.window is not None:
-                since = lead.inplay_since_ms
-                inplay_seconds = None if since is None else (publish_time - since) / 1000
-                if not circle.window.contains(book, lead.seconds_to_start, inplay_seconds):
+            gate = circle.gate
+            if gate is not None:
+                if gate.definition is not book.market_definition:
+                    lead.renew(gate)
+                if not gate.from_ms <= publish_time <= gate.until_ms:
                     continue
             for looks in circle.alike:
                 check, _, market, clock, _, _ = looks[0]

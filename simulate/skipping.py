@@ -103,7 +103,7 @@ def _unseen(segment: Segment, faces: Sequence[HostedMarket], audience: Audience)
     """Whether nothing in a segment is for anybody; all faces are of one market, over one book."""
     if not segment.skippable or audience.next_timer_ms <= segment.last_ms or any(map(_is_attended, faces)):
         return False
-    windows = {window for face in faces for _, _, window, _ in face.readers}
+    windows = {None if gate is None else gate.window for face in faces for _, _, gate, _ in face.readers}
     market = faces[0]
     definition = market.market_book.market_definition
     if definition is None or None in windows:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Mapping
 from typing import Any
 
-from .book import MarketBook
+from .changes import MarketDefinition
 from .parameters import check_names
 
 _KEYWORDS = (
@@ -72,19 +73,15 @@ class Window:
     def admits_sport(self, event_type_id: str | None) -> bool:
         return self.event_type_ids is None or event_type_id in self.event_type_ids
 
-    def contains(self, book: MarketBook, seconds_to_start: float, inplay_seconds: float | None) -> bool:
+    def contains_state(
+        self, status: str | None, inplay: bool, seconds_to_start: float, inplay_seconds: float | None
+    ) -> bool:
         """Whether a change is inside.
 
         Args:
             seconds_to_start: from the change to the scheduled start.
             inplay_seconds: from the turn in play to the change; None before it.
         """
-        return self.contains_state(book.status, book.inplay, seconds_to_start, inplay_seconds)
-
-    def contains_state(
-        self, status: str | None, inplay: bool, seconds_to_start: float, inplay_seconds: float | None
-    ) -> bool:
-        """`contains`, where there is no book but a definition."""
         if status != "OPEN":
             return True
         if self.inplay is not None and bool(self.inplay) is not inplay:
@@ -92,3 +89,54 @@ class Window:
         if not self.inplay and self.seconds_to_start is not None and seconds_to_start > self.seconds_to_start:
             return False
         return self.max_inplay_seconds is None or inplay_seconds is None or inplay_seconds <= self.max_inplay_seconds
+
+
+class Gate:
+    """A window at one market: it opens and closes at times that only a new definition changes.
+
+    Attributes:
+        definition: that by which the times were worked out.
+        from_ms, until_ms: a change between these times, both included, is inside.
+    """
+
+    __slots__ = ("definition", "from_ms", "until_ms", "window")
+
+    def __init__(self, window: Window) -> None:
+        self.window = window
+        self.definition: MarketDefinition | None = None
+        self.from_ms: float = math.inf
+        self.until_ms: float = -math.inf
+
+    def renew(self, definition: MarketDefinition | None, start_ms: float, inplay_since_ms: int | None) -> None:
+        """Work the times out anew.
+
+        Args:
+            start_ms: the scheduled start; infinite where it is not known.
+            inplay_since_ms: when the market turned in play; None before.
+        """
+        window = self.window
+        self.definition = definition
+        self.from_ms, self.until_ms = -math.inf, math.inf
+        if definition is None or definition.status != "OPEN":
+            return
+        if window.inplay is not None and bool(window.inplay) is not definition.in_play:
+            self.from_ms, self.until_ms = math.inf, -math.inf
+            return
+        before, after = window.seconds_to_start, window.max_inplay_seconds
+        if not window.inplay and before is not None:
+            self.from_ms = _last_within(before, -start_ms) * -1
+        if after is not None and inplay_since_ms is not None:
+            self.until_ms = _last_within(after, inplay_since_ms)
+
+
+def _last_within(seconds: float, since_ms: float) -> float:
+    """The last whole millisecond that is no more than so many seconds after `since_ms`."""
+    if math.isinf(seconds) or math.isinf(since_ms):
+        return since_ms + seconds
+    last = since_ms + math.floor(seconds * 1000)
+    # The product may be off by a digit that the division is not.
+    while (last + 1 - since_ms) / 1000 <= seconds:
+        last += 1
+    while (last - since_ms) / 1000 > seconds:
+        last -= 1
+    return last

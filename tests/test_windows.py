@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 import headrace as hr
 from builders import FLUMINE, MARKET, MARKET_DEFINITION, START, Stream, back, priced, replay
 from headrace.actors.market_filter import admits, normalised
 from headrace.strategies.changes import MarketDefinition
+from headrace.strategies.window import Gate, Window
+
+DEFINITION = msgspec.convert(MARKET_DEFINITION, MarketDefinition)
 
 #: A market that is suspended at its start, turns in play a second later and closes 99 s after that.
 TIMES = (0, 100_000, 340_000, 340_001, 390_000, START, START + 1000, START + 31_000, START + 31_001, START + 60_000)
@@ -190,3 +196,31 @@ def test_market_that_one_strategy_of_two_wants_is_that_ones_alone(tmp_path: Path
     strategies = [hr.Strategy(name=kind, market_filter={"marketTypes": [kind]}) for kind in ("WIN", "PLACE")]
     result = hr.backtest(strategies, path, engine="local")
     assert result.markets["strategy"].to_pylist() == ["WIN"]
+
+
+@given(
+    window=st.builds(
+        Window,
+        inplay=st.sampled_from([None, True, False]),
+        seconds_to_start=st.one_of(st.none(), st.floats(-100, 100), st.sampled_from([0.1, 0.3, 60, 1e9])),
+        max_inplay_seconds=st.one_of(st.none(), st.floats(0, 100), st.sampled_from([0, 0.7, 1.1, 30])),
+    ),
+    status=st.sampled_from(["OPEN", "SUSPENDED", "CLOSED"]),
+    inplay=st.booleans(),
+    start=st.one_of(st.integers(0, 10**6), st.just(math.inf)),
+    since=st.one_of(st.none(), st.integers(0, 10**6)),
+    near=st.integers(-3, 3),
+    now=st.integers(0, 10**6),
+)
+def test_a_gate_is_open_just_when_its_window_contains_the_change(
+    window: Window, status: str, inplay: bool, start: float, since: int | None, near: int, now: int
+) -> None:
+    gate = Gate(window)
+    definition = msgspec.structs.replace(DEFINITION, status=status, in_play=inplay)
+    gate.renew(definition, start, since)
+    edges = [edge + near for edge in (gate.from_ms, gate.until_ms) if math.isfinite(edge)]
+    for at in (now, *edges):
+        to_start = (start - at) / 1000
+        inplay_seconds = None if since is None else (at - since) / 1000
+        inside = window.contains_state(status, inplay, to_start, inplay_seconds)
+        assert (gate.from_ms <= at <= gate.until_ms) is inside

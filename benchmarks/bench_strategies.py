@@ -83,20 +83,4 @@ def make(api: SimpleNamespace, max_orders: int | None = None) -> dict[str, type]
                     trade = api.Trade(market.market_id, runner.selection_id, runner.handicap, self)
                     market.place_order(trade.create_order(side="BACK", order_type=api.LimitOrder(1000, 2.00)))
 
-    class LateBacker(Base):
-        """Backs every runner once at its best price, in the last five minutes before the start."""
-
-        def check_market_book(self, market: Any, book: Any) -> bool:
-            return book.status == "OPEN" and not book.inplay and market.seconds_to_start < 300
-
-        def process_market_book(self, market: Any, book: Any) -> None:
-            for runner in book.runners:
-                context = self.get_runner_context(market.market_id, runner.selection_id, runner.handicap)
-                if runner.status != "ACTIVE" or context.trade_count:
-                    continue
-                price = api.best(runner.ex.available_to_back)
-                if price is not None:
-                    trade = api.Trade(market.market_id, runner.selection_id, runner.handicap, self)
-                    market.place_order(trade.create_order(side="BACK", order_type=api.LimitOrder(price, 2.00)))
-
-    return {strategy.__name__: strategy for strategy in (NoOp, Reader, JoinQueues, Hopeful, LateBacker)}
+    return {strategy.__name__: strategy for strategy in (NoOp, Reader, JoinQueues, Hopeful)}

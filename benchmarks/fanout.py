@@ -6,7 +6,8 @@ A line a bar. From bz2 files: 0.9 of the throughput of two plain processes that 
 code, and 4 times flumine run as its documentation recommends, a process a core with eight markets each. From the same
 markets packed: 8 times flumine, which reads bz2. With a window of the last 600 seconds before the start, which flumine
 has too: 15 times. Sides take turns, and the best round of each counts; flumine runs on one market of sixteen, spread
-over all, and its time is scaled; its processes' start is not counted. Exit status 1 below a bar.
+over all, and its time is scaled; its processes' start is not counted. The strategy is that of
+examples/lowest_layer.py. Exit status 1 below a bar.
 """
 
 import argparse
@@ -33,13 +34,15 @@ from .work import LIMITS, Answer, Work, load
 PROCESSES = 2
 MARKETS_A_PROCESS = 8  # flumine's advice
 PEER_SHARE = 16  # one market of so many
-STRATEGIES = Path(__file__).with_name("bench_strategies.py")
+STRATEGIES = Path(__file__).with_name("sweep_strategies.py")
+SETTINGS = {"sets": [{"stake": 2.0, "seconds": 60.0, "max_price": 1000.0}]}
 DAY = 1440.0  # minutes: recordings of the exchange begin a day before the start, or earlier
 WINDOW = {"seconds_to_start": 600, "inplay": False}
 
 
-def backer(windowed: bool = False) -> hr.Strategy:
-    kind = load(str(STRATEGIES))(API)["LateBacker"]
+def strategy_of(windowed: bool = False) -> hr.Strategy:
+    """The strategy of examples/lowest_layer.py."""
+    kind = load(str(STRATEGIES))(API, **SETTINGS)["LowestLayer-0"]
     strategy: hr.Strategy = kind(**LIMITS, market_filter={"listener_kwargs": WINDOW} if windowed else None)
     return strategy
 
@@ -67,7 +70,7 @@ def packed(files: list[str], name: str) -> str:
 
 
 def replay(files: list[str]) -> str:
-    return hr.backtest(backer(), files, engine="local").digest
+    return hr.backtest(strategy_of(), files, engine="local").digest
 
 
 def plain(files: list[str], pool: ProcessPoolExecutor) -> float:
@@ -85,7 +88,7 @@ class Fanned:
 
     def __call__(self, source: str | list[str], windowed: bool = False) -> float:
         start = time.perf_counter()
-        result = hr.backtest(backer(windowed), source, engine="ray")
+        result = hr.backtest(strategy_of(windowed), source, engine="ray")
         seconds = time.perf_counter() - start
         if result.failures.num_rows:
             raise SystemExit(f"a unit failed: {result.failures.to_pylist()[0]}")
@@ -100,7 +103,7 @@ def peer(files: list[str], windowed: bool = False) -> tuple[float, int]:
     Eight markets at a time to each of two processes; the start of the processes is not counted.
     """
     share = files[::PEER_SHARE]
-    work = Work((), str(STRATEGIES), ("LateBacker",), listener=WINDOW if windowed else {})
+    work = Work((), str(STRATEGIES), settings=SETTINGS, listener=WINDOW if windowed else {})
     groups = [tuple(share[at : at + MARKETS_A_PROCESS]) for at in range(0, len(share), MARKETS_A_PROCESS)]
     command = [str(python("flumine")), "-m", "benchmarks.run_flumine"]
     answers: list[Answer] = []
@@ -121,7 +124,7 @@ def peer(files: list[str], windowed: bool = False) -> tuple[float, int]:
 def _same_orders(files: list[str]) -> None:
     """Both sides must place the same number of orders, or they do not do the same work."""
     share = files[::PEER_SHARE]
-    ours = hr.backtest(backer(), share, engine="local").orders.num_rows
+    ours = hr.backtest(strategy_of(), share, engine="local").orders.num_rows
     _, theirs = peer(files)
     print(f"orders in a share of {len(share)} markets: headrace {ours}, flumine {theirs}", file=sys.stderr)
     if abs(ours - theirs) > 0.02 * theirs:
@@ -138,7 +141,7 @@ def main(arguments: list[str] | None = None) -> int:
     ray.init(address="local", num_cpus=PROCESSES, include_dashboard=False, log_to_driver=False)
     fanned = Fanned()
     archive = packed(files, f"fanout-{options.markets}-{options.changes}-day")
-    hr.backtest(backer(), files[:PROCESSES], engine="ray")
+    hr.backtest(strategy_of(), files[:PROCESSES], engine="ray")
     _same_orders(files)
     with ProcessPoolExecutor(PROCESSES) as pool:
         list(pool.map(replay, [files[:1]] * PROCESSES))

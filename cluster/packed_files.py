@@ -74,9 +74,9 @@ class PartFile:
 
     def add(self, row: PackedSegment) -> None:
         """The next segment; those of a recording come one after the other."""
+        if self._size >= _SMALL_GROUP_BYTES and (row.segment == 0 or row.phase != self._rows[-1].phase):
+            self._flush()
         if row.segment == 0:
-            if self._size >= _SMALL_GROUP_BYTES:
-                self._flush()
             self._index.append([row.recording, row.event_id, self._written, 0, 0])
         self._index[-1][3] += 1
         self._index[-1][4] += len(row.lines)

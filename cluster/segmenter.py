@@ -17,6 +17,8 @@ from ..strategies.changes import ChangeMessage, MarketDefinition
 _KEYFRAME_MS, _KEYFRAME_BYTES, _SEGMENT_BYTES = 120_000, 256 * 1024, 1024 * 1024
 #: And where windows mostly open: seconds before the scheduled start, if so many bytes have come since the last one.
 _OPENINGS, _OPENING_BYTES = (3600, 1800, 900, 600, 300, 120, 60), 64 * 1024
+#: Of these the ones that most windows are. What lies before such an opening, and before the turn in play, is a phase.
+_PHASES = (3600, 600)
 #: A suspension stands alone, so that what lies around it can be left out, if so many bytes have come before it.
 _SUSPENSION_BYTES = 64 * 1024
 
@@ -28,6 +30,7 @@ class PackedSegment:
     Attributes:
         lines: byte for byte as in the recording.
         problem: why the recording cannot be read on after them.
+        phase: which part of the market's life it is; parts are read apart.
     """
 
     recording: str
@@ -44,6 +47,7 @@ class PackedSegment:
     definitions: bytes | None
     lines: bytes
     problem: str | None
+    phase: int = 0
 
 
 class Segmenter:
@@ -217,6 +221,7 @@ class Segmenter:
             definitions=b"".join(self._definitions) or None,
             lines=lines,
             problem=problem,
+            phase=self._phase(),
         )
         if self._count == 0 and self._skippable and problem is None:
             cut, publish_time = _opening(lines)
@@ -232,6 +237,16 @@ class Segmenter:
                 row.defined_first = _begins(row.lines, self._definitions[1:])
         self._count = row.segment + 1
         yield row
+
+    def _phase(self) -> int:
+        """The part of the market's life that the segment under way belongs to."""
+        definition = self._book.market_definition if self._book is not None else None
+        if definition is None or definition.market_time is None:
+            return 0
+        if definition.in_play:
+            return len(_PHASES) + 1
+        left = definition.market_time.timestamp() - self._last_ms / 1000
+        return sum(left <= seconds for seconds in _PHASES)
 
     def end(self, problem: str | None) -> Iterator[PackedSegment]:
         """The recording has ended, or cannot be read on for the reason `problem`."""

@@ -71,16 +71,16 @@ class _ParquetFile:
         self.starts = tuple(itertools.accumulate(groups, initial=0))
         self._kept: tuple[int, Any] | None = None
 
-    def read(self, group: int, columns: Sequence[str]) -> Any:
-        # Threads gain nothing on one row group, and cost a handover.
-        return self._file.read_row_group(group, columns=list(columns), use_threads=False)
+    def read(self, groups: Sequence[int], columns: Sequence[str]) -> Any:
+        # Threads gain nothing on a few row groups, and cost a handover.
+        return self._file.read_row_groups(list(groups), columns=list(columns), use_threads=False)
 
     def lines(self, group: int) -> Any:
         """The columns `lines` and `problem` of a row group."""
         kept = self._kept
         if kept is None or kept[0] != group:
             self._kept = kept = None  # the former is freed before the next is unpacked
-            self._kept = kept = (group, self.read(group, ("lines", "problem")))
+            self._kept = kept = (group, self.read([group], ("lines", "problem")))
         return kept[1]
 
     def groups(self, source: Source) -> list[tuple[int, int, int]]:
@@ -133,12 +133,11 @@ def segments(source: Source) -> list[Segment]:
     """What is known of a recording's segments without their lines."""
     file, found = _file(source.path), []
     assert source.rows is not None
-    row = source.rows[0]
-    for group, low, high in file.groups(source):
-        table = file.read(group, _BESIDE).slice(low, high - low)
-        for values in zip(*(table[name].to_pylist() for name in _BESIDE), strict=True):
-            found.append(Segment(row, *values))
-            row += 1
+    groups = file.groups(source)
+    # One after the other: the rows of a recording lie together, from a row of the first group on.
+    table = file.read([group for group, _, _ in groups], _BESIDE).slice(groups[0][1], source.rows[1])
+    for row, values in enumerate(zip(*(table[name].to_pylist() for name in _BESIDE), strict=True), source.rows[0]):
+        found.append(Segment(row, *values))
     return found
 
 

@@ -49,7 +49,7 @@ def main() -> None:
 @click.option("--parameter", "-p", "parameters", multiple=True, metavar="NAME=VALUE",
               help="A parameter of the strategies, such as stake=5. Repeatable.")  # fmt: skip
 @click.option("--out", "-o", type=click.Path(), metavar="FOLDER",
-              help="A new folder for the result: Parquet tables and a manifest.")  # fmt: skip
+              help="A new folder or URI (s3://bucket/run) for the result: Parquet tables and a manifest.")  # fmt: skip
 @click.option("--resume", is_flag=True, help="Go on with the run that --out holds; it must be the same.")
 @click.option("--engine", type=click.Choice(["auto", "local", "ray"]), default="auto", show_default=True,
               help="local: this process. ray: a Ray cluster. auto: Ray from 100 MB of recordings on.")  # fmt: skip
@@ -155,7 +155,9 @@ def backtest(
 @click.option("--by", default="net_profit", show_default=True, help="The column that the best sets are chosen by.")
 @click.option("--top", type=click.IntRange(min=1), default=10, show_default=True, help="How many sets to show.")
 @click.option("--orders", is_flag=True, help="Keep the orders of all sets; for --out.")
-@click.option("--out", "-o", type=click.Path(), metavar="FOLDER", help="A new folder for the result, as Parquet.")
+@click.option(
+    "--out", "-o", type=click.Path(), metavar="FOLDER", help="A new folder or URI for the result, as Parquet."
+)
 @click.option("--engine", type=click.Choice(["auto", "local", "ray"]), default="auto", show_default=True,
               help="local: this process. ray: a Ray cluster. auto: Ray where there is much to do.")  # fmt: skip
 @click.option("--workers", type=click.IntRange(min=1), help="Processes on Ray; default: one a CPU.")
@@ -603,8 +605,8 @@ def _run(run: Callable[[], Result], raise_errors: bool, out: str | None) -> Resu
     except (HeadraceError, ConfigError):
         raise
     except KeyboardInterrupt:
-        kept = f"; what is done is in {out}, the same command with --resume goes on" if out else ""
-        click.echo(f"headrace: stopped{kept}", err=True)
+        if not out:  # else the run has said where what is done lies, and how to go on
+            click.echo("headrace: stopped", err=True)
         sys.exit(1)
     except Exception as error:
         if not raise_errors:

@@ -30,11 +30,12 @@ from .cluster.catalog import wanted_markets
 from .cluster.dispatch import AllFailAlike, Duplicates, RayPool, connect, run_here
 from .cluster.files import read_files
 from .cluster.parts import StoringRunner, worker_runner
+from .cluster.places import Place
 from .cluster.progress import Progress, ProgressOption, showing
 from .cluster.result import FORMAT, Result
 from .cluster.shipping import objects_of, sources_digest, why_not_picklable
 from .cluster.snapshots import thaw
-from .cluster.store import FolderStore, MemoryStore, Store
+from .cluster.store import FolderStore, MemoryStore, require_free
 from .cluster.units import MAX_UNITS, in_turn, plan_batches, plan_units
 from .cluster.worker import BatchRunner, Runner
 from .config import Config, ConfigError
@@ -357,9 +358,14 @@ class Simulation:
         units = plan_units(paths, self.strategies)
         engine = self._chosen_engine(units)
         identity = self._identity(units)
-        store = MemoryStore() if self._out is None else FolderStore(self._out, identity, self._resume)
-        left = [] if self._stopped else [unit for unit in units if unit.name not in store.done]
+        place = None if self._out is None else Place(self._out)
         controls = LoggingControls(self._logging_controls) if self._logging_controls else None
+        if place is not None and not self._resume:
+            require_free(place)
+        # Nothing is written before it is known that the run can begin.
+        replayed = self._replayer(setup, engine, place, controls)
+        store = MemoryStore() if place is None else FolderStore(place, identity, self._resume)
+        left = [] if self._stopped else [unit for unit in units if unit.name not in store.done]
         if controls:
             controls(ConfigEvent(self.config))
             for strategy in self.strategies:
@@ -367,7 +373,7 @@ class Simulation:
         started, done, changes = time.time(), len(units) - len(left), 0
         check, find_duplicates = AllFailAlike(), Duplicates(store.markets)
         try:
-            with contextlib.closing(self._parts(left, setup, engine, store, controls)) as parts:
+            with contextlib.closing(replayed(left)) as parts:
                 for part in parts:
                     find_duplicates(part)
                     store.add(part)
@@ -392,22 +398,21 @@ class Simulation:
             controls(TerminationEvent(self))
         return self.result
 
-    def _parts(
-        self, units: Sequence[Unit], setup: Setup, engine: str, store: Store, controls: LoggingControls | None
-    ) -> Generator[Part, None, None]:
-        """Parts as they come, from workers or from this process."""
-        place = store.place if isinstance(store, FolderStore) else None
+    def _replayer(
+        self, setup: Setup, engine: str, place: Place | None, controls: LoggingControls | None
+    ) -> Callable[[Sequence[Unit]], Generator[Part, None, None]]:
+        """What gives the parts of units as they come, from workers or from this process."""
         if engine == "ray":
             connect()
             there = place if place is not None and place.shared else None
             kept, heard = place is not None, controls is not None
             make_runner = functools.partial(worker_runner, setup, self._command, kept, heard, there)
             pool = RayPool(make_runner, objects_of(setup), self._workers, self.config.unit_timeout)
-            return pool.run(plan_batches(units, pool.size))
+            return lambda units: pool.run(plan_batches(units, pool.size))
         runner: Runner = BatchRunner(setup, controls, self._command, place is not None)
-        return run_here(
-            in_turn(units, 1 if place is None else MAX_UNITS), runner if place is None else StoringRunner(runner)
-        )
+        if place is None:
+            return lambda units: run_here(in_turn(units, 1), runner)
+        return lambda units: run_here(in_turn(units, MAX_UNITS), StoringRunner(runner))
 
     @staticmethod
     def _tell(part: Part, controls: LoggingControls | None) -> None:

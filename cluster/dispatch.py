@@ -11,13 +11,15 @@ import dataclasses
 import logging
 import os
 import queue
+import re
+import socket
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future
 from typing import Any
 
 from ..simulate.rows import empty_rows
-from ..strategies.errors import RunError
+from ..strategies.errors import InputError, RunError
 from .shipping import pack
 from .units import Batch
 from .worker import Part, Runner
@@ -32,6 +34,8 @@ _STRIKES = 2
 _LOST_STARTS = 20
 #: Seconds without any news after which a run that has no worker yet says so.
 _PATIENCE = 30.0
+#: Seconds that the head of a cluster may take to answer.
+_KNOCK = 5.0
 #: Seconds between two counts of the cluster's CPUs.
 _RECOUNT = 5.0
 #: Units that fail alike at the start of a run stop it.
@@ -337,17 +341,34 @@ def connect(address: str | None = None) -> None:
     """Join the cluster that is there, or start one of this machine.
 
     Raises:
-        RunError: the cluster named cannot be reached.
+        InputError: the cluster named, by `address` or `RAY_ADDRESS`, cannot be reached, or is not for this Ray.
     """
     # Ray will otherwise warn in every process that it changes this variable of machines with accelerators.
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
     ray = _ray()
     if ray.is_initialized():
         return
+    named = address or os.environ.get("RAY_ADDRESS")
+    _knock(named)
     try:
         ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
     except (ConnectionError, RuntimeError, ValueError, TimeoutError) as error:
-        raise RunError(f"no Ray cluster at {address or os.environ.get('RAY_ADDRESS')}: {error}") from None
+        said = [line.strip() for line in str(error).splitlines() if line.strip()]
+        raise InputError(f"no Ray cluster to use at {named or 'this machine'}: {' '.join(said)[:400]}") from None
+
+
+def _knock(address: str | None) -> None:
+    """Refuse an address where nobody answers: Ray itself tries on for many minutes."""
+    match = re.fullmatch(r"(?:ray://)?\[?([^/\]]+?)\]?:(\d+)", address or "")
+    if match is None:
+        return
+    try:
+        socket.create_connection((match[1], int(match[2])), timeout=_KNOCK).close()
+    except (OSError, OverflowError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise InputError(
+            f"no Ray cluster at {address}: {reason}; start it, correct RAY_ADDRESS, or unset it to use this machine"
+        ) from None
 
 
 def _ray() -> Any:

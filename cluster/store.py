@@ -96,15 +96,10 @@ class FolderStore:
         self._number = 0
         self._writers = None if self.place.on_disk else ThreadPoolExecutor(_WRITERS, "headrace-commit")
         self._under_way: collections.deque[Future[dict[str, Any]]] = collections.deque()
-        taken = self.place.taken()
-        if taken and not resume:
-            raise InputError(
-                f"{self.place}: exists and is not empty; name another folder for the result, remove it, or resume "
-                "the run that it holds (resume=True, --resume)"
-            )
-        if taken:
+        if resume and self.place.taken():
             self._take_up()
         else:
+            require_free(self.place)
             self._write_manifest({"finished": False})
 
     def _take_up(self) -> None:
@@ -208,8 +203,17 @@ class FolderStore:
         return whole
 
 
-#: What keeps the parts of a run.
-Store = MemoryStore | FolderStore
+def require_free(place: Place) -> None:
+    """Refuse a folder that holds something.
+
+    Raises:
+        InputError: says what can be done.
+    """
+    if place.taken():
+        raise InputError(
+            f"{place}: exists and is not empty; name another folder for the result, remove it, or resume the run that "
+            "it holds (resume=True, --resume)"
+        )
 
 
 def _json(value: Any) -> bytes:

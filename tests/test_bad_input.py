@@ -6,6 +6,8 @@ import bz2
 import gzip
 import json
 import os
+import subprocess
+import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,6 +18,7 @@ from click.testing import CliRunner, Result
 import headrace as hr
 from builders import Stream, priced
 from headrace.cli import main
+from headrace.simulate.generator import write_markets
 
 
 class BackFirst(hr.Strategy):
@@ -532,3 +535,29 @@ def test_cli_out_holds_the_result(strategy_file: Path, recordings: Path, tmp_pat
     result = call_backtest(f"{strategy_file}:Backer", recordings, "--out", tmp_path / "out")
     assert result.exit_code == 0
     assert hr.Result.load(tmp_path / "out").digest in result.output
+
+
+@pytest.mark.parametrize(
+    ("address", "says"),
+    [
+        ("127.0.0.1:1", "no Ray cluster at 127.0.0.1:1: "),
+        ("ray://127.0.0.1:1", "no Ray cluster at ray://127.0.0.1:1: "),
+        ("http://127.0.0.1:8265", "HTTP address"),
+    ],
+)
+@pytest.mark.parametrize("command", [["backtest"], ["sweep", "-p", "stake=2,5"]])
+def test_cluster_that_is_not_there_is_one_sentence_and_nothing_written(
+    command: list[str], address: str, says: str, tmp_path: Path
+) -> None:
+    write_markets(tmp_path / "markets", 1, seed=1, changes=60)
+    headrace = str(Path(sys.executable).with_name("headrace"))
+    example = f"{Path(__file__).resolve().parents[1] / 'examples' / 'lowest_layer.py'}:LowestLayer"
+    words = [headrace, command[0], example, *command[1:], "-m", str(tmp_path / "markets"), "--engine", "ray"]
+    ran = subprocess.run(
+        [*words, "--out", str(tmp_path / "out")],
+        env={**os.environ, "RAY_ADDRESS": address}, capture_output=True, text=True, timeout=120, check=False,
+    )  # fmt: skip
+    assert ran.returncode == 2, ran.stderr
+    assert says in ran.stderr
+    assert len(ran.stderr.strip().splitlines()) == 1
+    assert not (tmp_path / "out").exists()

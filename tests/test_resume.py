@@ -158,3 +158,56 @@ def test_a_killed_driver_is_resumed_to_the_digest_of_an_undisturbed_run(
     text, _ = went_on.communicate(timeout=120)
     assert went_on.returncode == 0, text
     assert f"digest {whole.digest}" in text
+
+
+SLOW = (
+    SOURCE
+    + """
+    def process_closed_market(self, market, book):
+        import time
+        time.sleep(0.2)
+"""
+)
+
+
+@pytest.mark.ray
+def test_ctrl_c_keeps_what_is_done_and_says_how_to_go_on(markets: list[str], tmp_path: Path) -> None:
+    (tmp_path / "backer.py").write_text(SLOW)
+    out = tmp_path / "out"
+    words = ["headrace", "backtest", "backer.py:Backer", "--out", str(out), "--workers", "1"]
+    words += [word for path in markets for word in ("--markets", path)]
+    headrace = Path(sys.executable).with_name("headrace")
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
+    # A terminal sends the signal to all processes of the command.
+    stopped = subprocess.Popen(
+        [str(headrace), *words[1:], "--engine", "ray"],
+        cwd=tmp_path,
+        env=environment,
+        text=True,
+        start_new_session=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    for _ in range(600):
+        if list(out.glob("commits/*.json")) or stopped.poll() is not None:
+            break
+        time.sleep(0.1)
+    os.killpg(stopped.pid, signal.SIGINT)
+    _, said = stopped.communicate(timeout=60)
+    assert stopped.returncode == 1, said
+    assert f"What is done is in {out}" in said
+    assert "Traceback" not in said
+    done = len(hr.Result.load(out).markets)
+    assert 0 < done < len(markets)
+
+    went_on = subprocess.run(
+        [str(headrace), *words[1:], "--engine", "local", "--resume"],
+        cwd=tmp_path, env=environment, text=True, capture_output=True, timeout=120, check=False,
+    )  # fmt: skip
+    assert went_on.returncode == 0, went_on.stderr
+    whole = subprocess.run(
+        [str(headrace), *words[1:3], *words[7:], "--engine", "local"],
+        cwd=tmp_path, env=environment, text=True, capture_output=True, timeout=120, check=False,
+    )  # fmt: skip
+    (digest,) = [line for line in whole.stdout.splitlines() if line.startswith("digest")]
+    assert digest in went_on.stdout

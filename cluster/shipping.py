@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import ast
 import functools
 import hashlib
+import importlib.util
 import inspect
 import os
 import pickle
@@ -159,26 +161,81 @@ def _source_of(cls: type) -> str:
 
 
 def sources_of(objects: Iterable[Any]) -> list[str] | None:
-    """The source of all modules that define the classes of `objects`, parents included, and of those beside them.
+    """The source of all of the user's code that `objects` may run: of the modules that define their classes, parents
+    included, and of what these import. Of a notebook its cells so far.
 
-    None where some of it cannot be read. Of a notebook its cells so far.
+    None where some of it cannot be read.
     """
-    objects = list(objects)
-    modules = {module.__name__: module for module in user_modules(objects)}
-    for each in objects:
-        for cls in (each if isinstance(each, type) else type(each)).__mro__:
-            module = sys.modules.get(cls.__module__)
-            if module is not None and cls.__module__.split(".")[0] not in ("builtins", "headrace"):
-                modules[cls.__module__] = module
+    owners = [each if isinstance(each, type) or hasattr(each, "__code__") else type(each) for each in objects]
+    roots = [owner.__module__ for each in owners for owner in getattr(each, "__mro__", (each,))]
+    waiting, seen = list(roots), set(_OURS)
     found: list[str] = []
-    for module in modules.values():
-        if getattr(module, "__file__", None):
-            try:
-                found.append(Path(str(module.__file__)).read_text(encoding="utf-8"))
-            except (OSError, UnicodeDecodeError):
-                return None
-        elif module.__name__ == "__main__" and isinstance(vars(module).get("In"), list):
-            found.extend(module.In)
-        else:
+    while waiting:
+        name = waiting.pop()
+        if name in seen or name.split(".")[0] in _OURS:
+            continue
+        seen.add(name)
+        module = sys.modules.get(name)
+        if module is None and not _is_installed(name):
+            return None  # it may yet be loaded
+        if module is None or (name not in roots and name != "__main__" and not _is_users(module)):
+            continue
+        texts = _texts(module)
+        if texts is None:
             return None
+        for text in texts:
+            imported = _imports(text, module.__package__ or "")
+            if imported is None:
+                return None
+            waiting.extend(imported)
+        found.extend(texts)
     return found
+
+
+#: Packages whose code changes nothing of a strategy.
+_OURS = ("builtins", "headrace", "ray")
+
+
+def _texts(module: ModuleType) -> list[str] | None:
+    """The source of a module: one text, or the cells of a notebook."""
+    file = getattr(module, "__file__", None)
+    if file is None:
+        cells = vars(module).get("In")
+        return list(cells) if module.__name__ == "__main__" and isinstance(cells, list) else None
+    try:
+        return [Path(file).read_text(encoding="utf-8")]
+    except (OSError, UnicodeDecodeError):
+        return None
+
+
+def _imports(source: str, package: str) -> list[str] | None:
+    """The modules that code imports, wherever in it; None where it is no Python."""
+    try:
+        tree = ast.parse(source)
+    except (SyntaxError, ValueError):
+        return None
+    found: list[str] = []
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            found.extend(alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            base = node.module or ""
+            if node.level:
+                parents = package.split(".")[: len(package.split(".")) - node.level + 1]
+                base = ".".join([*parents, base]).rstrip(".")
+            # What is imported from a package may be a module of it.
+            inner = (f"{base}.{alias.name}" for alias in node.names)
+            found.extend([base, *(name for name in inner if name in sys.modules)])
+    return found
+
+
+def _is_installed(name: str) -> bool:
+    """Whether a module that is not loaded belongs to the standard library or an installed package."""
+    top = name.split(".")[0]
+    if top in sys.stdlib_module_names:
+        return True
+    try:
+        spec = importlib.util.find_spec(top)
+    except (ImportError, ValueError):
+        return False
+    return spec is not None and os.path.realpath(spec.origin or "").startswith(_installed())

@@ -23,8 +23,11 @@ _METHOD = "check_market_book"
 _OF_MARKET = frozenset({"bet_delay", "market_book", "market_id", "publish_time", "seconds_to_start", "status"})
 #: Functions without effects whose answer depends on their arguments only.
 _FUNCTIONS = frozenset({"abs", "all", "any", "bool", "float", "int", "len", "max", "min", "round", "sum"})
-#: Ways to change an attribute without naming it.
-_OPAQUE = frozenset({"setattr", "delattr", "vars", "exec", "eval", "__dict__", "__setattr__", "__delattr__"})
+#: Ways to change an attribute without naming it, and to run code that no import names.
+_OPAQUE = frozenset(
+    {"setattr", "delattr", "vars", "__dict__", "__setattr__", "__delattr__"}
+    | {"exec", "eval", "__import__", "import_module"}
+)
 _HOOKS = ("__getattribute__", "__getattr__", "__setattr__", "__delattr__")
 #: Values that cannot change in place.
 _PLAIN = (bool, int, float, str, bytes, enum.Enum, type(None))
@@ -50,10 +53,13 @@ def deciding_parameters(cls: type[Strategy], sources: Iterable[str] | None) -> t
     if any(hook in vars(base) for base in cls.__mro__ if base not in Strategy.__mro__ for hook in _HOOKS):
         return None
     node = _source_of(function)
-    names = None if node is None else _Condition(node, function.__globals__, set(cls.parameters())).names()
+    if node is None:
+        return None
+    condition = _Condition(node, function.__globals__, set(cls.parameters()))
+    names = condition.names()
     if names is None or any(hasattr(inspect.getattr_static(cls, name, None), "__get__") for name in names):
         return None
-    if any(_changes(source, names | _OF_MARKET) for source in sources):
+    if any(_changes(source, condition.read) for source in sources):
         return None
     return tuple(sorted(names))
 
@@ -95,13 +101,18 @@ def _same(one: types.CodeType, other: types.CodeType) -> bool:
 
 
 class _Condition:
-    """Reads the method: its names of self, market and book, and what it takes from each."""
+    """Reads the method: its names of self, market and book, and what it takes from each.
+
+    Attributes:
+        read: all attributes that it reads, of whatever.
+    """
 
     def __init__(self, node: ast.FunctionDef, names: dict[str, Any], parameters: set[str]) -> None:
         self._node = node
         self._globals = names
         self._parameters = parameters
         self._found: set[str] = set()
+        self.read: set[str] = set()
 
     def names(self) -> set[str] | None:
         """The parameters that it reads; None where it is no plain condition."""
@@ -139,6 +150,7 @@ class _Condition:
         return isinstance(node, _EXPRESSIONS) and all(map(self._expression, ast.iter_child_nodes(node)))
 
     def _attribute(self, node: ast.Attribute) -> bool:
+        self.read.add(node.attr)
         if isinstance(node.value, ast.Name) and node.value.id == self._self:
             self._found.add(node.attr)
             return node.attr in self._parameters

@@ -118,6 +118,40 @@ def test_a_change_in_another_file_counts(tmp_path: Path) -> None:
     assert deciding_parameters(cls, None) is None
 
 
+@pytest.mark.parametrize(
+    ("lines", "shared"),
+    [
+        ("import tweaks_a", True),
+        ("from tweaks_a import look", True),
+        ("import tweaks_b", False),
+        ("from tweaks_b import tweak", False),
+        ("def late():\n    import tweaks_b", False),
+        ("def late():\n    import not_there_at_all", False),
+        ("import json, decimal", True),
+        ("def late():\n    import importlib\n    importlib.import_module('tweaks_' + 'b')", False),
+    ],
+)
+def test_what_the_file_imports_counts_too(
+    lines: str, shared: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    (elsewhere / "tweaks_a.py").write_text("def look(strategy):\n    return strategy.seconds\n")
+    (elsewhere / "tweaks_b.py").write_text("def tweak(strategy):\n    strategy.seconds = 5\n")
+    monkeypatch.syspath_prepend(str(elsewhere))
+    for name in ("tweaks_a", "tweaks_b"):
+        monkeypatch.delitem(sys.modules, name, raising=False)
+        importlib.import_module(name)
+    cls, _ = made(tmp_path, "return market.seconds_to_start < self.seconds", lines)
+    assert (deciding_parameters(cls, sources_of([cls])) == ("seconds",)) is shared
+
+
+def test_what_the_check_reads_of_the_book_is_not_shared_where_somebody_sets_it(tmp_path: Path) -> None:
+    cls, source = made(tmp_path, "return any(runner.liked for runner in book.runners)")
+    assert deciding_parameters(cls, [source]) == ()
+    assert deciding_parameters(cls, [source, "def like(runner):\n    runner.liked = True"]) is None
+
+
 def test_a_file_edited_since_it_was_loaded_is_not_believed(tmp_path: Path) -> None:
     import linecache
 

@@ -76,7 +76,7 @@ def packed(files: list[str], name: str) -> list[str]:
             shutil.rmtree(place, ignore_errors=True)
         for file in files:
             market_id = Path(file).name.removesuffix(".bz2")
-            other = f"1.{copy}{market_id.removeprefix('1.')}"
+            other = f"1.{copy}{market_id.removeprefix('1.')}" if copy else market_id
             path = plain / Path(file).parent.name / other
             path.parent.mkdir(parents=True, exist_ok=True)
             lines = bz2.decompress(Path(file).read_bytes())

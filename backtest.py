@@ -375,12 +375,12 @@ class Simulation:
         try:
             with contextlib.closing(replayed(left)) as parts:
                 for part in parts:
+                    check(part)
                     find_duplicates(part)
                     store.add(part)
                     done += len(part.batch.units)
                     changes += part.changes
                     self._tell(part, controls)
-                    check(part)
                     if self._progress is not None:
                         self._progress(done, len(units), part)
                     if part.stopped or self._stopped:

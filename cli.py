@@ -128,7 +128,7 @@ def backtest(
     simulation.add_client(SimulatedClient(currency_code=config.currency))
     for strategy in made:
         simulation.add_strategy(strategy)
-    result = _run(simulation.run, raise_errors or debug, out)
+    result = _run(simulation.run, raise_errors or debug)
     show_result(result, out)
     if result.failures.num_rows:
         sys.exit(1)
@@ -593,7 +593,7 @@ def _strategies(specs: tuple[str, ...], parameters: tuple[str, ...], limits: dic
     return made
 
 
-def _run(run: Callable[[], Result], raise_errors: bool, out: str | None) -> Result:
+def _run(run: Callable[[], Result], raise_errors: bool) -> Result:
     """Run; with `raise_errors` the first error of a strategy ends it, and is shown without our own frames."""
     import traceback
 
@@ -605,8 +605,7 @@ def _run(run: Callable[[], Result], raise_errors: bool, out: str | None) -> Resu
     except (HeadraceError, ConfigError):
         raise
     except KeyboardInterrupt:
-        if not out:  # else the run has said where what is done lies, and how to go on
-            click.echo("headrace: stopped", err=True)
+        click.echo("headrace: stopped", err=True)
         sys.exit(1)
     except Exception as error:
         if not raise_errors:

@@ -181,13 +181,13 @@ class SweepRun:
         store, check_part = SweepStore(len(self._values)), AllFailAlike()
         drop_duplicates: collections.defaultdict[int, Duplicates] = collections.defaultdict(Duplicates)
         for part in _parts(units, setup, self._engine, self._orders, self._commands, self._workers):
+            check_part(part)
             drop_duplicates[part.batch.units[0].reading](part)
             store.add(part)
             done += len(part.batch.units)
             changes += part.changes
             for level, text in part.warnings:
                 logger.log(level, "%s", text)
-            check_part(part)
             if progress is not None:
                 progress(done, len(units), part)
             if part.stopped:

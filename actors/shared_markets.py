@@ -98,8 +98,11 @@ class SharedMarket:
         self.circles = [_Circle(window, looks, deciding) for window, looks in by_window.items()]
 
     def rest(self, market: HostedMarket) -> None:
-        """A set has nothing at the exchange any more."""
+        """A set has nothing at the exchange any more: it is not attended to before its next order."""
         self.busy.pop(market, None)
+        market.attended = False
+        if not self.busy:
+            self.book.unwatch()
 
 
 class SetActor(MarketActor):

@@ -30,7 +30,7 @@ logger = logging.getLogger("headrace")
 _IN_FLIGHT = 2
 #: Times that a unit may take a worker with it while it runs alone.
 _STRIKES = 2
-#: Workers that may die before they have begun, over a run.
+#: Workers that may die before they have begun, one after the other, while none runs.
 _LOST_STARTS = 20
 #: Seconds without any news after which a run that has no worker yet says so.
 _PATIENCE = 30.0
@@ -49,9 +49,9 @@ def run_here(batches: Sequence[Batch], runner: Runner) -> Generator[Part, None, 
 
 
 class Duplicates:
-    """Finds markets that come twice: from a market's file and its event's, or from two copies.
+    """Finds markets that come in two parts: from a market's file and its event's, or from two copies.
 
-    What comes second is left out, and a row of `failures` says so.
+    What comes second is left out, and a row of `failures` says so. (Within a part the worker does it.)
     """
 
     def __init__(self, known: Iterable[tuple[str, str]] = ()) -> None:
@@ -59,11 +59,10 @@ class Duplicates:
 
     def __call__(self, part: Part) -> None:
         for market_id, unit in part.markets:
-            owner = self._owner.setdefault(market_id, unit)
-            if owner != unit:
+            if part.is_copy(self._owner, market_id, unit):
                 part.left_out.add(market_id)
-                message = f"the market is in {owner} as well; this copy is left out"
-                part.rows["failures"].append((None, market_id, unit, 1, "RecordingError", message, None, unit, "", ""))
+            else:
+                self._owner[market_id] = unit
 
 
 class AllFailAlike:
@@ -247,6 +246,13 @@ class _Run:
             yield part
         elif self._is_death(error):
             yield from self._bury(process, error)
+        elif isinstance(error, self._ray.exceptions.ObjectLostError):
+            # It was done, and its part went down with the node that held it.
+            logger.warning("A part was lost with its node; its batch is replayed again")
+            self._waiting.append(next(batch for each, batch in process.load if each == ref))
+            process.load = collections.deque(item for item in process.load if item[0] != ref)
+            self._under_way -= 1
+            self._place(process)
         else:
             raise _cause(error)
 
@@ -257,11 +263,12 @@ class _Run:
     def _started(self, process: _Process, error: BaseException | None) -> None:
         self._starting.discard(process)
         if error is None:
+            self._lost_starts = 0
             self._running.add(process)
             self._place(process)
         elif self._is_death(error):
             self._lost_starts += 1
-            if self._lost_starts > _LOST_STARTS:
+            if self._lost_starts > _LOST_STARTS and not self._running:
                 raise RunError(f"workers die before they begin: {str(error).strip().splitlines()[0]}")
         else:
             raise _cause(error)
@@ -281,6 +288,7 @@ class _Run:
         logger.warning("A worker died while it replayed %s; its work goes elsewhere", running.units[0].name)
         for _, batch in reversed(list(process.load)[1:]):
             self._waiting.appendleft(batch)
+        self._ask_idle()
         if not running.alone:
             for unit in running.units:
                 self._waiting.append(Batch(running.number, (unit,), alone=True))
@@ -291,6 +299,14 @@ class _Run:
             self._waiting.append(running)
             return
         yield _given_up(running, death, self._limit)
+
+    def _ask_idle(self) -> None:
+        """Have idle workers answer before they get more: their node may have died as well, and nobody has told so."""
+        for process in [process for process in self._running if not process.load]:
+            self._running.discard(process)
+            self._place(process)
+            self._starting.add(process)
+            self._expect(process, process.actor.ready.remote())
 
     def end(self) -> None:
         """End all workers."""

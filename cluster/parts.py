@@ -174,12 +174,27 @@ def read_commits(place: Place, known: Iterable[Mapping[str, Any]] = ()) -> list[
 
 
 def read_manifest(place: Place) -> dict[str, Any]:
-    """The manifest of a result.
+    """The manifest of a result or a sweep.
 
     Raises:
-        OSError, ValueError: there is none, or it is no JSON.
+        OSError, ValueError: there is none, or it is no JSON object.
     """
-    found: dict[str, Any] = json.loads(place.read(MANIFEST))
+    found = json.loads(place.read(MANIFEST))
+    if not isinstance(found, dict):
+        raise ValueError("expected a JSON object")
+    return found
+
+
+def manifest_of_run(place: Place) -> dict[str, Any]:
+    """The manifest of a backtest's result.
+
+    Raises:
+        OSError, ValueError: there is none, or it is of something else.
+    """
+    found = read_manifest(place)
+    if not isinstance(found.get("inputs"), list):
+        what = "it is a sweep's; headrace.SweepResult.load reads it" if "parameters" in found else "it names no inputs"
+        raise ValueError(what)
     return found
 
 

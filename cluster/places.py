@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -71,7 +72,7 @@ class Place:
                 return
             os.makedirs(os.path.dirname(path), exist_ok=True)
             # Two workers may write the same part at once.
-            beside = f"{path}.{os.getpid()}.part"
+            beside = f"{path}.{uuid.uuid4().hex[:8]}.part"
             try:
                 Path(beside).write_bytes(content)
                 os.replace(beside, path)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..simulate.rows import FIELDS, Rows
 from ..strategies.errors import InputError, RunError
-from .parts import MANIFEST, Commit, Parts, read_commits, read_manifest
+from .parts import MANIFEST, Commit, Parts, manifest_of_run, read_commits
 from .places import Place
 
 if TYPE_CHECKING:
@@ -272,7 +272,7 @@ class Result:
         """
         place = Place(folder)
         try:
-            manifest = read_manifest(place)
+            manifest = manifest_of_run(place)
         except (OSError, ValueError) as error:
             raise InputError(f"{place}: no result here: {MANIFEST} cannot be read ({error})") from None
         return cls(manifest, parts=Parts(place, map(Commit.of, read_commits(place, manifest.get("parts", ())))))

@@ -168,6 +168,7 @@ def sources_of(objects: Iterable[Any]) -> list[str] | None:
     """
     owners = [each if isinstance(each, type) or hasattr(each, "__code__") else type(each) for each in objects]
     roots = [owner.__module__ for each in owners for owner in getattr(each, "__mro__", (each,))]
+    packages = {root.split(".")[0] for root in roots if "." in root} - set(sys.stdlib_module_names)
     waiting, seen = list(roots), set(_OURS)
     found: list[str] = []
     while waiting:
@@ -178,7 +179,8 @@ def sources_of(objects: Iterable[Any]) -> list[str] | None:
         module = sys.modules.get(name)
         if module is None and not _is_installed(name):
             return None  # it may yet be loaded
-        if module is None or (name not in roots and name != "__main__" and not _is_users(module)):
+        of_theirs = name in roots or name == "__main__" or name.split(".")[0] in packages
+        if module is None or not (of_theirs or _is_users(module)):
             continue
         texts = _texts(module)
         if texts is None:

@@ -11,7 +11,7 @@ from typing import Any
 
 from ..simulate.rows import FIELDS, empty_rows
 from ..strategies.errors import InputError
-from .parts import COMMITS, MANIFEST, Commit, Parts, read_commits, read_manifest, store_part
+from .parts import COMMITS, MANIFEST, Commit, Parts, manifest_of_run, read_commits, store_part
 from .places import Place, encoded
 from .result import Result
 from .worker import Part
@@ -104,9 +104,9 @@ class FolderStore:
 
     def _take_up(self) -> None:
         try:
-            known = read_manifest(self.place)
-        except (OSError, ValueError):
-            raise InputError(f"{self.place}: holds no run to resume: {MANIFEST} cannot be read") from None
+            known = manifest_of_run(self.place)
+        except (OSError, ValueError) as error:
+            raise InputError(f"{self.place}: holds no run to resume: {MANIFEST} cannot be read ({error})") from None
         inputs = [{name: value for name, value in each.items() if name != "sha256"} for each in known["inputs"]]
         for name, value in {**self._identity, "inputs": self._inputs}.items():
             before = inputs if name == "inputs" else known.get(name)

@@ -15,7 +15,7 @@ from ..simulate.replay import Replay, Setup, Unit
 from ..simulate.rows import RowCollector
 from ..simulate.shared_replay import SharedReplay
 from ..strategies.strategy import Strategy
-from .worker import BatchRunner, Part, WorkerFace, run_to_end
+from .worker import BatchRunner, Part, WorkerFace, run_to_end, without_markets
 
 #: Columns that rows of a sweep's markets have after those of a backtest's. All rows end with the number of their set.
 MORE_OF_MARKETS = (("matched_orders", "whole"), ("won_orders", "whole"))
@@ -104,6 +104,7 @@ class _Tally:
         self._orders = orders
         self._collectors = [RowCollector([strategy], orders) for strategy in sets]
         self._counted: set[str] = set()
+        self._known, self._copies = dict(part.markets), set[str]()
         self._broken: set[tuple[Any, ...]] = set()
 
     def listener(self, place: int) -> Any:
@@ -111,10 +112,16 @@ class _Tally:
 
     def market(self, place: int, market: HostedMarket) -> None:
         """The recording of a set's market has ended."""
-        if market.market_id not in self._counted:
-            self._counted.add(market.market_id)
+        market_id = market.market_id
+        if market_id not in self._counted:
+            self._counted.add(market_id)
             self._part.changes += market.changes
-            self._part.markets.append((market.market_id, self.unit.name))
+            if self._part.is_copy(self._known, market_id, self.unit.name):
+                self._copies.add(market_id)
+            else:
+                self._part.markets.append((market_id, self.unit.name))
+        if market_id in self._copies:
+            return
         collector = self._collectors[place]
         collector.market(market)
         matched = [order for order in market.blotter if order.size_matched > 0]
@@ -135,7 +142,8 @@ class _Tally:
         self._take(collector, None)
 
     def _take(self, collector: RowCollector, number: int | None) -> None:
-        for table, rows in collector.rows.items():
+        for table, found in collector.rows.items():
+            rows = without_markets(table, found, self._copies)
             if table == "failures":
                 self._part.rows[table].extend(self._numbered(rows, number))
             elif self._orders or table in ("markets", "violations"):

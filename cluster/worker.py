@@ -11,6 +11,7 @@ import socket
 import sys
 import threading
 import time
+from collections.abc import Collection, Mapping
 from typing import Any, Protocol
 
 from ..actors.clients import Clients
@@ -104,13 +105,30 @@ class Part:
 
     def drop_left_out(self) -> None:
         """Drop the rows of markets that came in another part as well; failures stay."""
-        if not self.left_out:
-            return
         for table, rows in self.rows.items():
-            columns = [name for name, _ in FIELDS[table]]
-            if table != "failures" and "market_id" in columns:
-                at = columns.index("market_id")
-                rows[:] = [row for row in rows if row[at] not in self.left_out]
+            self.rows[table] = without_markets(table, rows, self.left_out)
+
+    def is_copy(self, known: Mapping[str, str], market_id: str, unit: str) -> bool:
+        """Whether a market of a unit came in another one before: then it is a failure, and left out.
+
+        Args:
+            known: the markets before, each with its unit.
+        """
+        owner = known.get(market_id, unit)
+        if owner == unit:
+            return False
+        message = f"the market is in {owner} as well; this copy is left out"
+        self.rows["failures"].append((None, market_id, unit, 1, "RecordingError", message, None, unit, "", ""))
+        return True
+
+
+def without_markets(table: str, rows: list[tuple[Any, ...]], market_ids: Collection[str]) -> list[tuple[Any, ...]]:
+    """Rows of a table but for those of some markets; failures stay."""
+    columns = [name for name, _ in FIELDS[table]]
+    if not market_ids or table == "failures" or "market_id" not in columns:
+        return rows
+    at = columns.index("market_id")
+    return [row for row in rows if row[at] not in market_ids]
 
 
 class BatchRunner:
@@ -175,9 +193,13 @@ class BatchRunner:
 
     def _replay_into(self, part: Part, unit: Unit, log: BatchLog) -> None:
         collector = RowCollector(self._setup.strategies)
+        known, copies = dict(part.markets), set[str]()
 
         def ended(market: Any) -> None:
             part.changes += market.changes
+            if part.is_copy(known, market.market_id, unit.name):
+                copies.add(market.market_id)
+                return
             part.markets.append((market.market_id, unit.name))
             collector.market(market)
 
@@ -185,7 +207,9 @@ class BatchRunner:
         run_to_end(replay, log, self._setup.config)
         collector.finish(replay.coordinator, replay.failures, self._reproduce(unit))
         for table, more in collector.rows.items():
-            part.rows[table].extend(more)
+            if table == "transactions" and copies and not collector.rows["markets"]:
+                continue  # all of them were for markets that are left out
+            part.rows[table].extend(without_markets(table, more, copies))
         part.stopped = replay.actor.stopped
         if replay.digest is not None:
             part.digests[unit.name] = replay.digest

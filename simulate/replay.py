@@ -239,11 +239,13 @@ class _Reader:
                 self.step()
             self.end()
             return
-        process = self._actor.process_market_change
+        actor, process = self._actor, self._actor.process_market_change
         known = self._markets
         try:
             for number, messages in messages_of(self.recording, self._actor, len(self._replay.unit.paths) == 1):
                 for line, message in enumerate(messages, number):
+                    if actor.stopped:
+                        break
                     if type(message) is not ChangeMessage:
                         self._bad_line(message)  # type: ignore[arg-type]
                         continue
@@ -251,7 +253,7 @@ class _Reader:
                     for change in message.mc:
                         if change.id in known or self._admit(change, publish_time, line):
                             process(publish_time, change)
-                if self._actor.stopped or self._finished():
+                if actor.stopped or self._finished():
                     break
         except RecordingError as error:
             self._bad_line(error)

@@ -112,6 +112,8 @@ class _Condition:
         self._globals = names
         self._parameters = parameters
         self._found: set[str] = set()
+        self._own: set[str] = set()
+        self._bound: set[str] = set()
         self.read: set[str] = set()
 
     def names(self) -> set[str] | None:
@@ -125,9 +127,11 @@ class _Condition:
         self._own = {book}
         for each in ast.walk(self._node):
             if isinstance(each, ast.Name) and isinstance(each.ctx, ast.Store):
-                self._own.add(each.id)
-        if self._own & {self._self, self._market}:
-            return None
+                if each.id in (self._self, self._market):
+                    return None
+                self._bound.add(each.id)
+            if isinstance(each, ast.Assign):
+                self._own.update(target.id for target in each.targets if isinstance(target, ast.Name))
         return self._found if all(map(self._statement, self._node.body)) else None
 
     def _statement(self, node: ast.stmt) -> bool:
@@ -147,7 +151,18 @@ class _Condition:
         if isinstance(node, ast.Call):
             known = isinstance(node.func, ast.Name) and node.func.id in _FUNCTIONS and self._is_builtin(node.func.id)
             return known and not node.keywords and all(map(self._expression, node.args))
+        if isinstance(node, (ast.GeneratorExp, ast.ListComp)):
+            return self._comprehension(node)
         return isinstance(node, _EXPRESSIONS) and all(map(self._expression, ast.iter_child_nodes(node)))
+
+    def _comprehension(self, node: ast.GeneratorExp | ast.ListComp) -> bool:
+        """What it binds is its own, and means something else outside."""
+        outer = self._own
+        targets = [each for one in node.generators for each in ast.walk(one.target)]
+        self._own = outer | {each.id for each in targets if isinstance(each, ast.Name)}
+        plain = all(map(self._expression, ast.iter_child_nodes(node)))
+        self._own = outer
+        return plain
 
     def _attribute(self, node: ast.Attribute) -> bool:
         self.read.add(node.attr)
@@ -159,7 +174,11 @@ class _Condition:
         return isinstance(node.ctx, ast.Load) and self._expression(node.value)
 
     def _is_builtin(self, name: str) -> bool:
-        return name not in self._globals and name not in self._own and hasattr(builtins, name)
+        return name not in self._globals and name not in self._bound and hasattr(builtins, name)
+
+
+def _is_super(node: ast.Call) -> bool:
+    return isinstance(node.func, ast.Name) and node.func.id == "super"
 
 
 def _changes(source: str, names: Iterable[str]) -> bool:
@@ -173,6 +192,12 @@ def _changes(source: str, names: Iterable[str]) -> bool:
         if isinstance(node, ast.Attribute):
             if node.attr in _OPAQUE or (node.attr in known and not isinstance(node.ctx, ast.Load)):
                 return True
-        elif isinstance(node, ast.Name) and node.id in _OPAQUE:
+            if node.attr == "__init__" and not (isinstance(node.value, ast.Call) and _is_super(node.value)):
+                return True
+        elif (
+            (isinstance(node, ast.Name) and node.id in _OPAQUE)
+            or (isinstance(node, ast.alias) and node.name in _OPAQUE)
+            or (isinstance(node, ast.Constant) and isinstance(node.value, str) and node.value in _OPAQUE)
+        ):
             return True
     return False

@@ -91,6 +91,10 @@ class Window:
         return self.max_inplay_seconds is None or inplay_seconds is None or inplay_seconds <= self.max_inplay_seconds
 
 
+#: Seconds beyond which a window has no edge that anybody meets.
+_LONG = 1e11
+
+
 class Gate:
     """A window at one market: it opens and closes at times that only a new definition changes.
 
@@ -131,8 +135,10 @@ class Gate:
 
 def _last_within(seconds: float, since_ms: float) -> float:
     """The last whole millisecond that is no more than so many seconds after `since_ms`."""
-    if math.isinf(seconds) or math.isinf(since_ms):
-        return since_ms + seconds
+    if math.isnan(seconds):
+        return math.inf
+    if math.isinf(since_ms) or abs(seconds) > _LONG:
+        return since_ms + seconds * 1000
     last = since_ms + math.floor(seconds * 1000)
     # The product may be off by a digit that the division is not.
     while (last + 1 - since_ms) / 1000 <= seconds:

@@ -505,3 +505,21 @@ def test_packed_on_ray_gives_the_same(ray_local: None, generated: Path, tmp_path
 def test_source_of_a_packed_market_tells_its_event(generated: Path, tmp_path: Path) -> None:
     sources: list[Source] = find_recordings(packed(generated, tmp_path))
     assert all(source.event for source in sources)
+
+
+def test_a_run_stops_at_the_change_packed_or_not(tmp_path: Path, small: None) -> None:
+    class Stopping(hr.Strategy):
+        """Asks for the end at its twentieth look."""
+
+        def check_market_book(self, market: Any, book: Any) -> bool:
+            self.looks = getattr(self, "looks", 0) + 1
+            self.record(market, at=book.publish_time_epoch)
+            if self.looks == 20:
+                market.framework.stop()
+            return False
+
+    path = busy().close(START + 30_000).write(tmp_path / "1.1")
+    plain = hr.backtest(Stopping(), path, engine="local")
+    from_pack = hr.backtest(Stopping(), packed(path, tmp_path), engine="local")
+    assert plain.records.num_rows == 20
+    assert from_pack.digest == plain.digest

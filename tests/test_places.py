@@ -17,6 +17,7 @@ from click.testing import CliRunner
 import headrace as hr
 from headrace.backtest import load_strategy
 from headrace.cli import main
+from headrace.cluster import units
 from headrace.cluster.parts import Commit, Parts
 from headrace.cluster.places import Place, encoded
 from headrace.simulate.generator import write_markets
@@ -190,19 +191,20 @@ def test_a_part_written_twice_is_the_same_bytes(markets: list[str], tmp_path: Pa
 # -- markets that come twice -----------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("kept_in", ["folder", "uri"])
-def test_a_market_that_comes_twice_counts_once_in_a_folder(
-    kept_in: str, markets: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("together", [1, 50], ids=["apart", "in one part"])
+@pytest.mark.parametrize("kept_in", ["memory", "folder", "uri"])
+def test_a_market_that_comes_twice_counts_once(
+    kept_in: str, together: int, markets: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sys.modules["headrace.backtest"], "MAX_UNITS", 1)
+    monkeypatch.setattr(sys.modules["headrace.backtest"], "MAX_UNITS", together)
     copy = tmp_path / Path(markets[0]).name
     copy.write_bytes(Path(markets[0]).read_bytes())
     whole = hr.backtest(strategy(), markets[:3], engine="local")
     out = tmp_path / "out"
-    twice = hr.backtest(
-        strategy(), [*markets[:3], str(copy)], engine="local", out=out if kept_in == "folder" else out.as_uri()
-    )
-    loaded = hr.Result.load(out)
+    place = {"memory": None, "folder": out, "uri": out.as_uri()}[kept_in]
+    monkeypatch.setattr(units, "_TURN_BYTES", 1e9)
+    twice = hr.backtest(strategy(), [*markets[:3], str(copy)], engine="local", out=place)
+    loaded = twice if place is None else hr.Result.load(out)
     assert twice.digest == whole.digest == loaded.digest
     assert rows_of(loaded, "orders") == rows_of(whole, "orders")
     assert rows_of(loaded, "markets") == rows_of(whole, "markets")
@@ -268,6 +270,19 @@ def test_tables_are_read_when_they_are_asked_for(
     read.clear()
     assert result.orders is result.orders
     assert [table for table, _ in read] == ["orders"]
+
+
+def test_a_folder_of_a_sweep_is_no_result(markets: list[str], tmp_path: Path) -> None:
+    hr.sweep(load_strategy(EXAMPLE), {"stake": [2.0]}, markets[:1], out=tmp_path / "sweep")
+    with pytest.raises(hr.InputError, match="it is a sweep's"):
+        hr.Result.load(tmp_path / "sweep")
+    words = ["backtest", EXAMPLE, "-m", markets[0], "--out", str(tmp_path / "sweep"), "--resume"]
+    answer = CliRunner().invoke(main, words)
+    assert (answer.exit_code, "it is a sweep's" in answer.output) == (2, True)
+    (tmp_path / "sweep" / "manifest.json").write_text("[]")
+    for load in (hr.Result.load, hr.SweepResult.load):
+        with pytest.raises(hr.InputError, match="expected a JSON object"):
+            load(tmp_path / "sweep")
 
 
 def test_a_part_whose_file_is_gone_is_an_error_that_names_it(markets: list[str], tmp_path: Path) -> None:

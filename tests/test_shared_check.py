@@ -50,6 +50,7 @@ OTHERWISE = [
     "print(book)\n        return True",
     "return len(self.context)",
     "return f'{book.status}' == 'OPEN'",
+    "return any(LIMIT for LIMIT in book.runners) and LIMIT",
 ]
 
 SOURCE = """
@@ -101,6 +102,9 @@ def test_what_may_depend_on_anything_else_is_asked_of_each_set(body: str, tmp_pa
         "    def process_market_book(self, market, book):\n        self.__dict__['seconds'] = 5",
         "    def process_market_book(self, market, book):\n        vars(self).update(seconds=5)",
         "    def __getattribute__(self, name):\n        return super().__getattribute__(name)",
+        "    def process_market_book(self, market, book):\n        self.__init__(seconds=5)",
+        "    def process_market_book(self, market, book):\n        getattr(self, '__setattr__')('seconds', 5)",
+        "from builtins import setattr as put",
         "def harden(strategy):\n    for strategy.seconds in (1, 2):\n        pass",
     ],
 )

@@ -1,0 +1,213 @@
+"""What the dispatcher does with workers that come, die, and lose what they have done; no Ray runs here."""
+
+from __future__ import annotations
+
+import collections
+from collections.abc import Callable
+from concurrent.futures import Future
+from typing import Any
+
+import pytest
+
+from headrace.cluster.dispatch import _Run
+from headrace.cluster.units import Batch
+from headrace.cluster.worker import Part
+from headrace.simulate.replay import Unit
+from headrace.simulate.rows import empty_rows
+from headrace.strategies.errors import RunError
+
+exceptions = pytest.importorskip("ray").exceptions
+
+
+class Ref:
+    """An answer to come."""
+
+    def __init__(self) -> None:
+        self.answer: Future[Any] = Future()
+
+    def future(self) -> Future[Any]:
+        return self.answer
+
+
+class Method:
+    def __init__(self, function: Callable[..., Ref]) -> None:
+        self.remote = function
+
+
+class Worker:
+    """A worker's process; once it is dead every call of it fails."""
+
+    def __init__(self, begins: bool = True) -> None:
+        self.dead = False
+        self.waiting: list[tuple[Batch, Ref]] = []
+        self.begins = begins
+        self.ready, self.run = Method(self._ready), Method(self._run)
+
+    def _answered(self, good: bool) -> Ref:
+        ref = Ref()
+        if good:
+            ref.answer.set_result(None)
+        else:
+            ref.answer.set_exception(exceptions.ActorDiedError())
+        return ref
+
+    def _ready(self) -> Ref:
+        return self._answered(self.begins and not self.dead)
+
+    def _run(self, batch: Batch) -> Ref:
+        if self.dead:
+            return self._answered(False)
+        ref = Ref()
+        self.waiting.append((batch, ref))
+        return ref
+
+    def finish(self, worn: bool = False) -> None:
+        batch, ref = self.waiting.pop(0)
+        ref.answer.set_result(Part(batch, empty_rows(), 0, 0.0, worn=worn))
+
+    def fail(self, error: Exception) -> None:
+        _, ref = self.waiting.pop(0)
+        ref.answer.set_exception(error)
+
+    def die(self) -> None:
+        self.dead = True
+        while self.waiting:
+            self.fail(exceptions.ActorDiedError())
+
+
+class Cluster:
+    """What a run needs of Ray."""
+
+    exceptions = exceptions
+
+    def __init__(self) -> None:
+        self.killed: list[Worker] = []
+
+    def kill(self, worker: Worker) -> None:
+        self.killed.append(worker)
+        worker.dead = True
+
+
+def run_of(units: int, cluster: Cluster | None = None, batch: int = 1) -> _Run:
+    numbers = range(0, units, batch)
+    batches = [Batch(n, tuple(Unit(f"unit {at}", ()) for at in range(n, n + batch))) for n in numbers]
+    return _Run(cluster or Cluster(), collections.deque(batches), None)
+
+
+def started(run: _Run, count: int) -> list[Worker]:
+    workers = [Worker() for _ in range(count)]
+    for worker in workers:
+        run.start(worker)
+    for _ in workers:
+        assert list(run.next_parts()) == []
+    return workers
+
+
+def finished(run: _Run, workers: list[Worker]) -> list[Part]:
+    """Parts of a run whose living workers do all they are given."""
+    parts: list[Part] = []
+    while run.left:
+        run.feed()
+        for worker in workers:
+            while worker.waiting:
+                worker.finish()
+        parts.extend(run.next_parts())
+    return parts
+
+
+def names(parts: list[Part]) -> list[str]:
+    return sorted(unit.name for part in parts for unit in part.batch.units)
+
+
+def failures(parts: list[Part]) -> list[Any]:
+    return [row for part in parts for row in part.rows["failures"]]
+
+
+def test_each_worker_has_two_batches_at_most() -> None:
+    run = run_of(9)
+    workers = started(run, 2)
+    run.feed()
+    assert [len(worker.waiting) for worker in workers] == [2, 2]
+    assert len(names(finished(run, workers))) == 9
+
+
+def test_a_unit_survives_the_death_of_a_node_with_idle_workers() -> None:
+    run = run_of(1)
+    workers = started(run, 4)
+    run.feed()
+    (busy,) = [worker for worker in workers if worker.waiting]
+    lone = next(worker for worker in reversed(workers) if worker is not busy)
+    for worker in workers:
+        if worker is not lone and worker is not busy:
+            worker.dead = True  # and nobody has told
+    busy.die()
+    parts = finished(run, [lone])
+    assert (names(parts), failures(parts)) == (["unit 0"], [])
+
+
+def test_a_unit_that_ends_its_worker_twice_is_given_up_and_others_are_not() -> None:
+    run = run_of(3, batch=3)
+    workers = started(run, 1)
+    parts: list[Part] = []
+    while run.left:
+        run.feed()
+        for worker in list(workers):
+            if worker.waiting and any(unit.name == "unit 1" for unit in worker.waiting[0][0].units):
+                worker.die()
+                workers.append(Worker())
+                run.start(workers[-1])
+            elif worker.waiting:
+                worker.finish()
+        parts.extend(run.next_parts())
+    assert names(parts) == ["unit 0", "unit 1", "unit 2"]
+    (row,) = failures(parts)
+    assert row[7] == "unit 1"
+
+
+def test_a_part_that_is_lost_with_its_node_is_made_again() -> None:
+    run = run_of(2)
+    workers = started(run, 1)
+    run.feed()
+    workers[0].fail(exceptions.ObjectLostError("00" * 28, "", ""))
+    parts = finished(run, workers)
+    assert (names(parts), failures(parts)) == (["unit 0", "unit 1"], [])
+
+
+def test_workers_that_never_begin_end_a_run_only_where_none_runs() -> None:
+    run = run_of(5)
+    workers = started(run, 1)
+    for _ in range(50):
+        run.start(Worker(begins=False))
+        assert list(run.next_parts()) == []
+    assert len(names(finished(run, workers))) == 5
+
+    lonely = run_of(5)
+    with pytest.raises(RunError, match="die before they begin"):  # noqa: PT012
+        for _ in range(50):
+            lonely.start(Worker(begins=False))
+            assert list(lonely.next_parts()) == []
+
+
+def test_a_worn_worker_finishes_what_it_has_and_gets_nothing_more() -> None:
+    cluster = Cluster()
+    run = run_of(5, cluster)
+    (old,) = started(run, 1)
+    run.feed()
+    old.finish(worn=True)
+    assert names(list(run.next_parts())) == ["unit 0"]
+    run.feed()
+    assert [batch.number for batch, _ in old.waiting] == [1]
+    assert cluster.killed == []
+    old.finish()
+    assert names(list(run.next_parts())) == ["unit 1"]
+    assert cluster.killed == [old]
+    assert names(finished(run, started(run, 1))) == ["unit 2", "unit 3", "unit 4"]
+
+
+def test_an_error_of_a_worker_is_raised_as_it_is() -> None:
+    run = run_of(1)
+    (worker,) = started(run, 1)
+    run.feed()
+    worker.fail(ValueError("mine"))
+    with pytest.raises(ValueError, match="mine"):
+        list(run.next_parts())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from ..simulate.locations import Source
 from ..simulate.recordings import Recording, event_of_path
@@ -16,6 +16,8 @@ from ..strategies.strategy import Strategy
 MAX_UNITS = 50
 #: Batches a worker gets over a run, so that the last ones end together.
 _BATCHES_A_WORKER = 12
+#: A unit of which fewer than so many fill a batch is a large one.
+_FEW = 4
 
 
 @dataclasses.dataclass(frozen=True)
@@ -114,19 +116,29 @@ def in_turn(units: Sequence[Unit], most: int = MAX_UNITS) -> list[Batch]:
 
 
 def plan_batches(units: Sequence[Unit], workers: int) -> list[Batch]:
-    """Batches for `workers` processes, the largest units first, so that no large one is left for the end."""
+    """Batches for `workers` processes, the largest first, so that no large one is left for the end.
+
+    Large units come by their size. The others stay in their order: those that lie in one archive are read together.
+    """
     if not units:
         return []
-    ordered = sorted(units, key=lambda unit: -unit.size)
     target = sum(unit.size for unit in units) / (workers * _BATCHES_A_WORKER) or 1
-    batches: list[Batch] = []
+    large = sorted((unit for unit in units if unit.size * _FEW > target), key=lambda unit: -unit.size)
+    small = [unit for unit in units if unit.size * _FEW <= target]
+    groups = [group for some in (large, small) for group in _filled(some, target)]
+    groups.sort(key=lambda group: -sum(unit.size for unit in group))
+    return [Batch(number, tuple(group)) for number, group in enumerate(groups)]
+
+
+def _filled(units: Iterable[Unit], target: float) -> Iterator[list[Unit]]:
+    """Units in their order, so many together as have no more than `target` bytes, or one."""
     waiting: list[Unit] = []
     size = 0
-    for unit in ordered:
+    for unit in units:
         if waiting and (size + unit.size > target or len(waiting) == MAX_UNITS):
-            batches.append(Batch(len(batches), tuple(waiting)))
+            yield waiting
             waiting, size = [], 0
         waiting.append(unit)
         size += unit.size
-    batches.append(Batch(len(batches), tuple(waiting)))
-    return batches
+    if waiting:
+        yield waiting

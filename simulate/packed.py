@@ -23,7 +23,7 @@ from .locations import Source, is_uri, open_file
 INDEX = b"headrace.pack"
 FORMAT = 1
 #: Files kept open: their footers are read once.
-_OPEN = 8
+_OPEN = 16
 #: Columns that tell whether a segment is needed.
 _BESIDE = ("line", "first_ms", "last_ms", "changes", "market_id", "skippable", "defined_first", "image", "definitions")
 

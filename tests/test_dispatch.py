@@ -8,9 +8,11 @@ from concurrent.futures import Future
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from headrace.cluster.dispatch import _Run
-from headrace.cluster.units import Batch
+from headrace.cluster.units import MAX_UNITS, Batch, plan_batches
 from headrace.cluster.worker import Part
 from headrace.simulate.replay import Unit
 from headrace.simulate.rows import empty_rows
@@ -202,6 +204,31 @@ def test_a_worn_worker_finishes_what_it_has_and_gets_nothing_more() -> None:
     assert names(list(run.next_parts())) == ["unit 1"]
     assert cluster.killed == [old]
     assert names(finished(run, started(run, 1))) == ["unit 2", "unit 3", "unit 4"]
+
+
+def sized(*sizes: int) -> list[Unit]:
+    return [Unit(f"unit {number}", (), size) for number, size in enumerate(sizes)]
+
+
+def test_large_units_come_first_and_small_ones_stay_in_their_order() -> None:
+    units = sized(1, 2, 500, 3, 1, 900, 2, 1)
+    batches = plan_batches(units, 1)
+    assert [unit.size for unit in batches[0].units] == [900]
+    assert [unit.size for unit in batches[1].units] == [500]
+    assert [unit.name for batch in batches[2:] for unit in batch.units] == [
+        "unit 0", "unit 1", "unit 3", "unit 4", "unit 6", "unit 7",
+    ]  # fmt: skip
+    assert [batch.number for batch in batches] == list(range(len(batches)))
+
+
+@given(st.lists(st.integers(0, 10**6), max_size=300), st.integers(1, 50))
+def test_each_unit_is_in_one_batch_and_batches_become_smaller(sizes: list[int], workers: int) -> None:
+    units = sized(*sizes)
+    batches = plan_batches(units, workers)
+    assert sorted(unit.name for batch in batches for unit in batch.units) == sorted(unit.name for unit in units)
+    assert all(1 <= len(batch.units) <= MAX_UNITS for batch in batches)
+    totals = [sum(unit.size for unit in batch.units) for batch in batches]
+    assert totals == sorted(totals, reverse=True)
 
 
 def test_an_error_of_a_worker_is_raised_as_it_is() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import itertools
 from collections.abc import Iterable, Iterator, Sequence
 
 from ..simulate.locations import Source
@@ -18,6 +19,8 @@ MAX_UNITS = 50
 _BATCHES_A_WORKER = 12
 #: A unit of which fewer than so many fill a batch is a large one.
 _FEW = 4
+#: Share of the small units that makes batches of the usual size; those of the rest are a quarter of it.
+_MOST = 0.8
 
 
 @dataclasses.dataclass(frozen=True)
@@ -118,14 +121,19 @@ def in_turn(units: Sequence[Unit], most: int = MAX_UNITS) -> list[Batch]:
 def plan_batches(units: Sequence[Unit], workers: int) -> list[Batch]:
     """Batches for `workers` processes, the largest first, so that no large one is left for the end.
 
-    Large units come by their size. The others stay in their order: those that lie in one archive are read together.
+    Large units come by their size. The others stay in their order: those that lie in one archive are read together. The
+    last of them make small batches, so that all workers end together.
     """
     if not units:
         return []
     target = sum(unit.size for unit in units) / (workers * _BATCHES_A_WORKER) or 1
     large = sorted((unit for unit in units if unit.size * _FEW > target), key=lambda unit: -unit.size)
     small = [unit for unit in units if unit.size * _FEW <= target]
-    groups = [group for some in (large, small) for group in _filled(some, target)]
+    most = sum(unit.size for unit in small) * _MOST
+    sizes = itertools.accumulate(unit.size for unit in small)
+    last = next((at for at, size in enumerate(sizes) if size > most), len(small))
+    parts = ((large, target), (small[:last], target), (small[last:], target / _FEW))
+    groups = [group for some, size in parts for group in _filled(some, size)]
     groups.sort(key=lambda group: -sum(unit.size for unit in group))
     return [Batch(number, tuple(group)) for number, group in enumerate(groups)]
 

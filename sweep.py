@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from .actors.clients import BaseClient, Clients, SimulatedClient
+from .actors.failures import users_code
 from .actors.logs import set_up
 from .actors.market_filter import normalised
 from .actors.middleware import Middleware
@@ -136,6 +137,7 @@ class SweepRun:
     Raises:
         TypeError, InputError: the strategy cannot be made with a set.
         ClientError: the client is not a simulated one.
+        RunError: `add` of the strategy failed.
     """
 
     def __init__(
@@ -161,7 +163,8 @@ class SweepRun:
             raise ClientError("a sweep takes a simulated client only: SimulatedClient()")
         for each in sets:
             normalised(each.market_filter)
-            each.add(SweepFace(config, each, clients))
+            with users_code(f"{type(each).__name__} failed in add()", raise_errors=config.raise_errors):
+                each.add(SweepFace(config, each, clients))
         self.units = _plan(paths, sets, sets_per_replay)
         self._values = list(values)
         self._setup = Setup(sets, list(clients), config, middleware=list(middleware), files=read_files(files))

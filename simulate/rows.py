@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from ..actors.coordinator import Coordinator
-from ..actors.failures import Failures
+from ..actors.failures import Failure, Failures
 from ..actors.market import HostedMarket
 from ..strategies.order import Order
 from ..strategies.order_types import LimitOrder, MarketOnCloseOrder
@@ -256,24 +256,33 @@ class RowCollector:
             self.rows["violations"].append(
                 (each.strategy, each.market_id, each.control, each.request, each.reason, each.count)
             )
-        for failure in failures:
-            self.rows["failures"].append(
-                (
-                    failure.strategy,
-                    failure.market_id,
-                    failure.line,
-                    failure.count,
-                    failure.error_type,
-                    failure.message,
-                    failure.publish_time or None,
-                    failure.unit,
-                    failure.traceback,
-                    command,
-                )
-            )
+        self.rows["failures"].extend(failure_rows(failures, command))
         for client in coordinator.clients:
             for hour, (placed, failed) in client.transactions_by_hour.items():
                 self.rows["transactions"].append((client.username, hour * 3_600_000, placed, failed))
+
+
+def failure_rows(failures: Iterable[Failure], command: str = "") -> list[tuple[Any, ...]]:
+    """Rows of the table of failures.
+
+    Args:
+        command: how what failed is run again from a shell.
+    """
+    return [
+        (
+            failure.strategy,
+            failure.market_id,
+            failure.line,
+            failure.count,
+            failure.error_type,
+            failure.message,
+            failure.publish_time or None,
+            failure.unit,
+            failure.traceback,
+            command,
+        )
+        for failure in failures
+    ]
 
 
 def _commission(orders: list[Order], base_rate: float) -> float:

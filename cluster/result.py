@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..simulate.recordings import Paths
 from ..simulate.rows import FIELDS, Rows
 from ..strategies.errors import InputError, RunError
 from .parts import MANIFEST, Commit, Parts, manifest_of_run, read_commits
@@ -52,6 +53,7 @@ class Result:
         digest: int = 0,
         rows: Rows | None = None,
         parts: Parts | None = None,
+        units: Mapping[str, str] | None = None,
     ) -> None:
         """Made by a run, or by `Result.load`.
 
@@ -60,7 +62,9 @@ class Result:
             tables, digest: parts of the run that are tables already.
             rows: what comes after them; made into tables when first asked for.
             parts: what lies in a folder instead; a table is read when it is first asked for.
+            units: of each market the unit of replay that it came in, where it is known and `parts` do not tell.
         """
+        self._units = units
         self._manifest = manifest
         self._parts = parts
         self._tables = dict(tables or {})
@@ -164,6 +168,12 @@ class Result:
         self._settle()
         return digest_text(self._digest if self._parts is None else self._parts.digest)
 
+    def unit_of(self, market_id: str) -> str | None:
+        """The unit of replay that a market came in: a recording, or an event; None where that is not known."""
+        if self._units is None:
+            self._units = {} if self._parts is None else self._parts.units()
+        return self._units.get(market_id)
+
     def summary(self) -> pa.Table:
         """A row a strategy: markets, orders, money. `net_profit` is after commission."""
         import pyarrow.compute as pc
@@ -248,6 +258,25 @@ class Result:
         from .figures import profit_figure
 
         return profit_figure(self)
+
+    def plot_market(self, market_id: str, *, strategy: str | None = None, markets: Paths | None = None) -> Any:
+        """A market and what was done in it: a plotly figure (extra `report`).
+
+        Of each runner that was bet on: traded price, best prices to back and to lay, and when orders were placed,
+        matched, cancelled or lapsed; suspensions and play are shaded. The recording is read again, as far as it can be.
+
+        Args:
+            strategy: whose orders; None: those of all.
+            markets: where the recording is, as in `backtest`; None: where the run found it.
+
+        Raises:
+            InputError: the result has no such market, or its recording is not there any more.
+            RunError: plotly is not installed.
+        """
+        from .figures import market_figure
+        from .market_chart import market_chart
+
+        return market_figure(market_chart(self, market_id, strategy, markets))
 
     def to_html(self, path: str | os.PathLike[str]) -> Path:
         """Write a page that stands alone: charts and tables to look at, in a browser or on paper.

@@ -204,14 +204,16 @@ class Result:
         return _whole_sums(found)
 
     def plot(self) -> Any:
-        """Profit after commission and drawdown over time, a line a strategy: a plotly figure (extra `report`).
+        """Profit after commission and drawdown, a line for each strategy: a plotly figure (extra `report`).
+
+        By the number of the market, in order of the scheduled starts; a button puts the same points by time.
 
         Raises:
             RunError: plotly is not installed.
         """
-        from .report import figure
+        from .figures import profit_figure
 
-        return figure(self)
+        return profit_figure(self)
 
     def to_html(self, path: str | os.PathLike[str]) -> Path:
         """Write a page that stands alone: charts and tables to look at, in a browser or on paper.

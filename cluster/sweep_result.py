@@ -287,6 +287,8 @@ class SweepResult:
     def heatmap(self, x: str, y: str, value: str = "net_profit") -> Any:
         """A plotly figure: `value` by two parameters, the mean over all others (extra `report`).
 
+        The title says what the mean was taken over, and each cell its figure, where there is room for it.
+
         Raises:
             InputError: there is no such parameter or column.
             RunError: plotly is not installed.
@@ -296,7 +298,7 @@ class SweepResult:
         for name in (x, y):
             self._require_parameter(name)
         self._require_measure(value)
-        return heatmap(self.table.to_pylist(), self._column(x), self._column(y), value)
+        return heatmap(self.table.to_pylist(), self._column(x), self._column(y), value, self.parameter_columns)
 
     def parallel_coordinates(self, value: str = "net_profit") -> Any:
         """A plotly figure: a line a set through its parameters to `value` (extra `report`).
@@ -308,7 +310,7 @@ class SweepResult:
         from .sweep_figures import parallel_coordinates
 
         self._require_measure(value)
-        return parallel_coordinates(self.table.to_pylist(), [self._column(name) for name in self._names], value)
+        return parallel_coordinates(self.table.to_pylist(), self.parameter_columns, value)
 
     # -- folders -------------------------------------------------------------------------------------------------
 
@@ -386,9 +388,18 @@ class SweepResult:
 
     @property
     def shown_by(self) -> str:
-        """The same, unless no set has a value there."""
-        scored = self.search is None or any(score is not None for score in self.search["scores"])
-        return self._goal if scored else "net_profit"
+        """The column that the star goes by: with `split` the profit in sample, which the other half then checks.
+
+        Else what `best` goes by, unless no set has a value there.
+        """
+        if self.search is None:
+            return "net_profit" if self.split is None else "in_sample_net_profit"
+        return self._goal if any(score is not None for score in self.search["scores"]) else "net_profit"
+
+    @property
+    def parameter_columns(self) -> list[str]:
+        """The columns of `table` that hold the parameters' values."""
+        return [self._column(name) for name in self._names]
 
     @property
     def _names(self) -> list[str]:

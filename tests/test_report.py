@@ -308,12 +308,34 @@ def test_command_refuses_a_place_that_cannot_be_written(folder: Path, tmp_path: 
 # -- the figure ----------------------------------------------------------------------------------------------------
 
 
-def test_plot_draws_profit_and_drawdown_of_each_strategy(small: hr.Result) -> None:
+def test_plot_draws_profit_and_drawdown_of_each_strategy_by_number_and_by_time(small: hr.Result) -> None:
     pytest.importorskip("plotly")
-    traces = small.plot().data
-    alpha = [trace for trace in traces if trace.name == "Alpha"]
-    assert len(traces) == 4
+    figure = small.plot()
+    alpha = [trace for trace in figure.data if trace.name == "Alpha"]
+    assert len(figure.data) == 4
     assert [list(trace.y) for trace in alpha] == [[0.0, 10.0, 6.0, 7.42], [0.0, 0.0, -4.0, -2.58]]
+    assert list(alpha[0].x) == [0, 1, 2, 3]
+    assert "3 of 3 markets" in figure.layout.title.text
+    by_time = figure.layout.updatemenus[0].buttons[1].args[0]["x"][2]
+    assert list(by_time) == ["2026-03-01 12:00", "2026-03-01 12:00", "2026-03-01 13:00", "2026-03-01 14:00"]
+
+
+def test_plot_of_many_markets_and_strategies_stays_under_500_kb() -> None:
+    pytest.importorskip("plotly")
+    strategies = [f"Strategy number {number:03d} of the run" for number in range(60)]
+    rows = [
+        market(number, (number * 7919 + place * 31) % 41 - 20.0, name, venue="Newton Abbot")
+        for number in range(500)
+        for place, name in enumerate(strategies)
+    ]
+    figure = made(markets=rows).plot()
+    assert len(figure.to_json()) < 500_000
+    assert "30 of 60 strategies, the largest gains and losses" in figure.layout.title.text
+
+
+def test_plot_without_markets_says_so() -> None:
+    pytest.importorskip("plotly")
+    assert made().plot().layout.title.text.startswith("Profit of no strategies")
 
 
 @pytest.mark.parametrize(("library", "extra"), [("plotly", "report"), ("duckdb", "sql")])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from headrace.actors.market import MarketActor
 from headrace.backtest import load_strategy
 from headrace.cli import main
 from headrace.cluster.measures import MEASURES, max_drawdown, standard_error
+from headrace.cluster.sweep_figures import heatmap, parallel_coordinates
 from headrace.cluster.sweep_result import in_sample
 from headrace.simulate.generator import write_markets
 from headrace.simulate.recordings import Recording
@@ -525,8 +527,44 @@ def test_heatmap_has_the_mean_over_other_parameters(small: str) -> None:
     assert trace.zmid is None
     assert sweep.heatmap("stake", "runners", "net_profit").data[0].zmid == 0  # a loss is never green
     assert [list(row) for row in trace.z] == [[4, 4], [8, 8]]
+    assert [list(row) for row in trace.text] == [["4", "4"], ["8", "8"]]
+    assert trace.texttemplate == "%{text}"
+    assert "each cell: the mean over bold, of 2 sets" in sweep.heatmap("stake", "runners").layout.title.text
     with pytest.raises(hr.InputError, match="runners"):
         sweep.heatmap("stake", "runner")
+
+
+def test_heatmap_leaves_out_figures_that_do_not_fit_and_says_where_nothing_was_averaged() -> None:
+    pytest.importorskip("plotly")
+    rows = [
+        {"across": number, "up": level, "net_profit": 12_345.67 if number else None}
+        for number in range(20)
+        for level in range(2)
+    ]
+    figure = heatmap(rows, "across", "up", "net_profit", ["across", "up"])
+    assert figure.data[0].texttemplate is None
+    assert "one set a cell" in figure.layout.title.text
+    assert figure.data[0].z[0][0] is None  # an empty cell, not a zero
+
+
+def test_lines_of_parallel_coordinates_stand_out_on_white() -> None:
+    pytest.importorskip("plotly")
+    figure = parallel_coordinates([{"stake": 2, "net_profit": 1.0}], ["stake"], "net_profit")
+    for _, colour in figure.data[0].line.colorscale:
+        red, green, blue = (int(colour[at : at + 2], 16) / 255 for at in (1, 3, 5))
+        linear = [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in (red, green, blue)]
+        luminance = 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+        assert 1.05 / (luminance + 0.05) >= 3  # the contrast that WCAG asks of graphics
+    assert figure.layout.paper_bgcolor == "white"
+
+
+def test_star_goes_by_the_profit_in_sample_where_there_is_a_split(races: Path) -> None:
+    sweep = hr.sweep(Backer, {"stake": [2, 3], "runners": [1, 2]}, races, engine="local", split=0.5)
+    assert sweep.shown_by == "in_sample_net_profit"
+    best = max(sweep.table.to_pylist(), key=lambda row: row["in_sample_net_profit"])
+    text = sweep._repr_html_()
+    assert re.findall(r">★ (\d+)<", text) == [f"{best['set']}"]
+    assert "by in sample; the best is marked" in text
 
 
 def test_parallel_coordinates_has_a_line_a_set(small: str) -> None:

@@ -35,9 +35,11 @@ class MemoryStore:
         self._waiting: list[Part] = []
         self._count = 0
         self._last: list[tuple[Any, ...]] = []
+        self._units: dict[str, str] = {}
 
     def add(self, part: Part) -> None:
         part.drop_left_out()
+        self._units.update((market_id, unit) for market_id, unit in part.markets if market_id not in part.left_out)
         self._waiting.append(part)
         self._count += sum(len(rows) for rows in part.rows.values())
         if self._count > _MOST_ROWS:
@@ -65,7 +67,7 @@ class MemoryStore:
                 for name, more in part.rows.items():
                     rows[name].extend(more)
             rows["failures"].extend(self._last)
-            return Result(manifest, rows=rows)
+            return Result(manifest, rows=rows, units=self._units)
         import pyarrow as pa
 
         self._convert()
@@ -76,7 +78,7 @@ class MemoryStore:
 
             last = from_rows(self._last, FIELDS["failures"])
             tables["failures"] = pa.concat_tables([tables["failures"], last])
-        return Result(manifest, tables, self._digest)
+        return Result(manifest, tables, self._digest, units=self._units)
 
 
 class FolderStore:

@@ -10,6 +10,7 @@ from ..strategies.errors import ControlError
 from ..strategies.events import ClearedMarketsEvent, ClearedOrdersMetaEvent, CloseMarketEvent, MarketEvent
 from ..strategies.order import Order
 from ..strategies.order_package import OrderPackage, OrderPackageType
+from ..values import legible
 from .clients import BaseClient, Clients
 
 if TYPE_CHECKING:
@@ -90,7 +91,7 @@ class Coordinator:
 
     def refused(self, order: Order, package_type: OrderPackageType, refusal: ControlError) -> None:
         """Count a refusal."""
-        reason = str(refusal).split("Error: ", 1)[-1]
+        reason = legible(refusal).split("Error: ", 1)[-1]
         kind = reason.translate(_DIGITS)
         key = (order.trade.strategy.name, order.market_id, refusal.control, f"{package_type.name} {kind}")
         known = self.violations.get(key)

@@ -13,6 +13,7 @@ from ..strategies.order import Order
 from ..strategies.order_types import LimitOrder, MarketOnCloseOrder
 from ..strategies.strategy import Strategy
 from ..values import legible, unboxed
+from .peak_exposure import peak_exposure
 from .sound_rows import RowCheck, UnfitValueError
 from .starting_price import actual_sp
 
@@ -84,7 +85,10 @@ FIELDS: dict[str, tuple[tuple[str, str], ...]] = {
         ("start", "time"),
         ("changes", "whole"),
         ("orders", "whole"),
+        ("matched_orders", "whole"),
+        ("won_orders", "whole"),
         ("matched", "number"),
+        ("exposure", "number"),
         ("profit", "number"),
         ("commission", "number"),
         ("transactions", "whole"),
@@ -177,6 +181,7 @@ class RowCollector:
         for seat in market.seats:
             strategy = seat.strategy
             orders = market.blotter.strategy_orders(strategy)
+            matched = [order for order in orders if order.size_matched > 0]
             profit = round(sum(order.profit for order in orders), 2)
             self.rows["markets"].append(
                 (
@@ -186,7 +191,10 @@ class RowCollector:
                     start_ms,
                     market.changes,
                     len(orders),
-                    round(sum(order.size_matched for order in orders), 2),
+                    len(matched),
+                    sum(order.profit > 0 for order in matched),
+                    round(sum(order.size_matched for order in matched), 2),
+                    peak_exposure(matched, market.market_book),
                     profit,
                     _commission(orders, base_rate),
                     sum(_transactions(order) for order in orders),

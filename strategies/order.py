@@ -238,8 +238,9 @@ class Order:
         self.handicap = handicap
         self.lookup = (trade.market_id, trade.selection_id, handicap)
         self.sep = host.config.order_sep if sep is None else sep
-        self.context = {} if context is None else context
-        self.notes = {} if notes is None else notes
+        shared = host.rules.shared_empty_context
+        self.context = context if context or (shared and context is not None) else {}
+        self.notes = notes if notes or (shared and notes is not None) else {}
         self.market_notes: str | None = None
         self.client: Any = None
         self.bet_id: str | None = None

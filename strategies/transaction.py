@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from ..values import number, shown, whole
 from .errors import ControlError, OrderError, OrderUpdateError
@@ -50,12 +50,15 @@ class Transaction:
             market_version = whole(market_version, "market_version", OrderError)
         if order.client is None or order.client is not self.client:
             order.client = self.client
-        if market.blotter.has_order(order.id):
-            raise OrderError(f"order {order.id} was placed in market {market.market_id} before; create another")
+        twice = market.blotter.has_order(order.id)
+        if twice and market.framework.host.rules.guarded_status:
+            self._refuse_twice(order)
         if execute and not force and not self._accepted(order, OrderPackageType.PLACE):
             return False
         if execute or order.status is None:
             order.place(market.publish_time, market_version, self._async)
+        if twice:
+            self._refuse_twice(order)
         market.enter(order)
         if execute:
             trade = order.trade
@@ -149,6 +152,9 @@ class Transaction:
             for version, orders in by_version.items()
             for chunk in chunks(orders, limit)
         ]
+
+    def _refuse_twice(self, order: Order) -> NoReturn:
+        raise OrderError(f"order {order.id} was placed in market {self.market.market_id} before; create another")
 
     def _accepted(self, order: Order, package_type: OrderPackageType) -> bool:
         try:

@@ -265,7 +265,7 @@ class Simulation:
         """
         if isinstance(logging_control, type) or not callable(logging_control):
             raise RunError(
-                f"{logging_control!r} is not a logging control; add an instance of a subclass of headrace.LoggingControl"
+                f"{logging_control!r} is not a logging control; add an instance of a headrace.LoggingControl"
             )
         if logging_control not in self._logging_controls:
             self._logging_controls.append(logging_control)

@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from ..strategies.errors import HeadraceError, RunError
+from ..values import legible
 
 
 @dataclasses.dataclass
@@ -123,8 +124,8 @@ class Failures:
         if known is not None:
             known.count += 1
             return False
-        text = "".join(traceback.format_exception(error))
-        self._found[key] = Failure(self.unit, strategy, market_id, line, kind, str(error), text, publish_time)
+        text = legible("".join(traceback.format_exception(error)))
+        self._found[key] = Failure(self.unit, strategy, market_id, line, kind, legible(error), text, publish_time)
         return True
 
     def __iter__(self) -> Any:

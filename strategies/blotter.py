@@ -259,7 +259,8 @@ class Blotter:
     def strategy_trades(self, strategy: Strategy, trade_status: list[TradeStatus] | None = None) -> list[Trade]:
         """The strategy's trades, in order of their first order."""
         trades = self._strategy_trades.get(strategy, {}).values()
-        return [trade for trade in trades if trade_status is None or trade.status in trade_status]
+        wanted = None if trade_status is None else _members(TradeStatus, trade_status)
+        return [trade for trade in trades if wanted is None or trade.status in wanted]
 
     def get_trade(self, trade_id: str) -> Trade | None:
         return self._trades.get(trade_id)
@@ -335,7 +336,23 @@ def _filtered(
     orders: list[Order], order_status: Collection[OrderStatus] | None, matched_only: bool | None
 ) -> list[Order]:
     if order_status:
-        orders = [order for order in orders if order.status in order_status]
+        wanted = _members(OrderStatus, order_status)
+        orders = [order for order in orders if order.status in wanted]
     if matched_only:
         orders = [order for order in orders if order.size_matched > 0]
     return orders
+
+
+def _members(kind: Any, statuses: Any) -> list[Any]:
+    """Statuses that somebody asks for, one or several: members, or their names or values.
+
+    Raises:
+        ValueError: there is no such status; names the nearest.
+    """
+    asked = [statuses] if isinstance(statuses, (str, kind)) else statuses
+    return [each if isinstance(each, kind) else _member(kind, each) for each in asked]
+
+
+def _member(kind: Any, name: Any) -> Any:
+    names = [each.name for each in kind]
+    return kind[name] if name in names else kind(name)

@@ -32,6 +32,7 @@ from .failures import Failures, raised_at, users_code
 from .market_filter import admits
 from .middleware import Middleware
 from .side_data import SideData
+from .sieves import Sieve
 from .streams import HandlerQueue
 from .workers import BackgroundWorker
 
@@ -160,6 +161,8 @@ class MarketActor:
         self._instances: dict[tuple[int, str | None], Strategy] = {}
         self._hosted: dict[str, HostedMarket] = {}
         self._ignored: set[str] = set()
+        #: What filters let pass, by strategy; those without a filter are left out.
+        self.sieves: dict[str, Sieve] = {}
         self._clock = host.clock
         self._rules = host.rules
         self._timed = not host.rules.all_orders
@@ -462,9 +465,15 @@ class MarketActor:
 
     def admits(self, strategy: Strategy, market_id: str, definition: MarketDefinition) -> bool:
         """Whether a strategy wants a market, by its filters."""
-        if not strategy.window.admits_sport(definition.event_type_id):
-            return False
-        return admits(strategy.market_filter, market_id, definition)
+        if not strategy.market_filter:
+            return True
+        sieve = self.sieves.setdefault(strategy.name, Sieve())
+        sport = strategy.window.admits_sport(definition.event_type_id)
+        if sport and admits(strategy.market_filter, market_id, definition):
+            sieve.admitted += 1
+            return True
+        sieve.pass_over(strategy, market_id, definition)
+        return False
 
     def wants_any(self, market_id: str) -> bool:
         """Whether anybody here wants a market that has been offered."""

@@ -28,6 +28,7 @@ from .controls import DEFAULT_TRADING_CONTROLS, BaseControl
 from .coordinator import Coordinator
 from .exchange import Exchange, MarketExchange
 from .failures import Failures, raised_at
+from .logs import FailureLine
 from .market_filter import admits
 from .middleware import Middleware
 from .side_data import SideData
@@ -669,12 +670,10 @@ class MarketActor:
             line = raised_at(error, _source_of(strategy))
         if self.failures.add(error, name, market_id, line, self._clock.now_ms):
             level = logging.ERROR if isinstance(error, HeadraceError) else logging.CRITICAL
+            kind = type(error).__name__
             logger.log(
                 level,
-                "%s in %s: %s",
-                type(error).__name__,
-                line,
-                error,
+                FailureLine(f"{kind} in {line}: {error}", (name, line, kind)),
                 exc_info=error,
                 extra={"strategy": name, "market_id": market_id, "publish_time": self._clock.now_ms},
             )

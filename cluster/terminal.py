@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from .cells import cell, heading
+from .failure_places import by_place
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -27,7 +27,7 @@ _SWEPT = (
     "in_sample_net_profit",
     "out_of_sample_net_profit",
 )
-#: Failures that are told.
+#: Places of failures that are told.
 _MOST_FAILURES = 10
 
 
@@ -48,10 +48,7 @@ def show_result(result: Result, out: str | None) -> None:
     for column in table.columns[1:]:
         column.justify = "right"
 
-    def where(row: dict[str, Any]) -> str:
-        return " ".join(part for part in (row["strategy"], row["market_id"]) if part) + ":"
-
-    _show(table, [], result.failures, where, result.digest, out)
+    _show(table, [], result.failures, result.digest, out)
 
 
 def show_sweep(result: SweepResult, by: str, top: int, out: str | None) -> None:
@@ -76,18 +73,13 @@ def show_sweep(result: SweepResult, by: str, top: int, out: str | None) -> None:
     if len(result.parameters) > len(rows):
         notes.append(f"the best {len(rows)} of {len(result.parameters)} sets by {by.replace('_', ' ')}")
 
-    def where(row: dict[str, Any]) -> str:
-        number = "" if row["set"] is None else f"set {row['set']} "
-        return number + (f"market {row['market_id']}:" if row["market_id"] else "")
-
-    _show(table, notes, result.failures, where, result.digest, out)
+    _show(table, notes, result.failures, result.digest, out)
 
 
 def _show(
     table: Table,
     notes: list[str],
     failures: pa.Table,
-    where: Callable[[dict[str, Any]], str],
     digest: str,
     out: str | None,
 ) -> None:
@@ -97,14 +89,17 @@ def _show(
     console = Console(soft_wrap=True)
     for note in notes:
         console.print(note)
-    for row in failures.slice(0, _MOST_FAILURES).to_pylist():
-        times = f" ({row['count']} times)" if row["count"] > 1 else ""
-        told = f"{row['error_type']}: {row['message']}{times}, at {row['line'] or row['unit']}"
-        console.print(" ".join(filter(None, ("failed:", where(row).strip(), told))), markup=False, highlight=False)
-        if row["command"]:
-            console.print(f"  again: {row['command']} --raise-errors", markup=False, highlight=False)
-    if failures.num_rows > _MOST_FAILURES:
-        console.print(f"... and {failures.num_rows - _MOST_FAILURES} more failures; see the table `failures`")
+    places = by_place(failures.to_pylist())
+    for place in places[:_MOST_FAILURES]:
+        told = f"{place.who}: {place.what}" if place.who else place.what
+        console.print(f"failed: {told}", markup=False, highlight=False)
+        if place.first["command"]:
+            console.print(f"  again: {place.first['command']}", markup=False, highlight=False)
+    if len(places) > _MOST_FAILURES:
+        rest = sum(place.rows for place in places[_MOST_FAILURES:])
+        console.print(
+            f"... and {rest:,} more failures at {len(places) - _MOST_FAILURES:,} other places; see the table `failures`"
+        )
     console.print(f"digest {digest}", highlight=False)
     if out:
         console.print(f"tables in {out}", highlight=False)

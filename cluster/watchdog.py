@@ -25,9 +25,9 @@ from ..strategies.market import Market
 from ..strategies.strategy import Strategy
 
 #: Seconds for which the exception is raised, and between two times.
-_GRACE, _AGAIN = 5.0, 0.25
-#: Seconds after which a process is ended whose Python does not even run: it is inside an extension.
-_MUTE = 10.0
+_GRACE, _AGAIN = 2.0, 0.25
+#: Seconds after that, when a process ends in which no Python runs any more: it is inside an extension.
+_MUTE = 3.0
 
 
 class Overrun(BaseException):

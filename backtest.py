@@ -494,6 +494,7 @@ class Simulation:
             "sources": sources_digest([*self.strategies, *self._middleware]),
             "inputs": [
                 {"unit": unit.name, "files": len(unit.paths), "bytes": unit.size, "changed": changed_at(unit)}
+                | ({"paths": list(map(str, unit.paths))} if len(unit.paths) > 1 else {})
                 for unit in units
             ],
         }
@@ -505,6 +506,7 @@ class Simulation:
         manifest = {
             **identity,
             "engine": engine,
+            "folder": os.getcwd(),
             "started": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(started)),
             "seconds": round(time.time() - started, 3),
             "changes": changes,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -15,8 +16,7 @@ from .clients import BaseClient, Clients
 if TYPE_CHECKING:
     from .market import HostedMarket, MarketActor
 
-#: Reasons that differ in their numbers only are one.
-_DIGITS = str.maketrans("0123456789", "##########")
+_FIGURE = re.compile(r"-?\d[\d,]*(?:\.\d+)?")
 
 
 @dataclasses.dataclass
@@ -29,6 +29,11 @@ class Violation:
     request: str
     reason: str
     count: int = 1
+
+
+def kind_of_reason(reason: str) -> str:
+    """A reason without its figures: those that differ in nothing else are of one kind."""
+    return _FIGURE.sub("#", reason)
 
 
 class Coordinator:
@@ -91,8 +96,8 @@ class Coordinator:
     def refused(self, order: Order, package_type: OrderPackageType, refusal: ControlError) -> None:
         """Count a refusal."""
         reason = str(refusal).split("Error: ", 1)[-1]
-        kind = reason.translate(_DIGITS)
-        key = (order.trade.strategy.name, order.market_id, refusal.control, f"{package_type.name} {kind}")
+        kind = f"{package_type.name} {kind_of_reason(reason)}"
+        key = (order.trade.strategy.name, order.market_id, refusal.control, kind)
         known = self.violations.get(key)
         if known is not None:
             known.count += 1

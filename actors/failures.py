@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import traceback
+from collections.abc import Collection
 from typing import Any
 
 
@@ -29,10 +30,10 @@ class Failure:
     count: int = 1
 
 
-def raised_at(error: BaseException, within: str | None = None) -> str | None:
-    """File and line of the innermost frame of `error`, of file `within` where it passed there."""
+def raised_at(error: BaseException, within: Collection[str] = ()) -> str | None:
+    """File and line of the innermost frame of `error`, of the files `within` where it passed there."""
     frames = traceback.extract_tb(error.__traceback__)
-    inside = [frame for frame in frames if within is None or frame.filename == within]
+    inside = [frame for frame in frames if frame.filename in within]
     frames = traceback.StackSummary.from_list(inside or frames)
     return f"{frames[-1].filename}:{frames[-1].lineno}" if frames else None
 

@@ -667,7 +667,7 @@ class MarketActor:
         if isinstance(error, RecordingError):
             line: str | None = error.path if error.line is None else f"{error.path}:{error.line}"
         else:
-            line = raised_at(error, _source_of(strategy))
+            line = raised_at(error, _sources_of(strategy))
         if self.failures.add(error, name, market_id, line, self._clock.now_ms):
             level = logging.ERROR if isinstance(error, HeadraceError) else logging.CRITICAL
             kind = type(error).__name__
@@ -679,8 +679,14 @@ class MarketActor:
             )
 
 
-def _source_of(strategy: Strategy | None) -> str | None:
-    if strategy is None:
-        return None
-    code = getattr(type(strategy).process_market_book, "__code__", None)
-    return code.co_filename if code and code.co_filename != Strategy.process_market_book.__code__.co_filename else None
+def _sources_of(strategy: Strategy | None) -> set[str]:
+    """The files that a strategy's own classes are defined in."""
+    ours = Strategy.__module__.partition(".")[0]
+    classes = [] if strategy is None else [cls for cls in type(strategy).__mro__ if cls is not object]
+    codes = (
+        getattr(value, "__code__", None)
+        for cls in classes
+        if cls.__module__.partition(".")[0] != ours
+        for value in vars(cls).values()
+    )
+    return {code.co_filename for code in codes if code is not None}

@@ -44,8 +44,7 @@ class AllFailAlike:
     def _why(self) -> str:
         names = [name for name, _ in FIELDS["failures"]]
         place = by_place(dict(zip(names, row, strict=False)) for row in self._rows)[0]
-        who = f"{place.who}: " if place.who else ""
-        lines = [f"the first {self._units} units all failed alike, the run stops: {who}{place.what}"]
+        lines = [f"the first {self._units} units all failed alike, the run stops: {place.line}"]
         if place.first["traceback"]:
             lines.append(place.first["traceback"].rstrip())
         if place.first["command"]:

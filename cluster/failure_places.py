@@ -58,6 +58,11 @@ class FailurePlace:
             text += f" in {len(self.markets):,} markets)" if len(self.markets) > 1 else ")"
         return f"{text}, at {self.where}"
 
+    @property
+    def line(self) -> str:
+        """All of it: whose error, the error, how often and where."""
+        return f"{self.who}: {self.what}" if self.who else self.what
+
 
 def by_place(failures: Iterable[Mapping[str, Any]]) -> list[FailurePlace]:
     """Rows of `failures` by place; what happened most often comes first.

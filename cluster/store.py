@@ -33,9 +33,11 @@ class MemoryStore:
         self._digest = 0
         self._waiting: list[Part] = []
         self._count = 0
+        self._units: dict[str, str] = {}
 
     def add(self, part: Part) -> None:
         part.drop_left_out()
+        self._units.update((market_id, unit) for market_id, unit in part.markets if market_id not in part.left_out)
         self._waiting.append(part)
         self._count += sum(len(rows) for rows in part.rows.values())
         if self._count > _MOST_ROWS:
@@ -61,13 +63,13 @@ class MemoryStore:
             for part in sorted(self._waiting, key=lambda part: part.batch.number):
                 for name, more in part.rows.items():
                     rows[name].extend(more)
-            return Result(manifest, rows=rows)
+            return Result(manifest, rows=rows, units=self._units)
         import pyarrow as pa
 
         self._convert()
         self._tables.sort(key=lambda part: part[0])
         tables = {name: pa.concat_tables([part[name] for _, part in self._tables]) for name in FIELDS}
-        return Result(manifest, tables, self._digest)
+        return Result(manifest, tables, self._digest, units=self._units)
 
 
 class FolderStore:

@@ -12,6 +12,7 @@ from ..actors.market import HostedMarket
 from ..strategies.order import Order
 from ..strategies.order_types import LimitOrder, MarketOnCloseOrder
 from ..strategies.strategy import Strategy
+from .peak_exposure import peak_exposure
 from .starting_price import actual_sp
 
 #: Columns of each table: name and kind. "time" is milliseconds since the epoch, UTC; money is in the account's
@@ -82,7 +83,10 @@ FIELDS: dict[str, tuple[tuple[str, str], ...]] = {
         ("start", "time"),
         ("changes", "whole"),
         ("orders", "whole"),
+        ("matched_orders", "whole"),
+        ("won_orders", "whole"),
         ("matched", "number"),
+        ("exposure", "number"),
         ("profit", "number"),
         ("commission", "number"),
         ("transactions", "whole"),
@@ -171,6 +175,7 @@ class RowCollector:
         for seat in market.seats:
             strategy = seat.strategy
             orders = market.blotter.strategy_orders(strategy)
+            matched = [order for order in orders if order.size_matched > 0]
             profit = round(sum(order.profit for order in orders), 2)
             self.rows["markets"].append(
                 (
@@ -180,7 +185,10 @@ class RowCollector:
                     start_ms,
                     market.changes,
                     len(orders),
-                    round(sum(order.size_matched for order in orders), 2),
+                    len(matched),
+                    sum(order.profit > 0 for order in matched),
+                    round(sum(order.size_matched for order in matched), 2),
+                    peak_exposure(matched, market.market_book),
                     profit,
                     _commission(orders, base_rate),
                     sum(_transactions(order) for order in orders),

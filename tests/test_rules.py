@@ -361,6 +361,21 @@ def test_liability_of_a_lay_at_the_starting_price_is_reduced(market_type: str, l
     assert played["a"].size_matched == pytest.approx(liability / 3.0, abs=0.005)
 
 
+@pytest.mark.parametrize(
+    ("config", "laid", "backed"),
+    [(hr.Config(), 30 * (1 - 20 / 100) / 3.0, 2.4), (FLUMINE, 30 / 3.0, 2.4)],
+    ids=["default", "flumine"],
+)
+def test_lay_at_the_starting_price_of_a_runner_without_factor(config: hr.Config, laid: float, backed: float) -> None:
+    stream = three(marketType="WIN").define(200, {1: {"adjustmentFactor": None}}).touch(400).remove(500, 3, 20.0)
+    stream.define(600, {1: {"bsp": 4.0}}, bspReconciled=True).close()
+    # The bets beside it are reduced as ever, whether they come before it or after.
+    bets = [back("before", 3.0, 10.0, 2), at_sp("lay", "LAY", 30.0), back("after", 3.0, 10.0, 2)]
+    played = replay(stream, {100: bets}, config=config)
+    assert played["lay"].size_matched == pytest.approx(laid, abs=0.005)
+    assert [played[ref].average_price_matched for ref in ("before", "after")] == [pytest.approx(backed)] * 2
+
+
 # -- D10: profits from the exact fills -------------------------------------------------------------------------------
 
 

@@ -22,7 +22,7 @@ from .actors.failures import raised_at
 from .actors.logging_controls import LoggingControl, LoggingControls
 from .actors.logs import Told, set_up
 from .actors.market import MarketActor
-from .actors.market_filter import markets_of, normalised
+from .actors.market_filter import check_filter, markets_of
 from .actors.middleware import Middleware
 from .actors.streams import BaseStream, HandlerQueue, Streams
 from .actors.workers import BackgroundWorker
@@ -211,7 +211,7 @@ class Simulation:
         """Add an account. The first is the one that orders use unless told otherwise.
 
         Raises:
-            ClientError: it is no client, or one of its name is there.
+            ClientError: it is not a client, or one of its name is there.
         """
         self.clients.add_client(client)
 
@@ -219,16 +219,16 @@ class Simulation:
         """Add a strategy; its `add(framework)` is called.
 
         Raises:
-            RunError: it is no strategy, or one of its name is there: names tell orders apart.
+            RunError: it is not a strategy, or one of its name is there: names tell orders apart.
             ListenerError: its market filter has an unknown key.
         """
         if isinstance(strategy, type) and issubclass(strategy, Strategy):
             raise RunError(f"{strategy.__name__} is a class; add an instance: {strategy.__name__}(...)")
         if not isinstance(strategy, Strategy):
-            raise RunError(f"{strategy!r} is no strategy; subclass headrace.Strategy")
+            raise RunError(f"{strategy!r} is not a strategy; subclass headrace.Strategy")
         if any(known.name == strategy.name for known in self.strategies):
             raise RunError(f"two strategies are named {strategy.name!r}; give each a name= of its own")
-        normalised(strategy.market_filter)
+        check_filter(strategy.market_filter)
         self.strategies.append(strategy)
         strategy.add(self)
 
@@ -236,7 +236,7 @@ class Simulation:
         """Add a control of all requests, after those that are always there; made in each actor with `settings`.
 
         Raises:
-            ControlError: it is no class of controls.
+            ControlError: it is not a class of controls.
         """
         _check_control(trading_control)
         self._trading_controls.append((trading_control, settings))
@@ -246,7 +246,7 @@ class Simulation:
 
         Raises:
             ClientError: the client was not added.
-            ControlError: it is no class of controls.
+            ControlError: it is not a class of controls.
         """
         _check_control(client_control)
         if not any(known is client for known in self.clients):
@@ -260,7 +260,7 @@ class Simulation:
             RunError: it cannot be called with a market.
         """
         if isinstance(middleware, type) or not callable(middleware):
-            raise RunError(f"{middleware!r} is no middleware; add an instance of a subclass of headrace.Middleware")
+            raise RunError(f"{middleware!r} is not middleware; add an instance of a subclass of headrace.Middleware")
         if middleware not in self._middleware:
             self._middleware.append(middleware)
 
@@ -274,7 +274,7 @@ class Simulation:
         """
         if isinstance(logging_control, type) or not callable(logging_control):
             raise RunError(
-                f"{logging_control!r} is no logging control; add an instance of a subclass of headrace.LoggingControl"
+                f"{logging_control!r} is not a logging control; add an instance of a headrace.LoggingControl"
             )
         if logging_control not in self._logging_controls:
             self._logging_controls.append(logging_control)
@@ -283,11 +283,11 @@ class Simulation:
         """Add a background worker; it runs once in each unit of replay, by the market's clock.
 
         Raises:
-            RunError: it is no worker.
+            RunError: it is not a worker.
         """
         if not isinstance(worker, BackgroundWorker):
             raise RunError(
-                f"{worker!r} is no worker; make one with headrace.BackgroundWorker(framework, function, interval)"
+                f"{worker!r} is not a worker; make one with headrace.BackgroundWorker(framework, function, interval)"
             )
         if worker not in self._background:
             self._background.append(worker)
@@ -296,7 +296,7 @@ class Simulation:
         """Add a stream of your own; the same as `streams.add_custom_stream`.
 
         Raises:
-            StreamError: it is no stream.
+            StreamError: it is not a stream.
         """
         self.streams.add_custom_stream(stream)
 
@@ -541,7 +541,7 @@ def _version(name: str) -> str | None:
 
 def _check_control(control: Any) -> None:
     if not (isinstance(control, type) and issubclass(control, BaseControl)):
-        raise ControlError(f"{control!r} is no control; pass a class that subclasses headrace.BaseControl")
+        raise ControlError(f"{control!r} is not a control; pass a class that subclasses headrace.BaseControl")
 
 
 class _Uncached(importlib.machinery.SourceFileLoader):
@@ -555,7 +555,7 @@ def load_strategy(spec: str) -> type[Strategy]:
     """The strategy class that `file.py:Class` or `package.module:Class` names.
 
     Raises:
-        InputError: there is no such file, module or class, or it is no strategy; names the nearest.
+        InputError: there is no such file, module or class, or it is not a strategy; names the nearest.
     """
     import difflib
     import importlib

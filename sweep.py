@@ -12,7 +12,7 @@ from typing import Any
 
 from .actors.clients import BaseClient, Clients, SimulatedClient
 from .actors.logs import Told, set_up
-from .actors.market_filter import normalised
+from .actors.market_filter import check_filter
 from .actors.middleware import Middleware
 from .backtest import Engine
 from .cluster.alike import AllFailAlike, StoppedRun
@@ -161,7 +161,7 @@ class SweepRun:
         if not clients.simulated:
             raise ClientError("a sweep takes a simulated client only: SimulatedClient()")
         for each in sets:
-            normalised(each.market_filter)
+            check_filter(each.market_filter)
             each.add(SweepFace(config, each, clients))
         self.units = _plan(paths, sets, sets_per_replay)
         self._values = list(values)
@@ -238,11 +238,11 @@ def strategy_class(strategy: Strategy | type[Strategy]) -> type[Strategy]:
     """The class of what is swept.
 
     Raises:
-        InputError: it is no strategy.
+        InputError: it is not a strategy.
     """
     kind = strategy if isinstance(strategy, type) else type(strategy)
     if not issubclass(kind, Strategy):
-        raise InputError(f"{strategy!r} is no strategy: give a subclass of headrace.Strategy, or an instance of one")
+        raise InputError(f"{strategy!r} is not a strategy: give a subclass of headrace.Strategy, or an instance of one")
     return kind
 
 

@@ -11,6 +11,7 @@ from ..strategies.errors import ControlError
 from ..strategies.events import ClearedMarketsEvent, ClearedOrdersMetaEvent, CloseMarketEvent, MarketEvent
 from ..strategies.order import Order
 from ..strategies.order_package import OrderPackage, OrderPackageType
+from ..values import legible
 from .clients import BaseClient, Clients
 
 if TYPE_CHECKING:
@@ -95,7 +96,7 @@ class Coordinator:
 
     def refused(self, order: Order, package_type: OrderPackageType, refusal: ControlError) -> None:
         """Count a refusal."""
-        reason = str(refusal).split("Error: ", 1)[-1]
+        reason = legible(refusal).split("Error: ", 1)[-1]
         kind = f"{package_type.name} {kind_of_reason(reason)}"
         key = (order.trade.strategy.name, order.market_id, refusal.control, kind)
         known = self.violations.get(key)

@@ -7,6 +7,8 @@ import traceback
 from collections.abc import Collection
 from typing import Any
 
+from ..values import legible
+
 
 @dataclasses.dataclass
 class Failure:
@@ -60,8 +62,8 @@ class Failures:
         if known is not None:
             known.count += 1
             return False
-        text = "".join(traceback.format_exception(error))
-        self._found[key] = Failure(self.unit, strategy, market_id, line, kind, str(error), text, publish_time)
+        text = legible("".join(traceback.format_exception(error)))
+        self._found[key] = Failure(self.unit, strategy, market_id, line, kind, legible(error), text, publish_time)
         return True
 
     def __iter__(self) -> Any:

@@ -23,6 +23,7 @@ from ..strategies.order import Order
 from ..strategies.order_package import OrderPackage, OrderPackageType
 from ..strategies.strategy import Strategy
 from ..strategies.window import Gate, Window
+from ..values import legible
 from .clients import BaseClient, Clients
 from .controls import DEFAULT_TRADING_CONTROLS, BaseControl
 from .coordinator import Coordinator
@@ -673,7 +674,7 @@ class MarketActor:
             kind = type(error).__name__
             logger.log(
                 level,
-                FailureLine(f"{kind} in {line}: {error}", (name, line, kind)),
+                FailureLine(f"{kind} in {line}: {legible(error)}", (name, line, kind)),
                 exc_info=error,
                 extra={"strategy": name, "market_id": market_id, "publish_time": self._clock.now_ms},
             )

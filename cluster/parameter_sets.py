@@ -11,6 +11,7 @@ from typing import Any
 from ..strategies.errors import InputError
 from ..strategies.parameters import Parameter, check_names, checked, from_text
 from ..strategies.strategy import Strategy
+from ..values import unboxed
 from .parameter_ranges import Choice, Range, choices, range_or_choice
 
 #: Keys of a strategy's context are swept as "context.KEY".
@@ -76,7 +77,7 @@ def _checked(values: Mapping[str, Any], known: Mapping[str, Parameter], owner: s
     check_names((name for name in values if not _in_context(name)), known, owner)
     found: Values = {}
     for name, value in values.items():
-        plain = value.item() if type(value).__module__ == "numpy" and hasattr(value, "item") else value
+        plain = unboxed(value)
         found[name] = plain if _in_context(name) else checked(known[name], plain, owner)
     return found
 
@@ -156,7 +157,7 @@ def make_sets(strategy: Strategy | type[Strategy], sets: Sequence[Values]) -> li
     if isinstance(strategy, type):
         return [_made(strategy, values, {}, {}) for values in sets]
     if not isinstance(strategy, Strategy):
-        raise InputError(f"{strategy!r} is no strategy: give a subclass of headrace.Strategy, or an instance of one")
+        raise InputError(f"{strategy!r} is not a strategy: give a subclass of headrace.Strategy, or an instance of one")
     given = {name: getattr(strategy, name) for name in (*strategy.parameters(), *_LIMITS, *_KEPT, "name")}
     return [_made(type(strategy), values, given, strategy.context) for values in sets]
 

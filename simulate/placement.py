@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
+
 from ..strategies.book import MarketBook, RunnerBook
 from ..strategies.ladder import PriceSize
 from ..strategies.order import Response
-from ..strategies.order_types import LimitOrder
+from ..strategies.order_types import BaseOrderType, LimitOrder
 from ..strategies.prices import MAX_PRICE, MIN_PRICE
 from .bets import SimulatedBet
 from .models import Models
@@ -79,6 +81,10 @@ class Arrival:
             return _voided(bet, "RUNNER_REMOVED")
         definition = book.market_definition
         assert definition is not None
+        if not self.stop_on_unknown and (code := _unusable(order_type)) is not None:
+            bet.size = 0.0
+            bet.settle_sizes()
+            return Response("FAILURE", code)
         no_sp = not definition.bsp_market or book.bsp_reconciled or book.inplay
         if not isinstance(order_type, LimitOrder):
             return _voided(bet, "MARKET_NOT_OPEN_FOR_BSP_BETTING") if no_sp else Response("SUCCESS")
@@ -123,6 +129,19 @@ class Arrival:
             queue = runner.ex.available_to_lay if back else runner.ex.available_to_back
             bet.queue_ahead = self.models.queue.ahead(queue, price)
         return Response("SUCCESS", size=order.size_matched)
+
+
+def _unusable(order_type: BaseOrderType) -> str | None:
+    """The exchange's code where a number of the order is none that a bet can have, which controls were told to skip."""
+    price = getattr(order_type, "price", 2.0)
+    line = order_type.price_ladder_definition == "LINE_RANGE"  # there the price is a line, of any size
+    if price is None or not (math.isfinite(price) if line else MIN_PRICE <= price <= MAX_PRICE):
+        return "INVALID_ODDS"
+    if isinstance(order_type, LimitOrder):
+        size = order_type.size if order_type.size is not None else order_type.bet_target_size
+    else:
+        size = getattr(order_type, "liability", None)
+    return None if size is not None and 0 < size < math.inf else "INVALID_BET_SIZE"
 
 
 def _voided(bet: SimulatedBet, code: str) -> Response:

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from .book import MarketBook
 from .exposure import Exposure
-from .order import Order, OrderStatus
+from .flumine_exposure import FlumineSelectionOrders
+from .order import COMPLETE_STATUS, Order, OrderStatus
 from .rules import Rules
 from .trade import Trade, TradeStatus
 
@@ -85,7 +86,7 @@ class StrategyOrders:
         self.current: dict[Order, None] = {}
         self.ended = 0
         self._listed: list[Order] | None = None
-        self.selections: dict[Lookup, SelectionOrders] = {}
+        self.selections: dict[Lookup, SelectionOrders | FlumineSelectionOrders] = {}
 
     def add(self, order: Order) -> None:
         self.orders.append(order)
@@ -150,7 +151,7 @@ class Blotter:
         mine.add(order)
         selection = mine.selections.get(order.lookup)
         if selection is None:
-            selection = mine.selections[order.lookup] = SelectionOrders(self._rules)
+            selection = mine.selections[order.lookup] = self._new_selection()
         selection.add(order)
         self._by_client.setdefault(order.client, []).append(order)
         self._by_client_strategy.setdefault((order.client, strategy), []).append(order)
@@ -163,6 +164,9 @@ class Blotter:
             self._strategy_trades.setdefault(strategy, {})[order.trade.id] = order.trade
         return new_trade
 
+    def _new_selection(self) -> SelectionOrders | FlumineSelectionOrders:
+        return FlumineSelectionOrders() if self._rules.summed_exposures else SelectionOrders(self._rules)
+
     def watch(self, watcher: Any) -> None:
         """Call `watcher.order_changed(order, status before)` at each change of an order's status."""
         self._watchers.append(watcher)
@@ -173,7 +177,7 @@ class Blotter:
             mine = self._by_strategy[order.trade.strategy]
             mine.ended += 1
             mine.selections[order.lookup].completed(order)
-        elif before is OrderStatus.EXECUTION_COMPLETE:
+        elif before in COMPLETE_STATUS:
             self.sizes_changed(order)
         for watcher in self._watchers:
             watcher.order_changed(order, before)
@@ -255,7 +259,8 @@ class Blotter:
     def strategy_trades(self, strategy: Strategy, trade_status: list[TradeStatus] | None = None) -> list[Trade]:
         """The strategy's trades, in order of their first order."""
         trades = self._strategy_trades.get(strategy, {}).values()
-        return [trade for trade in trades if trade_status is None or trade.status in trade_status]
+        wanted = None if trade_status is None else _members(TradeStatus, trade_status)
+        return [trade for trade in trades if wanted is None or trade.status in wanted]
 
     def get_trade(self, trade_id: str) -> Trade | None:
         return self._trades.get(trade_id)
@@ -294,7 +299,7 @@ class Blotter:
         mine = self._by_strategy.get(strategy)
         selection = mine.selections.get(lookup) if mine else None
         if selection is None:
-            selection = SelectionOrders(self._rules)
+            selection = self._new_selection()
         return selection.exposure(exclusion, new_order).as_dict()
 
     def selection_exposure(self, strategy: Strategy, lookup: Lookup) -> float:
@@ -331,7 +336,23 @@ def _filtered(
     orders: list[Order], order_status: Collection[OrderStatus] | None, matched_only: bool | None
 ) -> list[Order]:
     if order_status:
-        orders = [order for order in orders if order.status in order_status]
+        wanted = _members(OrderStatus, order_status)
+        orders = [order for order in orders if order.status in wanted]
     if matched_only:
         orders = [order for order in orders if order.size_matched > 0]
     return orders
+
+
+def _members(kind: Any, statuses: Any) -> list[Any]:
+    """Statuses that somebody asks for, one or several: members, or their names or values.
+
+    Raises:
+        ValueError: there is no such status; names the nearest.
+    """
+    asked = [statuses] if isinstance(statuses, (str, kind)) else statuses
+    return [each if isinstance(each, kind) else _member(kind, each) for each in asked]
+
+
+def _member(kind: Any, name: Any) -> Any:
+    names = [each.name for each in kind]
+    return kind[name] if name in names else kind(name)

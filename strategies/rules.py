@@ -17,6 +17,9 @@ class Rules:
         guarded_status: an order's status only moves along the state machine; else any may follow any.
         reserve_pending: requests not yet answered count in exposures.
         settled_sp_exposure: starting-price orders count their liability only until they are reconciled.
+        summed_exposures: exposures are the peer's sums over all orders of a runner, in whatever state.
+        shared_empty_context: an order keeps the very context and notes that it is given, a replacement those of its
+            order, even while they are empty; else empty ones are the order's own.
         optimistic_persistence: a new persistence holds from the request on, even if it fails.
         exact_average: prices and profits of several fills are not rounded to pence in between.
         validate_place_only: order validation looks at new orders and at a replacement's new price, not at orders
@@ -33,6 +36,8 @@ class Rules:
     guarded_status: bool = True
     reserve_pending: bool = True
     settled_sp_exposure: bool = True
+    summed_exposures: bool = False
+    shared_empty_context: bool = True
     optimistic_persistence: bool = False
     exact_average: bool = True
     validate_place_only: bool = True
@@ -49,6 +54,8 @@ class Rules:
             guarded_status=False,
             reserve_pending=False,
             settled_sp_exposure=False,
+            summed_exposures=True,
+            shared_empty_context=False,
             optimistic_persistence=True,
             exact_average=False,
             validate_place_only=False,

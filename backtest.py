@@ -5,20 +5,18 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import functools
-import importlib.machinery
 import logging
 import os
 import sys
 import time
 from collections.abc import Callable, Generator, Iterable, Sequence
-from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal
 
 from .actors.clients import BaseClient, Clients, SimulatedClient
 from .actors.controls import BaseControl
 from .actors.coordinator import Coordinator
-from .actors.failures import raised_at
+from .actors.failures import Failures, told, users_code, users_place
 from .actors.logging_controls import LoggingControl, LoggingControls
 from .actors.logs import Told, set_up
 from .actors.market import MarketActor
@@ -32,8 +30,9 @@ from .cluster.connection import connect
 from .cluster.dispatch import RayPool, run_here
 from .cluster.duplicates import Duplicates
 from .cluster.files import read_files
+from .cluster.loading import load_strategy as load_strategy
 from .cluster.parts import StoringRunner, worker_runner
-from .cluster.places import Place
+from .cluster.places import NotWritten, Place
 from .cluster.progress import Progress, ProgressOption, showing
 from .cluster.result import FORMAT, Result
 from .cluster.shipping import objects_of, sources_digest, why_not_picklable
@@ -46,6 +45,7 @@ from .simulate.event_file import read_custom_events
 from .simulate.models import Models
 from .simulate.recordings import Paths, find_recordings
 from .simulate.replay import Setup, Unit, changed_at
+from .simulate.rows import failure_rows
 from .simulate.side_data import check_folder
 from .strategies.check import warnings_of
 from .strategies.errors import ClientError, ControlError, HeadraceError, InputError, RunError
@@ -219,18 +219,20 @@ class Simulation:
         """Add a strategy; its `add(framework)` is called.
 
         Raises:
-            RunError: it is not a strategy, or one of its name is there: names tell orders apart.
+            InputError: it is not a strategy, or one of its name is there: names tell orders apart.
             ListenerError: its market filter has an unknown key.
+            RunError: its `add` failed.
         """
         if isinstance(strategy, type) and issubclass(strategy, Strategy):
-            raise RunError(f"{strategy.__name__} is a class; add an instance: {strategy.__name__}(...)")
+            raise InputError(f"{strategy.__name__} is a class; add an instance: {strategy.__name__}(...)")
         if not isinstance(strategy, Strategy):
-            raise RunError(f"{strategy!r} is not a strategy; subclass headrace.Strategy")
+            raise InputError(f"{strategy!r} is not a strategy; subclass headrace.Strategy")
         if any(known.name == strategy.name for known in self.strategies):
-            raise RunError(f"two strategies are named {strategy.name!r}; give each a name= of its own")
+            raise InputError(f"two strategies are named {strategy.name!r}; give each a name= of its own")
         check_filter(strategy.market_filter)
         self.strategies.append(strategy)
-        strategy.add(self)
+        with users_code(f"strategy {strategy.name!r} failed in add()", raise_errors=self.config.raise_errors):
+            strategy.add(self)
 
     def add_trading_control(self, trading_control: type[BaseControl], **settings: Any) -> None:
         """Add a control of all requests, after those that are always there; made in each actor with `settings`.
@@ -317,14 +319,8 @@ class Simulation:
     def _run_streams(self) -> None:
         """Streams of the user's own run before the replay, one after the other: simulated time waits for nobody."""
         for stream in self.streams:
-            try:
+            with users_code(f"stream {type(stream).__name__} failed", raise_errors=self.config.raise_errors):
                 stream.run()
-            except HeadraceError:
-                raise
-            except Exception as error:
-                if self.config.raise_errors:
-                    raise
-                raise RunError(f"stream {type(stream).__name__} failed: {error!r} ({raised_at(error)})") from error
 
     def __enter__(self) -> Simulation:
         return self
@@ -397,18 +393,34 @@ class Simulation:
                         self._progress(done, len(units), part)
                     if part.stopped or self._stopped:
                         break
-        except KeyboardInterrupt:
+        except (KeyboardInterrupt, NotWritten):
             if self._out is not None:
                 logger.warning("Stopped. What is done is in %s; the same run with resume=True goes on.", self._out)
             raise
         finally:
             store.close()
-        self.result = store.result(self._manifest(identity, engine, started, changes))
-        for strategy in self.strategies:
-            strategy.finish(self)
+        manifest = self._manifest(identity, engine, started, changes)
+        self.result = store.result(manifest)
+        failed = self._finish()
+        if failed:
+            store.end(failed)
+            self.result = store.result(manifest)
         if controls:
             controls(TerminationEvent(self))
         return self.result
+
+    def _finish(self) -> list[tuple[Any, ...]]:
+        """Call `finish` of each strategy; what fails there is a row, for the result is there already."""
+        failures = Failures("finish()")
+        for strategy in self.strategies:
+            try:
+                strategy.finish(self)
+            except Exception as error:
+                if self.config.raise_errors:
+                    raise
+                logger.error("strategy %r failed in finish(): %s", strategy.name, told(error))
+                failures.add(error, strategy.name, None, users_place(error))
+        return failure_rows(failures, failures.unit)
 
     def _replayer(
         self, setup: Setup, engine: str, place: Place | None, controls: LoggingControls | None
@@ -542,53 +554,3 @@ def _version(name: str) -> str | None:
 def _check_control(control: Any) -> None:
     if not (isinstance(control, type) and issubclass(control, BaseControl)):
         raise ControlError(f"{control!r} is not a control; pass a class that subclasses headrace.BaseControl")
-
-
-class _Uncached(importlib.machinery.SourceFileLoader):
-    """Compiles a file each time: cached bytecode would hide an edit of the same length within a second."""
-
-    def path_stats(self, path: str) -> Any:
-        raise OSError
-
-
-def load_strategy(spec: str) -> type[Strategy]:
-    """The strategy class that `file.py:Class` or `package.module:Class` names.
-
-    Raises:
-        InputError: there is no such file, module or class, or it is not a strategy; names the nearest.
-    """
-    import difflib
-    import importlib
-    import importlib.util
-
-    place, _, name = spec.rpartition(":")
-    if not place or not name:
-        raise InputError(f"{spec!r}: expected file.py:Class or package.module:Class")
-    try:
-        if place.endswith(".py"):
-            path = Path(place).expanduser().resolve()
-            if not path.is_file():
-                raise InputError(f"{place}: no such file")
-            if str(path.parent) not in sys.path:
-                sys.path.insert(0, str(path.parent))
-            module_name = path.stem
-            reader = _Uncached(module_name, str(path))
-            loaded = importlib.util.spec_from_file_location(module_name, path, loader=reader)
-            assert loaded is not None
-            assert loaded.loader is not None
-            module = importlib.util.module_from_spec(loaded)
-            sys.modules[module_name] = module
-            loaded.loader.exec_module(module)
-        else:
-            module = importlib.import_module(place)
-    except InputError:
-        raise
-    except Exception as error:
-        raise InputError(f"{place} cannot be loaded: {type(error).__name__}: {error} ({raised_at(error)})") from None
-    found = getattr(module, name, None)
-    classes = [key for key, value in vars(module).items() if isinstance(value, type) and issubclass(value, Strategy)]
-    if not (isinstance(found, type) and issubclass(found, Strategy)):
-        near = difflib.get_close_matches(name, classes, 1)
-        hint = f"; did you mean {near[0]}?" if near else f"; it has {', '.join(classes) or 'none'}"
-        raise InputError(f"{place} has no strategy {name!r}{hint}")
-    return found

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from .actors.clients import BaseClient, Clients, SimulatedClient
+from .actors.failures import users_code
 from .actors.logs import Told, set_up
 from .actors.market_filter import check_filter
 from .actors.middleware import Middleware
@@ -137,6 +138,7 @@ class SweepRun:
     Raises:
         TypeError, InputError: the strategy cannot be made with a set.
         ClientError: the client is not a simulated one.
+        RunError: `add` of the strategy failed.
     """
 
     def __init__(
@@ -162,7 +164,8 @@ class SweepRun:
             raise ClientError("a sweep takes a simulated client only: SimulatedClient()")
         for each in sets:
             check_filter(each.market_filter)
-            each.add(SweepFace(config, each, clients))
+            with users_code(f"{type(each).__name__} failed in add()", raise_errors=config.raise_errors):
+                each.add(SweepFace(config, each, clients))
         self.units = _plan(paths, sets, sets_per_replay)
         self._values = list(values)
         self._setup = Setup(sets, list(clients), config, middleware=list(middleware), files=read_files(files))

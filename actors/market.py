@@ -28,7 +28,7 @@ from .clients import BaseClient, Clients
 from .controls import DEFAULT_TRADING_CONTROLS, BaseControl
 from .coordinator import Coordinator
 from .exchange import Exchange, MarketExchange
-from .failures import Failures, raised_at
+from .failures import Failures, raised_at, users_code
 from .logs import FailureLine
 from .market_filter import admits
 from .middleware import Middleware
@@ -169,7 +169,9 @@ class MarketActor:
         self._rests = self._timed and type(self) is MarketActor and not self.middleware
         coordinator.connect(self, client_controls)
         self.trading_controls: list[BaseControl] = [control(self) for control in DEFAULT_TRADING_CONTROLS]
-        self.trading_controls += [control(self, **settings) for control, settings in trading_controls]
+        for control, settings in trading_controls:
+            with users_code(f"control {control.__name__} cannot be made", raise_errors=self.config.raise_errors):
+                self.trading_controls.append(control(self, **settings))
 
     # -- the framework's face ------------------------------------------------------------------------------------
 

@@ -18,7 +18,7 @@ from typing import Any
 
 from ..simulate.replay import Unit
 from ..simulate.rows import empty_rows
-from ..strategies.errors import RunError
+from ..strategies.errors import HeadraceError, RunError
 from .connection import Caller, caller, loaded_ray
 from .shipping import pack
 from .units import Batch
@@ -377,9 +377,12 @@ class _Run:
 
 
 def _cause(error: BaseException) -> BaseException:
-    """An error of a worker as its own code raised it."""
-    cause = getattr(error, "as_instanceof_cause", None)
-    return error if cause is None else cause()
+    """An error of a worker as its own code raised it; of our own errors, which say all there is to say, no more."""
+    own = getattr(error, "cause", None)
+    if isinstance(own, HeadraceError):
+        return own
+    raised = getattr(error, "as_instanceof_cause", None)
+    return error if raised is None else raised()
 
 
 def _said(death: BaseException) -> str:

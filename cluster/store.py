@@ -14,6 +14,7 @@ from ..strategies.errors import InputError
 from .parts import COMMITS, MANIFEST, Commit, Parts, manifest_of_run, read_commits, store_part
 from .places import Place, encoded
 from .result import Result
+from .units import Batch
 from .worker import Part
 
 #: Rows kept as they are; beyond that tables take less memory.
@@ -33,6 +34,7 @@ class MemoryStore:
         self._digest = 0
         self._waiting: list[Part] = []
         self._count = 0
+        self._last: list[tuple[Any, ...]] = []
         self._units: dict[str, str] = {}
 
     def add(self, part: Part) -> None:
@@ -42,6 +44,10 @@ class MemoryStore:
         self._count += sum(len(rows) for rows in part.rows.values())
         if self._count > _MOST_ROWS:
             self._convert()
+
+    def end(self, failures: list[tuple[Any, ...]]) -> None:
+        """Keep what failed of the run as a whole, in place of what was kept so before."""
+        self._last = failures
 
     def close(self) -> None:
         """Nothing is on its way."""
@@ -63,12 +69,18 @@ class MemoryStore:
             for part in sorted(self._waiting, key=lambda part: part.batch.number):
                 for name, more in part.rows.items():
                     rows[name].extend(more)
+            rows["failures"].extend(self._last)
             return Result(manifest, rows=rows, units=self._units)
         import pyarrow as pa
 
         self._convert()
         self._tables.sort(key=lambda part: part[0])
         tables = {name: pa.concat_tables([part[name] for _, part in self._tables]) for name in FIELDS}
+        if self._last:
+            from .tables import from_rows
+
+            last = from_rows(self._last, FIELDS["failures"])
+            tables["failures"] = pa.concat_tables([tables["failures"], last])
         return Result(manifest, tables, self._digest, units=self._units)
 
 
@@ -105,7 +117,7 @@ class FolderStore:
             self._take_up()
         else:
             require_free(self.place)
-            self._write_manifest({"finished": False})
+            self.place.write_first(MANIFEST, _json({**self._identity, "finished": False, "inputs": self._inputs}))
 
     def _take_up(self) -> None:
         try:
@@ -114,12 +126,14 @@ class FolderStore:
             raise InputError(f"{self.place}: holds no run to resume: {MANIFEST} cannot be read ({error})") from None
         stopped = set((known.get("stopped") or {}).get("parts", ()))
         commits = read_commits(self.place)
+        # Of the run as a whole, of no unit, it is told anew.
+        told = [commit["part"] for commit in commits if not commit["units"]]
         failed = [commit["part"] for commit in commits if commit["part"] in stopped]
-        commits = [commit for commit in commits if commit["part"] not in stopped]
+        commits = [commit for commit in commits if commit["part"] not in (*told, *stopped)]
         if commits or not stopped:
             self._require_same(known)
         # A run that was stopped has nothing to keep of the units that all failed: they are replayed.
-        for part in failed:
+        for part in (*told, *failed):
             self._drop(part)
         if stopped:
             self._write_manifest({"finished": False})
@@ -163,7 +177,7 @@ class FolderStore:
         """Keep a part.
 
         Raises:
-            InputError: it, or an earlier one, cannot be written.
+            RunError: it, or an earlier one, cannot be written.
         """
         if self._writers is None:
             self._count(self._keep(part))
@@ -199,6 +213,16 @@ class FolderStore:
         self.place.write(f"{COMMITS}/{name}.json", _json(commit))
         return commit
 
+    def end(self, failures: list[tuple[Any, ...]]) -> None:
+        """Keep what failed of the run as a whole, in place of what was kept so before: a part without units.
+
+        Raises:
+            RunError: it cannot be written.
+        """
+        part = Part(Batch(0, ()), {**empty_rows(), "failures": failures}, 0, 0.0)
+        self._commits = [each for each in self._commits if each.part != part.batch.part]
+        self._count(self._keep(part))
+
     def close(self) -> None:
         """Let what is on its way arrive: what was added counts, whatever ended the run."""
         if self._writers is not None:
@@ -226,7 +250,7 @@ class FolderStore:
         """The result, once all parts are there.
 
         Raises:
-            InputError: one of them could not be written.
+            RunError: one of them could not be written.
         """
         self._arrive()
         said = {

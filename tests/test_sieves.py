@@ -115,7 +115,9 @@ def test_selection_of_a_catalog_is_not_read_and_the_same_is_said(markets: Path, 
         Looker(market_filter={"market_types": ["MATCH_ODDS"]}), catalog.select(event_type="7"), engine="local"
     )
     ((_, message),) = told(result)
-    assert message.endswith("of 3 markets, market_types=['MATCH_ODDS'] leaves 0; the recordings have WIN (2), PLACE (1)")
+    assert message.endswith(
+        "of 3 markets, market_types=['MATCH_ODDS'] leaves 0; the recordings have WIN (2), PLACE (1)"
+    )
 
 
 def test_sweep_names_the_sets_without_a_market(markets: Path) -> None:

@@ -84,13 +84,10 @@ class Arrival:
             return _voided(bet, "MARKET_NOT_OPEN_FOR_BSP_BETTING") if no_sp else Response("SUCCESS")
         if order_type.persistence_type == "MARKET_ON_CLOSE" and no_sp:
             return _voided(bet, "BET_ACTION_ERROR")
-        if order_type.size is None:
-            if self.stop_on_unknown:
-                raise NotImplementedError(
-                    "bet target orders are not simulated under compatibility with flumine; give a size"
-                )
-            bet.size = _size_of_target(order_type)
-            bet.settle_sizes()
+        if order_type.size is None and self.stop_on_unknown:
+            raise NotImplementedError(
+                "bet target orders are not simulated under compatibility with flumine; give a size"
+            )
         return self._limit(bet, order_type, runner)
 
     def _limit(self, bet: SimulatedBet, order_type: LimitOrder, runner: RunnerBook) -> Response | None:
@@ -115,7 +112,7 @@ class Arrival:
                 if levels and levels[0].size >= min_fill:
                     _sweep(bet, levels, price, back, time_ms)
             elif aggressive:
-                _sweep_average(bet, levels, price, back, time_ms, min_fill)
+                _sweep_average(bet, levels, price, back, time_ms, min_fill, self.stop_on_unknown)
             bet.cancel(order.size_remaining)
         elif aggressive:
             _sweep(bet, levels, price, back, time_ms)
@@ -135,13 +132,6 @@ def _lapsed(bet: SimulatedBet, code: str) -> Response:
     return Response("FAILURE", code)
 
 
-def _size_of_target(order_type: LimitOrder) -> float:
-    """The stake that reaches a target at the order's price."""
-    target = order_type.bet_target_size or 0.0
-    odds = order_type.price if order_type.bet_target_type == "PAYOUT" else order_type.price - 1
-    return round(target / odds, 2)
-
-
 def _sweep(bet: SimulatedBet, levels: list[PriceSize], price: float, back: bool, time_ms: int) -> None:
     """Take levels at the price or better, best first, each at its own price."""
     for at, available in levels:
@@ -152,9 +142,18 @@ def _sweep(bet: SimulatedBet, levels: list[PriceSize], price: float, back: bool,
 
 
 def _sweep_average(
-    bet: SimulatedBet, levels: list[PriceSize], price: float, back: bool, time_ms: int, min_fill: float
+    bet: SimulatedBet,
+    levels: list[PriceSize],
+    price: float,
+    back: bool,
+    time_ms: int,
+    min_fill: float,
+    pence: bool,
 ) -> None:
-    """Take levels while the average stays at the price or better; nothing at all where `min_fill` is not reached."""
+    """Take levels while the average stays at the price or better; nothing at all where `min_fill` is not reached.
+
+    `pence`: the average is rounded before it is compared, as the peer does: up to half a hundredth worse will do.
+    """
     value = total = 0.0
     outstanding = bet.order.size_remaining
     taken: list[tuple[float, float]] = []
@@ -162,7 +161,7 @@ def _sweep_average(
         if outstanding == 0:
             break
         size = round(min(available, outstanding), 2)
-        average = round((value + at * size) / (total + size), 2) if total + size else 0.0
+        average = round((value + at * size) / (total + size), 2 if pence else 10) if total + size else 0.0
         if average < price if back else average > price:
             break
         value, total = value + at * size, total + size

@@ -9,7 +9,9 @@ from .book import MarketBook
 from .exposure import Exposure
 from .order import Order, OrderStatus
 from .rules import Rules
+from .terms import Terms
 from .trade import Trade, TradeStatus
+from .worst_case import Position, SelectionBets, market_worst
 
 if TYPE_CHECKING:
     from .strategy import Strategy
@@ -85,7 +87,7 @@ class StrategyOrders:
         self.current: dict[Order, None] = {}
         self.ended = 0
         self._listed: list[Order] | None = None
-        self.selections: dict[Lookup, SelectionOrders] = {}
+        self.selections: dict[Lookup, SelectionOrders | SelectionBets] = {}
 
     def add(self, order: Order) -> None:
         self.orders.append(order)
@@ -118,12 +120,14 @@ class Blotter:
     Attributes:
         active: an order was placed here once.
         finished: orders that may have come to their end and that nobody has looked at yet.
+        terms: how its bets are settled.
     """
 
     def __init__(self, market_id: str, rules: Rules) -> None:
         self.market_id = market_id
         self.active = False
         self.finished: list[Order] = []
+        self.terms = Terms()
         self._rules = rules
         self._orders: dict[str, Order] = {}
         self._live: dict[Order, None] = {}
@@ -150,7 +154,8 @@ class Blotter:
         mine.add(order)
         selection = mine.selections.get(order.lookup)
         if selection is None:
-            selection = mine.selections[order.lookup] = SelectionOrders(self._rules)
+            selection = SelectionBets() if self._rules.worst_case else SelectionOrders(self._rules)
+            mine.selections[order.lookup] = selection
         selection.add(order)
         self._by_client.setdefault(order.client, []).append(order)
         self._by_client_strategy.setdefault((order.client, strategy), []).append(order)
@@ -282,6 +287,21 @@ class Blotter:
 
     # -- exposures -----------------------------------------------------------------------------------------------
 
+    def position(
+        self, strategy: Strategy, lookup: Lookup, exclusion: Order | None = None, new_order: Order | None = None
+    ) -> Position:
+        """The strategy's orders on a runner, as what they can win or lose by every result of the market.
+
+        Args:
+            exclusion: an order to leave out.
+            new_order: an order to count as well.
+        """
+        mine = self._by_strategy.get(strategy)
+        selection = mine.selections.get(lookup) if mine else None
+        if not isinstance(selection, SelectionBets):
+            selection = SelectionBets()
+        return selection.position(self.terms, exclusion, new_order)
+
     def get_exposures(
         self, strategy: Strategy, lookup: Lookup, exclusion: Order | None = None, new_order: Order | None = None
     ) -> dict[str, float]:
@@ -291,14 +311,18 @@ class Blotter:
             exclusion: an order to leave out.
             new_order: an order to count as well.
         """
+        if self._rules.worst_case:
+            return self.position(strategy, lookup, exclusion, new_order).as_dict()
         mine = self._by_strategy.get(strategy)
         selection = mine.selections.get(lookup) if mine else None
-        if selection is None:
+        if not isinstance(selection, SelectionOrders):
             selection = SelectionOrders(self._rules)
         return selection.exposure(exclusion, new_order).as_dict()
 
     def selection_exposure(self, strategy: Strategy, lookup: Lookup) -> float:
         """The most that the strategy can lose on a runner: 0 or more."""
+        if self._rules.worst_case:
+            return max(0.0, -self.position(strategy, lookup).worst)
         exposures = self.get_exposures(strategy, lookup)
         worst = min(exposures["worst_possible_profit_on_win"], exposures["worst_possible_profit_on_lose"])
         return max(0.0, -worst)
@@ -315,6 +339,14 @@ class Blotter:
         lookups = dict.fromkeys(mine.selections if mine else ())
         if new_order is not None:
             lookups[new_order.lookup] = None
+        if self._rules.worst_case:
+            positions = {
+                lookup: self.position(
+                    strategy, lookup, exclusion, new_order if new_order and new_order.lookup == lookup else None
+                )
+                for lookup in lookups
+            }
+            return market_worst(positions, market_book, self.terms)
         loses, differences = 0.0, []
         for lookup in lookups:
             new = new_order if new_order is not None and new_order.lookup == lookup else None

@@ -11,8 +11,9 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from .actors.clients import BaseClient, Clients, SimulatedClient
+from .actors.failures import users_code
 from .actors.logs import set_up
-from .actors.market_filter import normalised
+from .actors.market_filter import check_filter
 from .actors.middleware import Middleware
 from .backtest import Engine
 from .cluster.dispatch import AllFailAlike, Duplicates, RayPool, connect, run_here
@@ -136,6 +137,7 @@ class SweepRun:
     Raises:
         TypeError, InputError: the strategy cannot be made with a set.
         ClientError: the client is not a simulated one.
+        RunError: `add` of the strategy failed.
     """
 
     def __init__(
@@ -160,8 +162,9 @@ class SweepRun:
         if not clients.simulated:
             raise ClientError("a sweep takes a simulated client only: SimulatedClient()")
         for each in sets:
-            normalised(each.market_filter)
-            each.add(SweepFace(config, each, clients))
+            check_filter(each.market_filter)
+            with users_code(f"{type(each).__name__} failed in add()", raise_errors=config.raise_errors):
+                each.add(SweepFace(config, each, clients))
         self.units = _plan(paths, sets, sets_per_replay)
         self._values = list(values)
         self._setup = Setup(sets, list(clients), config, middleware=list(middleware), files=read_files(files))
@@ -213,11 +216,11 @@ def strategy_class(strategy: Strategy | type[Strategy]) -> type[Strategy]:
     """The class of what is swept.
 
     Raises:
-        InputError: it is no strategy.
+        InputError: it is not a strategy.
     """
     kind = strategy if isinstance(strategy, type) else type(strategy)
     if not issubclass(kind, Strategy):
-        raise InputError(f"{strategy!r} is no strategy: give a subclass of headrace.Strategy, or an instance of one")
+        raise InputError(f"{strategy!r} is not a strategy: give a subclass of headrace.Strategy, or an instance of one")
     return kind
 
 

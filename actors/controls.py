@@ -65,9 +65,12 @@ class OrderValidation(BaseControl):
                 self._price(order, order_type, order.update_data.get("new_price"))
             return
         if isinstance(order_type, LimitOrder):
-            self._size(order, order_type.size or order_type.bet_target_size, "size")
+            size = order_type.size or order_type.bet_target_size
+            self._size(order, size, "size")
             self._price(order, order_type, order_type.price)
-            self._minimum_size(order, order_type)
+            if self.framework.host.rules.validate_place_only:
+                size = order_type.size  # a target is no stake: what it comes to is known at the exchange
+            self._minimum_size(order, order_type.price, size)
         else:
             if isinstance(order_type, LimitOnCloseOrder):
                 self._price(order, order_type, order_type.price)
@@ -101,11 +104,11 @@ class OrderValidation(BaseControl):
         if not valid:
             self._on_error(order, f"Order price is {price}, which is not on the {ladder} ladder")
 
-    def _minimum_size(self, order: Order, order_type: LimitOrder) -> None:
-        client, size = order.client, order_type.size
+    def _minimum_size(self, order: Order, price: float, size: float | None) -> None:
+        client = order.client
         if not client.min_bet_validation or size is None:
             return
-        if size < client.min_bet_size and order_type.price * size < client.min_bet_payout:
+        if size < client.min_bet_size and price * size < client.min_bet_payout:
             self._on_error(
                 order,
                 f"Order size is {size}, expected {client.min_bet_size} or a payout of {client.min_bet_payout}",

@@ -23,11 +23,12 @@ from ..strategies.order import Order
 from ..strategies.order_package import OrderPackage, OrderPackageType
 from ..strategies.strategy import Strategy
 from ..strategies.window import Gate, Window
+from ..values import legible
 from .clients import BaseClient, Clients
 from .controls import DEFAULT_TRADING_CONTROLS, BaseControl
 from .coordinator import Coordinator
 from .exchange import Exchange, MarketExchange
-from .failures import Failures, raised_at
+from .failures import Failures, raised_at, users_code
 from .market_filter import admits
 from .middleware import Middleware
 from .side_data import SideData
@@ -167,7 +168,9 @@ class MarketActor:
         self._rests = self._timed and type(self) is MarketActor and not self.middleware
         coordinator.connect(self, client_controls)
         self.trading_controls: list[BaseControl] = [control(self) for control in DEFAULT_TRADING_CONTROLS]
-        self.trading_controls += [control(self, **settings) for control, settings in trading_controls]
+        for control, settings in trading_controls:
+            with users_code(f"control {control.__name__} cannot be made", raise_errors=self.config.raise_errors):
+                self.trading_controls.append(control(self, **settings))
 
     # -- the framework's face ------------------------------------------------------------------------------------
 
@@ -680,7 +683,7 @@ class MarketActor:
                 "%s in %s: %s",
                 type(error).__name__,
                 line,
-                error,
+                legible(error),
                 exc_info=error,
                 extra={"strategy": name, "market_id": market_id, "publish_time": self._clock.now_ms},
             )

@@ -19,7 +19,7 @@ from concurrent.futures import Future
 from typing import Any
 
 from ..simulate.rows import empty_rows
-from ..strategies.errors import InputError, RunError
+from ..strategies.errors import HeadraceError, InputError, RunError
 from .shipping import pack
 from .units import Batch
 from .worker import Part, Runner
@@ -315,9 +315,12 @@ class _Run:
 
 
 def _cause(error: BaseException) -> BaseException:
-    """An error of a worker as its own code raised it."""
-    cause = getattr(error, "as_instanceof_cause", None)
-    return error if cause is None else cause()
+    """An error of a worker as its own code raised it; of our own errors, which say all there is to say, no more."""
+    own = getattr(error, "cause", None)
+    if isinstance(own, HeadraceError):
+        return own
+    raised = getattr(error, "as_instanceof_cause", None)
+    return error if raised is None else raised()
 
 
 def _given_up(batch: Batch, death: BaseException, limit: float | None) -> Part:

@@ -107,6 +107,16 @@ class Parts:
             return None
         return sum(commit.rows.get(name, 0) for commit in self._commits)
 
+    def units(self) -> dict[str, str]:
+        """Of each market the unit of replay that it came in.
+
+        Raises:
+            InputError: a commit file cannot be read.
+        """
+        known = {commit.part for commit in self._commits}
+        commits = (each for each in read_commits(self._place) if each["part"] in known)
+        return {market_id: unit for each in commits for market_id, unit in each["markets"]}
+
     def table(self, name: str, columns: Sequence[str] | None = None) -> pa.Table:
         """A table, or some of its columns.
 

@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import ast
-import functools
 import hashlib
 import importlib.util
 import inspect
 import os
 import pickle
-import site
 import sys
-import sysconfig
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from ..actors.failures import installed_folders
 from ..simulate.replay import Setup
 from ..strategies.errors import RunError
 
@@ -53,14 +51,7 @@ def _is_users(module: ModuleType) -> bool:
     name = module.__name__
     if name == "__main__" or file is None or name.split(".")[0] in ("headrace", "ray"):
         return False
-    return not os.path.realpath(file).startswith(_installed())
-
-
-@functools.cache
-def _installed() -> tuple[str, ...]:
-    """Folders that every worker has: the standard library and installed packages."""
-    folders = [sysconfig.get_paths()[key] for key in ("purelib", "platlib", "stdlib", "platstdlib")]
-    return tuple({os.path.join(os.path.realpath(folder), "") for folder in (*folders, *site.getsitepackages())})
+    return not os.path.realpath(file).startswith(installed_folders())
 
 
 def objects_of(setup: Setup) -> list[Any]:
@@ -240,4 +231,4 @@ def _is_installed(name: str) -> bool:
         spec = importlib.util.find_spec(top)
     except (ImportError, ValueError):
         return False
-    return spec is not None and os.path.realpath(spec.origin or "").startswith(_installed())
+    return spec is not None and os.path.realpath(spec.origin or "").startswith(installed_folders())

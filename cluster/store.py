@@ -14,6 +14,7 @@ from ..strategies.errors import InputError
 from .parts import COMMITS, MANIFEST, Commit, Parts, manifest_of_run, read_commits, store_part
 from .places import Place, encoded
 from .result import Result
+from .units import Batch
 from .worker import Part
 
 #: Rows kept as they are; beyond that tables take less memory.
@@ -33,13 +34,20 @@ class MemoryStore:
         self._digest = 0
         self._waiting: list[Part] = []
         self._count = 0
+        self._last: list[tuple[Any, ...]] = []
+        self._units: dict[str, str] = {}
 
     def add(self, part: Part) -> None:
         part.drop_left_out()
+        self._units.update((market_id, unit) for market_id, unit in part.markets if market_id not in part.left_out)
         self._waiting.append(part)
         self._count += sum(len(rows) for rows in part.rows.values())
         if self._count > _MOST_ROWS:
             self._convert()
+
+    def end(self, failures: list[tuple[Any, ...]]) -> None:
+        """Keep what failed of the run as a whole, in place of what was kept so before."""
+        self._last = failures
 
     def close(self) -> None:
         """Nothing is on its way."""
@@ -58,13 +66,19 @@ class MemoryStore:
             for part in sorted(self._waiting, key=lambda part: part.batch.number):
                 for name, more in part.rows.items():
                     rows[name].extend(more)
-            return Result(manifest, rows=rows)
+            rows["failures"].extend(self._last)
+            return Result(manifest, rows=rows, units=self._units)
         import pyarrow as pa
 
         self._convert()
         self._tables.sort(key=lambda part: part[0])
         tables = {name: pa.concat_tables([part[name] for _, part in self._tables]) for name in FIELDS}
-        return Result(manifest, tables, self._digest)
+        if self._last:
+            from .tables import from_rows
+
+            last = from_rows(self._last, FIELDS["failures"])
+            tables["failures"] = pa.concat_tables([tables["failures"], last])
+        return Result(manifest, tables, self._digest, units=self._units)
 
 
 class FolderStore:
@@ -100,7 +114,7 @@ class FolderStore:
             self._take_up()
         else:
             require_free(self.place)
-            self._write_manifest({"finished": False})
+            self.place.write_first(MANIFEST, _json({**self._identity, "finished": False, "inputs": self._inputs}))
 
     def _take_up(self) -> None:
         try:
@@ -114,6 +128,9 @@ class FolderStore:
                 why = _difference(name, before, value)
                 raise InputError(f"{self.place}: the run that it holds cannot be resumed: {why}")
         for commit in read_commits(self.place):
+            if not commit["units"]:  # of the run as a whole: it is told anew
+                self.place.remove(f"{COMMITS}/{commit['part']}.json")
+                continue
             self.done.update(commit["units"])
             self.markets.extend((market_id, unit) for market_id, unit in commit["markets"])
             self._number = max(self._number, commit["number"] + 1)
@@ -129,7 +146,7 @@ class FolderStore:
         """Keep a part.
 
         Raises:
-            InputError: it, or an earlier one, cannot be written.
+            RunError: it, or an earlier one, cannot be written.
         """
         if self._writers is None:
             self._count(self._keep(part))
@@ -165,6 +182,16 @@ class FolderStore:
         self.place.write(f"{COMMITS}/{name}.json", _json(commit))
         return commit
 
+    def end(self, failures: list[tuple[Any, ...]]) -> None:
+        """Keep what failed of the run as a whole, in place of what was kept so before: a part without units.
+
+        Raises:
+            RunError: it cannot be written.
+        """
+        part = Part(Batch(0, ()), {**empty_rows(), "failures": failures}, 0, 0.0)
+        self._commits = [each for each in self._commits if each.part != part.batch.part]
+        self._count(self._keep(part))
+
     def close(self) -> None:
         """Let what is on its way arrive: what was added counts, whatever ended the run."""
         if self._writers is not None:
@@ -174,7 +201,7 @@ class FolderStore:
         """The result, once all parts are there.
 
         Raises:
-            InputError: one of them could not be written.
+            RunError: one of them could not be written.
         """
         self.close()
         while self._under_way:

@@ -17,9 +17,6 @@ from ..simulate.shared_replay import SharedReplay
 from ..strategies.strategy import Strategy
 from .worker import BatchRunner, Part, WorkerFace, run_to_end, without_markets
 
-#: Columns that rows of a sweep's markets have after those of a backtest's. All rows end with the number of their set.
-MORE_OF_MARKETS = (("matched_orders", "whole"), ("won_orders", "whole"))
-
 
 @dataclasses.dataclass(frozen=True)
 class SweepUnit(Unit):
@@ -122,12 +119,7 @@ class _Tally:
                 self._part.markets.append((market_id, self.unit.name))
         if market_id in self._copies:
             return
-        collector = self._collectors[place]
-        collector.market(market)
-        matched = [order for order in market.blotter if order.size_matched > 0]
-        won = sum(order.profit > 0 for order in matched)
-        rows = collector.rows["markets"]
-        rows[-1] = (*rows[-1], len(matched), won)
+        self._collectors[place].market(market)
 
     def finish(self, place: int, coordinator: Coordinator, failures: Failures, command: str) -> None:
         """The unit has ended for a set."""

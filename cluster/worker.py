@@ -15,13 +15,13 @@ from collections.abc import Collection, Mapping
 from typing import Any, Protocol
 
 from ..actors.clients import Clients
-from ..actors.failures import raised_at
+from ..actors.failures import raised_at, users_code
 from ..actors.logging_controls import LoggingControls
 from ..actors.logs import BatchLog
 from ..config import Config
 from ..simulate.replay import Replay, Setup, Unit, parts_of_unit
 from ..simulate.rows import FIELDS, RowCollector, Rows, empty_rows
-from ..strategies.errors import HeadraceError, InputError, RunError
+from ..strategies.errors import HeadraceError, InputError
 from ..strategies.strategy import Strategy
 from .files import unpack_files
 from .snapshots import EventRecorder
@@ -158,13 +158,8 @@ class BatchRunner:
         self._logging_controls = logging_controls
         self._command = command
         for strategy in setup.strategies:
-            try:
+            with users_code(f"strategy {strategy.name!r} failed in start()", raise_errors=setup.config.raise_errors):
                 strategy.opened(self._face(strategy))
-            except Exception as error:
-                if setup.config.raise_errors:
-                    raise
-                place = raised_at(error)
-                raise RunError(f"strategy {strategy.name!r} failed in start(): {error!r} ({place})") from error
 
     def _face(self, strategy: Strategy) -> WorkerFace:
         """The framework as a strategy's `start` sees it."""

@@ -287,6 +287,9 @@ class PassiveMatching:
             return
         self._awaiting_sp.pop(bet, None)
         reconcile(bet, sp, book.publish_time_epoch, bet.order.client.min_bsp_liability)
+        if self._compatible:
+            # At once, and so orders complete too that a refusal had brought back from their end.
+            bet.order.execution_complete()
 
     def _remove_runners(self, book: MarketBook) -> None:
         removals = self._models.removals

@@ -138,6 +138,7 @@ class SimulatedMarket:
             client.best_price_execution,
             client.simulated_full_match,
             not self._rules.guarded_status,
+            self.market.blotter.terms,
         )
 
     def _place(self, package: OrderPackage, book: MarketBook, age: float) -> None:
@@ -223,7 +224,8 @@ class SimulatedMarket:
         if definition is None or not definition.persistence_enabled:
             return Response("FAILURE", "INVALID_PERSISTENCE_TYPE")
         if isinstance(order_type, LimitOrder) and order.size_remaining > 0:
-            order_type.persistence_type = order.update_data["new_persistence_type"]
+            # Under compatibility a refused request in between has forgotten what was asked for, but it holds already.
+            order_type.persistence_type = order.update_data.get("new_persistence_type", order_type.persistence_type)
             return Response("SUCCESS")
         return Response("FAILURE", "BET_ACTION_ERROR")
 

@@ -35,8 +35,8 @@ class RecordingError(HeadraceError):
         return type(self), (self.message, self.path, self.line, self.market_id)
 
 
-class ListenerError(HeadraceError):
-    """A stream listener was set up with something that does not exist."""
+class ListenerError(InputError):
+    """A market filter, or a stream's listener, was set up with something that does not exist."""
 
 
 class StreamError(HeadraceError):

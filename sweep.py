@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import collections
+import contextlib
 import functools
-import logging
 import os
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -12,11 +12,14 @@ from typing import Any
 
 from .actors.clients import BaseClient, Clients, SimulatedClient
 from .actors.failures import users_code
-from .actors.logs import set_up
+from .actors.logs import Told, set_up
 from .actors.market_filter import check_filter
 from .actors.middleware import Middleware
 from .backtest import Engine
-from .cluster.dispatch import AllFailAlike, Duplicates, RayPool, connect, run_here
+from .cluster.alike import AllFailAlike, StoppedRun
+from .cluster.connection import connect
+from .cluster.dispatch import RayPool, run_here
+from .cluster.duplicates import Duplicates
 from .cluster.files import read_files
 from .cluster.parameter_sets import Parameters, Values, make_sets, parameter_sets
 from .cluster.progress import Progress, ProgressOption, showing
@@ -30,8 +33,6 @@ from .simulate.replay import Setup
 from .strategies.errors import ClientError, InputError
 from .strategies.shared_check import deciding_parameters
 from .strategies.strategy import Strategy
-
-logger = logging.getLogger("headrace")
 
 #: Bytes of recordings times sets, so weighed, from which on `engine="auto"` uses Ray.
 _LARGE = 100 * 1024 * 1024
@@ -118,7 +119,7 @@ def sweep(
     )
     if out is not None:
         new_folder(out)
-    with showing(progress, f"sweeping {len(values)} sets") as shown:
+    with showing(progress, f"sweeping {len(values)} sets") as shown, keeping(out):
         result = run.run(shown)
     if out is not None:
         result.save(out)
@@ -181,19 +182,19 @@ class SweepRun:
         setup, units = self._setup, self.units
         set_up(setup.config)
         started, done, changes = time.time(), 0, 0
-        store, check_part = SweepStore(len(self._values)), AllFailAlike()
+        reason: str | None = None
+        store, check_part, told = SweepStore(len(self._values)), AllFailAlike(), Told()
         drop_duplicates: collections.defaultdict[int, Duplicates] = collections.defaultdict(Duplicates)
         for part in _parts(units, setup, self._engine, self._orders, self._commands, self._workers):
-            check_part(part)
+            reason = check_part(part)
             drop_duplicates[part.batch.units[0].reading](part)
             store.add(part)
             done += len(part.batch.units)
             changes += part.changes
-            for level, text in part.warnings:
-                logger.log(level, "%s", text)
+            told.log(part.warnings)
             if progress is not None:
                 progress(done, len(units), part)
-            if part.stopped:
+            if part.stopped or reason is not None:
                 break
         kind = type(setup.strategies[0])
         manifest = {
@@ -209,7 +210,31 @@ class SweepRun:
             "split": self._split,
             "orders": self._orders,
         }
-        return store.result(manifest, self._values)
+        result = store.result(manifest, self._values)
+        if reason is not None:
+            stopped = StoppedRun(reason)
+            stopped.result = result
+            raise stopped
+        return result
+
+
+@contextlib.contextmanager
+def keeping(out: str | os.PathLike[str] | None) -> Iterator[None]:
+    """Keep what a sweep gave that was stopped: its failures.
+
+    Raises:
+        StoppedRun: as before; it says where they are.
+    """
+    try:
+        yield
+    except StoppedRun as stopped:
+        if out is None or stopped.result is None:
+            raise
+        stopped.result.save(out)
+        raise StoppedRun(
+            f"{stopped}\n  the failures are in {out} (headrace.SweepResult.load reads them); put right what failed, "
+            "and remove the folder or name another"
+        ) from None
 
 
 def strategy_class(strategy: Strategy | type[Strategy]) -> type[Strategy]:
@@ -273,7 +298,8 @@ def _parts(
     if engine == "ray":
         connect()
         make_runner = functools.partial(sweep_runner, setup, orders, commands, deciding)
-        pool = RayPool(make_runner, objects_of(setup), workers, setup.config.unit_timeout)
+        make_here = functools.partial(make_runner, remote=False)
+        pool = RayPool(make_runner, objects_of(setup), workers, setup.config.unit_timeout, make_here)
         readings: dict[int, list[SweepUnit]] = {}
         for unit in units:
             readings.setdefault(unit.reading, []).append(unit)

@@ -29,6 +29,7 @@ from .controls import DEFAULT_TRADING_CONTROLS, BaseControl
 from .coordinator import Coordinator
 from .exchange import Exchange, MarketExchange
 from .failures import Failures, raised_at, users_code
+from .logs import FailureLine
 from .market_filter import admits
 from .middleware import Middleware
 from .side_data import SideData
@@ -675,22 +676,26 @@ class MarketActor:
         elif isinstance(error, SettlementError):
             line = None  # it is the recording that does not say
         else:
-            line = raised_at(error, _source_of(strategy))
+            line = raised_at(error, _sources_of(strategy))
         if self.failures.add(error, name, market_id, line, self._clock.now_ms):
             level = logging.ERROR if isinstance(error, HeadraceError) else logging.CRITICAL
+            kind = type(error).__name__
             logger.log(
                 level,
-                "%s in %s: %s",
-                type(error).__name__,
-                line,
-                legible(error),
+                FailureLine(f"{kind} in {line}: {legible(error)}", (name, line, kind)),
                 exc_info=error,
                 extra={"strategy": name, "market_id": market_id, "publish_time": self._clock.now_ms},
             )
 
 
-def _source_of(strategy: Strategy | None) -> str | None:
-    if strategy is None:
-        return None
-    code = getattr(type(strategy).process_market_book, "__code__", None)
-    return code.co_filename if code and code.co_filename != Strategy.process_market_book.__code__.co_filename else None
+def _sources_of(strategy: Strategy | None) -> set[str]:
+    """The files that a strategy's own classes are defined in."""
+    ours = Strategy.__module__.partition(".")[0]
+    classes = [] if strategy is None else [cls for cls in type(strategy).__mro__ if cls is not object]
+    codes = (
+        getattr(value, "__code__", None)
+        for cls in classes
+        if cls.__module__.partition(".")[0] != ours
+        for value in vars(cls).values()
+    )
+    return {code.co_filename for code in codes if code is not None}

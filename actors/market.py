@@ -15,7 +15,7 @@ from ..config import Config
 from ..strategies.blotter import StrategyOrders
 from ..strategies.book import MarketBook
 from ..strategies.changes import MarketChange, MarketDefinition
-from ..strategies.errors import ControlError, HeadraceError, RecordingError
+from ..strategies.errors import ControlError, HeadraceError, RecordingError, SettlementError
 from ..strategies.events import CustomEvent, TerminationEvent
 from ..strategies.host import Host
 from ..strategies.market import Market, Markets
@@ -671,6 +671,10 @@ class MarketActor:
             self._failed(error, strategy, market)
             return None
 
+    def failed(self, error: Exception, strategy: Strategy | None, market: Market | None) -> None:
+        """An error of one strategy, or of one of its orders: a row of the result, and nothing else stops for it."""
+        self._failed(error, strategy, market)
+
     def _failed(self, error: Exception, strategy: Strategy | None, market: Market | None) -> None:
         if self.config.raise_errors and not isinstance(error, HeadraceError):
             raise error
@@ -678,6 +682,8 @@ class MarketActor:
         market_id = market.market_id if market else None
         if isinstance(error, RecordingError):
             line: str | None = error.path if error.line is None else f"{error.path}:{error.line}"
+        elif isinstance(error, SettlementError):
+            line = None  # it is the recording that does not say
         else:
             line = raised_at(error, _sources_of(strategy))
         if self.failures.add(error, name, market_id, line, self._clock.now_ms):

@@ -9,7 +9,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from ..strategies.errors import InputError
-from ..strategies.parameters import Parameter, check_names, checked, from_text
+from ..strategies.hosting import make_strategy
+from ..strategies.parameters import Parameter, check_names, checked, declared_parameters, from_text
 from ..strategies.strategy import Strategy
 from ..values import unboxed
 from .parameter_ranges import Choice, Range, choices, range_or_choice
@@ -35,7 +36,7 @@ Parameters = Mapping[str, Any] | Iterable[Mapping[str, Any]]
 def sweepable(strategy_class: type[Strategy]) -> dict[str, Parameter]:
     """What of a strategy can be swept, by name: its parameters, its limits and its market filter."""
     limits = {name: Parameter(name, kind, None) for name, kind in _LIMITS.items()}
-    return {**limits, **strategy_class.parameters()}
+    return {**limits, **declared_parameters(strategy_class, Strategy)}
 
 
 def parameter_sets(
@@ -158,7 +159,10 @@ def make_sets(strategy: Strategy | type[Strategy], sets: Sequence[Values]) -> li
         return [_made(strategy, values, {}, {}) for values in sets]
     if not isinstance(strategy, Strategy):
         raise InputError(f"{strategy!r} is not a strategy: give a subclass of headrace.Strategy, or an instance of one")
-    given = {name: getattr(strategy, name) for name in (*strategy.parameters(), *_LIMITS, *_KEPT, "name")}
+    given = {
+        name: getattr(strategy, name)
+        for name in (*declared_parameters(type(strategy), Strategy), *_LIMITS, *_KEPT, "name")
+    }
     return [_made(type(strategy), values, given, strategy.context) for values in sets]
 
 
@@ -168,7 +172,7 @@ def _made(cls: type[Strategy], values: Values, given: Values, context: Mapping[A
     if context or swept:
         keywords["context"] = {**copy.deepcopy(dict(context)), **swept}
     try:
-        return cls(**keywords)
+        return make_strategy(cls, keywords)
     except TypeError as error:
         if cls.__init__ is Strategy.__init__:
             raise

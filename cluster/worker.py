@@ -22,6 +22,7 @@ from ..config import Config
 from ..simulate.replay import Replay, Setup, Unit, parts_of_unit
 from ..simulate.rows import FIELDS, RowCollector, Rows, empty_rows
 from ..strategies.errors import HeadraceError, InputError, RunError
+from ..strategies.hosting import opened
 from ..strategies.strategy import Strategy
 from .files import unpack_files
 from .snapshots import EventRecorder
@@ -159,7 +160,7 @@ class BatchRunner:
         self._command = command
         for strategy in setup.strategies:
             try:
-                strategy.opened(self._face(strategy))
+                opened(strategy, self._face(strategy))
             except Exception as error:
                 if setup.config.raise_errors:
                     raise

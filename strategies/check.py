@@ -21,6 +21,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from .errors import InputError
+from .hosting import scope_of
 from .source_code import DEFINITIONS, FUNCTIONS, Code, Facts, Family, Module, Use, last, statements, targets
 from .source_reader import (
     Reader,
@@ -115,7 +116,7 @@ def check_instance(strategy: Strategy, dumps: Callable[[Any], bytes], filename: 
     """
     cls = type(strategy)
     checked = _check_of(cls, filename, {})
-    held = {name: value for name, value in vars(strategy).items() if name not in ("_host", "_framework")}
+    held = {name: value for name, value in vars(strategy).items() if name != "_headrace"}
     for parent in cls.__mro__[: cls.__mro__.index(Strategy)]:
         for name, value in vars(parent).items():
             if not name.startswith("__") and name != "_abc_impl" and not _is_code(value):
@@ -147,7 +148,7 @@ def warnings_of(strategies: Iterable[Strategy]) -> list[str]:
     """
     found: set[Finding] = set()
     modules: dict[str, Module] = {}
-    for cls, scope in {(type(strategy), strategy.scope): None for strategy in strategies}:
+    for cls, scope in {(type(strategy), scope_of(strategy)): None for strategy in strategies}:
         try:
             checked = _check_of(cls, None, modules, _QUICK)
             if checked:

@@ -13,6 +13,7 @@ from ..strategies.order import Order
 from ..strategies.order_package import OrderPackage, OrderPackageType
 from ..values import legible
 from .clients import BaseClient, Clients
+from .failures import users_code
 
 if TYPE_CHECKING:
     from .market import HostedMarket, MarketActor
@@ -59,7 +60,8 @@ class Coordinator:
         for client, control, settings in client_controls:
             targets = [accounts[id(client)]] if client is not None else list(accounts.values())
             for account in targets:
-                account.trading_controls.append(control(actor, account, **settings))
+                with users_code(f"control {control.__name__} cannot be made", raise_errors=actor.config.raise_errors):
+                    account.trading_controls.append(control(actor, account, **settings))
 
     # -- steps ---------------------------------------------------------------------------------------------------
 

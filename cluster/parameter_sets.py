@@ -9,10 +9,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from ..strategies.errors import InputError
-from ..strategies.hosting import make_strategy
 from ..strategies.parameters import Parameter, check_names, checked, declared_parameters, from_text
 from ..strategies.strategy import Strategy
 from ..values import unboxed
+from .loading import make_strategy
 from .parameter_ranges import Choice, Range, choices, range_or_choice
 
 #: Keys of a strategy's context are swept as "context.KEY".
@@ -152,7 +152,7 @@ def make_sets(strategy: Strategy | type[Strategy], sets: Sequence[Values]) -> li
         strategy: a class, or an instance that gives the values which the sets leave out.
 
     Raises:
-        InputError: the class cannot be made with keywords.
+        InputError: the class cannot be made with keywords, or its own `__init__` failed.
         TypeError: a parameter is required and has no value.
     """
     if isinstance(strategy, type):
@@ -171,14 +171,7 @@ def _made(cls: type[Strategy], values: Values, given: Values, context: Mapping[A
     swept = {name[len(CONTEXT) :]: value for name, value in values.items() if _in_context(name)}
     if context or swept:
         keywords["context"] = {**copy.deepcopy(dict(context)), **swept}
-    try:
-        return make_strategy(cls, keywords)
-    except TypeError as error:
-        if cls.__init__ is Strategy.__init__:
-            raise
-        raise InputError(
-            f"{cls.__name__} cannot be made for a sweep: {error}; its __init__ must take keywords and pass them on"
-        ) from error
+    return make_strategy(cls, keywords)
 
 
 def shown(value: Any) -> Any:

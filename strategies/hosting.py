@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar, overload
 from ..values import legible, number_of, shown, word
 from .errors import RunError
 from .host import Host
-from .parameters import checked, declared_parameters
+from .parameters import Parameter, checked, declared_parameters
 from .runner_context import RunnerContext
 from .window import Window
 
@@ -130,7 +130,7 @@ def scope_of(strategy: Strategy) -> str:
 
 def parameters_of(strategy: Strategy) -> dict[str, Any]:
     """The values of a strategy's declared parameters."""
-    return {name: getattr(strategy, name) for name in _declared(type(strategy))}
+    return {name: getattr(strategy, name) for name in declared_of(type(strategy))}
 
 
 def limits_of(strategy: Strategy) -> dict[str, Any]:
@@ -144,7 +144,12 @@ def description_of(strategy: Strategy) -> dict[str, Any]:
     return {"name": strategy.name, "parameters": parameters_of(strategy), **limits_of(strategy)}
 
 
-def _declared(cls: type) -> Any:
+def declared_of(cls: type) -> dict[str, Parameter]:
+    """The parameters that a class of strategies declares, by name.
+
+    Raises:
+        TypeError: a default is mutable: all markets would share it.
+    """
     from .strategy import Strategy
 
     return declared_parameters(cls, Strategy)
@@ -178,7 +183,7 @@ def hosted(strategy: Strategy, framework: Framework) -> Strategy:
     return copied
 
 
-def make_strategy(cls: type[Strategy], keywords: Mapping[str, Any]) -> Strategy:
+def instance_of(cls: type[Strategy], keywords: Mapping[str, Any]) -> Strategy:
     """A strategy of a class, from keywords of which its own `__init__` may know nothing: name, limits, filters.
 
     Raises:
@@ -220,7 +225,7 @@ def require_sound(strategy: Strategy) -> None:
     word(strategy.scope, f"{owner}: scope", SCOPES, RunError)
     word(strategy.process_orders_scope, f"{owner}: process_orders_scope", ORDERS_SCOPES, RunError)
     require_stream(strategy.stream_class, owner, RunError)
-    for name, parameter in _declared(type(strategy)).items():
+    for name, parameter in declared_of(type(strategy)).items():
         try:
             value = getattr(strategy, name)
         except AttributeError:
@@ -287,20 +292,27 @@ def require_names(cls: type, base: type, called: frozenset[str]) -> None:
     Raises:
         TypeError: names the attribute and the way out.
     """
-    annotations = inspect.get_annotations(cls)
-    for name in (name for name in annotations if not name.startswith("_") and name not in _SETTINGS):
-        kept = inspect.getattr_static(base, name, None)
-        if kept is None or "ClassVar" in str(annotations[name]):
-            continue
-        kind = "a callback or method" if callable(kept) or isinstance(kept, classmethod) else "a property"
-        raise TypeError(
-            f"{cls.__name__}.{name} is a parameter with the name of {kind} that every strategy has; "
-            f"give it another name, such as {name}_value"
-        )
+    for name, annotation in inspect.get_annotations(cls).items():
+        kind = None if "ClassVar" in str(annotation) else taken_by(name, base)
+        if kind is not None:
+            raise TypeError(
+                f"{cls.__name__}.{name} is a parameter with the name of {kind} that every strategy has; "
+                f"give it another name, such as {name}_value"
+            )
     for name in called:
         value = inspect.getattr_static(cls, name)
         if not callable(value) and not hasattr(type(value), "__get__"):
             raise TypeError(_shadowed(cls.__name__, f"{cls.__name__}.{name}", value, name))
+
+
+def taken_by(name: str, base: type) -> str | None:
+    """What of every strategy has the name that a parameter is to have; None where the name is free."""
+    if name.startswith("_") or name in _SETTINGS:
+        return None
+    kept = inspect.getattr_static(base, name, None)
+    if kept is None:
+        return None
+    return "a property" if isinstance(kept, Offered) else "a callback or method"
 
 
 #: What of every strategy is a setting: a class may give it another default, with an annotation or without.

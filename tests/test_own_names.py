@@ -13,7 +13,7 @@ import pytest
 
 import headrace as hr
 from builders import FLUMINE, Stream, priced
-from headrace.strategies.hosting import hosted, make_strategy, require_sound
+from headrace.strategies.hosting import hosted, instance_of, require_sound
 
 
 class Backer(hr.Strategy):
@@ -337,7 +337,7 @@ def test_strategies_that_never_call_the_base_are_swept_and_resumed(markets: Path
     again = hr.backtest(make(), markets, engine="local", out=out, resume=True)
     assert first.digest == again.digest
     with pytest.raises(hr.RunError):
-        hr.backtest(make_strategy(type(make()), {"stake": 9.0}), markets, engine="local", out=out, resume=True)
+        hr.backtest(instance_of(type(make()), {"stake": 9.0}), markets, engine="local", out=out, resume=True)
 
 
 def test_limits_are_swept_where_init_does_not_know_them(markets: Path) -> None:

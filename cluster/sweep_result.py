@@ -68,6 +68,10 @@ class SweepStore:
         if sum(map(len, self._rows.values())) > _MOST_ROWS:
             self._convert()
 
+    def end(self, failures: Sequence[tuple[Any, ...]]) -> None:
+        """Keep what failed of the sweep as a whole, each row with its set."""
+        self._rows["failures"].extend(failures)
+
     def _count_digests(self, rows: Rows) -> None:
         """Add each set's share of the digest: its rows as a backtest has them."""
         encode = msgspec.json.Encoder().encode
@@ -319,6 +323,7 @@ class SweepResult:
 
         Raises:
             InputError: the folder cannot be written, or holds something already.
+            RunError: the disk is full, or fails.
         """
         place = new_folder(folder)
         for name, table in self._tables.items():
@@ -546,7 +551,7 @@ def new_folder(folder: str | os.PathLike[str]) -> Place:
     place = Place(folder)
     if place.taken():
         raise InputError(f"{place}: exists and is not empty; name another folder for the sweep, or remove it")
-    place.write(_PROBE, b"")
+    place.write_first(_PROBE, b"")
     place.remove(_PROBE)
     return place
 

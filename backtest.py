@@ -18,14 +18,18 @@ from .actors.controls import BaseControl
 from .actors.coordinator import Coordinator
 from .actors.failures import Failures, told, users_code, users_place
 from .actors.logging_controls import LoggingControl, LoggingControls
-from .actors.logs import set_up
+from .actors.logs import Told, set_up
 from .actors.market import MarketActor
 from .actors.market_filter import check_filter, markets_of
 from .actors.middleware import Middleware
+from .actors.sieves import Sieve
 from .actors.streams import BaseStream, HandlerQueue, Streams
 from .actors.workers import BackgroundWorker
-from .cluster.catalog import wanted_markets
-from .cluster.dispatch import AllFailAlike, Duplicates, RayPool, connect, run_here
+from .cluster.alike import AllFailAlike, StoppedRun
+from .cluster.catalog import Selection, wanted_markets
+from .cluster.connection import connect
+from .cluster.dispatch import RayPool, run_here
+from .cluster.duplicates import Duplicates
 from .cluster.files import read_files
 from .cluster.loading import load_strategy as load_strategy
 from .cluster.parts import StoringRunner, worker_runner
@@ -36,7 +40,7 @@ from .cluster.shipping import objects_of, sources_digest, why_not_picklable
 from .cluster.snapshots import thaw
 from .cluster.store import FolderStore, MemoryStore, require_free
 from .cluster.units import MAX_UNITS, in_turn, plan_batches, plan_units
-from .cluster.worker import BatchRunner, Runner
+from .cluster.worker import BatchRunner, Runner, add_sieves, nothing_passed
 from .config import Config, ConfigError
 from .simulate.event_file import read_custom_events
 from .simulate.models import Models
@@ -57,6 +61,11 @@ logger = logging.getLogger("headrace")
 Engine = Literal["auto", "local", "ray"]
 #: From so many bytes of recordings on, `engine="auto"` uses Ray.
 _LARGE = 100 * 1024 * 1024
+#: What is said of a run that was stopped.
+_KEPT = (
+    "  the failures are in {} (headrace.Result.load reads them); put right what failed, and the same run with "
+    "resume=True (--resume) replays these units"
+)
 
 
 def backtest(
@@ -193,6 +202,7 @@ class Simulation:
         self._sports_data = check_folder(sports_data, "sports_data")
         self._files = read_files(files)
         self._stopped = False
+        self._told = Told()
         self.streams = Streams()
         self.handler_queue = HandlerQueue(self._take_event, why_not_picklable)
 
@@ -350,7 +360,8 @@ class Simulation:
         self._run_streams()
         setup = self._setup()
         markets = self._markets if self._markets is not None else self._filtered_markets()
-        paths = find_recordings(wanted_markets(markets, self.strategies))
+        wanted = wanted_markets(markets, self.strategies)
+        paths = find_recordings(wanted)
         units = plan_units(paths, self.strategies)
         engine = self._chosen_engine(units)
         identity = self._identity(units)
@@ -367,19 +378,27 @@ class Simulation:
             for strategy in self.strategies:
                 controls(StrategyEvent(strategy))
         started, done, changes = time.time(), len(units) - len(left), 0
+        sieves: dict[str, Sieve] = {}
+        add_sieves(sieves, wanted.sieves if isinstance(wanted, Selection) else {})
+        add_sieves(sieves, store.sieves)
         check, find_duplicates = AllFailAlike(), Duplicates(store.markets)
         try:
             with contextlib.closing(replayed(left)) as parts:
                 for part in parts:
-                    check(part)
+                    reason = check(part)
                     find_duplicates(part)
                     store.add(part)
+                    if reason is not None:
+                        store.stop(reason, check.parts)
+                        raise StoppedRun(reason if place is None else f"{reason}\n{_KEPT.format(place)}")
                     done += len(part.batch.units)
                     changes += part.changes
+                    add_sieves(sieves, part.sieves)
                     self._tell(part, controls)
                     if self._progress is not None:
                         self._progress(done, len(units), part)
-                    if part.stopped or self._stopped:
+                    self._stopped = self._stopped or part.stopped
+                    if self._stopped:
                         break
         except (KeyboardInterrupt, NotWritten):
             if self._out is not None:
@@ -388,10 +407,13 @@ class Simulation:
         finally:
             store.close()
         manifest = self._manifest(identity, engine, started, changes)
+        unused = [] if self._stopped else nothing_passed(self.strategies, sieves)
+        if unused:
+            store.end(unused)
         self.result = store.result(manifest)
         failed = self._finish()
         if failed:
-            store.end(failed)
+            store.end([*unused, *failed])
             self.result = store.result(manifest)
         if controls:
             controls(TerminationEvent(self))
@@ -419,18 +441,17 @@ class Simulation:
             there = place if place is not None and place.shared else None
             kept, heard = place is not None, controls is not None
             make_runner = functools.partial(worker_runner, setup, self._command, kept, heard, there)
-            pool = RayPool(make_runner, objects_of(setup), self._workers, self.config.unit_timeout)
+            make_here = functools.partial(make_runner, remote=False)
+            pool = RayPool(make_runner, objects_of(setup), self._workers, self.config.unit_timeout, make_here)
             return lambda units: pool.run(plan_batches(units, pool.size))
         runner: Runner = BatchRunner(setup, controls, self._command, place is not None)
         if place is None:
             return lambda units: run_here(in_turn(units, 1), runner)
         return lambda units: run_here(in_turn(units, MAX_UNITS), StoringRunner(runner))
 
-    @staticmethod
-    def _tell(part: Part, controls: LoggingControls | None) -> None:
+    def _tell(self, part: Part, controls: LoggingControls | None) -> None:
         """Pass on what happened in another process."""
-        for level, text in part.warnings:
-            logger.log(level, "%s", text)
+        self._told.log(part.warnings)
         if controls:
             for event in part.events:
                 controls(thaw(event))

@@ -9,7 +9,7 @@ import os
 import site
 import sysconfig
 import traceback
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import Any
 
 from ..strategies.errors import HeadraceError, RunError
@@ -38,10 +38,10 @@ class Failure:
     count: int = 1
 
 
-def raised_at(error: BaseException, within: str | None = None) -> str | None:
-    """File and line of the innermost frame of `error`, of file `within` where it passed there."""
+def raised_at(error: BaseException, within: Collection[str] = ()) -> str | None:
+    """File and line of the innermost frame of `error`, of the files `within` where it passed there."""
     frames = traceback.extract_tb(error.__traceback__)
-    inside = [frame for frame in frames if within is None or frame.filename == within]
+    inside = [frame for frame in frames if frame.filename in within]
     frames = traceback.StackSummary.from_list(inside or frames)
     return f"{frames[-1].filename}:{frames[-1].lineno}" if frames else None
 

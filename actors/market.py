@@ -15,7 +15,7 @@ from ..config import Config
 from ..strategies.blotter import StrategyOrders
 from ..strategies.book import MarketBook
 from ..strategies.changes import MarketChange, MarketDefinition
-from ..strategies.errors import ControlError, HeadraceError, RecordingError
+from ..strategies.errors import ControlError, HeadraceError, RecordingError, SettlementError
 from ..strategies.events import CustomEvent, TerminationEvent
 from ..strategies.host import Host
 from ..strategies.market import Market, Markets
@@ -29,9 +29,11 @@ from .controls import DEFAULT_TRADING_CONTROLS, BaseControl
 from .coordinator import Coordinator
 from .exchange import Exchange, MarketExchange
 from .failures import Failures, raised_at, users_code
+from .logs import FailureLine
 from .market_filter import admits
 from .middleware import Middleware
 from .side_data import SideData
+from .sieves import Sieve
 from .streams import HandlerQueue
 from .workers import BackgroundWorker
 
@@ -160,6 +162,8 @@ class MarketActor:
         self._instances: dict[tuple[int, str | None], Strategy] = {}
         self._hosted: dict[str, HostedMarket] = {}
         self._ignored: set[str] = set()
+        #: What filters let pass, by strategy; those without a filter are left out.
+        self.sieves: dict[str, Sieve] = {}
         self._clock = host.clock
         self._rules = host.rules
         self._timed = not host.rules.all_orders
@@ -462,9 +466,15 @@ class MarketActor:
 
     def admits(self, strategy: Strategy, market_id: str, definition: MarketDefinition) -> bool:
         """Whether a strategy wants a market, by its filters."""
-        if not strategy.window.admits_sport(definition.event_type_id):
-            return False
-        return admits(strategy.market_filter, market_id, definition)
+        if not strategy.market_filter:
+            return True
+        sieve = self.sieves.setdefault(strategy.name, Sieve())
+        sport = strategy.window.admits_sport(definition.event_type_id)
+        if sport and admits(strategy.market_filter, market_id, definition):
+            sieve.admitted += 1
+            return True
+        sieve.pass_over(strategy, market_id, definition)
+        return False
 
     def wants_any(self, market_id: str) -> bool:
         """Whether anybody here wants a market that has been offered."""
@@ -661,6 +671,10 @@ class MarketActor:
             self._failed(error, strategy, market)
             return None
 
+    def failed(self, error: Exception, strategy: Strategy | None, market: Market | None) -> None:
+        """An error of one strategy, or of one of its orders: a row of the result, and nothing else stops for it."""
+        self._failed(error, strategy, market)
+
     def _failed(self, error: Exception, strategy: Strategy | None, market: Market | None) -> None:
         if self.config.raise_errors and not isinstance(error, HeadraceError):
             raise error
@@ -668,23 +682,29 @@ class MarketActor:
         market_id = market.market_id if market else None
         if isinstance(error, RecordingError):
             line: str | None = error.path if error.line is None else f"{error.path}:{error.line}"
+        elif isinstance(error, SettlementError):
+            line = None  # it is the recording that does not say
         else:
-            line = raised_at(error, _source_of(strategy))
+            line = raised_at(error, _sources_of(strategy))
         if self.failures.add(error, name, market_id, line, self._clock.now_ms):
             level = logging.ERROR if isinstance(error, HeadraceError) else logging.CRITICAL
+            kind = type(error).__name__
             logger.log(
                 level,
-                "%s in %s: %s",
-                type(error).__name__,
-                line,
-                legible(error),
+                FailureLine(f"{kind} in {line}: {legible(error)}", (name, line, kind)),
                 exc_info=error,
                 extra={"strategy": name, "market_id": market_id, "publish_time": self._clock.now_ms},
             )
 
 
-def _source_of(strategy: Strategy | None) -> str | None:
-    if strategy is None:
-        return None
-    code = getattr(type(strategy).process_market_book, "__code__", None)
-    return code.co_filename if code and code.co_filename != Strategy.process_market_book.__code__.co_filename else None
+def _sources_of(strategy: Strategy | None) -> set[str]:
+    """The files that a strategy's own classes are defined in."""
+    ours = Strategy.__module__.partition(".")[0]
+    classes = [] if strategy is None else [cls for cls in type(strategy).__mro__ if cls is not object]
+    codes = (
+        getattr(value, "__code__", None)
+        for cls in classes
+        if cls.__module__.partition(".")[0] != ours
+        for value in vars(cls).values()
+    )
+    return {code.co_filename for code in codes if code is not None}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import copy
 import hashlib
 import importlib.util
 import inspect
@@ -17,6 +18,8 @@ from typing import Any
 from ..actors.failures import installed_folders
 from ..simulate.replay import Setup
 from ..strategies.errors import RunError
+from ..strategies.strategy import Strategy
+from .culprits import why_not
 
 
 def user_modules(objects: Iterable[Any]) -> list[ModuleType]:
@@ -94,16 +97,28 @@ def pack(value: Any, objects: Sequence[Any]) -> bytes:
 
 def _unpicklable(objects: Sequence[Any], error: Exception, cloudpickle: Any) -> str:
     for owner in objects:
-        for name, value in getattr(owner, "__dict__", {}).items() if not isinstance(owner, type) else ():
-            try:
-                cloudpickle.dumps(value)
-            except Exception as reason:
-                label = getattr(owner, "name", type(owner).__name__)
-                return (
-                    f"{label}: attribute {name!r} ({type(value).__name__}) cannot be sent to workers: {reason}; "
-                    f"make it in start(), which runs in each process, or use engine='local'"
-                )
-    return f"the run cannot be sent to workers: {error}; engine='local' runs it in this process"
+        found = why_not(owner, cloudpickle.dumps, "cannot be sent to workers", code=True)
+        if found is not None:
+            return f"{found}; {_RESOURCE}"
+    return f"the run cannot be sent to workers: {error}; {_RESOURCE}"
+
+
+#: What to do about something that can neither be sent nor copied.
+_RESOURCE = (
+    "have each process make its own, shared by all copies: `name = hr.resource(lambda: ...)` in the class, read as "
+    "self.name"
+)
+
+
+def require_copies(strategy: Strategy) -> None:
+    """Refuse a strategy of which no copies can be made: each market, event or run has its own.
+
+    Raises:
+        RunError: names the strategy, the attribute and what to do.
+    """
+    found = why_not(strategy, copy.deepcopy, f"cannot be copied, and each {strategy.scope} has a copy of its own")
+    if found is not None:
+        raise RunError(f"{found}; {_RESOURCE}")
 
 
 def why_not_picklable(value: Any) -> str | None:

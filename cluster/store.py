@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import collections
+import dataclasses
 import json
 import os
-from collections.abc import Callable
+import types
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
+from ..actors.sieves import Sieve
 from ..simulate.rows import FIELDS, empty_rows
 from ..strategies.errors import InputError
 from .parts import COMMITS, MANIFEST, Commit, Parts, manifest_of_run, read_commits, store_part
 from .places import Place, encoded
 from .result import Result
 from .units import Batch
-from .worker import Part
+from .worker import Part, add_sieves
 
 #: Rows kept as they are; beyond that tables take less memory.
 _MOST_ROWS = 50_000
@@ -27,6 +30,7 @@ class MemoryStore:
     """Keeps parts in this process: as rows while they are few, then as tables."""
 
     done: frozenset[str] = frozenset()
+    sieves: Mapping[str, Sieve] = types.MappingProxyType({})
     markets: tuple[tuple[str, str], ...] = ()
 
     def __init__(self) -> None:
@@ -51,6 +55,9 @@ class MemoryStore:
 
     def close(self) -> None:
         """Nothing is on its way."""
+
+    def stop(self, reason: str, parts: Sequence[str]) -> None:
+        """Nothing is kept of a run that is stopped."""
 
     def _convert(self) -> None:
         from .tables import digest_of, to_tables
@@ -92,6 +99,7 @@ class FolderStore:
     Attributes:
         done: units whose parts are committed.
         markets: markets of committed parts, each with its unit.
+        sieves: what filters let pass of them, by strategy.
 
     Raises:
         InputError: the folder cannot be written, holds something already, or holds another run; says what differs.
@@ -103,6 +111,7 @@ class FolderStore:
         self._identity = json.loads(json.dumps({**identity, "inputs": []}, default=str))
         self.markets: list[tuple[str, str]] = []
         self.done: set[str] = set()
+        self.sieves: dict[str, Sieve] = {}
         self._commits: list[Commit] = []
         self._digests: dict[str, str] = {}
         self._changes = 0
@@ -121,20 +130,49 @@ class FolderStore:
             known = manifest_of_run(self.place)
         except (OSError, ValueError) as error:
             raise InputError(f"{self.place}: holds no run to resume: {MANIFEST} cannot be read ({error})") from None
+        stopped = set((known.get("stopped") or {}).get("parts", ()))
+        commits = read_commits(self.place)
+        # Of the run as a whole, of no unit, it is told anew.
+        told = [commit["part"] for commit in commits if not commit["units"]]
+        failed = [commit["part"] for commit in commits if commit["part"] in stopped]
+        commits = [commit for commit in commits if commit["part"] not in (*told, *stopped)]
+        if commits or not stopped:
+            self._require_same(known)
+        # A run that was stopped has nothing to keep of the units that all failed: they are replayed.
+        for part in (*told, *failed):
+            self._drop(part)
+        if stopped:
+            self._write_manifest({"finished": False})
+        for commit in commits:
+            self.done.update(commit["units"])
+            add_sieves(self.sieves, {name: Sieve.of(found) for name, found in commit["sieves"].items()})
+            self.markets.extend((market_id, unit) for market_id, unit in commit["markets"])
+            self._number = max(self._number, commit["number"] + 1)
+            self._count(commit)
+
+    def _require_same(self, known: dict[str, Any]) -> None:
+        """Refuse to go on with another run.
+
+        Raises:
+            InputError: says what differs.
+        """
         inputs = [{name: value for name, value in each.items() if name != "sha256"} for each in known["inputs"]]
         for name, value in {**self._identity, "inputs": self._inputs}.items():
             before = inputs if name == "inputs" else known.get(name)
             if before != value:
                 why = _difference(name, before, value)
                 raise InputError(f"{self.place}: the run that it holds cannot be resumed: {why}")
-        for commit in read_commits(self.place):
-            if not commit["units"]:  # of the run as a whole: it is told anew
-                self.place.remove(f"{COMMITS}/{commit['part']}.json")
-                continue
-            self.done.update(commit["units"])
-            self.markets.extend((market_id, unit) for market_id, unit in commit["markets"])
-            self._number = max(self._number, commit["number"] + 1)
-            self._count(commit)
+
+    def _drop(self, part: str) -> None:
+        """Have a part count no longer.
+
+        Raises:
+            InputError: its commit cannot be removed.
+        """
+        name = f"{COMMITS}/{part}.json"
+        self.place.remove(name)
+        if name in self.place.names(COMMITS, ".json"):
+            raise InputError(f"{self.place}: {name} cannot be removed, so the run cannot go on; name another folder")
 
     def _count(self, commit: dict[str, Any]) -> None:
         self._commits.append(Commit.of(commit))
@@ -176,6 +214,7 @@ class FolderStore:
             "rows": rows,
             "digest": digest_text(digest),
             "digests": part.digests,
+            "sieves": {name: dataclasses.asdict(sieve) for name, sieve in part.sieves.items()},
             "changes": part.changes,
             "seconds": round(part.seconds, 3),
         }
@@ -197,15 +236,31 @@ class FolderStore:
         if self._writers is not None:
             self._writers.shutdown(wait=True)
 
+    def stop(self, reason: str, parts: Sequence[str]) -> None:
+        """Say why the run was stopped.
+
+        Args:
+            reason: in words.
+            parts: those that hold nothing but its failures: a run that goes on replays their units.
+
+        Raises:
+            InputError: it cannot be written.
+        """
+        self._arrive()
+        self._write_manifest({"finished": False, "stopped": {"reason": reason, "parts": list(parts)}})
+
+    def _arrive(self) -> None:
+        self.close()
+        while self._under_way:
+            self._count(self._under_way.popleft().result())
+
     def result(self, manifest: Callable[[], dict[str, Any]]) -> Result:
         """The result, once all parts are there.
 
         Raises:
             RunError: one of them could not be written.
         """
-        self.close()
-        while self._under_way:
-            self._count(self._under_way.popleft().result())
+        self._arrive()
         said = {
             **manifest(),
             "changes": self._changes,

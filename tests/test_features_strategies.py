@@ -437,5 +437,5 @@ def test_mutable_default_is_one_clear_sentence() -> None:
 def test_strategy_that_cannot_be_sent_is_one_clear_sentence(ray_local: None, tmp_path: Path) -> None:
     strategy = Watches()
     strategy.lock = threading.Lock()
-    with pytest.raises(hr.RunError, match=r"Watches: attribute 'lock'.*cannot be sent to workers.*engine='local'"):
+    with pytest.raises(hr.RunError, match=r"Watches: attribute 'lock'.*cannot be sent to workers.*hr.resource"):
         hr.backtest(strategy, many(tmp_path, 1), engine="ray")

@@ -1,5 +1,6 @@
 # Everything is installed inside this folder. `make test` needs Python 3.11 or newer and nothing else.
-#   make test     run the tests
+#   make test     run the tests; the same examples each time
+#   make fuzz     run the property tests with fresh seeds for MINUTES=10; SEED=... repeats a round
 #   make demo     generate markets and backtest two strategies on them, into demo-markets and demo-results
 #   make lint     formatting, lint, types, and which module may import which
 #   make clean    remove what the others made, except the environment (.venv)
@@ -11,12 +12,18 @@ BIN := .venv/bin
 export PIP_REQUIRE_VIRTUALENV := 1
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: test demo lint clean
+SEED ?=
+MINUTES ?=
+
+.PHONY: test fuzz demo lint clean
 # Two pips must not fill one environment at once.
 .NOTPARALLEL:
 
 test: .venv/installed-dev
 	$(BIN)/pytest
+
+fuzz: .venv/installed-dev
+	$(BIN)/python tests/fuzz.py $(if $(SEED),--seed $(SEED)) $(if $(MINUTES),--minutes $(MINUTES))
 
 demo: .venv/installed
 	rm -rf demo-markets demo-results

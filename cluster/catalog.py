@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import collections
+import contextlib
 import datetime
 import functools
 import itertools
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from ..actors.market_filter import admits
+from ..actors.sieves import Sieve
 from ..simulate.locations import Source, absolute, is_uri
 from ..simulate.recordings import Paths, Recording, find_recordings
 from ..simulate.replay import parts_of_unit, unit_of_files
@@ -21,7 +23,9 @@ from ..strategies.changes import MarketChange, MarketDefinition, OddMessage
 from ..strategies.errors import InputError, RecordingError
 from ..strategies.parameters import check_names
 from ..strategies.strategy import Strategy
-from .dispatch import RayPool, connect
+from .connection import connect
+from .dispatch import RayPool
+from .places import not_written
 from .progress import ProgressOption, showing
 from .units import Batch, plan_batches
 from .worker import Part
@@ -351,7 +355,9 @@ def _write(rows: list[Row], path: Path) -> None:
         pq.write_table(table, beside, compression="zstd")
         beside.replace(path)
     except OSError as error:
-        raise InputError(f"{path}: the catalog cannot be written here: {error.strerror or error}") from None
+        with contextlib.suppress(OSError):
+            beside.unlink()
+        raise not_written(f"{path}: the catalog cannot be written here", error) from None
 
 
 # -- choosing markets --------------------------------------------------------------------------------------------------
@@ -409,10 +415,12 @@ class Selection:
 
     Attributes:
         table: their rows of the catalog.
+        sieves: what filters did to those that no strategy wants, by strategy.
     """
 
     def __init__(self, table: Any, catalog: Any, narrowed: bool = False) -> None:
         self.table = table
+        self.sieves: dict[str, Sieve] = {}
         self._catalog = catalog
         self._narrowed = narrowed
 
@@ -475,10 +483,16 @@ class Selection:
             return self
         strategies = list(strategies)
         keep = []
+        sieves: dict[str, Sieve] = {}
         for row in self.table.to_pylist():
             definition = _definition(row)
-            keep.append(any(_wants(strategy, row["market_id"], definition) for strategy in strategies))
-        return Selection(self.table.filter(keep), self._catalog, narrowed=True)
+            wanted = any(_wants(strategy, row["market_id"], definition) for strategy in strategies)
+            keep.append(wanted)
+            for strategy in () if wanted else strategies:
+                sieves.setdefault(strategy.name, Sieve()).pass_over(strategy, row["market_id"], definition)
+        narrowed = Selection(self.table.filter(keep), self._catalog, narrowed=True)
+        narrowed.sieves = sieves
+        return narrowed
 
 
 def _wants(strategy: Strategy, market_id: str, definition: MarketDefinition) -> bool:

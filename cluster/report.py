@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 
 from . import charts
 from .charts import Point, Series, moment
-from .result import needed
 
 if TYPE_CHECKING:
     from .result import Result
@@ -124,32 +123,6 @@ def drawdown(curve: Sequence[Point]) -> list[Point]:
     """How far a curve is below its highest so far; 0 or less."""
     peaks = itertools.accumulate((value for _, value in curve), max)
     return [(time, round(value - peak, 2)) for (time, value), peak in zip(curve, peaks, strict=True)]
-
-
-def figure(result: Result) -> Any:
-    """Profit after commission and drawdown over time, a colour a strategy, as a plotly figure.
-
-    Raises:
-        RunError: plotly is not installed.
-    """
-    objects = needed("plotly.graph_objects", "report", "Result.plot")
-    subplots = needed("plotly.subplots", "report", "Result.plot")
-    shown = subplots.make_subplots(
-        rows=2, cols=1, shared_xaxes=True, row_heights=[0.7, 0.3], vertical_spacing=0.06,
-        subplot_titles=("Profit after commission", "Drawdown"),
-    )  # fmt: skip
-    colours = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000")
-    for number, (name, curve) in enumerate(curves(result, "strategy").items()):
-        line = {"shape": "hv", "color": colours[number % len(colours)]}
-        for row, points in ((1, curve), (2, drawdown(curve))):
-            kept = charts.thin(points, 5000)
-            trace = objects.Scatter(
-                x=[moment(time) for time, _ in kept], y=[value for _, value in kept], mode="lines", line=line,
-                name=name, legendgroup=name, showlegend=row == 1,
-            )  # fmt: skip
-            shown.add_trace(trace, row=row, col=1)
-    shown.update_layout(hovermode="x unified", template="plotly_white", height=600)
-    return shown
 
 
 # -- sections ------------------------------------------------------------------------------------------------------

@@ -16,6 +16,8 @@ WIN_THRESHOLD = 2.5
 PLACE_CANCEL_THRESHOLD = 4.0
 
 _PLACE = ("PLACE", "OTHER_PLACE")
+#: Decimals of a reduced price: finer than any factor, coarser than what floats add to it.
+_DECIMALS = 10
 
 
 class Removals:
@@ -84,9 +86,8 @@ class Removals:
 
 
 def _reduced(price: float, factor: float, place: bool) -> float:
-    if place:
-        return 1 + (price - 1) * (1 - factor / 100)
-    return price * (1 - factor / 100)
+    kept = (100 - factor) / 100
+    return round(1 + (price - 1) * kept if place else price * kept, _DECIMALS)
 
 
 def _reduce_liability(bet: SimulatedBet, order_type: MarketOnCloseOrder, removed: RunnerBook, market: Market) -> None:
@@ -103,6 +104,9 @@ def _reduce_liability(bet: SimulatedBet, order_type: MarketOnCloseOrder, removed
 class FlumineRemovals(Removals):
     """The peer's rules: a removal without factor does nothing, the same one counts once over all markets, and the win
     rule holds for every type of market.
+
+    The peer has no answer for a lay at the starting price whose own runner has no factor: its error ends the pass. Here
+    the liability stays, as it does there, and all other bets go on.
     """
 
     def __init__(self) -> None:
@@ -130,13 +134,14 @@ class FlumineRemovals(Removals):
         if order.selection_id == removed.selection_id and order.handicap == removed.handicap:
             bet.fills.clear()
             bet.recount()
-            order.size_voided = bet.size if order.is_limit else order_type.liability  # type: ignore[union-attr]
+            order.size_voided = bet.size if isinstance(order_type, LimitOrder) else order_type.liability
             bet.settle_sizes()
         elif isinstance(order_type, MarketOnCloseOrder) and order.side == "LAY":
             runner = market.market_book.runner(order.selection_id, order.handicap)
             if market.market_type == "WIN":
                 own = runner.adjustment_factor if runner else None
-                order_type.liability *= 1 - factor / (100 - own)  # type: ignore[operator]
+                if own is not None:
+                    order_type.liability *= 1 - factor / (100 - own)
             elif market.market_type in _PLACE:
                 order_type.liability *= (100 - factor) * 0.01
             if order.size_matched:

@@ -7,8 +7,16 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from headrace.simulate.generator import write_markets
+
+#: Clocks decide nothing: a busy machine may be slow.
+_SLOW = (HealthCheck.too_slow,)
+# The same examples at each run, whatever was found before: what passes today passes tomorrow. `make fuzz` looks on.
+settings.register_profile("test", derandomize=True, database=None, deadline=None, suppress_health_check=_SLOW)
+settings.register_profile("fuzz", derandomize=False, deadline=None, print_blob=True, suppress_health_check=_SLOW)
+settings.load_profile("test")
 
 
 @pytest.fixture(scope="session")

@@ -45,8 +45,9 @@ def market(number: int, profit: float, strategy: str = "S", **values: Any) -> di
     """A row of `markets`; market `number` starts so many hours after the first."""
     row = {
         "strategy": strategy, "market_id": f"1.{number}", "market_type": "WIN", "venue": "Ascot",
-        "start": BEGIN + datetime.timedelta(hours=number), "orders": 1, "matched": 2.0, "profit": profit,
-        "commission": 0.0, "transactions": 1, "status": "CLOSED",
+        "start": BEGIN + datetime.timedelta(hours=number), "orders": 1, "matched_orders": 1,
+        "won_orders": int(profit > 0), "matched": 2.0, "exposure": 2.0, "profit": profit, "commission": 0.0,
+        "transactions": 1, "status": "CLOSED",
     }  # fmt: skip
     return {**row, **values}
 
@@ -237,7 +238,7 @@ def test_empty_result_has_a_page() -> None:
 
 
 def test_markets_without_orders_have_a_page() -> None:
-    text = page(made(markets=[market(0, 0.0, matched=0.0, orders=0)]))
+    text = page(made(markets=[market(0, 0.0, matched=0.0, orders=0, matched_orders=0, exposure=0.0)]))
     assert "Nothing was matched in any market." in text
     assert "S <b>0.00</b>" in text
 
@@ -307,12 +308,34 @@ def test_command_refuses_a_place_that_cannot_be_written(folder: Path, tmp_path: 
 # -- the figure ----------------------------------------------------------------------------------------------------
 
 
-def test_plot_draws_profit_and_drawdown_of_each_strategy(small: hr.Result) -> None:
+def test_plot_draws_profit_and_drawdown_of_each_strategy_by_number_and_by_time(small: hr.Result) -> None:
     pytest.importorskip("plotly")
-    traces = small.plot().data
-    alpha = [trace for trace in traces if trace.name == "Alpha"]
-    assert len(traces) == 4
+    figure = small.plot()
+    alpha = [trace for trace in figure.data if trace.name == "Alpha"]
+    assert len(figure.data) == 4
     assert [list(trace.y) for trace in alpha] == [[0.0, 10.0, 6.0, 7.42], [0.0, 0.0, -4.0, -2.58]]
+    assert list(alpha[0].x) == [0, 1, 2, 3]
+    assert "3 of 3 markets" in figure.layout.title.text
+    by_time = figure.layout.updatemenus[0].buttons[1].args[0]["x"][2]
+    assert list(by_time) == ["2026-03-01 12:00", "2026-03-01 12:00", "2026-03-01 13:00", "2026-03-01 14:00"]
+
+
+def test_plot_of_many_markets_and_strategies_stays_under_500_kb() -> None:
+    pytest.importorskip("plotly")
+    strategies = [f"Strategy number {number:03d} of the run" for number in range(60)]
+    rows = [
+        market(number, (number * 7919 + place * 31) % 41 - 20.0, name, venue="Newton Abbot")
+        for number in range(500)
+        for place, name in enumerate(strategies)
+    ]
+    figure = made(markets=rows).plot()
+    assert len(figure.to_json()) < 500_000
+    assert "30 of 60 strategies, the largest gains and losses" in figure.layout.title.text
+
+
+def test_plot_without_markets_says_so() -> None:
+    pytest.importorskip("plotly")
+    assert made().plot().layout.title.text.startswith("Profit of no strategies")
 
 
 @pytest.mark.parametrize(("library", "extra"), [("plotly", "report"), ("duckdb", "sql")])

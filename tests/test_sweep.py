@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import math
+import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,9 @@ from builders import Stream, priced
 from headrace.actors.market import MarketActor
 from headrace.backtest import load_strategy
 from headrace.cli import main
-from headrace.cluster.sweep_result import in_sample, max_drawdown, standard_error
+from headrace.cluster.measures import MEASURES, max_drawdown, standard_error
+from headrace.cluster.sweep_figures import heatmap, parallel_coordinates
+from headrace.cluster.sweep_result import in_sample
 from headrace.simulate.generator import write_markets
 from headrace.simulate.recordings import Recording
 
@@ -368,22 +370,32 @@ def test_table_adds_up(races: Path) -> None:
     for row in sweep.table.to_pylist():
         alone = sweep.result(row["set"])
         summary = alone.summary().to_pylist()[0]
-        for name in ("markets", "orders", "matched_orders", "matched", "profit", "commission", "net_profit"):
+        for name, _ in MEASURES:
             assert row[name] == pytest.approx(summary[name]), name
         matched = [order for order in alone.orders.to_pylist() if order["size_matched"] > 0]
         assert row["strike_rate"] == pytest.approx(sum(each["profit"] > 0 for each in matched) / len(matched))
         markets = [each for each in sweep.markets.to_pylist() if each["set"] == row["set"]]
         markets.sort(key=lambda each: (each["start"], each["market_id"]))
         assert row["max_drawdown"] == max_drawdown([each["net_profit"] for each in markets])
-        assert row["standard_error"] == pytest.approx(standard_error([each["net_profit"] for each in markets]))
+        traded = [each["net_profit"] for each in markets if each["matched"] > 0]
+        assert row["standard_error"] == pytest.approx(standard_error(traded))
+        assert row["mean_exposure"] == pytest.approx(sum(each["exposure"] for each in markets) / len(traded))
 
 
-def test_drawdown_and_standard_error_of_a_row_of_profits() -> None:
-    assert max_drawdown([2.0, -3.0, 1.0, -4.0, 10.0]) == 6.0
-    assert max_drawdown([-1.0, -2.0]) == 3.0
-    assert max_drawdown([1.0, 1.0]) == max_drawdown([]) == 0.0
-    assert standard_error([1.0, 3.0]) == pytest.approx(math.sqrt(2) / math.sqrt(2))
-    assert standard_error([1.0]) is None
+def test_sets_whose_orders_are_all_refused_are_never_the_best(small: str) -> None:
+    sweep = hr.sweep(Backer, {"stake": [2.0, 50.0]}, small, engine="local")
+    refused, traded = (next(row for row in sweep.table.to_pylist() if row["stake"] == stake) for stake in (50.0, 2.0))
+    assert (refused["orders"], refused["matched_orders"], refused["net_profit"]) == (0, 0, 0.0)
+    assert refused["violations"] > 0
+    assert sweep.best() == traded
+    assert [row["set"] for row in sweep.best_sets("max_drawdown")] == [traded["set"], refused["set"]]
+    assert sweep.scores("net_profit")[refused["set"]] is None
+
+
+def test_best_says_what_refused_the_orders_where_no_set_traded(small: str) -> None:
+    sweep = hr.sweep(Backer, {"stake": [50.0, 60.0]}, small, engine="local")
+    with pytest.raises(hr.InputError, match=r"no set traded.*max_order_exposure \(10\).*lifted by max_order_exposure"):
+        sweep.best()
 
 
 def test_split_keeps_markets_of_an_event_together(races: Path) -> None:
@@ -515,8 +527,44 @@ def test_heatmap_has_the_mean_over_other_parameters(small: str) -> None:
     assert trace.zmid is None
     assert sweep.heatmap("stake", "runners", "net_profit").data[0].zmid == 0  # a loss is never green
     assert [list(row) for row in trace.z] == [[4, 4], [8, 8]]
+    assert [list(row) for row in trace.text] == [["4", "4"], ["8", "8"]]
+    assert trace.texttemplate == "%{text}"
+    assert "each cell: the mean over bold, of 2 sets" in sweep.heatmap("stake", "runners").layout.title.text
     with pytest.raises(hr.InputError, match="runners"):
         sweep.heatmap("stake", "runner")
+
+
+def test_heatmap_leaves_out_figures_that_do_not_fit_and_says_where_nothing_was_averaged() -> None:
+    pytest.importorskip("plotly")
+    rows = [
+        {"across": number, "up": level, "net_profit": 12_345.67 if number else None}
+        for number in range(20)
+        for level in range(2)
+    ]
+    figure = heatmap(rows, "across", "up", "net_profit", ["across", "up"])
+    assert figure.data[0].texttemplate is None
+    assert "one set a cell" in figure.layout.title.text
+    assert figure.data[0].z[0][0] is None  # an empty cell, not a zero
+
+
+def test_lines_of_parallel_coordinates_stand_out_on_white() -> None:
+    pytest.importorskip("plotly")
+    figure = parallel_coordinates([{"stake": 2, "net_profit": 1.0}], ["stake"], "net_profit")
+    for _, colour in figure.data[0].line.colorscale:
+        red, green, blue = (int(colour[at : at + 2], 16) / 255 for at in (1, 3, 5))
+        linear = [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in (red, green, blue)]
+        luminance = 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+        assert 1.05 / (luminance + 0.05) >= 3  # the contrast that WCAG asks of graphics
+    assert figure.layout.paper_bgcolor == "white"
+
+
+def test_star_goes_by_the_profit_in_sample_where_there_is_a_split(races: Path) -> None:
+    sweep = hr.sweep(Backer, {"stake": [2, 3], "runners": [1, 2]}, races, engine="local", split=0.5)
+    assert sweep.shown_by == "in_sample_net_profit"
+    best = max(sweep.table.to_pylist(), key=lambda row: row["in_sample_net_profit"])
+    text = sweep._repr_html_()
+    assert re.findall(r">★ (\d+)<", text) == [f"{best['set']}"]
+    assert "by in sample; the best is marked" in text
 
 
 def test_parallel_coordinates_has_a_line_a_set(small: str) -> None:

@@ -328,8 +328,8 @@ class MarketActor:
 
     def process_market_books(self, market: HostedMarket, book: MarketBook) -> None:
         """The book has changed: matching, middleware, orders, then each strategy."""
-        if market.attended:
-            self._attend(market)
+        if market.attended and self._attend(market):
+            return
         for check, process, gate, strategy in market.readers:
             if gate is not None:
                 if gate.definition is not book.market_definition:
@@ -343,7 +343,8 @@ class MarketActor:
             except Exception as error:
                 self._failed(error, strategy, market)
 
-    def _attend(self, market: HostedMarket) -> None:
+    def _attend(self, market: HostedMarket) -> bool:
+        """What a change means to matching, middleware and orders; True where strategies have looked at the book too."""
         exchange = market.exchange
         active = market.blotter.active
         new = not market.shown
@@ -356,10 +357,16 @@ class MarketActor:
         if active:
             self.process_market_orders(market)
         if new:
-            self._show_new(market)
+            in_turn = self._rules.shown_in_turn and not self._standing
+            if in_turn:
+                self._show_in_turn(market)
+            else:
+                self._show_new(market)
             market.attended = market.blotter.active or exchange.watching or bool(self.middleware)
-        elif self._rests and not market.blotter.has_live_orders:
+            return in_turn
+        if self._rests and not market.blotter.has_live_orders:
             self._rest(market)
+        return False
 
     def _rest(self, market: HostedMarket) -> None:
         """Attend to the market no longer, where all its orders are at their end and told of: until the next one comes.
@@ -499,12 +506,30 @@ class MarketActor:
 
     def _show_new(self, market: HostedMarket) -> None:
         """Then its strategies do."""
-        if self._side is not None:
-            self._guarded(None, market, self._side.opened, self, market)
+        self._open_sides(market)
         for seat in market.seats:
             self._guarded(seat.strategy, market, seat.strategy.process_new_market, market, market.market_book)
         for event in self._standing:
             self.deliver(event, [market])
+
+    def _show_in_turn(self, market: HostedMarket) -> None:
+        """Or each strategy hears of the market and looks at its first book, before the next does."""
+        self._open_sides(market)
+        book = market.market_book
+        for seat in market.seats:
+            strategy = seat.strategy
+            self._guarded(strategy, market, strategy.process_new_market, market, book)
+            check, process, gate, _ = seat.reader
+            if gate is not None:
+                market.renew(gate)
+            inside = gate is None or gate.from_ms <= self._clock.now_ms <= gate.until_ms
+            if seat.wants_books and inside and self._guarded(strategy, market, check, market, book):
+                self._guarded(strategy, market, process, market, book)
+
+    def _open_sides(self, market: HostedMarket) -> None:
+        """What is recorded beside the market is opened with it."""
+        if self._side is not None:
+            self._guarded(None, market, self._side.opened, self, market)
 
     def _defined(self, market: HostedMarket, definition: MarketDefinition) -> bool:
         """The definition changed; True where the market is closed and nothing more is to be done."""
@@ -524,7 +549,7 @@ class MarketActor:
 
     def process_close_market(self, market: HostedMarket) -> None:
         """The exchange has closed the market: settle it."""
-        if market.closed:
+        if market.closed or not (market.shown or self._rules.shown_at_close):
             return
         if not market.shown:
             self._announce(market)

@@ -124,13 +124,7 @@ def backtest(
     config = _config(config_file, settings, compatibility, raise_errors)
     limits = {"max_order_exposure": max_order_exposure, "max_selection_exposure": max_selection_exposure}
     made = _strategies(strategies, parameters, {name: value for name, value in limits.items() if value is not None})
-    command = shlex.join(
-        ["headrace", "backtest", *strategies]
-        + [word for parameter in parameters for word in ("-p", parameter)]
-        + [word for setting in settings for word in ("--set", setting)]
-        + (["--compatibility", compatibility] if compatibility else [])
-        + (["--config", config_file] if config_file else [])
-    )
+    command = shlex.join(["headrace", "backtest", *_words(main.commands["backtest"])])
     simulation = Simulation(
         list(markets),
         config=config,
@@ -212,6 +206,7 @@ def sweep(
     failed; all else is still done.
     """
     from .backtest import load_strategy
+    from .cluster.again import words_of_set
     from .cluster.parameter_sets import parse_values
     from .cluster.sweep_result import SCORE, require_measure
     from .cluster.terminal import show_sweep
@@ -227,14 +222,13 @@ def sweep(
     if trials is not None:
         chosen = {"trials": trials, "batch": batch, "by": by}
     config = _config(config_file, settings, None, False)
-    rest = [word for setting in settings for word in ("--set", setting)]
-    rest += ["--config", config_file] if config_file else []
+    # What the one command has of the other's options; of the parameters the set's own.
+    of_one = main.commands["backtest"].params
+    rest = _words(main.commands["backtest"], ("strategies", "parameters"))
 
     def command(values: dict[str, Any]) -> str:
-        if not set(values) <= set(kind.parameters()):
-            return ""
-        words = [word for name, value in values.items() for word in ("-p", f"{name}={getattr(value, 'name', value)}")]
-        return shlex.join(["headrace", "backtest", strategy, *words, *rest])
+        words = words_of_set(kind, values, of_one)
+        return "" if words is None else shlex.join(["headrace", "backtest", strategy, *words, *rest])
 
     with _asking():
         values = parse_values(kind, _pairs(parameters, "-p"), ranges=samples is not None or trials is not None)
@@ -560,6 +554,18 @@ def submit(
 
 
 # -- parts of commands ---------------------------------------------------------------------------------------------
+
+
+def _words(command: click.Command, left_out: tuple[str, ...] = ()) -> list[str]:
+    """The words that give a command what the present one was given, but for what is not repeated."""
+    from click.core import ParameterSource
+
+    from .cluster.again import NOT_REPEATED, words_of
+
+    context = click.get_current_context()
+    unset = (ParameterSource.DEFAULT, ParameterSource.DEFAULT_MAP)
+    defaults = {name for name in context.params if context.get_parameter_source(name) in unset}
+    return words_of(command.params, context.params, defaults, {*NOT_REPEATED, *left_out})
 
 
 def _progress(quiet: bool) -> bool | None:

@@ -28,7 +28,7 @@ from .clients import BaseClient, Clients
 from .controls import DEFAULT_TRADING_CONTROLS, BaseControl
 from .coordinator import Coordinator
 from .exchange import Exchange, MarketExchange
-from .failures import Failures, raised_at, users_code
+from .failures import Failures, place_in, users_code
 from .logs import FailureLine
 from .market_filter import admits
 from .middleware import Middleware
@@ -670,7 +670,7 @@ class MarketActor:
         if isinstance(error, RecordingError):
             line: str | None = error.path if error.line is None else f"{error.path}:{error.line}"
         else:
-            line = raised_at(error, _sources_of(strategy))
+            line = place_in(_sources_of(strategy), error)
         if self.failures.add(error, name, market_id, line, self._clock.now_ms):
             level = logging.ERROR if isinstance(error, HeadraceError) else logging.CRITICAL
             kind = type(error).__name__

@@ -503,7 +503,7 @@ def _first_of_recordings(failures: pa.Table) -> list[bool]:
     seen: set[tuple[Any, ...]] = set()
     kept = []
     for row in failures.to_pylist():
-        key = tuple(row.values())
+        key = tuple(value for name, value in row.items() if name != "command")  # that is another for each set
         kept.append(row["set"] is not None or key not in seen)
         seen.add(key)
     return kept

@@ -15,7 +15,7 @@ from ..config import Config
 from ..strategies.blotter import StrategyOrders
 from ..strategies.book import MarketBook
 from ..strategies.changes import MarketChange, MarketDefinition
-from ..strategies.errors import ControlError, HeadraceError, RecordingError
+from ..strategies.errors import ControlError, HeadraceError, RecordingError, SettlementError
 from ..strategies.events import CustomEvent, TerminationEvent
 from ..strategies.host import Host
 from ..strategies.market import Market, Markets
@@ -33,6 +33,7 @@ from .logs import FailureLine
 from .market_filter import admits
 from .middleware import Middleware
 from .side_data import SideData
+from .sieves import Sieve
 from .streams import HandlerQueue
 from .workers import BackgroundWorker
 
@@ -161,6 +162,8 @@ class MarketActor:
         self._instances: dict[tuple[int, str | None], Strategy] = {}
         self._hosted: dict[str, HostedMarket] = {}
         self._ignored: set[str] = set()
+        #: What filters let pass, by strategy; those without a filter are left out.
+        self.sieves: dict[str, Sieve] = {}
         self._clock = host.clock
         self._rules = host.rules
         self._timed = not host.rules.all_orders
@@ -463,9 +466,15 @@ class MarketActor:
 
     def admits(self, strategy: Strategy, market_id: str, definition: MarketDefinition) -> bool:
         """Whether a strategy wants a market, by its filters."""
-        if not strategy.window.admits_sport(definition.event_type_id):
-            return False
-        return admits(strategy.market_filter, market_id, definition)
+        if not strategy.market_filter:
+            return True
+        sieve = self.sieves.setdefault(strategy.name, Sieve())
+        sport = strategy.window.admits_sport(definition.event_type_id)
+        if sport and admits(strategy.market_filter, market_id, definition):
+            sieve.admitted += 1
+            return True
+        sieve.pass_over(strategy, market_id, definition)
+        return False
 
     def wants_any(self, market_id: str) -> bool:
         """Whether anybody here wants a market that has been offered."""
@@ -662,6 +671,10 @@ class MarketActor:
             self._failed(error, strategy, market)
             return None
 
+    def failed(self, error: Exception, strategy: Strategy | None, market: Market | None) -> None:
+        """An error of one strategy, or of one of its orders: a row of the result, and nothing else stops for it."""
+        self._failed(error, strategy, market)
+
     def _failed(self, error: Exception, strategy: Strategy | None, market: Market | None) -> None:
         if self.config.raise_errors and not isinstance(error, HeadraceError):
             raise error
@@ -669,6 +682,8 @@ class MarketActor:
         market_id = market.market_id if market else None
         if isinstance(error, RecordingError):
             line: str | None = error.path if error.line is None else f"{error.path}:{error.line}"
+        elif isinstance(error, SettlementError):
+            line = None  # it is the recording that does not say
         else:
             line = place_in(_sources_of(strategy), error)
         if self.failures.add(error, name, market_id, line, self._clock.now_ms):

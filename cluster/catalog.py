@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from ..actors.market_filter import admits
+from ..actors.sieves import Sieve
 from ..simulate.locations import Source, absolute, is_uri
 from ..simulate.recordings import Paths, Recording, find_recordings
 from ..simulate.replay import parts_of_unit, unit_of_files
@@ -406,10 +407,12 @@ class Selection:
 
     Attributes:
         table: their rows of the catalog.
+        sieves: what filters did to those that no strategy wants, by strategy.
     """
 
     def __init__(self, table: Any, catalog: Any, narrowed: bool = False) -> None:
         self.table = table
+        self.sieves: dict[str, Sieve] = {}
         self._catalog = catalog
         self._narrowed = narrowed
 
@@ -472,10 +475,16 @@ class Selection:
             return self
         strategies = list(strategies)
         keep = []
+        sieves: dict[str, Sieve] = {}
         for row in self.table.to_pylist():
             definition = _definition(row)
-            keep.append(any(_wants(strategy, row["market_id"], definition) for strategy in strategies))
-        return Selection(self.table.filter(keep), self._catalog, narrowed=True)
+            wanted = any(_wants(strategy, row["market_id"], definition) for strategy in strategies)
+            keep.append(wanted)
+            for strategy in () if wanted else strategies:
+                sieves.setdefault(strategy.name, Sieve()).pass_over(strategy, row["market_id"], definition)
+        narrowed = Selection(self.table.filter(keep), self._catalog, narrowed=True)
+        narrowed.sieves = sieves
+        return narrowed
 
 
 def _wants(strategy: Strategy, market_id: str, definition: MarketDefinition) -> bool:

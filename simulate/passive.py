@@ -280,7 +280,7 @@ class PassiveMatching:
             bet.queue_ahead = 0.0
 
     def _reconcile(self, book: MarketBook, runner: RunnerBook | None, bet: SimulatedBet) -> None:
-        sp = actual_sp(runner)
+        sp = actual_sp(runner, self._compatible)
         if sp is None:
             self._awaiting_sp[bet] = None
             logger.debug("Market %s: no starting price for %r yet", book.market_id, bet)

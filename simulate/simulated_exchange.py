@@ -138,6 +138,7 @@ class SimulatedMarket:
             client.best_price_execution,
             client.simulated_full_match,
             not self._rules.guarded_status,
+            self.market.blotter.terms,
         )
 
     def _place(self, package: OrderPackage, book: MarketBook, age: float) -> None:
@@ -306,14 +307,17 @@ class SimulatedMarket:
         assert settlement is not None
         assert removals is not None
         removals.forget(market.market_id)
-        failed = None
+        told = False
         for order in market.blotter:
             try:
                 settlement.settle(market, order)
+                order.settled = True
             except Exception as error:  # the others are settled all the same
-                failed = failed or error
-        if failed is not None:
-            raise failed
+                order.settled, order.profit = False, 0.0
+                # The peer's run ends with the first.
+                if self._rules.guarded_status or not told:
+                    self._framework.failed(error, order.trade.strategy, market)
+                told = True
 
     def _end(self, order: Order) -> None:
         """The market is closed: nothing more can happen to this order."""

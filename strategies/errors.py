@@ -59,6 +59,10 @@ class OrderExecutionError(OrderError):
     """The execution of an order failed."""
 
 
+class SettlementError(HeadraceError):
+    """A matched bet has no result: its market closed without saying what became of its runner."""
+
+
 class ControlError(HeadraceError):
     """A control refused a request; the message says which and why.
 

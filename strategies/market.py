@@ -19,6 +19,7 @@ from .ladder import PriceSize
 from .order import Order
 from .order_package import OrderPackage, OrderPackageType
 from .order_types import LimitOrder
+from .terms import Terms
 from .transaction import Transaction
 
 if TYPE_CHECKING:
@@ -227,6 +228,7 @@ class Market:
         definition = self.market_book.market_definition
         start = definition.market_time if definition else None
         self._start_ms = round(start.timestamp() * 1000) if start else math.inf
+        self.blotter.terms = Terms.of(definition)
 
     @property
     def elapsed_seconds_closed(self) -> float | None:

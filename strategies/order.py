@@ -150,6 +150,8 @@ class Order:
         size_matched, average_price_matched, size_remaining, size_cancelled, size_lapsed, size_voided: how far it got;
             sizes in the account's currency.
         profit: in the account's currency, before commission; 0.0 until the market is settled.
+        settled: whether the market's settlement gave it a result.
+        on_line: whether it was settled as a bet on a line.
         violation_msg: why a control refused it.
         update_data: what the request under way changes.
         simulated: the bet at the simulated exchange, None live.
@@ -184,6 +186,7 @@ class Order:
         "notes",
         "number",
         "number_of_dead_heat_winners",
+        "on_line",
         "order_type",
         "placement",
         "profit",
@@ -192,6 +195,7 @@ class Order:
         "runner_status",
         "selection_id",
         "sep",
+        "settled",
         "side",
         "simulated",
         "size_cancelled",
@@ -265,6 +269,8 @@ class Order:
         self.size_lapsed = 0.0
         self.size_voided = 0.0
         self.profit = 0.0
+        self.settled = False
+        self.on_line = False
         self.runner_status: str | None = None
         self.market_type: str | None = None
         self.each_way_divisor: float | None = None
@@ -421,10 +427,14 @@ class Order:
 
     @property
     def requested_size(self) -> float:
-        """Size asked for; the bet target where no size is given; the liability of starting-price orders."""
+        """Size asked for; what a bet target comes to where no size is given; the liability of starting-price orders."""
         order_type = self.order_type
         if isinstance(order_type, LimitOrder):
-            return order_type.size or order_type.bet_target_size or 0.0
+            if order_type.size:
+                return order_type.size
+            if self.trade.host.rules.worst_case:
+                return order_type.stake_of_target
+            return order_type.bet_target_size or 0.0
         return order_type.liability
 
     @property

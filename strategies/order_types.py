@@ -110,6 +110,13 @@ class LimitOrder(BaseOrderType):
         self.price_ladder_definition = price_ladder_definition
         self.line_range_info = line_range_info
 
+    @property
+    def stake_of_target(self) -> float:
+        """The stake that reaches the bet target at the order's price; 0.0 where there is no target."""
+        target = self.bet_target_size or 0.0
+        odds = self.price if self.bet_target_type == "PAYOUT" else self.price - 1
+        return round(target / odds, 2) if odds > 0 else target
+
     def place_instruction(self) -> dict[str, Any]:
         """The exchange's `limitOrder`."""
         fields = {

@@ -16,8 +16,9 @@ class Rules:
     Attributes:
         guarded_status: an order's status only moves along the state machine; else any may follow any.
         reserve_pending: requests not yet answered count in exposures.
-        settled_sp_exposure: starting-price orders count their liability only until they are reconciled.
-        summed_exposures: exposures are the peer's sums over all orders of a runner, in whatever state.
+        worst_case: exposures are the worst that settlement can come to by the market's definition, and a request that
+            does not make the worst case of its runner worse is within its limits; else they are the peer's sums over
+            all orders of a runner, in whatever state, each counted as what it calls itself.
         shared_empty_context: an order keeps the very context and notes that it is given, a replacement those of its
             order, even while they are empty; else empty ones are the order's own.
         optimistic_persistence: a new persistence holds from the request on, even if it fails.
@@ -35,8 +36,7 @@ class Rules:
 
     guarded_status: bool = True
     reserve_pending: bool = True
-    settled_sp_exposure: bool = True
-    summed_exposures: bool = False
+    worst_case: bool = True
     shared_empty_context: bool = True
     optimistic_persistence: bool = False
     exact_average: bool = True
@@ -53,8 +53,7 @@ class Rules:
         return cls(
             guarded_status=False,
             reserve_pending=False,
-            settled_sp_exposure=False,
-            summed_exposures=True,
+            worst_case=False,
             shared_empty_context=False,
             optimistic_persistence=True,
             exact_average=False,

@@ -13,6 +13,7 @@ from typing import Any
 from ..actors.clients import BaseClient, SimulatedClient
 from ..config import Config
 from ..simulate.replay import Unit
+from ..strategies.hosting import declared_of, limits_of, parameters_of
 from ..strategies.parameters import from_text
 from ..strategies.strategy import Strategy
 
@@ -108,7 +109,7 @@ def words_of_set(kind: type[Strategy], values: Mapping[str, Any], options: Itera
     Args:
         options: of the command that runs one set.
     """
-    declared = kind.parameters()
+    declared = declared_of(kind)
     limits = {option.name: option.opts[0] for option in options}
     found: list[str] = []
     for name, value in values.items():
@@ -178,24 +179,23 @@ def given_beside(call: Callable[..., Any], arguments: Mapping[str, Any], left_ou
 
 def _made(strategy: Strategy) -> str:
     """A strategy as it was made."""
-    kind = type(strategy)
-    if not _takes_keywords(kind):
-        return f"{kind.__name__}({_OMITTED})"
-    plain = Strategy()
-    values = {"name": strategy.name, **strategy.parameter_values, **strategy.settings}
+    kind, plain = type(strategy), Strategy()
+    values = {"name": strategy.name, **parameters_of(strategy), **limits_of(strategy)}
     values["stream_class"] = strategy.stream_class
-    defaults = {"name": kind.__name__, "stream_class": None, **plain.settings}
-    defaults |= {name: parameter.default for name, parameter in kind.parameters().items()}
-    texts = [f"{name}={_written(value)}" for name, value in values.items() if not _same(value, defaults.get(name))]
-    return f"{kind.__name__}({', '.join(texts)})"
+    defaults = {"name": kind.__name__, "stream_class": None, **limits_of(plain)}
+    defaults |= {name: parameter.default for name, parameter in declared_of(kind).items()}
+    given = {name: value for name, value in values.items() if not _same(value, defaults.get(name))}
+    texts = [f"{name}={_written(value)}" for name, value in given.items()]
+    return f"{kind.__name__}({', '.join(texts) if _takes(kind, given, values) else _OMITTED})"
 
 
-def _takes_keywords(kind: type[Strategy]) -> bool:
-    """Whether the class is made of the keywords that Strategy takes."""
+def _takes(kind: type[Strategy], given: Collection[str], known: Collection[str]) -> bool:
+    """Whether a class is made of these keywords: its own `__init__` has them, and none that nobody knows of."""
     if kind.__init__ is Strategy.__init__:
         return True
     _, *parameters = inspect.signature(kind.__init__).parameters.values()
-    return [parameter.kind for parameter in parameters] == [inspect.Parameter.VAR_KEYWORD]
+    names = {each.name for each in parameters if each.kind is not each.VAR_KEYWORD}
+    return names <= set(known) and (len(names) < len(parameters) or set(given) <= names)
 
 
 def _same(one: Any, other: Any) -> bool:

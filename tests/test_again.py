@@ -250,6 +250,27 @@ def test_every_argument_of_backtest_is_repeated_or_changes_nothing_of_a_failure(
     }  # fmt: skip
 
 
+def test_strategies_with_an_init_of_their_own_are_written_where_it_says_what_it_takes(folder: Path) -> None:
+    kind = type(tells())
+
+    class Passes(kind):  # type: ignore[misc, valid-type]
+        def __init__(self, **keywords: Any) -> None:
+            super().__init__(**keywords)
+
+    class Computes(kind):  # type: ignore[misc, valid-type]
+        def __init__(self, pounds: float) -> None:
+            super().__init__(stake=pounds * 2)
+
+    commands = [
+        hr.backtest(strategy, "markets", engine="local").failures["command"][0].as_py()
+        for strategy in (Passes(stake=4.0), Computes(2.0))
+    ]
+    assert commands == [
+        "hr.backtest(Passes(stake=4.0), 'markets/1.200000001', engine='local')",
+        "hr.backtest(Computes(...), 'markets/1.200000001', engine='local')  # ...: as in the run",
+    ]
+
+
 def test_what_cannot_be_written_down_is_left_open_and_said(folder: Path) -> None:
     strategy = tells(context={"model": object()})
     (row,) = hr.backtest(strategy, "markets", engine="local").failures.to_pylist()

@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -311,6 +312,18 @@ class SweepResult:
 
         self._require_measure(value)
         return parallel_coordinates(self.table.to_pylist(), self.parameter_columns, value)
+
+    def to_html(self, path: str | os.PathLike[str]) -> Path:
+        """Write a page that stands alone: the sets, their profit, heatmaps, violations and failures.
+
+        It fetches nothing, and runs no script but its own. Needs no extra.
+
+        Raises:
+            OSError: the file cannot be written.
+        """
+        from .sweep_report import write_sweep_page
+
+        return write_sweep_page(self, path)
 
     # -- folders -------------------------------------------------------------------------------------------------
 

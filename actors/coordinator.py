@@ -11,7 +11,9 @@ from ..strategies.errors import ControlError
 from ..strategies.events import ClearedMarketsEvent, ClearedOrdersMetaEvent, CloseMarketEvent, MarketEvent
 from ..strategies.order import Order
 from ..strategies.order_package import OrderPackage, OrderPackageType
+from ..values import legible
 from .clients import BaseClient, Clients
+from .failures import users_code
 
 if TYPE_CHECKING:
     from .market import HostedMarket, MarketActor
@@ -58,7 +60,8 @@ class Coordinator:
         for client, control, settings in client_controls:
             targets = [accounts[id(client)]] if client is not None else list(accounts.values())
             for account in targets:
-                account.trading_controls.append(control(actor, account, **settings))
+                with users_code(f"control {control.__name__} cannot be made", raise_errors=actor.config.raise_errors):
+                    account.trading_controls.append(control(actor, account, **settings))
 
     # -- steps ---------------------------------------------------------------------------------------------------
 
@@ -95,7 +98,7 @@ class Coordinator:
 
     def refused(self, order: Order, package_type: OrderPackageType, refusal: ControlError) -> None:
         """Count a refusal."""
-        reason = str(refusal).split("Error: ", 1)[-1]
+        reason = legible(refusal).split("Error: ", 1)[-1]
         kind = f"{package_type.name} {kind_of_reason(reason)}"
         key = (order.trade.strategy.name, order.market_id, refusal.control, kind)
         known = self.violations.get(key)

@@ -15,7 +15,7 @@ from ..config import Config
 from ..strategies.blotter import StrategyOrders
 from ..strategies.book import MarketBook
 from ..strategies.changes import MarketChange, MarketDefinition
-from ..strategies.errors import ControlError, HeadraceError, RecordingError
+from ..strategies.errors import ControlError, HeadraceError, RecordingError, SettlementError
 from ..strategies.events import CustomEvent, TerminationEvent
 from ..strategies.host import Host
 from ..strategies.market import Market, Markets
@@ -23,11 +23,13 @@ from ..strategies.order import Order
 from ..strategies.order_package import OrderPackage, OrderPackageType
 from ..strategies.strategy import Strategy
 from ..strategies.window import Gate, Window
+from ..values import legible
 from .clients import BaseClient, Clients
 from .controls import DEFAULT_TRADING_CONTROLS, BaseControl
 from .coordinator import Coordinator
 from .exchange import Exchange, MarketExchange
-from .failures import Failures, raised_at
+from .failures import Failures, raised_at, users_code
+from .logs import FailureLine
 from .market_filter import admits
 from .middleware import Middleware
 from .side_data import SideData
@@ -167,7 +169,9 @@ class MarketActor:
         self._rests = self._timed and type(self) is MarketActor and not self.middleware
         coordinator.connect(self, client_controls)
         self.trading_controls: list[BaseControl] = [control(self) for control in DEFAULT_TRADING_CONTROLS]
-        self.trading_controls += [control(self, **settings) for control, settings in trading_controls]
+        for control, settings in trading_controls:
+            with users_code(f"control {control.__name__} cannot be made", raise_errors=self.config.raise_errors):
+                self.trading_controls.append(control(self, **settings))
 
     # -- the framework's face ------------------------------------------------------------------------------------
 
@@ -658,6 +662,10 @@ class MarketActor:
             self._failed(error, strategy, market)
             return None
 
+    def failed(self, error: Exception, strategy: Strategy | None, market: Market | None) -> None:
+        """An error of one strategy, or of one of its orders: a row of the result, and nothing else stops for it."""
+        self._failed(error, strategy, market)
+
     def _failed(self, error: Exception, strategy: Strategy | None, market: Market | None) -> None:
         if self.config.raise_errors and not isinstance(error, HeadraceError):
             raise error
@@ -665,23 +673,29 @@ class MarketActor:
         market_id = market.market_id if market else None
         if isinstance(error, RecordingError):
             line: str | None = error.path if error.line is None else f"{error.path}:{error.line}"
+        elif isinstance(error, SettlementError):
+            line = None  # it is the recording that does not say
         else:
-            line = raised_at(error, _source_of(strategy))
+            line = raised_at(error, _sources_of(strategy))
         if self.failures.add(error, name, market_id, line, self._clock.now_ms):
             level = logging.ERROR if isinstance(error, HeadraceError) else logging.CRITICAL
+            kind = type(error).__name__
             logger.log(
                 level,
-                "%s in %s: %s",
-                type(error).__name__,
-                line,
-                error,
+                FailureLine(f"{kind} in {line}: {legible(error)}", (name, line, kind)),
                 exc_info=error,
                 extra={"strategy": name, "market_id": market_id, "publish_time": self._clock.now_ms},
             )
 
 
-def _source_of(strategy: Strategy | None) -> str | None:
-    if strategy is None:
-        return None
-    code = getattr(type(strategy).process_market_book, "__code__", None)
-    return code.co_filename if code and code.co_filename != Strategy.process_market_book.__code__.co_filename else None
+def _sources_of(strategy: Strategy | None) -> set[str]:
+    """The files that a strategy's own classes are defined in."""
+    ours = Strategy.__module__.partition(".")[0]
+    classes = [] if strategy is None else [cls for cls in type(strategy).__mro__ if cls is not object]
+    codes = (
+        getattr(value, "__code__", None)
+        for cls in classes
+        if cls.__module__.partition(".")[0] != ours
+        for value in vars(cls).values()
+    )
+    return {code.co_filename for code in codes if code is not None}

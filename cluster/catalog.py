@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import collections
+import contextlib
 import datetime
 import functools
 import os
@@ -20,7 +21,9 @@ from ..strategies.changes import MarketChange, MarketDefinition
 from ..strategies.errors import InputError, RecordingError
 from ..strategies.parameters import check_names
 from ..strategies.strategy import Strategy
-from .dispatch import RayPool, connect
+from .connection import connect
+from .dispatch import RayPool
+from .places import not_written
 from .progress import ProgressOption, showing
 from .units import Batch, plan_batches
 from .worker import Part
@@ -343,7 +346,9 @@ def _write(rows: list[Row], path: Path) -> None:
         pq.write_table(table, beside, compression="zstd")
         beside.replace(path)
     except OSError as error:
-        raise InputError(f"{path}: the catalog cannot be written here: {error.strerror or error}") from None
+        with contextlib.suppress(OSError):
+            beside.unlink()
+        raise not_written(f"{path}: the catalog cannot be written here", error) from None
 
 
 # -- choosing markets --------------------------------------------------------------------------------------------------

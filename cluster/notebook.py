@@ -7,6 +7,7 @@ from html import escape
 from typing import TYPE_CHECKING, Any
 
 from .cells import cell, heading
+from .failure_places import by_place
 from .violations import Reason, advice, lines, reasons
 
 if TYPE_CHECKING:
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 
 Row = Mapping[str, Any]
 
-#: Sets and failures that are shown.
+#: Sets and places of failures that are shown.
 _MOST_SETS, _MOST_FAILURES = 20, 5
 #: Columns that are left to the summary and to a sweep's table: they hardly help to choose.
 _UNSHOWN = (
@@ -112,14 +113,15 @@ def _style(name: str) -> str:
 def _failures(failures: pa.Table) -> str:
     if not failures.num_rows:
         return ""
+    places = by_place(failures.to_pylist())
     items = []
-    for row in failures.slice(0, _MOST_FAILURES).to_pylist():
-        who = [f"set {row['set']}" if row.get("set") is not None else row["strategy"], row["market_id"]]
-        place = " ".join(part for part in who if part)
-        text = f"{row['error_type']}: {row['message']}, at {row['line'] or row['unit']}"
-        items.append(f"<li>{escape(': '.join(filter(None, (place, text))))}</li>")
-    more = failures.num_rows - len(items)
-    rest = f"<li>and {more:,} more, in its table <code>failures</code></li>" if more else ""
+    for place in places[:_MOST_FAILURES]:
+        text, trace = escape(place.line), place.first["traceback"]
+        if trace:
+            text += f"<details><summary>traceback of the first</summary><pre>{escape(trace.rstrip())}</pre></details>"
+        items.append(f"<li>{text}</li>")
+    more = sum(place.rows for place in places[_MOST_FAILURES:])
+    rest = f"<li>and {more:,} more at other places, in its table <code>failures</code></li>" if more else ""
     return (
         f'<details open><summary style="{_FAILED}">{_count(failures.num_rows, "failure")}</summary>'
         f"<ul>{''.join(items)}{rest}</ul></details>"

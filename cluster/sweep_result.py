@@ -332,6 +332,7 @@ class SweepResult:
 
         Raises:
             InputError: the folder cannot be written, or holds something already.
+            RunError: the disk is full, or fails.
         """
         place = new_folder(folder)
         for name, table in self._tables.items():
@@ -559,7 +560,7 @@ def new_folder(folder: str | os.PathLike[str]) -> Place:
     place = Place(folder)
     if place.taken():
         raise InputError(f"{place}: exists and is not empty; name another folder for the sweep, or remove it")
-    place.write(_PROBE, b"")
+    place.write_first(_PROBE, b"")
     place.remove(_PROBE)
     return place
 

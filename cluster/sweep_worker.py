@@ -152,8 +152,13 @@ class _Tally:
 
 
 def sweep_runner(
-    setup: Setup, orders: bool, commands: Sequence[str], deciding: tuple[str, ...] | None = None
+    setup: Setup,
+    orders: bool,
+    commands: Sequence[str],
+    deciding: tuple[str, ...] | None = None,
+    remote: bool = True,
 ) -> SweepRunner:
-    """The runner of a worker process: logging is set up first."""
-    set_up(setup.config)
-    return SweepRunner(setup, orders, commands, deciding, remote=True)
+    """The runner of a worker process: logging is set up first. Not `remote`: of the process of the run."""
+    if remote:
+        set_up(setup.config)
+    return SweepRunner(setup, orders, commands, deciding, remote)

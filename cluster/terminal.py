@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from .cells import cell, heading
+from .failure_places import by_place
 from .violations import MOST_REASONS, Reason, advice, lines, reasons
 
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ _SWEPT = (
     "profit_factor",
     "mean_exposure",
 )
-#: Failures that are told.
+#: Places of failures that are told.
 _MOST_FAILURES = 10
 #: Columns of a pipe, where nothing is cut or wrapped, and the fewest that a table is made for.
 _UNLIMITED, _NARROWEST = 100_000, 32
@@ -46,10 +47,7 @@ def show_result(result: Result, out: str | None) -> None:
     names = [name for name in (rows[0] if rows else ()) if name != "strategy"]
     tables = stacked([row["strategy"] for row in rows], names, rows, width())
 
-    def where(row: dict[str, Any]) -> str:
-        return " ".join(part for part in (row["strategy"], row["market_id"]) if part) + ":"
-
-    _show(tables, [], reasons(result.violations), result.failures, where, result.digest, out)
+    _show(tables, [], reasons(result.violations), result.failures, result.digest, out)
 
 
 def show_sweep(result: SweepResult, by: str, top: int, out: str | None) -> None:
@@ -80,11 +78,7 @@ def show_sweep(result: SweepResult, by: str, top: int, out: str | None) -> None:
     if not rows[0]["matched_orders"]:
         notes.append(result.why_none_traded())
 
-    def where(row: dict[str, Any]) -> str:
-        number = "" if row["set"] is None else f"set {row['set']} "
-        return number + (f"market {row['market_id']}:" if row["market_id"] else "")
-
-    _show(tables, notes, reasons(result.violations), result.failures, where, result.digest, out)
+    _show(tables, notes, reasons(result.violations), result.failures, result.digest, out)
 
 
 def width() -> int:
@@ -163,7 +157,6 @@ def _show(
     notes: Iterable[str],
     refused: Sequence[Reason],
     failures: pa.Table,
-    where: Callable[[dict[str, Any]], str],
     digest: str,
     out: str | None,
 ) -> None:
@@ -183,14 +176,15 @@ def _show(
         how = advice(refused, shell=True)
         if how:
             console.print(f"  {how}", markup=False, highlight=False)
-    for row in failures.slice(0, _MOST_FAILURES).to_pylist():
-        times = f" ({row['count']} times)" if row["count"] > 1 else ""
-        told = f"{row['error_type']}: {row['message']}{times}, at {row['line'] or row['unit']}"
-        console.print(" ".join(filter(None, ("failed:", where(row).strip(), told))), markup=False, highlight=False)
-        if row["command"]:
-            console.print(f"  again: {row['command']} --raise-errors", markup=False, highlight=False)
-    if failures.num_rows > _MOST_FAILURES:
-        console.print(f"... and {failures.num_rows - _MOST_FAILURES} more failures; see the table `failures`")
+    places = by_place(failures.to_pylist())
+    for place in places[:_MOST_FAILURES]:
+        console.print(f"failed: {place.line}", markup=False, highlight=False)
+        if place.first["command"]:
+            console.print(f"  again: {place.first['command']}", markup=False, highlight=False)
+    if len(places) > _MOST_FAILURES:
+        rest = sum(place.rows for place in places[_MOST_FAILURES:])
+        others = len(places) - _MOST_FAILURES
+        console.print(f"... and {rest:,} more failures at {others:,} other places; see the table `failures`")
     console.print(f"digest {digest}", highlight=False)
     if out:
         console.print(f"tables in {out}", highlight=False)

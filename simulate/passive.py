@@ -280,13 +280,16 @@ class PassiveMatching:
             bet.queue_ahead = 0.0
 
     def _reconcile(self, book: MarketBook, runner: RunnerBook | None, bet: SimulatedBet) -> None:
-        sp = actual_sp(runner)
+        sp = actual_sp(runner, self._compatible)
         if sp is None:
             self._awaiting_sp[bet] = None
             logger.debug("Market %s: no starting price for %r yet", book.market_id, bet)
             return
         self._awaiting_sp.pop(bet, None)
         reconcile(bet, sp, book.publish_time_epoch, bet.order.client.min_bsp_liability)
+        if self._compatible:
+            # At once, and so orders complete too that a refusal had brought back from their end.
+            bet.order.execution_complete()
 
     def _remove_runners(self, book: MarketBook) -> None:
         removals = self._models.removals

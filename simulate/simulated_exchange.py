@@ -138,6 +138,7 @@ class SimulatedMarket:
             client.best_price_execution,
             client.simulated_full_match,
             not self._rules.guarded_status,
+            self.market.blotter.terms,
         )
 
     def _place(self, package: OrderPackage, book: MarketBook, age: float) -> None:
@@ -223,7 +224,8 @@ class SimulatedMarket:
         if definition is None or not definition.persistence_enabled:
             return Response("FAILURE", "INVALID_PERSISTENCE_TYPE")
         if isinstance(order_type, LimitOrder) and order.size_remaining > 0:
-            order_type.persistence_type = order.update_data["new_persistence_type"]
+            # Under compatibility a refused request in between has forgotten what was asked for, but it holds already.
+            order_type.persistence_type = order.update_data.get("new_persistence_type", order_type.persistence_type)
             return Response("SUCCESS")
         return Response("FAILURE", "BET_ACTION_ERROR")
 
@@ -305,14 +307,17 @@ class SimulatedMarket:
         assert settlement is not None
         assert removals is not None
         removals.forget(market.market_id)
-        failed = None
+        told = False
         for order in market.blotter:
             try:
                 settlement.settle(market, order)
+                order.settled = True
             except Exception as error:  # the others are settled all the same
-                failed = failed or error
-        if failed is not None:
-            raise failed
+                order.settled, order.profit = False, 0.0
+                # The peer's run ends with the first.
+                if self._rules.guarded_status or not told:
+                    self._framework.failed(error, order.trade.strategy, market)
+                told = True
 
     def _end(self, order: Order) -> None:
         """The market is closed: nothing more can happen to this order."""

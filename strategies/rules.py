@@ -16,7 +16,11 @@ class Rules:
     Attributes:
         guarded_status: an order's status only moves along the state machine; else any may follow any.
         reserve_pending: requests not yet answered count in exposures.
-        settled_sp_exposure: starting-price orders count their liability only until they are reconciled.
+        worst_case: exposures are the worst that settlement can come to by the market's definition, and a request that
+            does not make the worst case of its runner worse is within its limits; else they are the peer's sums over
+            all orders of a runner, in whatever state, each counted as what it calls itself.
+        shared_empty_context: an order keeps the very context and notes that it is given, a replacement those of its
+            order, even while they are empty; else empty ones are the order's own.
         optimistic_persistence: a new persistence holds from the request on, even if it fails.
         exact_average: prices and profits of several fills are not rounded to pence in between.
         validate_place_only: order validation looks at new orders and at a replacement's new price, not at orders
@@ -32,7 +36,8 @@ class Rules:
 
     guarded_status: bool = True
     reserve_pending: bool = True
-    settled_sp_exposure: bool = True
+    worst_case: bool = True
+    shared_empty_context: bool = True
     optimistic_persistence: bool = False
     exact_average: bool = True
     validate_place_only: bool = True
@@ -48,7 +53,8 @@ class Rules:
         return cls(
             guarded_status=False,
             reserve_pending=False,
-            settled_sp_exposure=False,
+            worst_case=False,
+            shared_empty_context=False,
             optimistic_persistence=True,
             exact_average=False,
             validate_place_only=False,

@@ -352,7 +352,7 @@ def test_fifty_units_that_fail_alike_end_the_run(tmp_path: Path) -> None:
     ("strategy", "message"),
     [
         (BackFirst, r"is a class; add an instance: BackFirst\(...\)"),
-        ("BackFirst", "is no strategy"),
+        ("BackFirst", "is not a strategy"),
     ],
 )
 def test_what_is_no_strategy_is_refused(folder: Path, strategy: Any, message: str) -> None:

@@ -194,7 +194,7 @@ def test_ctrl_c_keeps_what_is_done_and_says_how_to_go_on(markets: list[str], tmp
         time.sleep(0.1)
     os.killpg(stopped.pid, signal.SIGINT)
     _, said = stopped.communicate(timeout=60)
-    assert stopped.returncode == 1, said
+    assert stopped.returncode == 130, said
     assert f"What is done is in {out}" in said
     assert "Traceback" not in said
     done = len(hr.Result.load(out).markets)

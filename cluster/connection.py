@@ -1,0 +1,82 @@
+"""The cluster that a run uses, and how the process that hands out work may wait for it."""
+
+from __future__ import annotations
+
+import enum
+import logging
+import os
+import re
+import socket
+import sys
+import threading
+from typing import Any
+
+from ..strategies.errors import InputError
+
+#: Seconds that the head of a cluster may take to answer.
+_KNOCK = 5.0
+
+
+def connect(address: str | None = None) -> None:
+    """Join the cluster that is there, or start one of this machine.
+
+    Raises:
+        InputError: the cluster named, by `address` or `RAY_ADDRESS`, cannot be reached, or is not for this Ray.
+    """
+    # Ray will otherwise warn in every process that it changes this variable of machines with accelerators.
+    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+    ray = loaded_ray()
+    if ray.is_initialized():
+        return
+    named = address or os.environ.get("RAY_ADDRESS")
+    _knock(named)
+    try:
+        ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
+    except (ConnectionError, RuntimeError, ValueError, TimeoutError) as error:
+        said = [line.strip() for line in str(error).splitlines() if line.strip()]
+        raise InputError(f"no Ray cluster to use at {named or 'this machine'}: {' '.join(said)[:400]}") from None
+
+
+def _knock(address: str | None) -> None:
+    """Refuse an address where nobody answers: Ray itself tries on for many minutes."""
+    match = re.fullmatch(r"(?:ray://)?\[?([^/\]]+?)\]?:(\d+)", address or "")
+    if match is None:
+        return
+    try:
+        socket.create_connection((match[1], int(match[2])), timeout=_KNOCK).close()
+    except (OSError, OverflowError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise InputError(
+            f"no Ray cluster at {address}: {reason}; start it, correct RAY_ADDRESS, or unset it to use this machine"
+        ) from None
+
+
+def loaded_ray() -> Any:
+    """The module, loaded only where a run needs it."""
+    import ray
+
+    return ray
+
+
+class Caller(enum.Enum):
+    """What a process that hands out work is to Ray, and so what its waiting does to the cluster's CPUs."""
+
+    #: A program of its own: it holds none.
+    DRIVER = "driver"
+    #: A task: it holds what it was started with, and gives the CPUs back while it blocks in `ray.wait`.
+    TASK = "task"
+    #: An actor, or a further thread of a task: it keeps what it holds, however it waits.
+    HOLDER = "holder"
+
+
+def caller() -> Caller:
+    """What this thread is to Ray."""
+    ray = sys.modules.get("ray")
+    if ray is None or not ray.is_initialized():
+        return Caller.DRIVER
+    context = ray.get_runtime_context()
+    if getattr(getattr(context, "worker", None), "mode", None) != ray.WORKER_MODE:
+        return Caller.DRIVER
+    if context.get_actor_id() is not None or threading.current_thread() is not threading.main_thread():
+        return Caller.HOLDER
+    return Caller.TASK

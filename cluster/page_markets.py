@@ -49,15 +49,16 @@ class MarketRows:
         for market_id, net in zip(ids, nets, strict=True):
             self._nets[market_id] = self._nets.get(market_id, 0.0) + abs(net or 0.0)
         self._places: dict[str, int] = {}
+        self._first: list[str] = []
         self._needed: list[str] = []
 
     def place(self, market_id: str) -> int:
         """The place of a market in the page's data."""
         return self._places.setdefault(market_id, len(self._places))
 
-    def need(self, market_id: str) -> None:
-        """The orders of this market come before those of others."""
-        self._needed.append(market_id)
+    def need(self, market_id: str, first: bool = False) -> None:
+        """The orders of this market come before those of others; with `first` before all."""
+        (self._first if first else self._needed).append(market_id)
 
     def data(self, orders: pa.Table) -> dict[str, Any]:
         """The markets, and as many orders as the page has room for.
@@ -70,10 +71,14 @@ class MarketRows:
         counts = dict(
             zip(*(column.to_pylist() for column in orders["market_id"].value_counts().flatten()), strict=True)
         )
-        ranked = sorted(counts, key=lambda market_id: (-self._nets.get(market_id, 0.0), market_id))
+
+        def largest(market_id: str) -> tuple[float, str]:
+            return -self._nets.get(market_id, 0.0), market_id
+
+        wanted = [*self._first, *sorted(self._needed, key=largest), *sorted(counts, key=largest)]
         chosen: list[str] = []
         room = MOST_ORDERS
-        for market_id in dict.fromkeys([*self._needed, *ranked]):
+        for market_id in dict.fromkeys(wanted):
             count = min(counts.get(market_id, 0), MOST_OF_A_MARKET)
             if count and count <= room:
                 room -= count

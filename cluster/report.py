@@ -72,7 +72,7 @@ def result_page(result: Result, show: Sequence[str] = (), markets: Paths | None 
     ]
     kept = [each for each in sections if each is not None]
     for market_id in show:
-        facts.rows.need(market_id)
+        facts.rows.need(market_id, first=True)
     data = {
         "curves": facts.curve_data,
         "charts": {each.key: each.data for each in (*facts.drawn, *drawn)},

@@ -23,11 +23,23 @@ if TYPE_CHECKING:
     from .sweep_result import SweepResult
 
 #: What the page has room for; it names what it leaves out.
-MOST_SETS = 50
+MOST_SETS = 20
 MOST_CURVES = 6
 MOST_HEATMAPS = 6
 _MOST_STEPS = 30
 _POINTS = 3000
+
+#: Columns that are left to the sweep's table: they hardly help to choose.
+_UNSHOWN = (
+    "markets",
+    "traded_markets",
+    "matched_orders",
+    "profit",
+    "commission",
+    "winning_markets",
+    "max_drawdown_markets",
+    "transactions",
+)
 
 Row = dict[str, Any]
 
@@ -123,7 +135,7 @@ def _sets(facts: _Facts) -> Section:
     main |= {facts.by}
     columns = [Column("set", "set", _cells("set"))]
     first = (*parameters, *(name for name in (facts.by, "out_of_sample_net_profit", "net_profit") if name in rows[0]))
-    rest = (name for name in rows[0] if name != "set" and name not in first)
+    rest = (name for name in rows[0] if name not in ("set", *first, *_UNSHOWN))
     for name in dict.fromkeys((*first, *rest)):
         columns.append(Column(_headed(name, parameters), name, _cells(name), main=name in main))
     told = f"By {heading(facts.by)}; the best stands first, in bold."
@@ -193,7 +205,7 @@ def _halves(facts: _Facts) -> Section | None:
     if facts.best is not None:
         series.append(Series("the best in sample", points[:1]))
     text = (
-        f"Net profit{facts.money} of each set in sample (right) and out of sample (up). Where there is skill, sets that "
+        f"Net profit{facts.money} of each set in sample (right) and out of sample (up). With skill in it, sets that "
         "did well in one half did well in the other: the dots rise to the right. A cloud without direction is luck."
     )
     chart = charts.scatter_chart("halves", "In sample and out of sample", text, series, even=False, logarithmic=False)

@@ -511,6 +511,14 @@ class SweepResult:
         return sweep_html(self)
 
 
+def is_sweep(place: Place) -> bool:
+    """Whether a folder holds a sweep, as far as its manifest can be read."""
+    try:
+        return "parameters" in read_manifest(place)
+    except (OSError, ValueError):
+        return False
+
+
 def _first_of_recordings(failures: pa.Table) -> list[bool]:
     """Which rows are to stay: those of a set, and of equal ones without a set the first."""
     seen: set[tuple[Any, ...]] = set()

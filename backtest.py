@@ -22,10 +22,11 @@ from .actors.logs import Told, set_up
 from .actors.market import MarketActor
 from .actors.market_filter import check_filter, markets_of
 from .actors.middleware import Middleware
+from .actors.sieves import Sieve
 from .actors.streams import BaseStream, HandlerQueue, Streams
 from .actors.workers import BackgroundWorker
 from .cluster.alike import AllFailAlike, StoppedRun
-from .cluster.catalog import wanted_markets
+from .cluster.catalog import Selection, wanted_markets
 from .cluster.connection import connect
 from .cluster.dispatch import RayPool, run_here
 from .cluster.duplicates import Duplicates
@@ -39,7 +40,7 @@ from .cluster.shipping import objects_of, sources_digest, why_not_picklable
 from .cluster.snapshots import thaw
 from .cluster.store import FolderStore, MemoryStore, require_free
 from .cluster.units import MAX_UNITS, in_turn, plan_batches, plan_units
-from .cluster.worker import BatchRunner, Runner
+from .cluster.worker import BatchRunner, Runner, add_sieves, nothing_passed
 from .config import Config, ConfigError
 from .simulate.event_file import read_custom_events
 from .simulate.models import Models
@@ -359,7 +360,8 @@ class Simulation:
         self._run_streams()
         setup = self._setup()
         markets = self._markets if self._markets is not None else self._filtered_markets()
-        paths = find_recordings(wanted_markets(markets, self.strategies))
+        wanted = wanted_markets(markets, self.strategies)
+        paths = find_recordings(wanted)
         units = plan_units(paths, self.strategies)
         engine = self._chosen_engine(units)
         identity = self._identity(units)
@@ -376,6 +378,9 @@ class Simulation:
             for strategy in self.strategies:
                 controls(StrategyEvent(strategy))
         started, done, changes = time.time(), len(units) - len(left), 0
+        sieves: dict[str, Sieve] = {}
+        add_sieves(sieves, wanted.sieves if isinstance(wanted, Selection) else {})
+        add_sieves(sieves, store.sieves)
         check, find_duplicates = AllFailAlike(), Duplicates(store.markets)
         try:
             with contextlib.closing(replayed(left)) as parts:
@@ -388,10 +393,12 @@ class Simulation:
                         raise StoppedRun(reason if place is None else f"{reason}\n{_KEPT.format(place)}")
                     done += len(part.batch.units)
                     changes += part.changes
+                    add_sieves(sieves, part.sieves)
                     self._tell(part, controls)
                     if self._progress is not None:
                         self._progress(done, len(units), part)
-                    if part.stopped or self._stopped:
+                    self._stopped = self._stopped or part.stopped
+                    if self._stopped:
                         break
         except (KeyboardInterrupt, NotWritten):
             if self._out is not None:
@@ -400,10 +407,13 @@ class Simulation:
         finally:
             store.close()
         manifest = self._manifest(identity, engine, started, changes)
+        unused = [] if self._stopped else nothing_passed(self.strategies, sieves)
+        if unused:
+            store.end(unused)
         self.result = store.result(manifest)
         failed = self._finish()
         if failed:
-            store.end(failed)
+            store.end([*unused, *failed])
             self.result = store.result(manifest)
         if controls:
             controls(TerminationEvent(self))

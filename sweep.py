@@ -7,7 +7,7 @@ import contextlib
 import functools
 import os
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from .actors.clients import BaseClient, Clients, SimulatedClient
@@ -15,6 +15,7 @@ from .actors.failures import users_code
 from .actors.logs import Told, set_up
 from .actors.market_filter import check_filter
 from .actors.middleware import Middleware
+from .actors.sieves import Sieve
 from .backtest import Engine
 from .cluster.alike import AllFailAlike, StoppedRun
 from .cluster.connection import connect
@@ -27,6 +28,7 @@ from .cluster.shipping import objects_of, sources_digest, sources_of
 from .cluster.sweep_result import FORMAT, SweepResult, SweepStore, new_folder
 from .cluster.sweep_worker import SweepRunner, SweepUnit, sweep_runner
 from .cluster.units import Batch, plan_batches, plan_units
+from .cluster.worker import add_sieves, nothing_passed
 from .config import Config
 from .simulate.recordings import Paths, find_recordings
 from .simulate.replay import Setup
@@ -184,6 +186,7 @@ class SweepRun:
         started, done, changes = time.time(), 0, 0
         reason: str | None = None
         store, check_part, told = SweepStore(len(self._values)), AllFailAlike(), Told()
+        sieves: dict[str, Sieve] = {}
         drop_duplicates: collections.defaultdict[int, Duplicates] = collections.defaultdict(Duplicates)
         for part in _parts(units, setup, self._engine, self._orders, self._commands, self._workers):
             reason = check_part(part)
@@ -191,11 +194,14 @@ class SweepRun:
             store.add(part)
             done += len(part.batch.units)
             changes += part.changes
+            add_sieves(sieves, part.sieves)
             told.log(part.warnings)
             if progress is not None:
                 progress(done, len(units), part)
             if part.stopped or reason is not None:
                 break
+        else:
+            store.end(_sets_without_markets(setup.strategies, sieves))
         kind = type(setup.strategies[0])
         manifest = {
             "format": FORMAT,
@@ -235,6 +241,17 @@ def keeping(out: str | os.PathLike[str] | None) -> Iterator[None]:
             f"{stopped}\n  the failures are in {out} (headrace.SweepResult.load reads them); put right what failed, "
             "and remove the folder or name another"
         ) from None
+
+
+def _sets_without_markets(sets: Sequence[Strategy], sieves: Mapping[str, Sieve]) -> list[tuple[Any, ...]]:
+    """Rows of failures for sets whose filters let no market pass; one, without a set, where that is so of all alike."""
+    found = []
+    for number, strategy in enumerate(sets):
+        mine = {strategy.name: sieves[str(number)]} if str(number) in sieves else {}
+        found += [(*row, number) for row in nothing_passed([strategy], mine)]
+    if len(found) == len(sets) and len({row[:-1] for row in found}) == 1:
+        return [(*found[0][:-1], None)]
+    return found
 
 
 def strategy_class(strategy: Strategy | type[Strategy]) -> type[Strategy]:

@@ -33,6 +33,7 @@ from .logs import FailureLine
 from .market_filter import admits
 from .middleware import Middleware
 from .side_data import SideData
+from .sieves import Sieve
 from .streams import HandlerQueue
 from .workers import BackgroundWorker
 
@@ -161,6 +162,8 @@ class MarketActor:
         self._instances: dict[tuple[int, str | None], Strategy] = {}
         self._hosted: dict[str, HostedMarket] = {}
         self._ignored: set[str] = set()
+        #: What filters let pass, by strategy; those without a filter are left out.
+        self.sieves: dict[str, Sieve] = {}
         self._clock = host.clock
         self._rules = host.rules
         self._timed = not host.rules.all_orders
@@ -323,8 +326,8 @@ class MarketActor:
 
     def process_market_books(self, market: HostedMarket, book: MarketBook) -> None:
         """The book has changed: matching, middleware, orders, then each strategy."""
-        if market.attended:
-            self._attend(market)
+        if market.attended and self._attend(market):
+            return
         for check, process, gate, strategy in market.readers:
             if gate is not None:
                 if gate.definition is not book.market_definition:
@@ -338,7 +341,8 @@ class MarketActor:
             except Exception as error:
                 self._failed(error, strategy, market)
 
-    def _attend(self, market: HostedMarket) -> None:
+    def _attend(self, market: HostedMarket) -> bool:
+        """What a change means to matching, middleware and orders; True where strategies have looked at the book too."""
         exchange = market.exchange
         active = market.blotter.active
         new = not market.shown
@@ -351,10 +355,16 @@ class MarketActor:
         if active:
             self.process_market_orders(market)
         if new:
-            self._show_new(market)
+            in_turn = self._rules.shown_in_turn and not self._standing
+            if in_turn:
+                self._show_in_turn(market)
+            else:
+                self._show_new(market)
             market.attended = market.blotter.active or exchange.watching or bool(self.middleware)
-        elif self._rests and not market.blotter.has_live_orders:
+            return in_turn
+        if self._rests and not market.blotter.has_live_orders:
             self._rest(market)
+        return False
 
     def _rest(self, market: HostedMarket) -> None:
         """Attend to the market no longer, where all its orders are at their end and told of: until the next one comes.
@@ -463,9 +473,15 @@ class MarketActor:
 
     def admits(self, strategy: Strategy, market_id: str, definition: MarketDefinition) -> bool:
         """Whether a strategy wants a market, by its filters."""
-        if not strategy.window.admits_sport(definition.event_type_id):
-            return False
-        return admits(strategy.market_filter, market_id, definition)
+        if not strategy.market_filter:
+            return True
+        sieve = self.sieves.setdefault(strategy.name, Sieve())
+        sport = strategy.window.admits_sport(definition.event_type_id)
+        if sport and admits(strategy.market_filter, market_id, definition):
+            sieve.admitted += 1
+            return True
+        sieve.pass_over(strategy, market_id, definition)
+        return False
 
     def wants_any(self, market_id: str) -> bool:
         """Whether anybody here wants a market that has been offered."""
@@ -488,12 +504,30 @@ class MarketActor:
 
     def _show_new(self, market: HostedMarket) -> None:
         """Then its strategies do."""
-        if self._side is not None:
-            self._guarded(None, market, self._side.opened, self, market)
+        self._open_sides(market)
         for seat in market.seats:
             self._guarded(seat.strategy, market, seat.strategy.process_new_market, market, market.market_book)
         for event in self._standing:
             self.deliver(event, [market])
+
+    def _show_in_turn(self, market: HostedMarket) -> None:
+        """Or each strategy hears of the market and looks at its first book, before the next does."""
+        self._open_sides(market)
+        book = market.market_book
+        for seat in market.seats:
+            strategy = seat.strategy
+            self._guarded(strategy, market, strategy.process_new_market, market, book)
+            check, process, gate, _ = seat.reader
+            if gate is not None:
+                market.renew(gate)
+            inside = gate is None or gate.from_ms <= self._clock.now_ms <= gate.until_ms
+            if seat.wants_books and inside and self._guarded(strategy, market, check, market, book):
+                self._guarded(strategy, market, process, market, book)
+
+    def _open_sides(self, market: HostedMarket) -> None:
+        """What is recorded beside the market is opened with it."""
+        if self._side is not None:
+            self._guarded(None, market, self._side.opened, self, market)
 
     def _defined(self, market: HostedMarket, definition: MarketDefinition) -> bool:
         """The definition changed; True where the market is closed and nothing more is to be done."""
@@ -513,7 +547,7 @@ class MarketActor:
 
     def process_close_market(self, market: HostedMarket) -> None:
         """The exchange has closed the market: settle it."""
-        if market.closed:
+        if market.closed or not (market.shown or self._rules.shown_at_close):
             return
         if not market.shown:
             self._announce(market)

@@ -69,6 +69,10 @@ class SweepStore:
         if sum(map(len, self._rows.values())) > _MOST_ROWS:
             self._convert()
 
+    def end(self, failures: Sequence[tuple[Any, ...]]) -> None:
+        """Keep what failed of the sweep as a whole, each row with its set."""
+        self._rows["failures"].extend(failures)
+
     def _count_digests(self, rows: Rows) -> None:
         """Add each set's share of the digest: its rows as a backtest has them."""
         encode = msgspec.json.Encoder().encode

@@ -11,13 +11,14 @@ import shlex
 import socket
 import sys
 import time
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any, Protocol
 
 from ..actors.clients import Clients
 from ..actors.failures import raised_at, users_code
 from ..actors.logging_controls import LoggingControls
 from ..actors.logs import BatchLog, Told
+from ..actors.sieves import Sieve
 from ..config import Config
 from ..simulate.replay import Replay, Setup, Unit, parts_of_unit
 from ..simulate.rows import FIELDS, RowCollector, Rows, empty_rows
@@ -88,6 +89,7 @@ class Part:
         left_out: ids of markets whose rows do not count: they came in another part as well.
         digests: SHA-256 of the files of each unit as they were read; of those not read to their end there is none.
         worn: the process that made it has grown beyond its limit of memory.
+        sieves: what filters let pass, by strategy, or by number of a set.
     """
 
     batch: Batch
@@ -103,6 +105,7 @@ class Part:
     left_out: set[str] = dataclasses.field(default_factory=set)
     digests: dict[str, str] = dataclasses.field(default_factory=dict)
     worn: bool = False
+    sieves: dict[str, Sieve] = dataclasses.field(default_factory=dict)
 
     def count(self, table: str) -> int:
         """How many rows a table of it has."""
@@ -134,6 +137,22 @@ class Part:
         message = f"the market is in {owner} as well; this copy is left out"
         self.rows["failures"].append((None, market_id, unit, 1, "RecordingError", message, None, unit, "", ""))
         return True
+
+
+def add_sieves(total: dict[str, Sieve], more: Mapping[str, Sieve]) -> None:
+    """Add what filters did in one part of a run to what they did in others."""
+    for name, sieve in more.items():
+        total.setdefault(name, Sieve()).add(sieve)
+
+
+def nothing_passed(strategies: Iterable[Strategy], sieves: Mapping[str, Sieve]) -> list[tuple[Any, ...]]:
+    """A row of failures for each strategy whose filter let no market pass: it has replayed nothing."""
+    found = []
+    for strategy in strategies:
+        why = sieves[strategy.name].why_nothing_passed(strategy) if strategy.name in sieves else None
+        if why is not None:
+            found.append((strategy.name, None, None, 1, InputError.__name__, why, None, "all markets", "", ""))
+    return found
 
 
 def without_markets(table: str, rows: list[tuple[Any, ...]], market_ids: Collection[str]) -> list[tuple[Any, ...]]:
@@ -219,6 +238,7 @@ class BatchRunner:
             if table == "transactions" and copies and not collector.rows["markets"]:
                 continue  # all of them were for markets that are left out
             part.rows[table].extend(without_markets(table, more, copies))
+        add_sieves(part.sieves, replay.actor.sieves)
         part.stopped = replay.actor.stopped
         if replay.digest is not None:
             part.digests[unit.name] = replay.digest

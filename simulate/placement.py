@@ -26,7 +26,7 @@ class Arrival:
         delay_done: latency and bet delay have passed; until then only orders that match nothing go in.
         best_price_execution: of the client.
         full_match: of the client: match the whole order at its price.
-        stop_on_unknown: raise where the runner is unknown or the size is a bet target, as the peer does.
+        stop_on_unknown: raise where the runner is unknown, the size is a bet target or nothing, as the peer does.
     """
 
     __slots__ = (
@@ -62,8 +62,10 @@ class Arrival:
 
     def place(self, bet: SimulatedBet) -> Response | None:
         """The exchange's answer without a bet id; None where the order has to wait for the bet delay."""
-        answer = self._place(bet)
         order = bet.order
+        if self.stop_on_unknown and order.is_limit and not bet.size:
+            raise NotImplementedError(f"order {order.id} takes the place of nothing: the peer's run ends with it")
+        answer = self._place(bet)
         if answer is not None and answer.status == "SUCCESS" and self.full_match and order.size_remaining:
             assert isinstance(order.order_type, LimitOrder)
             bet.fill(0, order.order_type.price, order.size_remaining)

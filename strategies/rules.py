@@ -31,6 +31,9 @@ class Rules:
         all_orders: `process_orders` gets every order ever placed, at every change of the book.
         peer_reading: files are read as the peer reads them: changes outside a listener's window are not seen by
             matching either, and each line of a file with several markets shows all of them again.
+        shown_in_turn: at a market's first change each strategy hears of it and looks at the book before the next one
+            does; else all hear of it first.
+        shown_at_close: strategies hear of a market that is closed at its first change, and of its close.
         watch_all: traded volume of every runner is followed from the start, stale volume is shown again.
     """
 
@@ -45,6 +48,8 @@ class Rules:
     reset_bypass: bool = False
     all_orders: bool = False
     peer_reading: bool = False
+    shown_in_turn: bool = False
+    shown_at_close: bool = True
     watch_all: bool = False
 
     @classmethod
@@ -62,6 +67,8 @@ class Rules:
             reset_bypass=True,
             all_orders=True,
             peer_reading=True,
+            shown_in_turn=True,
+            shown_at_close=False,
             watch_all=True,
         )
 

@@ -51,6 +51,7 @@ from .simulate.side_data import check_folder
 from .strategies.check import warnings_of
 from .strategies.errors import ClientError, ControlError, HeadraceError, InputError, RunError
 from .strategies.events import ConfigEvent, StrategyEvent, TerminationEvent
+from .strategies.hosting import limits_of, parameters_of, require_sound
 from .strategies.strategy import Strategy
 
 if TYPE_CHECKING:
@@ -231,9 +232,11 @@ class Simulation:
         if any(known.name == strategy.name for known in self.strategies):
             raise InputError(f"two strategies are named {strategy.name!r}; give each a name= of its own")
         check_filter(strategy.market_filter)
+        require_sound(strategy)
         self.strategies.append(strategy)
         with users_code(f"strategy {strategy.name!r} failed in add()", raise_errors=self.config.raise_errors):
             strategy.add(self)
+        require_sound(strategy)
 
     def add_trading_control(self, trading_control: type[BaseControl], **settings: Any) -> None:
         """Add a control of all requests, after those that are always there; made in each actor with `settings`.
@@ -508,8 +511,8 @@ class Simulation:
                 {
                     "name": strategy.name,
                     "class": type(strategy).__qualname__,
-                    "parameters": strategy.parameter_values,
-                    "settings": strategy.settings,
+                    "parameters": parameters_of(strategy),
+                    "settings": limits_of(strategy),
                 }
                 for strategy in self.strategies
             ],

@@ -220,6 +220,7 @@ def sweep(
     from .cluster.terminal import show_sweep
     from .search import search
     from .strategies.errors import InputError
+    from .strategies.hosting import declared_of
     from .sweep import sweep as run_sweep
 
     kind = load_strategy(strategy)
@@ -234,7 +235,7 @@ def sweep(
     rest += ["--config", config_file] if config_file else []
 
     def command(values: dict[str, Any]) -> str:
-        if not set(values) <= set(kind.parameters()):
+        if not set(values) <= declared_of(kind).keys():
             return ""
         words = [word for name, value in values.items() for word in ("-p", f"{name}={getattr(value, 'name', value)}")]
         return shlex.join(["headrace", "backtest", strategy, *words, *rest])
@@ -328,24 +329,44 @@ def check(strategies: tuple[str, ...], parameters: tuple[str, ...]) -> None:
     """
     import ray.cloudpickle
 
-    from .backtest import load_strategy
-    from .strategies.check import Finding, check_class, check_instance
+    from .cluster.loading import load_strategy, make_strategy
+    from .strategies.check import Finding, check_class, check_file, check_instance
+    from .strategies.errors import InputError
+    from .strategies.hosting import declared_of
+    from .strategies.parameters import check_names, from_text
 
     found: set[Finding] = set()
-    files: dict[str, str | None] = {}
+    classes: list[tuple[type[Strategy], str | None, dict[str, Any]]] = []
     for spec in strategies:
-        place = spec.rpartition(":")[0]
+        place, _, name = spec.rpartition(":")
         file = place if place.endswith(".py") else None
-        cls = load_strategy(spec)
+        try:
+            cls = load_strategy(spec)
+        except InputError:
+            shown = check_file(place, name) if file else []
+            if not any(finding.code == "parameter" for finding in shown):
+                raise
+            found.update(shown)  # why the class cannot be made
+            continue
         found.update(check_class(cls, file))
         try:
-            cls.parameters()
+            classes.append((cls, file, declared_of(cls)))
         except TypeError:  # a default that can change: the source has shown it, and no instance can be made
             continue
-        files[spec] = file
-    made = _strategies(tuple(files), parameters, {}) if files else []
-    for strategy, file in zip(made, files.values(), strict=True):
-        found.update(check_instance(strategy, ray.cloudpickle.dumps, file))
+    texts = _pairs(parameters, "-p")
+    owners = " and ".join(cls.__name__ for cls, _, _ in classes)
+    with _asking():
+        if classes:
+            check_names(texts, {name for _, _, known in classes for name in known}, owners)
+        for cls, file, known in classes:
+            given = {name: from_text(known[name], text, cls.__name__) for name, text in texts.items() if name in known}
+            try:
+                strategy = make_strategy(cls, given)
+            except (InputError, TypeError) as error:
+                message = f"headrace: {error}; so it was not seen which of its attributes cannot be sent to workers"
+                click.echo(message, err=True)
+                continue
+            found.update(check_instance(strategy, ray.cloudpickle.dumps, file))
     for finding in sorted(found):
         click.echo(str(finding))
     if found:
@@ -614,6 +635,7 @@ def _config(file: str | None, settings: tuple[str, ...], compatibility: str | No
 
 def _strategies(specs: tuple[str, ...], parameters: tuple[str, ...], limits: dict[str, float]) -> list[Strategy]:
     from .cluster.loading import load_strategy, make_strategy
+    from .strategies.hosting import declared_of
     from .strategies.parameters import check_names, from_text
 
     texts = _pairs(parameters, "-p")
@@ -621,7 +643,7 @@ def _strategies(specs: tuple[str, ...], parameters: tuple[str, ...], limits: dic
     names = [cls.__name__ for cls in classes]
     made = []
     with _asking():
-        declared = [cls.parameters() for cls in classes]
+        declared = [declared_of(cls) for cls in classes]
         check_names(texts, {name for each in declared for name in each}, " and ".join(names))
         for number, (cls, known) in enumerate(zip(classes, declared, strict=True)):
             values: dict[str, Any] = {

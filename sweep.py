@@ -33,6 +33,7 @@ from .config import Config
 from .simulate.recordings import Paths, find_recordings
 from .simulate.replay import Setup
 from .strategies.errors import ClientError, InputError
+from .strategies.hosting import require_sound, scope_of, window_of
 from .strategies.shared_check import deciding_parameters
 from .strategies.strategy import Strategy
 
@@ -166,8 +167,10 @@ class SweepRun:
             raise ClientError("a sweep takes a simulated client only: SimulatedClient()")
         for each in sets:
             check_filter(each.market_filter)
+            require_sound(each)
             with users_code(f"{type(each).__name__} failed in add()", raise_errors=config.raise_errors):
                 each.add(SweepFace(config, each, clients))
+            require_sound(each)
         self.units = _plan(paths, sets, sets_per_replay)
         self._values = list(values)
         self._setup = Setup(sets, list(clients), config, middleware=list(middleware), files=read_files(files))
@@ -286,10 +289,10 @@ def _plan(paths: Sequence[Any], sets: Sequence[Strategy], most: int) -> list[Swe
     """What is read together, for which sets: those that read alike, at most so many."""
     alike: dict[Any, list[int]] = {}
     for number, strategy in enumerate(sets):
-        window = strategy.window
+        window = window_of(strategy)
         filters = strategy.market_filter if isinstance(strategy.market_filter, (list, tuple)) else []
         groups = [one.get("event_groups") for one in (filters or [strategy.market_filter]) if isinstance(one, dict)]
-        key = (strategy.scope, window.cumulative_runner_tv, window.calculate_market_tv, repr(groups))
+        key = (scope_of(strategy), window.cumulative_runner_tv, window.calculate_market_tv, repr(groups))
         alike.setdefault(key, []).append(number)
     units = []
     for reading, numbers in enumerate(alike.values()):

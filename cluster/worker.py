@@ -23,6 +23,7 @@ from ..config import Config
 from ..simulate.replay import Replay, Setup, Unit, parts_of_unit
 from ..simulate.rows import FIELDS, RowCollector, Rows, empty_rows
 from ..strategies.errors import HeadraceError, InputError
+from ..strategies.hosting import opened
 from ..strategies.strategy import Strategy
 from .files import unpack_files
 from .shipping import require_copies
@@ -193,7 +194,7 @@ class BatchRunner:
         self._told = Told()
         for strategy in setup.strategies:
             with users_code(f"strategy {strategy.name!r} failed in start()", raise_errors=setup.config.raise_errors):
-                strategy.opened(self._face(strategy))
+                opened(strategy, self._face(strategy))
             require_copies(strategy)
 
     def _face(self, strategy: Strategy) -> WorkerFace:

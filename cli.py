@@ -11,6 +11,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
     from .config import Config
     from .strategies.strategy import Strategy
 
@@ -380,24 +383,39 @@ def explain(result: str, bet_id: str, market_id: str | None) -> None:
         click.echo(line)
 
 
-@main.command(epilog="Example: headrace report results/ --out report.html")
+@main.command(epilog="Example: headrace report results/ --market 1.234567890 --out report.html")
 @click.argument("result", type=click.Path(), metavar="RESULT")
 @click.option("--out", "-o", type=click.Path(), metavar="FILE", help="The page; default: report.html in the folder.")
-def report(result: str, out: str | None) -> None:
-    """Write a page that shows a result: profit over time, drawdown, matching, markets, failures.
+@click.option("--market", "shown", multiple=True, metavar="ID",
+              help="Show this market's prices with its orders; the recording is read again. Repeatable.")  # fmt: skip
+@click.option("--markets", "-m", multiple=True, metavar="PATH",
+              help="Where the recordings are now; default: where the run found them. Repeatable.")  # fmt: skip
+def report(result: str, out: str | None, shown: tuple[str, ...], markets: tuple[str, ...]) -> None:
+    """Write a page that shows a result or a sweep: profit, drawdown, sets, markets, violations, failures, what was run.
 
-    RESULT is a folder that `headrace backtest --out` wrote. The page is one file. It fetches nothing, and is made for
-    browsers, phones and paper. A page that is there is replaced.
+    RESULT is a folder that `headrace backtest --out` or `headrace sweep --out` wrote. The page is one file. It fetches
+    nothing, and is made for browsers, phones and paper. A page that is there is replaced.
     """
+    import functools
     from pathlib import Path
 
-    from .cluster.places import not_written
+    from .cluster.places import Place, not_written
     from .cluster.result import Result
+    from .cluster.sweep_result import SweepResult, is_sweep
+    from .simulate.locations import is_uri
+    from .strategies.errors import InputError
 
-    found = Result.load(result)
+    if out is None and is_uri(result):
+        raise InputError(f"{result}: say where the page is to be written, with --out FILE")
     target = out or Path(result) / "report.html"
+    if is_sweep(Place(result)):
+        if shown or markets:
+            raise InputError(f"{result} is a sweep: --market and --markets are for results of `headrace backtest`")
+        write: Callable[[str | Path], Path] = SweepResult.load(result).to_html
+    else:
+        write = functools.partial(Result.load(result).to_html, show=shown, markets=list(markets) or None)
     try:
-        page = found.to_html(target)
+        page = write(target)
     except OSError as error:
         raise not_written(f"{target}: the page cannot be written here", error) from None
     click.echo(f"report in {page}")

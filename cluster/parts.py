@@ -95,7 +95,7 @@ class Parts:
     """The committed parts of a result, read when somebody asks for a table."""
 
     def __init__(self, place: Place, commits: Iterable[Commit]) -> None:
-        self._place = place
+        self.place = self._place = place
         self._commits = sorted(commits, key=lambda commit: commit.number)
 
     @property

@@ -11,6 +11,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
     from .config import Config
     from .strategies.strategy import Strategy
 
@@ -127,13 +130,7 @@ def backtest(
     config = _config(config_file, settings, compatibility, raise_errors)
     limits = {"max_order_exposure": max_order_exposure, "max_selection_exposure": max_selection_exposure}
     made = _strategies(strategies, parameters, {name: value for name, value in limits.items() if value is not None})
-    command = shlex.join(
-        ["headrace", "backtest", *strategies]
-        + [word for parameter in parameters for word in ("-p", parameter)]
-        + [word for setting in settings for word in ("--set", setting)]
-        + (["--compatibility", compatibility] if compatibility else [])
-        + (["--config", config_file] if config_file else [])
-    )
+    command = shlex.join(["headrace", "backtest", *_words(main.commands["backtest"])])
     if resume and out is not None:
         resume = _resumes(out)
     simulation = Simulation(
@@ -217,12 +214,12 @@ def sweep(
     failed; all else is still done.
     """
     from .backtest import load_strategy
+    from .cluster.again import words_of_set
     from .cluster.parameter_sets import parse_values, sweepable
     from .cluster.sweep_result import SCORE, require_measure
     from .cluster.terminal import show_sweep
     from .search import search
     from .strategies.errors import InputError
-    from .strategies.hosting import declared_of
     from .sweep import sweep as run_sweep
 
     kind = load_strategy(strategy)
@@ -233,14 +230,13 @@ def sweep(
     if trials is not None:
         chosen = {"trials": trials, "batch": batch, "by": by}
     config = _config(config_file, settings, None, False)
-    rest = [word for setting in settings for word in ("--set", setting)]
-    rest += ["--config", config_file] if config_file else []
+    # What the one command has of the other's options; of the parameters the set's own.
+    of_one = main.commands["backtest"].params
+    rest = _words(main.commands["backtest"], ("strategies", "parameters"))
 
     def command(values: dict[str, Any]) -> str:
-        if not set(values) <= declared_of(kind).keys():
-            return ""
-        words = [word for name, value in values.items() for word in ("-p", f"{name}={getattr(value, 'name', value)}")]
-        return shlex.join(["headrace", "backtest", strategy, *words, *rest])
+        words = words_of_set(kind, values, of_one)
+        return "" if words is None else shlex.join(["headrace", "backtest", strategy, *words, *rest])
 
     with _asking():
         texts = _pairs(parameters, "-p")
@@ -336,9 +332,9 @@ def check(strategies: tuple[str, ...], parameters: tuple[str, ...]) -> None:
     import ray.cloudpickle
 
     from .cluster.loading import load_strategy, make_strategy
+    from .cluster.parameter_sets import settable
     from .strategies.check import Finding, check_class, check_file, check_instance
     from .strategies.errors import InputError
-    from .strategies.hosting import declared_of
     from .strategies.parameters import check_names, from_text
 
     found: set[Finding] = set()
@@ -356,7 +352,7 @@ def check(strategies: tuple[str, ...], parameters: tuple[str, ...]) -> None:
             continue
         found.update(check_class(cls, file))
         try:
-            classes.append((cls, file, declared_of(cls)))
+            classes.append((cls, file, settable(cls)))
         except TypeError:  # a default that can change: the source has shown it, and no instance can be made
             continue
     texts = _pairs(parameters, "-p")
@@ -412,24 +408,39 @@ def repair(result: str) -> None:
     click.echo("the same run with --resume replays what was dropped" if dropped else "no damage")
 
 
-@main.command(epilog="Example: headrace report results/ --out report.html")
+@main.command(epilog="Example: headrace report results/ --market 1.234567890 --out report.html")
 @click.argument("result", type=click.Path(), metavar="RESULT")
 @click.option("--out", "-o", type=click.Path(), metavar="FILE", help="The page; default: report.html in the folder.")
-def report(result: str, out: str | None) -> None:
-    """Write a page that shows a result: profit over time, drawdown, matching, markets, failures.
+@click.option("--market", "shown", multiple=True, metavar="ID",
+              help="Show this market's prices with its orders; the recording is read again. Repeatable.")  # fmt: skip
+@click.option("--markets", "-m", multiple=True, metavar="PATH",
+              help="Where the recordings are now; default: where the run found them. Repeatable.")  # fmt: skip
+def report(result: str, out: str | None, shown: tuple[str, ...], markets: tuple[str, ...]) -> None:
+    """Write a page that shows a result or a sweep: profit, drawdown, sets, markets, violations, failures, what was run.
 
-    RESULT is a folder that `headrace backtest --out` wrote. The page is one file. It fetches nothing, and is made for
-    browsers, phones and paper. A page that is there is replaced.
+    RESULT is a folder that `headrace backtest --out` or `headrace sweep --out` wrote. The page is one file. It fetches
+    nothing, and is made for browsers, phones and paper. A page that is there is replaced.
     """
+    import functools
     from pathlib import Path
 
-    from .cluster.places import not_written
+    from .cluster.places import Place, not_written
     from .cluster.result import Result
+    from .cluster.sweep_result import SweepResult, is_sweep
+    from .simulate.locations import is_uri
+    from .strategies.errors import InputError
 
-    found = Result.load(result)
+    if out is None and is_uri(result):
+        raise InputError(f"{result}: say where the page is to be written, with --out FILE")
     target = out or Path(result) / "report.html"
+    if is_sweep(Place(result)):
+        if shown or markets:
+            raise InputError(f"{result} is a sweep: --market and --markets are for results of `headrace backtest`")
+        write: Callable[[str | Path], Path] = SweepResult.load(result).to_html
+    else:
+        write = functools.partial(Result.load(result).to_html, show=shown, markets=list(markets) or None)
     try:
-        page = found.to_html(target)
+        page = write(target)
     except OSError as error:
         raise not_written(f"{target}: the page cannot be written here", error) from None
     click.echo(f"report in {page}")
@@ -606,6 +617,18 @@ def submit(
 
 
 # -- parts of commands ---------------------------------------------------------------------------------------------
+
+
+def _words(command: click.Command, left_out: tuple[str, ...] = ()) -> list[str]:
+    """The words that give a command what the present one was given, but for what is not repeated."""
+    from click.core import ParameterSource
+
+    from .cluster.again import NOT_REPEATED, words_of
+
+    context = click.get_current_context()
+    unset = (ParameterSource.DEFAULT, ParameterSource.DEFAULT_MAP)
+    defaults = {name for name in context.params if context.get_parameter_source(name) in unset}
+    return words_of(command.params, context.params, defaults, {*NOT_REPEATED, *left_out})
 
 
 def _progress(quiet: bool) -> bool | None:

@@ -29,7 +29,7 @@ from .clients import BaseClient, Clients
 from .controls import DEFAULT_TRADING_CONTROLS, BaseControl
 from .coordinator import Coordinator
 from .exchange import Exchange, MarketExchange
-from .failures import Failures, raised_at, users_code
+from .failures import Failures, place_in, users_code
 from .logs import FailureLine
 from .market_filter import admits
 from .middleware import Middleware
@@ -712,7 +712,7 @@ class MarketActor:
         elif isinstance(error, SettlementError):
             line = None  # it is the recording that does not say
         else:
-            line = raised_at(error, _sources_of(strategy))
+            line = place_in(_sources_of(strategy), error)
         if self.failures.add(error, name, market_id, line, self._clock.now_ms):
             level = logging.ERROR if isinstance(error, HeadraceError) else logging.CRITICAL
             kind = type(error).__name__

@@ -6,6 +6,7 @@ import collections
 import contextlib
 import datetime
 import functools
+import itertools
 import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -18,8 +19,9 @@ from ..simulate.recordings import Paths, Recording, find_recordings
 from ..simulate.replay import parts_of_unit, unit_of_files
 from ..simulate.rows import empty_rows
 from ..strategies.book import MarketBook
-from ..strategies.changes import MarketChange, MarketDefinition
+from ..strategies.changes import MarketChange, MarketDefinition, OddMessage
 from ..strategies.errors import InputError, RecordingError
+from ..strategies.hosting import window_of
 from ..strategies.parameters import check_names
 from ..strategies.strategy import Strategy
 from .connection import connect
@@ -141,12 +143,16 @@ def _rows_of(source: Source) -> list[Row]:
     facts: dict[str, _MarketFacts] = {}
     undefined: dict[str, None] = {}
     broken: list[RecordingError] = []
+    odd: dict[str, str] = {}
     try:
-        for _, messages in Recording(source).messages():
-            for message in messages:
+        for number, messages in Recording(source).messages():
+            for line, message in enumerate(messages, number):
                 if isinstance(message, RecordingError):
                     broken.append(message)
                     continue
+                if isinstance(message, OddMessage):
+                    for each in message.oddities:
+                        odd.setdefault(each.field, f"line {line}: {each.message}")
                 for change in message.mc:
                     if change.id is None:
                         continue
@@ -162,6 +168,9 @@ def _rows_of(source: Source) -> list[Row]:
     problems = [f"line {each.line}: {each.message}" if each.line else each.message for each in broken[:1]]
     if len(broken) > 1:
         problems.append(f"{len(broken) - 1} more lines cannot be read")
+    problems.extend(itertools.islice(odd.values(), 1))
+    if len(odd) > 1:
+        problems.append(f"{len(odd) - 1} more fields hold what says nothing")
     lost = [market_id for market_id in undefined if market_id not in facts]
     if lost:
         problems.append(f"without a definition: {', '.join(lost[:5])}")
@@ -488,7 +497,7 @@ class Selection:
 
 
 def _wants(strategy: Strategy, market_id: str, definition: MarketDefinition) -> bool:
-    sport = strategy.window.admits_sport(definition.event_type_id)
+    sport = window_of(strategy).admits_sport(definition.event_type_id)
     return sport and admits(strategy.market_filter, market_id, definition)
 
 

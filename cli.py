@@ -319,6 +319,21 @@ def generate(
     click.echo(f"{len(paths)} markets in {out}")
 
 
+@main.command(epilog="Example: headrace new strategy.py")
+@click.argument("file", type=click.Path(), metavar="FILE")
+def new(file: str) -> None:
+    """Write a first strategy, which runs as it is, to change into one of your own.
+
+    FILE is a new Python file. What is there is never replaced.
+    """
+    from .cluster.first_strategy import CLASS, write_first_strategy
+
+    write_first_strategy(file)
+    click.echo(f"the strategy {CLASS} in {file}; next, with made-up markets:")
+    click.echo("  headrace generate --markets 40 --out markets")
+    click.echo(f"  {shlex.join(['headrace', 'backtest', f'{file}:{CLASS}', '--markets', 'markets'])}")
+
+
 @main.command(epilog="Example: headrace check examples/lowest_layer.py:LowestLayer -p stake=5")
 @click.argument("strategies", nargs=-1, required=True, metavar="STRATEGY...")
 @click.option("--parameter", "-p", "parameters", multiple=True, metavar="NAME=VALUE",

@@ -714,10 +714,8 @@ class MarketActor:
         else:
             line = raised_at(error, _sources_of(strategy))
         if self.failures.add(error, name, market_id, line, self._clock.now_ms):
-            level = logging.ERROR if isinstance(error, HeadraceError) else logging.CRITICAL
             kind = type(error).__name__
-            logger.log(
-                level,
+            logger.error(
                 FailureLine(f"{kind} in {line}: {legible(error)}", (name, line, kind)),
                 exc_info=error,
                 extra={"strategy": name, "market_id": market_id, "publish_time": self._clock.now_ms},

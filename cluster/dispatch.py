@@ -57,12 +57,12 @@ def _no_command(unit: Unit) -> str:
 
 
 class RayPool:
-    """Worker processes on the connected Ray cluster, one a CPU unless told otherwise.
+    """Worker processes on the connected Ray cluster, one per CPU unless told otherwise.
 
     Args:
         make_runner: makes the runner of each process.
         objects: what in it may be of the user's own classes.
-        workers: processes; None: one a CPU that the cluster has, those of nodes that join during the run included.
+        workers: processes; None: one per CPU that the cluster has, those of nodes that join during the run included.
             More than there are CPUs wait for them, which tells an autoscaler how many are wanted.
         limit: seconds that a runner gives a unit, for the message where that is what ended it.
         command_of: how a unit is run again, for the table of failures.

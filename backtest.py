@@ -27,7 +27,8 @@ from .actors.middleware import Middleware
 from .actors.streams import BaseStream, HandlerQueue, Streams
 from .actors.workers import BackgroundWorker
 from .cluster.catalog import wanted_markets
-from .cluster.dispatch import AllFailAlike, Duplicates, RayPool, connect, run_here
+from .cluster.connection import connect
+from .cluster.dispatch import AllFailAlike, Duplicates, RayPool, run_here
 from .cluster.files import read_files
 from .cluster.parts import StoringRunner, worker_runner
 from .cluster.places import Place

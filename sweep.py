@@ -15,7 +15,8 @@ from .actors.logs import set_up
 from .actors.market_filter import normalised
 from .actors.middleware import Middleware
 from .backtest import Engine
-from .cluster.dispatch import AllFailAlike, Duplicates, RayPool, connect, run_here
+from .cluster.connection import connect
+from .cluster.dispatch import AllFailAlike, Duplicates, RayPool, run_here
 from .cluster.files import read_files
 from .cluster.parameter_sets import Parameters, Values, make_sets, parameter_sets
 from .cluster.progress import Progress, ProgressOption, showing

@@ -20,7 +20,8 @@ from ..strategies.changes import MarketChange, MarketDefinition
 from ..strategies.errors import InputError, RecordingError
 from ..strategies.parameters import check_names
 from ..strategies.strategy import Strategy
-from .dispatch import RayPool, connect
+from .connection import connect
+from .dispatch import RayPool
 from .progress import ProgressOption, showing
 from .units import Batch, plan_batches
 from .worker import Part

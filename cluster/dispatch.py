@@ -8,18 +8,16 @@ from __future__ import annotations
 
 import collections
 import dataclasses
+import gc
 import logging
-import os
 import queue
-import re
-import socket
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future
 from typing import Any
 
 from ..simulate.rows import empty_rows
-from ..strategies.errors import InputError, RunError
+from ..strategies.errors import RunError
 from .shipping import pack
 from .units import Batch
 from .worker import Part, Runner
@@ -34,8 +32,8 @@ _STRIKES = 2
 _LOST_STARTS = 20
 #: Seconds without any news after which a run that has no worker yet says so.
 _PATIENCE = 30.0
-#: Seconds that the head of a cluster may take to answer.
-_KNOCK = 5.0
+#: Seconds that workers with nothing to do may take to lay down what they hold.
+_FAREWELL = 5.0
 #: Seconds between two counts of the cluster's CPUs.
 _RECOUNT = 5.0
 #: Units that fail alike at the start of a run stop it.
@@ -277,6 +275,7 @@ class _Run:
         """End a worker that has grown beyond its limit of memory; another takes its place."""
         logger.info("A worker has grown beyond worker_memory and is replaced")
         self._running.discard(process)
+        self._ray.wait([process.actor.close.remote()], timeout=_FAREWELL)
         self._ray.kill(process.actor)
 
     def _bury(self, process: _Process, death: BaseException) -> Iterator[Part]:
@@ -309,7 +308,10 @@ class _Run:
             self._expect(process, process.actor.ready.remote())
 
     def end(self) -> None:
-        """End all workers."""
+        """End all workers; those that do nothing lay down first what they hold, such as files of the run."""
+        idle = [process.actor.close.remote() for process in self._running if not process.load]
+        if idle:
+            self._ray.wait(idle, num_returns=len(idle), timeout=_FAREWELL)
         for process in (*self._running, *self._starting):
             self._ray.kill(process.actor)
 
@@ -340,7 +342,7 @@ class _Worker:
         # A constructor that raises looks to Ray like a dead process: the error is kept for the first batch.
         self._error: Exception | None = None
         try:
-            self._runner: Runner = cloudpickle.loads(payload)()
+            self._runner: Runner | None = cloudpickle.loads(payload)()
         except Exception as error:
             self._error = error
 
@@ -350,41 +352,13 @@ class _Worker:
             raise self._error
 
     def run(self, batch: Batch) -> Part:
+        assert self._runner is not None
         return self._runner.run(batch)
 
-
-def connect(address: str | None = None) -> None:
-    """Join the cluster that is there, or start one of this machine.
-
-    Raises:
-        InputError: the cluster named, by `address` or `RAY_ADDRESS`, cannot be reached, or is not for this Ray.
-    """
-    # Ray will otherwise warn in every process that it changes this variable of machines with accelerators.
-    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
-    ray = _ray()
-    if ray.is_initialized():
-        return
-    named = address or os.environ.get("RAY_ADDRESS")
-    _knock(named)
-    try:
-        ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
-    except (ConnectionError, RuntimeError, ValueError, TimeoutError) as error:
-        said = [line.strip() for line in str(error).splitlines() if line.strip()]
-        raise InputError(f"no Ray cluster to use at {named or 'this machine'}: {' '.join(said)[:400]}") from None
-
-
-def _knock(address: str | None) -> None:
-    """Refuse an address where nobody answers: Ray itself tries on for many minutes."""
-    match = re.fullmatch(r"(?:ray://)?\[?([^/\]]+?)\]?:(\d+)", address or "")
-    if match is None:
-        return
-    try:
-        socket.create_connection((match[1], int(match[2])), timeout=_KNOCK).close()
-    except (OSError, OverflowError) as error:
-        reason = getattr(error, "strerror", None) or str(error)
-        raise InputError(
-            f"no Ray cluster at {address}: {reason}; start it, correct RAY_ADDRESS, or unset it to use this machine"
-        ) from None
+    def close(self) -> None:
+        """Let go of the runner: the process is about to be killed, and cleans up nothing then."""
+        self._runner = None
+        gc.collect()
 
 
 def _ray() -> Any:

@@ -15,7 +15,8 @@ from ..simulate.replay import Unit, parts_of_unit, unit_of_files
 from ..simulate.rows import empty_rows
 from ..strategies.clock import from_ms
 from ..strategies.errors import RecordingError
-from .dispatch import RayPool, connect
+from .connection import connect
+from .dispatch import RayPool
 from .packed_files import PartFile, UnfinishedFolder
 from .progress import ProgressOption, showing
 from .segmenter import PackedSegment, Segmenter

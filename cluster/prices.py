@@ -16,7 +16,8 @@ from ..simulate.recordings import Paths, find_recordings
 from ..simulate.replay import parts_of_unit, unit_of_files
 from ..simulate.rows import empty_rows
 from ..strategies.errors import InputError, RecordingError
-from .dispatch import RayPool, connect
+from .connection import connect
+from .dispatch import RayPool
 from .progress import ProgressOption, showing
 from .units import Batch, plan_batches
 from .worker import Part

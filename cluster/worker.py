@@ -154,7 +154,7 @@ class BatchRunner:
         self._setup = setup
         self._kept = kept
         self._remote = remote
-        self._files = unpack_files(setup.files)
+        self._files = unpack_files(setup.files, _session_folder() if remote else None)
         self._logging_controls = logging_controls
         self._command = command
         for strategy in setup.strategies:
@@ -283,6 +283,13 @@ def _in_worker() -> bool:
     """Whether this process is a Ray worker, which others outlive."""
     ray = sys.modules.get("ray")
     return ray is not None and ray.is_initialized() and ray.get_runtime_context().worker.mode == ray.WORKER_MODE
+
+
+def _session_folder() -> str | None:
+    """The folder of Ray's session, which goes with it; None where this is not a worker of Ray's."""
+    if not _in_worker():
+        return None
+    return str(sys.modules["ray"].get_runtime_context().worker.node.get_session_dir_path())
 
 
 def _give_up(name: str, limit: float) -> None:

@@ -49,6 +49,7 @@ from .strategies.errors import (
     OrderUpdateError,
     RecordingError,
     RunError,
+    SettlementError,
     StreamError,
 )
 from .strategies.events import CustomEvent, TerminationEvent
@@ -161,6 +162,7 @@ __all__ = [
     "RunnerBook",
     "RunnerContext",
     "Settlement",
+    "SettlementError",
     "SimulatedClient",
     "Simulation",
     "Strategy",

@@ -5,45 +5,48 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import functools
-import importlib.machinery
 import logging
 import os
 import sys
 import time
 from collections.abc import Callable, Generator, Iterable, Sequence
-from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal
 
 from .actors.clients import BaseClient, Clients, SimulatedClient
 from .actors.controls import BaseControl
 from .actors.coordinator import Coordinator
-from .actors.failures import raised_at
+from .actors.failures import Failures, told, users_code, users_place
 from .actors.logging_controls import LoggingControl, LoggingControls
-from .actors.logs import set_up
+from .actors.logs import Told, set_up
 from .actors.market import MarketActor
-from .actors.market_filter import markets_of, normalised
+from .actors.market_filter import check_filter, markets_of
 from .actors.middleware import Middleware
+from .actors.sieves import Sieve
 from .actors.streams import BaseStream, HandlerQueue, Streams
 from .actors.workers import BackgroundWorker
-from .cluster.catalog import wanted_markets
+from .cluster.alike import AllFailAlike, StoppedRun
+from .cluster.catalog import Selection, wanted_markets
 from .cluster.connection import connect
-from .cluster.dispatch import AllFailAlike, Duplicates, RayPool, run_here
+from .cluster.dispatch import RayPool, run_here
+from .cluster.duplicates import Duplicates
 from .cluster.files import read_files
+from .cluster.loading import load_strategy as load_strategy
 from .cluster.parts import StoringRunner, worker_runner
-from .cluster.places import Place
+from .cluster.places import NotWritten, Place
 from .cluster.progress import Progress, ProgressOption, showing
 from .cluster.result import FORMAT, Result
 from .cluster.shipping import objects_of, sources_digest, why_not_picklable
 from .cluster.snapshots import thaw
 from .cluster.store import FolderStore, MemoryStore, require_free
 from .cluster.units import MAX_UNITS, in_turn, plan_batches, plan_units
-from .cluster.worker import BatchRunner, Runner
+from .cluster.worker import BatchRunner, Runner, add_sieves, nothing_passed
 from .config import Config, ConfigError
 from .simulate.event_file import read_custom_events
 from .simulate.models import Models
 from .simulate.recordings import Paths, find_recordings
 from .simulate.replay import Setup, Unit, changed_at
+from .simulate.rows import failure_rows
 from .simulate.side_data import check_folder
 from .strategies.check import warnings_of
 from .strategies.errors import ClientError, ControlError, HeadraceError, InputError, RunError
@@ -58,6 +61,11 @@ logger = logging.getLogger("headrace")
 Engine = Literal["auto", "local", "ray"]
 #: From so many bytes of recordings on, `engine="auto"` uses Ray.
 _LARGE = 100 * 1024 * 1024
+#: What is said of a run that was stopped.
+_KEPT = (
+    "  the failures are in {} (headrace.Result.load reads them); put right what failed, and the same run with "
+    "resume=True (--resume) replays these units"
+)
 
 
 def backtest(
@@ -194,6 +202,7 @@ class Simulation:
         self._sports_data = check_folder(sports_data, "sports_data")
         self._files = read_files(files)
         self._stopped = False
+        self._told = Told()
         self.streams = Streams()
         self.handler_queue = HandlerQueue(self._take_event, why_not_picklable)
 
@@ -203,7 +212,7 @@ class Simulation:
         """Add an account. The first is the one that orders use unless told otherwise.
 
         Raises:
-            ClientError: it is no client, or one of its name is there.
+            ClientError: it is not a client, or one of its name is there.
         """
         self.clients.add_client(client)
 
@@ -211,24 +220,26 @@ class Simulation:
         """Add a strategy; its `add(framework)` is called.
 
         Raises:
-            RunError: it is no strategy, or one of its name is there: names tell orders apart.
+            InputError: it is not a strategy, or one of its name is there: names tell orders apart.
             ListenerError: its market filter has an unknown key.
+            RunError: its `add` failed.
         """
         if isinstance(strategy, type) and issubclass(strategy, Strategy):
-            raise RunError(f"{strategy.__name__} is a class; add an instance: {strategy.__name__}(...)")
+            raise InputError(f"{strategy.__name__} is a class; add an instance: {strategy.__name__}(...)")
         if not isinstance(strategy, Strategy):
-            raise RunError(f"{strategy!r} is no strategy; subclass headrace.Strategy")
+            raise InputError(f"{strategy!r} is not a strategy; subclass headrace.Strategy")
         if any(known.name == strategy.name for known in self.strategies):
-            raise RunError(f"two strategies are named {strategy.name!r}; give each a name= of its own")
-        normalised(strategy.market_filter)
+            raise InputError(f"two strategies are named {strategy.name!r}; give each a name= of its own")
+        check_filter(strategy.market_filter)
         self.strategies.append(strategy)
-        strategy.add(self)
+        with users_code(f"strategy {strategy.name!r} failed in add()", raise_errors=self.config.raise_errors):
+            strategy.add(self)
 
     def add_trading_control(self, trading_control: type[BaseControl], **settings: Any) -> None:
         """Add a control of all requests, after those that are always there; made in each actor with `settings`.
 
         Raises:
-            ControlError: it is no class of controls.
+            ControlError: it is not a class of controls.
         """
         _check_control(trading_control)
         self._trading_controls.append((trading_control, settings))
@@ -238,7 +249,7 @@ class Simulation:
 
         Raises:
             ClientError: the client was not added.
-            ControlError: it is no class of controls.
+            ControlError: it is not a class of controls.
         """
         _check_control(client_control)
         if not any(known is client for known in self.clients):
@@ -252,7 +263,7 @@ class Simulation:
             RunError: it cannot be called with a market.
         """
         if isinstance(middleware, type) or not callable(middleware):
-            raise RunError(f"{middleware!r} is no middleware; add an instance of a subclass of headrace.Middleware")
+            raise RunError(f"{middleware!r} is not middleware; add an instance of a subclass of headrace.Middleware")
         if middleware not in self._middleware:
             self._middleware.append(middleware)
 
@@ -266,7 +277,7 @@ class Simulation:
         """
         if isinstance(logging_control, type) or not callable(logging_control):
             raise RunError(
-                f"{logging_control!r} is no logging control; add an instance of a subclass of headrace.LoggingControl"
+                f"{logging_control!r} is not a logging control; add an instance of a headrace.LoggingControl"
             )
         if logging_control not in self._logging_controls:
             self._logging_controls.append(logging_control)
@@ -275,11 +286,11 @@ class Simulation:
         """Add a background worker; it runs once in each unit of replay, by the market's clock.
 
         Raises:
-            RunError: it is no worker.
+            RunError: it is not a worker.
         """
         if not isinstance(worker, BackgroundWorker):
             raise RunError(
-                f"{worker!r} is no worker; make one with headrace.BackgroundWorker(framework, function, interval)"
+                f"{worker!r} is not a worker; make one with headrace.BackgroundWorker(framework, function, interval)"
             )
         if worker not in self._background:
             self._background.append(worker)
@@ -288,7 +299,7 @@ class Simulation:
         """Add a stream of your own; the same as `streams.add_custom_stream`.
 
         Raises:
-            StreamError: it is no stream.
+            StreamError: it is not a stream.
         """
         self.streams.add_custom_stream(stream)
 
@@ -309,14 +320,8 @@ class Simulation:
     def _run_streams(self) -> None:
         """Streams of the user's own run before the replay, one after the other: simulated time waits for nobody."""
         for stream in self.streams:
-            try:
+            with users_code(f"stream {type(stream).__name__} failed", raise_errors=self.config.raise_errors):
                 stream.run()
-            except HeadraceError:
-                raise
-            except Exception as error:
-                if self.config.raise_errors:
-                    raise
-                raise RunError(f"stream {type(stream).__name__} failed: {error!r} ({raised_at(error)})") from error
 
     def __enter__(self) -> Simulation:
         return self
@@ -355,7 +360,8 @@ class Simulation:
         self._run_streams()
         setup = self._setup()
         markets = self._markets if self._markets is not None else self._filtered_markets()
-        paths = find_recordings(wanted_markets(markets, self.strategies))
+        wanted = wanted_markets(markets, self.strategies)
+        paths = find_recordings(wanted)
         units = plan_units(paths, self.strategies)
         engine = self._chosen_engine(units)
         identity = self._identity(units)
@@ -372,32 +378,59 @@ class Simulation:
             for strategy in self.strategies:
                 controls(StrategyEvent(strategy))
         started, done, changes = time.time(), len(units) - len(left), 0
+        sieves: dict[str, Sieve] = {}
+        add_sieves(sieves, wanted.sieves if isinstance(wanted, Selection) else {})
+        add_sieves(sieves, store.sieves)
         check, find_duplicates = AllFailAlike(), Duplicates(store.markets)
         try:
             with contextlib.closing(replayed(left)) as parts:
                 for part in parts:
-                    check(part)
+                    reason = check(part)
                     find_duplicates(part)
                     store.add(part)
+                    if reason is not None:
+                        store.stop(reason, check.parts)
+                        raise StoppedRun(reason if place is None else f"{reason}\n{_KEPT.format(place)}")
                     done += len(part.batch.units)
                     changes += part.changes
+                    add_sieves(sieves, part.sieves)
                     self._tell(part, controls)
                     if self._progress is not None:
                         self._progress(done, len(units), part)
-                    if part.stopped or self._stopped:
+                    self._stopped = self._stopped or part.stopped
+                    if self._stopped:
                         break
-        except KeyboardInterrupt:
+        except (KeyboardInterrupt, NotWritten):
             if self._out is not None:
                 logger.warning("Stopped. What is done is in %s; the same run with resume=True goes on.", self._out)
             raise
         finally:
             store.close()
-        self.result = store.result(self._manifest(identity, engine, started, changes))
-        for strategy in self.strategies:
-            strategy.finish(self)
+        manifest = self._manifest(identity, engine, started, changes)
+        unused = [] if self._stopped else nothing_passed(self.strategies, sieves)
+        if unused:
+            store.end(unused)
+        self.result = store.result(manifest)
+        failed = self._finish()
+        if failed:
+            store.end([*unused, *failed])
+            self.result = store.result(manifest)
         if controls:
             controls(TerminationEvent(self))
         return self.result
+
+    def _finish(self) -> list[tuple[Any, ...]]:
+        """Call `finish` of each strategy; what fails there is a row, for the result is there already."""
+        failures = Failures("finish()")
+        for strategy in self.strategies:
+            try:
+                strategy.finish(self)
+            except Exception as error:
+                if self.config.raise_errors:
+                    raise
+                logger.error("strategy %r failed in finish(): %s", strategy.name, told(error))
+                failures.add(error, strategy.name, None, users_place(error))
+        return failure_rows(failures, failures.unit)
 
     def _replayer(
         self, setup: Setup, engine: str, place: Place | None, controls: LoggingControls | None
@@ -408,18 +441,17 @@ class Simulation:
             there = place if place is not None and place.shared else None
             kept, heard = place is not None, controls is not None
             make_runner = functools.partial(worker_runner, setup, self._command, kept, heard, there)
-            pool = RayPool(make_runner, objects_of(setup), self._workers, self.config.unit_timeout)
+            make_here = functools.partial(make_runner, remote=False)
+            pool = RayPool(make_runner, objects_of(setup), self._workers, self.config.unit_timeout, make_here)
             return lambda units: pool.run(plan_batches(units, pool.size))
         runner: Runner = BatchRunner(setup, controls, self._command, place is not None)
         if place is None:
             return lambda units: run_here(in_turn(units, 1), runner)
         return lambda units: run_here(in_turn(units, MAX_UNITS), StoringRunner(runner))
 
-    @staticmethod
-    def _tell(part: Part, controls: LoggingControls | None) -> None:
+    def _tell(self, part: Part, controls: LoggingControls | None) -> None:
         """Pass on what happened in another process."""
-        for level, text in part.warnings:
-            logger.log(level, "%s", text)
+        self._told.log(part.warnings)
         if controls:
             for event in part.events:
                 controls(thaw(event))
@@ -484,6 +516,7 @@ class Simulation:
             "sources": sources_digest([*self.strategies, *self._middleware]),
             "inputs": [
                 {"unit": unit.name, "files": len(unit.paths), "bytes": unit.size, "changed": changed_at(unit)}
+                | ({"paths": list(map(str, unit.paths))} if len(unit.paths) > 1 else {})
                 for unit in units
             ],
         }
@@ -495,6 +528,7 @@ class Simulation:
         manifest = {
             **identity,
             "engine": engine,
+            "folder": os.getcwd(),
             "started": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(started)),
             "seconds": round(time.time() - started, 3),
             "changes": changes,
@@ -529,54 +563,4 @@ def _version(name: str) -> str | None:
 
 def _check_control(control: Any) -> None:
     if not (isinstance(control, type) and issubclass(control, BaseControl)):
-        raise ControlError(f"{control!r} is no control; pass a class that subclasses headrace.BaseControl")
-
-
-class _Uncached(importlib.machinery.SourceFileLoader):
-    """Compiles a file each time: cached bytecode would hide an edit of the same length within a second."""
-
-    def path_stats(self, path: str) -> Any:
-        raise OSError
-
-
-def load_strategy(spec: str) -> type[Strategy]:
-    """The strategy class that `file.py:Class` or `package.module:Class` names.
-
-    Raises:
-        InputError: there is no such file, module or class, or it is no strategy; names the nearest.
-    """
-    import difflib
-    import importlib
-    import importlib.util
-
-    place, _, name = spec.rpartition(":")
-    if not place or not name:
-        raise InputError(f"{spec!r}: expected file.py:Class or package.module:Class")
-    try:
-        if place.endswith(".py"):
-            path = Path(place).expanduser().resolve()
-            if not path.is_file():
-                raise InputError(f"{place}: no such file")
-            if str(path.parent) not in sys.path:
-                sys.path.insert(0, str(path.parent))
-            module_name = path.stem
-            reader = _Uncached(module_name, str(path))
-            loaded = importlib.util.spec_from_file_location(module_name, path, loader=reader)
-            assert loaded is not None
-            assert loaded.loader is not None
-            module = importlib.util.module_from_spec(loaded)
-            sys.modules[module_name] = module
-            loaded.loader.exec_module(module)
-        else:
-            module = importlib.import_module(place)
-    except InputError:
-        raise
-    except Exception as error:
-        raise InputError(f"{place} cannot be loaded: {type(error).__name__}: {error} ({raised_at(error)})") from None
-    found = getattr(module, name, None)
-    classes = [key for key, value in vars(module).items() if isinstance(value, type) and issubclass(value, Strategy)]
-    if not (isinstance(found, type) and issubclass(found, Strategy)):
-        near = difflib.get_close_matches(name, classes, 1)
-        hint = f"; did you mean {near[0]}?" if near else f"; it has {', '.join(classes) or 'none'}"
-        raise InputError(f"{place} has no strategy {name!r}{hint}")
-    return found
+        raise ControlError(f"{control!r} is not a control; pass a class that subclasses headrace.BaseControl")

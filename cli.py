@@ -1,16 +1,16 @@
-"""The `headrace` command. Exits 0, 1 where the work failed, or 2 where it was asked wrongly."""
+"""The `headrace` command. Exits 0, 1 where the work failed, 2 where it was asked wrongly, 130 on Ctrl-C."""
 
 from __future__ import annotations
 
+import contextlib
 import shlex
 import sys
-from collections.abc import Callable
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import click
 
 if TYPE_CHECKING:
-    from .cluster.result import Result
     from .config import Config
     from .strategies.strategy import Strategy
 
@@ -18,20 +18,41 @@ _EPILOG = "The documentation is in docs/guide.md; start with `headrace backtest 
 
 
 class _Command(click.Group):
-    """Turns the package's errors into one line and an exit code."""
+    """Turns errors into one line and an exit code."""
 
     def invoke(self, context: click.Context) -> Any:
+        from .actors.failures import users_frames
         from .config import ConfigError
         from .strategies.errors import HeadraceError, InputError
 
         try:
             return super().invoke(context)
-        except (InputError, ConfigError) as error:
-            click.echo(f"headrace: {error}", err=True)
-            context.exit(2)
-        except HeadraceError as error:
-            click.echo(f"headrace: {error}", err=True)
-            context.exit(1)
+        except click.exceptions.Exit:
+            raise
+        except KeyboardInterrupt:
+            click.echo("headrace: stopped", err=True)
+            context.exit(130)
+        except Exception as error:
+            asked_wrongly = isinstance(error, (InputError, ConfigError))
+            if asked_wrongly or isinstance(error, HeadraceError):
+                click.echo(f"headrace: {error}", err=True)
+            elif users_frames(error) or hasattr(error, "traceback_str"):
+                _show_users_error(error)
+            elif isinstance(error, OSError) and error.strerror:
+                click.echo(f"headrace: {f'{error.filename}: ' if error.filename else ''}{error.strerror}", err=True)
+            else:
+                raise
+            context.exit(2 if asked_wrongly else 1)
+
+
+def _show_users_error(error: Exception) -> None:
+    """An error of the user's code with the frames that are theirs; of a worker's error only its text is known."""
+    import traceback
+
+    from .actors.failures import users_frames
+
+    click.echo("".join(traceback.format_list(users_frames(error))), err=True, nl=False)
+    click.echo(f"headrace: the strategy failed: {type(error).__name__}: {error}", err=True)
 
 
 @click.group(cls=_Command, epilog=_EPILOG, context_settings={"help_option_names": ["-h", "--help"]})
@@ -128,7 +149,7 @@ def backtest(
     simulation.add_client(SimulatedClient(currency_code=config.currency))
     for strategy in made:
         simulation.add_strategy(strategy)
-    result = _run(simulation.run, raise_errors or debug)
+    result = simulation.run()
     show_result(result, out)
     if result.failures.num_rows:
         sys.exit(1)
@@ -215,10 +236,12 @@ def sweep(
         words = [word for name, value in values.items() for word in ("-p", f"{name}={getattr(value, 'name', value)}")]
         return shlex.join(["headrace", "backtest", strategy, *words, *rest])
 
-    try:
+    with _asking():
+        values = parse_values(kind, _pairs(parameters, "-p"), ranges=samples is not None or trials is not None)
+    with _asking():
         result = (run_sweep if trials is None else search)(
             kind,
-            parse_values(kind, _pairs(parameters, "-p"), ranges=samples is not None or trials is not None),
+            values,
             list(markets),
             config=config,
             engine=engine,
@@ -231,8 +254,6 @@ def sweep(
             command=command,
             **chosen,
         )
-    except (TypeError, ValueError) as error:
-        raise InputError(str(error)) from None
     show_sweep(result, by if trials is None else SCORE, top, out)
     if result.failures.num_rows:
         sys.exit(1)
@@ -268,6 +289,7 @@ def generate(
     """
     from pathlib import Path
 
+    from .cluster.places import not_written
     from .cluster.progress import bar
     from .simulate.generator import write_markets
     from .strategies.errors import InputError
@@ -284,8 +306,10 @@ def generate(
                 compression=compression,
                 progress=None if shown is None else lambda done: shown(done, markets),
             )
-        except (ValueError, OSError) as error:
+        except ValueError as error:
             raise InputError(str(error)) from None
+        except OSError as error:
+            raise not_written(out, error) from None
     click.echo(f"{len(paths)} markets in {out}")
 
 
@@ -353,14 +377,15 @@ def report(result: str, out: str | None) -> None:
     """
     from pathlib import Path
 
+    from .cluster.places import not_written
     from .cluster.result import Result
-    from .strategies.errors import InputError
 
     found = Result.load(result)
+    target = out or Path(result) / "report.html"
     try:
-        page = found.to_html(out or Path(result) / "report.html")
+        page = found.to_html(target)
     except OSError as error:
-        raise InputError(f"the page cannot be written: {error}") from None
+        raise not_written(f"{target}: the page cannot be written here", error) from None
     click.echo(f"report in {page}")
 
 
@@ -570,50 +595,35 @@ def _config(file: str | None, settings: tuple[str, ...], compatibility: str | No
 
 
 def _strategies(specs: tuple[str, ...], parameters: tuple[str, ...], limits: dict[str, float]) -> list[Strategy]:
-    from .backtest import load_strategy
-    from .strategies.errors import InputError
+    from .cluster.loading import load_strategy, make_strategy
     from .strategies.parameters import check_names, from_text
 
     texts = _pairs(parameters, "-p")
     classes = [load_strategy(spec) for spec in specs]
-    known = {name for cls in classes for name in cls.parameters()}
-    owner = " and ".join(cls.__name__ for cls in classes)
+    names = [cls.__name__ for cls in classes]
     made = []
-    try:
-        check_names(texts, known, owner)
-        for number, cls in enumerate(classes):
-            declared = cls.parameters()
-            values = {
-                name: from_text(declared[name], text, cls.__name__) for name, text in texts.items() if name in declared
+    with _asking():
+        declared = [cls.parameters() for cls in classes]
+        check_names(texts, {name for each in declared for name in each}, " and ".join(names))
+        for number, (cls, known) in enumerate(zip(classes, declared, strict=True)):
+            values: dict[str, Any] = {
+                name: from_text(known[name], text, cls.__name__) for name, text in texts.items() if name in known
             }
-            name = cls.__name__ if classes.count(cls) == 1 else f"{cls.__name__}-{number + 1}"
-            made.append(cls(name=name, **values, **limits))
-    except (TypeError, ValueError) as error:
-        raise InputError(str(error)) from None
+            if names.count(cls.__name__) > 1:
+                values["name"] = f"{cls.__name__}-{number + 1}"
+            made.append(make_strategy(cls, {**values, **limits}))
     return made
 
 
-def _run(run: Callable[[], Result], raise_errors: bool) -> Result:
-    """Run; with `raise_errors` the first error of a strategy ends it, and is shown without our own frames."""
-    import traceback
-
-    from .config import ConfigError
-    from .strategies.errors import HeadraceError
+@contextlib.contextmanager
+def _asking() -> Iterator[None]:
+    """Where what the command line says meets the package: what does not fit was asked wrongly."""
+    from .actors.failures import users_frames
+    from .strategies.errors import InputError
 
     try:
-        return run()
-    except (HeadraceError, ConfigError):
-        raise
-    except KeyboardInterrupt:
-        click.echo("headrace: stopped", err=True)
-        sys.exit(1)
-    except Exception as error:
-        if not raise_errors:
+        yield
+    except (TypeError, ValueError) as error:
+        if users_frames(error):
             raise
-        here = __file__.rsplit("/", 1)[0]
-        frames = [
-            frame for frame in traceback.extract_tb(error.__traceback__) if not frame.filename.startswith(f"{here}/")
-        ]
-        click.echo("".join(traceback.format_list(frames)), err=True, nl=False)
-        click.echo(f"headrace: the strategy failed: {type(error).__name__}: {error}", err=True)
-        sys.exit(1)
+        raise InputError(str(error)) from None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-import difflib
+import math
 import os
 import socket
 import tomllib
@@ -13,9 +13,12 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
+from .values import did_you_mean, either, number_of, shown, unboxed
+
 #: The greatest length of a `customer_strategy_ref`, in characters (Betfair's `customerStrategyRef`).
 MAX_STRATEGY_REF = 15
 _SEPARATORS = "-._+*:;~"
+_LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 
 
 class ConfigError(ValueError):
@@ -110,8 +113,9 @@ class Config:
             raise ConfigError(
                 f"customer_strategy_ref={ref!r}: expected 1 to {MAX_STRATEGY_REF} characters, got {len(ref)}"
             )
-        if self.log_level.upper() not in ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"):
-            raise ConfigError(f"log_level={self.log_level!r}: expected DEBUG, INFO, WARNING, ERROR or CRITICAL")
+        if self.log_level.upper() not in _LOG_LEVELS:
+            hint = did_you_mean(self.log_level, _LOG_LEVELS)
+            raise ConfigError(f"log_level={self.log_level!r}: expected DEBUG, INFO, WARNING, ERROR or CRITICAL{hint}")
 
     @classmethod
     def from_mapping(cls, values: Mapping[str, Any]) -> Config:
@@ -124,8 +128,7 @@ class Config:
         settings = {}
         for name, value in values.items():
             if name not in hints:
-                near = difflib.get_close_matches(name, hints, 1)
-                raise ConfigError(f"no setting {name!r}" + (f"; did you mean {near[0]!r}?" if near else ""))
+                raise ConfigError(f"no setting {name!r}{did_you_mean(name, hints)}")
             settings[name] = _from_text(name, value, hints[name]) if isinstance(value, str) else value
         return cls(**settings)
 
@@ -172,7 +175,9 @@ def _members(hint: Any) -> tuple[Any, ...]:
 
 def _checked(name: str, value: Any, hint: Any) -> Any:
     """`value` as the setting wants it: a whole number will do for a float."""
-    names = []
+    value = unboxed(value)
+    names: list[str] = []
+    choices: list[str] = []
     for member in _members(hint):
         if member is type(None):
             if value is None:
@@ -181,14 +186,16 @@ def _checked(name: str, value: Any, hint: Any) -> Any:
         elif typing.get_origin(member) is Literal:
             if value in typing.get_args(member):
                 return value
+            choices.extend(typing.get_args(member))
             names.extend(repr(choice) for choice in typing.get_args(member))
         elif member is float:
-            if isinstance(value, (int, float)) and not isinstance(value, bool):
-                return float(value)
+            found = number_of(value)
+            if found is not None and math.isfinite(found):
+                return float(found)
             names.append("a number")
         elif member is int:
             if isinstance(value, int) and not isinstance(value, bool):
-                return value
+                return int(value)
             names.append("a whole number")
         elif member in (bool, str):
             if isinstance(value, member):
@@ -198,7 +205,7 @@ def _checked(name: str, value: Any, hint: Any) -> Any:
             return value
         else:
             names.append("a function")
-    raise ConfigError(f"{name}={value!r}: expected {' or '.join(names)}")
+    raise ConfigError(f"{name}={shown(value)}: expected {either(names)}{did_you_mean(value, choices)}")
 
 
 def _from_text(name: str, text: str, hint: Any) -> Any:

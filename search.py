@@ -18,7 +18,7 @@ from .config import Config
 from .simulate.recordings import Paths, find_recordings
 from .strategies.errors import InputError
 from .strategies.strategy import Strategy
-from .sweep import SweepRun, check, strategy_class
+from .sweep import SweepRun, check, keeping, strategy_class
 
 
 def search(
@@ -100,7 +100,7 @@ def search(
     )
     tried = _Tried(by)
     planned = [min(batch, trials - start) for start in range(0, trials, batch)]
-    with showing(progress, f"searching {trials} sets") as shown:
+    with showing(progress, f"searching {trials} sets") as shown, keeping(out):
         for number, count in enumerate(planned):
             suggestions = searcher.suggest(count)
             values = tried.new(suggestions)

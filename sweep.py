@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import collections
+import contextlib
 import functools
-import logging
 import os
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from .actors.clients import BaseClient, Clients, SimulatedClient
-from .actors.logs import set_up
-from .actors.market_filter import normalised
+from .actors.failures import users_code
+from .actors.logs import Told, set_up
+from .actors.market_filter import check_filter
 from .actors.middleware import Middleware
+from .actors.sieves import Sieve
 from .backtest import Engine
+from .cluster.alike import AllFailAlike, StoppedRun
 from .cluster.connection import connect
-from .cluster.dispatch import AllFailAlike, Duplicates, RayPool, run_here
+from .cluster.dispatch import RayPool, run_here
+from .cluster.duplicates import Duplicates
 from .cluster.files import read_files
 from .cluster.parameter_sets import Parameters, Values, make_sets, parameter_sets
 from .cluster.progress import Progress, ProgressOption, showing
@@ -24,14 +28,13 @@ from .cluster.shipping import objects_of, sources_digest, sources_of
 from .cluster.sweep_result import FORMAT, SweepResult, SweepStore, new_folder
 from .cluster.sweep_worker import SweepRunner, SweepUnit, sweep_runner
 from .cluster.units import Batch, plan_batches, plan_units
+from .cluster.worker import add_sieves, nothing_passed
 from .config import Config
 from .simulate.recordings import Paths, find_recordings
 from .simulate.replay import Setup
 from .strategies.errors import ClientError, InputError
 from .strategies.shared_check import deciding_parameters
 from .strategies.strategy import Strategy
-
-logger = logging.getLogger("headrace")
 
 #: Bytes of recordings times sets, so weighed, from which on `engine="auto"` uses Ray.
 _LARGE = 100 * 1024 * 1024
@@ -118,7 +121,7 @@ def sweep(
     )
     if out is not None:
         new_folder(out)
-    with showing(progress, f"sweeping {len(values)} sets") as shown:
+    with showing(progress, f"sweeping {len(values)} sets") as shown, keeping(out):
         result = run.run(shown)
     if out is not None:
         result.save(out)
@@ -137,6 +140,7 @@ class SweepRun:
     Raises:
         TypeError, InputError: the strategy cannot be made with a set.
         ClientError: the client is not a simulated one.
+        RunError: `add` of the strategy failed.
     """
 
     def __init__(
@@ -161,8 +165,9 @@ class SweepRun:
         if not clients.simulated:
             raise ClientError("a sweep takes a simulated client only: SimulatedClient()")
         for each in sets:
-            normalised(each.market_filter)
-            each.add(SweepFace(config, each, clients))
+            check_filter(each.market_filter)
+            with users_code(f"{type(each).__name__} failed in add()", raise_errors=config.raise_errors):
+                each.add(SweepFace(config, each, clients))
         self.units = _plan(paths, sets, sets_per_replay)
         self._values = list(values)
         self._setup = Setup(sets, list(clients), config, middleware=list(middleware), files=read_files(files))
@@ -179,20 +184,24 @@ class SweepRun:
         setup, units = self._setup, self.units
         set_up(setup.config)
         started, done, changes = time.time(), 0, 0
-        store, check_part = SweepStore(len(self._values)), AllFailAlike()
+        reason: str | None = None
+        store, check_part, told = SweepStore(len(self._values)), AllFailAlike(), Told()
+        sieves: dict[str, Sieve] = {}
         drop_duplicates: collections.defaultdict[int, Duplicates] = collections.defaultdict(Duplicates)
         for part in _parts(units, setup, self._engine, self._orders, self._commands, self._workers):
-            check_part(part)
+            reason = check_part(part)
             drop_duplicates[part.batch.units[0].reading](part)
             store.add(part)
             done += len(part.batch.units)
             changes += part.changes
-            for level, text in part.warnings:
-                logger.log(level, "%s", text)
+            add_sieves(sieves, part.sieves)
+            told.log(part.warnings)
             if progress is not None:
                 progress(done, len(units), part)
-            if part.stopped:
+            if part.stopped or reason is not None:
                 break
+        else:
+            store.end(_sets_without_markets(setup.strategies, sieves))
         kind = type(setup.strategies[0])
         manifest = {
             "format": FORMAT,
@@ -207,18 +216,53 @@ class SweepRun:
             "split": self._split,
             "orders": self._orders,
         }
-        return store.result(manifest, self._values)
+        result = store.result(manifest, self._values)
+        if reason is not None:
+            stopped = StoppedRun(reason)
+            stopped.result = result
+            raise stopped
+        return result
+
+
+@contextlib.contextmanager
+def keeping(out: str | os.PathLike[str] | None) -> Iterator[None]:
+    """Keep what a sweep gave that was stopped: its failures.
+
+    Raises:
+        StoppedRun: as before; it says where they are.
+    """
+    try:
+        yield
+    except StoppedRun as stopped:
+        if out is None or stopped.result is None:
+            raise
+        stopped.result.save(out)
+        raise StoppedRun(
+            f"{stopped}\n  the failures are in {out} (headrace.SweepResult.load reads them); put right what failed, "
+            "and remove the folder or name another"
+        ) from None
+
+
+def _sets_without_markets(sets: Sequence[Strategy], sieves: Mapping[str, Sieve]) -> list[tuple[Any, ...]]:
+    """Rows of failures for sets whose filters let no market pass; one, without a set, where that is so of all alike."""
+    found = []
+    for number, strategy in enumerate(sets):
+        mine = {strategy.name: sieves[str(number)]} if str(number) in sieves else {}
+        found += [(*row, number) for row in nothing_passed([strategy], mine)]
+    if len(found) == len(sets) and len({row[:-1] for row in found}) == 1:
+        return [(*found[0][:-1], None)]
+    return found
 
 
 def strategy_class(strategy: Strategy | type[Strategy]) -> type[Strategy]:
     """The class of what is swept.
 
     Raises:
-        InputError: it is no strategy.
+        InputError: it is not a strategy.
     """
     kind = strategy if isinstance(strategy, type) else type(strategy)
     if not issubclass(kind, Strategy):
-        raise InputError(f"{strategy!r} is no strategy: give a subclass of headrace.Strategy, or an instance of one")
+        raise InputError(f"{strategy!r} is not a strategy: give a subclass of headrace.Strategy, or an instance of one")
     return kind
 
 
@@ -271,7 +315,8 @@ def _parts(
     if engine == "ray":
         connect()
         make_runner = functools.partial(sweep_runner, setup, orders, commands, deciding)
-        pool = RayPool(make_runner, objects_of(setup), workers, setup.config.unit_timeout)
+        make_here = functools.partial(make_runner, remote=False)
+        pool = RayPool(make_runner, objects_of(setup), workers, setup.config.unit_timeout, make_here)
         readings: dict[int, list[SweepUnit]] = {}
         for unit in units:
             readings.setdefault(unit.reading, []).append(unit)

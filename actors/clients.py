@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import copy
+import inspect
 import random
 import string
 from collections.abc import Iterator
-from enum import Enum
 from typing import TYPE_CHECKING, Any
 
 from ..strategies.currency import CURRENCIES
 from ..strategies.errors import ClientError
+from ..strategies.statuses import Words
+from ..values import did_you_mean, finite, shown, text, unboxed, whole, word
 from .controls import BaseControl, MaxTransactionCount
 
 if TYPE_CHECKING:
@@ -20,7 +22,7 @@ if TYPE_CHECKING:
 _FLUMINE_COMMISSION = 0.05
 
 
-class VenueType(Enum):
+class VenueType(Words):
     """The exchanges."""
 
     BETFAIR = "Betfair"
@@ -64,12 +66,22 @@ class BaseClient:
         simulated_full_match: bool = False,
         currency_code: str = "GBP",
     ) -> None:
-        if commission_base is not None and not 0 <= commission_base <= 1:
-            raise ClientError(f"commission_base={commission_base}: expected a rate from 0 to 1, such as 0.05")
-        if transaction_limit is not None and transaction_limit < 0:
-            raise ClientError(f"transaction_limit={transaction_limit}: expected 0 or more, or None")
-        if currency_code not in CURRENCIES:
-            raise ClientError(f"currency_code={currency_code!r}: expected one of {', '.join(CURRENCIES)}")
+        if commission_base is not None:
+            commission_base = finite(commission_base, "commission_base", ClientError)
+            if not 0 <= commission_base <= 1:
+                raise ClientError(f"commission_base={commission_base}: expected a rate from 0 to 1, such as 0.05")
+        if transaction_limit is not None:
+            transaction_limit = whole(transaction_limit, "transaction_limit", ClientError)
+            if transaction_limit < 0:
+                raise ClientError(f"transaction_limit={transaction_limit}: expected 0 or more, or None")
+        capital_base = finite(capital_base, "capital_base", ClientError)
+        currency_code = word(currency_code, "currency_code", tuple(CURRENCIES), ClientError)
+        if username is not None:
+            username = text(username, "username", ClientError)
+        best_price_execution = _flag(best_price_execution, "best_price_execution")
+        min_bet_validation = _flag(min_bet_validation, "min_bet_validation")
+        paper_trade = _flag(paper_trade, "paper_trade")
+        simulated_full_match = _flag(simulated_full_match, "simulated_full_match")
         self.betting_client = betting_client
         self.transaction_limit = transaction_limit
         self.capital_base = capital_base
@@ -155,12 +167,30 @@ class BaseClient:
         return f"<{type(self).__name__} {self.username!r}>"
 
 
+def _flag(value: Any, what: str) -> bool:
+    plain = unboxed(value)
+    if not isinstance(plain, bool):
+        raise ClientError(f"{what}={shown(value)}: expected True or False")
+    return plain
+
+
 class SimulatedClient(BaseClient):
-    """An account at the simulated exchange."""
+    """An account at the simulated exchange.
+
+    Args:
+        settings: as for `BaseClient`.
+
+    Raises:
+        ClientError: a setting is unknown (the message names the nearest), or has a value that cannot be used.
+    """
 
     VENUE = VenueType.SIMULATED
 
     def __init__(self, *, username: str | None = "simulated", **settings: Any) -> None:
+        known = [name for name in inspect.signature(BaseClient).parameters if name != "username"]
+        for name in settings:
+            if name not in known:
+                raise ClientError(f"{type(self).__name__} has no setting {name!r}{did_you_mean(name, known)}")
         super().__init__(username=username, **settings)
 
 
@@ -176,10 +206,10 @@ class Clients:
         """Add a client.
 
         Raises:
-            ClientError: it is no client, or its venue has a client of that name.
+            ClientError: it is not a client, or its venue has a client of that name.
         """
         if not isinstance(client, BaseClient):
-            raise ClientError(f"{client!r} is no client; make one with SimulatedClient(...)")
+            raise ClientError(f"{client!r} is not a client; make one with SimulatedClient(...)")
         for known in self._clients:
             if known is client or (known.VENUE is client.VENUE and known.username == client.username):
                 raise ClientError(

@@ -10,6 +10,8 @@ from ..strategies.order import Order
 from ..strategies.order_package import OrderPackageType
 from ..strategies.order_types import LimitOnCloseOrder, LimitOrder, MarketOnCloseOrder
 from ..strategies.prices import is_classic_price, is_finest_price, make_line_prices
+from ..strategies.terms import LINE_RANGE, Terms, ladder_for, lines_of
+from ..strategies.worst_case import Position
 
 if TYPE_CHECKING:
     from ..strategies.framework import Framework
@@ -63,9 +65,12 @@ class OrderValidation(BaseControl):
                 self._price(order, order_type, order.update_data.get("new_price"))
             return
         if isinstance(order_type, LimitOrder):
-            self._size(order, order_type.size or order_type.bet_target_size, "size")
+            size = order_type.size or order_type.bet_target_size
+            self._size(order, size, "size")
             self._price(order, order_type, order_type.price)
-            self._minimum_size(order, order_type)
+            if self.framework.host.rules.validate_place_only:
+                size = order_type.size  # a target is no stake: what it comes to is known at the exchange
+            self._minimum_size(order, order_type.price, size)
         else:
             if isinstance(order_type, LimitOnCloseOrder):
                 self._price(order, order_type, order_type.price)
@@ -83,23 +88,27 @@ class OrderValidation(BaseControl):
     def _price(self, order: Order, order_type: LimitOrder | LimitOnCloseOrder, price: float | None) -> None:
         if price is None:
             self._on_error(order, "Order price is None")
-        ladder = order_type.price_ladder_definition
+        ladder, lines = order_type.price_ladder_definition, None
+        if self.framework.host.rules.worst_case:
+            market = self.framework.markets.markets.get(order.market_id)
+            definition = market.market_book.market_definition if market else None
+            ladder, lines = ladder_for(definition, order_type), lines_of(definition)
         if ladder == "CLASSIC":
             valid = is_classic_price(price)
         elif ladder == "FINEST":
             valid = is_finest_price(price)
-        elif ladder == "LINE_RANGE":
-            valid = price in _line_prices(getattr(order_type, "line_range_info", None))
+        elif ladder == LINE_RANGE:
+            valid = price in (lines or _line_prices(getattr(order_type, "line_range_info", None)))
         else:
             valid = True
         if not valid:
             self._on_error(order, f"Order price is {price}, which is not on the {ladder} ladder")
 
-    def _minimum_size(self, order: Order, order_type: LimitOrder) -> None:
-        client, size = order.client, order_type.size
+    def _minimum_size(self, order: Order, price: float, size: float | None) -> None:
+        client = order.client
         if not client.min_bet_validation or size is None:
             return
-        if size < client.min_bet_size and order_type.price * size < client.min_bet_payout:
+        if size < client.min_bet_size and price * size < client.min_bet_payout:
             self._on_error(
                 order,
                 f"Order size is {size}, expected {client.min_bet_size} or a payout of {client.min_bet_payout}",
@@ -156,37 +165,81 @@ class StrategyExposure(BaseControl):
         elif package_type is not OrderPackageType.REPLACE:
             return
         replacing = package_type is OrderPackageType.REPLACE
-        exposure = self._order_exposure(order, replacing)
+        if self.framework.host.rules.worst_case:
+            self._worst_case(order, replacing)
+        else:
+            self._peer_limits(order, replacing)
+
+    def _worst_case(self, order: Order, replacing: bool) -> None:
+        """Refuse what makes the worst case of its runner, or of the market, worse than a limit allows."""
+        strategy = order.trade.strategy
+        market = self.framework.markets.markets.get(order.market_id)
+        if market is None:
+            self._on_error(order, f"Market {order.market_id} is not known here")
+        blotter, lookup, book = market.blotter, order.lookup, market.market_book
+        # A replace counts with the order itself, at the worse of its prices, as soon as its new price is noted.
+        new = None if replacing else order
+        after, new_price = blotter.position(strategy, lookup, new_order=new).worst, None
+        if replacing:
+            new_price = order.update_data.pop("new_price", None)
+        before = blotter.position(strategy, lookup).worst
+        limit = strategy.max_market_exposure
+        market_before = 0.0 if limit is None else round(blotter.market_exposure(strategy, book), 2)
+        if replacing:
+            order.update_data["new_price"] = new_price
+        if after < before:
+            alone = self._alone(order, blotter.terms, new_price if replacing else None)
+            most = strategy.max_order_exposure
+            if most is not None and alone > most:
+                self._on_error(order, f"Order exposure ({alone:.2f}) is more than max_order_exposure ({most})")
+            most = strategy.max_selection_exposure
+            if most is not None and -after > most:
+                self._on_error(order, f"Selection exposure ({-after:.2f}) is more than max_selection_exposure ({most})")
+        if limit is not None:
+            market_after = round(blotter.market_exposure(strategy, book, new_order=new), 2)
+            if market_after < market_before and -market_after > limit:
+                self._on_error(
+                    order, f"Market exposure ({-market_after:.2f}) is more than max_market_exposure ({limit})"
+                )
+
+    @staticmethod
+    def _alone(order: Order, terms: Terms, new_price: float | None) -> float:
+        """What the order can lose by itself, were there no other; of a replace what remains, at the new price."""
+        position = Position(terms)
+        if new_price is None:
+            position.add(order, new=True)
+        else:
+            position.wait(order, new_price, order.size_remaining)
+        return max(0.0, -position.worst)
+
+    def _peer_limits(self, order: Order, replacing: bool) -> None:
+        strategy = order.trade.strategy
+        exposure = self._order_exposure(order)
         limit = strategy.max_order_exposure
         if limit is not None and exposure > limit:
             self._on_error(order, f"Order exposure ({exposure:.2f}) is more than max_order_exposure ({limit})")
         market = self.framework.markets.markets.get(order.market_id)
         if market is None:
             self._on_error(order, f"Market {order.market_id} is not known here")
-        # Reserved, a replace is counted with the order itself, whose matched part stays.
-        reserved = replacing and self.framework.host.rules.reserve_pending
-        exclusion = order if replacing and not reserved else None
+        exclusion = order if replacing else None
         limit = strategy.max_selection_exposure
         if limit is not None:
             exposures = market.blotter.get_exposures(strategy, order.lookup, exclusion)
             side = "lose" if order.side == "BACK" else "win"
-            total = (0.0 if reserved else exposure) - exposures[f"worst_possible_profit_on_{side}"]
+            total = exposure - exposures[f"worst_possible_profit_on_{side}"]
             if total > limit:
                 self._on_error(order, f"Selection exposure ({total:.2f}) is more than max_selection_exposure ({limit})")
         limit = strategy.max_market_exposure
         if limit is not None:
-            new = None if reserved else order
-            worst = -market.blotter.market_exposure(strategy, market.market_book, exclusion, new)
+            worst = -market.blotter.market_exposure(strategy, market.market_book, exclusion, order)
             if worst > limit:
                 self._on_error(order, f"Market exposure ({worst:.2f}) is more than max_market_exposure ({limit})")
 
-    def _order_exposure(self, order: Order, replacing: bool) -> float:
+    def _order_exposure(self, order: Order) -> float:
         order_type = order.order_type
         if not isinstance(order_type, LimitOrder):
             return order_type.liability
         price, size = order_type.price, order_type.size or order_type.bet_target_size or 0.0
-        if replacing and self.framework.host.rules.validate_place_only:
-            price, size = order.update_data.get("new_price", price), order.size_remaining
         if order.side == "BACK" or order_type.price_ladder_definition == "LINE_RANGE":
             return size
         return (price - 1) * size

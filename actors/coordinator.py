@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -10,13 +11,14 @@ from ..strategies.errors import ControlError
 from ..strategies.events import ClearedMarketsEvent, ClearedOrdersMetaEvent, CloseMarketEvent, MarketEvent
 from ..strategies.order import Order
 from ..strategies.order_package import OrderPackage, OrderPackageType
+from ..values import legible
 from .clients import BaseClient, Clients
+from .failures import users_code
 
 if TYPE_CHECKING:
     from .market import HostedMarket, MarketActor
 
-#: Reasons that differ in their numbers only are one.
-_DIGITS = str.maketrans("0123456789", "##########")
+_FIGURE = re.compile(r"-?\d[\d,]*(?:\.\d+)?")
 
 
 @dataclasses.dataclass
@@ -29,6 +31,11 @@ class Violation:
     request: str
     reason: str
     count: int = 1
+
+
+def kind_of_reason(reason: str) -> str:
+    """A reason without its figures: those that differ in nothing else are of one kind."""
+    return _FIGURE.sub("#", reason)
 
 
 class Coordinator:
@@ -53,7 +60,8 @@ class Coordinator:
         for client, control, settings in client_controls:
             targets = [accounts[id(client)]] if client is not None else list(accounts.values())
             for account in targets:
-                account.trading_controls.append(control(actor, account, **settings))
+                with users_code(f"control {control.__name__} cannot be made", raise_errors=actor.config.raise_errors):
+                    account.trading_controls.append(control(actor, account, **settings))
 
     # -- steps ---------------------------------------------------------------------------------------------------
 
@@ -90,9 +98,9 @@ class Coordinator:
 
     def refused(self, order: Order, package_type: OrderPackageType, refusal: ControlError) -> None:
         """Count a refusal."""
-        reason = str(refusal).split("Error: ", 1)[-1]
-        kind = reason.translate(_DIGITS)
-        key = (order.trade.strategy.name, order.market_id, refusal.control, f"{package_type.name} {kind}")
+        reason = legible(refusal).split("Error: ", 1)[-1]
+        kind = f"{package_type.name} {kind_of_reason(reason)}"
+        key = (order.trade.strategy.name, order.market_id, refusal.control, kind)
         known = self.violations.get(key)
         if known is not None:
             known.count += 1

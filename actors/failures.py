@@ -2,9 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import functools
+import os
+import site
+import sysconfig
 import traceback
+from collections.abc import Collection, Iterator
 from typing import Any
+
+from ..strategies.errors import HeadraceError, RunError
+from ..values import legible
 
 
 @dataclasses.dataclass
@@ -29,12 +38,68 @@ class Failure:
     count: int = 1
 
 
-def raised_at(error: BaseException, within: str | None = None) -> str | None:
-    """File and line of the innermost frame of `error`, of file `within` where it passed there."""
+def raised_at(error: BaseException, within: Collection[str] = ()) -> str | None:
+    """File and line of the innermost frame of `error`, of the files `within` where it passed there."""
     frames = traceback.extract_tb(error.__traceback__)
-    inside = [frame for frame in frames if within is None or frame.filename == within]
+    inside = [frame for frame in frames if frame.filename in within]
     frames = traceback.StackSummary.from_list(inside or frames)
     return f"{frames[-1].filename}:{frames[-1].lineno}" if frames else None
+
+
+@functools.cache
+def installed_folders() -> tuple[str, ...]:
+    """Folders of the standard library, of installed packages and of their commands, each with a slash at its end."""
+    folders = [sysconfig.get_paths()[key] for key in ("purelib", "platlib", "stdlib", "platstdlib", "scripts")]
+    return tuple({os.path.join(os.path.realpath(folder), "") for folder in (*folders, *site.getsitepackages())})
+
+
+def users_frames(error: BaseException) -> list[traceback.FrameSummary]:
+    """The frames of `error` that are in the user's own code, the outermost first."""
+    theirs = (
+        (frame, line)
+        for frame, line in traceback.walk_tb(error.__traceback__)
+        if str(frame.f_globals.get("__name__")).partition(".")[0] != "headrace"
+        and not frame.f_code.co_filename.startswith("<frozen ")
+        and not os.path.realpath(frame.f_code.co_filename).startswith(installed_folders())
+    )
+    return list(traceback.StackSummary.extract(theirs))
+
+
+def users_place(error: BaseException) -> str | None:
+    """File and line in the user's code where `error` came from, or else the innermost place."""
+    if isinstance(error, SyntaxError) and error.filename:
+        return f"{error.filename}:{error.lineno}"
+    frames = users_frames(error)
+    return f"{frames[-1].filename}:{frames[-1].lineno}" if frames else raised_at(error)
+
+
+def told(error: BaseException) -> str:
+    """An error in one line: class, message, and its place in the user's code."""
+    text = error.msg if isinstance(error, SyntaxError) else " ".join(str(error).split())
+    place = users_place(error)
+    return f"{type(error).__name__}{': ' if text else ''}{text}" + (f" ({place})" if place else "")
+
+
+@contextlib.contextmanager
+def users_code(what: str, kind: type[HeadraceError] = RunError, raise_errors: bool = False) -> Iterator[None]:
+    """Around a call of the user's code that the run cannot do without: its error becomes one sentence.
+
+    Args:
+        what: what failed, such as "strategy 'Backer' failed in add()".
+        kind: the class of the error that is raised.
+        raise_errors: let errors through as they are.
+
+    Raises:
+        HeadraceError: of the class `kind`: what failed, the error, file and line. Errors of headrace itself pass.
+    """
+    try:
+        yield
+    except HeadraceError:
+        raise
+    except Exception as error:
+        if raise_errors:
+            raise
+        raise kind(f"{what}: {told(error)}") from error
 
 
 class Failures:
@@ -59,8 +124,8 @@ class Failures:
         if known is not None:
             known.count += 1
             return False
-        text = "".join(traceback.format_exception(error))
-        self._found[key] = Failure(self.unit, strategy, market_id, line, kind, str(error), text, publish_time)
+        text = legible("".join(traceback.format_exception(error)))
+        self._found[key] = Failure(self.unit, strategy, market_id, line, kind, legible(error), text, publish_time)
         return True
 
     def __iter__(self) -> Any:

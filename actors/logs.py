@@ -6,8 +6,8 @@ import contextlib
 import io
 import logging
 import time
-from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING, Any
 
 from ..config import Config, default_instance_id
 
@@ -62,45 +62,105 @@ def json_formatter() -> logging.Formatter:
     return formatter
 
 
+class FailureLine(str):
+    """What is logged of an error of a strategy.
+
+    Attributes:
+        place: strategy, line and kind of the error: errors of one place are one story.
+    """
+
+    place: tuple[Any, ...]
+
+    def __new__(cls, text: str, place: tuple[Any, ...]) -> FailureLine:
+        line = super().__new__(cls, text)
+        line.place = place
+        return line
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return FailureLine, (str(self), self.place)
+
+
+class Told:
+    """The places whose errors have been shown: of each the first is, with its traceback. `failures` counts the rest."""
+
+    def __init__(self) -> None:
+        self._places: set[tuple[Any, ...]] = set()
+        self._last: tuple[logging.LogRecord | None, bool] = (None, True)
+
+    def admits(self, record: logging.LogRecord) -> bool:
+        """Whether a line is to be shown; all handlers get the same answer for it."""
+        if not isinstance(record.msg, FailureLine):
+            return True
+        if self._last[0] is not record:
+            self._last = (record, self.is_new(record.msg.place))
+        return self._last[1]
+
+    def log(self, warnings: Iterable[tuple[int, str]]) -> None:
+        """Log what another process warned of: level and text."""
+        for level, text in warnings:
+            if self.is_new(text.place if isinstance(text, FailureLine) else None):
+                logging.getLogger(LOGGER).log(level, "%s", text)
+
+    def is_new(self, place: tuple[Any, ...] | None) -> bool:
+        """Whether nothing of a place has been shown; from now on something has."""
+        if place is None:
+            return True
+        known = place in self._places
+        self._places.add(place)
+        return not known
+
+
 class _Guest(logging.Filter):
     """For handlers of others: lines get what ours get, and no more of them come than before."""
 
-    def __init__(self, context: Context, level: int) -> None:
+    def __init__(self, context: Context, level: int, told: Told) -> None:
         super().__init__()
         self._context = context
         self._level = level
+        self._told = told
 
     def filter(self, record: logging.LogRecord) -> bool:
         if record.name.partition(".")[0] != LOGGER:
             return True
-        return record.levelno >= self._level and self._context.filter(record)
+        return record.levelno >= self._level and self._told.admits(record) and self._context.filter(record)
 
 
 class _Warnings(logging.Handler):
-    """Keeps the first warnings."""
+    """Keeps the first warnings; of errors of one place one, with its traceback."""
 
-    def __init__(self) -> None:
+    def __init__(self, told: Told) -> None:
         super().__init__(logging.WARNING)
+        self._told = told
         self.found: list[tuple[int, str]] = []
 
     def emit(self, record: logging.LogRecord) -> None:
-        if len(self.found) < _SHOWN:
-            self.found.append((record.levelno, record.getMessage()))
+        if len(self.found) >= _SHOWN or not self._told.admits(record):
+            return
+        text = record.getMessage()
+        if isinstance(record.msg, FailureLine):
+            trace = logging.Formatter().formatException(record.exc_info) if record.exc_info else ""
+            text = FailureLine("\n".join(filter(None, (text, trace))), record.msg.place)
+        self.found.append((record.levelno, text))
 
 
 class BatchLog:
     """What is logged while a batch is replayed.
+
+    Args:
+        keep: lines are kept for the file of the batch, all of them.
+        told: what has been shown of errors before.
 
     Attributes:
         text: the lines, for the file of the batch.
         warnings: level and message of the first warnings.
     """
 
-    def __init__(self, config: Config, keep: bool) -> None:
+    def __init__(self, config: Config, keep: bool, told: Told | None = None) -> None:
         self._config = config
         self._keep = keep
+        self._told = told or Told()
         self._buffer = io.StringIO()
-        self._warnings = _Warnings()
+        self._warnings = _Warnings(self._told)
         self.context = Context(config)
 
     @property
@@ -130,7 +190,14 @@ class BatchLog:
             handlers.append(self._warnings)
         level = logger.level
         guests = [*logger.handlers, *logging.getLogger().handlers]
-        guest = _Guest(self.context, logger.getEffectiveLevel())
+        borrowed: logging.Handler | None = None
+        if not guests and not remote and logging.lastResort is not None:
+            # Where nobody has set up logging Python writes warnings to standard error; here we do, each story once.
+            plain_handler = logging.StreamHandler()
+            plain_handler.setLevel(logging.lastResort.level)
+            logger.addHandler(plain_handler)
+            guests, borrowed = [plain_handler], plain_handler
+        guest = _Guest(self.context, logger.getEffectiveLevel(), self._told)
         for handler in guests:
             handler.addFilter(guest)
         if self._keep:
@@ -145,6 +212,8 @@ class BatchLog:
                 logger.removeHandler(handler)
             for handler in guests:
                 handler.removeFilter(guest)
+            if borrowed is not None:
+                logger.removeHandler(borrowed)
             logger.setLevel(level)
 
 

@@ -15,7 +15,7 @@ from ..config import Config
 from ..strategies.blotter import StrategyOrders
 from ..strategies.book import MarketBook
 from ..strategies.changes import MarketChange, MarketDefinition
-from ..strategies.errors import ControlError, HeadraceError, RecordingError
+from ..strategies.errors import ControlError, HeadraceError, RecordingError, SettlementError
 from ..strategies.events import CustomEvent, TerminationEvent
 from ..strategies.host import Host
 from ..strategies.market import Market, Markets
@@ -23,14 +23,17 @@ from ..strategies.order import Order
 from ..strategies.order_package import OrderPackage, OrderPackageType
 from ..strategies.strategy import Strategy
 from ..strategies.window import Gate, Window
+from ..values import legible
 from .clients import BaseClient, Clients
 from .controls import DEFAULT_TRADING_CONTROLS, BaseControl
 from .coordinator import Coordinator
 from .exchange import Exchange, MarketExchange
-from .failures import Failures, raised_at
+from .failures import Failures, raised_at, users_code
+from .logs import FailureLine
 from .market_filter import admits
 from .middleware import Middleware
 from .side_data import SideData
+from .sieves import Sieve
 from .streams import HandlerQueue
 from .workers import BackgroundWorker
 
@@ -159,6 +162,8 @@ class MarketActor:
         self._instances: dict[tuple[int, str | None], Strategy] = {}
         self._hosted: dict[str, HostedMarket] = {}
         self._ignored: set[str] = set()
+        #: What filters let pass, by strategy; those without a filter are left out.
+        self.sieves: dict[str, Sieve] = {}
         self._clock = host.clock
         self._rules = host.rules
         self._timed = not host.rules.all_orders
@@ -167,7 +172,9 @@ class MarketActor:
         self._rests = self._timed and type(self) is MarketActor and not self.middleware
         coordinator.connect(self, client_controls)
         self.trading_controls: list[BaseControl] = [control(self) for control in DEFAULT_TRADING_CONTROLS]
-        self.trading_controls += [control(self, **settings) for control, settings in trading_controls]
+        for control, settings in trading_controls:
+            with users_code(f"control {control.__name__} cannot be made", raise_errors=self.config.raise_errors):
+                self.trading_controls.append(control(self, **settings))
 
     # -- the framework's face ------------------------------------------------------------------------------------
 
@@ -319,8 +326,8 @@ class MarketActor:
 
     def process_market_books(self, market: HostedMarket, book: MarketBook) -> None:
         """The book has changed: matching, middleware, orders, then each strategy."""
-        if market.attended:
-            self._attend(market)
+        if market.attended and self._attend(market):
+            return
         for check, process, gate, strategy in market.readers:
             if gate is not None:
                 if gate.definition is not book.market_definition:
@@ -334,7 +341,8 @@ class MarketActor:
             except Exception as error:
                 self._failed(error, strategy, market)
 
-    def _attend(self, market: HostedMarket) -> None:
+    def _attend(self, market: HostedMarket) -> bool:
+        """What a change means to matching, middleware and orders; True where strategies have looked at the book too."""
         exchange = market.exchange
         active = market.blotter.active
         new = not market.shown
@@ -347,10 +355,16 @@ class MarketActor:
         if active:
             self.process_market_orders(market)
         if new:
-            self._show_new(market)
+            in_turn = self._rules.shown_in_turn and not self._standing
+            if in_turn:
+                self._show_in_turn(market)
+            else:
+                self._show_new(market)
             market.attended = market.blotter.active or exchange.watching or bool(self.middleware)
-        elif self._rests and not market.blotter.has_live_orders:
+            return in_turn
+        if self._rests and not market.blotter.has_live_orders:
             self._rest(market)
+        return False
 
     def _rest(self, market: HostedMarket) -> None:
         """Attend to the market no longer, where all its orders are at their end and told of: until the next one comes.
@@ -459,9 +473,15 @@ class MarketActor:
 
     def admits(self, strategy: Strategy, market_id: str, definition: MarketDefinition) -> bool:
         """Whether a strategy wants a market, by its filters."""
-        if not strategy.window.admits_sport(definition.event_type_id):
-            return False
-        return admits(strategy.market_filter, market_id, definition)
+        if not strategy.market_filter:
+            return True
+        sieve = self.sieves.setdefault(strategy.name, Sieve())
+        sport = strategy.window.admits_sport(definition.event_type_id)
+        if sport and admits(strategy.market_filter, market_id, definition):
+            sieve.admitted += 1
+            return True
+        sieve.pass_over(strategy, market_id, definition)
+        return False
 
     def wants_any(self, market_id: str) -> bool:
         """Whether anybody here wants a market that has been offered."""
@@ -484,12 +504,30 @@ class MarketActor:
 
     def _show_new(self, market: HostedMarket) -> None:
         """Then its strategies do."""
-        if self._side is not None:
-            self._guarded(None, market, self._side.opened, self, market)
+        self._open_sides(market)
         for seat in market.seats:
             self._guarded(seat.strategy, market, seat.strategy.process_new_market, market, market.market_book)
         for event in self._standing:
             self.deliver(event, [market])
+
+    def _show_in_turn(self, market: HostedMarket) -> None:
+        """Or each strategy hears of the market and looks at its first book, before the next does."""
+        self._open_sides(market)
+        book = market.market_book
+        for seat in market.seats:
+            strategy = seat.strategy
+            self._guarded(strategy, market, strategy.process_new_market, market, book)
+            check, process, gate, _ = seat.reader
+            if gate is not None:
+                market.renew(gate)
+            inside = gate is None or gate.from_ms <= self._clock.now_ms <= gate.until_ms
+            if seat.wants_books and inside and self._guarded(strategy, market, check, market, book):
+                self._guarded(strategy, market, process, market, book)
+
+    def _open_sides(self, market: HostedMarket) -> None:
+        """What is recorded beside the market is opened with it."""
+        if self._side is not None:
+            self._guarded(None, market, self._side.opened, self, market)
 
     def _defined(self, market: HostedMarket, definition: MarketDefinition) -> bool:
         """The definition changed; True where the market is closed and nothing more is to be done."""
@@ -509,7 +547,7 @@ class MarketActor:
 
     def process_close_market(self, market: HostedMarket) -> None:
         """The exchange has closed the market: settle it."""
-        if market.closed:
+        if market.closed or not (market.shown or self._rules.shown_at_close):
             return
         if not market.shown:
             self._announce(market)
@@ -658,6 +696,10 @@ class MarketActor:
             self._failed(error, strategy, market)
             return None
 
+    def failed(self, error: Exception, strategy: Strategy | None, market: Market | None) -> None:
+        """An error of one strategy, or of one of its orders: a row of the result, and nothing else stops for it."""
+        self._failed(error, strategy, market)
+
     def _failed(self, error: Exception, strategy: Strategy | None, market: Market | None) -> None:
         if self.config.raise_errors and not isinstance(error, HeadraceError):
             raise error
@@ -665,23 +707,29 @@ class MarketActor:
         market_id = market.market_id if market else None
         if isinstance(error, RecordingError):
             line: str | None = error.path if error.line is None else f"{error.path}:{error.line}"
+        elif isinstance(error, SettlementError):
+            line = None  # it is the recording that does not say
         else:
-            line = raised_at(error, _source_of(strategy))
+            line = raised_at(error, _sources_of(strategy))
         if self.failures.add(error, name, market_id, line, self._clock.now_ms):
             level = logging.ERROR if isinstance(error, HeadraceError) else logging.CRITICAL
+            kind = type(error).__name__
             logger.log(
                 level,
-                "%s in %s: %s",
-                type(error).__name__,
-                line,
-                error,
+                FailureLine(f"{kind} in {line}: {legible(error)}", (name, line, kind)),
                 exc_info=error,
                 extra={"strategy": name, "market_id": market_id, "publish_time": self._clock.now_ms},
             )
 
 
-def _source_of(strategy: Strategy | None) -> str | None:
-    if strategy is None:
-        return None
-    code = getattr(type(strategy).process_market_book, "__code__", None)
-    return code.co_filename if code and code.co_filename != Strategy.process_market_book.__code__.co_filename else None
+def _sources_of(strategy: Strategy | None) -> set[str]:
+    """The files that a strategy's own classes are defined in."""
+    ours = Strategy.__module__.partition(".")[0]
+    classes = [] if strategy is None else [cls for cls in type(strategy).__mro__ if cls is not object]
+    codes = (
+        getattr(value, "__code__", None)
+        for cls in classes
+        if cls.__module__.partition(".")[0] != ours
+        for value in vars(cls).values()
+    )
+    return {code.co_filename for code in codes if code is not None}

@@ -30,10 +30,10 @@ class HandlerQueue:
         """Hand over an event.
 
         Raises:
-            StreamError: it is no event, or its payload or callback cannot be sent to the processes of strategies.
+            StreamError: it is not an event, or its payload or callback cannot be sent to the processes of strategies.
         """
         if not isinstance(event, (CustomEvent, TerminationEvent)):
-            raise StreamError(f"{event!r} is no event that can be put here; use CustomEvent(payload, callback)")
+            raise StreamError(f"{event!r} is not an event that can be put here; use CustomEvent(payload, callback)")
         if isinstance(event, CustomEvent):
             for what, value in (("payload", event.event), ("callback", event.callback)):
                 reason = self._travels(value)
@@ -76,10 +76,10 @@ class Streams:
         """Add a stream of your own.
 
         Raises:
-            StreamError: it is no stream.
+            StreamError: it is not a stream.
         """
         if not isinstance(stream, BaseStream):
-            raise StreamError(f"{stream!r} is no stream; subclass headrace.BaseStream")
+            raise StreamError(f"{stream!r} is not a stream; subclass headrace.BaseStream")
         if stream not in self.custom_streams:
             self.custom_streams.append(stream)
 

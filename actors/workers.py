@@ -6,8 +6,10 @@ Live they run in the coordinator, by the machine's time; in a simulation once in
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
+
+from ..values import finite, mapping, shown
 
 if TYPE_CHECKING:
     from ..strategies.clock import Clock
@@ -25,7 +27,8 @@ class BackgroundWorker:
         name: default: the function's.
 
     Raises:
-        ValueError: the interval is not above 0, or the delay is below 0.
+        ValueError: the interval is not above 0, or the delay is below 0, or one of them is not a number of seconds.
+        TypeError: there is no function to call, or its arguments are not a sequence and a mapping.
     """
 
     def __init__(
@@ -39,10 +42,19 @@ class BackgroundWorker:
         context: dict[Any, Any] | None = None,
         name: str | None = None,
     ) -> None:
-        if interval is not None and not interval > 0:
-            raise ValueError(f"worker interval={interval}: expected seconds above 0, or None to call it once")
+        if not callable(function):
+            raise TypeError(f"worker function={shown(function)}: expected a function to call")
+        if interval is not None:
+            interval = finite(interval, "worker interval", ValueError)
+            if not interval > 0:
+                raise ValueError(f"worker interval={interval}: expected seconds above 0, or None to call it once")
+        start_delay = finite(start_delay, "worker start_delay", ValueError)
         if start_delay < 0:
             raise ValueError(f"worker start_delay={start_delay}: expected seconds, 0 or more")
+        if isinstance(func_args, (str, bytes)) or not isinstance(func_args or (), Iterable):
+            raise TypeError(f"worker func_args={shown(func_args)}: expected a tuple of arguments")
+        if func_kwargs is not None:
+            mapping(func_kwargs, "worker func_kwargs")
         self.framework = framework
         self.function = function
         self.interval = interval

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 #: Columns of money, in the account's currency: two decimals.
@@ -11,19 +12,28 @@ _MONEY = frozenset(
         "profit",
         "commission",
         "net_profit",
-        "max_drawdown",
+        "expectancy",
         "standard_error",
+        "expectancy_low",
+        "expectancy_high",
+        "max_drawdown",
+        "mean_exposure",
         "in_sample_net_profit",
         "out_of_sample_net_profit",
     )
 )
+#: Columns of ratios: two decimals.
+_RATIOS = frozenset(("profit_factor",))
 #: Columns of shares, 0 to 1: shown in per cent.
 _SHARES = frozenset(("return_on_matched", "strike_rate"))
 
 #: Columns whose names are too long to stand over figures.
 _HEADINGS = {
     "return_on_matched": "return",
+    "expectancy_low": "95 % from",
+    "expectancy_high": "95 % to",
     "max_drawdown": "drawdown",
+    "max_drawdown_markets": "drawdown in markets",
     "in_sample_net_profit": "in sample",
     "out_of_sample_net_profit": "out of sample",
 }
@@ -40,6 +50,10 @@ def cell(name: str, value: Any) -> str:
         return ""
     if name in _SHARES:
         return f"{value:.2%}"
+    if isinstance(value, float) and math.isinf(value):
+        return "∞" if value > 0 else "-∞"
+    if name in _RATIOS:
+        return f"{value:,.2f}"
     if name in _MONEY:
         return f"{round(value, 2) + 0.0:,.2f}"  # + 0.0: no minus before zero
     if isinstance(value, float):

@@ -1,14 +1,17 @@
-"""The connection to Ray: a cluster that is there, or one of this machine for as long as this process lives."""
+"""The cluster that a run uses, and how the process that hands out work may wait for it."""
 
 from __future__ import annotations
 
 import atexit
 import contextlib
+import enum
 import logging
 import os
 import re
 import shutil
 import socket
+import sys
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -26,8 +29,7 @@ def connect(address: str | None = None) -> None:
     """
     # Ray will otherwise warn in every process that it changes this variable of machines with accelerators.
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
-    import ray
-
+    ray = loaded_ray()
     if ray.is_initialized():
         return
     named = address or os.environ.get("RAY_ADDRESS")
@@ -66,8 +68,7 @@ def _clear_up(context: Any) -> None:
 
 def _end(session: Path, owner: int) -> None:
     """End a Ray of this process's own, and remove what it has written."""
-    import ray
-
+    ray = loaded_ray()
     if os.getpid() != owner:  # a fork of it
         return
     try:
@@ -80,3 +81,34 @@ def _end(session: Path, owner: int) -> None:
         if latest.is_symlink() and not latest.exists():
             latest.unlink()
         session.parent.rmdir()  # if nothing else is in it
+
+
+def loaded_ray() -> Any:
+    """The module, loaded only where a run needs it."""
+    import ray
+
+    return ray
+
+
+class Caller(enum.Enum):
+    """What a process that hands out work is to Ray, and so what its waiting does to the cluster's CPUs."""
+
+    #: A program of its own: it holds none.
+    DRIVER = "driver"
+    #: A task: it holds what it was started with, and gives the CPUs back while it blocks in `ray.wait`.
+    TASK = "task"
+    #: An actor, or a further thread of a task: it keeps what it holds, however it waits.
+    HOLDER = "holder"
+
+
+def caller() -> Caller:
+    """What this thread is to Ray."""
+    ray = sys.modules.get("ray")
+    if ray is None or not ray.is_initialized():
+        return Caller.DRIVER
+    context = ray.get_runtime_context()
+    if getattr(getattr(context, "worker", None), "mode", None) != ray.WORKER_MODE:
+        return Caller.DRIVER
+    if context.get_actor_id() is not None or threading.current_thread() is not threading.main_thread():
+        return Caller.HOLDER
+    return Caller.TASK

@@ -7,19 +7,23 @@ while it runs alone becomes a row of `failures`.
 from __future__ import annotations
 
 import collections
+import contextlib
 import dataclasses
 import gc
 import logging
 import queue
 import time
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import Future
 from typing import Any
 
+from ..simulate.replay import Unit
 from ..simulate.rows import empty_rows
-from ..strategies.errors import RunError
+from ..strategies.errors import HeadraceError, RunError
+from .connection import Caller, caller, loaded_ray
 from .shipping import pack
 from .units import Batch
+from .watchdog import take_note
 from .worker import Part, Runner
 
 logger = logging.getLogger("headrace")
@@ -34,10 +38,14 @@ _LOST_STARTS = 20
 _PATIENCE = 30.0
 #: Seconds that workers with nothing to do may take to lay down what they hold.
 _FAREWELL = 5.0
+#: Seconds without a running worker after which a caller that itself runs on Ray does a batch itself.
+_PATIENCE_ON_RAY = 5.0
+#: Seconds that such a caller then looks for answers between two batches.
+_GLANCE = 0.05
+#: Seconds that an answer may take into the queue once Ray has it.
+_HANDOVER = 1.0
 #: Seconds between two counts of the cluster's CPUs.
 _RECOUNT = 5.0
-#: Units that fail alike at the start of a run stop it.
-_ALIKE = 50
 
 
 def run_here(batches: Sequence[Batch], runner: Runner) -> Generator[Part, None, None]:
@@ -46,50 +54,8 @@ def run_here(batches: Sequence[Batch], runner: Runner) -> Generator[Part, None, 
         yield runner.run(batch)
 
 
-class Duplicates:
-    """Finds markets that come in two parts: from a market's file and its event's, or from two copies.
-
-    What comes second is left out, and a row of `failures` says so. (Within a part the worker does it.)
-    """
-
-    def __init__(self, known: Iterable[tuple[str, str]] = ()) -> None:
-        self._owner: dict[str, str] = dict(known)
-
-    def __call__(self, part: Part) -> None:
-        for market_id, unit in part.markets:
-            if part.is_copy(self._owner, market_id, unit):
-                part.left_out.add(market_id)
-            else:
-                self._owner[market_id] = unit
-
-
-class AllFailAlike:
-    """Stops a run whose first units all fail for one reason.
-
-    Raises:
-        RunError: says the reason.
-    """
-
-    def __init__(self) -> None:
-        self._units = 0
-        self._reasons: set[tuple[str | None, str | None]] | None = set()
-
-    def __call__(self, part: Part) -> None:
-        if self._reasons is None:
-            return
-        failures = part.rows["failures"]
-        failed = {row[7] for row in failures}
-        if failed != {unit.name for unit in part.batch.units}:
-            self._reasons = None
-            return
-        self._units += len(failed)
-        self._reasons |= {(row[4], row[2] if row[0] else None) for row in failures}
-        if len(self._reasons) > 1:
-            self._reasons = None
-        elif self._units >= _ALIKE:
-            raise RunError(
-                f"the first {self._units} units all failed alike, the run stops: {failures[0][4]}: {failures[0][5]}"
-            )
+def _no_command(unit: Unit) -> str:
+    return ""
 
 
 class RayPool:
@@ -101,6 +67,12 @@ class RayPool:
         workers: processes; None: one a CPU that the cluster has, those of nodes that join during the run included.
             More than there are CPUs wait for them, which tells an autoscaler how many are wanted.
         limit: seconds that a runner gives a unit, for the message where that is what ended it.
+        command_of: how a unit is run again, for the table of failures.
+        make_here: makes a runner for this process, where it itself runs on Ray and the cluster has no CPU left for any
+            worker; None: as `make_runner`.
+
+    While it waits for workers, a task gives its own CPU back, as in `ray.get`. Actors, and further threads of a task,
+    cannot: they, and tasks that had none to give, replay batches themselves as long as no worker runs.
 
     Raises:
         RunError: what the workers need cannot be sent to them.
@@ -112,10 +84,14 @@ class RayPool:
         objects: Sequence[Any] = (),
         workers: int | None = None,
         limit: float | None = None,
+        make_here: Callable[[], Runner] | None = None,
+        command_of: Callable[[Unit], str] | None = None,
     ) -> None:
-        self._ray = _ray()
+        self._ray = loaded_ray()
+        self._make_here = make_here or make_runner
         self._payload = self._ray.put(pack(make_runner, objects))
         self._limit = limit
+        self._command_of = command_of or _no_command
         self._workers = workers
         self._counted = 0.0
         self._cpus = 1
@@ -134,13 +110,18 @@ class RayPool:
 
     def run(self, batches: Sequence[Batch]) -> Generator[Part, None, None]:
         """Parts in order of completion."""
-        run = _Run(self._ray, collections.deque(batches), self._limit)
+        run = _Run(self._ray, collections.deque(batches), self._limit, caller(), self._command_of)
+        here: Runner | None = None
         try:
             while run.left:
                 while run.wants_workers(self.size):
                     run.start(self._actor_class.remote(self._payload))
                 run.feed()
                 yield from run.next_parts()
+                batch = run.take_here()
+                if batch is not None:
+                    here = here or self._make_here()
+                    yield here.run(batch)
         finally:
             run.end()
 
@@ -152,11 +133,13 @@ class _Process:
     Attributes:
         load: batches that it has, the first of them under way, with what answers each.
         worn: it gets nothing more, and ends once it has done what it has.
+        begun: when it was given the first batch of its load, or began with it, by the monotonic clock.
     """
 
     actor: Any
     load: collections.deque[tuple[Any, Batch]] = dataclasses.field(default_factory=collections.deque)
     worn: bool = False
+    begun: float = 0.0
 
 
 class _Run:
@@ -166,8 +149,20 @@ class _Run:
     workers, as asking which of thousands are done would.
     """
 
-    def __init__(self, ray: Any, waiting: collections.deque[Batch], limit: float | None) -> None:
+    def __init__(
+        self,
+        ray: Any,
+        waiting: collections.deque[Batch],
+        limit: float | None,
+        caller: Caller = Caller.DRIVER,
+        command_of: Callable[[Unit], str] = _no_command,
+    ) -> None:
         self._ray = ray
+        self._command_of = command_of
+        self._caller = caller
+        self._told = False
+        #: Since when no worker runs, by the monotonic clock.
+        self._idle_since = time.monotonic()
         self._waiting = waiting
         self._limit = limit
         self._strikes: collections.Counter[str] = collections.Counter()
@@ -178,6 +173,7 @@ class _Run:
         #: Workers that can take more, those with the least work first.
         self._free: tuple[dict[_Process, None], ...] = tuple({} for _ in range(_IN_FLIGHT))
         self._answers: queue.SimpleQueue[tuple[_Process, Any, Future[Any]]] = queue.SimpleQueue()
+        self._expected: set[Any] = set()
         self._under_way = 0
 
     @property
@@ -195,6 +191,7 @@ class _Run:
         self._expect(process, actor.ready.remote())
 
     def _expect(self, process: _Process, ref: Any) -> None:
+        self._expected.add(ref)
         ref.future().add_done_callback(lambda answer: self._answers.put((process, ref, answer)))
 
     def feed(self) -> None:
@@ -205,6 +202,8 @@ class _Run:
                 return
             batch = self._waiting.popleft()
             ref = process.actor.run.remote(batch)
+            if not process.load:
+                process.begun = time.monotonic()
             process.load.append((ref, batch))
             self._under_way += 1
             self._place(process)
@@ -220,12 +219,15 @@ class _Run:
 
     def next_parts(self) -> Iterator[Part]:
         """What comes next: the part of a batch, or what is left of one that ended its worker."""
-        try:
-            process, ref, answer = self._answers.get(timeout=_PATIENCE)
-        except queue.Empty:
-            if not self._running:
-                logger.warning("No worker has started yet: the cluster has no free CPU")
+        if self._running:
+            self._idle_since = time.monotonic()
+        found = self._next_answer(self._patience())
+        if found is None:
+            if not self._running and self._caller is Caller.DRIVER:
+                logger.warning("%s", self._no_worker())
             return
+        process, ref, answer = found
+        self._expected.discard(ref)
         error = answer.exception()
         if process in self._starting:
             self._started(process, error)
@@ -253,6 +255,51 @@ class _Run:
             self._place(process)
         else:
             raise _cause(error)
+
+    def _patience(self) -> float:
+        """Seconds to wait for the next answer."""
+        if self._running or self._caller is Caller.DRIVER:
+            return _PATIENCE
+        return max(_PATIENCE_ON_RAY - (time.monotonic() - self._idle_since), _GLANCE)
+
+    def _next_answer(self, patience: float) -> tuple[_Process, Any, Future[Any]] | None:
+        """The next answer of a worker; None where none came within so many seconds."""
+        with contextlib.suppress(queue.Empty):
+            return self._answers.get_nowait()
+        if self._caller is Caller.TASK and self._expected:
+            # Only a wait of Ray's own gives the task's CPU to the workers. The answer then comes into the queue.
+            self._ray.wait(list(self._expected), num_returns=1, timeout=patience, fetch_local=False)
+            patience = _HANDOVER
+        with contextlib.suppress(queue.Empty):
+            return self._answers.get(timeout=patience)
+        return None
+
+    def take_here(self) -> Batch | None:
+        """A batch for the caller itself: it runs on Ray, and there has been no CPU for any worker for some time.
+
+        Of what waits, the last: they are the small ones. Not a unit that has ended a worker.
+        """
+        if self._caller is Caller.DRIVER or self._running or time.monotonic() - self._idle_since < _PATIENCE_ON_RAY:
+            return None
+        for at in range(len(self._waiting) - 1, -1, -1):
+            if not self._waiting[at].alone:
+                batch = self._waiting[at]
+                del self._waiting[at]
+                if not self._told:
+                    self._told = True
+                    logger.info("No CPU is free for workers; batches are replayed in this process meanwhile")
+                return batch
+        return None
+
+    def _no_worker(self) -> str:
+        """Why nothing happens, and what to do."""
+        cpus = int(self._ray.cluster_resources().get("CPU", 0))
+        if not cpus:
+            return "No worker has started yet: the cluster has no CPU; add a node, or use engine='local'"
+        return (
+            f"No worker has started yet: all {cpus} CPUs of the cluster are taken (`ray status` shows by whom); the "
+            "run goes on once one is free, or without Ray with engine='local'"
+        )
 
     def _is_death(self, error: BaseException) -> bool:
         kinds = self._ray.exceptions
@@ -284,10 +331,23 @@ class _Run:
         self._place(process)
         self._under_way -= len(process.load)
         _, running = process.load[0]
-        logger.warning("A worker died while it replayed %s; its work goes elsewhere", running.units[0].name)
+        stuck = take_note(_id_of(process.actor))
+        if stuck is None:
+            logger.warning("A worker died while it replayed %s; its work goes elsewhere", running.units[0].name)
+        else:
+            logger.error("%s: %s, at %s; its worker had to be ended", stuck.unit, stuck.message, stuck.line)
         for _, batch in reversed(list(process.load)[1:]):
             self._waiting.appendleft(batch)
         self._ask_idle()
+        if stuck is not None:
+            ended = next((unit for unit in running.units if unit.name == stuck.unit), running.units[0])
+            rest = tuple(unit for unit in running.units if unit is not ended)
+            if rest:
+                self._waiting.append(Batch(running.number, rest))
+            rows = empty_rows()
+            rows["failures"].append(stuck.row(self._command_of(ended)))
+            yield Part(Batch(running.number, (ended,), alone=True), rows, 0, 0.0)
+            return
         if not running.alone:
             for unit in running.units:
                 self._waiting.append(Batch(running.number, (unit,), alone=True))
@@ -297,7 +357,14 @@ class _Run:
         if self._strikes[unit.name] < _STRIKES:
             self._waiting.append(running)
             return
-        yield _given_up(running, death, self._limit)
+        seconds = time.monotonic() - process.begun
+        over = self._limit is not None and seconds >= self._limit
+        why = f"its last try took {seconds:.0f} s, longer than unit_timeout={self._limit:g} s" if over else _said(death)
+        message = f"replaying it ended its worker process {_STRIKES} times: {why}"
+        row = (None, None, None, 1, RunError.__name__, message, None, unit.name, "", self._command_of(unit))
+        rows = empty_rows()
+        rows["failures"].append(row)
+        yield Part(running, rows, 0, 0.0)
 
     def _ask_idle(self) -> None:
         """Have idle workers answer before they get more: their node may have died as well, and nobody has told so."""
@@ -317,20 +384,23 @@ class _Run:
 
 
 def _cause(error: BaseException) -> BaseException:
-    """An error of a worker as its own code raised it."""
-    cause = getattr(error, "as_instanceof_cause", None)
-    return error if cause is None else cause()
+    """An error of a worker as its own code raised it; of our own errors, which say all there is to say, no more."""
+    own = getattr(error, "cause", None)
+    if isinstance(own, HeadraceError):
+        return own
+    raised = getattr(error, "as_instanceof_cause", None)
+    return error if raised is None else raised()
 
 
-def _given_up(batch: Batch, death: BaseException, limit: float | None) -> Part:
-    """The part of a unit that takes its workers with it."""
-    unit = batch.units[0]
-    why = f" (unit_timeout is {limit} s)" if limit else ""
-    reason = str(death).strip().splitlines()[0] if str(death).strip() else type(death).__name__
-    message = f"replaying it ended its worker process {_STRIKES} times{why}: {reason}"
-    rows = empty_rows()
-    rows["failures"].append((None, None, None, 1, RunError.__name__, message, None, unit.name, "", ""))
-    return Part(batch, rows, 0, 0.0)
+def _said(death: BaseException) -> str:
+    """The first line of what Ray says of a death."""
+    return str(death).strip().splitlines()[0] if str(death).strip() else type(death).__name__
+
+
+def _id_of(actor: Any) -> str:
+    """What a worker that ends itself signs its note with."""
+    number = getattr(actor, "_actor_id", None)
+    return number.hex() if number is not None else ""
 
 
 class _Worker:
@@ -359,9 +429,3 @@ class _Worker:
         """Let go of the runner: the process is about to be killed, and cleans up nothing then."""
         self._runner = None
         gc.collect()
-
-
-def _ray() -> Any:
-    import ray
-
-    return ray

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterator, Sequence
+from html import escape
 from typing import TYPE_CHECKING, Any
 
 from .charts import moment
 from .curves import Curves, Step, curves, farthest, thinned
+from .market_chart import Mark, MarketChart, Panel, price_range
 from .result import needed
 
 if TYPE_CHECKING:
@@ -101,3 +105,115 @@ def _switch(numbers: list[list[int]], times: list[list[str]]) -> list[dict[str, 
             "showactive": True, "buttons": [button("number", numbers), button("time", times)],
         }
     ]  # fmt: skip
+
+
+# -- a market ------------------------------------------------------------------------------------------------------
+
+#: Colours of the sides, as the exchange has them: back blue, lay pink.
+SIDES = {"BACK": "#1f6fb4", "LAY": "#c2457f"}
+_LINES = (("traded", "last traded", "#1a1c1e", 1.6), ("back", "best to back", "#7fb2dd", 1.0),
+          ("lay", "best to lay", "#e3a3c0", 1.0))  # fmt: skip
+#: Symbols by what happened; of placed orders the arrow points to the side.
+_SYMBOLS = {"fill": "circle", "cancelled": "x-thin", "lapsed": "line-ns", "voided": "asterisk", "refused": "x"}
+_SHADES = {"suspended": "rgba(120,120,120,0.22)", "in play": "rgba(0,150,90,0.10)"}
+_REFUSED = "#b3261e"
+
+
+def market_figure(chart: MarketChart) -> Any:
+    """Prices of a market and what became of the orders, a panel for each runner.
+
+    Raises:
+        RunError: plotly is not installed.
+    """
+    objects = needed("plotly.graph_objects", "report", "Result.plot_market")
+    subplots = needed("plotly.subplots", "report", "Result.plot_market")
+    count = max(1, len(chart.panels))
+    shown = subplots.make_subplots(
+        rows=count, cols=1, shared_xaxes=True, vertical_spacing=0.16 / count,
+        subplot_titles=[panel.name for panel in chart.panels] or ["no runner"],
+    )  # fmt: skip
+    seen: set[str] = set()
+
+    def add(trace: dict[str, Any], row: int) -> None:
+        """A trace; in the legend the first of its name stands for all."""
+        name = trace["name"]
+        shown.add_trace(objects.Scatter(**trace, legendgroup=name, showlegend=name not in seen), row=row, col=1)
+        seen.add(name)
+
+    for row, panel in enumerate(chart.panels, 1):
+        for trace in (*_price_lines(panel, chart.end), *_order_lines(panel), *_marks(panel)):
+            add(trace, row)
+        axis = price_range(panel, chart.focus)
+        if axis is not None:
+            low, high, logarithmic = axis
+            limits = [math.log10(low), math.log10(high)] if logarithmic else [low, high]
+            shown.update_yaxes(type="log" if logarithmic else "linear", range=limits, row=row, col=1)
+    for span in chart.spans:
+        shown.add_vrect(
+            x0=_clock(span.begin), x1=_clock(span.end), fillcolor=_SHADES[span.kind], line_width=0, layer="below"
+        )
+    for kind, colour in _SHADES.items():
+        if any(span.kind == kind for span in chart.spans):
+            add({"x": [None], "y": [None], "mode": "markers", "name": kind,
+                 "marker": {"symbol": "square", "size": 14, "color": colour}}, 1)  # fmt: skip
+    if chart.start is not None and chart.begin <= chart.start <= chart.end:
+        shown.add_vline(x=_clock(chart.start), line={"color": "#5a6068", "dash": "dot", "width": 1})
+    shown.update_xaxes(range=[_clock(time) for time in chart.focus], type="date")
+    shown.update_xaxes(title_text="UTC; the dotted line is the scheduled start", row=count, col=1)
+    notes = "<br>".join(chart.notes)
+    shown.update_layout(
+        title={"text": chart.title + (f"<br><sup>{notes}</sup>" if notes else "")},
+        template="plotly_white",
+        hovermode="closest",
+        height=170 + 230 * count,
+        margin={"t": 110 + 16 * len(chart.notes)},
+    )
+    return shown
+
+
+def _price_lines(panel: Panel, end: int) -> Iterator[dict[str, Any]]:
+    for kind, name, colour, width in _LINES:
+        points = panel.lines[kind]
+        if points:
+            times, prices = [time for time, _ in points] + [end], [price for _, price in points]
+            yield {
+                "x": list(map(_clock, times)), "y": [*prices, prices[-1]], "mode": "lines", "name": name,
+                "line": {"shape": "hv", "color": colour, "width": width}, "hovertemplate": f"{name} %{{y}}<br>%{{x}}",
+            }  # fmt: skip
+
+
+def _order_lines(panel: Panel) -> Iterator[dict[str, Any]]:
+    for side, colour in SIDES.items():
+        x: list[str | None] = []
+        y: list[float | None] = []
+        for order in panel.orders:
+            if order.side == side:
+                x += [_clock(order.begin), _clock(order.end), None]
+                y += [order.price, order.price, None]
+        if x:
+            yield {"x": x, "y": y, "mode": "lines", "name": f"{side.lower()} at the exchange", "hoverinfo": "skip",
+                   "line": {"color": colour, "width": 2, "dash": "dot"}}  # fmt: skip
+
+
+def _marks(panel: Panel) -> Iterator[dict[str, Any]]:
+    found: dict[tuple[str, str], list[Mark]] = {}
+    for mark in panel.marks:
+        found.setdefault((mark.kind, mark.side), []).append(mark)
+    for (kind, side), marks in found.items():
+        colour = _REFUSED if kind == "refused" else SIDES.get(side, "#1a1c1e")
+        symbol = _SYMBOLS.get(kind, "triangle-up-open" if side == "BACK" else "triangle-down-open")
+        name = f"{side.lower()} matched" if kind == "fill" else f"{side.lower()} {kind}"
+        yield {
+            "x": [_clock(mark.time) for mark in marks], "y": [mark.price for mark in marks], "mode": "markers",
+            "name": name, "text": [_escaped(mark.text) for mark in marks],
+            "hovertemplate": "%{text}<br>%{x|%H:%M:%S.%L}",
+            "marker": {"symbol": symbol, "size": 10, "color": colour, "line": {"color": colour, "width": 2}},
+        }  # fmt: skip
+
+
+def _escaped(lines: Sequence[str]) -> str:
+    return "<br>".join(map(escape, lines))
+
+
+def _clock(milliseconds: int) -> str:
+    return f"{moment(milliseconds):%Y-%m-%dT%H:%M:%S.%f}"[:-3]

@@ -7,6 +7,8 @@ from html import escape
 from typing import TYPE_CHECKING, Any
 
 from .cells import cell, heading
+from .failure_places import by_place
+from .violations import Reason, advice, lines, reasons
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -16,10 +18,19 @@ if TYPE_CHECKING:
 
 Row = Mapping[str, Any]
 
-#: Sets and failures that are shown.
+#: Sets and places of failures that are shown.
 _MOST_SETS, _MOST_FAILURES = 20, 5
-#: Columns of a sweep that are left to its table: they hardly help to choose.
-_UNSHOWN = ("markets", "matched_orders", "profit", "commission")
+#: Columns that are left to the summary and to a sweep's table: they hardly help to choose.
+_UNSHOWN = (
+    "markets",
+    "traded_markets",
+    "matched_orders",
+    "profit",
+    "commission",
+    "winning_markets",
+    "max_drawdown_markets",
+    "transactions",
+)
 _SPLIT: tuple[str, ...] = ("in_sample_net_profit", "out_of_sample_net_profit")
 #: Styles stand in the elements: front ends disagree on tables, and some drop style sheets.
 _CELL = "padding:0.25em 0.75em;white-space:nowrap"
@@ -29,11 +40,12 @@ _FAILED = "color:#b3261e"
 def result_html(result: Result) -> str:
     """What the run came to, a row a strategy, and what went wrong."""
     rows = result.summary().to_pylist()
-    names = [name for name in (rows[0] if rows else ()) if name != "failures" or any(row[name] for row in rows)]
+    names = [name for name in (rows[0] if rows else ()) if name not in (*_UNSHOWN, "failures") or name == "profit"]
+    names += ["failures"] if any(row["failures"] for row in rows) else []
     markets = max((row["markets"] for row in rows), default=0)
     orders = sum(row["orders"] for row in rows)
     title = f"<b>Result</b> of {_count(markets, 'market')}, {_count(orders, 'order')}"
-    return _page(title, _table(names, rows), result.failures)
+    return _page(title, _table(names, rows), result)
 
 
 def sweep_html(sweep: SweepResult) -> str:
@@ -45,7 +57,8 @@ def sweep_html(sweep: SweepResult) -> str:
     names = [name for name in best if name not in (*_UNSHOWN, "failures")]
     names += ["failures"] if any(row["failures"] for row in every) else []
     title = f"<b>Sweep</b> of {_count(count, 'set')} over {_count(best['markets'], 'market')}"
-    title += f", by {heading(by)}; the best is marked"
+    traded = best["matched_orders"] > 0
+    title += f", by {heading(by)}; " + ("the best is marked" if traded else f"<b>{escape(sweep.why_none_traded())}</b>")
     if len(rows) < count:
         title += f"; {len(rows)} of {count:,} sets are shown, all are in its <code>table</code>"
     tops = {name: max(row[name] for row in every) for name in _SPLIT if name in best}
@@ -53,11 +66,23 @@ def sweep_html(sweep: SweepResult) -> str:
     if tops:
         title += f"; bold: the best in sample and out of sample ({sweep.split:.0%} of events are in sample)"
     bold |= {(0, name) for name in names if name not in tops}
-    return _page(title, _table(names, rows, bold, marked=0), sweep.failures)
+    if not traded:
+        bold = set()
+    return _page(title, _table(names, rows, bold, marked=0 if traded else -1), sweep)
 
 
-def _page(title: str, table: str, failures: pa.Table) -> str:
-    return f'<p style="margin:0.5em 0">{title}</p>{table}{_failures(failures)}'
+def _page(title: str, table: str, result: Result | SweepResult) -> str:
+    refused = _violations(reasons(result.violations))
+    return f'<p style="margin:0.5em 0">{title}</p>{table}{refused}{_failures(result.failures)}'
+
+
+def _violations(found: Sequence[Reason]) -> str:
+    if not found:
+        return ""
+    count = sum(reason.count for reason in found)
+    items = [*lines(found), *filter(None, (advice(found),))]
+    listed = "".join(f"<li>{escape(item)}</li>" for item in items)
+    return f"<details open><summary>{_count(count, 'violation')}</summary><ul>{listed}</ul></details>"
 
 
 def _table(names: Sequence[str], rows: Iterable[Row], bold: Iterable[tuple[int, str]] = (), marked: int = -1) -> str:
@@ -88,14 +113,15 @@ def _style(name: str) -> str:
 def _failures(failures: pa.Table) -> str:
     if not failures.num_rows:
         return ""
+    places = by_place(failures.to_pylist())
     items = []
-    for row in failures.slice(0, _MOST_FAILURES).to_pylist():
-        who = [f"set {row['set']}" if row.get("set") is not None else row["strategy"], row["market_id"]]
-        place = " ".join(part for part in who if part)
-        text = f"{row['error_type']}: {row['message']}, at {row['line'] or row['unit']}"
-        items.append(f"<li>{escape(': '.join(filter(None, (place, text))))}</li>")
-    more = failures.num_rows - len(items)
-    rest = f"<li>and {more:,} more, in its table <code>failures</code></li>" if more else ""
+    for place in places[:_MOST_FAILURES]:
+        text, trace = escape(place.line), place.first["traceback"]
+        if trace:
+            text += f"<details><summary>traceback of the first</summary><pre>{escape(trace.rstrip())}</pre></details>"
+        items.append(f"<li>{text}</li>")
+    more = sum(place.rows for place in places[_MOST_FAILURES:])
+    rest = f"<li>and {more:,} more at other places, in its table <code>failures</code></li>" if more else ""
     return (
         f'<details open><summary style="{_FAILED}">{_count(failures.num_rows, "failure")}</summary>'
         f"<ul>{''.join(items)}{rest}</ul></details>"

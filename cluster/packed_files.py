@@ -13,6 +13,7 @@ from typing import Any
 from ..simulate.locations import is_uri
 from ..simulate.packed import FORMAT, INDEX
 from ..strategies.errors import InputError
+from .places import not_written
 from .segmenter import PackedSegment
 
 #: Bytes of lines in a row group, which is unpacked at once: a group ends with the segment that fills it, or with a
@@ -164,5 +165,5 @@ def new_folder(out: str | os.PathLike[str]) -> Path:
         if not os.access(folder, os.W_OK | os.X_OK):
             raise InputError(f"{folder}: cannot be written: permission denied")
     except OSError as error:
-        raise InputError(f"{folder}: cannot be written: {error.strerror or error}") from None
+        raise not_written(f"{folder}: cannot be written", error) from None
     return folder

@@ -11,6 +11,8 @@ from typing import Any
 from ..strategies.errors import InputError
 from ..strategies.parameters import Parameter, check_names, checked, from_text
 from ..strategies.strategy import Strategy
+from ..values import unboxed
+from .loading import make_strategy
 from .parameter_ranges import Choice, Range, choices, range_or_choice
 
 #: Keys of a strategy's context are swept as "context.KEY".
@@ -76,7 +78,7 @@ def _checked(values: Mapping[str, Any], known: Mapping[str, Parameter], owner: s
     check_names((name for name in values if not _in_context(name)), known, owner)
     found: Values = {}
     for name, value in values.items():
-        plain = value.item() if type(value).__module__ == "numpy" and hasattr(value, "item") else value
+        plain = unboxed(value)
         found[name] = plain if _in_context(name) else checked(known[name], plain, owner)
     return found
 
@@ -150,13 +152,13 @@ def make_sets(strategy: Strategy | type[Strategy], sets: Sequence[Values]) -> li
         strategy: a class, or an instance that gives the values which the sets leave out.
 
     Raises:
-        InputError: the class cannot be made with keywords.
+        InputError: the class cannot be made with keywords, or its own `__init__` failed.
         TypeError: a parameter is required and has no value.
     """
     if isinstance(strategy, type):
         return [_made(strategy, values, {}, {}) for values in sets]
     if not isinstance(strategy, Strategy):
-        raise InputError(f"{strategy!r} is no strategy: give a subclass of headrace.Strategy, or an instance of one")
+        raise InputError(f"{strategy!r} is not a strategy: give a subclass of headrace.Strategy, or an instance of one")
     given = {name: getattr(strategy, name) for name in (*strategy.parameters(), *_LIMITS, *_KEPT, "name")}
     return [_made(type(strategy), values, given, strategy.context) for values in sets]
 
@@ -166,14 +168,7 @@ def _made(cls: type[Strategy], values: Values, given: Values, context: Mapping[A
     swept = {name[len(CONTEXT) :]: value for name, value in values.items() if _in_context(name)}
     if context or swept:
         keywords["context"] = {**copy.deepcopy(dict(context)), **swept}
-    try:
-        return cls(**keywords)
-    except TypeError as error:
-        if cls.__init__ is Strategy.__init__:
-            raise
-        raise InputError(
-            f"{cls.__name__} cannot be made for a sweep: {error}; its __init__ must take keywords and pass them on"
-        ) from error
+    return make_strategy(cls, keywords)
 
 
 def shown(value: Any) -> Any:

@@ -107,6 +107,16 @@ class Parts:
             return None
         return sum(commit.rows.get(name, 0) for commit in self._commits)
 
+    def units(self) -> dict[str, str]:
+        """Of each market the unit of replay that it came in.
+
+        Raises:
+            InputError: a commit file cannot be read.
+        """
+        known = {commit.part for commit in self._commits}
+        commits = (each for each in read_commits(self._place) if each["part"] in known)
+        return {market_id: unit for each in commits for market_id, unit in each["markets"]}
+
     def table(self, name: str, columns: Sequence[str] | None = None) -> pa.Table:
         """A table, or some of its columns.
 
@@ -199,7 +209,12 @@ def manifest_of_run(place: Place) -> dict[str, Any]:
 
 
 def worker_runner(
-    setup: Setup, command: str, kept: bool, keep_events: bool = False, place: Place | None = None
+    setup: Setup,
+    command: str,
+    kept: bool,
+    keep_events: bool = False,
+    place: Place | None = None,
+    remote: bool = True,
 ) -> Runner:
     """The runner of a worker process: logging is set up first.
 
@@ -207,7 +222,9 @@ def worker_runner(
         kept: the result is kept in a folder.
         keep_events: logging controls in the process of the run are to hear what happens.
         place: the folder, where workers write into it themselves.
+        remote: the process is a worker's; False: it is that of the run, where logging has been set up.
     """
-    set_up(setup.config)
-    runner = BatchRunner(setup, EventRecorder() if keep_events else None, command, kept, remote=True)
+    if remote:
+        set_up(setup.config)
+    runner = BatchRunner(setup, EventRecorder() if keep_events else None, command, kept, remote)
     return StoringRunner(runner, place) if kept else runner

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import uuid
 from collections.abc import Iterator
@@ -14,6 +15,20 @@ from ..strategies.errors import InputError, RunError
 
 if TYPE_CHECKING:
     import pyarrow as pa
+
+
+#: Errors that are the machine's and not the caller's: a disk that is full or failing, too many open files.
+_MACHINES = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.ENOMEM, errno.EMFILE, errno.ENFILE, errno.EFBIG})
+
+
+class NotWritten(RunError):
+    """A file of a result could not be written, though others could before."""
+
+
+def not_written(what: str, error: Exception) -> RunError:
+    """The error of something that cannot be written: an `InputError` where another path would do."""
+    why = getattr(error, "strerror", None) or reason(error)
+    return (RunError if getattr(error, "errno", None) in _MACHINES else InputError)(f"{what}: {why}")
 
 
 class Place:
@@ -58,28 +73,50 @@ class Place:
                 return True
             return bool(self._store.get_file_info(fs.FileSelector(self._root, allow_not_found=True)))
 
+    def write_first(self, name: str, content: bytes) -> None:
+        """Write the first file below the folder: whether it can be written at all.
+
+        Raises:
+            InputError: it cannot be written.
+            RunError: the same, and another path would not help: the disk is full, say.
+        """
+        try:
+            self._write(name, content)
+        except (InputError, RunError):
+            raise
+        except Exception as error:
+            raise not_written(f"{self._where}: the result cannot be written here", error) from None
+
     def write(self, name: str, content: bytes) -> None:
         """Write a file below the folder, over one that is there.
 
         Raises:
-            InputError: it cannot be written.
+            NotWritten: it cannot be written. What was written before stays.
         """
+        try:
+            self._write(name, content)
+        except (InputError, RunError):
+            raise
+        except Exception as error:
+            why = getattr(error, "strerror", None) or reason(error)
+            raise NotWritten(f"{self._where}: {name} cannot be written: {why}") from None
+
+    def _write(self, name: str, content: bytes) -> None:
         path = f"{self._root}/{name}"
-        with self._reached("the result cannot be written here"):
-            if not self.on_disk:
-                with self._store.open_output_stream(path, compression=None) as file:
-                    file.write(content)
-                return
-            os.makedirs(os.path.dirname(path), exist_ok=True)
-            # Two workers may write the same part at once.
-            beside = f"{path}.{uuid.uuid4().hex[:8]}.part"
-            try:
-                Path(beside).write_bytes(content)
-                os.replace(beside, path)
-            except OSError:
-                with contextlib.suppress(OSError):
-                    os.unlink(beside)
-                raise
+        if not self.on_disk:
+            with self._store.open_output_stream(path, compression=None) as file:
+                file.write(content)
+            return
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        # Two workers may write the same part at once.
+        beside = f"{path}.{uuid.uuid4().hex[:8]}.part"
+        try:
+            Path(beside).write_bytes(content)
+            os.replace(beside, path)
+        except OSError:
+            with contextlib.suppress(OSError):
+                os.unlink(beside)
+            raise
 
     def remove(self, name: str) -> None:
         """Remove a file below the folder, and the folder where that leaves it empty; what cannot be removed stays."""

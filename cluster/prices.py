@@ -18,6 +18,7 @@ from ..simulate.rows import empty_rows
 from ..strategies.errors import InputError, RecordingError
 from .connection import connect
 from .dispatch import RayPool
+from .places import not_written
 from .progress import ProgressOption, showing
 from .units import Batch, plan_batches
 from .worker import Part
@@ -95,7 +96,7 @@ def write_prices(
             raise InputError(f"{folder}: exists and is not empty; name another folder for the prices, or remove it")
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise InputError(f"{folder}: prices cannot be written here: {error.strerror or error}") from None
+        raise not_written(f"{folder}: prices cannot be written here", error) from None
     units = [unit_of_files([source]) for source in sources]
     failures: list[tuple[Any, ...]] = []
     done = 0

@@ -8,8 +8,10 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..simulate.recordings import Paths
 from ..simulate.rows import FIELDS, Rows
 from ..strategies.errors import InputError, RunError
+from .measures import MEASURES, NEEDED, Bootstrap, measures
 from .parts import MANIFEST, Commit, Parts, manifest_of_run, read_commits
 from .places import Place
 
@@ -18,24 +20,10 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 #: The format of result folders.
-FORMAT = 1
+FORMAT = 2
 
 #: Columns of `Result.summary`: name and kind, as in `FIELDS`.
-SUMMARY_FIELDS = (
-    ("strategy", "text"),
-    ("markets", "whole"),
-    ("orders", "whole"),
-    ("matched_orders", "whole"),
-    ("matched", "number"),
-    ("profit", "number"),
-    ("commission", "number"),
-    ("net_profit", "number"),
-    ("return_on_matched", "number"),
-    ("winning_markets", "whole"),
-    ("transactions", "whole"),
-    ("violations", "whole"),
-    ("failures", "whole"),
-)
+SUMMARY_FIELDS = (("strategy", "text"), *MEASURES, ("violations", "whole"), ("failures", "whole"))
 
 
 class Result:
@@ -52,6 +40,7 @@ class Result:
         digest: int = 0,
         rows: Rows | None = None,
         parts: Parts | None = None,
+        units: Mapping[str, str] | None = None,
     ) -> None:
         """Made by a run, or by `Result.load`.
 
@@ -60,7 +49,9 @@ class Result:
             tables, digest: parts of the run that are tables already.
             rows: what comes after them; made into tables when first asked for.
             parts: what lies in a folder instead; a table is read when it is first asked for.
+            units: of each market the unit of replay that it came in, where it is known and `parts` do not tell.
         """
+        self._units = units
         self._manifest = manifest
         self._parts = parts
         self._tables = dict(tables or {})
@@ -164,48 +155,33 @@ class Result:
         self._settle()
         return digest_text(self._digest if self._parts is None else self._parts.digest)
 
-    def summary(self) -> pa.Table:
-        """A row a strategy: markets, orders, money. `net_profit` is after commission."""
-        import pyarrow.compute as pc
+    def unit_of(self, market_id: str) -> str | None:
+        """The unit of replay that a market came in: a recording, or an event; None where that is not known."""
+        if self._units is None:
+            self._units = {} if self._parts is None else self._parts.units()
+        return self._units.get(market_id)
 
+    def summary(self) -> pa.Table:
+        """A row per strategy: markets, orders, money, and what strategies are compared by; see `measures`."""
         from .tables import from_dicts
 
-        orders = self._columns("orders", "strategy", "size_matched")
-        markets = self._columns(
-            "markets", "strategy", "market_id", "orders", "matched", "profit", "commission", "transactions"
-        )
-        matched = orders.filter(pc.greater(orders["size_matched"], 0))
-        matched_orders = _counts(matched, "strategy")
-        violations, failures = (
-            _counts(self._columns("violations", "strategy", "count"), "strategy", "count"),
-            _counts(self._columns("failures", "strategy", "count"), "strategy", "count"),
-        )
-        grouped = markets.group_by("strategy", use_threads=False).aggregate(
-            [("orders", "sum"), ("matched", "sum"), ("profit", "sum"), ("commission", "sum"), ("transactions", "sum"),
-             ("market_id", "count")]
-        )  # fmt: skip
-        won = _counts(markets.filter(pc.greater(markets["profit"], 0)), "strategy")
-        rows = []
-        for each in grouped.to_pylist():
-            name, profit, stake = each["strategy"], round(each["profit_sum"], 2), round(each["matched_sum"], 2)
-            commission = round(each["commission_sum"], 2)
-            rows.append(
-                {
-                    "strategy": name,
-                    "markets": each["market_id_count"],
-                    "orders": each["orders_sum"],
-                    "matched_orders": matched_orders.get(name, 0),
-                    "matched": stake,
-                    "profit": profit,
-                    "commission": commission,
-                    "net_profit": round(profit - commission, 2),
-                    "return_on_matched": (profit - commission) / stake if stake else None,
-                    "winning_markets": won.get(name, 0),
-                    "transactions": each["transactions_sum"],
-                    "violations": violations.get(name, 0),
-                    "failures": failures.get(name, 0),
-                }
-            )
+        markets = self._columns("markets", "strategy", "market_id", "start", *NEEDED)
+        places: dict[str, list[int]] = {name: [] for name in dict.fromkeys(markets["strategy"].to_pylist())}
+        markets = markets.sort_by([("start", "ascending"), ("market_id", "ascending")])
+        violations = _counts(self._columns("violations", "strategy", "count"))
+        failures = _counts(self._columns("failures", "strategy", "count"))
+        for place, name in enumerate(markets["strategy"].to_pylist()):
+            places[name].append(place)
+        columns, bootstrap = {name: markets[name].to_pylist() for name in NEEDED}, Bootstrap()
+        rows = [
+            {
+                "strategy": name,
+                **measures(columns, mine, bootstrap),
+                "violations": violations.get(name, 0),
+                "failures": failures.get(name, 0),
+            }
+            for name, mine in places.items()
+        ]
         return from_dicts(rows, SUMMARY_FIELDS)
 
     def to_pandas(self, table: str = "orders") -> pd.DataFrame:
@@ -249,6 +225,25 @@ class Result:
 
         return profit_figure(self)
 
+    def plot_market(self, market_id: str, *, strategy: str | None = None, markets: Paths | None = None) -> Any:
+        """A market and what was done in it: a plotly figure (extra `report`).
+
+        Of each runner that was bet on: traded price, best prices to back and to lay, and when orders were placed,
+        matched, cancelled or lapsed; suspensions and play are shaded. The recording is read again, as far as it can be.
+
+        Args:
+            strategy: whose orders; None: those of all.
+            markets: where the recording is, as in `backtest`; None: where the run found it.
+
+        Raises:
+            InputError: the result has no such market, or its recording is not there any more.
+            RunError: plotly is not installed.
+        """
+        from .figures import market_figure
+        from .market_chart import market_chart
+
+        return market_figure(market_chart(self, market_id, strategy, markets))
+
     def to_html(self, path: str | os.PathLike[str]) -> Path:
         """Write a page that stands alone: charts and tables to look at, in a browser or on paper.
 
@@ -277,6 +272,7 @@ class Result:
             manifest = manifest_of_run(place)
         except (OSError, ValueError) as error:
             raise InputError(f"{place}: no result here: {MANIFEST} cannot be read ({error})") from None
+        require_format(place, manifest, FORMAT)
         return cls(manifest, parts=Parts(place, map(Commit.of, read_commits(place, manifest.get("parts", ())))))
 
     def __repr__(self) -> str:
@@ -291,6 +287,20 @@ class Result:
         from .notebook import result_html
 
         return result_html(self)
+
+
+def require_format(place: Place, manifest: Mapping[str, Any], wanted: int) -> None:
+    """Refuse a folder that another headrace wrote with other columns.
+
+    Raises:
+        InputError: says which format it has.
+    """
+    found = manifest.get("format")
+    if found != wanted:
+        raise InputError(
+            f"{place}: holds a result of format {found}; this headrace reads format {wanted}: run it again, or read it "
+            "with the headrace that wrote it"
+        )
 
 
 def needed(module: str, extra: str, what: str) -> Any:
@@ -320,9 +330,7 @@ def _whole_sums(table: pa.Table) -> pa.Table:
     return table
 
 
-def _counts(table: pa.Table, key: str, count: str | None = None) -> dict[str, int]:
-    if count is None:
-        found = table.group_by(key).aggregate([([], "count_all")])
-        return dict(zip(found[key].to_pylist(), found["count_all"].to_pylist(), strict=True))
-    found = table.group_by(key).aggregate([(count, "sum")])
-    return dict(zip(found[key].to_pylist(), found[f"{count}_sum"].to_pylist(), strict=True))
+def _counts(table: pa.Table) -> dict[str, int]:
+    """The column `count` added up by strategy."""
+    found = table.group_by("strategy").aggregate([("count", "sum")])
+    return dict(zip(found["strategy"].to_pylist(), found["count_sum"].to_pylist(), strict=True))

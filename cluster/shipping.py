@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 import ast
-import functools
+import copy
 import hashlib
 import importlib.util
 import inspect
 import os
 import pickle
-import site
 import sys
-import sysconfig
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from ..actors.failures import installed_folders
 from ..simulate.replay import Setup
 from ..strategies.errors import RunError
+from ..strategies.strategy import Strategy
+from .culprits import why_not
 
 
 def user_modules(objects: Iterable[Any]) -> list[ModuleType]:
@@ -53,14 +54,7 @@ def _is_users(module: ModuleType) -> bool:
     name = module.__name__
     if name == "__main__" or file is None or name.split(".")[0] in ("headrace", "ray"):
         return False
-    return not os.path.realpath(file).startswith(_installed())
-
-
-@functools.cache
-def _installed() -> tuple[str, ...]:
-    """Folders that every worker has: the standard library and installed packages."""
-    folders = [sysconfig.get_paths()[key] for key in ("purelib", "platlib", "stdlib", "platstdlib")]
-    return tuple({os.path.join(os.path.realpath(folder), "") for folder in (*folders, *site.getsitepackages())})
+    return not os.path.realpath(file).startswith(installed_folders())
 
 
 def objects_of(setup: Setup) -> list[Any]:
@@ -103,16 +97,28 @@ def pack(value: Any, objects: Sequence[Any]) -> bytes:
 
 def _unpicklable(objects: Sequence[Any], error: Exception, cloudpickle: Any) -> str:
     for owner in objects:
-        for name, value in getattr(owner, "__dict__", {}).items() if not isinstance(owner, type) else ():
-            try:
-                cloudpickle.dumps(value)
-            except Exception as reason:
-                label = getattr(owner, "name", type(owner).__name__)
-                return (
-                    f"{label}: attribute {name!r} ({type(value).__name__}) cannot be sent to workers: {reason}; "
-                    f"make it in start(), which runs in each process, or use engine='local'"
-                )
-    return f"the run cannot be sent to workers: {error}; engine='local' runs it in this process"
+        found = why_not(owner, cloudpickle.dumps, "cannot be sent to workers", code=True)
+        if found is not None:
+            return f"{found}; {_RESOURCE}"
+    return f"the run cannot be sent to workers: {error}; {_RESOURCE}"
+
+
+#: What to do about something that can neither be sent nor copied.
+_RESOURCE = (
+    "have each process make its own, shared by all copies: `name = hr.resource(lambda: ...)` in the class, read as "
+    "self.name"
+)
+
+
+def require_copies(strategy: Strategy) -> None:
+    """Refuse a strategy of which no copies can be made: each market, event or run has its own.
+
+    Raises:
+        RunError: names the strategy, the attribute and what to do.
+    """
+    found = why_not(strategy, copy.deepcopy, f"cannot be copied, and each {strategy.scope} has a copy of its own")
+    if found is not None:
+        raise RunError(f"{found}; {_RESOURCE}")
 
 
 def why_not_picklable(value: Any) -> str | None:
@@ -240,4 +246,4 @@ def _is_installed(name: str) -> bool:
         spec = importlib.util.find_spec(top)
     except (ImportError, ValueError):
         return False
-    return spec is not None and os.path.realpath(spec.origin or "").startswith(_installed())
+    return spec is not None and os.path.realpath(spec.origin or "").startswith(installed_folders())

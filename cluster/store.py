@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import collections
+import dataclasses
 import json
 import os
-from collections.abc import Callable
+import types
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
+from ..actors.sieves import Sieve
 from ..simulate.rows import FIELDS, empty_rows
 from ..strategies.errors import InputError
 from .parts import COMMITS, MANIFEST, Commit, Parts, manifest_of_run, read_commits, store_part
 from .places import Place, encoded
 from .result import Result
-from .worker import Part
+from .units import Batch
+from .worker import Part, add_sieves
 
 #: Rows kept as they are; beyond that tables take less memory.
 _MOST_ROWS = 50_000
@@ -26,6 +30,7 @@ class MemoryStore:
     """Keeps parts in this process: as rows while they are few, then as tables."""
 
     done: frozenset[str] = frozenset()
+    sieves: Mapping[str, Sieve] = types.MappingProxyType({})
     markets: tuple[tuple[str, str], ...] = ()
 
     def __init__(self) -> None:
@@ -33,16 +38,26 @@ class MemoryStore:
         self._digest = 0
         self._waiting: list[Part] = []
         self._count = 0
+        self._last: list[tuple[Any, ...]] = []
+        self._units: dict[str, str] = {}
 
     def add(self, part: Part) -> None:
         part.drop_left_out()
+        self._units.update((market_id, unit) for market_id, unit in part.markets if market_id not in part.left_out)
         self._waiting.append(part)
         self._count += sum(len(rows) for rows in part.rows.values())
         if self._count > _MOST_ROWS:
             self._convert()
 
+    def end(self, failures: list[tuple[Any, ...]]) -> None:
+        """Keep what failed of the run as a whole, in place of what was kept so before."""
+        self._last = failures
+
     def close(self) -> None:
         """Nothing is on its way."""
+
+    def stop(self, reason: str, parts: Sequence[str]) -> None:
+        """Nothing is kept of a run that is stopped."""
 
     def _convert(self) -> None:
         from .tables import digest_of, to_tables
@@ -58,13 +73,19 @@ class MemoryStore:
             for part in sorted(self._waiting, key=lambda part: part.batch.number):
                 for name, more in part.rows.items():
                     rows[name].extend(more)
-            return Result(manifest, rows=rows)
+            rows["failures"].extend(self._last)
+            return Result(manifest, rows=rows, units=self._units)
         import pyarrow as pa
 
         self._convert()
         self._tables.sort(key=lambda part: part[0])
         tables = {name: pa.concat_tables([part[name] for _, part in self._tables]) for name in FIELDS}
-        return Result(manifest, tables, self._digest)
+        if self._last:
+            from .tables import from_rows
+
+            last = from_rows(self._last, FIELDS["failures"])
+            tables["failures"] = pa.concat_tables([tables["failures"], last])
+        return Result(manifest, tables, self._digest, units=self._units)
 
 
 class FolderStore:
@@ -78,6 +99,7 @@ class FolderStore:
     Attributes:
         done: units whose parts are committed.
         markets: markets of committed parts, each with its unit.
+        sieves: what filters let pass of them, by strategy.
 
     Raises:
         InputError: the folder cannot be written, holds something already, or holds another run; says what differs.
@@ -89,6 +111,7 @@ class FolderStore:
         self._identity = json.loads(json.dumps({**identity, "inputs": []}, default=str))
         self.markets: list[tuple[str, str]] = []
         self.done: set[str] = set()
+        self.sieves: dict[str, Sieve] = {}
         self._commits: list[Commit] = []
         self._digests: dict[str, str] = {}
         self._changes = 0
@@ -100,24 +123,56 @@ class FolderStore:
             self._take_up()
         else:
             require_free(self.place)
-            self._write_manifest({"finished": False})
+            self.place.write_first(MANIFEST, _json({**self._identity, "finished": False, "inputs": self._inputs}))
 
     def _take_up(self) -> None:
         try:
             known = manifest_of_run(self.place)
         except (OSError, ValueError) as error:
             raise InputError(f"{self.place}: holds no run to resume: {MANIFEST} cannot be read ({error})") from None
+        stopped = set((known.get("stopped") or {}).get("parts", ()))
+        commits = read_commits(self.place)
+        # Of the run as a whole, of no unit, it is told anew.
+        told = [commit["part"] for commit in commits if not commit["units"]]
+        failed = [commit["part"] for commit in commits if commit["part"] in stopped]
+        commits = [commit for commit in commits if commit["part"] not in (*told, *stopped)]
+        if commits or not stopped:
+            self._require_same(known)
+        # A run that was stopped has nothing to keep of the units that all failed: they are replayed.
+        for part in (*told, *failed):
+            self._drop(part)
+        if stopped:
+            self._write_manifest({"finished": False})
+        for commit in commits:
+            self.done.update(commit["units"])
+            add_sieves(self.sieves, {name: Sieve.of(found) for name, found in commit["sieves"].items()})
+            self.markets.extend((market_id, unit) for market_id, unit in commit["markets"])
+            self._number = max(self._number, commit["number"] + 1)
+            self._count(commit)
+
+    def _require_same(self, known: dict[str, Any]) -> None:
+        """Refuse to go on with another run.
+
+        Raises:
+            InputError: says what differs.
+        """
         inputs = [{name: value for name, value in each.items() if name != "sha256"} for each in known["inputs"]]
         for name, value in {**self._identity, "inputs": self._inputs}.items():
             before = inputs if name == "inputs" else known.get(name)
             if before != value:
                 why = _difference(name, before, value)
                 raise InputError(f"{self.place}: the run that it holds cannot be resumed: {why}")
-        for commit in read_commits(self.place):
-            self.done.update(commit["units"])
-            self.markets.extend((market_id, unit) for market_id, unit in commit["markets"])
-            self._number = max(self._number, commit["number"] + 1)
-            self._count(commit)
+
+    def _drop(self, part: str) -> None:
+        """Have a part count no longer.
+
+        Raises:
+            InputError: its commit cannot be removed.
+        """
+        name = f"{COMMITS}/{part}.json"
+        self.place.remove(name)
+        if name in self.place.names(COMMITS, ".json"):
+            raise InputError(f"{self.place}: {name} cannot be removed, so the run cannot go on; name another folder")
 
     def _count(self, commit: dict[str, Any]) -> None:
         self._commits.append(Commit.of(commit))
@@ -129,7 +184,7 @@ class FolderStore:
         """Keep a part.
 
         Raises:
-            InputError: it, or an earlier one, cannot be written.
+            RunError: it, or an earlier one, cannot be written.
         """
         if self._writers is None:
             self._count(self._keep(part))
@@ -159,26 +214,53 @@ class FolderStore:
             "rows": rows,
             "digest": digest_text(digest),
             "digests": part.digests,
+            "sieves": {name: dataclasses.asdict(sieve) for name, sieve in part.sieves.items()},
             "changes": part.changes,
             "seconds": round(part.seconds, 3),
         }
         self.place.write(f"{COMMITS}/{name}.json", _json(commit))
         return commit
 
+    def end(self, failures: list[tuple[Any, ...]]) -> None:
+        """Keep what failed of the run as a whole, in place of what was kept so before: a part without units.
+
+        Raises:
+            RunError: it cannot be written.
+        """
+        part = Part(Batch(0, ()), {**empty_rows(), "failures": failures}, 0, 0.0)
+        self._commits = [each for each in self._commits if each.part != part.batch.part]
+        self._count(self._keep(part))
+
     def close(self) -> None:
         """Let what is on its way arrive: what was added counts, whatever ended the run."""
         if self._writers is not None:
             self._writers.shutdown(wait=True)
 
+    def stop(self, reason: str, parts: Sequence[str]) -> None:
+        """Say why the run was stopped.
+
+        Args:
+            reason: in words.
+            parts: those that hold nothing but its failures: a run that goes on replays their units.
+
+        Raises:
+            InputError: it cannot be written.
+        """
+        self._arrive()
+        self._write_manifest({"finished": False, "stopped": {"reason": reason, "parts": list(parts)}})
+
+    def _arrive(self) -> None:
+        self.close()
+        while self._under_way:
+            self._count(self._under_way.popleft().result())
+
     def result(self, manifest: Callable[[], dict[str, Any]]) -> Result:
         """The result, once all parts are there.
 
         Raises:
-            InputError: one of them could not be written.
+            RunError: one of them could not be written.
         """
-        self.close()
-        while self._under_way:
-            self._count(self._under_way.popleft().result())
+        self._arrive()
         said = {
             **manifest(),
             "changes": self._changes,

@@ -377,7 +377,7 @@ def follow(job: Job, write: Callable[[str], None], say: Callable[[str], None]) -
         return Follower(job, write, say).run()
     except KeyboardInterrupt:
         say(f"no longer followed; the job goes on: {job.command('stop')} ends it")
-        return 1
+        return 130
 
 
 def write_out(text: str) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
 import os
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -13,11 +12,12 @@ import msgspec
 
 from ..simulate.rows import DIGESTED, FIELDS, Rows
 from ..strategies.errors import InputError
+from . import measures
 from .parameter_sets import Values, shown
 from .parts import MANIFEST, read_manifest
 from .places import Place, encoded
-from .result import Result
-from .sweep_worker import MORE_OF_MARKETS
+from .result import Result, require_format
+from .violations import advice, reasons
 from .worker import Part
 
 if TYPE_CHECKING:
@@ -25,31 +25,18 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 #: The format of sweep folders.
-FORMAT = 1
+FORMAT = 2
 _SET = (("set", "whole"),)
 #: Tables that a sweep keeps, the last three and the orders only where they were asked for.
 TABLES = {
-    name: (*FIELDS[name], *(MORE_OF_MARKETS if name == "markets" else ()), *_SET)
+    name: (*FIELDS[name], *_SET)
     for name in ("markets", "violations", "failures", "orders", "fills", "records", "transactions")
 }
 #: Rows kept as they are; beyond that tables take less memory.
 _MOST_ROWS = 50_000
 
 #: Columns of `SweepResult.table` after the number of the set and its parameters.
-MEASURES = (
-    ("markets", "whole"),
-    ("orders", "whole"),
-    ("matched_orders", "whole"),
-    ("matched", "number"),
-    ("profit", "number"),
-    ("commission", "number"),
-    ("net_profit", "number"),
-    ("return_on_matched", "number"),
-    ("strike_rate", "number"),
-    ("max_drawdown", "number"),
-    ("standard_error", "number"),
-    ("failures", "whole"),
-)
+MEASURES = (*measures.MEASURES, ("violations", "whole"), ("failures", "whole"))
 _OUT_OF_SAMPLE = "out_of_sample_net_profit"
 _SPLIT = (("in_sample_net_profit", "number"), (_OUT_OF_SAMPLE, "number"))
 #: What a search adds.
@@ -58,7 +45,7 @@ _SEARCH = (("round", "whole"), (SCORE, "number"))
 #: Names that columns of `SweepResult.table` have beside the parameters.
 MEASURED = frozenset(name for name, _ in (*MEASURES, *_SPLIT, *_SEARCH))
 #: Measures of which less is better.
-LEAST = ("commission", "max_drawdown", "standard_error", "failures")
+LEAST = (*measures.LEAST, "violations", "failures")
 #: A file that shows that a folder can be written.
 _PROBE = "probe.part"
 
@@ -80,6 +67,10 @@ class SweepStore:
         self._count_digests(part.rows)
         if sum(map(len, self._rows.values())) > _MOST_ROWS:
             self._convert()
+
+    def end(self, failures: Sequence[tuple[Any, ...]]) -> None:
+        """Keep what failed of the sweep as a whole, each row with its set."""
+        self._rows["failures"].extend(failures)
 
     def _count_digests(self, rows: Rows) -> None:
         """Add each set's share of the digest: its rows as a backtest has them."""
@@ -232,21 +223,39 @@ class SweepResult:
     def best(self, by: str | None = None) -> dict[str, Any]:
         """The row of `table` with the greatest `by`; the least of what is better small, such as `max_drawdown`.
 
-        Of equal sets the first.
+        Only sets that traded count: one whose orders were all refused, or that placed none, would beat every loss. Of
+        equal sets the first.
 
         Args:
             by: a column; None: `net_profit`, or of a search `score`, what it went by.
 
         Raises:
-            InputError: there is no such column of numbers, or no set has a value there.
+            InputError: there is no such column of numbers, no set has a value there, or no set traded; the message
+                says why.
         """
-        return self.best_sets(by)[0]
+        best = self.best_sets(by, 1)[0]
+        if not best["matched_orders"]:
+            raise InputError(self.why_none_traded())
+        return best
+
+    def why_none_traded(self) -> str:
+        """A sentence on sets that matched nothing: how many orders they placed, and what refused the others."""
+        found = reasons(self.violations)
+        placed = sum(self.table["orders"].to_pylist())
+        text = f"no set traded: {placed:,} orders were placed, {sum(each.count for each in found):,} requests refused"
+        if found:
+            text += f", most of them by {found[0].control} ({found[0].text})"
+            how = advice(found)
+            text += f"; {how}" if how else ""
+        return text
 
     def best_sets(self, by: str | None = None, count: int | None = None) -> list[dict[str, Any]]:
-        """The rows of `table`, the best first as by `best`, at most `count`; those without a value are left out.
+        """The rows of `table`, the best first as in `best`, at most `count`; those without a value are left out.
+
+        Sets that did not trade come after those that did.
 
         Raises:
-            InputError: as of `best`.
+            InputError: there is no such column of numbers, or no set has a value there.
         """
         if by is None:
             by = self._goal
@@ -255,20 +264,23 @@ class SweepResult:
         if not rows:
             raise InputError(f"no set has a value for {by!r}")
         least = (self.search["by"] if self.search is not None and by == SCORE else by) in LEAST
-        return sorted(rows, key=lambda row: row[by], reverse=not least)[:count]
+        rows.sort(key=lambda row: row[by], reverse=not least)
+        rows.sort(key=lambda row: not row["matched_orders"])
+        return rows[:count]
 
     def scores(self, by: str) -> list[float | None]:
-        """The column `by` of each set; with `split` over the markets in sample alone, whatever the column.
+        """The column `by` of each set that traded, None for the others; with `split` over the markets in sample alone.
 
-        Of `failures` over all markets: they are no figure that a choice of parameters could fit.
+        `failures` and `violations` are over all markets: no choice of parameters could be fitted to them.
 
         Raises:
             InputError: there is no such column, or it is what the split keeps out of the choice.
         """
         require_goal(by, self.split)
-        if self.split is None or by in ("failures", "in_sample_net_profit"):
-            return list(self.table[by].to_pylist())
-        return [measures[by] for measures in self._measures(in_sample=True)]
+        if self.split is None or by in ("violations", "failures", "in_sample_net_profit"):
+            columns = (self.table[name].to_pylist() for name in (by, "matched_orders"))
+            return [value if matched else None for value, matched in zip(*columns, strict=True)]
+        return [each[by] if each["matched_orders"] else None for each in self._measures(in_sample=True)]
 
     def to_pandas(self) -> pd.DataFrame:
         """`table` as a pandas frame (extra `notebook`)."""
@@ -311,6 +323,7 @@ class SweepResult:
 
         Raises:
             InputError: the folder cannot be written, or holds something already.
+            RunError: the disk is full, or fails.
         """
         place = new_folder(folder)
         for name, table in self._tables.items():
@@ -361,6 +374,10 @@ class SweepResult:
         place = Place(folder)
         try:
             manifest = read_manifest(place)
+        except (OSError, ValueError) as error:
+            raise InputError(f"{place}: no sweep here: {type(error).__name__}: {error}") from None
+        require_format(place, manifest, FORMAT)
+        try:
             parameters = manifest.pop("parameters")
             tables = {name: place.read_table(f"{name}.parquet") for name in TABLES}
         except (OSError, ValueError, KeyError) as error:
@@ -429,11 +446,13 @@ class SweepResult:
         from .tables import schema
 
         fields = (*MEASURES, *(_SPLIT if self.split is not None else ()))
-        failures = [0] * len(self.parameters)
-        for number, count in zip(*(self.failures[name].to_pylist() for name in ("set", "count")), strict=True):
-            if number is not None:
-                failures[number] += count
-        rows = [{**measures, "failures": failed} for measures, failed in zip(self._measures(), failures, strict=True)]
+        rows = self._measures()
+        for name, table in (("violations", self.violations), ("failures", self.failures)):
+            for row in rows:
+                row[name] = 0
+            for number, count in zip(*(table[column].to_pylist() for column in ("set", "count")), strict=True):
+                if number is not None:
+                    rows[number][name] += count
         columns = {"set": pa.array(range(len(rows)), pa.int64())}
         for name in self._names:
             columns[self._column(name)] = _array([shown(values[name]) for values in self.parameters])
@@ -451,24 +470,29 @@ class SweepResult:
     def _measures(self, in_sample: bool = False) -> list[dict[str, Any]]:
         """Measures of each set, by number; of the markets in sample alone, where asked."""
         table = self.markets.sort_by([("set", "ascending"), ("start", "ascending"), ("market_id", "ascending")])
-        names = ["set", "orders", "matched_orders", "won_orders", "matched", "profit", "commission", "net_profit"]
         flags = table["in_sample"].to_pylist() if self.split is not None else None
-        columns = {name: table[name].to_pylist() for name in names}
+        columns, bootstrap = {name: table[name].to_pylist() for name in measures.NEEDED}, measures.Bootstrap()
         places: list[list[int]] = [[] for _ in self.parameters]
-        for place, number in enumerate(columns["set"]):
+        for place, number in enumerate(table["set"].to_pylist()):
             if not in_sample or (flags is not None and flags[place]):
                 places[number].append(place)
-        return [_measured(columns, mine, flags) for mine in places]
+        found = [measures.measures(columns, mine, bootstrap) for mine in places]
+        if flags is not None:
+            net = table["net_profit"].to_pylist()
+            for each, mine in zip(found, places, strict=True):
+                inside = round(sum(net[place] for place in mine if flags[place]), 2)
+                each["in_sample_net_profit"] = inside
+                each[_OUT_OF_SAMPLE] = round(each["net_profit"] - inside, 2)
+        return found
 
     def __repr__(self) -> str:
         markets = len(self._tables["markets"]["market_id"].unique())
         sets, failures = len(self.parameters), self.failures.num_rows
-        best = self.best(self.shown_by)
+        best = self.best_sets(self.shown_by, 1)[0]
         values = ", ".join(f"{name}={best[self._column(name)]}" for name in self._names)
         score = "" if self.search is None else f"score {best[SCORE]}, "
-        return (
-            f"<SweepResult {sets} sets, {markets} markets, {failures} failures; "
-            f"best: {values}: {score}net profit {best['net_profit']}>"
+        return f"<SweepResult {sets} sets, {markets} markets, {failures} failures; " + (
+            f"best: {values}: {score}net profit {best['net_profit']}>" if best["matched_orders"] else "none traded>"
         )
 
     def _repr_html_(self) -> str:
@@ -476,35 +500,6 @@ class SweepResult:
         from .notebook import sweep_html
 
         return sweep_html(self)
-
-
-def _measured(columns: Mapping[str, list[Any]], places: Sequence[int], flags: list[bool] | None) -> dict[str, Any]:
-    """The measures of one set; `places` are its markets, in the order of their starts."""
-
-    def total(name: str) -> Any:
-        return sum(columns[name][place] for place in places)
-
-    net = [columns["net_profit"][place] for place in places]
-    count, matched, matched_orders = len(net), round(total("matched"), 2), total("matched_orders")
-    net_profit = round(sum(net), 2)
-    found = {
-        "markets": count,
-        "orders": total("orders"),
-        "matched_orders": matched_orders,
-        "matched": matched,
-        "profit": round(total("profit"), 2),
-        "commission": round(total("commission"), 2),
-        "net_profit": net_profit,
-        "return_on_matched": net_profit / matched if matched else None,
-        "strike_rate": total("won_orders") / matched_orders if matched_orders else None,
-        "max_drawdown": max_drawdown(net),
-        "standard_error": standard_error(net),
-    }
-    if flags is not None:
-        inside = [columns["net_profit"][place] for place in places if flags[place]]
-        found["in_sample_net_profit"] = round(sum(inside), 2)
-        found["out_of_sample_net_profit"] = round(net_profit - sum(inside), 2)
-    return found
 
 
 def _first_of_recordings(failures: pa.Table) -> list[bool]:
@@ -516,25 +511,6 @@ def _first_of_recordings(failures: pa.Table) -> list[bool]:
         kept.append(row["set"] is not None or key not in seen)
         seen.add(key)
     return kept
-
-
-def max_drawdown(profits: Sequence[float]) -> float:
-    """The greatest fall of their running sum from a high, the start included: 0 or more."""
-    total = high = fall = 0.0
-    for profit in profits:
-        total += profit
-        high = max(high, total)
-        fall = max(fall, high - total)
-    return round(fall, 2)
-
-
-def standard_error(profits: Sequence[float]) -> float | None:
-    """The standard error of their mean; None of fewer than two."""
-    count = len(profits)
-    if count < 2:
-        return None
-    mean = sum(profits) / count
-    return math.sqrt(sum((profit - mean) ** 2 for profit in profits) / (count - 1) / count)
 
 
 def in_sample(event_id: str, split: float) -> bool:
@@ -575,7 +551,7 @@ def new_folder(folder: str | os.PathLike[str]) -> Place:
     place = Place(folder)
     if place.taken():
         raise InputError(f"{place}: exists and is not empty; name another folder for the sweep, or remove it")
-    place.write(_PROBE, b"")
+    place.write_first(_PROBE, b"")
     place.remove(_PROBE)
     return place
 

@@ -10,15 +10,12 @@ from typing import Any
 from ..actors.coordinator import Coordinator
 from ..actors.failures import Failures
 from ..actors.logs import BatchLog, set_up
-from ..actors.market import HostedMarket
+from ..actors.market import HostedMarket, MarketActor
 from ..simulate.replay import Replay, Setup, Unit
 from ..simulate.rows import RowCollector
 from ..simulate.shared_replay import SharedReplay
 from ..strategies.strategy import Strategy
-from .worker import BatchRunner, Part, WorkerFace, run_to_end, without_markets
-
-#: Columns that rows of a sweep's markets have after those of a backtest's. All rows end with the number of their set.
-MORE_OF_MARKETS = (("matched_orders", "whole"), ("won_orders", "whole"))
+from .worker import BatchRunner, Part, WorkerFace, add_sieves, run_to_end, without_markets
 
 
 @dataclasses.dataclass(frozen=True)
@@ -76,22 +73,23 @@ class SweepRunner(BatchRunner):
             for place, strategy in enumerate(tally.sets):
                 replay = Replay(unit, self._alone(strategy), tally.listener(place))
                 run_to_end(replay, log, self._setup.config)
-                self._finish(tally, place, replay.coordinator, replay.failures)
+                self._finish(tally, place, replay.actor, replay.failures)
             return
         shared = SharedReplay(unit, self._setup, tally.sets, tally.market, self._deciding)
         run_to_end(shared, log, self._setup.config)
         for place, actor in enumerate(shared.sets):
-            self._finish(tally, place, actor.coordinator, actor.failures)
+            self._finish(tally, place, actor, actor.failures)
         tally.of_unit(shared.failures)
         part.stopped = shared.actor.stopped
 
-    def _finish(self, tally: _Tally, place: int, coordinator: Coordinator, failures: Failures) -> None:
+    def _finish(self, tally: _Tally, place: int, actor: MarketActor, failures: Failures) -> None:
         number = tally.unit.sets[place]
+        add_sieves(tally.part.sieves, {str(number): sieve for sieve in actor.sieves.values()})
         command = self._commands[number] if self._commands else ""
         if command:
             paths = " ".join(f"--markets {shlex.quote(str(path))}" for path in tally.unit.paths)
             command = f"{command} {paths} --engine local"
-        tally.finish(place, coordinator, failures, command)
+        tally.finish(place, actor.coordinator, failures, command)
 
 
 class _Tally:
@@ -100,7 +98,7 @@ class _Tally:
     def __init__(self, part: Part, unit: SweepUnit, sets: Sequence[Strategy], orders: bool) -> None:
         self.unit = unit
         self.sets = list(sets)
-        self._part = part
+        self.part = part
         self._orders = orders
         self._collectors = [RowCollector([strategy], orders) for strategy in sets]
         self._counted: set[str] = set()
@@ -115,19 +113,14 @@ class _Tally:
         market_id = market.market_id
         if market_id not in self._counted:
             self._counted.add(market_id)
-            self._part.changes += market.changes
-            if self._part.is_copy(self._known, market_id, self.unit.name):
+            self.part.changes += market.changes
+            if self.part.is_copy(self._known, market_id, self.unit.name):
                 self._copies.add(market_id)
             else:
-                self._part.markets.append((market_id, self.unit.name))
+                self.part.markets.append((market_id, self.unit.name))
         if market_id in self._copies:
             return
-        collector = self._collectors[place]
-        collector.market(market)
-        matched = [order for order in market.blotter if order.size_matched > 0]
-        won = sum(order.profit > 0 for order in matched)
-        rows = collector.rows["markets"]
-        rows[-1] = (*rows[-1], len(matched), won)
+        self._collectors[place].market(market)
 
     def finish(self, place: int, coordinator: Coordinator, failures: Failures, command: str) -> None:
         """The unit has ended for a set."""
@@ -145,9 +138,9 @@ class _Tally:
         for table, found in collector.rows.items():
             rows = without_markets(table, found, self._copies)
             if table == "failures":
-                self._part.rows[table].extend(self._numbered(rows, number))
+                self.part.rows[table].extend(self._numbered(rows, number))
             elif self._orders or table in ("markets", "violations"):
-                self._part.rows[table].extend((*row, number) for row in rows)
+                self.part.rows[table].extend((*row, number) for row in rows)
 
     def _numbered(self, failures: Iterable[tuple[Any, ...]], number: int | None) -> Iterable[tuple[Any, ...]]:
         """Failures with their set; those of recordings, which all sets share, once and without."""
@@ -160,8 +153,13 @@ class _Tally:
 
 
 def sweep_runner(
-    setup: Setup, orders: bool, commands: Sequence[str], deciding: tuple[str, ...] | None = None
+    setup: Setup,
+    orders: bool,
+    commands: Sequence[str],
+    deciding: tuple[str, ...] | None = None,
+    remote: bool = True,
 ) -> SweepRunner:
-    """The runner of a worker process: logging is set up first."""
-    set_up(setup.config)
-    return SweepRunner(setup, orders, commands, deciding, remote=True)
+    """The runner of a worker process: logging is set up first. Not `remote`: of the process of the run."""
+    if remote:
+        set_up(setup.config)
+    return SweepRunner(setup, orders, commands, deciding, remote)

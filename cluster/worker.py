@@ -5,27 +5,33 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import gc
+import logging
 import os
 import shlex
 import socket
 import sys
-import threading
 import time
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any, Protocol
 
 from ..actors.clients import Clients
-from ..actors.failures import raised_at
+from ..actors.failures import raised_at, users_code
 from ..actors.logging_controls import LoggingControls
-from ..actors.logs import BatchLog
+from ..actors.logs import BatchLog, Told
+from ..actors.sieves import Sieve
 from ..config import Config
 from ..simulate.replay import Replay, Setup, Unit, parts_of_unit
 from ..simulate.rows import FIELDS, RowCollector, Rows, empty_rows
-from ..strategies.errors import HeadraceError, InputError, RunError
+from ..strategies.errors import HeadraceError, InputError
 from ..strategies.strategy import Strategy
+from .connection import Caller, caller
 from .files import unpack_files
+from .shipping import require_copies
 from .snapshots import EventRecorder
 from .units import Batch
+from .watchdog import Watchdog, end_here, end_worker, may_exit
+
+logger = logging.getLogger("headrace")
 
 #: Allocations between collections of the three generations, while a unit is replayed.
 _PATIENT = (50_000, 20, 100)
@@ -75,7 +81,8 @@ class Part:
         changes: market changes replayed.
         markets: ids of the markets replayed, each with its unit.
         log: log lines of the batch.
-        warnings: level and text of the first warnings, where they were logged in another process.
+        warnings: level and text of the first warnings, where they were logged in another process; those of errors of
+            strategies are `FailureLine`s.
         events: for the logging controls, where they live in another process.
         stopped: a strategy has asked for the end of the run.
         seconds: time spent on it.
@@ -83,6 +90,7 @@ class Part:
         left_out: ids of markets whose rows do not count: they came in another part as well.
         digests: SHA-256 of the files of each unit as they were read; of those not read to their end there is none.
         worn: the process that made it has grown beyond its limit of memory.
+        sieves: what filters let pass, by strategy, or by number of a set.
     """
 
     batch: Batch
@@ -98,10 +106,20 @@ class Part:
     left_out: set[str] = dataclasses.field(default_factory=set)
     digests: dict[str, str] = dataclasses.field(default_factory=dict)
     worn: bool = False
+    sieves: dict[str, Sieve] = dataclasses.field(default_factory=dict)
 
     def count(self, table: str) -> int:
         """How many rows a table of it has."""
         return len(self.rows[table]) if self.stored is None else self.stored.rows[table]
+
+    def join(self, more: Part) -> None:
+        """Take what a further piece of its batch gave; the piece began with the markets of this part."""
+        for table, rows in more.rows.items():
+            self.rows[table].extend(rows)
+        self.changes += more.changes
+        self.markets = more.markets
+        self.digests.update(more.digests)
+        self.stopped = self.stopped or more.stopped
 
     def drop_left_out(self) -> None:
         """Drop the rows of markets that came in another part as well; failures stay."""
@@ -120,6 +138,22 @@ class Part:
         message = f"the market is in {owner} as well; this copy is left out"
         self.rows["failures"].append((None, market_id, unit, 1, "RecordingError", message, None, unit, "", ""))
         return True
+
+
+def add_sieves(total: dict[str, Sieve], more: Mapping[str, Sieve]) -> None:
+    """Add what filters did in one part of a run to what they did in others."""
+    for name, sieve in more.items():
+        total.setdefault(name, Sieve()).add(sieve)
+
+
+def nothing_passed(strategies: Iterable[Strategy], sieves: Mapping[str, Sieve]) -> list[tuple[Any, ...]]:
+    """A row of failures for each strategy whose filter let no market pass: it has replayed nothing."""
+    found = []
+    for strategy in strategies:
+        why = sieves[strategy.name].why_nothing_passed(strategy) if strategy.name in sieves else None
+        if why is not None:
+            found.append((strategy.name, None, None, 1, InputError.__name__, why, None, "all markets", "", ""))
+    return found
 
 
 def without_markets(table: str, rows: list[tuple[Any, ...]], market_ids: Collection[str]) -> list[tuple[Any, ...]]:
@@ -157,14 +191,11 @@ class BatchRunner:
         self._files = unpack_files(setup.files, _session_folder() if remote else None)
         self._logging_controls = logging_controls
         self._command = command
+        self._told = Told()
         for strategy in setup.strategies:
-            try:
+            with users_code(f"strategy {strategy.name!r} failed in start()", raise_errors=setup.config.raise_errors):
                 strategy.opened(self._face(strategy))
-            except Exception as error:
-                if setup.config.raise_errors:
-                    raise
-                place = raised_at(error)
-                raise RunError(f"strategy {strategy.name!r} failed in start(): {error!r} ({place})") from error
+            require_copies(strategy)
 
     def _face(self, strategy: Strategy) -> WorkerFace:
         """The framework as a strategy's `start` sees it."""
@@ -174,15 +205,13 @@ class BatchRunner:
         """Replay a batch; what fails in a unit is a row of `failures`."""
         started = time.perf_counter()
         part = Part(batch, empty_rows(), 0, 0.0)
-        log = BatchLog(self._setup.config, self._kept)
+        log = BatchLog(self._setup.config, self._kept, self._told)
         if self._remote:
             _require_files(batch)
         with log.listening(remote=self._remote):
             for unit in batch.units:
-                with _patient_collector(), self._watched(unit):
-                    for piece in parts_of_unit(unit):
-                        if not part.stopped:
-                            self._replay_into(part, piece, log)
+                with _patient_collector():
+                    self._run_unit(part, unit, log)
         part.log, part.warnings = log.text, log.warnings
         if isinstance(self._logging_controls, EventRecorder):
             part.events = self._logging_controls.take()
@@ -210,6 +239,7 @@ class BatchRunner:
             if table == "transactions" and copies and not collector.rows["markets"]:
                 continue  # all of them were for markets that are left out
             part.rows[table].extend(without_markets(table, more, copies))
+        add_sieves(part.sieves, replay.actor.sieves)
         part.stopped = replay.actor.stopped
         if replay.digest is not None:
             part.digests[unit.name] = replay.digest
@@ -218,21 +248,35 @@ class BatchRunner:
         paths = " ".join(f"--markets {shlex.quote(str(path))}" for path in unit.paths)
         return f"{self._command} {paths} --engine local" if self._command else ""
 
-    @contextlib.contextmanager
-    def _watched(self, unit: Unit) -> Any:
-        """End this process where a unit takes longer than `unit_timeout`: nothing else stops code that hangs."""
+    def _run_unit(self, part: Part, unit: Unit, log: BatchLog) -> None:
         limit = self._setup.config.unit_timeout
-        here = self._logging_controls is not None and not self._remote
-        if limit is None or here or not _in_worker():
-            yield
+        if limit is None:
+            self._replay_pieces(unit, log, lambda: part)
             return
-        timer = threading.Timer(limit, _give_up, args=(unit.name, limit))
-        timer.daemon = True
-        timer.start()
-        try:
-            yield
-        finally:
-            timer.cancel()
+        # Each piece by itself: of one that is given up nothing counts.
+        pieces: list[Part] = []
+
+        def next_piece() -> Part:
+            known = pieces[-1].markets if pieces else part.markets
+            pieces.append(
+                Part(part.batch, empty_rows(), 0, 0.0, list(known), stopped=bool(pieces and pieces[-1].stopped))
+            )
+            return pieces[-1]
+
+        dog = Watchdog(unit.name, limit, end_worker if self._remote else end_here, self._remote or may_exit())
+        stuck = dog.run(lambda: self._replay_pieces(unit, log, next_piece))
+        for piece in pieces if stuck is None else pieces[:-1]:
+            part.join(piece)
+        if stuck is not None:
+            log.context.actor = None
+            part.rows["failures"].append(stuck.row(self._reproduce(unit)))
+            logger.error("%s: %s, at %s", unit.name, stuck.message, stuck.line)
+
+    def _replay_pieces(self, unit: Unit, log: BatchLog, part_of_piece: Callable[[], Part]) -> None:
+        for piece in parts_of_unit(unit):
+            part = part_of_piece()
+            if not part.stopped:
+                self._replay_into(part, piece, log)
 
 
 def run_to_end(replay: Replay, log: BatchLog, config: Config) -> None:
@@ -279,22 +323,11 @@ def _require_files(batch: Batch) -> None:
                 )
 
 
-def _in_worker() -> bool:
-    """Whether this process is a Ray worker, which others outlive."""
-    ray = sys.modules.get("ray")
-    return ray is not None and ray.is_initialized() and ray.get_runtime_context().worker.mode == ray.WORKER_MODE
-
-
 def _session_folder() -> str | None:
     """The folder of Ray's session, which goes with it; None where this is not a worker of Ray's."""
-    if not _in_worker():
+    if caller() is Caller.DRIVER:
         return None
     return str(sys.modules["ray"].get_runtime_context().worker.node.get_session_dir_path())
-
-
-def _give_up(name: str, limit: float) -> None:
-    print(f"headrace: {name} took longer than {limit} s; this worker ends", file=sys.stderr, flush=True)
-    os._exit(70)
 
 
 def resident_bytes() -> int:

@@ -44,7 +44,7 @@ TABLES = {
     "markets": "A row a strategy and market, for every market that passed the strategy's filter.",
     "records": "What strategies recorded with `self.record(market, name=value)`.",
     "violations": "What controls refused: a row a strategy, market, control, request and reason.",
-    "failures": "What went wrong: broken recordings, and errors of strategies and middleware.",
+    "failures": "What went wrong: broken recordings, errors of strategies and middleware, filters that nothing passes.",
     "transactions": "Transactions that count towards the hourly limit. `result.transactions` adds up all units.",
 }
 
@@ -112,7 +112,10 @@ MEANINGS: dict[str, dict[str, tuple[str, str]]] = {
         "start": ("scheduled start", TIME),
         "changes": ("changes replayed", ""),
         "orders": ("orders of the strategy", ""),
+        "matched_orders": ("orders with something matched", ""),
+        "won_orders": ("orders with a profit above 0", ""),
         "matched": ("sum of size_matched", MONEY),
+        "exposure": ("most that matched bets could have lost, at the worst moment of the market", MONEY),
         "profit": ("sum of the orders' profits, before commission", MONEY),
         "commission": ("as if the strategy were alone in its account", MONEY),
         "transactions": ("placings answered, and refused cancels, updates and replaces", ""),
@@ -125,7 +128,7 @@ MEANINGS: dict[str, dict[str, tuple[str, str]]] = {
     "violations": {
         "control": ("name of the control", ""),
         "request": ("PLACE, CANCEL, UPDATE or REPLACE", ""),
-        "reason": ("text of the first refusal; texts that differ in digits only count as one", ""),
+        "reason": ("text of the first violation; texts that differ in figures only count as one", ""),
         "count": ("how often", ""),
     },
     "failures": {
@@ -150,6 +153,7 @@ MEANINGS: dict[str, dict[str, tuple[str, str]]] = {
 SUMMARY: dict[str, tuple[str, str]] = {
     "strategy": SHARED["strategy"],
     "markets": ("markets that passed its filter", ""),
+    "traded_markets": ("markets in which something matched", ""),
     "orders": ("orders", ""),
     "matched_orders": ("orders with something matched", ""),
     "matched": ("sum of sizes matched", MONEY),
@@ -157,9 +161,22 @@ SUMMARY: dict[str, tuple[str, str]] = {
     "commission": ("sum over markets", MONEY),
     "net_profit": ("profit less commission", MONEY),
     "return_on_matched": ("net profit divided by matched; empty where nothing matched", "fraction"),
-    "winning_markets": ("markets with a profit above 0", ""),
+    "strike_rate": ("orders with a profit, of all matched orders; empty where nothing matched", "fraction"),
+    "winning_markets": ("markets with a net profit above 0", ""),
+    "profit_factor": (
+        "net profits of winning markets divided by net losses of losing ones; infinite without a loss",
+        "",
+    ),
+    "expectancy": ("mean net profit of a traded market", MONEY),
+    "standard_error": ("of the expectancy; empty of fewer than two traded markets", MONEY),
+    "expectancy_low": ("lower end of its 95 % interval, by bootstrap over traded markets", MONEY),
+    "expectancy_high": ("upper end of that interval", MONEY),
+    "max_drawdown": ("greatest fall of the net profit from a high, markets in order of their starts; 0 or more", MONEY),
+    "max_drawdown_markets": ("most traded markets in a row with the net profit below an earlier high", ""),
+    "longest_losing_run": ("most traded markets in a row with a net loss", ""),
+    "mean_exposure": ("mean of the exposure of traded markets", MONEY),
     "transactions": ("sum over markets", ""),
-    "violations": ("refusals by controls", ""),
+    "violations": ("requests that controls refused", ""),
     "failures": ("errors of the strategy, with their counts", ""),
 }
 

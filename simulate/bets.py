@@ -9,6 +9,9 @@ from ..strategies.order import Order
 from ..strategies.order_types import LimitOrder
 from ..strategies.prices import wap
 
+#: Decimals of an average price: finer than any price, coarser than what floats add to it.
+_DECIMALS = 10
+
 
 class SimulatedBet:
     """The exchange's side of one order. It alone changes the order's sizes.
@@ -19,14 +22,16 @@ class SimulatedBet:
         market_version: version of the market that the bet last saw; None before it is placed.
         bsp_reconciled: the bet went through, or past, the reconciliation of starting prices.
         size: what was asked for, in the account's currency.
+        exact: averages are those of the fills; else they are rounded to pence after each, as the peer's are.
     """
 
     __slots__ = (
-        "_exact",
         "_finished",
+        "_one_price",
         "_total",
         "_value",
         "bsp_reconciled",
+        "exact",
         "fills",
         "market_version",
         "order",
@@ -42,12 +47,14 @@ class SimulatedBet:
         self.bsp_reconciled = False
         self.size = order.requested_size
         self._finished = market.blotter.finished
-        self._exact = market.framework.host.rules.exact_average
+        self.exact = market.framework.host.rules.exact_average
         self._total = self._value = 0.0
+        self._one_price: float | None = None
 
     # -- what happens to it --------------------------------------------------------------------------------------
 
     def fill(self, time_ms: float, price: float, size: float) -> None:
+        self._one_price = price if not self.fills or price == self._one_price else None
         self.fills.append([time_ms, price, size])
         self._total += size
         self._value += price * size
@@ -58,15 +65,19 @@ class SimulatedBet:
         """Fills were changed: sum them up again."""
         self._total = sum(size for _, _, size in self.fills)
         self._value = sum(price * size for _, price, size in self.fills)
+        prices = {price for _, price, _ in self.fills}
+        self._one_price = prices.pop() if len(prices) == 1 else None
         self._average()
 
     def _average(self) -> None:
         order = self.order
-        if not self._exact:
+        if not self.exact:
             order.size_matched, order.average_price_matched = wap(self.fills)
         elif self._total:
             order.size_matched = round(self._total, 2)
-            order.average_price_matched = self._value / self._total
+            # Sums of floats carry a little noise: strategies compare averages with prices of the ladder.
+            one = self._one_price
+            order.average_price_matched = round(self._value / self._total, _DECIMALS) if one is None else one
         else:
             order.size_matched = order.average_price_matched = 0.0
 

@@ -125,7 +125,8 @@ class PassiveMatching:
             if queue is None:
                 queue = groups[group] = _Queue()
             queue.add(bet)
-            if bet.market_version is None or bet.bsp_reconciled is not self._reconciled:
+            book = self._market.market_book
+            if bet.market_version != book.version or bet.bsp_reconciled is not self._reconciled:
                 self._fresh.append(bet)
             if self._compatible and key not in self._seen:
                 self._unseen.add(key)
@@ -280,13 +281,16 @@ class PassiveMatching:
             bet.queue_ahead = 0.0
 
     def _reconcile(self, book: MarketBook, runner: RunnerBook | None, bet: SimulatedBet) -> None:
-        sp = actual_sp(runner)
+        sp = actual_sp(runner, self._compatible)
         if sp is None:
             self._awaiting_sp[bet] = None
             logger.debug("Market %s: no starting price for %r yet", book.market_id, bet)
             return
         self._awaiting_sp.pop(bet, None)
         reconcile(bet, sp, book.publish_time_epoch, bet.order.client.min_bsp_liability)
+        if self._compatible:
+            # At once, and so orders complete too that a refusal had brought back from their end.
+            bet.order.execution_complete()
 
     def _remove_runners(self, book: MarketBook) -> None:
         removals = self._models.removals

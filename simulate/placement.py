@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import math
+
 from ..strategies.book import MarketBook, RunnerBook
 from ..strategies.ladder import PriceSize
 from ..strategies.order import Response
-from ..strategies.order_types import LimitOrder
+from ..strategies.order_types import BaseOrderType, LimitOrder
 from ..strategies.prices import MAX_PRICE, MIN_PRICE
+from ..strategies.terms import Terms
 from .bets import SimulatedBet
 from .models import Models
 
@@ -17,12 +20,13 @@ class Arrival:
     """An order at the exchange's door.
 
     Args:
+        terms: how the market's bets are settled.
         book: the market's book in force.
         market_version: the version that the request insists on, or None.
         delay_done: latency and bet delay have passed; until then only orders that match nothing go in.
         best_price_execution: of the client.
         full_match: of the client: match the whole order at its price.
-        stop_on_unknown: raise where the runner is unknown or the size is a bet target, as the peer does.
+        stop_on_unknown: raise where the runner is unknown, the size is a bet target or nothing, as the peer does.
     """
 
     __slots__ = (
@@ -33,6 +37,7 @@ class Arrival:
         "market_version",
         "models",
         "stop_on_unknown",
+        "terms",
     )
 
     def __init__(
@@ -44,6 +49,7 @@ class Arrival:
         best_price_execution: bool,
         full_match: bool,
         stop_on_unknown: bool,
+        terms: Terms,
     ) -> None:
         self.book = book
         self.models = models
@@ -52,11 +58,14 @@ class Arrival:
         self.best_price_execution = best_price_execution
         self.full_match = full_match
         self.stop_on_unknown = stop_on_unknown
+        self.terms = terms
 
     def place(self, bet: SimulatedBet) -> Response | None:
         """The exchange's answer without a bet id; None where the order has to wait for the bet delay."""
-        answer = self._place(bet)
         order = bet.order
+        if self.stop_on_unknown and order.is_limit and not bet.size:
+            raise NotImplementedError(f"order {order.id} takes the place of nothing: the peer's run ends with it")
+        answer = self._place(bet)
         if answer is not None and answer.status == "SUCCESS" and self.full_match and order.size_remaining:
             assert isinstance(order.order_type, LimitOrder)
             bet.fill(0, order.order_type.price, order.size_remaining)
@@ -79,18 +88,19 @@ class Arrival:
             return _voided(bet, "RUNNER_REMOVED")
         definition = book.market_definition
         assert definition is not None
+        if not self.stop_on_unknown and (code := _unusable(order_type, self.terms)) is not None:
+            bet.size = 0.0
+            bet.settle_sizes()
+            return Response("FAILURE", code)
         no_sp = not definition.bsp_market or book.bsp_reconciled or book.inplay
         if not isinstance(order_type, LimitOrder):
             return _voided(bet, "MARKET_NOT_OPEN_FOR_BSP_BETTING") if no_sp else Response("SUCCESS")
         if order_type.persistence_type == "MARKET_ON_CLOSE" and no_sp:
             return _voided(bet, "BET_ACTION_ERROR")
-        if order_type.size is None:
-            if self.stop_on_unknown:
-                raise NotImplementedError(
-                    "bet target orders are not simulated under compatibility with flumine; give a size"
-                )
-            bet.size = _size_of_target(order_type)
-            bet.settle_sizes()
+        if order_type.size is None and self.stop_on_unknown:
+            raise NotImplementedError(
+                "bet target orders are not simulated under compatibility with flumine; give a size"
+            )
         return self._limit(bet, order_type, runner)
 
     def _limit(self, bet: SimulatedBet, order_type: LimitOrder, runner: RunnerBook) -> Response | None:
@@ -103,7 +113,12 @@ class Arrival:
         liquidity = self.models.liquidity
         back = order.side == "BACK"
         levels = liquidity.to_back(runner) if back else liquidity.to_lay(runner)
-        best = levels[0].price if levels else (MIN_PRICE if back else MAX_PRICE)
+        if levels:
+            best = levels[0].price
+        elif not self.stop_on_unknown and self.terms.is_line(order_type):
+            best = -math.inf if back else math.inf
+        else:
+            best = MIN_PRICE if back else MAX_PRICE
         aggressive, improves = (price <= best, best > price) if back else (price >= best, best < price)
         if aggressive and not self.delay_done:
             return None
@@ -115,7 +130,7 @@ class Arrival:
                 if levels and levels[0].size >= min_fill:
                     _sweep(bet, levels, price, back, time_ms)
             elif aggressive:
-                _sweep_average(bet, levels, price, back, time_ms, min_fill)
+                _sweep_average(bet, levels, price, back, time_ms, min_fill, self.stop_on_unknown)
             bet.cancel(order.size_remaining)
         elif aggressive:
             _sweep(bet, levels, price, back, time_ms)
@@ -123,6 +138,19 @@ class Arrival:
             queue = runner.ex.available_to_lay if back else runner.ex.available_to_back
             bet.queue_ahead = self.models.queue.ahead(queue, price)
         return Response("SUCCESS", size=order.size_matched)
+
+
+def _unusable(order_type: BaseOrderType, terms: Terms) -> str | None:
+    """The exchange's code where a number of the order is none that a bet can have, which controls were told to skip."""
+    price = getattr(order_type, "price", 2.0)
+    line = terms.is_line(order_type)  # there the price is a line, of any size
+    if price is None or not (math.isfinite(price) if line else MIN_PRICE <= price <= MAX_PRICE):
+        return "INVALID_ODDS"
+    if isinstance(order_type, LimitOrder):
+        size = order_type.size if order_type.size is not None else order_type.bet_target_size
+    else:
+        size = getattr(order_type, "liability", None)
+    return None if size is not None and 0 < size < math.inf else "INVALID_BET_SIZE"
 
 
 def _voided(bet: SimulatedBet, code: str) -> Response:
@@ -135,13 +163,6 @@ def _lapsed(bet: SimulatedBet, code: str) -> Response:
     return Response("FAILURE", code)
 
 
-def _size_of_target(order_type: LimitOrder) -> float:
-    """The stake that reaches a target at the order's price."""
-    target = order_type.bet_target_size or 0.0
-    odds = order_type.price if order_type.bet_target_type == "PAYOUT" else order_type.price - 1
-    return round(target / odds, 2)
-
-
 def _sweep(bet: SimulatedBet, levels: list[PriceSize], price: float, back: bool, time_ms: int) -> None:
     """Take levels at the price or better, best first, each at its own price."""
     for at, available in levels:
@@ -152,9 +173,18 @@ def _sweep(bet: SimulatedBet, levels: list[PriceSize], price: float, back: bool,
 
 
 def _sweep_average(
-    bet: SimulatedBet, levels: list[PriceSize], price: float, back: bool, time_ms: int, min_fill: float
+    bet: SimulatedBet,
+    levels: list[PriceSize],
+    price: float,
+    back: bool,
+    time_ms: int,
+    min_fill: float,
+    pence: bool,
 ) -> None:
-    """Take levels while the average stays at the price or better; nothing at all where `min_fill` is not reached."""
+    """Take levels while the average stays at the price or better; nothing at all where `min_fill` is not reached.
+
+    `pence`: the average is rounded before it is compared, as the peer does: up to half a hundredth worse will do.
+    """
     value = total = 0.0
     outstanding = bet.order.size_remaining
     taken: list[tuple[float, float]] = []
@@ -162,7 +192,7 @@ def _sweep_average(
         if outstanding == 0:
             break
         size = round(min(available, outstanding), 2)
-        average = round((value + at * size) / (total + size), 2) if total + size else 0.0
+        average = round((value + at * size) / (total + size), 2 if pence else 10) if total + size else 0.0
         if average < price if back else average > price:
             break
         value, total = value + at * size, total + size

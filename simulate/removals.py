@@ -16,6 +16,8 @@ WIN_THRESHOLD = 2.5
 PLACE_CANCEL_THRESHOLD = 4.0
 
 _PLACE = ("PLACE", "OTHER_PLACE")
+#: Decimals of a reduced price: finer than any factor, coarser than what floats add to it.
+_DECIMALS = 10
 
 
 class Removals:
@@ -84,9 +86,8 @@ class Removals:
 
 
 def _reduced(price: float, factor: float, place: bool) -> float:
-    if place:
-        return 1 + (price - 1) * (1 - factor / 100)
-    return price * (1 - factor / 100)
+    kept = (100 - factor) / 100
+    return round(1 + (price - 1) * kept if place else price * kept, _DECIMALS)
 
 
 def _reduce_liability(bet: SimulatedBet, order_type: MarketOnCloseOrder, removed: RunnerBook, market: Market) -> None:

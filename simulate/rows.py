@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from ..actors.coordinator import Coordinator
-from ..actors.failures import Failures
+from ..actors.failures import Failure, Failures
 from ..actors.market import HostedMarket
 from ..strategies.order import Order
 from ..strategies.order_types import LimitOrder, MarketOnCloseOrder
 from ..strategies.strategy import Strategy
+from ..values import legible, unboxed
+from .peak_exposure import peak_exposure
+from .sound_rows import RowCheck, UnfitValueError
 from .starting_price import actual_sp
 
 #: Columns of each table: name and kind. "time" is milliseconds since the epoch, UTC; money is in the account's
@@ -82,7 +85,10 @@ FIELDS: dict[str, tuple[tuple[str, str], ...]] = {
         ("start", "time"),
         ("changes", "whole"),
         ("orders", "whole"),
+        ("matched_orders", "whole"),
+        ("won_orders", "whole"),
         ("matched", "number"),
+        ("exposure", "number"),
         ("profit", "number"),
         ("commission", "number"),
         ("transactions", "whole"),
@@ -125,6 +131,8 @@ FIELDS: dict[str, tuple[tuple[str, str], ...]] = {
 #: Tables that the digest covers: what a run computed, not where and how.
 DIGESTED = ("orders", "fills", "markets", "records")
 
+_CHECKS = {table: RowCheck(table, FIELDS[table]) for table in ("orders", "fills")}
+
 Rows = dict[str, list[tuple[Any, ...]]]
 
 
@@ -143,6 +151,7 @@ class RowCollector:
     def __init__(self, strategies: Iterable[Strategy], detailed: bool = True) -> None:
         self.rows = empty_rows()
         self._detailed = detailed
+        self._unfit = Failures()
         self._parameters = {strategy.name: parameters_text(strategy) for strategy in strategies}
 
     def market(self, market: HostedMarket) -> None:
@@ -160,7 +169,8 @@ class RowCollector:
         start_ms = round(start.timestamp() * 1000) if start else None
         if self._detailed:
             for order in market.blotter:
-                self._order(order, market, place)
+                self._keep("orders", order, self._order, order, market, place)
+                self._keep("fills", order, _fills, order)
         for seat in market.seats if self._detailed else ():
             strategy = seat.strategy
             mine = [row for row in strategy.records if row[0] == market.market_id]
@@ -171,6 +181,7 @@ class RowCollector:
         for seat in market.seats:
             strategy = seat.strategy
             orders = market.blotter.strategy_orders(strategy)
+            matched = [order for order in orders if order.size_matched > 0]
             profit = round(sum(order.profit for order in orders), 2)
             self.rows["markets"].append(
                 (
@@ -180,7 +191,10 @@ class RowCollector:
                     start_ms,
                     market.changes,
                     len(orders),
-                    round(sum(order.size_matched for order in orders), 2),
+                    len(matched),
+                    sum(order.profit > 0 for order in matched),
+                    round(sum(order.size_matched for order in matched), 2),
+                    peak_exposure(matched, market.market_book),
                     profit,
                     _commission(orders, base_rate),
                     sum(_transactions(order) for order in orders),
@@ -188,7 +202,18 @@ class RowCollector:
                 )
             )
 
-    def _order(self, order: Order, market: HostedMarket, place: tuple[Any, ...]) -> None:
+    def _keep(self, table: str, order: Order, make: Callable[..., list[tuple[Any, ...]]], *arguments: Any) -> None:
+        """Keep rows of an order; where they cannot be written they alone are lost, and that is a failure."""
+        check = _CHECKS[table]
+        try:
+            rows = [check(row) for row in make(*arguments)]
+        except Exception as error:  # of a value of the user's own, which may raise anything
+            lost = UnfitValueError(f"order {order.id}: {legible(error)}; its row of {table} is left out")
+            self._unfit.add(lost.with_traceback(error.__traceback__), order.trade.strategy.name, order.market_id)
+        else:
+            self.rows[table].extend(rows)
+
+    def _order(self, order: Order, market: HostedMarket, place: tuple[Any, ...]) -> list[tuple[Any, ...]]:
         order_type, placement, bet = order.order_type, order.placement, order.simulated
         strategy = order.trade.strategy
         fills = bet.fills if bet else []
@@ -196,59 +221,43 @@ class RowCollector:
         runner = market.market_book.runner(order.selection_id, order.handicap)
         answer = order.responses.place_response
         notes = ",".join(note for note in (order.trade.notes_str, order.notes_str) if note)
-        self.rows["orders"].append(
-            (
-                strategy.name,
-                self._parameters.get(strategy.name),
-                order.client.username if order.client else None,
-                *place,
-                order.selection_id,
-                order.handicap,
-                order.side,
-                order_type.ORDER_TYPE.name,
-                None if isinstance(order_type, MarketOnCloseOrder) else order_type.price,
-                limit.size if limit else None,
-                None if isinstance(order_type, LimitOrder) else order_type.liability,
-                limit.persistence_type if limit else None,
-                order.responses.placed_ms,
-                round(fills[0][0]) if fills and fills[0][0] else None,
-                order.complete_ms,
-                order.status.name if order.status else None,
-                order.size_matched,
-                order.average_price_matched,
-                order.size_remaining,
-                order.size_cancelled,
-                order.size_lapsed,
-                order.size_voided,
-                order.bet_id,
-                order.id,
-                answer.error_code if answer else None,
-                placement.seconds_to_start if placement else None,
-                placement.inplay if placement else None,
-                placement.best_back if placement else None,
-                placement.best_lay if placement else None,
-                placement.last_price_traded if placement else None,
-                placement.queue_ahead if placement else None,
-                actual_sp(runner),
-                order.profit,
-                notes,
-            )
+        row = (
+            strategy.name,
+            self._parameters.get(strategy.name),
+            order.client.username if order.client else None,
+            *place,
+            order.selection_id,
+            order.handicap,
+            order.side,
+            order_type.ORDER_TYPE.name,
+            None if isinstance(order_type, MarketOnCloseOrder) else order_type.price,
+            limit.size if limit else None,
+            None if isinstance(order_type, LimitOrder) else order_type.liability,
+            limit.persistence_type if limit else None,
+            order.responses.placed_ms,
+            round(fills[0][0]) if fills and fills[0][0] else None,
+            order.complete_ms,
+            order.status.name if order.status else None,
+            order.size_matched,
+            order.average_price_matched,
+            order.size_remaining,
+            order.size_cancelled,
+            order.size_lapsed,
+            order.size_voided,
+            order.bet_id,
+            order.id,
+            answer.error_code if answer else None,
+            placement.seconds_to_start if placement else None,
+            placement.inplay if placement else None,
+            placement.best_back if placement else None,
+            placement.best_lay if placement else None,
+            placement.last_price_traded if placement else None,
+            placement.queue_ahead if placement else None,
+            actual_sp(runner),
+            order.profit,
+            notes,
         )
-        for time_ms, price, size in fills:
-            self.rows["fills"].append(
-                (
-                    strategy.name,
-                    order.market_id,
-                    order.selection_id,
-                    order.handicap,
-                    order.side,
-                    order.bet_id,
-                    order.id,
-                    round(time_ms) or None,
-                    price,
-                    size,
-                )
-            )
+        return [row]
 
     def finish(self, coordinator: Coordinator, failures: Failures, command: str) -> None:
         """The unit has ended: what its coordinator counted, and what failed."""
@@ -256,24 +265,52 @@ class RowCollector:
             self.rows["violations"].append(
                 (each.strategy, each.market_id, each.control, each.request, each.reason, each.count)
             )
-        for failure in failures:
-            self.rows["failures"].append(
-                (
-                    failure.strategy,
-                    failure.market_id,
-                    failure.line,
-                    failure.count,
-                    failure.error_type,
-                    failure.message,
-                    failure.publish_time or None,
-                    failure.unit,
-                    failure.traceback,
-                    command,
-                )
-            )
+        self.rows["failures"].extend(failure_rows((*failures, *self._unfit), failures.unit, command))
         for client in coordinator.clients:
             for hour, (placed, failed) in client.transactions_by_hour.items():
                 self.rows["transactions"].append((client.username, hour * 3_600_000, placed, failed))
+
+
+def failure_rows(failures: Iterable[Failure], unit: str, command: str = "") -> list[tuple[Any, ...]]:
+    """Rows of the table of failures.
+
+    Args:
+        unit: the input they happened in.
+        command: how what failed is run again from a shell.
+    """
+    return [
+        (
+            failure.strategy,
+            failure.market_id,
+            failure.line,
+            failure.count,
+            failure.error_type,
+            failure.message,
+            failure.publish_time or None,
+            unit,
+            failure.traceback,
+            command,
+        )
+        for failure in failures
+    ]
+
+
+def _fills(order: Order) -> list[tuple[Any, ...]]:
+    return [
+        (
+            order.trade.strategy.name,
+            order.market_id,
+            order.selection_id,
+            order.handicap,
+            order.side,
+            order.bet_id,
+            order.id,
+            round(time_ms) or None,
+            price,
+            size,
+        )
+        for time_ms, price, size in (order.simulated.fills if order.simulated else ())
+    ]
 
 
 def _commission(orders: list[Order], base_rate: float) -> float:
@@ -297,5 +334,9 @@ def _transactions(order: Order) -> int:
 
 
 def parameters_text(strategy: Strategy) -> str:
-    """A strategy's parameters as JSON."""
-    return json.dumps(strategy.parameter_values, default=str, sort_keys=True)
+    """A strategy's parameters as JSON; what JSON does not know as text."""
+    values = {name: unboxed(value) for name, value in strategy.parameter_values.items()}
+    try:
+        return json.dumps(values, default=legible, sort_keys=True)
+    except (TypeError, ValueError, RecursionError):  # keys of a dict that cannot be sorted, or are no text
+        return json.dumps({name: legible(value) for name, value in values.items()}, sort_keys=True)

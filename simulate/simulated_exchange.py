@@ -7,6 +7,8 @@ Source: docs/fidelity.md.
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING
 
 from ..strategies.book import MarketBook
@@ -138,23 +140,30 @@ class SimulatedMarket:
             client.best_price_execution,
             client.simulated_full_match,
             not self._rules.guarded_status,
+            self.market.blotter.terms,
         )
 
     def _place(self, package: OrderPackage, book: MarketBook, age: float) -> None:
         if age < self._delay(package) and not self._passive_delay(book):
             return
         arrival = self._arrival(package, book, age)
-        for order in package.orders:
+        for order in list(package.orders):
             if order.status in _UNANSWERED:
-                self._arrive(package, order, arrival)
+                self._alone(package, order, partial(self._arrive, package, order, arrival))
+
+    def _alone(self, package: OrderPackage, order: Order, act: Callable[[], object]) -> None:
+        """Act on one order of a package: what goes wrong is a failure of that order, which is given up."""
+        try:
+            act()
+        except Exception as error:
+            package.orders.remove(order)
+            self._framework.failed(error, None, self.market)
 
     def _arrive(self, package: OrderPackage, order: Order, arrival: Arrival) -> bool:
         """Place one order; False where it has to wait."""
         with order.trade:
-            bet_id = self._exchange.next_bet_id()
-            answer = arrival.place(order.simulated)
+            answer, bet_id = self._judge(order, arrival)
             if answer is None:
-                self._exchange.return_bet_id()
                 return False
             order.responses.place_response = answer
             order.responses.placed_ms = self._clock.now_ms
@@ -171,18 +180,31 @@ class SimulatedMarket:
             package.client.add_transaction(1)
         return True
 
+    def _judge(self, order: Order, arrival: Arrival) -> tuple[Response | None, str]:
+        """The answer to a placing, None where it has to wait, and the bet id that an answer uses up."""
+        bet_id = self._exchange.next_bet_id()
+        answer = None
+        try:
+            answer = arrival.place(order.simulated)
+        finally:
+            if answer is None:
+                self._exchange.return_bet_id()
+        return answer, bet_id
+
     def _cancel(self, package: OrderPackage, book: MarketBook) -> None:
-        for order in package.orders:
-            if order.status is OrderStatus.VIOLATION:
-                continue
-            with order.trade:
-                answer = self._reduce(order, book, order.update_data.get("size_reduction"))
-                order.responses.cancel_responses.append(answer)
-                if answer.status == "SUCCESS":
-                    self._finish(order, done=order.size_remaining == 0)
-                else:
-                    package.client.add_transaction(1, failed=True)
-                    self._finish(order, done=False)
+        for order in list(package.orders):
+            if order.status is not OrderStatus.VIOLATION:
+                self._alone(package, order, partial(self._cancel_one, package, order, book))
+
+    def _cancel_one(self, package: OrderPackage, order: Order, book: MarketBook) -> None:
+        with order.trade:
+            answer = self._reduce(order, book, order.update_data.get("size_reduction"))
+            order.responses.cancel_responses.append(answer)
+            if answer.status == "SUCCESS":
+                self._finish(order, done=order.size_remaining == 0)
+            else:
+                package.client.add_transaction(1, failed=True)
+                self._finish(order, done=False)
 
     def _reduce(self, order: Order, book: MarketBook, reduction: float | None) -> Response:
         if book.status != "OPEN":
@@ -206,15 +228,17 @@ class SimulatedMarket:
             order.executable()
 
     def _update(self, package: OrderPackage, book: MarketBook) -> None:
-        for order in package.orders:
-            if order.status is OrderStatus.VIOLATION:
-                continue
-            with order.trade:
-                answer = self._persist(order, book)
-                order.responses.update_responses.append(answer)
-                if answer.status != "SUCCESS":
-                    package.client.add_transaction(1, failed=True)
-                self._finish(order, done=False)
+        for order in list(package.orders):
+            if order.status is not OrderStatus.VIOLATION:
+                self._alone(package, order, partial(self._update_one, package, order, book))
+
+    def _update_one(self, package: OrderPackage, order: Order, book: MarketBook) -> None:
+        with order.trade:
+            answer = self._persist(order, book)
+            order.responses.update_responses.append(answer)
+            if answer.status != "SUCCESS":
+                package.client.add_transaction(1, failed=True)
+            self._finish(order, done=False)
 
     def _persist(self, order: Order, book: MarketBook) -> Response:
         order_type, definition = order.order_type, book.market_definition
@@ -223,7 +247,8 @@ class SimulatedMarket:
         if definition is None or not definition.persistence_enabled:
             return Response("FAILURE", "INVALID_PERSISTENCE_TYPE")
         if isinstance(order_type, LimitOrder) and order.size_remaining > 0:
-            order_type.persistence_type = order.update_data["new_persistence_type"]
+            # Under compatibility a refused request in between has forgotten what was asked for, but it holds already.
+            order_type.persistence_type = order.update_data.get("new_persistence_type", order_type.persistence_type)
             return Response("SUCCESS")
         return Response("FAILURE", "BET_ACTION_ERROR")
 
@@ -232,13 +257,13 @@ class SimulatedMarket:
         arrival = None
         for order in list(package.orders):
             if order.status is OrderStatus.REPLACING:
-                self._cancel_replaced(package, order, book)
+                self._alone(package, order, partial(self._cancel_replaced, package, order, book))
             elif order.status is OrderStatus.PENDING:
                 due = package.place_latency + package.bet_delay
                 if age < due and not self._passive_delay(book):
                     return
                 arrival = arrival or self._arrival(package, book, age)
-                self._place_replacement(package, order, arrival)
+                self._alone(package, order, partial(self._place_replacement, package, order, arrival))
 
     def _cancel_replaced(self, package: OrderPackage, order: Order, book: MarketBook) -> None:
         new_price = order.update_data["new_price"]
@@ -262,10 +287,8 @@ class SimulatedMarket:
             self._arrive(package, order, arrival)
             return
         with order.trade:
-            bet_id = self._exchange.next_bet_id()
-            answer = arrival.place(order.simulated)
+            answer, bet_id = self._judge(order, arrival)
             if answer is None:
-                self._exchange.return_bet_id()
                 return
             order.responses.place_response = answer
             order.responses.placed_ms = self._clock.now_ms
@@ -305,14 +328,17 @@ class SimulatedMarket:
         assert settlement is not None
         assert removals is not None
         removals.forget(market.market_id)
-        failed = None
+        told = False
         for order in market.blotter:
             try:
                 settlement.settle(market, order)
+                order.settled = True
             except Exception as error:  # the others are settled all the same
-                failed = failed or error
-        if failed is not None:
-            raise failed
+                order.settled, order.profit = False, 0.0
+                # The peer's run ends with the first.
+                if self._rules.guarded_status or not told:
+                    self._framework.failed(error, order.trade.strategy, market)
+                told = True
 
     def _end(self, order: Order) -> None:
         """The market is closed: nothing more can happen to this order."""

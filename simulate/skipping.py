@@ -15,8 +15,9 @@ from ..actors.market import HostedMarket
 from ..strategies.changes import ChangeMessage, MarketChange, MarketDefinition
 from ..strategies.errors import RecordingError
 from .keyframes import restore
+from .messages import readable
 from .packed import Lines, PackedLines, Segment, segments
-from .recordings import Recording, decode_lines
+from .recordings import Recording
 
 if TYPE_CHECKING:
     from ..strategies.strategy import Strategy
@@ -94,7 +95,7 @@ def _needed(recording: Recording, audience: Audience) -> Messages:
 
 
 def _fold_definitions(segment: Segment, audience: Audience) -> None:
-    for message in decode_lines(segment.definitions or b""):
+    for message in readable(segment.definitions or b"")[0]:
         for change in message.mc:
             audience.fold_unseen(message.pt, change)
 
@@ -112,7 +113,7 @@ def _unseen(segment: Segment, faces: Sequence[HostedMarket], audience: Audience)
     # Nothing is under the definition so far where the segment begins with another.
     begun = not segment.defined_first
     stretches: list[tuple[int, int, MarketDefinition, int | None]] = []
-    for message in decode_lines(segment.definitions or b""):
+    for message in readable(segment.definitions or b"")[0]:
         for change in message.mc:
             if change.market_definition is not None:
                 if begun:

@@ -6,67 +6,18 @@ from collections.abc import Collection, Iterator
 from typing import TYPE_CHECKING, Any
 
 from .book import MarketBook
-from .exposure import Exposure
-from .order import Order, OrderStatus
+from .flumine_exposure import FlumineSelectionOrders
+from .order import COMPLETE_STATUS, Order, OrderStatus
 from .rules import Rules
+from .terms import Terms
 from .trade import Trade, TradeStatus
+from .worst_case import Position, SelectionBets, market_worst
 
 if TYPE_CHECKING:
     from .strategy import Strategy
 
 #: (market id, selection id, handicap)
 Lookup = tuple[str, int, float]
-
-
-class SelectionOrders:
-    """A strategy's orders on one runner; the exposure of the complete ones is kept as a sum."""
-
-    __slots__ = ("_rules", "_settled", "live", "orders")
-
-    def __init__(self, rules: Rules) -> None:
-        self._rules = rules
-        self.orders: list[Order] = []
-        self.live: dict[Order, None] = {}
-        self._settled: Exposure | None = Exposure()
-
-    def add(self, order: Order) -> None:
-        self.orders.append(order)
-        if order.complete:
-            self._settled = None
-        else:
-            self.live[order] = None
-
-    def completed(self, order: Order) -> None:
-        self.live.pop(order, None)
-        if self._settled is not None:
-            self._count(self._settled, order)
-
-    def stale(self) -> None:
-        """A complete order changed: its share is counted anew when next asked for."""
-        self._settled = None
-
-    def exposure(self, exclusion: Order | None = None, new_order: Order | None = None) -> Exposure:
-        if self._settled is None:
-            self._settled = Exposure()
-            self.live = {order: None for order in self.orders if not order.complete}
-            for order in self.orders:
-                if order.complete:
-                    self._count(self._settled, order)
-        total = self._settled.copy()
-        for order in self.live:
-            if order is not exclusion:
-                self._count(total, order)
-        if exclusion is not None and exclusion.complete and exclusion in self.orders:
-            total = Exposure()
-            for order in self.orders:
-                if order is not exclusion:
-                    self._count(total, order)
-        if new_order is not None:
-            self._count(total, new_order, new=self._rules.reserve_pending or new_order.status is None)
-        return total
-
-    def _count(self, total: Exposure, order: Order, new: bool = False) -> None:
-        total.add(order, self._rules.reserve_pending, self._rules.settled_sp_exposure, new)
 
 
 class StrategyOrders:
@@ -85,7 +36,7 @@ class StrategyOrders:
         self.current: dict[Order, None] = {}
         self.ended = 0
         self._listed: list[Order] | None = None
-        self.selections: dict[Lookup, SelectionOrders] = {}
+        self.selections: dict[Lookup, SelectionBets | FlumineSelectionOrders] = {}
 
     def add(self, order: Order) -> None:
         self.orders.append(order)
@@ -118,12 +69,14 @@ class Blotter:
     Attributes:
         active: an order was placed here once.
         finished: orders that may have come to their end and that nobody has looked at yet.
+        terms: how its bets are settled.
     """
 
     def __init__(self, market_id: str, rules: Rules) -> None:
         self.market_id = market_id
         self.active = False
         self.finished: list[Order] = []
+        self.terms = Terms()
         self._rules = rules
         self._orders: dict[str, Order] = {}
         self._live: dict[Order, None] = {}
@@ -150,7 +103,7 @@ class Blotter:
         mine.add(order)
         selection = mine.selections.get(order.lookup)
         if selection is None:
-            selection = mine.selections[order.lookup] = SelectionOrders(self._rules)
+            selection = mine.selections[order.lookup] = self._new_selection()
         selection.add(order)
         self._by_client.setdefault(order.client, []).append(order)
         self._by_client_strategy.setdefault((order.client, strategy), []).append(order)
@@ -163,6 +116,9 @@ class Blotter:
             self._strategy_trades.setdefault(strategy, {})[order.trade.id] = order.trade
         return new_trade
 
+    def _new_selection(self) -> SelectionBets | FlumineSelectionOrders:
+        return SelectionBets() if self._rules.worst_case else FlumineSelectionOrders()
+
     def watch(self, watcher: Any) -> None:
         """Call `watcher.order_changed(order, status before)` at each change of an order's status."""
         self._watchers.append(watcher)
@@ -173,7 +129,7 @@ class Blotter:
             mine = self._by_strategy[order.trade.strategy]
             mine.ended += 1
             mine.selections[order.lookup].completed(order)
-        elif before is OrderStatus.EXECUTION_COMPLETE:
+        elif before in COMPLETE_STATUS:
             self.sizes_changed(order)
         for watcher in self._watchers:
             watcher.order_changed(order, before)
@@ -255,7 +211,8 @@ class Blotter:
     def strategy_trades(self, strategy: Strategy, trade_status: list[TradeStatus] | None = None) -> list[Trade]:
         """The strategy's trades, in order of their first order."""
         trades = self._strategy_trades.get(strategy, {}).values()
-        return [trade for trade in trades if trade_status is None or trade.status in trade_status]
+        wanted = None if trade_status is None else _members(TradeStatus, trade_status)
+        return [trade for trade in trades if wanted is None or trade.status in wanted]
 
     def get_trade(self, trade_id: str) -> Trade | None:
         return self._trades.get(trade_id)
@@ -282,6 +239,21 @@ class Blotter:
 
     # -- exposures -----------------------------------------------------------------------------------------------
 
+    def position(
+        self, strategy: Strategy, lookup: Lookup, exclusion: Order | None = None, new_order: Order | None = None
+    ) -> Position:
+        """The strategy's orders on a runner, as what they can win or lose by every result of the market.
+
+        Args:
+            exclusion: an order to leave out.
+            new_order: an order to count as well.
+        """
+        mine = self._by_strategy.get(strategy)
+        selection = mine.selections.get(lookup) if mine else None
+        if not isinstance(selection, SelectionBets):
+            selection = SelectionBets()
+        return selection.position(self.terms, exclusion, new_order)
+
     def get_exposures(
         self, strategy: Strategy, lookup: Lookup, exclusion: Order | None = None, new_order: Order | None = None
     ) -> dict[str, float]:
@@ -291,14 +263,18 @@ class Blotter:
             exclusion: an order to leave out.
             new_order: an order to count as well.
         """
+        if self._rules.worst_case:
+            return self.position(strategy, lookup, exclusion, new_order).as_dict()
         mine = self._by_strategy.get(strategy)
         selection = mine.selections.get(lookup) if mine else None
-        if selection is None:
-            selection = SelectionOrders(self._rules)
+        if not isinstance(selection, FlumineSelectionOrders):
+            selection = FlumineSelectionOrders()
         return selection.exposure(exclusion, new_order).as_dict()
 
     def selection_exposure(self, strategy: Strategy, lookup: Lookup) -> float:
         """The most that the strategy can lose on a runner: 0 or more."""
+        if self._rules.worst_case:
+            return max(0.0, -self.position(strategy, lookup).worst)
         exposures = self.get_exposures(strategy, lookup)
         worst = min(exposures["worst_possible_profit_on_win"], exposures["worst_possible_profit_on_lose"])
         return max(0.0, -worst)
@@ -315,6 +291,14 @@ class Blotter:
         lookups = dict.fromkeys(mine.selections if mine else ())
         if new_order is not None:
             lookups[new_order.lookup] = None
+        if self._rules.worst_case:
+            positions = {
+                lookup: self.position(
+                    strategy, lookup, exclusion, new_order if new_order and new_order.lookup == lookup else None
+                )
+                for lookup in lookups
+            }
+            return market_worst(positions, market_book, self.terms)
         loses, differences = 0.0, []
         for lookup in lookups:
             new = new_order if new_order is not None and new_order.lookup == lookup else None
@@ -331,7 +315,23 @@ def _filtered(
     orders: list[Order], order_status: Collection[OrderStatus] | None, matched_only: bool | None
 ) -> list[Order]:
     if order_status:
-        orders = [order for order in orders if order.status in order_status]
+        wanted = _members(OrderStatus, order_status)
+        orders = [order for order in orders if order.status in wanted]
     if matched_only:
         orders = [order for order in orders if order.size_matched > 0]
     return orders
+
+
+def _members(kind: Any, statuses: Any) -> list[Any]:
+    """Statuses that somebody asks for, one or several: members, or their names or values.
+
+    Raises:
+        ValueError: there is no such status; names the nearest.
+    """
+    asked = [statuses] if isinstance(statuses, (str, kind)) else statuses
+    return [each if isinstance(each, kind) else _member(kind, each) for each in asked]
+
+
+def _member(kind: Any, name: Any) -> Any:
+    names = [each.name for each in kind]
+    return kind[name] if name in names else kind(name)

@@ -317,7 +317,7 @@ class _Check:
     def _callbacks(self, misspelled: dict[str, str]) -> None:
         for name, near in misspelled.items():
             code = self._methods[name]
-            message = f"{name} is no callback and nobody calls it"
+            message = f"{name} is not a callback and nobody calls it"
             self.report(code.module, code.node, "callback", message, f"did you mean {near}?")
         for name in _CALLBACKS:
             code_found = self._methods.get(name)
@@ -362,7 +362,7 @@ class _Check:
         read = {name for name, uses in self._uses(self._methods).items() if {use.kind for use in uses} == {"read"}}
         for module, node, name in literals:
             if name in read - annotated - state and name.islower() and not name.startswith("_"):
-                message = f"{name} = {ast.unparse(node.value)} has no annotation, so it is no parameter"
+                message = f"{name} = {ast.unparse(node.value)} has no annotation, so it is not a parameter"
                 kind = type(ast.literal_eval(node.value)).__name__
                 advice = f"write {name}: {kind} = {ast.unparse(node.value)}, or {name.upper()} for a constant"
                 self.report(module, node, "parameter", message, advice)

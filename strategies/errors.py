@@ -35,8 +35,8 @@ class RecordingError(HeadraceError):
         return type(self), (self.message, self.path, self.line, self.market_id)
 
 
-class ListenerError(HeadraceError):
-    """A stream listener was set up with something that does not exist."""
+class ListenerError(InputError):
+    """A market filter, or a stream's listener, was set up with something that does not exist."""
 
 
 class StreamError(HeadraceError):
@@ -57,6 +57,10 @@ class OrderUpdateError(OrderError):
 
 class OrderExecutionError(OrderError):
     """The execution of an order failed."""
+
+
+class SettlementError(HeadraceError):
+    """A matched bet has no result: its market closed without saying what became of its runner."""
 
 
 class ControlError(HeadraceError):

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import datetime
 from collections.abc import Callable, Sequence
 from typing import Any
+
+from ..values import finite, shown, text
 
 
 class Event:
@@ -71,8 +74,11 @@ class CustomEvent(Event):
         event: the payload.
         callback: what to do with it.
         market_ids: only where one of these markets is hosted.
-        publish_time: when it happened, milliseconds since the epoch: simulations deliver it to the markets that are
-            open then. None: at the first change of every market.
+        publish_time: when it happened, milliseconds since the epoch, or a datetime: simulations deliver it to the
+            markets that are open then. None: at the first change of every market.
+
+    Raises:
+        TypeError: the callback cannot be called, the ids are not a sequence of texts, or the time is neither.
     """
 
     name = "custom_event"
@@ -85,9 +91,22 @@ class CustomEvent(Event):
         publish_time: int | None = None,
     ) -> None:
         super().__init__(event)
+        if callback is not None and not callable(callback):
+            raise TypeError(f"CustomEvent callback={shown(callback)}: expected a function to call")
+        if isinstance(market_ids, str):
+            raise TypeError(f"CustomEvent market_ids={market_ids!r}: expected a list of market ids")
         self.callback = callback
-        self.market_ids = None if market_ids is None else frozenset(market_ids)
-        self.publish_time = publish_time
+        self.market_ids = None
+        if market_ids is not None:
+            self.market_ids = frozenset(text(each, "CustomEvent market_ids") for each in market_ids)
+        self.publish_time = None if publish_time is None else _milliseconds(publish_time)
+
+
+def _milliseconds(moment: Any) -> int:
+    if isinstance(moment, datetime.datetime):
+        aware = moment if moment.tzinfo else moment.replace(tzinfo=datetime.UTC)
+        return round(aware.timestamp() * 1000)
+    return round(finite(moment, "CustomEvent publish_time"))
 
 
 class TerminationEvent(Event):

@@ -45,5 +45,8 @@ class Framework(Protocol):
     def process_order_package(self, package: OrderPackage) -> None:
         """Send a package to the exchange."""
 
+    def failed(self, error: Exception, strategy: Strategy | None, market: Market | None) -> None:
+        """Note an error that must not stop what concerns others."""
+
     def log_control(self, event: Any) -> None:
         """Pass an event to the logging controls."""

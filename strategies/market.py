@@ -8,6 +8,8 @@ import random
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
+from ..config import MAX_STRATEGY_REF
+from ..values import finite, note, shown, text
 from .blotter import Blotter
 from .book import MarketBook
 from .clock import Clock, from_ms
@@ -17,6 +19,7 @@ from .ladder import PriceSize
 from .order import Order
 from .order_package import OrderPackage, OrderPackageType
 from .order_types import LimitOrder
+from .terms import Terms
 from .transaction import Transaction
 
 if TYPE_CHECKING:
@@ -99,12 +102,19 @@ class Market:
         Args:
             async_place_orders: place without waiting for the bet delay; None: as configured.
             client: whose orders they are; None: the first client.
+            customer_strategy_ref: reference sent with the orders, at most 15 characters; the configured one goes first.
 
         Raises:
             ClientError: the client was not added to the run.
-            customer_strategy_ref: reference sent with the orders; the configured one goes first.
+            OrderError: the reference is not a text, or is too long.
         """
         config = self.framework.config
+        if customer_strategy_ref is not None:
+            customer_strategy_ref = text(customer_strategy_ref, "customer_strategy_ref", OrderError)
+            if len(customer_strategy_ref) > MAX_STRATEGY_REF and config.compatibility is None:
+                raise OrderError(
+                    f"customer_strategy_ref={customer_strategy_ref!r}: expected at most {MAX_STRATEGY_REF} characters"
+                )
         if async_place_orders is None:
             async_place_orders = config.async_place_orders
         clients = self.framework.clients
@@ -152,7 +162,8 @@ class Market:
         """Put an order into the blotter, with a note of the market as it stands."""
         trade = order.trade
         order.placement = placement = Placement(self, order)
-        order.market_notes = f"{placement.best_back},{placement.best_lay},{placement.last_price_traded}"
+        prices = (placement.best_back, placement.best_lay, placement.last_price_traded)
+        order.market_notes = ",".join(map(note, prices))
         if self.blotter.add(order):
             trade.market_notes = order.market_notes
             self.framework.log_control(TradeEvent(trade))
@@ -177,9 +188,15 @@ class Market:
         return self._clock
 
     def call_later(self, seconds: float, function: Callable[[], object]) -> None:
-        """Call `function()` once the market's clock has moved on by `seconds` (0 or more)."""
-        if seconds < 0:
-            raise ValueError(f"call_later({seconds}): expected seconds, 0 or more")
+        """Call `function()` once the market's clock has moved on by `seconds` (0 or more).
+
+        Raises:
+            ValueError: `seconds` are not a number, 0 or more.
+            TypeError: there is nothing to call.
+        """
+        seconds = finite(seconds, "call_later seconds", ValueError, least=0)
+        if not callable(function):
+            raise TypeError(f"call_later({seconds:g}, {shown(function)}): expected a function to call")
         self._call_at(self._clock.now_ms + round(seconds * 1000), function)
 
     def _call_at(self, at_ms: int, function: Callable[[], object]) -> None:
@@ -211,6 +228,7 @@ class Market:
         definition = self.market_book.market_definition
         start = definition.market_time if definition else None
         self._start_ms = round(start.timestamp() * 1000) if start else math.inf
+        self.blotter.terms = Terms.of(definition)
 
     @property
     def elapsed_seconds_closed(self) -> float | None:

@@ -5,13 +5,25 @@ from __future__ import annotations
 import datetime
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
+from ..values import mapping, note, number, shown, text, word
 from .clock import from_ms
 from .errors import OrderError, OrderUpdateError
-from .order_types import BaseOrderType, LimitOnCloseOrder, LimitOrder, MarketOnCloseOrder, OrderTypes
+from .order_types import (
+    PERSISTENCE_TYPES,
+    BaseOrderType,
+    LimitOnCloseOrder,
+    LimitOrder,
+    MarketOnCloseOrder,
+    OrderTypes,
+)
 from .statuses import Status
 
 if TYPE_CHECKING:
     from .trade import Trade
+
+
+#: The sides of an order.
+SIDES = ("BACK", "LAY")
 
 
 class OrderStatus(Status):
@@ -138,6 +150,8 @@ class Order:
         size_matched, average_price_matched, size_remaining, size_cancelled, size_lapsed, size_voided: how far it got;
             sizes in the account's currency.
         profit: in the account's currency, before commission; 0.0 until the market is settled.
+        settled: whether the market's settlement gave it a result.
+        on_line: whether it was settled as a bet on a line.
         violation_msg: why a control refused it.
         update_data: what the request under way changes.
         simulated: the bet at the simulated exchange, None live.
@@ -172,6 +186,7 @@ class Order:
         "notes",
         "number",
         "number_of_dead_heat_winners",
+        "on_line",
         "order_type",
         "placement",
         "profit",
@@ -180,6 +195,7 @@ class Order:
         "runner_status",
         "selection_id",
         "sep",
+        "settled",
         "side",
         "simulated",
         "size_cancelled",
@@ -205,12 +221,16 @@ class Order:
         context: dict[Any, Any] | None = None,
         notes: dict[str, Any] | None = None,
     ) -> None:
-        if side not in ("BACK", "LAY"):
-            raise OrderError(f"side={side!r}: expected BACK or LAY")
+        if side not in SIDES or type(side) is not str:
+            side = word(side, "side", SIDES, OrderError)
         if not isinstance(order_type, (LimitOrder, LimitOnCloseOrder, MarketOnCloseOrder)):
             raise OrderError(
-                f"order_type={order_type!r}: expected a LimitOrder, LimitOnCloseOrder or MarketOnCloseOrder"
+                f"order_type={shown(order_type)}: expected a LimitOrder, LimitOnCloseOrder or MarketOnCloseOrder"
             )
+        if notes is not None and type(notes) is not dict:
+            notes = mapping(notes, "notes", OrderError)
+        if sep is not None and (type(sep) is not str or len(sep) != 1):
+            sep = _separator(sep)
         host = trade.host
         self.id: str = host.next_id()
         self.trade = trade
@@ -222,8 +242,9 @@ class Order:
         self.handicap = handicap
         self.lookup = (trade.market_id, trade.selection_id, handicap)
         self.sep = host.config.order_sep if sep is None else sep
-        self.context = {} if context is None else context
-        self.notes = {} if notes is None else notes
+        shared = host.rules.shared_empty_context
+        self.context = context if context or (shared and context is not None) else {}
+        self.notes = notes if notes or (shared and notes is not None) else {}
         self.market_notes: str | None = None
         self.client: Any = None
         self.bet_id: str | None = None
@@ -248,6 +269,8 @@ class Order:
         self.size_lapsed = 0.0
         self.size_voided = 0.0
         self.profit = 0.0
+        self.settled = False
+        self.on_line = False
         self.runner_status: str | None = None
         self.market_type: str | None = None
         self.each_way_divisor: float | None = None
@@ -319,9 +342,16 @@ class Order:
         """Ask for a cancel of `size_reduction`, or of all that remains.
 
         Raises:
-            OrderUpdateError: the order has no bet id, is no limit order, has less than that remaining, or is not
-                executable.
+            OrderUpdateError: the reduction is not a number above 0, or the order has no bet id, is not a limit order,
+                has less than that remaining, or is not executable.
         """
+        if size_reduction is not None:
+            size_reduction = number(size_reduction, "size_reduction", OrderUpdateError)
+            if not size_reduction > 0 and self._guarded:
+                raise OrderUpdateError(
+                    f"order {self.id}: size_reduction={size_reduction}: expected a number above 0; leave it out to "
+                    f"cancel all that remains"
+                )
         self._require_bet("cancel")
         if not self.is_limit:
             raise OrderUpdateError(f"order {self.id}: only a limit order can be cancelled, not {self.order_type}")
@@ -337,8 +367,13 @@ class Order:
         """Ask for another persistence.
 
         Raises:
-            OrderUpdateError: the order has no bet id, is no limit order, has that persistence, or is not executable.
+            OrderUpdateError: there is no such persistence, or the order has no bet id, is not a limit order, has that
+                persistence, or is not executable.
         """
+        if new_persistence_type not in PERSISTENCE_TYPES or type(new_persistence_type) is not str:
+            new_persistence_type = word(
+                new_persistence_type, "new_persistence_type", PERSISTENCE_TYPES, OrderUpdateError
+            )
         self._require_bet("update")
         order_type = self.order_type
         if not isinstance(order_type, LimitOrder):
@@ -347,7 +382,7 @@ class Order:
             raise OrderUpdateError(f"order {self.id}: the persistence is {new_persistence_type} already")
         self._require_executable("update")
         self.update_data["new_persistence_type"] = new_persistence_type
-        if self.trade.host.rules.optimistic_persistence and new_persistence_type is not None:
+        if self.trade.host.rules.optimistic_persistence:
             order_type.persistence_type = new_persistence_type
         self.updating()
 
@@ -355,8 +390,11 @@ class Order:
         """Ask for another price.
 
         Raises:
-            OrderUpdateError: the order has no bet id, no price to replace, that very price, or is not executable.
+            OrderUpdateError: the price is not a number, or the order has no bet id, no price to replace, that very
+                price, or is not executable.
         """
+        if type(new_price) is not float:
+            new_price = number(new_price, "new_price", OrderUpdateError)
         self._require_bet("replace")
         order_type = self.order_type
         if isinstance(order_type, MarketOnCloseOrder):
@@ -389,10 +427,14 @@ class Order:
 
     @property
     def requested_size(self) -> float:
-        """Size asked for; the bet target where no size is given; the liability of starting-price orders."""
+        """Size asked for; what a bet target comes to where no size is given; the liability of starting-price orders."""
         order_type = self.order_type
         if isinstance(order_type, LimitOrder):
-            return order_type.size or order_type.bet_target_size or 0.0
+            if order_type.size:
+                return order_type.size
+            if self.trade.host.rules.worst_case:
+                return order_type.stake_of_target
+            return order_type.bet_target_size or 0.0
         return order_type.liability
 
     @property
@@ -443,7 +485,7 @@ class Order:
 
     @property
     def notes_str(self) -> str:
-        return ",".join(str(note) for note in self.notes.values())
+        return ",".join(note(each) for each in self.notes.values())
 
     def place_instruction(self) -> dict[str, Any]:
         """The exchange's `PlaceInstruction`."""
@@ -496,4 +538,12 @@ class Order:
         return f"<Order {self.id} {self.side} {self.order_type} {status} on {self.selection_id} of {self.market_id}>"
 
 
+def _separator(sep: Any) -> str:
+    found = text(sep, "sep", OrderError)
+    if len(found) != 1:
+        raise OrderError(f"sep={found!r}: expected one character")
+    return found
+
+
 BetfairOrder = Order
+BaseOrder = Order

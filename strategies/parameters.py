@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import difflib
 import enum
 import inspect
 import types
 import typing
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any, ClassVar, Literal, NamedTuple
 
+from ..values import did_you_mean, number_of, shown, unboxed
 from .resource import Resource
 
 _MUTABLE = (list, dict, set, bytearray)
@@ -79,8 +79,7 @@ def check_names(names: Iterable[str], known: Iterable[str], owner: str) -> None:
     known = list(known)
     for name in names:
         if name not in known:
-            near = difflib.get_close_matches(name, known, 1)
-            hint = f"; did you mean {near[0]!r}?" if near else f"; it has {', '.join(sorted(known)) or 'none'}"
+            hint = did_you_mean(name, known) or f"; it has {', '.join(sorted(known)) or 'none'}"
             raise TypeError(f"{owner} has no parameter {name!r}{hint}")
 
 
@@ -103,11 +102,12 @@ def _described(annotation: Any) -> str:
 
 
 def checked(parameter: Parameter, value: Any, owner: str) -> Any:
-    """`value` if it fits the declared type (a whole number fits a float).
+    """`value` if it fits the declared type (a whole number fits a float). Scalars of numpy become Python's own.
 
     Raises:
         TypeError: it does not.
     """
+    value = unboxed(value)
     members = _members(parameter.annotation)
     for member in members:
         origin = typing.get_origin(member)
@@ -120,17 +120,31 @@ def checked(parameter: Parameter, value: Any, owner: str) -> Any:
             if value in typing.get_args(member):
                 return value
         elif member is float:
-            if isinstance(value, (int, float)) and not isinstance(value, bool):
-                return float(value)
+            number = number_of(value)
+            if number is not None:
+                return float(number)
         elif member is int:
             if isinstance(value, int) and not isinstance(value, bool):
                 return value
         else:
             kind = origin or member
+            if kind is str and isinstance(value, str):
+                return str(value) if not isinstance(value, enum.Enum) else value
             if not isinstance(kind, type) or isinstance(value, kind):
                 return value
     expected = " or ".join("None" if m is type(None) else _described(m) for m in members)
-    raise TypeError(f"{owner}.{parameter.name} = {value!r}: expected {expected}")
+    words = [each for each in _choices(members) if isinstance(each, str)]
+    hint = did_you_mean(value, words) if isinstance(value, str) else ""
+    raise TypeError(f"{owner}.{parameter.name} = {shown(value)}: expected {expected}{hint}")
+
+
+def _choices(members: Iterable[Any]) -> Iterator[Any]:
+    """The words of a closed set."""
+    for member in members:
+        if typing.get_origin(member) is Literal:
+            yield from typing.get_args(member)
+        elif isinstance(member, type) and issubclass(member, enum.Enum):
+            yield from (each.name for each in member)
 
 
 def from_text(parameter: Parameter, text: str, owner: str) -> Any:

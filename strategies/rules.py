@@ -16,7 +16,11 @@ class Rules:
     Attributes:
         guarded_status: an order's status only moves along the state machine; else any may follow any.
         reserve_pending: requests not yet answered count in exposures.
-        settled_sp_exposure: starting-price orders count their liability only until they are reconciled.
+        worst_case: exposures are the worst that settlement can come to by the market's definition, and a request that
+            does not make the worst case of its runner worse is within its limits; else they are the peer's sums over
+            all orders of a runner, in whatever state, each counted as what it calls itself.
+        shared_empty_context: an order keeps the very context and notes that it is given, a replacement those of its
+            order, even while they are empty; else empty ones are the order's own.
         optimistic_persistence: a new persistence holds from the request on, even if it fails.
         exact_average: prices and profits of several fills are not rounded to pence in between.
         validate_place_only: order validation looks at new orders and at a replacement's new price, not at orders
@@ -27,12 +31,16 @@ class Rules:
         all_orders: `process_orders` gets every order ever placed, at every change of the book.
         peer_reading: files are read as the peer reads them: changes outside a listener's window are not seen by
             matching either, and each line of a file with several markets shows all of them again.
+        shown_in_turn: at a market's first change each strategy hears of it and looks at the book before the next one
+            does; else all hear of it first.
+        shown_at_close: strategies hear of a market that is closed at its first change, and of its close.
         watch_all: traded volume of every runner is followed from the start, stale volume is shown again.
     """
 
     guarded_status: bool = True
     reserve_pending: bool = True
-    settled_sp_exposure: bool = True
+    worst_case: bool = True
+    shared_empty_context: bool = True
     optimistic_persistence: bool = False
     exact_average: bool = True
     validate_place_only: bool = True
@@ -40,6 +48,8 @@ class Rules:
     reset_bypass: bool = False
     all_orders: bool = False
     peer_reading: bool = False
+    shown_in_turn: bool = False
+    shown_at_close: bool = True
     watch_all: bool = False
 
     @classmethod
@@ -48,7 +58,8 @@ class Rules:
         return cls(
             guarded_status=False,
             reserve_pending=False,
-            settled_sp_exposure=False,
+            worst_case=False,
+            shared_empty_context=False,
             optimistic_persistence=True,
             exact_average=False,
             validate_place_only=False,
@@ -56,6 +67,8 @@ class Rules:
             reset_bypass=True,
             all_orders=True,
             peer_reading=True,
+            shown_in_turn=True,
+            shown_at_close=False,
             watch_all=True,
         )
 

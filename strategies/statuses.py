@@ -8,7 +8,10 @@ much.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from enum import Enum
+from typing import Any, NoReturn
+
+from ..values import did_you_mean, either, shown
 
 
 class _Members(type):
@@ -23,7 +26,19 @@ class _Members(type):
         return len(cls._members)
 
     def __getitem__(cls, name: str) -> Any:
-        return cls._members[name]
+        found = cls._members.get(name)
+        if found is None:
+            raise KeyError(_unknown(cls, name, list(cls._members)))
+        return found
+
+    def __getattr__(cls, name: str) -> NoReturn:
+        if name.startswith("_"):
+            raise AttributeError(name)
+        raise AttributeError(_unknown(cls, name, list(cls._members)))
+
+
+def _unknown(cls: type, name: object, known: list[str]) -> str:
+    return f"{shown(name)} is not a member of {cls.__name__}: expected {either(known)}{did_you_mean(name, known)}"
 
 
 class Status(metaclass=_Members):
@@ -47,7 +62,7 @@ class Status(metaclass=_Members):
         for member in cls:
             if value in (member.value, member):
                 return member
-        raise ValueError(f"{value!r} is no {cls.__name__}: expected one of {', '.join(each.value for each in cls)}")
+        raise ValueError(_unknown(cls, value, [each.value for each in cls]))
 
     def __copy__(self) -> Any:
         return self
@@ -63,3 +78,11 @@ class Status(metaclass=_Members):
 
     def __str__(self) -> str:
         return f"{type(self).__name__}.{self.name}"
+
+
+class Words(Enum):
+    """A closed set that is compared rarely; an unknown word is refused with the nearest."""
+
+    @classmethod
+    def _missing_(cls, value: object) -> NoReturn:
+        raise ValueError(_unknown(cls, value, [each.value for each in cls]))

@@ -6,8 +6,7 @@ import copy
 import logging
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-import msgspec
-
+from ..values import to_json
 from .hashes import create_cheap_hash
 from .host import Host
 from .order import Order
@@ -271,9 +270,9 @@ class Strategy:
             TypeError: a field cannot be written as JSON.
         """
         try:
-            text = msgspec.json.encode(fields).decode()
+            text = to_json(fields)
         except TypeError as error:
-            raise TypeError(f"{self.name}.record({', '.join(fields)}): {error}") from None
+            raise TypeError(f"{self.name}.record: {error}") from None
         self.records.append((market.market_id, market.clock.now_ms, text))
 
     @property

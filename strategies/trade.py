@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import datetime
-from enum import Enum
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
+from ..values import finite, mapping, note, shown, text, whole
 from .clock import from_ms
 from .errors import OrderError
 from .order import Order
 from .order_types import LimitOrder
+from .statuses import Words
 
 if TYPE_CHECKING:
     from .host import Host
@@ -18,7 +19,11 @@ if TYPE_CHECKING:
     from .strategy import Strategy
 
 
-class TradeStatus(Enum):
+#: The greatest id that a column of a table holds.
+_MOST = 2**63 - 1
+
+
+class TradeStatus(Words):
     """The state of a trade. PENDING: an order of it is being worked on."""
 
     PENDING = "Pending"
@@ -36,6 +41,9 @@ class Trade:
         place_reset_seconds: least seconds between two orders on the runner (see `Strategy.validate_order`).
         reset_seconds: least seconds after a trade on the runner completes.
         pending_orders: more orders are to come: the trade does not complete when those placed have.
+
+    Raises:
+        OrderError: one of them is not what it should be; names it.
     """
 
     def __init__(
@@ -49,7 +57,23 @@ class Trade:
         reset_seconds: float = 0.0,
         pending_orders: bool = False,
     ) -> None:
-        self.host: Host = strategy.host
+        # What is an ordinary value already costs one comparison.
+        if type(market_id) is not str:
+            market_id = text(market_id, "Trade market_id", OrderError)
+        if type(selection_id) is not int or not -_MOST <= selection_id <= _MOST:
+            selection_id = whole(selection_id, "Trade selection_id", OrderError)
+        if type(handicap) is not int:
+            handicap = finite(handicap, "Trade handicap", OrderError)
+        if type(place_reset_seconds) is not float or place_reset_seconds != 0.0:
+            place_reset_seconds = finite(place_reset_seconds, "Trade place_reset_seconds", OrderError)
+        if type(reset_seconds) is not float or reset_seconds != 0.0:
+            reset_seconds = finite(reset_seconds, "Trade reset_seconds", OrderError)
+        if notes is not None and type(notes) is not dict:
+            notes = mapping(notes, "Trade notes", OrderError)
+        try:
+            self.host: Host = strategy.host
+        except AttributeError:
+            raise OrderError(f"Trade strategy={shown(strategy)}: expected the strategy, self in its methods") from None
         self.id = self.host.next_id()
         self.market_id = market_id
         self.selection_id = selection_id
@@ -78,8 +102,10 @@ class Trade:
         """A new order of this trade.
 
         Raises:
-            OrderError: the side or the order type is not one that the exchange has.
+            OrderError: the side or the order type is not one that the exchange has; `order` is not a class of orders.
         """
+        if order is not Order and not (isinstance(order, type) and issubclass(order, Order)):
+            raise OrderError(f"order={shown(order)}: expected a subclass of headrace.Order")
         made = order(self, side, order_type, self.handicap, sep, context, notes)
         self.orders.append(made)
         return made
@@ -88,7 +114,7 @@ class Trade:
         """The order that takes the place of `order` at another price.
 
         Raises:
-            OrderError: `order` is no limit order.
+            OrderError: `order` is not a limit order.
         """
         if not isinstance(order.order_type, LimitOrder):
             raise OrderError(f"order {order.id}: {order.order_type} cannot be replaced at the exchange")
@@ -146,7 +172,7 @@ class Trade:
 
     @property
     def notes_str(self) -> str:
-        return ",".join(str(note) for note in self.notes.values())
+        return ",".join(note(each) for each in self.notes.values())
 
     @property
     def info(self) -> dict[str, Any]:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
-from .errors import ControlError, OrderError
+from ..values import number, shown, whole
+from .errors import ControlError, OrderError, OrderUpdateError
 from .order import Order
 from .order_package import ORDER_LIMITS, OrderPackage, OrderPackageType, chunks
 
@@ -40,17 +41,24 @@ class Transaction:
             force: skip the controls.
 
         Raises:
-            OrderError: the order is in this market's blotter already.
+            OrderError: it is not an order, or is in this market's blotter already; the version is not a whole number.
         """
         market = self.market
+        if not isinstance(order, Order):
+            raise OrderError(f"place_order({shown(order)}): expected an order; trade.create_order(...) makes one")
+        if market_version is not None:
+            market_version = whole(market_version, "market_version", OrderError)
         if order.client is None or order.client is not self.client:
             order.client = self.client
-        if market.blotter.has_order(order.id):
-            raise OrderError(f"order {order.id} was placed in market {market.market_id} before; create another")
+        twice = market.blotter.has_order(order.id)
+        if twice and market.framework.host.rules.guarded_status:
+            self._refuse_twice(order)
         if execute and not force and not self._accepted(order, OrderPackageType.PLACE):
             return False
         if execute or order.status is None:
             order.place(market.publish_time, market_version, self._async)
+        if twice:
+            self._refuse_twice(order)
         market.enter(order)
         if execute:
             trade = order.trade
@@ -97,6 +105,9 @@ class Transaction:
             OrderUpdateError: the order cannot be replaced (see `Order.replace`).
         """
         self._require_client(order)
+        new_price = number(new_price, "new_price", OrderUpdateError)
+        if market_version is not None:
+            market_version = whole(market_version, "market_version", OrderError)
         if not force:
             # The controls look for the price there; a replace that is under way keeps its own.
             under_way = order.update_data.get("new_price")
@@ -141,6 +152,9 @@ class Transaction:
             for version, orders in by_version.items()
             for chunk in chunks(orders, limit)
         ]
+
+    def _refuse_twice(self, order: Order) -> NoReturn:
+        raise OrderError(f"order {order.id} was placed in market {self.market.market_id} before; create another")
 
     def _accepted(self, order: Order, package_type: OrderPackageType) -> bool:
         try:

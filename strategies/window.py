@@ -7,6 +7,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+from ..values import number_of, shown, unboxed
 from .changes import MarketDefinition
 from .parameters import check_names
 
@@ -56,13 +57,22 @@ class Window:
     @classmethod
     def of_keywords(cls, keywords: Mapping[str, Any]) -> Window:
         check_names(keywords, _KEYWORDS, "listener_kwargs")
-        settings = dict(keywords)
-        if settings.get("event_type_ids") is not None:
-            settings["event_type_ids"] = tuple(str(each) for each in settings["event_type_ids"])
+        settings = {name: unboxed(value) for name, value in keywords.items()}
+        sports = settings.get("event_type_ids")
+        if sports is not None:
+            settings["event_type_ids"] = tuple(
+                str(unboxed(each)) for each in ([sports] if isinstance(sports, (str, int)) else sports)
+            )
         for name in ("seconds_to_start", "max_inplay_seconds"):
             value = settings.get(name)
-            if value is not None and (isinstance(value, bool) or not isinstance(value, (int, float))):
-                raise TypeError(f"listener_kwargs: {name}={value!r}: expected seconds")
+            if value is not None:
+                settings[name] = seconds = number_of(value)
+                if seconds is None:
+                    raise TypeError(f"listener_kwargs: {name}={shown(value)}: expected seconds")
+        for name in ("inplay", "calculate_market_tv", "cumulative_runner_tv"):
+            value = settings.get(name)
+            if value is not None and not isinstance(value, bool):
+                raise TypeError(f"listener_kwargs: {name}={shown(value)}: expected True or False")
         return cls(**settings)
 
     @property

@@ -137,7 +137,7 @@ def test_line_bet_risks_its_stake_whatever_the_line(config: hr.Config) -> None:
     def look(script: Script, market: Any) -> None:
         found.append(market.blotter.selection_exposure(script.strategy, (MARKET, 1, 0)))
 
-    stream = Stream(marketType="LINE").touch(100).touch(400)
+    stream = Stream(bettingType="LINE", priceLadderDefinition={"type": "LINE_RANGE"}).touch(100).touch(400)
     replay(stream, {100: [place("a", "LAY", line)], 400: [look]}, config=config)
     assert found == [5.0]
 

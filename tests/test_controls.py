@@ -14,13 +14,20 @@ from headrace.strategies.currency import CURRENCIES
 LINES = {"minUnitValue": 0.5, "maxUnitValue": 250.5, "interval": 0.1}
 
 
-def ask(*requests: Any, client: hr.BaseClient | None = None, **settings: Any) -> Played:
-    """Make requests at one moment, with the controls on and without limits of exposure unless given."""
-    return replay(priced().close(), {100: list(requests)}, client=client, force=False, **settings)
+def ask(
+    *requests: Any, client: hr.BaseClient | None = None, definition: dict[str, Any] | None = None, **settings: Any
+) -> Played:
+    """Make requests at one moment, with the controls on and without limits of exposure unless given.
+
+    Args:
+        definition: fields of the market's.
+    """
+    stream = priced(**(definition or {})).close()
+    return replay(stream, {100: list(requests)}, client=client, force=False, failing=True, **settings)
 
 
-def accepted(order_type: Any, side: str = "BACK", **client: Any) -> bool:
-    played = ask(place("a", side, order_type), client=hr.SimulatedClient(**client))
+def accepted(order_type: Any, side: str = "BACK", definition: dict[str, Any] | None = None, **client: Any) -> bool:
+    played = ask(place("a", side, order_type), client=hr.SimulatedClient(**client), definition=definition)
     return played.answers == [True]
 
 
@@ -64,13 +71,27 @@ def test_size_is_above_zero_with_two_decimals_at_most(size: Any, fits: bool) -> 
         ("LINE_RANGE", 250.6, False),
     ],
 )
-def test_price_stands_on_the_orders_ladder(ladder: str, price: Any, fits: bool) -> None:
+def test_price_stands_on_the_markets_ladder(ladder: str, price: Any, fits: bool) -> None:
+    says = {"priceLadderDefinition": {"type": ladder}}
+    ranged = {**says, "lineMinUnit": 0.5, "lineMaxUnit": 250.5, "lineInterval": 0.1}
+    for own in ("CLASSIC", "FINEST", "LINE_RANGE"):
+        order_type = hr.LimitOrder(price, 20.0, price_ladder_definition=own, line_range_info=LINES)
+        assert accepted(order_type, definition=says) is fits
+        order_type.line_range_info = None
+        assert accepted(order_type, definition=ranged) is fits
+    # Where the definition says nothing, the order does.
     order_type = hr.LimitOrder(price, 20.0, price_ladder_definition=ladder, line_range_info=LINES)
-    assert accepted(order_type) is fits
+    assert accepted(order_type, definition={"bettingType": None}) is fits
+
+
+def test_order_on_a_line_has_no_place_in_a_market_of_odds() -> None:
+    order_type = hr.LimitOrder(0.5, 20.0, price_ladder_definition="LINE_RANGE", line_range_info=LINES)
+    assert accepted(order_type) is False
 
 
 def test_line_order_without_its_range_is_refused() -> None:
-    assert accepted(hr.LimitOrder(0.5, 20.0, price_ladder_definition="LINE_RANGE")) is False
+    order_type = hr.LimitOrder(0.5, 20.0, price_ladder_definition="LINE_RANGE")
+    assert accepted(order_type, definition={"bettingType": "LINE"}) is False
 
 
 def test_limit_of_a_starting_price_order_stands_on_the_ladder() -> None:

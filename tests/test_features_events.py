@@ -200,7 +200,7 @@ def test_event_of_markets_reaches_those_only(markets: Path) -> None:
     [
         (lambda: hr.CustomEvent(threading.Lock()), "the payload of a custom event cannot be sent to other processes"),
         (lambda: hr.CustomEvent(1, threading.Lock().acquire), "the callback of a custom event cannot be sent"),
-        (lambda: "rain", "'rain' is no event that can be put here; use CustomEvent"),
+        (lambda: "rain", "'rain' is not an event that can be put here; use CustomEvent"),
     ],
 )
 def test_what_cannot_travel_is_refused_when_it_is_put(markets: Path, event: Any, message: str) -> None:

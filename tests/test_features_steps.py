@@ -161,16 +161,16 @@ def test_added_logging_control_hears_of_every_market(markets: Path) -> None:
 @pytest.mark.parametrize(
     ("add", "message"),
     [
-        (lambda run: run.add_client("bob"), "'bob' is no client; make one with SimulatedClient"),
+        (lambda run: run.add_client("bob"), "'bob' is not a client; make one with SimulatedClient"),
         (lambda run: run.add_strategy(Backer), "Backer is a class; add an instance"),
-        (lambda run: run.add_strategy(None), "None is no strategy; subclass headrace.Strategy"),
-        (lambda run: run.add_worker(print), "is no worker; make one with headrace.BackgroundWorker"),
-        (lambda run: run.add_stream(print), "is no stream; subclass headrace.BaseStream"),
+        (lambda run: run.add_strategy(None), "None is not a strategy; subclass headrace.Strategy"),
+        (lambda run: run.add_worker(print), "is not a worker; make one with headrace.BackgroundWorker"),
+        (lambda run: run.add_stream(print), "is not a stream; subclass headrace.BaseStream"),
         (lambda run: run.add_client_control(hr.SimulatedClient(), Refuses), "add_client comes first"),
-        (lambda run: run.add_trading_control(Marks()), "is no control; pass a class"),
-        (lambda run: run.add_trading_control(Marks), "is no control; pass a class"),
-        (lambda run: run.add_market_middleware(Marks), "is no middleware; add an instance"),
-        (lambda run: run.add_logging_control(Hears), "is no logging control; add an instance"),
+        (lambda run: run.add_trading_control(Marks()), "is not a control; pass a class"),
+        (lambda run: run.add_trading_control(Marks), "is not a control; pass a class"),
+        (lambda run: run.add_market_middleware(Marks), "is not middleware; add an instance"),
+        (lambda run: run.add_logging_control(Hears), "is not a logging control; add an instance"),
     ],
 )
 def test_what_cannot_be_added_is_refused_at_once(markets: Path, add: Any, message: str) -> None:

@@ -177,7 +177,7 @@ def test_record_that_is_no_json_is_a_failure_that_names_the_field(tmp_path: Path
             self.record(market, lock=threading.Lock())
 
     (row,) = hr.backtest(Bad(), many(tmp_path, 1), engine="local").failures.to_pylist()
-    assert "Bad.record(lock)" in row["message"]
+    assert "Bad.record: lock=<unlocked _thread.lock" in row["message"]
 
 
 def test_chance_differs_by_strategy_and_not_by_who_else_runs(tmp_path: Path) -> None:
@@ -437,5 +437,5 @@ def test_mutable_default_is_one_clear_sentence() -> None:
 def test_strategy_that_cannot_be_sent_is_one_clear_sentence(ray_local: None, tmp_path: Path) -> None:
     strategy = Watches()
     strategy.lock = threading.Lock()
-    with pytest.raises(hr.RunError, match=r"Watches: attribute 'lock'.*cannot be sent to workers.*engine='local'"):
+    with pytest.raises(hr.RunError, match=r"Watches: attribute 'lock'.*cannot be sent to workers.*hr.resource"):
         hr.backtest(strategy, many(tmp_path, 1), engine="ray")

@@ -301,7 +301,7 @@ def test_strategy_of_flumine_runs_unchanged_but_for_imports(config: hr.Config, t
     result = simulation.run()
     assert result.failures.to_pylist() == []
     records = [json.loads(text) for text in result.records["record"].to_pylist()]
-    assert [each["notes"] for each in records[:2]] == ["2.0,2.0,2.1,None", "1.8,1.8,1.9,None"]
+    assert [each["notes"] for each in records[:2]] == ["2,2,2.1,None", "1.8,1.8,1.9,None"]
     assert [each["cancels"] for each in records[:2]] == [["SUCCESS"], ["SUCCESS"]]
     assert result.orders.num_rows == 4
     assert set(result.orders["status"].to_pylist()) == {"EXECUTION_COMPLETE"}

@@ -45,8 +45,9 @@ def market(number: int, profit: float, strategy: str = "S", **values: Any) -> di
     """A row of `markets`; market `number` starts so many hours after the first."""
     row = {
         "strategy": strategy, "market_id": f"1.{number}", "market_type": "WIN", "venue": "Ascot",
-        "start": BEGIN + datetime.timedelta(hours=number), "orders": 1, "matched": 2.0, "profit": profit,
-        "commission": 0.0, "transactions": 1, "status": "CLOSED",
+        "start": BEGIN + datetime.timedelta(hours=number), "orders": 1, "matched_orders": 1,
+        "won_orders": int(profit > 0), "matched": 2.0, "exposure": 2.0, "profit": profit, "commission": 0.0,
+        "transactions": 1, "status": "CLOSED",
     }  # fmt: skip
     return {**row, **values}
 
@@ -237,7 +238,7 @@ def test_empty_result_has_a_page() -> None:
 
 
 def test_markets_without_orders_have_a_page() -> None:
-    text = page(made(markets=[market(0, 0.0, matched=0.0, orders=0)]))
+    text = page(made(markets=[market(0, 0.0, matched=0.0, orders=0, matched_orders=0, exposure=0.0)]))
     assert "Nothing was matched in any market." in text
     assert "S <b>0.00</b>" in text
 

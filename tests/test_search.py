@@ -158,7 +158,7 @@ def test_a_column_without_any_value_is_searched_and_shown_all_the_same(markets: 
         Various(bold=False), {"stake": (2, 10)}, markets, trials=4, batch=2, by="return_on_matched", engine="local"
     )
     assert sweep.table["score"].to_pylist() == [None] * 4
-    assert "score None" in repr(sweep)
+    assert "none traded" in repr(sweep)
     assert "4 sets" in sweep._repr_html_()
     with pytest.raises(hr.InputError, match="no set has a value"):
         sweep.best()

@@ -406,7 +406,8 @@ def head() -> Iterator[Head]:
         process = subprocess.Popen(
             [*command, *places, f"--temp-dir={folder}/r", f"--dashboard-agent-listen-port={agent}",
              f"--ray-client-server-port={client}", "--min-worker-port=0", "--max-worker-port=0"],
-            env={**environment_of_ray(token), **of_folder(folder)}, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT,
+            env={**environment_of_ray(token), **of_folder(folder)},
+            stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT,
         )  # fmt: skip
         try:
             address = f"http://127.0.0.1:{dashboard}"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import re
 import sys
 from pathlib import Path
@@ -16,8 +15,9 @@ from builders import Stream, priced
 from headrace.actors.market import MarketActor
 from headrace.backtest import load_strategy
 from headrace.cli import main
+from headrace.cluster.measures import MEASURES, max_drawdown, standard_error
 from headrace.cluster.sweep_figures import heatmap, parallel_coordinates
-from headrace.cluster.sweep_result import in_sample, max_drawdown, standard_error
+from headrace.cluster.sweep_result import in_sample
 from headrace.simulate.generator import write_markets
 from headrace.simulate.recordings import Recording
 
@@ -370,22 +370,32 @@ def test_table_adds_up(races: Path) -> None:
     for row in sweep.table.to_pylist():
         alone = sweep.result(row["set"])
         summary = alone.summary().to_pylist()[0]
-        for name in ("markets", "orders", "matched_orders", "matched", "profit", "commission", "net_profit"):
+        for name, _ in MEASURES:
             assert row[name] == pytest.approx(summary[name]), name
         matched = [order for order in alone.orders.to_pylist() if order["size_matched"] > 0]
         assert row["strike_rate"] == pytest.approx(sum(each["profit"] > 0 for each in matched) / len(matched))
         markets = [each for each in sweep.markets.to_pylist() if each["set"] == row["set"]]
         markets.sort(key=lambda each: (each["start"], each["market_id"]))
         assert row["max_drawdown"] == max_drawdown([each["net_profit"] for each in markets])
-        assert row["standard_error"] == pytest.approx(standard_error([each["net_profit"] for each in markets]))
+        traded = [each["net_profit"] for each in markets if each["matched"] > 0]
+        assert row["standard_error"] == pytest.approx(standard_error(traded))
+        assert row["mean_exposure"] == pytest.approx(sum(each["exposure"] for each in markets) / len(traded))
 
 
-def test_drawdown_and_standard_error_of_a_row_of_profits() -> None:
-    assert max_drawdown([2.0, -3.0, 1.0, -4.0, 10.0]) == 6.0
-    assert max_drawdown([-1.0, -2.0]) == 3.0
-    assert max_drawdown([1.0, 1.0]) == max_drawdown([]) == 0.0
-    assert standard_error([1.0, 3.0]) == pytest.approx(math.sqrt(2) / math.sqrt(2))
-    assert standard_error([1.0]) is None
+def test_sets_whose_orders_are_all_refused_are_never_the_best(small: str) -> None:
+    sweep = hr.sweep(Backer, {"stake": [2.0, 50.0]}, small, engine="local")
+    refused, traded = (next(row for row in sweep.table.to_pylist() if row["stake"] == stake) for stake in (50.0, 2.0))
+    assert (refused["orders"], refused["matched_orders"], refused["net_profit"]) == (0, 0, 0.0)
+    assert refused["violations"] > 0
+    assert sweep.best() == traded
+    assert [row["set"] for row in sweep.best_sets("max_drawdown")] == [traded["set"], refused["set"]]
+    assert sweep.scores("net_profit")[refused["set"]] is None
+
+
+def test_best_says_what_refused_the_orders_where_no_set_traded(small: str) -> None:
+    sweep = hr.sweep(Backer, {"stake": [50.0, 60.0]}, small, engine="local")
+    with pytest.raises(hr.InputError, match=r"no set traded.*max_order_exposure \(10\).*lifted by max_order_exposure"):
+        sweep.best()
 
 
 def test_split_keeps_markets_of_an_event_together(races: Path) -> None:

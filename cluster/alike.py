@@ -1,0 +1,62 @@
+"""The end of a run whose first units all fail for one reason: that is a mistake in the call, not in the data."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ..simulate.rows import FIELDS
+from ..strategies.errors import RunError
+from .failure_places import by_place
+from .worker import Part
+
+#: Units that fail alike at the start of a run stop it.
+_ALIKE = 50
+
+
+class AllFailAlike:
+    """Watches the parts of a run as they come.
+
+    Attributes:
+        parts: names of the parts so far, as long as all of their units failed alike.
+    """
+
+    def __init__(self) -> None:
+        self.parts: list[str] = []
+        self._units = 0
+        self._rows: list[tuple[Any, ...]] = []
+        self._reasons: set[tuple[str | None, str | None]] | None = set()
+
+    def __call__(self, part: Part) -> str | None:
+        """Why the run is to stop: the error, where, its traceback, and what repeats it; None where it goes on."""
+        if self._reasons is None:
+            return None
+        rows = part.rows["failures"]
+        failed = {row[7] for row in rows}
+        self._reasons |= {(row[4], row[2] if row[0] else None) for row in rows}
+        if failed != {unit.name for unit in part.batch.units} or len(self._reasons) > 1:
+            self._reasons = None
+            return None
+        self.parts.append(part.batch.part)
+        self._units += len(failed)
+        self._rows.extend(rows)
+        return self._why() if self._units >= _ALIKE else None
+
+    def _why(self) -> str:
+        names = [name for name, _ in FIELDS["failures"]]
+        place = by_place(dict(zip(names, row, strict=False)) for row in self._rows)[0]
+        lines = [f"the first {self._units} units all failed alike, the run stops: {place.line}"]
+        if place.first["traceback"]:
+            lines.append(place.first["traceback"].rstrip())
+        if place.first["command"]:
+            lines.append(f"  again: {place.first['command']}")
+        return "\n".join(lines)
+
+
+class StoppedRun(RunError):
+    """Why a run was stopped.
+
+    Attributes:
+        result: what it gave until then, where that is kept nowhere else.
+    """
+
+    result: Any = None

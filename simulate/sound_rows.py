@@ -1,0 +1,89 @@
+"""Rows that can be written: the last look at values before they become tables.
+
+Values are checked where they are handed over. What still got by (an attribute set to something else later, a control of
+the user's own) costs its own row, which becomes a failure, and never those of the others.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import msgspec
+
+from ..values import legible, number_of, shown
+
+_NONE = type(None)
+#: Exact types that a column of a kind holds as they are.
+_PLAIN: dict[str, frozenset[type]] = {
+    "text": frozenset({str, _NONE}),
+    "number": frozenset({float, int, _NONE}),
+    "whole": frozenset({int, _NONE}),
+    "flag": frozenset({bool, _NONE}),
+    "time": frozenset({int, _NONE}),
+}
+#: Whole numbers up to here are floats exactly.
+_EXACT = 2**53
+_encode = msgspec.json.Encoder().encode
+
+
+class UnfitValueError(Exception):
+    """A value that its column cannot hold."""
+
+
+class RowCheck:
+    """The check of one table's rows.
+
+    Args:
+        table: its name, for messages.
+        fields: names and kinds of its columns.
+    """
+
+    def __init__(self, table: str, fields: tuple[tuple[str, str], ...]) -> None:
+        self._table = table
+        self._fields = fields
+        self._plain = tuple(_PLAIN[kind] for _, kind in fields)
+
+    def __call__(self, row: tuple[Any, ...]) -> tuple[Any, ...]:
+        """The row, its values converted where that says the same.
+
+        Raises:
+            UnfitValueError: a value cannot be written; names the column.
+        """
+        for value, plain in zip(row, self._plain, strict=True):
+            kind = type(value)
+            if kind not in plain or (kind is int and not -_EXACT <= value <= _EXACT):
+                return self._converted(row)
+        try:
+            _encode(row)
+        except ValueError:  # a text that is not Unicode
+            return self._converted(row)
+        return row
+
+    def _converted(self, row: tuple[Any, ...]) -> tuple[Any, ...]:
+        return tuple(self._fit(value, name, kind) for value, (name, kind) in zip(row, self._fields, strict=True))
+
+    def _fit(self, value: Any, name: str, kind: str) -> Any:
+        if value is None:
+            return None
+        if kind == "text" and isinstance(value, str):
+            return legible(value)
+        if kind == "flag" and number_of(value) is None and type(value).__name__ in ("bool", "bool_"):
+            return bool(value)
+        found = None if kind in ("text", "flag") else number_of(value)
+        if found is not None and kind != "number" and not (math.isfinite(found) and found == int(found)):
+            found = None
+        if found is None:
+            raise UnfitValueError(
+                f"{self._table}.{name} = {shown(value)} cannot be written: expected {_EXPECTED[kind]}"
+            )
+        return float(found) if kind == "number" else int(found)
+
+
+_EXPECTED = {
+    "text": "a text",
+    "number": "a number",
+    "whole": "a whole number",
+    "flag": "True or False",
+    "time": "a time in milliseconds",
+}

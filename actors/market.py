@@ -18,6 +18,7 @@ from ..strategies.changes import MarketChange, MarketDefinition
 from ..strategies.errors import ControlError, HeadraceError, RecordingError, SettlementError
 from ..strategies.events import CustomEvent, TerminationEvent
 from ..strategies.host import Host
+from ..strategies.hosting import hosted, scope_of, window_of
 from ..strategies.market import Market, Markets
 from ..strategies.order import Order
 from ..strategies.order_package import OrderPackage, OrderPackageType
@@ -28,7 +29,7 @@ from .clients import BaseClient, Clients
 from .controls import DEFAULT_TRADING_CONTROLS, BaseControl
 from .coordinator import Coordinator
 from .exchange import Exchange, MarketExchange
-from .failures import Failures, raised_at, users_code
+from .failures import Failures, place_in, users_code
 from .logs import FailureLine
 from .market_filter import admits
 from .middleware import Middleware
@@ -54,7 +55,8 @@ class Seat:
         self.strategy = strategy
         self.all_orders = all_orders or strategy.process_orders_scope == "all"
         self.process_orders = strategy.process_orders
-        gate = Gate(strategy.window) if strategy.window.bounded else None
+        window = window_of(strategy)
+        gate = Gate(window) if window.bounded else None
         self.raw = bool(getattr(strategy.stream_class, "raw", False))
         self.reader: Reader = (strategy.check_market_book, strategy.process_market_book, gate, strategy)
         looks = cls.check_market_book is not Strategy.check_market_book or "check_market_book" in vars(strategy)
@@ -449,7 +451,7 @@ class MarketActor:
             self._ignored.add(market_id)
             return None
         self._clock.now_ms = max(self._clock.now_ms, publish_time) if self._clock.now_ms else publish_time
-        book = self._new_book(market_id, [strategy.window for strategy in wanted])
+        book = self._new_book(market_id, [window_of(strategy) for strategy in wanted])
         # Strategies and filters look at the definition before the change that carries it is folded in.
         book.market_definition = definition
         market = HostedMarket(market_id, book, self, self._exchange)
@@ -476,7 +478,7 @@ class MarketActor:
         if not strategy.market_filter:
             return True
         sieve = self.sieves.setdefault(strategy.name, Sieve())
-        sport = strategy.window.admits_sport(definition.event_type_id)
+        sport = window_of(strategy).admits_sport(definition.event_type_id)
         if sport and admits(strategy.market_filter, market_id, definition):
             sieve.admitted += 1
             return True
@@ -489,10 +491,10 @@ class MarketActor:
 
     def _instance(self, strategy: Strategy, market_id: str, definition: MarketDefinition) -> Strategy:
         keys = {"market": market_id, "event": definition.event_id or market_id, "run": None}
-        key = (id(strategy), keys[strategy.scope])
+        key = (id(strategy), keys[scope_of(strategy)])
         instance = self._instances.get(key)
         if instance is None:
-            instance = self._instances[key] = strategy.hosted(self)
+            instance = self._instances[key] = hosted(strategy, self)
         return instance
 
     def _announce(self, market: HostedMarket) -> None:
@@ -710,7 +712,7 @@ class MarketActor:
         elif isinstance(error, SettlementError):
             line = None  # it is the recording that does not say
         else:
-            line = raised_at(error, _sources_of(strategy))
+            line = place_in(_sources_of(strategy), error)
         if self.failures.add(error, name, market_id, line, self._clock.now_ms):
             level = logging.ERROR if isinstance(error, HeadraceError) else logging.CRITICAL
             kind = type(error).__name__

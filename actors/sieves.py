@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from ..strategies.changes import MarketDefinition
+from ..strategies.hosting import window_of
 from ..strategies.strategy import Strategy
 from ..values import shown
 from .market_filter import conditions
@@ -95,10 +96,10 @@ def _alternatives(
     it, and what the market has there."""
 
     def whole(alternative: Iterator[tuple[str, Any, bool, Any]]) -> Iterator[tuple[str, Any, bool, Any]]:
-        sports = strategy.window.event_type_ids
+        sports = window_of(strategy).event_type_ids
         if sports is not None:
             sport = definition.event_type_id
-            yield _SPORTS, sorted(sports), strategy.window.admits_sport(sport), sport
+            yield _SPORTS, sorted(sports), window_of(strategy).admits_sport(sport), sport
         yield from alternative
 
     for alternative in conditions(strategy.market_filter, market_id, definition):

@@ -21,6 +21,7 @@ from ..simulate.rows import empty_rows
 from ..strategies.book import MarketBook
 from ..strategies.changes import MarketChange, MarketDefinition, OddMessage
 from ..strategies.errors import InputError, RecordingError
+from ..strategies.hosting import window_of
 from ..strategies.parameters import check_names
 from ..strategies.strategy import Strategy
 from .connection import connect
@@ -496,7 +497,7 @@ class Selection:
 
 
 def _wants(strategy: Strategy, market_id: str, definition: MarketDefinition) -> bool:
-    sport = strategy.window.admits_sport(definition.event_type_id)
+    sport = window_of(strategy).admits_sport(definition.event_type_id)
     return sport and admits(strategy.market_filter, market_id, definition)
 
 

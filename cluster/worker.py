@@ -7,7 +7,6 @@ import dataclasses
 import gc
 import logging
 import os
-import shlex
 import socket
 import sys
 import time
@@ -23,7 +22,9 @@ from ..config import Config
 from ..simulate.replay import Replay, Setup, Unit, parts_of_unit
 from ..simulate.rows import FIELDS, RowCollector, Rows, empty_rows
 from ..strategies.errors import HeadraceError, InputError
+from ..strategies.hosting import opened
 from ..strategies.strategy import Strategy
+from .again import Again
 from .connection import Caller, caller
 from .files import unpack_files
 from .shipping import require_copies
@@ -120,6 +121,7 @@ class Part:
         self.markets = more.markets
         self.digests.update(more.digests)
         self.stopped = self.stopped or more.stopped
+        add_sieves(self.sieves, more.sieves)
 
     def drop_left_out(self) -> None:
         """Drop the rows of markets that came in another part as well; failures stay."""
@@ -169,7 +171,7 @@ class BatchRunner:
     """Replays batches, one after the other, in this process.
 
     Args:
-        command: how a unit is run again from a shell.
+        again: how a unit is run again.
         kept: the result is kept in a folder: log lines and the digests of inputs are wanted.
         remote: the run was started from another process.
 
@@ -181,7 +183,7 @@ class BatchRunner:
         self,
         setup: Setup,
         logging_controls: LoggingControls | EventRecorder | None = None,
-        command: str = "",
+        again: Again | None = None,
         kept: bool = False,
         remote: bool = False,
     ) -> None:
@@ -190,11 +192,11 @@ class BatchRunner:
         self._remote = remote
         self._files = unpack_files(setup.files, _session_folder() if remote else None)
         self._logging_controls = logging_controls
-        self._command = command
+        self._again = again
         self._told = Told()
         for strategy in setup.strategies:
             with users_code(f"strategy {strategy.name!r} failed in start()", raise_errors=setup.config.raise_errors):
-                strategy.opened(self._face(strategy))
+                opened(strategy, self._face(strategy))
             require_copies(strategy)
 
     def _face(self, strategy: Strategy) -> WorkerFace:
@@ -245,8 +247,7 @@ class BatchRunner:
             part.digests[unit.name] = replay.digest
 
     def _reproduce(self, unit: Unit) -> str:
-        paths = " ".join(f"--markets {shlex.quote(str(path))}" for path in unit.paths)
-        return f"{self._command} {paths} --engine local" if self._command else ""
+        return self._again(unit) if self._again is not None else ""
 
     def _run_unit(self, part: Part, unit: Unit, log: BatchLog) -> None:
         limit = self._setup.config.unit_timeout
@@ -257,10 +258,8 @@ class BatchRunner:
         pieces: list[Part] = []
 
         def next_piece() -> Part:
-            known = pieces[-1].markets if pieces else part.markets
-            pieces.append(
-                Part(part.batch, empty_rows(), 0, 0.0, list(known), stopped=bool(pieces and pieces[-1].stopped))
-            )
+            last = pieces[-1] if pieces else part
+            pieces.append(Part(part.batch, empty_rows(), 0, 0.0, list(last.markets), stopped=last.stopped))
             return pieces[-1]
 
         dog = Watchdog(unit.name, limit, end_worker if self._remote else end_here, self._remote or may_exit())

@@ -35,6 +35,7 @@ from ..strategies.clock import Clock
 from ..strategies.errors import RecordingError
 from ..strategies.events import CustomEvent
 from ..strategies.host import Host, numbered_ids
+from ..strategies.hosting import window_of
 from ..strategies.rules import Rules
 from ..strategies.strategy import Strategy
 from .locations import Source
@@ -408,7 +409,7 @@ class _PeerReader(_Reader):
         self._definitions: dict[str, MarketDefinition] = {}
         self._inplay_since: dict[str, int] = {}
         strategies = replay.actor.prototypes
-        windows = [strategy.window for strategy in strategies]
+        windows = [window_of(strategy) for strategy in strategies]
         self._windows = windows if all(window.bounded for window in windows) else []
         self._plain = False
 

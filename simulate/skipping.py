@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, BinaryIO, Protocol, cast
 from ..actors.market import HostedMarket
 from ..strategies.changes import ChangeMessage, MarketChange, MarketDefinition
 from ..strategies.errors import RecordingError
+from ..strategies.hosting import window_of
 from .keyframes import restore
 from .messages import readable
 from .packed import Lines, PackedLines, Segment, segments
@@ -63,7 +64,7 @@ def messages_of(recording: Recording, audience: Audience, alone: bool) -> Messag
     source = recording.source
     if source.rows is None or source.only or not alone or not audience.skips:
         return recording.messages()
-    if not any(strategy.window.bounded for strategy in audience.prototypes):
+    if not any(window_of(strategy).bounded for strategy in audience.prototypes):
         return recording.messages()
     return _needed(recording, audience)
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 import collections
 import contextlib
 import dataclasses
-import gc
 import logging
 import queue
 import time
@@ -50,8 +49,11 @@ _RECOUNT = 5.0
 
 def run_here(batches: Sequence[Batch], runner: Runner) -> Generator[Part, None, None]:
     """Replay batches in this process."""
-    for batch in batches:
-        yield runner.run(batch)
+    try:
+        for batch in batches:
+            yield runner.run(batch)
+    finally:
+        runner.close()
 
 
 def _no_command(unit: Unit) -> str:
@@ -123,6 +125,8 @@ class RayPool:
                     here = here or self._make_here()
                     yield here.run(batch)
         finally:
+            if here is not None:
+                here.close()
             run.end()
 
 
@@ -411,8 +415,9 @@ class _Worker:
 
         # A constructor that raises looks to Ray like a dead process: the error is kept for the first batch.
         self._error: Exception | None = None
+        self._runner: Runner | None = None
         try:
-            self._runner: Runner | None = cloudpickle.loads(payload)()
+            self._runner = cloudpickle.loads(payload)()
         except Exception as error:
             self._error = error
 
@@ -426,6 +431,6 @@ class _Worker:
         return self._runner.run(batch)
 
     def close(self) -> None:
-        """Let go of the runner: the process is about to be killed, and cleans up nothing then."""
-        self._runner = None
-        gc.collect()
+        """Close the runner: the process is about to be killed, and cleans up nothing then."""
+        if self._runner is not None:
+            self._runner.close()

@@ -55,6 +55,10 @@ class Runner(Protocol):
 
     def run(self, batch: Batch) -> Part: ...
 
+    def close(self) -> None:
+        """Remove what was laid out for it in this process, such as files of the run."""
+        return
+
 
 @dataclasses.dataclass
 class Stored:
@@ -167,7 +171,7 @@ def without_markets(table: str, rows: list[tuple[Any, ...]], market_ids: Collect
     return [row for row in rows if row[at] not in market_ids]
 
 
-class BatchRunner:
+class BatchRunner(Runner):
     """Replays batches, one after the other, in this process.
 
     Args:
@@ -198,6 +202,10 @@ class BatchRunner:
             with users_code(f"strategy {strategy.name!r} failed in start()", raise_errors=setup.config.raise_errors):
                 opened(strategy, self._face(strategy))
             require_copies(strategy)
+
+    def close(self) -> None:
+        if self._files is not None:
+            self._files.cleanup()
 
     def _face(self, strategy: Strategy) -> WorkerFace:
         """The framework as a strategy's `start` sees it."""

@@ -93,6 +93,8 @@ FIELDS: dict[str, tuple[tuple[str, str], ...]] = {
         ("commission", "number"),
         ("transactions", "whole"),
         ("status", "text"),
+        ("settled", "whole"),
+        ("unsettled", "whole"),
     ),
     "records": (
         ("strategy", "text"),
@@ -178,6 +180,7 @@ class RowCollector:
                 strategy.records = [row for row in strategy.records if row[0] != market.market_id]
                 self.rows["records"].extend((strategy.name, *row) for row in mine)
         base_rate = definition.market_base_rate if definition else 0.0
+        lasting = market.framework.host.rules.lasting_markets
         for seat in market.seats:
             strategy = seat.strategy
             orders = market.blotter.strategy_orders(strategy)
@@ -199,6 +202,8 @@ class RowCollector:
                     _commission(orders, base_rate),
                     sum(_transactions(order) for order in orders),
                     market.status,
+                    market.settlements,
+                    market.unsettled(strategy) if lasting else 0,
                 )
             )
 
@@ -220,6 +225,7 @@ class RowCollector:
         limit = order_type if isinstance(order_type, LimitOrder) else None
         runner = market.market_book.runner(order.selection_id, order.handicap)
         answer = order.responses.place_response
+        lasting = market.framework.host.rules.lasting_markets
         notes = ",".join(note for note in (order.trade.notes_str, order.notes_str) if note)
         row = (
             strategy.name,
@@ -246,7 +252,7 @@ class RowCollector:
             order.size_voided,
             order.bet_id,
             order.id,
-            answer.error_code if answer else None,
+            answer.error_code if answer else order.not_placed,
             placement.seconds_to_start if placement else None,
             placement.inplay if placement else None,
             placement.best_back if placement else None,
@@ -254,7 +260,7 @@ class RowCollector:
             placement.last_price_traded if placement else None,
             placement.queue_ahead if placement else None,
             actual_sp(runner),
-            order.profit,
+            None if order.size_matched and not order.settled and lasting else order.profit,
             notes,
         )
         return [row]

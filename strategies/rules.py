@@ -31,6 +31,9 @@ class Rules:
         all_orders: `process_orders` gets every order ever placed, at every change of the book.
         peer_reading: files are read as the peer reads them: changes outside a listener's window are not seen by
             matching either, and each line of a file with several markets shows all of them again.
+        lasting_markets: what is known of a market stays until its recording ends: a later settlement with another
+            result counts, orders that can no longer be placed end, a matched bet without a result has no profit; else
+            state is given up at each close, and orders stay as they are.
         watch_all: traded volume of every runner is followed from the start, stale volume is shown again.
     """
 
@@ -45,6 +48,7 @@ class Rules:
     reset_bypass: bool = False
     all_orders: bool = False
     peer_reading: bool = False
+    lasting_markets: bool = True
     watch_all: bool = False
 
     @classmethod
@@ -62,6 +66,7 @@ class Rules:
             reset_bypass=True,
             all_orders=True,
             peer_reading=True,
+            lasting_markets=False,
             watch_all=True,
         )
 

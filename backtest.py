@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import functools
+import inspect
 import logging
 import os
 import sys
@@ -22,10 +23,12 @@ from .actors.logs import Told, set_up
 from .actors.market import MarketActor
 from .actors.market_filter import check_filter, markets_of
 from .actors.middleware import Middleware
+from .actors.sieves import Sieve
 from .actors.streams import BaseStream, HandlerQueue, Streams
 from .actors.workers import BackgroundWorker
+from .cluster.again import NOT_REPEATED, Again, ShellCommand, call_of_backtest, given_beside, same_settings, texts_of
 from .cluster.alike import AllFailAlike, StoppedRun
-from .cluster.catalog import wanted_markets
+from .cluster.catalog import Selection, wanted_markets
 from .cluster.connection import connect
 from .cluster.dispatch import RayPool, run_here
 from .cluster.duplicates import Duplicates
@@ -39,7 +42,7 @@ from .cluster.shipping import objects_of, sources_digest, why_not_picklable
 from .cluster.snapshots import thaw
 from .cluster.store import FolderStore, MemoryStore, require_free
 from .cluster.units import MAX_UNITS, in_turn, plan_batches, plan_units
-from .cluster.worker import BatchRunner, Runner
+from .cluster.worker import BatchRunner, Runner, add_sieves, nothing_passed
 from .config import Config, ConfigError
 from .simulate.event_file import read_custom_events
 from .simulate.models import Models
@@ -50,6 +53,7 @@ from .simulate.side_data import check_folder
 from .strategies.check import warnings_of
 from .strategies.errors import ClientError, ControlError, HeadraceError, InputError, RunError
 from .strategies.events import ConfigEvent, StrategyEvent, TerminationEvent
+from .strategies.hosting import limits_of, parameters_of, require_sound
 from .strategies.strategy import Strategy
 
 if TYPE_CHECKING:
@@ -141,7 +145,8 @@ class Simulation:
         market_actor, coordinator: subclasses with steps of your own.
         models: models of the simulated exchange.
         workers: processes on Ray; None: one a CPU.
-        command: how a failed unit is run again from a shell, for the table of failures.
+        command: the run as a command of a shell, without its markets; failures then show it with their unit's. Else
+            they show the call in Python.
     """
 
     SIMULATED = True
@@ -166,6 +171,7 @@ class Simulation:
         files: Sequence[str | os.PathLike[str]] = (),
         debug: bool = False,
     ) -> None:
+        self._given = given_beside(Simulation, locals(), NOT_REPEATED)
         if engine not in ("auto", "local", "ray"):
             raise InputError(f"engine={engine!r}: expected 'auto', 'local' or 'ray'")
         if workers is not None and workers < 1:
@@ -230,9 +236,11 @@ class Simulation:
         if any(known.name == strategy.name for known in self.strategies):
             raise InputError(f"two strategies are named {strategy.name!r}; give each a name= of its own")
         check_filter(strategy.market_filter)
+        require_sound(strategy)
         self.strategies.append(strategy)
         with users_code(f"strategy {strategy.name!r} failed in add()", raise_errors=self.config.raise_errors):
             strategy.add(self)
+        require_sound(strategy)
 
     def add_trading_control(self, trading_control: type[BaseControl], **settings: Any) -> None:
         """Add a control of all requests, after those that are always there; made in each actor with `settings`.
@@ -359,7 +367,8 @@ class Simulation:
         self._run_streams()
         setup = self._setup()
         markets = self._markets if self._markets is not None else self._filtered_markets()
-        paths = find_recordings(wanted_markets(markets, self.strategies))
+        wanted = wanted_markets(markets, self.strategies)
+        paths = find_recordings(wanted)
         units = plan_units(paths, self.strategies)
         engine = self._chosen_engine(units)
         identity = self._identity(units)
@@ -368,7 +377,7 @@ class Simulation:
         if place is not None and not self._resume:
             require_free(place)
         # Nothing is written before it is known that the run can begin.
-        replayed = self._replayer(setup, engine, place, controls)
+        replayed = self._replayer(setup, engine, place, controls, self._again(markets))
         store = MemoryStore() if place is None else FolderStore(place, identity, self._resume)
         left = [] if self._stopped else [unit for unit in units if unit.name not in store.done]
         if controls:
@@ -376,6 +385,9 @@ class Simulation:
             for strategy in self.strategies:
                 controls(StrategyEvent(strategy))
         started, done, changes = time.time(), len(units) - len(left), 0
+        sieves: dict[str, Sieve] = {}
+        add_sieves(sieves, wanted.sieves if isinstance(wanted, Selection) else {})
+        add_sieves(sieves, store.sieves)
         check, find_duplicates = AllFailAlike(), Duplicates(store.markets)
         try:
             with contextlib.closing(replayed(left)) as parts:
@@ -388,10 +400,12 @@ class Simulation:
                         raise StoppedRun(reason if place is None else f"{reason}\n{_KEPT.format(place)}")
                     done += len(part.batch.units)
                     changes += part.changes
+                    add_sieves(sieves, part.sieves)
                     self._tell(part, controls)
                     if self._progress is not None:
                         self._progress(done, len(units), part)
-                    if part.stopped or self._stopped:
+                    self._stopped = self._stopped or part.stopped
+                    if self._stopped:
                         break
         except (KeyboardInterrupt, NotWritten):
             if self._out is not None:
@@ -400,10 +414,13 @@ class Simulation:
         finally:
             store.close()
         manifest = self._manifest(identity, engine, started, changes)
+        unused = [] if self._stopped else nothing_passed(self.strategies, sieves)
+        if unused:
+            store.end(unused)
         self.result = store.result(manifest)
         failed = self._finish()
         if failed:
-            store.end(failed)
+            store.end([*unused, *failed])
             self.result = store.result(manifest)
         if controls:
             controls(TerminationEvent(self))
@@ -423,21 +440,34 @@ class Simulation:
         return failure_rows(failures, failures.unit)
 
     def _replayer(
-        self, setup: Setup, engine: str, place: Place | None, controls: LoggingControls | None
+        self, setup: Setup, engine: str, place: Place | None, controls: LoggingControls | None, again: Again
     ) -> Callable[[Sequence[Unit]], Generator[Part, None, None]]:
         """What gives the parts of units as they come, from workers or from this process."""
         if engine == "ray":
             connect()
             there = place if place is not None and place.shared else None
             kept, heard = place is not None, controls is not None
-            make_runner = functools.partial(worker_runner, setup, self._command, kept, heard, there)
+            make_runner = functools.partial(worker_runner, setup, again, kept, heard, there)
             make_here = functools.partial(make_runner, remote=False)
-            pool = RayPool(make_runner, objects_of(setup), self._workers, self.config.unit_timeout, make_here)
+            pool = RayPool(make_runner, objects_of(setup), self._workers, self.config.unit_timeout, make_here, again)
             return lambda units: pool.run(plan_batches(units, pool.size))
-        runner: Runner = BatchRunner(setup, controls, self._command, place is not None)
+        runner: Runner = BatchRunner(setup, controls, again, place is not None)
         if place is None:
             return lambda units: run_here(in_turn(units, 1), runner)
         return lambda units: run_here(in_turn(units, MAX_UNITS), StoringRunner(runner))
+
+    def _again(self, markets: Any) -> Again:
+        """How a unit of this run is run again."""
+        if self._command:
+            return ShellCommand(self._command, texts_of(markets))
+        known = inspect.signature(backtest).parameters
+        given = {name: value for name, value in self._given.items() if name in known and name != "config"}
+        client = next(iter(self.clients), None)
+        if client is not None and not same_settings(client, SimulatedClient(currency_code=self.config.currency)):
+            given["client"] = client
+        added = [*self._middleware, *self._trading_controls, *self._client_controls, *self._background, *self.streams]
+        more = bool(added) or len(self.clients) > 1 or not known.keys() >= self._given.keys()
+        return call_of_backtest(self.strategies, self.config, given, markets, rest=more)
 
     def _tell(self, part: Part, controls: LoggingControls | None) -> None:
         """Pass on what happened in another process."""
@@ -498,8 +528,8 @@ class Simulation:
                 {
                     "name": strategy.name,
                     "class": type(strategy).__qualname__,
-                    "parameters": strategy.parameter_values,
-                    "settings": strategy.settings,
+                    "parameters": parameters_of(strategy),
+                    "settings": limits_of(strategy),
                 }
                 for strategy in self.strategies
             ],

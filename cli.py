@@ -11,6 +11,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
     from .config import Config
     from .strategies.strategy import Strategy
 
@@ -124,13 +127,7 @@ def backtest(
     config = _config(config_file, settings, compatibility, raise_errors)
     limits = {"max_order_exposure": max_order_exposure, "max_selection_exposure": max_selection_exposure}
     made = _strategies(strategies, parameters, {name: value for name, value in limits.items() if value is not None})
-    command = shlex.join(
-        ["headrace", "backtest", *strategies]
-        + [word for parameter in parameters for word in ("-p", parameter)]
-        + [word for setting in settings for word in ("--set", setting)]
-        + (["--compatibility", compatibility] if compatibility else [])
-        + (["--config", config_file] if config_file else [])
-    )
+    command = shlex.join(["headrace", "backtest", *_words(main.commands["backtest"])])
     simulation = Simulation(
         list(markets),
         config=config,
@@ -212,6 +209,7 @@ def sweep(
     failed; all else is still done.
     """
     from .backtest import load_strategy
+    from .cluster.again import words_of_set
     from .cluster.parameter_sets import parse_values
     from .cluster.sweep_result import SCORE, require_measure
     from .cluster.terminal import show_sweep
@@ -227,14 +225,13 @@ def sweep(
     if trials is not None:
         chosen = {"trials": trials, "batch": batch, "by": by}
     config = _config(config_file, settings, None, False)
-    rest = [word for setting in settings for word in ("--set", setting)]
-    rest += ["--config", config_file] if config_file else []
+    # What the one command has of the other's options; of the parameters the set's own.
+    of_one = main.commands["backtest"].params
+    rest = _words(main.commands["backtest"], ("strategies", "parameters"))
 
     def command(values: dict[str, Any]) -> str:
-        if not set(values) <= set(kind.parameters()):
-            return ""
-        words = [word for name, value in values.items() for word in ("-p", f"{name}={getattr(value, 'name', value)}")]
-        return shlex.join(["headrace", "backtest", strategy, *words, *rest])
+        words = words_of_set(kind, values, of_one)
+        return "" if words is None else shlex.join(["headrace", "backtest", strategy, *words, *rest])
 
     with _asking():
         values = parse_values(kind, _pairs(parameters, "-p"), ranges=samples is not None or trials is not None)
@@ -325,24 +322,44 @@ def check(strategies: tuple[str, ...], parameters: tuple[str, ...]) -> None:
     """
     import ray.cloudpickle
 
-    from .backtest import load_strategy
-    from .strategies.check import Finding, check_class, check_instance
+    from .cluster.loading import load_strategy, make_strategy
+    from .strategies.check import Finding, check_class, check_file, check_instance
+    from .strategies.errors import InputError
+    from .strategies.hosting import declared_of
+    from .strategies.parameters import check_names, from_text
 
     found: set[Finding] = set()
-    files: dict[str, str | None] = {}
+    classes: list[tuple[type[Strategy], str | None, dict[str, Any]]] = []
     for spec in strategies:
-        place = spec.rpartition(":")[0]
+        place, _, name = spec.rpartition(":")
         file = place if place.endswith(".py") else None
-        cls = load_strategy(spec)
+        try:
+            cls = load_strategy(spec)
+        except InputError:
+            shown = check_file(place, name) if file else []
+            if not any(finding.code == "parameter" for finding in shown):
+                raise
+            found.update(shown)  # why the class cannot be made
+            continue
         found.update(check_class(cls, file))
         try:
-            cls.parameters()
+            classes.append((cls, file, declared_of(cls)))
         except TypeError:  # a default that can change: the source has shown it, and no instance can be made
             continue
-        files[spec] = file
-    made = _strategies(tuple(files), parameters, {}) if files else []
-    for strategy, file in zip(made, files.values(), strict=True):
-        found.update(check_instance(strategy, ray.cloudpickle.dumps, file))
+    texts = _pairs(parameters, "-p")
+    owners = " and ".join(cls.__name__ for cls, _, _ in classes)
+    with _asking():
+        if classes:
+            check_names(texts, {name for _, _, known in classes for name in known}, owners)
+        for cls, file, known in classes:
+            given = {name: from_text(known[name], text, cls.__name__) for name, text in texts.items() if name in known}
+            try:
+                strategy = make_strategy(cls, given)
+            except (InputError, TypeError) as error:
+                message = f"headrace: {error}; so it was not seen which of its attributes cannot be sent to workers"
+                click.echo(message, err=True)
+                continue
+            found.update(check_instance(strategy, ray.cloudpickle.dumps, file))
     for finding in sorted(found):
         click.echo(str(finding))
     if found:
@@ -366,24 +383,39 @@ def explain(result: str, bet_id: str, market_id: str | None) -> None:
         click.echo(line)
 
 
-@main.command(epilog="Example: headrace report results/ --out report.html")
+@main.command(epilog="Example: headrace report results/ --market 1.234567890 --out report.html")
 @click.argument("result", type=click.Path(), metavar="RESULT")
 @click.option("--out", "-o", type=click.Path(), metavar="FILE", help="The page; default: report.html in the folder.")
-def report(result: str, out: str | None) -> None:
-    """Write a page that shows a result: profit over time, drawdown, matching, markets, failures.
+@click.option("--market", "shown", multiple=True, metavar="ID",
+              help="Show this market's prices with its orders; the recording is read again. Repeatable.")  # fmt: skip
+@click.option("--markets", "-m", multiple=True, metavar="PATH",
+              help="Where the recordings are now; default: where the run found them. Repeatable.")  # fmt: skip
+def report(result: str, out: str | None, shown: tuple[str, ...], markets: tuple[str, ...]) -> None:
+    """Write a page that shows a result or a sweep: profit, drawdown, sets, markets, violations, failures, what was run.
 
-    RESULT is a folder that `headrace backtest --out` wrote. The page is one file. It fetches nothing, and is made for
-    browsers, phones and paper. A page that is there is replaced.
+    RESULT is a folder that `headrace backtest --out` or `headrace sweep --out` wrote. The page is one file. It fetches
+    nothing, and is made for browsers, phones and paper. A page that is there is replaced.
     """
+    import functools
     from pathlib import Path
 
-    from .cluster.places import not_written
+    from .cluster.places import Place, not_written
     from .cluster.result import Result
+    from .cluster.sweep_result import SweepResult, is_sweep
+    from .simulate.locations import is_uri
+    from .strategies.errors import InputError
 
-    found = Result.load(result)
+    if out is None and is_uri(result):
+        raise InputError(f"{result}: say where the page is to be written, with --out FILE")
     target = out or Path(result) / "report.html"
+    if is_sweep(Place(result)):
+        if shown or markets:
+            raise InputError(f"{result} is a sweep: --market and --markets are for results of `headrace backtest`")
+        write: Callable[[str | Path], Path] = SweepResult.load(result).to_html
+    else:
+        write = functools.partial(Result.load(result).to_html, show=shown, markets=list(markets) or None)
     try:
-        page = found.to_html(target)
+        page = write(target)
     except OSError as error:
         raise not_written(f"{target}: the page cannot be written here", error) from None
     click.echo(f"report in {page}")
@@ -562,6 +594,18 @@ def submit(
 # -- parts of commands ---------------------------------------------------------------------------------------------
 
 
+def _words(command: click.Command, left_out: tuple[str, ...] = ()) -> list[str]:
+    """The words that give a command what the present one was given, but for what is not repeated."""
+    from click.core import ParameterSource
+
+    from .cluster.again import NOT_REPEATED, words_of
+
+    context = click.get_current_context()
+    unset = (ParameterSource.DEFAULT, ParameterSource.DEFAULT_MAP)
+    defaults = {name for name in context.params if context.get_parameter_source(name) in unset}
+    return words_of(command.params, context.params, defaults, {*NOT_REPEATED, *left_out})
+
+
 def _progress(quiet: bool) -> bool | None:
     """A bar on a terminal, unless it is not wanted."""
     return False if quiet else None
@@ -596,6 +640,7 @@ def _config(file: str | None, settings: tuple[str, ...], compatibility: str | No
 
 def _strategies(specs: tuple[str, ...], parameters: tuple[str, ...], limits: dict[str, float]) -> list[Strategy]:
     from .cluster.loading import load_strategy, make_strategy
+    from .strategies.hosting import declared_of
     from .strategies.parameters import check_names, from_text
 
     texts = _pairs(parameters, "-p")
@@ -603,7 +648,7 @@ def _strategies(specs: tuple[str, ...], parameters: tuple[str, ...], limits: dic
     names = [cls.__name__ for cls in classes]
     made = []
     with _asking():
-        declared = [cls.parameters() for cls in classes]
+        declared = [declared_of(cls) for cls in classes]
         check_names(texts, {name for each in declared for name in each}, " and ".join(names))
         for number, (cls, known) in enumerate(zip(classes, declared, strict=True)):
             values: dict[str, Any] = {

@@ -7,7 +7,7 @@ import contextlib
 import functools
 import os
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from .actors.clients import BaseClient, Clients, SimulatedClient
@@ -15,7 +15,9 @@ from .actors.failures import users_code
 from .actors.logs import Told, set_up
 from .actors.market_filter import check_filter
 from .actors.middleware import Middleware
+from .actors.sieves import Sieve
 from .backtest import Engine
+from .cluster.again import Again, ShellCommand, call_of_backtest, given_beside
 from .cluster.alike import AllFailAlike, StoppedRun
 from .cluster.connection import connect
 from .cluster.dispatch import RayPool, run_here
@@ -27,10 +29,12 @@ from .cluster.shipping import objects_of, sources_digest, sources_of
 from .cluster.sweep_result import FORMAT, SweepResult, SweepStore, new_folder
 from .cluster.sweep_worker import SweepRunner, SweepUnit, sweep_runner
 from .cluster.units import Batch, plan_batches, plan_units
+from .cluster.worker import add_sieves, nothing_passed
 from .config import Config
 from .simulate.recordings import Paths, find_recordings
 from .simulate.replay import Setup
 from .strategies.errors import ClientError, InputError
+from .strategies.hosting import require_sound, scope_of, window_of
 from .strategies.shared_check import deciding_parameters
 from .strategies.strategy import Strategy
 
@@ -91,7 +95,8 @@ def sweep(
         workers: processes on Ray; None: one a CPU.
         sets_per_replay: most sets over one reading of a market.
         middleware: called at each change in each set's market, which keeps every set awake.
-        command: makes of a set the command that runs it alone, for the table of failures.
+        command: makes of a set the command of a shell that runs it alone, without markets; empty where there is none.
+            Failures show it with their unit's; else they show the call in Python.
 
     Raises:
         TypeError: a name is unknown (the message names the nearest), or a value does not fit its type.
@@ -164,12 +169,20 @@ class SweepRun:
             raise ClientError("a sweep takes a simulated client only: SimulatedClient()")
         for each in sets:
             check_filter(each.market_filter)
+            require_sound(each)
             with users_code(f"{type(each).__name__} failed in add()", raise_errors=config.raise_errors):
                 each.add(SweepFace(config, each, clients))
+            require_sound(each)
         self.units = _plan(paths, sets, sets_per_replay)
         self._values = list(values)
         self._setup = Setup(sets, list(clients), config, middleware=list(middleware), files=read_files(files))
-        self._commands = [command(each) for each in values] if command is not None else []
+        given = given_beside(sweep, {"client": client, "files": files}, ())
+        texts = [command(each) if command is not None else "" for each in values]
+        more = bool(middleware)
+        self._again: list[Again] = [
+            ShellCommand(text) if text else call_of_backtest([one], config, given, (), rest=more)
+            for text, one in zip(texts, sets, strict=True)
+        ]
         self._engine = _chosen(engine, self.units)
         self._split, self._orders, self._workers = split, orders, workers
 
@@ -184,18 +197,22 @@ class SweepRun:
         started, done, changes = time.time(), 0, 0
         reason: str | None = None
         store, check_part, told = SweepStore(len(self._values)), AllFailAlike(), Told()
+        sieves: dict[str, Sieve] = {}
         drop_duplicates: collections.defaultdict[int, Duplicates] = collections.defaultdict(Duplicates)
-        for part in _parts(units, setup, self._engine, self._orders, self._commands, self._workers):
+        for part in _parts(units, setup, self._engine, self._orders, self._again, self._workers):
             reason = check_part(part)
             drop_duplicates[part.batch.units[0].reading](part)
             store.add(part)
             done += len(part.batch.units)
             changes += part.changes
+            add_sieves(sieves, part.sieves)
             told.log(part.warnings)
             if progress is not None:
                 progress(done, len(units), part)
             if part.stopped or reason is not None:
                 break
+        else:
+            store.end(_sets_without_markets(setup.strategies, sieves))
         kind = type(setup.strategies[0])
         manifest = {
             "format": FORMAT,
@@ -237,6 +254,17 @@ def keeping(out: str | os.PathLike[str] | None) -> Iterator[None]:
         ) from None
 
 
+def _sets_without_markets(sets: Sequence[Strategy], sieves: Mapping[str, Sieve]) -> list[tuple[Any, ...]]:
+    """Rows of failures for sets whose filters let no market pass; one, without a set, where that is so of all alike."""
+    found = []
+    for number, strategy in enumerate(sets):
+        mine = {strategy.name: sieves[str(number)]} if str(number) in sieves else {}
+        found += [(*row, number) for row in nothing_passed([strategy], mine)]
+    if len(found) == len(sets) and len({row[:-1] for row in found}) == 1:
+        return [(*found[0][:-1], None)]
+    return found
+
+
 def strategy_class(strategy: Strategy | type[Strategy]) -> type[Strategy]:
     """The class of what is swept.
 
@@ -269,10 +297,10 @@ def _plan(paths: Sequence[Any], sets: Sequence[Strategy], most: int) -> list[Swe
     """What is read together, for which sets: those that read alike, at most so many."""
     alike: dict[Any, list[int]] = {}
     for number, strategy in enumerate(sets):
-        window = strategy.window
+        window = window_of(strategy)
         filters = strategy.market_filter if isinstance(strategy.market_filter, (list, tuple)) else []
         groups = [one.get("event_groups") for one in (filters or [strategy.market_filter]) if isinstance(one, dict)]
-        key = (strategy.scope, window.cumulative_runner_tv, window.calculate_market_tv, repr(groups))
+        key = (scope_of(strategy), window.cumulative_runner_tv, window.calculate_market_tv, repr(groups))
         alike.setdefault(key, []).append(number)
     units = []
     for reading, numbers in enumerate(alike.values()):
@@ -292,18 +320,30 @@ def _chosen(engine: Engine, units: Sequence[SweepUnit]) -> Engine:
 
 
 def _parts(
-    units: Sequence[SweepUnit], setup: Setup, engine: str, orders: bool, commands: Sequence[str], workers: int | None
+    units: Sequence[SweepUnit], setup: Setup, engine: str, orders: bool, again: Sequence[Again], workers: int | None
 ) -> Iterator[Any]:
     deciding = deciding_parameters(type(setup.strategies[0]), sources_of(objects_of(setup)))
     if engine == "ray":
         connect()
-        make_runner = functools.partial(sweep_runner, setup, orders, commands, deciding)
+        make_runner = functools.partial(sweep_runner, setup, orders, again, deciding)
         make_here = functools.partial(make_runner, remote=False)
-        pool = RayPool(make_runner, objects_of(setup), workers, setup.config.unit_timeout, make_here)
+
+        def again_of(unit: Any) -> str:
+            text: str = again[unit.sets[0]](unit)
+            return text
+
+        pool = RayPool(
+            make_runner,
+            objects_of(setup),
+            workers,
+            setup.config.unit_timeout,
+            make_here,
+            again_of,
+        )
         readings: dict[int, list[SweepUnit]] = {}
         for unit in units:
             readings.setdefault(unit.reading, []).append(unit)
         planned = [batch for each in readings.values() for batch in plan_batches(each, pool.size)]
         return pool.run([Batch(number, batch.units) for number, batch in enumerate(planned)])
     batches = [Batch(number, (unit,)) for number, unit in enumerate(units)]
-    return run_here(batches, SweepRunner(setup, orders, commands, deciding))
+    return run_here(batches, SweepRunner(setup, orders, again, deciding))

@@ -18,6 +18,7 @@ from ..strategies.changes import MarketChange, MarketDefinition
 from ..strategies.errors import ControlError, HeadraceError, RecordingError, SettlementError
 from ..strategies.events import CustomEvent, TerminationEvent
 from ..strategies.host import Host
+from ..strategies.hosting import hosted, scope_of, window_of
 from ..strategies.market import Market, Markets
 from ..strategies.order import Order
 from ..strategies.order_package import OrderPackage, OrderPackageType
@@ -29,11 +30,12 @@ from .clients import BaseClient, Clients
 from .controls import DEFAULT_TRADING_CONTROLS, BaseControl
 from .coordinator import Coordinator
 from .exchange import Exchange, MarketExchange
-from .failures import Failures, raised_at, users_code
+from .failures import Failures, place_in, users_code
 from .logs import FailureLine
 from .market_filter import admits
 from .middleware import Middleware
 from .side_data import SideData
+from .sieves import Sieve
 from .streams import HandlerQueue
 from .workers import BackgroundWorker
 
@@ -54,7 +56,8 @@ class Seat:
         self.strategy = strategy
         self.all_orders = all_orders or strategy.process_orders_scope == "all"
         self.process_orders = strategy.process_orders
-        gate = Gate(strategy.window) if strategy.window.bounded else None
+        window = window_of(strategy)
+        gate = Gate(window) if window.bounded else None
         self.raw = bool(getattr(strategy.stream_class, "raw", False))
         self.reader: Reader = (strategy.check_market_book, strategy.process_market_book, gate, strategy)
         looks = cls.check_market_book is not Strategy.check_market_book or "check_market_book" in vars(strategy)
@@ -171,6 +174,8 @@ class MarketActor:
         self._instances: dict[tuple[int, str | None], Strategy] = {}
         self._hosted: dict[str, HostedMarket] = {}
         self._ignored: set[str] = set()
+        #: What filters let pass, by strategy; those without a filter are left out.
+        self.sieves: dict[str, Sieve] = {}
         self._clock = host.clock
         self._rules = host.rules
         self._timed = not host.rules.all_orders
@@ -337,8 +342,8 @@ class MarketActor:
 
     def process_market_books(self, market: HostedMarket, book: MarketBook) -> None:
         """The book has changed: matching, middleware, orders, then each strategy."""
-        if market.attended:
-            self._attend(market)
+        if market.attended and self._attend(market):
+            return
         for check, process, gate, strategy in market.readers:
             if gate is not None:
                 if gate.definition is not book.market_definition:
@@ -352,7 +357,8 @@ class MarketActor:
             except Exception as error:
                 self._failed(error, strategy, market)
 
-    def _attend(self, market: HostedMarket) -> None:
+    def _attend(self, market: HostedMarket) -> bool:
+        """What a change means to matching, middleware and orders; True where strategies have looked at the book too."""
         exchange = market.exchange
         active = market.blotter.active
         new = not market.shown
@@ -365,10 +371,16 @@ class MarketActor:
         if active:
             self.process_market_orders(market)
         if new:
-            self._show_new(market)
+            in_turn = self._rules.shown_in_turn and not self._standing
+            if in_turn:
+                self._show_in_turn(market)
+            else:
+                self._show_new(market)
             market.attended = market.blotter.active or exchange.watching or bool(self.middleware)
-        elif self._rests and not market.blotter.has_live_orders:
+            return in_turn
+        if self._rests and not market.blotter.has_live_orders:
             self._rest(market)
+        return False
 
     def _rest(self, market: HostedMarket) -> None:
         """Attend to the market no longer, where all its orders are at their end and told of: until the next one comes.
@@ -456,7 +468,7 @@ class MarketActor:
             self._ignored.add(market_id)
             return None
         self._clock.now_ms = max(self._clock.now_ms, publish_time) if self._clock.now_ms else publish_time
-        book = self._new_book(market_id, [strategy.window for strategy in wanted])
+        book = self._new_book(market_id, [window_of(strategy) for strategy in wanted])
         # Strategies and filters look at the definition before the change that carries it is folded in.
         book.market_definition = definition
         market = HostedMarket(market_id, book, self, self._exchange)
@@ -480,9 +492,15 @@ class MarketActor:
 
     def admits(self, strategy: Strategy, market_id: str, definition: MarketDefinition) -> bool:
         """Whether a strategy wants a market, by its filters."""
-        if not strategy.window.admits_sport(definition.event_type_id):
-            return False
-        return admits(strategy.market_filter, market_id, definition)
+        if not strategy.market_filter:
+            return True
+        sieve = self.sieves.setdefault(strategy.name, Sieve())
+        sport = window_of(strategy).admits_sport(definition.event_type_id)
+        if sport and admits(strategy.market_filter, market_id, definition):
+            sieve.admitted += 1
+            return True
+        sieve.pass_over(strategy, market_id, definition)
+        return False
 
     def wants_any(self, market_id: str) -> bool:
         """Whether anybody here wants a market that has been offered."""
@@ -490,10 +508,10 @@ class MarketActor:
 
     def _instance(self, strategy: Strategy, market_id: str, definition: MarketDefinition) -> Strategy:
         keys = {"market": market_id, "event": definition.event_id or market_id, "run": None}
-        key = (id(strategy), keys[strategy.scope])
+        key = (id(strategy), keys[scope_of(strategy)])
         instance = self._instances.get(key)
         if instance is None:
-            instance = self._instances[key] = strategy.hosted(self)
+            instance = self._instances[key] = hosted(strategy, self)
         return instance
 
     def _announce(self, market: HostedMarket) -> None:
@@ -505,12 +523,30 @@ class MarketActor:
 
     def _show_new(self, market: HostedMarket) -> None:
         """Then its strategies do."""
-        if self._side is not None:
-            self._guarded(None, market, self._side.opened, self, market)
+        self._open_sides(market)
         for seat in market.seats:
             self._guarded(seat.strategy, market, seat.strategy.process_new_market, market, market.market_book)
         for event in self._standing:
             self.deliver(event, [market])
+
+    def _show_in_turn(self, market: HostedMarket) -> None:
+        """Or each strategy hears of the market and looks at its first book, before the next does."""
+        self._open_sides(market)
+        book = market.market_book
+        for seat in market.seats:
+            strategy = seat.strategy
+            self._guarded(strategy, market, strategy.process_new_market, market, book)
+            check, process, gate, _ = seat.reader
+            if gate is not None:
+                market.renew(gate)
+            inside = gate is None or gate.from_ms <= self._clock.now_ms <= gate.until_ms
+            if seat.wants_books and inside and self._guarded(strategy, market, check, market, book):
+                self._guarded(strategy, market, process, market, book)
+
+    def _open_sides(self, market: HostedMarket) -> None:
+        """What is recorded beside the market is opened with it."""
+        if self._side is not None:
+            self._guarded(None, market, self._side.opened, self, market)
 
     def _defined(self, market: HostedMarket, definition: MarketDefinition) -> bool:
         """The definition changed; True where the market is closed and nothing more is to be done."""
@@ -536,6 +572,8 @@ class MarketActor:
             if not lasting or outcome == market.outcome:
                 return
             market.open_market()
+        if not (market.shown or self._rules.shown_at_close):
+            return
         if not market.shown:
             self._announce(market)
             self._show_new(market)
@@ -720,7 +758,7 @@ class MarketActor:
         elif isinstance(error, SettlementError):
             line = None  # it is the recording that does not say
         else:
-            line = raised_at(error, _sources_of(strategy))
+            line = place_in(_sources_of(strategy), error)
         if self.failures.add(error, name, market_id, line, self._clock.now_ms):
             level = logging.ERROR if isinstance(error, HeadraceError) else logging.CRITICAL
             kind = type(error).__name__

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from ..strategies.changes import MarketDefinition
@@ -38,6 +38,26 @@ _TESTS: dict[str, Callable[[Any, str, MarketDefinition], bool]] = {
     "competition_ids": lambda value, market_id, d: True,
     "exchange_ids": lambda value, market_id, d: True,
     "with_orders": lambda value, market_id, d: True,
+}
+
+#: What a market has where a key tests it; of all other keys nothing can be told.
+_HAS: dict[str, Callable[[str, MarketDefinition], Any]] = {
+    "market_ids": lambda market_id, d: market_id,
+    "event_ids": lambda market_id, d: d.event_id,
+    "event_type_ids": lambda market_id, d: d.event_type_id,
+    "market_types": lambda market_id, d: d.market_type,
+    "market_type_codes": lambda market_id, d: d.market_type,
+    "market_betting_types": lambda market_id, d: d.betting_type,
+    "betting_types": lambda market_id, d: d.betting_type,
+    "country_codes": lambda market_id, d: d.country_code,
+    "market_countries": lambda market_id, d: d.country_code,
+    "venues": lambda market_id, d: d.venue,
+    "race_types": lambda market_id, d: d.race_type,
+    "bsp_market": lambda market_id, d: d.bsp_market,
+    "bsp_only": lambda market_id, d: d.bsp_market,
+    "turn_in_play_enabled": lambda market_id, d: d.turn_in_play_enabled,
+    "in_play_only": lambda market_id, d: d.in_play,
+    "market_start_time": lambda market_id, d: d.market_time and f"{d.market_time:%Y-%m-%d}",
 }
 
 
@@ -188,3 +208,18 @@ def admits(market_filter: Any, market_id: str, definition: MarketDefinition) -> 
         all(_TESTS[name](value, market_id, definition) for name, value in one.items() if value is not None)
         for one in alternatives
     )
+
+
+def conditions(
+    market_filter: Any, market_id: str, definition: MarketDefinition
+) -> Iterator[Iterator[tuple[str, Any, bool, Any]]]:
+    """The conditions of a filter's alternatives, in order: name, what is wanted, whether a market meets it, and what
+    the market has there. A filter without any has one alternative without conditions."""
+
+    def of_one(one: Mapping[str, Any]) -> Iterator[tuple[str, Any, bool, Any]]:
+        for name, value in one.items():
+            if value is not None and name in _HAS:
+                yield name, value, _TESTS[name](value, market_id, definition), _HAS[name](market_id, definition)
+
+    for one in normalised(market_filter) or [{}]:
+        yield of_one(one)

@@ -1,14 +1,17 @@
 """The reference strategies under flumine's rules, compared with the orders flumine gave, column by column.
 
-    python -m benchmarks.parity [--quick] [--recordings DIR] [--reference DIR]
+    python -m benchmarks.parity [--quick | --all | --known] [--recordings DIR] [--reference DIR]
 
 Money (sizes, liability, profit) must agree to the penny, prices exactly, the time of placement to the
 millisecond, and everything else, the order's place in its market's blotter included, exactly. Prints the
-first rows that differ and a count per recording and variant; the last line counts the orders that match.
-Exits 1 on any difference, 2 where recordings or reference are absent.
+first rows that differ and a count per recording and variant, then a line that counts the orders that match.
+After them strategies whose decisions follow refusals and exposures are played by both engines, side by side (see
+side_by_side.py), unless flumine's environment cannot be made. Exits 1 on any difference, 2 where recordings or
+reference are absent.
 """
 
 import argparse
+import subprocess
 import sys
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
@@ -23,6 +26,8 @@ import pyarrow.parquet
 
 import headrace as hr
 
+from . import side_by_side
+from .peer import python
 from .recordings import recordings_folder, reference_folder
 from .run_headrace import API
 from .work import LIMITS, load
@@ -174,6 +179,8 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--quick", action="store_true", help="the half with the smaller recordings")
     parser.add_argument("--recordings", help="default: HEADRACE_RECORDINGS, else ../shared/recordings")
     parser.add_argument("--reference", help="default: HEADRACE_REFERENCE, else ../shared/reference")
+    parser.add_argument("--known", action="store_true", help="the known orders only, nothing side by side")
+    parser.add_argument("--all", action="store_true", help="side by side on everything: some 15 minutes more")
     options = parser.parse_args(arguments)
     matched = total = shown = 0
     clean = True
@@ -188,7 +195,14 @@ def main(arguments: list[str] | None = None) -> int:
         shown += min(len(differences), SHOWN - shown)
         print(f"{recording} {variant}: {len(orders) - wrong}/{len(orders)} match, {extra} more", flush=True)
         matched, total, clean = matched + len(orders) - wrong, total + len(orders), clean and not differences
-    print(f"matched {matched}/{total}")
+    print(f"matched {matched}/{total}", flush=True)
+    if not options.known:
+        try:
+            python("flumine")
+        except subprocess.CalledProcessError as error:
+            print(f"Nothing is played side by side, flumine's environment cannot be made: {error}", file=sys.stderr)
+        else:
+            clean = side_by_side.run(recordings_folder(options.recordings), options.all) and clean
     return 0 if clean else 1
 
 

@@ -54,12 +54,13 @@ def main() -> None:
     logging.disable(logging.CRITICAL)
     work = Work.from_json(sys.argv[1])
     simulation = framework(work)
-    start = time.perf_counter()
+    start, work_start = time.perf_counter(), time.process_time()
     result = simulation.run()
-    seconds = time.perf_counter() - start
+    seconds, processor = time.perf_counter() - start, time.process_time() - work_start
     if result.failures.num_rows:
         raise SystemExit(f"The run failed: {result.failures.to_pylist()[0]}")
-    print(Answer(seconds, orders=result.orders.num_rows, reads=API.tally.reads).to_json())
+    answer = Answer(seconds, orders=result.orders.num_rows, reads=API.tally.reads, processor=processor)
+    print(answer.to_json())
 
 
 if __name__ == "__main__":

@@ -46,12 +46,16 @@ class Work:
 
 @dataclass(frozen=True)
 class Answer:
-    """What a run reports: the seconds of the run alone, and counts that show what was done in them."""
+    """What a run reports: the seconds of the run alone, and counts that show what was done in them.
+
+    `processor`: seconds that the run had a processor; of headrace's runs only.
+    """
 
     seconds: float
     books: int | None = None
     orders: int | None = None
     reads: int | None = None
+    processor: float = 0.0
 
     def to_json(self) -> str:
         return json.dumps(asdict(self))

@@ -6,19 +6,22 @@ import collections
 import contextlib
 import datetime
 import functools
+import itertools
 import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 from ..actors.market_filter import admits
+from ..actors.sieves import Sieve
 from ..simulate.locations import Source, absolute, is_uri
 from ..simulate.recordings import Paths, Recording, find_recordings
 from ..simulate.replay import parts_of_unit, unit_of_files
 from ..simulate.rows import empty_rows
 from ..strategies.book import MarketBook
-from ..strategies.changes import MarketChange, MarketDefinition
+from ..strategies.changes import MarketChange, MarketDefinition, OddMessage
 from ..strategies.errors import InputError, RecordingError
+from ..strategies.hosting import window_of
 from ..strategies.parameters import check_names
 from ..strategies.strategy import Strategy
 from .connection import connect
@@ -140,12 +143,16 @@ def _rows_of(source: Source) -> list[Row]:
     facts: dict[str, _MarketFacts] = {}
     undefined: dict[str, None] = {}
     broken: list[RecordingError] = []
+    odd: dict[str, str] = {}
     try:
-        for _, messages in Recording(source).messages():
-            for message in messages:
+        for number, messages in Recording(source).messages():
+            for line, message in enumerate(messages, number):
                 if isinstance(message, RecordingError):
                     broken.append(message)
                     continue
+                if isinstance(message, OddMessage):
+                    for each in message.oddities:
+                        odd.setdefault(each.field, f"line {line}: {each.message}")
                 for change in message.mc:
                     if change.id is None:
                         continue
@@ -161,6 +168,9 @@ def _rows_of(source: Source) -> list[Row]:
     problems = [f"line {each.line}: {each.message}" if each.line else each.message for each in broken[:1]]
     if len(broken) > 1:
         problems.append(f"{len(broken) - 1} more lines cannot be read")
+    problems.extend(itertools.islice(odd.values(), 1))
+    if len(odd) > 1:
+        problems.append(f"{len(odd) - 1} more fields hold what says nothing")
     lost = [market_id for market_id in undefined if market_id not in facts]
     if lost:
         problems.append(f"without a definition: {', '.join(lost[:5])}")
@@ -406,10 +416,12 @@ class Selection:
 
     Attributes:
         table: their rows of the catalog.
+        sieves: what filters did to those that no strategy wants, by strategy.
     """
 
     def __init__(self, table: Any, catalog: Any, narrowed: bool = False) -> None:
         self.table = table
+        self.sieves: dict[str, Sieve] = {}
         self._catalog = catalog
         self._narrowed = narrowed
 
@@ -472,14 +484,20 @@ class Selection:
             return self
         strategies = list(strategies)
         keep = []
+        sieves: dict[str, Sieve] = {}
         for row in self.table.to_pylist():
             definition = _definition(row)
-            keep.append(any(_wants(strategy, row["market_id"], definition) for strategy in strategies))
-        return Selection(self.table.filter(keep), self._catalog, narrowed=True)
+            wanted = any(_wants(strategy, row["market_id"], definition) for strategy in strategies)
+            keep.append(wanted)
+            for strategy in () if wanted else strategies:
+                sieves.setdefault(strategy.name, Sieve()).pass_over(strategy, row["market_id"], definition)
+        narrowed = Selection(self.table.filter(keep), self._catalog, narrowed=True)
+        narrowed.sieves = sieves
+        return narrowed
 
 
 def _wants(strategy: Strategy, market_id: str, definition: MarketDefinition) -> bool:
-    sport = strategy.window.admits_sport(definition.event_type_id)
+    sport = window_of(strategy).admits_sport(definition.event_type_id)
     return sport and admits(strategy.market_filter, market_id, definition)
 
 

@@ -14,11 +14,12 @@ import sys
 import traceback
 from collections.abc import Mapping
 from pathlib import Path
-from types import ModuleType
+from types import CodeType, ModuleType
 from typing import Any
 
 from ..actors.failures import installed_folders, told, users_code
 from ..strategies.errors import HeadraceError, InputError
+from ..strategies.hosting import instance_of
 from ..strategies.strategy import Strategy
 
 
@@ -63,11 +64,11 @@ def make_strategy(cls: type[Strategy], keywords: Mapping[str, Any]) -> Strategy:
         InputError: the class's own `__init__` failed, or does not take keywords.
     """
     try:
-        return cls(**keywords)
+        return instance_of(cls, keywords)
     except HeadraceError:
         raise
     except Exception as error:
-        if isinstance(error, TypeError) and error.__traceback__ is not None and error.__traceback__.tb_next is None:
+        if isinstance(error, TypeError) and _innermost(error) is instance_of.__code__:
             raise InputError(
                 f"{cls.__name__} cannot be made: {error}; its __init__ must take keywords and pass them on: "
                 "super().__init__(**keywords)"
@@ -75,6 +76,12 @@ def make_strategy(cls: type[Strategy], keywords: Mapping[str, Any]) -> Strategy:
         if _is_refusal(error):
             raise
         raise InputError(f"{cls.__name__} cannot be made: its __init__ failed: {told(error)}") from error
+
+
+def _innermost(error: Exception) -> CodeType:
+    """The code that an error was raised in."""
+    *_, (frame, _) = traceback.walk_tb(error.__traceback__)
+    return frame.f_code
 
 
 def _is_refusal(error: Exception) -> bool:

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from ..strategies.errors import InputError
-from ..strategies.parameters import Parameter, check_names, checked, from_text
+from ..strategies.parameters import Parameter, check_names, checked, declared_parameters, from_text
 from ..strategies.strategy import Strategy
 from ..values import unboxed
 from .loading import make_strategy
@@ -36,7 +36,7 @@ Parameters = Mapping[str, Any] | Iterable[Mapping[str, Any]]
 def sweepable(strategy_class: type[Strategy]) -> dict[str, Parameter]:
     """What of a strategy can be swept, by name: its parameters, its limits and its market filter."""
     limits = {name: Parameter(name, kind, None) for name, kind in _LIMITS.items()}
-    return {**limits, **strategy_class.parameters()}
+    return {**limits, **declared_parameters(strategy_class, Strategy)}
 
 
 def parameter_sets(
@@ -159,7 +159,10 @@ def make_sets(strategy: Strategy | type[Strategy], sets: Sequence[Values]) -> li
         return [_made(strategy, values, {}, {}) for values in sets]
     if not isinstance(strategy, Strategy):
         raise InputError(f"{strategy!r} is not a strategy: give a subclass of headrace.Strategy, or an instance of one")
-    given = {name: getattr(strategy, name) for name in (*strategy.parameters(), *_LIMITS, *_KEPT, "name")}
+    given = {
+        name: getattr(strategy, name)
+        for name in (*declared_parameters(type(strategy), Strategy), *_LIMITS, *_KEPT, "name")
+    }
     return [_made(type(strategy), values, given, strategy.context) for values in sets]
 
 

@@ -12,6 +12,7 @@ from ..actors.logs import set_up
 from ..simulate.replay import Setup
 from ..simulate.rows import FIELDS
 from ..strategies.errors import InputError
+from .again import Again
 from .places import Place, encoded
 from .snapshots import EventRecorder
 from .worker import BatchRunner, Part, Runner, Stored
@@ -94,7 +95,7 @@ class Parts:
     """The committed parts of a result, read when somebody asks for a table."""
 
     def __init__(self, place: Place, commits: Iterable[Commit]) -> None:
-        self._place = place
+        self.place = self._place = place
         self._commits = sorted(commits, key=lambda commit: commit.number)
 
     @property
@@ -210,7 +211,7 @@ def manifest_of_run(place: Place) -> dict[str, Any]:
 
 def worker_runner(
     setup: Setup,
-    command: str,
+    again: Again,
     kept: bool,
     keep_events: bool = False,
     place: Place | None = None,
@@ -219,6 +220,7 @@ def worker_runner(
     """The runner of a worker process: logging is set up first.
 
     Args:
+        again: how a unit is run again.
         kept: the result is kept in a folder.
         keep_events: logging controls in the process of the run are to hear what happens.
         place: the folder, where workers write into it themselves.
@@ -226,5 +228,5 @@ def worker_runner(
     """
     if remote:
         set_up(setup.config)
-    runner = BatchRunner(setup, EventRecorder() if keep_events else None, command, kept, remote)
+    runner = BatchRunner(setup, EventRecorder() if keep_events else None, again, kept, remote)
     return StoringRunner(runner, place) if kept else runner

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 from collections.abc import Iterator, Sequence
 
-import msgspec
-
 from ..simulate.keyframes import image_of
-from ..simulate.recordings import decode_lines
+from ..simulate.messages import readable
 from ..strategies.book import MarketBook
 from ..strategies.changes import ChangeMessage, MarketDefinition
 
@@ -130,10 +127,8 @@ class Segmenter:
         """The messages, where they can be made keyframes of; None where they cannot, from here on."""
         if not self._regular and self.start_ms is not None:
             return None
-        try:
-            messages = decode_lines(lines)
-        except (msgspec.DecodeError, UnicodeDecodeError):
-            messages = list(_readable(lines))
+        messages, whole = readable(lines)
+        if not whole:
             self._spoil()
         if self.start_ms is None:
             self._find_start(messages)
@@ -274,13 +269,7 @@ def _opening(lines: bytes) -> tuple[int, int]:
     end = 0
     while end < len(lines):
         start, end = end, lines.find(b"\n", end) + 1 or len(lines)
-        (message,) = decode_lines(lines[start:end])
+        ((message,), _) = readable(lines[start:end])
         if message.mc:
             return (end, message.pt) if end < len(lines) else (0, 0)
     return 0, 0
-
-
-def _readable(lines: bytes) -> Iterator[ChangeMessage]:
-    for line in lines.splitlines():
-        with contextlib.suppress(msgspec.DecodeError, UnicodeDecodeError):
-            yield from decode_lines(line)

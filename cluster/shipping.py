@@ -18,6 +18,7 @@ from typing import Any
 from ..actors.failures import installed_folders
 from ..simulate.replay import Setup
 from ..strategies.errors import RunError
+from ..strategies.hosting import scope_of
 from ..strategies.strategy import Strategy
 from .culprits import why_not
 
@@ -116,7 +117,7 @@ def require_copies(strategy: Strategy) -> None:
     Raises:
         RunError: names the strategy, the attribute and what to do.
     """
-    found = why_not(strategy, copy.deepcopy, f"cannot be copied, and each {strategy.scope} has a copy of its own")
+    found = why_not(strategy, copy.deepcopy, f"cannot be copied, and each {scope_of(strategy)} has a copy of its own")
     if found is not None:
         raise RunError(f"{found}; {_RESOURCE}")
 

@@ -19,7 +19,9 @@ from ..config import Config
 from ..simulate.bets import SimulatedBet
 from ..strategies.blotter import Blotter
 from ..strategies.clock import Clock
+from ..strategies.hashes import hash_of_strategy
 from ..strategies.host import Host
+from ..strategies.hosting import description_of
 from ..strategies.market import Market
 from ..strategies.order import Order
 from ..strategies.strategy import Strategy
@@ -104,7 +106,7 @@ def _blank(kind: type) -> Any:
 
 
 def _strategy(strategy: Strategy) -> Any:
-    return StrategySnapshot, (strategy.info, strategy.name_hash)
+    return StrategySnapshot, (description_of(strategy), hash_of_strategy(strategy.name))
 
 
 def _actor(actor: MarketActor) -> Any:

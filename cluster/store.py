@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import collections
+import dataclasses
 import json
 import os
-from collections.abc import Callable, Sequence
+import types
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
+from ..actors.sieves import Sieve
 from ..simulate.rows import FIELDS, empty_rows
 from ..strategies.errors import InputError
 from .parts import COMMITS, MANIFEST, Commit, Parts, manifest_of_run, read_commits, store_part
 from .places import Place, encoded
 from .result import Result
 from .units import Batch
-from .worker import Part
+from .worker import Part, add_sieves
 
 #: Rows kept as they are; beyond that tables take less memory.
 _MOST_ROWS = 50_000
@@ -27,6 +30,7 @@ class MemoryStore:
     """Keeps parts in this process: as rows while they are few, then as tables."""
 
     done: frozenset[str] = frozenset()
+    sieves: Mapping[str, Sieve] = types.MappingProxyType({})
     markets: tuple[tuple[str, str], ...] = ()
 
     def __init__(self) -> None:
@@ -95,6 +99,7 @@ class FolderStore:
     Attributes:
         done: units whose parts are committed.
         markets: markets of committed parts, each with its unit.
+        sieves: what filters let pass of them, by strategy.
 
     Raises:
         InputError: the folder cannot be written, holds something already, or holds another run; says what differs.
@@ -106,6 +111,7 @@ class FolderStore:
         self._identity = json.loads(json.dumps({**identity, "inputs": []}, default=str))
         self.markets: list[tuple[str, str]] = []
         self.done: set[str] = set()
+        self.sieves: dict[str, Sieve] = {}
         self._commits: list[Commit] = []
         self._digests: dict[str, str] = {}
         self._changes = 0
@@ -139,6 +145,7 @@ class FolderStore:
             self._write_manifest({"finished": False})
         for commit in commits:
             self.done.update(commit["units"])
+            add_sieves(self.sieves, {name: Sieve.of(found) for name, found in commit["sieves"].items()})
             self.markets.extend((market_id, unit) for market_id, unit in commit["markets"])
             self._number = max(self._number, commit["number"] + 1)
             self._count(commit)
@@ -207,6 +214,7 @@ class FolderStore:
             "rows": rows,
             "digest": digest_text(digest),
             "digests": part.digests,
+            "sieves": {name: dataclasses.asdict(sieve) for name, sieve in part.sieves.items()},
             "changes": part.changes,
             "seconds": round(part.seconds, 3),
         }

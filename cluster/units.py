@@ -11,6 +11,7 @@ from ..simulate.locations import Source
 from ..simulate.recordings import Recording, event_of_path
 from ..simulate.replay import Unit, unit_of_files
 from ..strategies.errors import InputError, RecordingError
+from ..strategies.hosting import scope_of
 from ..strategies.strategy import Strategy
 
 #: Most units in a batch: the results of a batch travel together.
@@ -52,7 +53,7 @@ def plan_units(paths: Sequence[str | Source], strategies: Iterable[Strategy]) ->
     Raises:
         InputError: a compressed tar is among them and must be read together with other files.
     """
-    scopes = {strategy.scope for strategy in strategies}
+    scopes = {scope_of(strategy) for strategy in strategies}
     _check_packed(paths, scopes)
     if "run" in scopes:
         return [unit_of_files(paths, name="all markets")] if paths else []

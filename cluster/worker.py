@@ -7,22 +7,24 @@ import dataclasses
 import gc
 import logging
 import os
-import shlex
 import socket
 import sys
 import time
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any, Protocol
 
 from ..actors.clients import Clients
 from ..actors.failures import raised_at, users_code
 from ..actors.logging_controls import LoggingControls
 from ..actors.logs import BatchLog, Told
+from ..actors.sieves import Sieve
 from ..config import Config
 from ..simulate.replay import Replay, Setup, Unit, parts_of_unit
 from ..simulate.rows import FIELDS, RowCollector, Rows, empty_rows
 from ..strategies.errors import HeadraceError, InputError
+from ..strategies.hosting import opened
 from ..strategies.strategy import Strategy
+from .again import Again
 from .files import unpack_files
 from .shipping import require_copies
 from .snapshots import EventRecorder
@@ -88,6 +90,7 @@ class Part:
         left_out: ids of markets whose rows do not count: they came in another part as well.
         digests: SHA-256 of the files of each unit as they were read; of those not read to their end there is none.
         worn: the process that made it has grown beyond its limit of memory.
+        sieves: what filters let pass, by strategy, or by number of a set.
     """
 
     batch: Batch
@@ -103,6 +106,7 @@ class Part:
     left_out: set[str] = dataclasses.field(default_factory=set)
     digests: dict[str, str] = dataclasses.field(default_factory=dict)
     worn: bool = False
+    sieves: dict[str, Sieve] = dataclasses.field(default_factory=dict)
 
     def count(self, table: str) -> int:
         """How many rows a table of it has."""
@@ -116,6 +120,7 @@ class Part:
         self.markets = more.markets
         self.digests.update(more.digests)
         self.stopped = self.stopped or more.stopped
+        add_sieves(self.sieves, more.sieves)
 
     def drop_left_out(self) -> None:
         """Drop the rows of markets that came in another part as well; failures stay."""
@@ -136,6 +141,22 @@ class Part:
         return True
 
 
+def add_sieves(total: dict[str, Sieve], more: Mapping[str, Sieve]) -> None:
+    """Add what filters did in one part of a run to what they did in others."""
+    for name, sieve in more.items():
+        total.setdefault(name, Sieve()).add(sieve)
+
+
+def nothing_passed(strategies: Iterable[Strategy], sieves: Mapping[str, Sieve]) -> list[tuple[Any, ...]]:
+    """A row of failures for each strategy whose filter let no market pass: it has replayed nothing."""
+    found = []
+    for strategy in strategies:
+        why = sieves[strategy.name].why_nothing_passed(strategy) if strategy.name in sieves else None
+        if why is not None:
+            found.append((strategy.name, None, None, 1, InputError.__name__, why, None, "all markets", "", ""))
+    return found
+
+
 def without_markets(table: str, rows: list[tuple[Any, ...]], market_ids: Collection[str]) -> list[tuple[Any, ...]]:
     """Rows of a table but for those of some markets; failures stay."""
     columns = [name for name, _ in FIELDS[table]]
@@ -149,7 +170,7 @@ class BatchRunner:
     """Replays batches, one after the other, in this process.
 
     Args:
-        command: how a unit is run again from a shell.
+        again: how a unit is run again.
         kept: the result is kept in a folder: log lines and the digests of inputs are wanted.
         remote: the run was started from another process.
 
@@ -161,7 +182,7 @@ class BatchRunner:
         self,
         setup: Setup,
         logging_controls: LoggingControls | EventRecorder | None = None,
-        command: str = "",
+        again: Again | None = None,
         kept: bool = False,
         remote: bool = False,
     ) -> None:
@@ -170,11 +191,11 @@ class BatchRunner:
         self._remote = remote
         self._files = unpack_files(setup.files)
         self._logging_controls = logging_controls
-        self._command = command
+        self._again = again
         self._told = Told()
         for strategy in setup.strategies:
             with users_code(f"strategy {strategy.name!r} failed in start()", raise_errors=setup.config.raise_errors):
-                strategy.opened(self._face(strategy))
+                opened(strategy, self._face(strategy))
             require_copies(strategy)
 
     def _face(self, strategy: Strategy) -> WorkerFace:
@@ -219,13 +240,13 @@ class BatchRunner:
             if table == "transactions" and copies and not collector.rows["markets"]:
                 continue  # all of them were for markets that are left out
             part.rows[table].extend(without_markets(table, more, copies))
+        add_sieves(part.sieves, replay.actor.sieves)
         part.stopped = replay.actor.stopped
         if replay.digest is not None:
             part.digests[unit.name] = replay.digest
 
     def _reproduce(self, unit: Unit) -> str:
-        paths = " ".join(f"--markets {shlex.quote(str(path))}" for path in unit.paths)
-        return f"{self._command} {paths} --engine local" if self._command else ""
+        return self._again(unit) if self._again is not None else ""
 
     def _run_unit(self, part: Part, unit: Unit, log: BatchLog) -> None:
         limit = self._setup.config.unit_timeout
@@ -236,10 +257,8 @@ class BatchRunner:
         pieces: list[Part] = []
 
         def next_piece() -> Part:
-            known = pieces[-1].markets if pieces else part.markets
-            pieces.append(
-                Part(part.batch, empty_rows(), 0, 0.0, list(known), stopped=bool(pieces and pieces[-1].stopped))
-            )
+            last = pieces[-1] if pieces else part
+            pieces.append(Part(part.batch, empty_rows(), 0, 0.0, list(last.markets), stopped=last.stopped))
             return pieces[-1]
 
         dog = Watchdog(unit.name, limit, end_worker if self._remote else end_here, self._remote or may_exit())

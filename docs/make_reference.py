@@ -44,7 +44,7 @@ TABLES = {
     "markets": "A row a strategy and market, for every market that passed the strategy's filter.",
     "records": "What strategies recorded with `self.record(market, name=value)`.",
     "violations": "What controls refused: a row a strategy, market, control, request and reason.",
-    "failures": "What went wrong: broken recordings, and errors of strategies and middleware.",
+    "failures": "What went wrong: broken recordings, errors of strategies and middleware, filters that nothing passes.",
     "transactions": "Transactions that count towards the hourly limit. `result.transactions` adds up all units.",
 }
 

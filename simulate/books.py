@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TypeVar
 
 from ..strategies.book import MarketBook
-from ..strategies.changes import MarketChange
+from ..strategies.changes import MarketChange, OddMessage
 from ..strategies.errors import RecordingError
 from .locations import Source
 from .recordings import Paths, Recording, find_recordings
+
+logger = logging.getLogger("headrace")
 
 Row = TypeVar("Row")
 
@@ -73,6 +76,9 @@ def _changes(recording: Recording) -> Iterator[tuple[MarketBook, int, MarketChan
         for line, message in enumerate(messages, number):
             if isinstance(message, RecordingError):
                 raise message
+            if isinstance(message, OddMessage):
+                for each in message.oddities:
+                    logger.warning("%s, line %s: %s", recording.name, line, each.message)
             for change in message.mc:
                 market_id = change.id
                 if market_id is None:

@@ -38,7 +38,7 @@ def restore(book: MarketBook, image: bytes) -> None:
     (change,) = message.mc
     book.apply(message.pt, change)
     # An image puts runners into the order of the definition; they may have come in another.
-    places = {(rc.id, rc.hc): place for place, rc in enumerate(change.rc)}
+    places = {(rc.id, rc.hc or 0.0): place for place, rc in enumerate(change.rc)}
     book.runners = sorted(book.runners, key=lambda runner: places[runner.selection_id, runner.handicap])
 
 

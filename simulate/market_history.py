@@ -160,7 +160,7 @@ class _Reader:
         if change.img or change.market_definition is not None:
             self._note(time, book.runners)
         else:
-            found = (book.runner(each.id, each.hc) for each in change.rc)
+            found = (book.runner(each.id, each.hc or 0.0) for each in change.rc)
             self._note(time, [runner for runner in found if runner is not None])
 
     def _note(self, time: int, runners: Iterable[RunnerBook]) -> None:

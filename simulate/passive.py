@@ -125,7 +125,8 @@ class PassiveMatching:
             if queue is None:
                 queue = groups[group] = _Queue()
             queue.add(bet)
-            if bet.market_version is None or bet.bsp_reconciled is not self._reconciled:
+            book = self._market.market_book
+            if bet.market_version != book.version or bet.bsp_reconciled is not self._reconciled:
                 self._fresh.append(bet)
             if self._compatible and key not in self._seen:
                 self._unseen.add(key)

@@ -27,7 +27,7 @@ class Arrival:
         full_match: of the client: match the whole order at its price.
         terms: how the market's bets are settled.
         time_ms: when that is, milliseconds since the epoch: what the order matches there is matched then.
-        stop_on_unknown: raise where the runner is unknown or the size is a bet target, as the peer does.
+        stop_on_unknown: raise where the runner is unknown, the size is a bet target or nothing, as the peer does.
     """
 
     __slots__ = (
@@ -66,8 +66,10 @@ class Arrival:
 
     def place(self, bet: SimulatedBet) -> Response | None:
         """The exchange's answer without a bet id; None where the order has to wait for the bet delay."""
-        answer = self._place(bet)
         order = bet.order
+        if self.stop_on_unknown and order.is_limit and not bet.size:
+            raise NotImplementedError(f"order {order.id} takes the place of nothing: the peer's run ends with it")
+        answer = self._place(bet)
         if answer is not None and answer.status == "SUCCESS" and self.full_match and order.size_remaining:
             assert isinstance(order.order_type, LimitOrder)
             # The peer gives these fills no time.

@@ -10,15 +10,23 @@ import contextlib
 import io
 import logging
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import PurePosixPath
-from typing import BinaryIO, Protocol, cast, runtime_checkable
+from typing import Any, BinaryIO, Protocol, cast, runtime_checkable
 
 import msgspec
 
-from ..strategies.changes import ChangeMessage, MarketChange, MarketDefinition, RawMarketChange, RawMessage
+from ..strategies.changes import (
+    ChangeMessage,
+    MarketChange,
+    MarketDefinition,
+    OddMessage,
+    RawMarketChange,
+    RawMessage,
+)
 from ..strategies.errors import InputError, RecordingError
 from .locations import Hashed, Source, find_files, open_file, reason, unpacked
+from .messages import decode_line, decode_lines, objects_of
 
 logger = logging.getLogger("headrace")
 
@@ -31,8 +39,6 @@ _LONGEST_LINE = 64 * 1024 * 1024
 #: How the error of a recording that cannot be read on begins.
 DAMAGED = "is damaged or cut short: "
 
-_decoder = msgspec.json.Decoder(ChangeMessage)
-
 
 @runtime_checkable
 class Chosen(Protocol):
@@ -43,15 +49,6 @@ class Chosen(Protocol):
 
 #: What `markets=` takes.
 Paths = str | os.PathLike[str] | Chosen | Iterable[str | os.PathLike[str]]
-
-
-def decode_lines(lines: bytes) -> list[ChangeMessage]:
-    """The messages of whole lines.
-
-    Raises:
-        msgspec.DecodeError, UnicodeDecodeError: a line is none.
-    """
-    return _decoder.decode_lines(lines)
 
 
 def find_recordings(markets: Paths) -> list[Source]:
@@ -213,10 +210,9 @@ class Recording:
         self, pieces: Iterable[tuple[int, bytes]]
     ) -> Iterator[tuple[int, Sequence[ChangeMessage | RecordingError]]]:
         """`messages` of these pieces."""
-        decode = _decoder.decode_lines
         for number, lines in pieces:
             try:
-                found: Sequence[ChangeMessage | RecordingError] = decode(lines)
+                found: Sequence[ChangeMessage | RecordingError] = decode_lines(lines)
             except (msgspec.DecodeError, UnicodeDecodeError):
                 found = self._line_by_line(number, lines)
             yield number, found
@@ -242,24 +238,21 @@ class Recording:
 
     def _raw_messages(self) -> Iterator[tuple[int, Sequence[ChangeMessage | RecordingError]]]:
         for number, lines in self.pieces():
-            for line, text in enumerate(lines.splitlines(), number):
+            for line, text in enumerate(lines.split(b"\n"), number):
                 found = self._line_by_line(line, text)
-                for at, message in enumerate(found):
-                    if isinstance(message, ChangeMessage):
-                        found[at] = _with_raw(message, text)
-                yield line, found
+                raw = iter(objects_of(text))
+                yield line, [_with_raw(each, next(raw)) if isinstance(each, ChangeMessage) else each for each in found]
 
     def _line_by_line(self, number: int, lines: bytes) -> list[ChangeMessage | RecordingError]:
         found: list[ChangeMessage | RecordingError] = []
-        for at, line in enumerate(lines.splitlines(), number):
+        for at, line in enumerate(lines.split(b"\n"), number):
             if not line.strip():
                 continue
             try:
-                found.append(_decoder.decode(line))
-            except (msgspec.DecodeError, UnicodeDecodeError) as error:
-                kind = "a field is not of its type" if isinstance(error, msgspec.ValidationError) else "is not JSON"
+                found.extend(decode_line(line))
+            except ValueError as error:
                 shown = line[:60].decode("utf-8", "replace")
-                found.append(RecordingError(f"{kind}: {error} (the line begins {shown!r})", self.name, at))
+                found.append(RecordingError(f"{error} (the line of {len(line)} bytes begins {shown!r})", self.name, at))
         return found
 
     def first_definition(self) -> tuple[int, str, MarketDefinition] | None:
@@ -279,8 +272,8 @@ class Recording:
         return None
 
 
-def _with_raw(message: ChangeMessage, text: bytes) -> RawMessage:
-    raw = msgspec.json.decode(text)
+def _with_raw(message: ChangeMessage, raw: Mapping[str, Any]) -> RawMessage:
+    data = [datum for datum in raw.get("mc") or () if isinstance(datum, dict)]  # no other could be read
     changes: list[MarketChange] = [
         RawMarketChange(
             id=change.id,
@@ -290,9 +283,10 @@ def _with_raw(message: ChangeMessage, text: bytes) -> RawMessage:
             tv=change.tv,
             datum=datum,
         )
-        for change, datum in zip(message.mc, raw.get("mc", ()), strict=True)
+        for change, datum in zip(message.mc, data, strict=True)
     ]
-    return RawMessage(pt=message.pt, mc=changes, clk=raw.get("clk") or "")
+    oddities = message.oddities if isinstance(message, OddMessage) else []
+    return RawMessage(pt=message.pt, mc=changes, clk=raw.get("clk") or "", oddities=oddities)
 
 
 def event_of_path(source: Source | str) -> str | None:

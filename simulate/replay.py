@@ -12,7 +12,7 @@ import itertools
 import logging
 import os
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, TypeVar
+from typing import Any, TypeGuard, TypeVar
 
 from ..actors.clients import BaseClient
 from ..actors.controls import BaseControl
@@ -22,11 +22,20 @@ from ..actors.market import HostedMarket, MarketActor
 from ..actors.middleware import Middleware
 from ..actors.workers import BackgroundWorker
 from ..config import Config
-from ..strategies.changes import ChangeMessage, MarketChange, MarketDefinition, RawMarketChange, RawMessage
+from ..strategies.changes import (
+    ChangeMessage,
+    MarketChange,
+    MarketDefinition,
+    Oddity,
+    OddMessage,
+    RawMarketChange,
+    RawMessage,
+)
 from ..strategies.clock import Clock
 from ..strategies.errors import RecordingError
 from ..strategies.events import CustomEvent
 from ..strategies.host import Host, numbered_ids
+from ..strategies.hosting import window_of
 from ..strategies.rules import Rules
 from ..strategies.strategy import Strategy
 from .locations import Source
@@ -228,6 +237,7 @@ class _Reader:
         self._actor = replay.actor
         self._markets: dict[str, bool] = {}
         self._undefined: dict[str, int] = {}
+        self._oddities: dict[tuple[str | None, str], int] = {}
         self._ahead: Iterator[ChangeMessage] | None = None
         self._next: ChangeMessage | None = None
         self._broken = False
@@ -246,8 +256,7 @@ class _Reader:
                 for line, message in enumerate(messages, number):
                     if actor.stopped:
                         break
-                    if type(message) is not ChangeMessage:
-                        self._bad_line(message)  # type: ignore[arg-type]
+                    if type(message) is not ChangeMessage and not self._usable(message, line):
                         continue
                     publish_time = message.pt
                     for change in message.mc:
@@ -279,8 +288,7 @@ class _Reader:
         try:
             for number, messages in source:
                 for line, message in enumerate(messages, number):
-                    if isinstance(message, RecordingError):
-                        self._bad_line(message)
+                    if not self._usable(message, line):
                         continue
                     message.mc = [
                         change
@@ -321,6 +329,7 @@ class _Reader:
         """Whether a change of a market not met before can be used: the market needs its definition first."""
         market_id = change.id
         if market_id is None:
+            self._bad_line(RecordingError("a change without the id of a market is left out", self.recording.name, line))
             return False
         if market_id in self._markets:
             return False
@@ -352,6 +361,25 @@ class _Reader:
         self._markets[market_id] = True
         return True
 
+    def _usable(self, message: ChangeMessage | RecordingError, line: int) -> TypeGuard[ChangeMessage]:
+        """Whether a line is a message. What is wrong with it is told."""
+        if isinstance(message, RecordingError):
+            self._bad_line(message)
+            return False
+        if isinstance(message, OddMessage):
+            for oddity in message.oddities:
+                self._odd(oddity, line)
+        return True
+
+    def _odd(self, oddity: Oddity, line: int) -> None:
+        """Tell that a field of a message says nothing: once for each field of a market, with the first line."""
+        first = self._oddities.setdefault((oddity.market_id, oddity.field), line)
+        error = RecordingError(oddity.message, self.recording.name, first, oddity.market_id)
+        if not oddity.handed_on:
+            self._bad_line(error)
+        elif first == line:
+            logger.warning("%s", error)
+
     def _bad_line(self, error: RecordingError) -> None:
         line = None if error.line is None else f"{error.path}:{error.line}"
         if self._replay.failures.add(error, None, error.market_id, line):
@@ -381,7 +409,7 @@ class _PeerReader(_Reader):
         self._definitions: dict[str, MarketDefinition] = {}
         self._inplay_since: dict[str, int] = {}
         strategies = replay.actor.prototypes
-        windows = [strategy.window for strategy in strategies]
+        windows = [window_of(strategy) for strategy in strategies]
         self._windows = windows if all(window.bounded for window in windows) else []
         self._plain = False
 

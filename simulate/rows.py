@@ -9,6 +9,7 @@ from typing import Any
 from ..actors.coordinator import Coordinator
 from ..actors.failures import Failure, Failures
 from ..actors.market import HostedMarket
+from ..strategies.hosting import parameters_of
 from ..strategies.order import Order
 from ..strategies.order_types import LimitOrder, MarketOnCloseOrder
 from ..strategies.strategy import Strategy
@@ -175,10 +176,8 @@ class RowCollector:
                 self._keep("fills", order, _fills, order)
         for seat in market.seats if self._detailed else ():
             strategy = seat.strategy
-            mine = [row for row in strategy.records if row[0] == market.market_id]
-            if mine:
-                strategy.records = [row for row in strategy.records if row[0] != market.market_id]
-                self.rows["records"].extend((strategy.name, *row) for row in mine)
+            mine = strategy._headrace.take_records(market.market_id)
+            self.rows["records"].extend((strategy.name, *row) for row in mine)
         base_rate = definition.market_base_rate if definition else 0.0
         lasting = market.framework.host.rules.lasting_markets
         for seat in market.seats:
@@ -341,7 +340,7 @@ def _transactions(order: Order) -> int:
 
 def parameters_text(strategy: Strategy) -> str:
     """A strategy's parameters as JSON; what JSON does not know as text."""
-    values = {name: unboxed(value) for name, value in strategy.parameter_values.items()}
+    values = {name: unboxed(value) for name, value in parameters_of(strategy).items()}
     try:
         return json.dumps(values, default=legible, sort_keys=True)
     except (TypeError, ValueError, RecursionError):  # keys of a dict that cannot be sorted, or are no text

@@ -196,10 +196,8 @@ class SimulatedMarket:
     def _arrive(self, package: OrderPackage, order: Order, arrival: Arrival) -> None:
         """Place one order; it may have to wait."""
         with order.trade:
-            bet_id = self._exchange.next_bet_id()
-            answer = arrival.place(order.simulated)
+            answer, bet_id = self._judge(order, arrival)
             if answer is None:
-                self._exchange.return_bet_id()
                 return
             order.responses.place_response = answer
             order.responses.placed_ms = arrival.time_ms if self._rules.guarded_status else self._clock.now_ms
@@ -214,6 +212,17 @@ class SimulatedMarket:
             else:
                 order.execution_complete()
             package.client.add_transaction(1)
+
+    def _judge(self, order: Order, arrival: Arrival) -> tuple[Response | None, str]:
+        """The answer to a placing, None where it has to wait, and the bet id that an answer uses up."""
+        bet_id = self._exchange.next_bet_id()
+        answer = None
+        try:
+            answer = arrival.place(order.simulated)
+        finally:
+            if answer is None:
+                self._exchange.return_bet_id()
+        return answer, bet_id
 
     def _cancel(self, package: OrderPackage, order: Order, book: MarketBook) -> None:
         with order.trade:
@@ -301,10 +310,8 @@ class SimulatedMarket:
             self._arrive(package, order, arrival)
             return
         with order.trade:
-            bet_id = self._exchange.next_bet_id()
-            answer = arrival.place(order.simulated)
+            answer, bet_id = self._judge(order, arrival)
             if answer is None:
-                self._exchange.return_bet_id()
                 return
             order.responses.place_response = answer
             order.responses.placed_ms = self._clock.now_ms

@@ -14,9 +14,11 @@ from typing import TYPE_CHECKING, BinaryIO, Protocol, cast
 from ..actors.market import HostedMarket
 from ..strategies.changes import ChangeMessage, MarketChange, MarketDefinition
 from ..strategies.errors import RecordingError
+from ..strategies.hosting import window_of
 from .keyframes import restore
+from .messages import readable
 from .packed import Lines, PackedLines, Segment, segments
-from .recordings import Recording, decode_lines
+from .recordings import Recording
 
 if TYPE_CHECKING:
     from ..strategies.strategy import Strategy
@@ -62,7 +64,7 @@ def messages_of(recording: Recording, audience: Audience, alone: bool) -> Messag
     source = recording.source
     if source.rows is None or source.only or not alone or not audience.skips:
         return recording.messages()
-    if not any(strategy.window.bounded for strategy in audience.prototypes):
+    if not any(window_of(strategy).bounded for strategy in audience.prototypes):
         return recording.messages()
     return _needed(recording, audience)
 
@@ -94,7 +96,7 @@ def _needed(recording: Recording, audience: Audience) -> Messages:
 
 
 def _fold_definitions(segment: Segment, audience: Audience) -> None:
-    for message in decode_lines(segment.definitions or b""):
+    for message in readable(segment.definitions or b"")[0]:
         for change in message.mc:
             audience.fold_unseen(message.pt, change)
 
@@ -112,7 +114,7 @@ def _unseen(segment: Segment, faces: Sequence[HostedMarket], audience: Audience)
     # Nothing is under the definition so far where the segment begins with another.
     begun = not segment.defined_first
     stretches: list[tuple[int, int, MarketDefinition, int | None]] = []
-    for message in decode_lines(segment.definitions or b""):
+    for message in readable(segment.definitions or b"")[0]:
         for change in message.mc:
             if change.market_definition is not None:
                 if begun:

@@ -285,7 +285,7 @@ class MarketBook:
         for rc in change.rc:
             runner = by_key.get((rc.id, rc.hc) if rc.hc else rc.id)
             if runner is None:
-                runner = self._add_runner(rc.id, rc.hc)
+                runner = self._add_runner(rc.id, rc.hc or 0.0)
             ex = runner.ex
             changes = rc.atb
             if changes is not None:

@@ -21,6 +21,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from .errors import InputError
+from .hosting import scope_of, taken_by
 from .source_code import DEFINITIONS, FUNCTIONS, Code, Facts, Family, Module, Use, last, statements, targets
 from .source_reader import (
     Reader,
@@ -95,6 +96,19 @@ def check_source(source: str, filename: str, class_name: str, scope: str | None 
     return _Check(module, class_name).findings(scope)
 
 
+def check_file(path: str, class_name: str) -> list[Finding]:
+    """`check_source` of a file that need not be importable; nothing where it cannot be read.
+
+    Args:
+        path: of the file.
+    """
+    try:
+        with open(path, encoding="utf-8") as file:
+            return check_source(file.read(), path, class_name)
+    except (OSError, UnicodeDecodeError, InputError):
+        return []
+
+
 def check_class(cls: type[Strategy], filename: str | None = None, scope: str | None = None) -> list[Finding]:
     """What is found in the source of a class; nothing where there is no source.
 
@@ -115,7 +129,7 @@ def check_instance(strategy: Strategy, dumps: Callable[[Any], bytes], filename: 
     """
     cls = type(strategy)
     checked = _check_of(cls, filename, {})
-    held = {name: value for name, value in vars(strategy).items() if name not in ("_host", "_framework")}
+    held = {name: value for name, value in vars(strategy).items() if name != "_headrace"}
     for parent in cls.__mro__[: cls.__mro__.index(Strategy)]:
         for name, value in vars(parent).items():
             if not name.startswith("__") and name != "_abc_impl" and not _is_code(value):
@@ -147,7 +161,7 @@ def warnings_of(strategies: Iterable[Strategy]) -> list[str]:
     """
     found: set[Finding] = set()
     modules: dict[str, Module] = {}
-    for cls, scope in {(type(strategy), strategy.scope): None for strategy in strategies}:
+    for cls, scope in {(type(strategy), scope_of(strategy)): None for strategy in strategies}:
         try:
             checked = _check_of(cls, None, modules, _QUICK)
             if checked:
@@ -349,6 +363,10 @@ class _Check:
                     if name.startswith("_") or "ClassVar" in text:
                         continue
                     annotated.add(name)
+                    taken = taken_by(name, Strategy)
+                    if taken is not None:
+                        message = f"the parameter {name} has the name of {taken} of every strategy, and is refused"
+                        self.report(owner.module, node, "parameter", message, f"rename it, such as {name}_value")
                     kind = last(node.value) if isinstance(node.value, ast.Call) else "list"
                     if is_container(node.value) and kind in _REFUSED:
                         message = f"the parameter {name} has a default that can change, and is refused"

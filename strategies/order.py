@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 from ..values import mapping, note, number, shown, text, word
 from .clock import from_ms
 from .errors import OrderError, OrderUpdateError
+from .hashes import hash_of_strategy
 from .order_types import (
     PERSISTENCE_TYPES,
     BaseOrderType,
@@ -449,7 +450,7 @@ class Order:
     @property
     def customer_order_ref(self) -> str:
         """The reference sent with the order, 32 characters: hash of the strategy's name, separator, id."""
-        return f"{self.trade.strategy.name_hash}{self.sep}{self.id}"
+        return f"{hash_of_strategy(self.trade.strategy.name)}{self.sep}{self.id}"
 
     @property
     def current_order(self) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import enum
 import inspect
 import types
@@ -42,6 +43,11 @@ def declared_parameters(strategy_class: type, base: type) -> dict[str, Parameter
             if name.startswith("_") or _is_class_var(annotation) or isinstance(cls.__dict__.get(name), Resource):
                 continue
             default = cls.__dict__.get(name, _REQUIRED)
+            field = cls.__dict__.get("__dataclass_fields__", {}).get(name)
+            if field is not None:
+                if not field.init:
+                    continue
+                default = _REQUIRED if field.default is dataclasses.MISSING else field.default
             if isinstance(default, _MUTABLE):
                 raise TypeError(
                     f"{cls.__name__}.{name} = {default!r}: a default that can change is shared by all markets; "
@@ -65,8 +71,11 @@ def _hints(cls: type) -> dict[str, Any]:
 
 
 def _is_class_var(annotation: Any) -> bool:
+    """Whether an attribute is the class's own, or only passed to the `__init__` of a dataclass."""
     if isinstance(annotation, str):
-        return annotation.startswith(("ClassVar", "typing.ClassVar"))
+        return annotation.startswith(("ClassVar", "typing.ClassVar", "InitVar", "dataclasses.InitVar"))
+    if annotation is dataclasses.InitVar or isinstance(annotation, dataclasses.InitVar):
+        return True
     return annotation is ClassVar or typing.get_origin(annotation) is ClassVar
 
 

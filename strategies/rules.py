@@ -34,6 +34,9 @@ class Rules:
         lasting_markets: what is known of a market stays until its recording ends: a later settlement with another
             result counts, orders that can no longer be placed end, a matched bet without a result has no profit; else
             state is given up at each close, and orders stay as they are.
+        shown_in_turn: at a market's first change each strategy hears of it and looks at the book before the next one
+            does; else all hear of it first.
+        shown_at_close: strategies hear of a market that is closed at its first change, and of its close.
         watch_all: traded volume of every runner is followed from the start, stale volume is shown again.
     """
 
@@ -49,6 +52,8 @@ class Rules:
     all_orders: bool = False
     peer_reading: bool = False
     lasting_markets: bool = True
+    shown_in_turn: bool = False
+    shown_at_close: bool = True
     watch_all: bool = False
 
     @classmethod
@@ -67,6 +72,8 @@ class Rules:
             all_orders=True,
             peer_reading=True,
             lasting_markets=False,
+            shown_in_turn=True,
+            shown_at_close=False,
             watch_all=True,
         )
 

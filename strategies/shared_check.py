@@ -16,6 +16,7 @@ import types
 from collections.abc import Iterable
 from typing import Any
 
+from .parameters import declared_parameters
 from .strategy import Strategy
 
 _METHOD = "check_market_book"
@@ -55,7 +56,7 @@ def deciding_parameters(cls: type[Strategy], sources: Iterable[str] | None) -> t
     node = _source_of(function)
     if node is None:
         return None
-    condition = _Condition(node, function.__globals__, set(cls.parameters()))
+    condition = _Condition(node, function.__globals__, set(declared_parameters(cls, Strategy)))
     names = condition.names()
     if names is None or any(hasattr(inspect.getattr_static(cls, name, None), "__get__") for name in names):
         return None

@@ -4,42 +4,34 @@ from __future__ import annotations
 
 import copy
 import logging
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-from ..values import to_json
-from .hashes import create_cheap_hash
-from .host import Host
+from ..values import shown, text, to_json, whole, word
+from .hashes import hash_of_strategy
+from .hosting import (
+    ORDERS_SCOPES,
+    SCOPES,
+    Hosting,
+    MadeAtFirst,
+    Offered,
+    description_of,
+    limits,
+    limits_of,
+    parameters_of,
+    require_names,
+    require_stream,
+    scope_of,
+)
 from .order import Order
 from .parameters import Parameter, check_names, checked, declared_parameters
 from .runner_context import RunnerContext
-from .window import Window
 
 if TYPE_CHECKING:
     from .book import MarketBook
-    from .framework import Framework
+    from .host import Host
     from .market import Market
 
-#: Length of the hash of a strategy's name in order references.
-STRATEGY_HASH_LENGTH = 13
-
-_BASE_KEYWORDS: dict[str, Any] = {
-    "name": None,
-    "context": None,
-    "market_filter": None,
-    "market_data_filter": None,
-    "streaming_timeout": None,
-    "conflate_ms": None,
-    "stream_class": None,
-    "sports_data_filter": None,
-    "stream": None,
-    "streams": None,
-    "max_order_exposure": 10,
-    "max_selection_exposure": 100,
-    "max_market_exposure": None,
-    "max_trade_count": 1_000_000,
-    "max_live_trade_count": 1,
-    "multi_order_trades": False,
-}
 _STREAM_KEYWORDS = (
     "market_filter",
     "market_data_filter",
@@ -47,6 +39,25 @@ _STREAM_KEYWORDS = (
     "conflate_ms",
     "stream_class",
     "sports_data_filter",
+)
+_LIMITS = (
+    "max_order_exposure",
+    "max_selection_exposure",
+    "max_market_exposure",
+    "max_trade_count",
+    "max_live_trade_count",
+    "multi_order_trades",
+)
+#: The keywords of every strategy. Each has its default in the class, which a subclass may change.
+KEYWORDS = ("name", "context", *_STREAM_KEYWORDS, "stream", "streams", *_LIMITS)
+_SETTINGS = tuple(name for name in KEYWORDS if name not in ("stream", "streams"))
+#: Methods that are called by the framework: what else stands there is refused.
+CALLED = frozenset(
+    {
+        *("add", "start", "finish", "process_new_market", "process_market_catalogue", "check_market_book"),
+        *("process_market_book", "process_raw_data", "check_sports_data", "process_sports_data", "process_orders"),
+        *("process_closed_market", "process_custom_event", "validate_order", "get_runner_context", "remove_market"),
+    }
 )
 
 
@@ -77,53 +88,80 @@ class Strategy:
         TypeError: a keyword is neither of these nor a declared parameter, or its value does not fit its type.
     """
 
-    #: Where instances live: one a "market", one an "event", or one for the whole "run".
+    #: Where instances live: one for each "market", for each "event", or one for the whole "run".
     scope: ClassVar[Literal["market", "event", "run"]] = "market"
     #: What `process_orders` gets: "live" (and those just completed), or "all" orders ever placed in the market.
     process_orders_scope: ClassVar[Literal["live", "all"]] = "live"
 
+    if TYPE_CHECKING:
+        name: str
+        context: dict[Any, Any]
+    else:
+        name = MadeAtFirst(lambda strategy: type(strategy).__name__)
+        context = MadeAtFirst(lambda strategy: {})
+    market_filter: Any = None
+    market_data_filter: Any = None
+    streaming_timeout: float | None = None
+    conflate_ms: int | None = None
+    stream_class: Any = None
+    sports_data_filter: Any = None
+    max_order_exposure: float | None = 10
+    max_selection_exposure: float | None = 100
+    max_market_exposure: float | None = None
+    max_trade_count: float = 1_000_000
+    max_live_trade_count: float = 1
+    multi_order_trades: bool = False
+
+    #: What the framework keeps; the only attribute that is not the author's.
+    _headrace = MadeAtFirst(lambda strategy: Hosting())
+
+    def __init_subclass__(cls, **keywords: Any) -> None:
+        super().__init_subclass__(**keywords)
+        require_names(cls, Strategy, CALLED)
+        # Strategies are told apart as objects: two dataclasses with equal values are two strategies.
+        own = vars(cls)
+        for name in ("__eq__", "__hash__"):
+            if own.get(name) is None:
+                setattr(cls, name, getattr(object, name))
+
     def __init__(self, **keywords: Any) -> None:
         owner = type(self).__name__
-        parameters = self.parameters()
-        check_names(keywords, [*_BASE_KEYWORDS, *parameters], owner)
+        parameters = declared_parameters(type(self), Strategy)
+        check_names(keywords, [*KEYWORDS, *parameters], owner)
         for name, parameter in parameters.items():
             if name in keywords:
-                setattr(self, name, checked(parameter, keywords[name], owner))
-            elif parameter.required:
+                object.__setattr__(self, name, checked(parameter, keywords[name], owner))
+            elif not parameter.required:
+                plain = checked(parameter, parameter.default, owner)
+                if type(parameter.default).__module__ == "numpy":
+                    object.__setattr__(self, name, plain)
+            elif not hasattr(self, name):
                 raise TypeError(f"{owner} needs a value for its parameter {name!r}")
-            else:
-                checked(parameter, parameter.default, owner)
-        settings = {**_BASE_KEYWORDS, **keywords}
-        self.streams = self._take_streams(settings, owner)
-        self.name: str = settings["name"] or owner
-        self.context: dict[Any, Any] = {} if settings["context"] is None else settings["context"]
-        self.market_filter = settings["market_filter"]
-        self.market_data_filter = settings["market_data_filter"]
-        self.streaming_timeout = settings["streaming_timeout"]
-        self.conflate_ms = settings["conflate_ms"]
-        self.stream_class = settings["stream_class"]
-        self.sports_data_filter = settings["sports_data_filter"]
-        self.max_order_exposure: float | None = settings["max_order_exposure"]
-        self.max_selection_exposure: float | None = settings["max_selection_exposure"]
-        self.max_market_exposure: float | None = settings["max_market_exposure"]
-        self.max_trade_count: float = settings["max_trade_count"]
-        self.max_live_trade_count: float = settings["max_live_trade_count"]
-        self.multi_order_trades: bool = settings["multi_order_trades"]
-        self.name_hash = create_cheap_hash(self.name, STRATEGY_HASH_LENGTH)
-        self.window = Window.of_filter(self.market_filter)
-        if self.scope == "market" and _groups_events(self.market_filter):
-            self.scope = "event"  # type: ignore[misc]
-        self.records: list[tuple[str, int, str]] = []
-        self._host: Host | None = None
-        self._framework: Framework | None = None
-        self._runner_contexts: dict[str, dict[int | tuple[int, float], RunnerContext]] = {}
+        settings = {name: keywords[name] if name in keywords else getattr(self, name) for name in _SETTINGS}
+        settings["name"] = text(settings["name"] or owner, f"{owner}: name", TypeError)
+        context = settings["context"]
+        if context is not None and not isinstance(context, Mapping):
+            raise TypeError(f"{owner}: context={shown(context)}: expected a dict")
+        if context is None or "context" not in keywords:
+            settings["context"] = {} if context is None else copy.copy(context)
+        settings["streams"] = self._take_streams(settings, keywords, owner)
+        settings |= limits(settings, owner, TypeError)
+        require_stream(settings["stream_class"], owner, TypeError)
+        for name, value in settings.items():
+            object.__setattr__(self, name, value)
+        word(self.scope, f"{owner}: scope", SCOPES, TypeError)
+        word(self.process_orders_scope, f"{owner}: process_orders_scope", ORDERS_SCOPES, TypeError)
+        self._headrace.window(self.market_filter)
+        if scope_of(self) != self.scope:
+            object.__setattr__(self, "scope", scope_of(self))
 
     @staticmethod
-    def _take_streams(settings: dict[str, Any], owner: str) -> list[Any]:
+    def _take_streams(settings: dict[str, Any], keywords: Mapping[str, Any], owner: str) -> list[Any]:
         """Take from streams what was not given by keyword: the markets of all of them, the rest of the first."""
-        if settings["stream"] is not None and settings["streams"] is not None:
+        one, several = keywords.get("stream"), keywords.get("streams")
+        if one is not None and several is not None:
             raise ValueError(f"{owner}: give stream or streams, not both")
-        streams = list((settings["streams"] or ()) if settings["stream"] is None else [settings["stream"]])
+        streams = list((several or ()) if one is None else [one])
         if len(streams) > 1 and settings["market_filter"] is None:
             settings["market_filter"] = _joined([getattr(stream, "market_filter", None) for stream in streams])
         for stream in streams[:1]:
@@ -139,16 +177,25 @@ class Strategy:
         """The declared parameters, by name."""
         return declared_parameters(cls, Strategy)
 
-    @property
+    @Offered
     def parameter_values(self) -> dict[str, Any]:
         """The values of the declared parameters."""
-        return {name: getattr(self, name) for name in self.parameters()}
+        return parameters_of(self)
 
-    @property
+    @Offered
     def settings(self) -> dict[str, Any]:
         """Limits and filter, by keyword."""
-        names = [name for name in _BASE_KEYWORDS if name.startswith(("max_", "multi_"))]
-        return {name: getattr(self, name) for name in (*names, "market_filter", "context")}
+        return limits_of(self)
+
+    @Offered
+    def streams(self) -> list[Any]:
+        """The objects that gave the settings of the stream."""
+        return []
+
+    @Offered
+    def name_hash(self) -> str:
+        """The beginning of the references of the strategy's orders: 13 characters."""
+        return hash_of_strategy(self.name)
 
     # -- callbacks -----------------------------------------------------------------------------------------------
 
@@ -205,7 +252,7 @@ class Strategy:
         live = trade.id in runner_context.live_trades
         if self.multi_order_trades and live:
             return True
-        bypass = self.host.rules.reset_bypass
+        bypass = self._headrace.host.rules.reset_bypass
         reset = runner_context.reset_elapsed_seconds
         if reset is not None and (reset or not bypass) and reset < trade.reset_seconds:
             order.violation_msg = f"trade reset {reset} s ago, reset_seconds is {trade.reset_seconds}"
@@ -228,25 +275,29 @@ class Strategy:
 
     def get_runner_context(self, market_id: str, selection_id: int, handicap: float = 0) -> RunnerContext:
         """What this strategy has done on a runner."""
+        hosting = self._headrace
         try:
-            return self._runner_contexts[market_id][(selection_id, handicap) if handicap else selection_id]
+            return hosting.contexts[market_id][(selection_id, handicap) if handicap else selection_id]
         except KeyError:
-            context = RunnerContext(selection_id, self.host.clock)
-            contexts = self._runner_contexts.setdefault(market_id, {})
+            if type(selection_id) is not int:
+                selection_id = whole(selection_id, "get_runner_context selection_id")
+            context = RunnerContext(selection_id, hosting.host.clock)
+            contexts = hosting.contexts.setdefault(market_id, {})
             contexts[(selection_id, handicap) if handicap else selection_id] = context
             return context
 
     def has_executable_orders(self, market_id: str, selection_id: int, handicap: float = 0) -> bool:
         """Whether the strategy has a live trade on a runner."""
-        contexts = self._runner_contexts.get(market_id, {})
+        contexts = self._headrace.contexts.get(market_id, {})
         context = contexts.get((selection_id, handicap) if handicap else selection_id)
         return context is not None and context.executable_orders
 
     def market_cached(self, market_id: str) -> bool:
         """Whether a market is there, where this copy of the strategy lives."""
-        return self._framework is not None and market_id in self._framework.markets.markets
+        framework = self._headrace.framework
+        return framework is not None and market_id in framework.markets.markets
 
-    @property
+    @Offered
     def stream_ids(self) -> list[int]:
         """The ids that books of this strategy carry as `streaming_unique_id`: books come from the market's actor, so
         there is one, 0."""
@@ -254,14 +305,15 @@ class Strategy:
 
     def remove_market(self, market_id: str) -> None:
         """Forget the runners of a market that is gone."""
-        self._runner_contexts.pop(market_id, None)
+        self._headrace.contexts.pop(market_id, None)
 
-    @property
+    @Offered
     def clients(self) -> Any:
         """The clients of the run, by name and venue."""
-        if self._framework is None:
+        framework = self._headrace.framework
+        if framework is None:
             raise AttributeError(f"strategy {self.name!r} is not hosted yet: clients are known from start() on")
-        return self._framework.clients
+        return framework.clients
 
     def record(self, market: Market, **fields: Any) -> None:
         """Keep a row for the result's table `records`: the market, its time, and `fields` as JSON.
@@ -270,52 +322,32 @@ class Strategy:
             TypeError: a field cannot be written as JSON.
         """
         try:
-            text = to_json(fields)
+            row = to_json(fields)
         except TypeError as error:
             raise TypeError(f"{self.name}.record: {error}") from None
-        self.records.append((market.market_id, market.clock.now_ms, text))
+        self._headrace.records.append((market.market_id, market.clock.now_ms, row))
 
-    @property
+    @Offered
     def log(self) -> logging.Logger:
+        """The strategy's logger."""
         return logging.getLogger(f"headrace.strategy.{self.name}")
 
-    # -- hosting -------------------------------------------------------------------------------------------------
-
-    @property
+    @Offered
     def host(self) -> Host:
         """The clock and rules it lives by; the machine's own time where nobody hosts it."""
-        if self._host is None:
-            self._host = Host.detached()
-        return self._host
+        return self._headrace.host
 
-    def opened(self, framework: Any) -> None:
-        """Call `start`: the process has begun; the clients are known meanwhile."""
-        self._framework = framework
-        try:
-            self.start(framework)
-        finally:
-            self._framework = None
-
-    def hosted(self, framework: Framework) -> Strategy:
-        """A copy of this strategy for one market (or event, or run), living by the framework's clock."""
-        host, self._host, self._framework = self._host, None, None
-        copied = copy.deepcopy(self)
-        self._host = host
-        copied._host, copied._framework = framework.host, framework
-        copied._runner_contexts = {}
-        copied.records = []
-        return copied
-
-    @property
+    @Offered
     def info(self) -> dict[str, Any]:
         """What a log line tells of the strategy."""
-        return {"name": self.name, "parameters": self.parameter_values, **self.settings}
+        return description_of(self)
 
     def __str__(self) -> str:
         return self.name
 
     def __repr__(self) -> str:
-        values = ", ".join(f"{name}={value!r}" for name, value in self.parameter_values.items())
+        names = declared_parameters(type(self), Strategy)
+        values = ", ".join(f"{name}={shown(getattr(self, name, None))}" for name in names)
         return f"<{type(self).__name__} {self.name!r}{' ' + values if values else ''}>"
 
 
@@ -324,12 +356,6 @@ def _joined(filters: list[Any]) -> list[Any] | None:
     if not all(filters):
         return None
     return [one for each in filters for one in (each if isinstance(each, (list, tuple)) else [each])]
-
-
-def _groups_events(market_filter: Any) -> bool:
-    """Whether a filter asks, as flumine's does, for the markets of an event to be processed together."""
-    filters = market_filter if isinstance(market_filter, (list, tuple)) else [market_filter]
-    return any(isinstance(one, dict) and (one.get("event_processing") or one.get("event_groups")) for one in filters)
 
 
 BaseStrategy = Strategy

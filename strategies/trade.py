@@ -71,7 +71,7 @@ class Trade:
         if notes is not None and type(notes) is not dict:
             notes = mapping(notes, "Trade notes", OrderError)
         try:
-            self.host: Host = strategy.host
+            self.host: Host = strategy._headrace.host
         except AttributeError:
             raise OrderError(f"Trade strategy={shown(strategy)}: expected the strategy, self in its methods") from None
         self.id = self.host.next_id()

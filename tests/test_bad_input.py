@@ -97,10 +97,13 @@ def test_corrupt_bytes_are_a_failure(folder: Path, pack: Callable[[bytes], bytes
     [
         ("this is no JSON", "is not JSON"),
         ('{"op":"mcm","pt":1700000000450,"mc":[', "is not JSON"),
-        ('{"op":"mcm","pt":1700000000450,"mc":[{"id":"1.300000000","rc":[{"id":"one"}]}]}', "not of its type"),
-        ('{"op":"mcm","pt":"yesterday","mc":[]}', "not of its type"),
-        ('{"op":"mcm","pt":1700000000450,"mc":[{"id":"1.300000000","rc":[{"id":1,"atb":[[2.0]]}]}]}', "of its type"),
-        ("[1, 2, 3]", "not of its type"),
+        ('{"op":"mcm","pt":1700000000450,"mc":[{"id":"1.300000000","rc":[{"id":"one"}]}]}', "id is 'one'"),
+        ('{"op":"mcm","pt":"yesterday","mc":[]}', "pt is 'yesterday'"),
+        (
+            '{"op":"mcm","pt":1700000000450,"mc":[{"id":"1.300000000","rc":[{"id":1,"atb":[[2.0]]}]}]}',
+            "expected a list of 2",
+        ),
+        ("[1, 2, 3]", "expected an object"),
         ("\x00\x01\x02", "is not JSON"),
     ],
     ids=["text", "cut", "runner-id", "publish-time", "level", "array", "bytes"],

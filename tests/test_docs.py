@@ -111,7 +111,7 @@ def test_python_blocks_run(page: Path, workplace: Path, request: pytest.FixtureR
         request.getfixturevalue("ray_local")
     names: dict[str, Any] = {"__name__": "documentation"}
     for number, block in enumerate(blocks(page, "python"), 1):
-        exec(compile(block, f"{page.name}, block {number}", "exec"), names)
+        exec(compile(block, f"{page.name}, block {number}", "exec", dont_inherit=True), names)
     result = names["result"]
     assert result.failures.to_pylist() == []
     assert result.markets.num_rows > 0

@@ -123,6 +123,7 @@ def test_headrace_travels_without_what_lies_beside_it(tmp_path: Path) -> None:
     folders = {path.name for path in package.iterdir() if path.is_dir()}
     assert folders == {"actors", "cluster", "simulate", "strategies"}
     assert (package / "py.typed").is_file()
+    assert {path.name for path in (package / "cluster").glob("page.*")} == {"page.css", "page.js", "page.py"}
     assert not list(package.rglob("*.pyc"))
 
 

@@ -690,6 +690,8 @@ class MarketActor:
         """The catalogue of a market is there, or has changed."""
         market.market_catalogue = market_catalogue
         market.update_market_catalogue = False
+        market.defined()
+        self.markets.regroup(market)
         for seat in market.seats:
             self._guarded(seat.strategy, market, seat.strategy.process_market_catalogue, market, market_catalogue)
 

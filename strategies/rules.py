@@ -37,6 +37,8 @@ class Rules:
         shown_in_turn: at a market's first change each strategy hears of it and looks at the book before the next one
             does; else all hear of it first.
         shown_at_close: strategies hear of a market that is closed at its first change, and of its close.
+        catalogue_first: what a market's catalogue and its definition both tell (start, venue, type and others) is as
+            the catalogue says; else as the definition says, which is the newer.
         watch_all: traded volume of every runner is followed from the start, stale volume is shown again.
     """
 
@@ -54,6 +56,7 @@ class Rules:
     lasting_markets: bool = True
     shown_in_turn: bool = False
     shown_at_close: bool = True
+    catalogue_first: bool = False
     watch_all: bool = False
 
     @classmethod
@@ -74,6 +77,7 @@ class Rules:
             lasting_markets=False,
             shown_in_turn=True,
             shown_at_close=False,
+            catalogue_first=True,
             watch_all=True,
         )
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
@@ -140,7 +141,7 @@ class Parts:
             try:
                 found = self._place.read_table(f"{name}/{commit.part}.parquet", names)
             except Exception as error:
-                raise InputError(f"{self._place}: {name}/{commit.part}.parquet cannot be read: {error}") from None
+                raise damaged(self._place, f"{name}/{commit.part}.parquet", error) from None
             return _without(found, left).select([field for field, _ in fields])
 
         if not wanted:
@@ -177,7 +178,7 @@ def read_commits(place: Place, known: Iterable[Mapping[str, Any]] = ()) -> list[
         try:
             found: dict[str, Any] = json.loads(place.read(name))
         except (OSError, ValueError) as error:
-            raise InputError(f"{place}: {name} cannot be read: {error}") from None
+            raise damaged(place, name, error) from None
         return found
 
     names = place.names(COMMITS, ".json")
@@ -185,6 +186,16 @@ def read_commits(place: Place, known: Iterable[Mapping[str, Any]] = ()) -> list[
         return [read(name) for name in names]
     with ThreadPoolExecutor(_READERS) as pool:
         return list(pool.map(read, names))
+
+
+def damaged(place: Place, name: str, error: Exception) -> InputError:
+    """The error of a file of a part that cannot be read."""
+    why = "it is missing" if isinstance(error, FileNotFoundError) else " ".join(str(error).split())
+    command = f"headrace repair {shlex.quote(str(place))}"
+    return InputError(
+        f"{place}: {name} cannot be read: {why}; `{command}` drops what is damaged, and the same run with resume=True "
+        "does it again"
+    )
 
 
 def read_manifest(place: Place) -> dict[str, Any]:

@@ -98,8 +98,8 @@ def backtest(
             100 MB of recordings, else Ray.
         out: a new folder for the result's tables as Parquet: a path of this machine, or a URI (`s3://bucket/run`,
             `gs://...`, `file:///mnt/shared/run`), into which workers write themselves.
-        resume: go on with the run that `out` holds, if it is the same: strategies, their sources and parameters,
-            configuration and inputs.
+        resume: go on with the run that `out` holds. It must be there, and be the same: strategies, their sources and
+            parameters, configuration and inputs.
         progress: None: a bar on standard error where that is a terminal, or in a notebook, else nothing; True: always,
             as lines where standard error is no terminal; False: nothing. Or a function, called after each batch with
             units done, units in all, and the batch's part.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import functools
+import inspect
 import logging
 import os
 import sys
@@ -25,6 +26,7 @@ from .actors.middleware import Middleware
 from .actors.sieves import Sieve
 from .actors.streams import BaseStream, HandlerQueue, Streams
 from .actors.workers import BackgroundWorker
+from .cluster.again import NOT_REPEATED, Again, ShellCommand, call_of_backtest, given_beside, same_settings, texts_of
 from .cluster.alike import AllFailAlike, StoppedRun
 from .cluster.catalog import Selection, wanted_markets
 from .cluster.connection import connect
@@ -96,8 +98,8 @@ def backtest(
             100 MB of recordings, else Ray.
         out: a new folder for the result's tables as Parquet: a path of this machine, or a URI (`s3://bucket/run`,
             `gs://...`, `file:///mnt/shared/run`), into which workers write themselves.
-        resume: go on with the run that `out` holds, if it is the same: strategies, their sources and parameters,
-            configuration and inputs.
+        resume: go on with the run that `out` holds. It must be there, and be the same: strategies, their sources and
+            parameters, configuration and inputs.
         progress: None: a bar on standard error where that is a terminal, or in a notebook, else nothing; True: always,
             as lines where standard error is no terminal; False: nothing. Or a function, called after each batch with
             units done, units in all, and the batch's part.
@@ -105,7 +107,8 @@ def backtest(
         sports_data: a folder of recorded cricket or race data, one file a market id; given to `process_sports_data`.
         custom_events: a file of custom events (see `write_custom_events`); given to `process_custom_event`.
         files: files that strategies need; `headrace.path(name)` finds them in every process.
-        debug: this process only, errors are raised, and the debugger opens at the first error of a strategy.
+        debug: this process only, errors are raised, `unit_timeout` is not kept, and the debugger opens at the first
+            error of a strategy.
 
     Returns:
         The result. Broken recordings and errors of strategies are rows of its `failures`.
@@ -143,7 +146,8 @@ class Simulation:
         market_actor, coordinator: subclasses with steps of your own.
         models: models of the simulated exchange.
         workers: processes on Ray; None: one a CPU.
-        command: how a failed unit is run again from a shell, for the table of failures.
+        command: the run as a command of a shell, without its markets; failures then show it with their unit's. Else
+            they show the call in Python.
     """
 
     SIMULATED = True
@@ -168,13 +172,16 @@ class Simulation:
         files: Sequence[str | os.PathLike[str]] = (),
         debug: bool = False,
     ) -> None:
+        self._given = given_beside(Simulation, locals(), NOT_REPEATED)
         if engine not in ("auto", "local", "ray"):
             raise InputError(f"engine={engine!r}: expected 'auto', 'local' or 'ray'")
         if workers is not None and workers < 1:
             raise InputError(f"workers={workers}: expected 1 or more")
         self.config = Config() if config is None else config
         if debug:
-            self.config, engine = dataclasses.replace(self.config, raise_errors=True), "local"
+            if self.config.unit_timeout is not None:
+                logger.info("unit_timeout is not kept while debugging: it would end the debugger")
+            self.config, engine = dataclasses.replace(self.config, raise_errors=True, unit_timeout=None), "local"
         self.clients = Clients()
         self.strategies: list[Strategy] = []
         self.result: Result | None = None
@@ -373,7 +380,7 @@ class Simulation:
         if place is not None and not self._resume:
             require_free(place)
         # Nothing is written before it is known that the run can begin.
-        replayed = self._replayer(setup, engine, place, controls)
+        replayed = self._replayer(setup, engine, place, controls, self._again(markets))
         store = MemoryStore() if place is None else FolderStore(place, identity, self._resume)
         left = [] if self._stopped else [unit for unit in units if unit.name not in store.done]
         if controls:
@@ -436,21 +443,34 @@ class Simulation:
         return failure_rows(failures, failures.unit)
 
     def _replayer(
-        self, setup: Setup, engine: str, place: Place | None, controls: LoggingControls | None
+        self, setup: Setup, engine: str, place: Place | None, controls: LoggingControls | None, again: Again
     ) -> Callable[[Sequence[Unit]], Generator[Part, None, None]]:
         """What gives the parts of units as they come, from workers or from this process."""
         if engine == "ray":
             connect()
             there = place if place is not None and place.shared else None
             kept, heard = place is not None, controls is not None
-            make_runner = functools.partial(worker_runner, setup, self._command, kept, heard, there)
+            make_runner = functools.partial(worker_runner, setup, again, kept, heard, there)
             make_here = functools.partial(make_runner, remote=False)
-            pool = RayPool(make_runner, objects_of(setup), self._workers, self.config.unit_timeout, make_here)
+            pool = RayPool(make_runner, objects_of(setup), self._workers, self.config.unit_timeout, make_here, again)
             return lambda units: pool.run(plan_batches(units, pool.size))
-        runner: Runner = BatchRunner(setup, controls, self._command, place is not None)
+        runner: Runner = BatchRunner(setup, controls, again, place is not None)
         if place is None:
             return lambda units: run_here(in_turn(units, 1), runner)
         return lambda units: run_here(in_turn(units, MAX_UNITS), StoringRunner(runner))
+
+    def _again(self, markets: Any) -> Again:
+        """How a unit of this run is run again."""
+        if self._command:
+            return ShellCommand(self._command, texts_of(markets))
+        known = inspect.signature(backtest).parameters
+        given = {name: value for name, value in self._given.items() if name in known and name != "config"}
+        client = next(iter(self.clients), None)
+        if client is not None and not same_settings(client, SimulatedClient(currency_code=self.config.currency)):
+            given["client"] = client
+        added = [*self._middleware, *self._trading_controls, *self._client_controls, *self._background, *self.streams]
+        more = bool(added) or len(self.clients) > 1 or not known.keys() >= self._given.keys()
+        return call_of_backtest(self.strategies, self.config, given, markets, rest=more)
 
     def _tell(self, part: Part, controls: LoggingControls | None) -> None:
         """Pass on what happened in another process."""

@@ -11,6 +11,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
     from .config import Config
     from .strategies.strategy import Strategy
 
@@ -22,11 +25,13 @@ class _Command(click.Group):
 
     def invoke(self, context: click.Context) -> Any:
         from .actors.failures import users_frames
+        from .cluster.spoken import in_options, speaking
         from .config import ConfigError
         from .strategies.errors import HeadraceError, InputError
 
         try:
-            return super().invoke(context)
+            with speaking():
+                return super().invoke(context)
         except click.exceptions.Exit:
             raise
         except KeyboardInterrupt:
@@ -35,7 +40,7 @@ class _Command(click.Group):
         except Exception as error:
             asked_wrongly = isinstance(error, (InputError, ConfigError))
             if asked_wrongly or isinstance(error, HeadraceError):
-                click.echo(f"headrace: {error}", err=True)
+                click.echo(f"headrace: {in_options(str(error))}", err=True)
             elif users_frames(error) or hasattr(error, "traceback_str"):
                 _show_users_error(error)
             elif isinstance(error, OSError) and error.strerror:
@@ -71,7 +76,8 @@ def main() -> None:
               help="A parameter of the strategies, such as stake=5. Repeatable.")  # fmt: skip
 @click.option("--out", "-o", type=click.Path(), metavar="FOLDER",
               help="A new folder or URI (s3://bucket/run) for the result: Parquet tables and a manifest.")  # fmt: skip
-@click.option("--resume", is_flag=True, help="Go on with the run that --out holds; it must be the same.")
+@click.option("--resume", is_flag=True,
+              help="Go on with the run that --out holds; it must be there, and be the same.")  # fmt: skip
 @click.option("--engine", type=click.Choice(["auto", "local", "ray"]), default="auto", show_default=True,
               help="local: this process. ray: a Ray cluster. auto: Ray from 100 MB of recordings on.")  # fmt: skip
 @click.option("--workers", type=click.IntRange(min=1), help="Processes on Ray; default: one a CPU.")
@@ -124,13 +130,9 @@ def backtest(
     config = _config(config_file, settings, compatibility, raise_errors)
     limits = {"max_order_exposure": max_order_exposure, "max_selection_exposure": max_selection_exposure}
     made = _strategies(strategies, parameters, {name: value for name, value in limits.items() if value is not None})
-    command = shlex.join(
-        ["headrace", "backtest", *strategies]
-        + [word for parameter in parameters for word in ("-p", parameter)]
-        + [word for setting in settings for word in ("--set", setting)]
-        + (["--compatibility", compatibility] if compatibility else [])
-        + (["--config", config_file] if config_file else [])
-    )
+    command = shlex.join(["headrace", "backtest", *_words(main.commands["backtest"])])
+    if resume and out is not None:
+        resume = _resumes(out)
     simulation = Simulation(
         list(markets),
         config=config,
@@ -212,12 +214,12 @@ def sweep(
     failed; all else is still done.
     """
     from .backtest import load_strategy
-    from .cluster.parameter_sets import parse_values
+    from .cluster.again import words_of_set
+    from .cluster.parameter_sets import parse_values, sweepable
     from .cluster.sweep_result import SCORE, require_measure
     from .cluster.terminal import show_sweep
     from .search import search
     from .strategies.errors import InputError
-    from .strategies.hosting import declared_of
     from .sweep import sweep as run_sweep
 
     kind = load_strategy(strategy)
@@ -228,17 +230,20 @@ def sweep(
     if trials is not None:
         chosen = {"trials": trials, "batch": batch, "by": by}
     config = _config(config_file, settings, None, False)
-    rest = [word for setting in settings for word in ("--set", setting)]
-    rest += ["--config", config_file] if config_file else []
+    # What the one command has of the other's options; of the parameters the set's own.
+    of_one = main.commands["backtest"].params
+    rest = _words(main.commands["backtest"], ("strategies", "parameters"))
 
     def command(values: dict[str, Any]) -> str:
-        if not set(values) <= declared_of(kind).keys():
-            return ""
-        words = [word for name, value in values.items() for word in ("-p", f"{name}={getattr(value, 'name', value)}")]
-        return shlex.join(["headrace", "backtest", strategy, *words, *rest])
+        words = words_of_set(kind, values, of_one)
+        return "" if words is None else shlex.join(["headrace", "backtest", strategy, *words, *rest])
 
     with _asking():
-        values = parse_values(kind, _pairs(parameters, "-p"), ranges=samples is not None or trials is not None)
+        texts = _pairs(parameters, "-p")
+        for name in texts:
+            if name not in sweepable(kind):
+                _belongs_elsewhere(name, "-p")
+        values = parse_values(kind, texts, ranges=samples is not None or trials is not None)
     with _asking():
         result = (run_sweep if trials is None else search)(
             kind,
@@ -327,9 +332,9 @@ def check(strategies: tuple[str, ...], parameters: tuple[str, ...]) -> None:
     import ray.cloudpickle
 
     from .cluster.loading import load_strategy, make_strategy
+    from .cluster.parameter_sets import settable
     from .strategies.check import Finding, check_class, check_file, check_instance
     from .strategies.errors import InputError
-    from .strategies.hosting import declared_of
     from .strategies.parameters import check_names, from_text
 
     found: set[Finding] = set()
@@ -347,7 +352,7 @@ def check(strategies: tuple[str, ...], parameters: tuple[str, ...]) -> None:
             continue
         found.update(check_class(cls, file))
         try:
-            classes.append((cls, file, declared_of(cls)))
+            classes.append((cls, file, settable(cls)))
         except TypeError:  # a default that can change: the source has shown it, and no instance can be made
             continue
     texts = _pairs(parameters, "-p")
@@ -387,24 +392,55 @@ def explain(result: str, bet_id: str, market_id: str | None) -> None:
         click.echo(line)
 
 
-@main.command(epilog="Example: headrace report results/ --out report.html")
+@main.command(epilog="Example: headrace repair results/")
+@click.argument("result", type=click.Path(), metavar="RESULT")
+def repair(result: str) -> None:
+    """Look for damage in a result, and drop the parts that have it, so that --resume does them again.
+
+    RESULT is a folder that `headrace backtest --out` wrote. Every table of every part is read. What is sound stays.
+    """
+    from .cluster.repair import repair as drop_damaged
+
+    dropped = drop_damaged(result)
+    for each in dropped:
+        units = "its inputs" if each.units is None else f"its {len(each.units)} input{'s' * (len(each.units) != 1)}"
+        click.echo(f"dropped: {each.why}; {units} must be replayed")
+    click.echo("the same run with --resume replays what was dropped" if dropped else "no damage")
+
+
+@main.command(epilog="Example: headrace report results/ --market 1.234567890 --out report.html")
 @click.argument("result", type=click.Path(), metavar="RESULT")
 @click.option("--out", "-o", type=click.Path(), metavar="FILE", help="The page; default: report.html in the folder.")
-def report(result: str, out: str | None) -> None:
-    """Write a page that shows a result: profit over time, drawdown, matching, markets, failures.
+@click.option("--market", "shown", multiple=True, metavar="ID",
+              help="Show this market's prices with its orders; the recording is read again. Repeatable.")  # fmt: skip
+@click.option("--markets", "-m", multiple=True, metavar="PATH",
+              help="Where the recordings are now; default: where the run found them. Repeatable.")  # fmt: skip
+def report(result: str, out: str | None, shown: tuple[str, ...], markets: tuple[str, ...]) -> None:
+    """Write a page that shows a result or a sweep: profit, drawdown, sets, markets, violations, failures, what was run.
 
-    RESULT is a folder that `headrace backtest --out` wrote. The page is one file. It fetches nothing, and is made for
-    browsers, phones and paper. A page that is there is replaced.
+    RESULT is a folder that `headrace backtest --out` or `headrace sweep --out` wrote. The page is one file. It fetches
+    nothing, and is made for browsers, phones and paper. A page that is there is replaced.
     """
+    import functools
     from pathlib import Path
 
-    from .cluster.places import not_written
+    from .cluster.places import Place, not_written
     from .cluster.result import Result
+    from .cluster.sweep_result import SweepResult, is_sweep
+    from .simulate.locations import is_uri
+    from .strategies.errors import InputError
 
-    found = Result.load(result)
+    if out is None and is_uri(result):
+        raise InputError(f"{result}: say where the page is to be written, with --out FILE")
     target = out or Path(result) / "report.html"
+    if is_sweep(Place(result)):
+        if shown or markets:
+            raise InputError(f"{result} is a sweep: --market and --markets are for results of `headrace backtest`")
+        write: Callable[[str | Path], Path] = SweepResult.load(result).to_html
+    else:
+        write = functools.partial(Result.load(result).to_html, show=shown, markets=list(markets) or None)
     try:
-        page = found.to_html(target)
+        page = write(target)
     except OSError as error:
         raise not_written(f"{target}: the page cannot be written here", error) from None
     click.echo(f"report in {page}")
@@ -583,9 +619,30 @@ def submit(
 # -- parts of commands ---------------------------------------------------------------------------------------------
 
 
+def _words(command: click.Command, left_out: tuple[str, ...] = ()) -> list[str]:
+    """The words that give a command what the present one was given, but for what is not repeated."""
+    from click.core import ParameterSource
+
+    from .cluster.again import NOT_REPEATED, words_of
+
+    context = click.get_current_context()
+    unset = (ParameterSource.DEFAULT, ParameterSource.DEFAULT_MAP)
+    defaults = {name for name in context.params if context.get_parameter_source(name) in unset}
+    return words_of(command.params, context.params, defaults, {*NOT_REPEATED, *left_out})
+
+
 def _progress(quiet: bool) -> bool | None:
     """A bar on a terminal, unless it is not wanted."""
     return False if quiet else None
+
+
+def _resumes(out: str) -> bool:
+    """Whether to go on: where there is no run, and somebody sits at the terminal, they are asked for a fresh one."""
+    from .cluster.places import Place
+
+    if Place(out).taken() or not (sys.stdin.isatty() and sys.stderr.isatty()):
+        return True
+    return not click.confirm(f"{out}: there is no run to resume. Begin a fresh one there?", err=True)
 
 
 def _pairs(values: tuple[str, ...], option: str) -> dict[str, str]:
@@ -596,8 +653,31 @@ def _pairs(values: tuple[str, ...], option: str) -> dict[str, str]:
         name, equals, text = value.partition("=")
         if not equals or not name:
             raise InputError(f"{option} {value!r}: expected NAME=VALUE")
+        if name.strip() in pairs:
+            raise InputError(f"{option} {name.strip()} is given twice")
         pairs[name.strip()] = text
     return pairs
+
+
+def _belongs_elsewhere(name: str, option: str) -> None:
+    """Refuse a name given to `option` that belongs to another one.
+
+    Raises:
+        InputError: says where it belongs.
+    """
+    import dataclasses
+
+    from .config import Config
+    from .strategies.errors import InputError
+
+    options = {each for found in click.get_current_context().command.params for each in found.opts}
+    own = f"--{name.replace('_', '-')}"
+    if own in options:
+        raise InputError(f"{option} {name}: that is an option: {own}")
+    if option != "--set" and "--set" in options and name in {field.name for field in dataclasses.fields(Config)}:
+        raise InputError(f"{option} {name}: that is a setting: --set {name}=...")
+    if name in ("name", "context", "market_filter", "market_data_filter", "stream", "streams"):
+        raise InputError(f"{option} {name}: that is given in Python, where the strategy is made, or in its __init__")
 
 
 def _config(file: str | None, settings: tuple[str, ...], compatibility: str | None, raise_errors: bool) -> Config:
@@ -611,13 +691,17 @@ def _config(file: str | None, settings: tuple[str, ...], compatibility: str | No
         values["compatibility"] = compatibility
     if raise_errors:
         values["raise_errors"] = True
+    for name in values:
+        if name not in {field.name for field in dataclasses.fields(Config)}:
+            _belongs_elsewhere(name, "--set")
     chosen = Config.from_mapping(values)
     return dataclasses.replace(config, **{name: getattr(chosen, name) for name in values})
 
 
 def _strategies(specs: tuple[str, ...], parameters: tuple[str, ...], limits: dict[str, float]) -> list[Strategy]:
     from .cluster.loading import load_strategy, make_strategy
-    from .strategies.hosting import declared_of
+    from .cluster.parameter_sets import settable
+    from .strategies.errors import InputError
     from .strategies.parameters import check_names, from_text
 
     texts = _pairs(parameters, "-p")
@@ -625,8 +709,14 @@ def _strategies(specs: tuple[str, ...], parameters: tuple[str, ...], limits: dic
     names = [cls.__name__ for cls in classes]
     made = []
     with _asking():
-        declared = [declared_of(cls) for cls in classes]
-        check_names(texts, {name for each in declared for name in each}, " and ".join(names))
+        declared = [settable(cls) for cls in classes]
+        own = {name for each in declared for name in each}
+        for name in texts:
+            if name in limits:
+                raise InputError(f"-p {name} is given twice: as --{name.replace('_', '-')} too")
+            if name not in own:
+                _belongs_elsewhere(name, "-p")
+        check_names(texts, own, " and ".join(names))
         for number, (cls, known) in enumerate(zip(classes, declared, strict=True)):
             values: dict[str, Any] = {
                 name: from_text(known[name], text, cls.__name__) for name, text in texts.items() if name in known

@@ -17,6 +17,7 @@ from .actors.market_filter import check_filter
 from .actors.middleware import Middleware
 from .actors.sieves import Sieve
 from .backtest import Engine
+from .cluster.again import Again, ShellCommand, call_of_backtest, given_beside
 from .cluster.alike import AllFailAlike, StoppedRun
 from .cluster.connection import connect
 from .cluster.dispatch import RayPool, run_here
@@ -94,7 +95,8 @@ def sweep(
         workers: processes on Ray; None: one a CPU.
         sets_per_replay: most sets over one reading of a market.
         middleware: called at each change in each set's market, which keeps every set awake.
-        command: makes of a set the command that runs it alone, for the table of failures.
+        command: makes of a set the command of a shell that runs it alone, without markets; empty where there is none.
+            Failures show it with their unit's; else they show the call in Python.
 
     Raises:
         TypeError: a name is unknown (the message names the nearest), or a value does not fit its type.
@@ -174,7 +176,13 @@ class SweepRun:
         self.units = _plan(paths, sets, sets_per_replay)
         self._values = list(values)
         self._setup = Setup(sets, list(clients), config, middleware=list(middleware), files=read_files(files))
-        self._commands = [command(each) for each in values] if command is not None else []
+        given = given_beside(sweep, {"client": client, "files": files}, ())
+        texts = [command(each) if command is not None else "" for each in values]
+        more = bool(middleware)
+        self._again: list[Again] = [
+            ShellCommand(text) if text else call_of_backtest([one], config, given, (), rest=more)
+            for text, one in zip(texts, sets, strict=True)
+        ]
         self._engine = _chosen(engine, self.units)
         self._split, self._orders, self._workers = split, orders, workers
 
@@ -195,7 +203,7 @@ class SweepRun:
         store, check_part, told = SweepStore(len(self._values)), AllFailAlike(), Told()
         sieves: dict[str, Sieve] = {}
         drop_duplicates: collections.defaultdict[int, Duplicates] = collections.defaultdict(Duplicates)
-        for part in _parts(units, setup, self._engine, self._orders, self._commands, self._workers):
+        for part in _parts(units, setup, self._engine, self._orders, self._again, self._workers):
             reason = check_part(part)
             drop_duplicates[part.batch.units[0].reading](part)
             store.add(part)
@@ -316,18 +324,30 @@ def _chosen(engine: Engine, units: Sequence[SweepUnit]) -> Engine:
 
 
 def _parts(
-    units: Sequence[SweepUnit], setup: Setup, engine: str, orders: bool, commands: Sequence[str], workers: int | None
+    units: Sequence[SweepUnit], setup: Setup, engine: str, orders: bool, again: Sequence[Again], workers: int | None
 ) -> Iterator[Any]:
     deciding = deciding_parameters(type(setup.strategies[0]), sources_of(objects_of(setup)))
     if engine == "ray":
         connect()
-        make_runner = functools.partial(sweep_runner, setup, orders, commands, deciding)
+        make_runner = functools.partial(sweep_runner, setup, orders, again, deciding)
         make_here = functools.partial(make_runner, remote=False)
-        pool = RayPool(make_runner, objects_of(setup), workers, setup.config.unit_timeout, make_here)
+
+        def again_of(unit: Any) -> str:
+            text: str = again[unit.sets[0]](unit)
+            return text
+
+        pool = RayPool(
+            make_runner,
+            objects_of(setup),
+            workers,
+            setup.config.unit_timeout,
+            make_here,
+            again_of,
+        )
         readings: dict[int, list[SweepUnit]] = {}
         for unit in units:
             readings.setdefault(unit.reading, []).append(unit)
         planned = [batch for each in readings.values() for batch in plan_batches(each, pool.size)]
         return pool.run([Batch(number, batch.units) for number, batch in enumerate(planned)])
     batches = [Batch(number, (unit,)) for number, unit in enumerate(units)]
-    return run_here(batches, SweepRunner(setup, orders, commands, deciding))
+    return run_here(batches, SweepRunner(setup, orders, again, deciding))

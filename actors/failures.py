@@ -38,11 +38,9 @@ class Failure:
     count: int = 1
 
 
-def raised_at(error: BaseException, within: Collection[str] = ()) -> str | None:
-    """File and line of the innermost frame of `error`, of the files `within` where it passed there."""
+def raised_at(error: BaseException) -> str | None:
+    """File and line of the innermost frame of `error`."""
     frames = traceback.extract_tb(error.__traceback__)
-    inside = [frame for frame in frames if frame.filename in within]
-    frames = traceback.StackSummary.from_list(inside or frames)
     return f"{frames[-1].filename}:{frames[-1].lineno}" if frames else None
 
 
@@ -71,6 +69,12 @@ def users_place(error: BaseException) -> str | None:
         return f"{error.filename}:{error.lineno}"
     frames = users_frames(error)
     return f"{frames[-1].filename}:{frames[-1].lineno}" if frames else raised_at(error)
+
+
+def place_in(files: Collection[str], error: BaseException) -> str | None:
+    """File and line of the innermost frame of `error` in some files, or else in the user's code."""
+    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename in files]
+    return f"{frames[-1].filename}:{frames[-1].lineno}" if frames else users_place(error)
 
 
 def told(error: BaseException) -> str:

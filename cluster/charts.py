@@ -1,58 +1,64 @@
-"""Charts as inline SVG: lines over time, dots on logarithmic axes, bars. Plain values in, markup out.
+"""Charts as inline SVG: curves over markets, dots on logarithmic axes, bars, prices of a market. Values in, markup out.
 
-A chart takes the width it is given and needs no script. The drawing is stretched to that width; text, line widths and
-dots are not, so that a chart reads on a phone and on paper. Colours come from the variables in `STYLE`, which differ
-for light and dark screens; lines differ in their dashes too, dots in their shape.
+A chart takes the width it is given and reads without a script: on a phone, on paper, in a mail. The drawing is
+stretched to that width; text, line widths and dots are not. Colours come from variables, which differ for light and
+dark screens; lines differ in their dashes too, dots in their shape. `page.js` draws the same charts from their data,
+for zoom, for hovering, and by time.
 """
 
 from __future__ import annotations
 
 import datetime
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
+from typing import Any
+
+from .curves import Step
 
 Point = tuple[float, float]
 
 #: Colours there are; a chart shows no more series than that.
 MOST_SERIES = 8
-#: Points that a line keeps, and dots that a series keeps.
-MOST_POINTS = 600
+#: Dots that a series keeps.
 MOST_DOTS = 2000
 
-_WIDE, _HIGH = 2000, 1000  # units of a drawing
+WIDE, HIGH = 2000, 1000  # units of a drawing
 _DASHES = ("", "7 4", "2 4")
 _SOLID = 4  # lines before the first dashes
 
 _LIGHT = ("#0072b2", "#c44e00", "#007a5a", "#a8457f", "#7a6200", "#3d6ee0", "#8c1f1f", "#4d4d4d")
 _DARK = ("#56b4e9", "#f28e2b", "#3fc79a", "#e08fc0", "#f0e442", "#9db8ff", "#ff8a80", "#c8c8c8")
-STYLE = (
+COLOURS = (
     ":root{" + "".join(f"--c{n}:{colour};" for n, colour in enumerate(_LIGHT)) + "}"
     "@media screen and (prefers-color-scheme:dark){:root{"
     + "".join(f"--c{n}:{colour};" for n, colour in enumerate(_DARK))
     + "}}"
     + "".join(f".s{n}{{stroke:var(--c{n})}}.f{n}{{fill:var(--c{n})}}" for n in range(MOST_SERIES))
-    + """
-figure{margin:0 0 1rem;break-inside:avoid}
-figcaption{color:var(--soft);margin-bottom:.4rem}
-.plot{padding:8px 12px 26px 0}
-.plot svg{display:block;overflow:visible}
-.plot text{font-size:11px;fill:var(--soft);dominant-baseline:central}
-.plot text.name{fill:var(--ink);font-size:12px}
-.plot .x text{dominant-baseline:hanging}
-.grid line{stroke:var(--line)}
-line.zero,line.even{stroke:var(--soft)}
-line.even{stroke-dasharray:4 4}
-line.zero,line.even,path{vector-effect:non-scaling-stroke}
-path{fill:none}
-path.line{stroke-width:1.8}
-path.dots{stroke-width:5;opacity:.55}
-.legend{list-style:none;display:flex;flex-wrap:wrap;gap:.2rem 1rem;margin:0;padding:0}
-.legend li{overflow-wrap:anywhere;min-width:0}
-.legend svg{width:26px;height:10px;margin-right:.35rem;vertical-align:middle}
-"""
 )
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """A chart: its markup, and what the script draws it from."""
+
+    key: str
+    markup: str
+    data: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Line:
+    """A curve that carries one colour.
+
+    Attributes:
+        note: stands after the name in the legend.
+    """
+
+    name: str
+    steps: Sequence[Step]
+    note: str = ""
 
 
 @dataclass(frozen=True)
@@ -60,7 +66,7 @@ class Series:
     """What carries one colour.
 
     Attributes:
-        points: of lines (milliseconds since the epoch, value) in order of time.
+        points: pairs of prices.
         note: stands after the name in the legend.
     """
 
@@ -103,6 +109,17 @@ def number_axis(values: Iterable[float], most: int = 6) -> Axis:
     return Axis(first * step, last * step, ticks)
 
 
+def count_axis(low: int, high: int, most: int = 8) -> Axis:
+    """From one number of things to another, at round numbers between."""
+    if low == high:
+        high = low + 1
+    rough = (high - low) / most
+    power = 10 ** max(0, math.floor(math.log10(rough))) if rough > 1 else 1
+    step = next((power * each for each in (1, 2, 5) if power * each >= rough), power * 10)
+    ticks = tuple((number, f"{number:,}") for number in range(math.ceil(low / step) * step, high + 1, step))
+    return Axis(low, high, ticks)
+
+
 _MINUTE = 60_000
 _HOUR = 60 * _MINUTE
 _DAY = 24 * _HOUR
@@ -131,7 +148,7 @@ def time_axis(low: float, high: float, most: int = 6) -> Axis:
     return Axis(low, high, tuple((time, f"{moment(time):{shape}}") for time in times))
 
 
-_PRICES = (1.01, 1.2, 1.5, 2, 3, 5, 10, 20, 50, 100, 200, 500, 1000)
+PRICES = (1.01, 1.2, 1.5, 2, 3, 5, 10, 20, 50, 100, 200, 500, 1000)
 
 
 def price_axis(values: Iterable[float]) -> Axis:
@@ -140,7 +157,7 @@ def price_axis(values: Iterable[float]) -> Axis:
     low, high = min(found) * 0.97, max(found) * 1.03
     bare = Axis(low, high, logarithmic=True)
     ticks: list[tuple[float, str]] = []
-    for price in _PRICES:
+    for price in PRICES:
         if low <= price <= high and (not ticks or bare.share(price) - bare.share(ticks[-1][0]) >= 0.1):
             ticks.append((price, f"{price:g}"))
     return Axis(low, high, tuple(ticks), logarithmic=True)
@@ -151,61 +168,83 @@ def moment(milliseconds: float) -> datetime.datetime:
     return datetime.datetime.fromtimestamp(milliseconds / 1000, datetime.UTC)
 
 
-def thin(points: Sequence[Point], most: int = MOST_POINTS) -> list[Point]:
-    """At most `most` points: the first, the last, and the lowest and the highest of each stretch between."""
-    if len(points) <= most:
-        return list(points)
-    inner = points[1:-1]
-    stretches = (most - 2) // 2
-    kept = [points[0]]
-    for number in range(stretches):
-        part = inner[number * len(inner) // stretches : (number + 1) * len(inner) // stretches]
-        places = range(len(part))
-        low = min(places, key=lambda place: part[place][1])
-        high = max(places, key=lambda place: part[place][1])
-        kept.extend(part[place] for place in sorted({low, high}))
-    kept.append(points[-1])
-    return kept
-
-
 # -- charts --------------------------------------------------------------------------------------------------------
 
 
-def line_chart(key: str, title: str, text: str, series: Sequence[Series]) -> str:
-    """Values over time, in steps. At most `MOST_SERIES` series, none of them empty.
+def line_chart(key: str, title: str, text: str, lines: Sequence[Line], of: str, value: str) -> Drawn:
+    """Curves by market number, in steps; the script shows them by time as well. At most `MOST_SERIES`, none empty.
 
     Args:
         key: unique in the page.
         title: for those who cannot see the chart.
         text: what the chart shows, in words.
+        of: the key of `curve_data` in the page's data.
+        value: "total" or "fall".
     """
-    drawn = [thin(each.points) for each in series]
-    x = time_axis(min(points[0][0] for points in drawn), max(points[-1][0] for points in drawn))
+    drawn = [[(step.number, getattr(step, value)) for step in each.steps] for each in lines]
+    x = count_axis(min(points[0][0] for points in drawn), max(points[-1][0] for points in drawn))
     y = number_axis(value for points in drawn for _, value in points)
     paths = [
         f'<path class="line s{number}"{_dash(number)} d="{_steps(points, x, y)}"/>'
         for number, points in enumerate(drawn)
     ]
     if y.low < 0 < y.high:
-        zero = _high(y, 0)
-        paths.insert(0, f'<line class="zero" x1="0" x2="{_WIDE}" y1="{zero}" y2="{zero}"/>')
-    return _figure(text, _legend(series, _line_mark), _plot(key, title, text, x, y, "".join(paths)))
+        zero = down(y, 0)
+        paths.insert(0, f'<line class="zero" x1="0" x2="{WIDE}" y1="{zero}" y2="{zero}"/>')
+    names = legend([(each.name, each.note) for each in lines], _line_mark)
+    markup = figure(key, text, names, plot(key, title, text, x, y, "".join(paths)))
+    return Drawn(key, markup, {"kind": "lines", "of": of, "value": value})
 
 
-def scatter_chart(key: str, title: str, text: str, series: Sequence[Series]) -> str:
-    """Pairs of prices on one logarithmic scale, with a line where both are equal. At least one pair."""
-    drawn = [_every(each.points, MOST_DOTS) for each in series]
-    axis = price_axis(price for points in drawn for point in points for price in point)
-    even = f'<line class="even" x1="0" y1="{_HIGH}" x2="{_WIDE}" y2="0"/>'
-    # Of length 1: on paper a line of no length has no square ends.
-    dots = [
-        f'<path class="dots s{number}" stroke-linecap="{_cap(number)}" d="'
-        + "".join(f"M{_wide(axis, x)} {_high(axis, y)}h1" for x, y in points)
-        + '"/>'
-        for number, points in enumerate(drawn)
+def curve_data(lines: Sequence[Line]) -> list[dict[str, Any]]:
+    """The points of curves, for the script: numbers, times in seconds, markets by their place, gains, totals, falls."""
+    return [
+        {
+            "name": each.name,
+            "n": [step.number for step in each.steps],
+            "t": [None if step.time is None else step.time // 1000 for step in each.steps],
+            "m": [step.market for step in each.steps],
+            "gain": [step.gain for step in each.steps],
+            "total": [step.total for step in each.steps],
+            "fall": [step.fall for step in each.steps],
+        }
+        for each in lines
     ]
-    plot = _plot(key, title, text, axis, axis, even + "".join(dots), height=320)
-    return _figure(text, _legend(series, _dot_mark), plot)
+
+
+def scatter_chart(
+    key: str, title: str, text: str, series: Sequence[Series], even: bool = True, logarithmic: bool = True
+) -> Drawn:
+    """Pairs of values, the one up and the other to the right. At least one pair.
+
+    Args:
+        even: draw a line where both are equal.
+        logarithmic: prices on one logarithmic scale; else numbers, each axis with its own.
+    """
+    drawn = [every(each.points, MOST_DOTS) for each in series]
+    if logarithmic:
+        x = y = price_axis(price for points in drawn for point in points for price in point)
+    elif even:
+        x = y = number_axis(value for points in drawn for point in points for value in point)
+    else:
+        x, y = (number_axis(point[at] for points in drawn for point in points) for at in (0, 1))
+    inside = f'<line class="even" x1="0" y1="{HIGH}" x2="{WIDE}" y2="0"/>' if even else ""
+    for number, points in enumerate(drawn):
+        # Of length 1: on paper a line of no length has no square ends.
+        path = "".join(f"M{across(x, each[0])} {down(y, each[1])}h1" for each in points)
+        inside += f'<path class="dots s{number}" stroke-linecap="{_cap(number)}" d="{path}"/>'
+    drawing = plot(key, title, text, x, y, inside, height=320)
+    names = legend([(each.name, each.note) for each in series], _dot_mark)
+    data = {
+        "kind": "dots",
+        "even": even,
+        "log": logarithmic,
+        "series": [
+            {"name": each.name, "points": [[point[0], point[1]] for point in points]}
+            for each, points in zip(series, drawn, strict=True)
+        ],
+    }
+    return Drawn(key, figure(key, text, names, drawing), data)
 
 
 def bar_chart(
@@ -223,15 +262,14 @@ def bar_chart(
         parts.append(f'<text class="name" x="0" y="{top + 9}">{escape(shortened(name, 40))}</text>')
         top += 20
         for number, value in enumerate(values):
-            width = _percent(value / longest * 0.75)
+            width = percent(value / longest * 0.75)
             parts.append(f'<rect class="f{number}" x="0" y="{top}" width="{width}" height="13"/>')
             parts.append(f'<text x="{width}" dx="6" y="{top + 7}">{value:,.2f}</text>')
             top += 16
         top += 8
     head = _described(key, title, text)
     svg = f'<svg width="100%" height="{top}" role="img" {head[0]}>{head[1]}{"".join(parts)}</svg>'
-    series = [Series(name, ()) for name in names]
-    return _figure(text, _legend(series, _bar_mark), f'<div class="plot">{svg}</div>')
+    return figure("", text, legend([(name, "") for name in names], _bar_mark), f'<div class="plot">{svg}</div>')
 
 
 def shortened(text: str, most: int) -> str:
@@ -242,30 +280,42 @@ def shortened(text: str, most: int) -> str:
 # -- parts of charts -----------------------------------------------------------------------------------------------
 
 
-def _figure(text: str, legend: str, plot: str) -> str:
-    return f"<figure><figcaption>{escape(text)}</figcaption>{legend}{plot}</figure>"
+def figure(key: str, text: str, names: str, drawing: str) -> str:
+    """A chart with its text; with a key it is one that the script draws."""
+    chart = f' data-chart="{key}"' if key else ""
+    return f"<figure{chart}><figcaption>{escape(text)}</figcaption>{names}{drawing}</figure>"
 
 
-def _plot(key: str, title: str, text: str, x: Axis, y: Axis, inside: str, height: int = 240) -> str:
-    left = 14 + 6 * max((len(label) for _, label in y.ticks), default=0)
+def plot(
+    key: str, title: str, text: str, x: Axis, y: Axis, inside: str, height: int = 240, over: str = "", more: str = ""
+) -> str:
+    """The axes and what is drawn between them.
+
+    Args:
+        inside: is stretched to the width that there is.
+        over: is not.
+        more: further attributes.
+    """
+    left = max(44, 14 + 6 * max((len(label) for _, label in y.ticks), default=0))
     grid, labels = [], []
     for value, label in y.ticks:
-        at = _percent(1 - y.share(value))
+        at = percent(1 - y.share(value))
         grid.append(f'<line x1="0" x2="100%" y1="{at}" y2="{at}"/>')
         labels.append(f'<text x="-8" y="{at}" text-anchor="end">{label}</text>')
     bottom = []
     for value, label in x.ticks:
         share = x.share(value)
-        at = _percent(share)
+        at = percent(share)
         grid.append(f'<line x1="{at}" x2="{at}" y1="0" y2="100%"/>')
         anchor = "start" if share < 0.1 else "end" if share > 0.9 else "middle"
         bottom.append(f'<text x="{at}" y="100%" dy="8" text-anchor="{anchor}">{label}</text>')
     names, head = _described(key, title, text)
     return (
-        f'<div class="plot" style="padding-left:{left}px"><svg width="100%" height="{height}" role="img" {names}>{head}'
+        f'<div class="plot"{more} style="padding-left:{left}px">'
+        f'<svg width="100%" height="{height}" role="img" {names}>{head}'
         f'<g class="grid">{"".join(grid)}</g><g class="y">{"".join(labels)}</g><g class="x">{"".join(bottom)}</g>'
-        f'<svg viewBox="0 0 {_WIDE} {_HIGH}" preserveAspectRatio="none" width="100%" height="100%">{inside}</svg>'
-        "</svg></div>"
+        f'<svg viewBox="0 0 {WIDE} {HIGH}" preserveAspectRatio="none" width="100%" height="100%">{inside}</svg>'
+        f"{over}</svg></div>"
     )
 
 
@@ -277,12 +327,13 @@ def _described(key: str, title: str, text: str) -> tuple[str, str]:
     )
 
 
-def _legend(series: Sequence[Series], mark: Callable[[int], str]) -> str:
+def legend(series: Sequence[tuple[str, str]], mark: Callable[[int], str]) -> str:
+    """Names, each with a note and its mark."""
     entries = (
-        f'<li><svg viewBox="0 0 26 10" aria-hidden="true">{mark(number)}</svg>{escape(each.name)}'
-        + (f" <b>{escape(each.note)}</b>" if each.note else "")
+        f'<li><svg viewBox="0 0 26 10" aria-hidden="true">{mark(number)}</svg>{escape(name)}'
+        + (f" <b>{escape(note)}</b>" if note else "")
         + "</li>"
-        for number, each in enumerate(series)
+        for number, (name, note) in enumerate(series)
     )
     return f'<ul class="legend">{"".join(entries)}</ul>'
 
@@ -308,34 +359,37 @@ def _cap(number: int) -> str:
     return "square" if number % 2 else "round"
 
 
-def _steps(points: Sequence[Point], x: Axis, y: Axis) -> str:
+def _steps(points: Sequence[tuple[float, float]], x: Axis, y: Axis) -> str:
     """A path that holds each value until the next."""
-    wide, high = _wide(x, points[0][0]), _high(y, points[0][1])
-    path = [f"M{wide} {high}"]
-    for time, value in points[1:]:
-        right, up = _wide(x, time), _high(y, value)
-        if right != wide:
+    here, level = across(x, points[0][0]), down(y, points[0][1])
+    path = [f"M{here} {level}"]
+    for number, value in points[1:]:
+        right, up = across(x, number), down(y, value)
+        if right != here:
             path.append(f"H{right}")
-        if up != high:
+        if up != level:
             path.append(f"V{up}")
-        wide, high = right, up
+        here, level = right, up
     return "".join(path)
 
 
-def _every(points: Sequence[Point], most: int) -> Sequence[Point]:
+def every(points: Sequence[Any], most: int) -> Sequence[Any]:
     """At most `most` of the points, evenly."""
     if len(points) <= most:
         return points
     return [points[number * len(points) // most] for number in range(most)]
 
 
-def _wide(axis: Axis, value: float) -> int:
-    return round(axis.share(value) * _WIDE)
+def across(axis: Axis, value: float) -> int:
+    """Where a value stands across a drawing."""
+    return round(axis.share(value) * WIDE)
 
 
-def _high(axis: Axis, value: float) -> int:
-    return round((1 - axis.share(value)) * _HIGH)
+def down(axis: Axis, value: float) -> int:
+    """Where a value stands down a drawing."""
+    return round((1 - axis.share(value)) * HIGH)
 
 
-def _percent(share: float) -> str:
+def percent(share: float) -> str:
+    """A share as lengths in SVG are told."""
     return f"{share * 100:.2f}".rstrip("0").rstrip(".") + "%"

@@ -125,7 +125,7 @@ def _copy_package(target: Path) -> None:
         folder = Path(*package.split(".")[1:])
         (target / folder).mkdir(parents=True)
         for file in (source / folder).iterdir():
-            if file.suffix == ".py" or file.name == "py.typed":
+            if file.suffix in (".py", ".js", ".css") or file.name == "py.typed":
                 shutil.copyfile(file, target / folder / file.name)
 
 

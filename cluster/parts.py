@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
@@ -12,6 +13,7 @@ from ..actors.logs import set_up
 from ..simulate.replay import Setup
 from ..simulate.rows import FIELDS
 from ..strategies.errors import InputError
+from .again import Again
 from .places import Place, encoded
 from .snapshots import EventRecorder
 from .worker import BatchRunner, Part, Runner, Stored
@@ -45,7 +47,7 @@ def store_part(part: Part) -> Stored:
     return Stored(files, counts, sum(shares.values()), shares)
 
 
-class StoringRunner:
+class StoringRunner(Runner):
     """Runs batches and makes files of their parts.
 
     Args:
@@ -56,6 +58,9 @@ class StoringRunner:
     def __init__(self, runner: Runner, place: Place | None = None) -> None:
         self._runner = runner
         self._place = place
+
+    def close(self) -> None:
+        self._runner.close()
 
     def run(self, batch: Batch) -> Part:
         part = self._runner.run(batch)
@@ -94,7 +99,7 @@ class Parts:
     """The committed parts of a result, read when somebody asks for a table."""
 
     def __init__(self, place: Place, commits: Iterable[Commit]) -> None:
-        self._place = place
+        self.place = self._place = place
         self._commits = sorted(commits, key=lambda commit: commit.number)
 
     @property
@@ -136,7 +141,7 @@ class Parts:
             try:
                 found = self._place.read_table(f"{name}/{commit.part}.parquet", names)
             except Exception as error:
-                raise InputError(f"{self._place}: {name}/{commit.part}.parquet cannot be read: {error}") from None
+                raise damaged(self._place, f"{name}/{commit.part}.parquet", error) from None
             return _without(found, left).select([field for field, _ in fields])
 
         if not wanted:
@@ -173,7 +178,7 @@ def read_commits(place: Place, known: Iterable[Mapping[str, Any]] = ()) -> list[
         try:
             found: dict[str, Any] = json.loads(place.read(name))
         except (OSError, ValueError) as error:
-            raise InputError(f"{place}: {name} cannot be read: {error}") from None
+            raise damaged(place, name, error) from None
         return found
 
     names = place.names(COMMITS, ".json")
@@ -181,6 +186,16 @@ def read_commits(place: Place, known: Iterable[Mapping[str, Any]] = ()) -> list[
         return [read(name) for name in names]
     with ThreadPoolExecutor(_READERS) as pool:
         return list(pool.map(read, names))
+
+
+def damaged(place: Place, name: str, error: Exception) -> InputError:
+    """The error of a file of a part that cannot be read."""
+    why = "it is missing" if isinstance(error, FileNotFoundError) else " ".join(str(error).split())
+    command = f"headrace repair {shlex.quote(str(place))}"
+    return InputError(
+        f"{place}: {name} cannot be read: {why}; `{command}` drops what is damaged, and the same run with resume=True "
+        "does it again"
+    )
 
 
 def read_manifest(place: Place) -> dict[str, Any]:
@@ -210,7 +225,7 @@ def manifest_of_run(place: Place) -> dict[str, Any]:
 
 def worker_runner(
     setup: Setup,
-    command: str,
+    again: Again,
     kept: bool,
     keep_events: bool = False,
     place: Place | None = None,
@@ -219,6 +234,7 @@ def worker_runner(
     """The runner of a worker process: logging is set up first.
 
     Args:
+        again: how a unit is run again.
         kept: the result is kept in a folder.
         keep_events: logging controls in the process of the run are to hear what happens.
         place: the folder, where workers write into it themselves.
@@ -226,5 +242,5 @@ def worker_runner(
     """
     if remote:
         set_up(setup.config)
-    runner = BatchRunner(setup, EventRecorder() if keep_events else None, command, kept, remote)
+    runner = BatchRunner(setup, EventRecorder() if keep_events else None, again, kept, remote)
     return StoringRunner(runner, place) if kept else runner

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -244,17 +244,23 @@ class Result:
 
         return market_figure(market_chart(self, market_id, strategy, markets))
 
-    def to_html(self, path: str | os.PathLike[str]) -> Path:
+    def to_html(self, path: str | os.PathLike[str], *, show: Sequence[str] = (), markets: Paths | None = None) -> Path:
         """Write a page that stands alone: charts and tables to look at, in a browser or on paper.
 
-        It fetches nothing and runs no script. Needs no extra.
+        It fetches nothing, and runs no script but its own. Needs no extra.
+
+        Args:
+            show: ids of markets whose prices it shows, with the orders in them, as `plot_market` does.
+            markets: where their recordings are, as in `backtest`; None: where the run found them.
 
         Raises:
+            InputError: the result has no such market, or its recording is not there any more.
             OSError: the file cannot be written.
         """
         from .report import write_page
 
-        return write_page(self, path)
+        folder = "RESULT" if self._parts is None else str(self._parts.place)
+        return write_page(self, path, show, markets, folder)
 
     # -- folders -------------------------------------------------------------------------------------------------
 

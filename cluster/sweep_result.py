@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -316,6 +317,18 @@ class SweepResult:
         self._require_measure(value)
         return parallel_coordinates(self.table.to_pylist(), self.parameter_columns, value)
 
+    def to_html(self, path: str | os.PathLike[str]) -> Path:
+        """Write a page that stands alone: the sets, their profit, heatmaps, violations and failures.
+
+        It fetches nothing, and runs no script but its own. Needs no extra.
+
+        Raises:
+            OSError: the file cannot be written.
+        """
+        from .sweep_report import write_sweep_page
+
+        return write_sweep_page(self, path)
+
     # -- folders -------------------------------------------------------------------------------------------------
 
     def save(self, folder: str | os.PathLike[str]) -> None:
@@ -502,12 +515,20 @@ class SweepResult:
         return sweep_html(self)
 
 
+def is_sweep(place: Place) -> bool:
+    """Whether a folder holds a sweep, as far as its manifest can be read."""
+    try:
+        return "parameters" in read_manifest(place)
+    except (OSError, ValueError):
+        return False
+
+
 def _first_of_recordings(failures: pa.Table) -> list[bool]:
     """Which rows are to stay: those of a set, and of equal ones without a set the first."""
     seen: set[tuple[Any, ...]] = set()
     kept = []
     for row in failures.to_pylist():
-        key = tuple(row.values())
+        key = tuple(value for name, value in row.items() if name != "command")  # that is another for each set
         kept.append(row["set"] is not None or key not in seen)
         seen.add(key)
     return kept

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import shlex
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -15,6 +14,7 @@ from ..simulate.replay import Replay, Setup, Unit
 from ..simulate.rows import RowCollector
 from ..simulate.shared_replay import SharedReplay
 from ..strategies.strategy import Strategy
+from .again import Again
 from .worker import BatchRunner, Part, WorkerFace, add_sieves, run_to_end, without_markets
 
 
@@ -37,7 +37,7 @@ class SweepRunner(BatchRunner):
     Args:
         setup: the run; its strategies are the sets, in the order of their numbers.
         orders: keep orders, fills and records.
-        commands: how each set is run alone from a shell; empty where that cannot be said.
+        again: how a unit is run again with each set alone.
         deciding: parameters that decide what `check_market_book` answers; None: each set is asked.
         remote: the run was started from another process.
 
@@ -49,12 +49,12 @@ class SweepRunner(BatchRunner):
         self,
         setup: Setup,
         orders: bool,
-        commands: Sequence[str] = (),
+        again: Sequence[Again] = (),
         deciding: tuple[str, ...] | None = None,
         remote: bool = False,
     ) -> None:
         self._orders = orders
-        self._commands = commands
+        self._sets_again = again
         self._deciding = deciding
         super().__init__(setup, remote=remote)
 
@@ -79,16 +79,18 @@ class SweepRunner(BatchRunner):
         run_to_end(shared, log, self._setup.config)
         for place, actor in enumerate(shared.sets):
             self._finish(tally, place, actor, actor.failures)
-        tally.of_unit(shared.failures)
+        tally.of_unit(shared.failures, self._reproduce(unit))
         part.stopped = shared.actor.stopped
+
+    def _reproduce(self, unit: Unit) -> str:
+        """A failure of the recordings shows with any set: here with the unit's first."""
+        assert isinstance(unit, SweepUnit)
+        return self._sets_again[unit.sets[0]](unit) if self._sets_again else ""
 
     def _finish(self, tally: _Tally, place: int, actor: MarketActor, failures: Failures) -> None:
         number = tally.unit.sets[place]
         add_sieves(tally.part.sieves, {str(number): sieve for sieve in actor.sieves.values()})
-        command = self._commands[number] if self._commands else ""
-        if command:
-            paths = " ".join(f"--markets {shlex.quote(str(path))}" for path in tally.unit.paths)
-            command = f"{command} {paths} --engine local"
+        command = self._sets_again[number](tally.unit) if self._sets_again else ""
         tally.finish(place, actor.coordinator, failures, command)
 
 
@@ -128,10 +130,10 @@ class _Tally:
         collector.finish(coordinator, failures, command)
         self._take(collector, self.unit.sets[place])
 
-    def of_unit(self, failures: Failures) -> None:
+    def of_unit(self, failures: Failures, command: str) -> None:
         """What failed in the recordings, whichever the set."""
         collector = RowCollector(())
-        collector.finish(Coordinator(()), failures, "")
+        collector.finish(Coordinator(()), failures, command)
         self._take(collector, None)
 
     def _take(self, collector: RowCollector, number: int | None) -> None:
@@ -147,19 +149,19 @@ class _Tally:
         for row in failures:
             if row[0] is not None or row[1] is not None:
                 yield (*row, number)
-            elif row not in self._broken:
-                self._broken.add(row)
+            elif row[:-1] not in self._broken:  # the command alone is another for each set
+                self._broken.add(row[:-1])
                 yield (*row, None)
 
 
 def sweep_runner(
     setup: Setup,
     orders: bool,
-    commands: Sequence[str],
+    again: Sequence[Again],
     deciding: tuple[str, ...] | None = None,
     remote: bool = True,
 ) -> SweepRunner:
     """The runner of a worker process: logging is set up first. Not `remote`: of the process of the run."""
     if remote:
         set_up(setup.config)
-    return SweepRunner(setup, orders, commands, deciding, remote)
+    return SweepRunner(setup, orders, again, deciding, remote)

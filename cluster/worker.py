@@ -7,7 +7,6 @@ import dataclasses
 import gc
 import logging
 import os
-import shlex
 import socket
 import sys
 import time
@@ -25,6 +24,8 @@ from ..simulate.rows import FIELDS, RowCollector, Rows, empty_rows
 from ..strategies.errors import HeadraceError, InputError
 from ..strategies.hosting import opened
 from ..strategies.strategy import Strategy
+from .again import Again
+from .connection import Caller, caller
 from .files import unpack_files
 from .shipping import require_copies
 from .snapshots import EventRecorder
@@ -53,6 +54,10 @@ class Runner(Protocol):
     """What a worker does with batches."""
 
     def run(self, batch: Batch) -> Part: ...
+
+    def close(self) -> None:
+        """Remove what was laid out for it in this process, such as files of the run."""
+        return
 
 
 @dataclasses.dataclass
@@ -120,6 +125,7 @@ class Part:
         self.markets = more.markets
         self.digests.update(more.digests)
         self.stopped = self.stopped or more.stopped
+        add_sieves(self.sieves, more.sieves)
 
     def drop_left_out(self) -> None:
         """Drop the rows of markets that came in another part as well; failures stay."""
@@ -165,11 +171,11 @@ def without_markets(table: str, rows: list[tuple[Any, ...]], market_ids: Collect
     return [row for row in rows if row[at] not in market_ids]
 
 
-class BatchRunner:
+class BatchRunner(Runner):
     """Replays batches, one after the other, in this process.
 
     Args:
-        command: how a unit is run again from a shell.
+        again: how a unit is run again.
         kept: the result is kept in a folder: log lines and the digests of inputs are wanted.
         remote: the run was started from another process.
 
@@ -181,21 +187,25 @@ class BatchRunner:
         self,
         setup: Setup,
         logging_controls: LoggingControls | EventRecorder | None = None,
-        command: str = "",
+        again: Again | None = None,
         kept: bool = False,
         remote: bool = False,
     ) -> None:
         self._setup = setup
         self._kept = kept
         self._remote = remote
-        self._files = unpack_files(setup.files)
+        self._files = unpack_files(setup.files, _session_folder() if remote else None)
         self._logging_controls = logging_controls
-        self._command = command
+        self._again = again
         self._told = Told()
         for strategy in setup.strategies:
             with users_code(f"strategy {strategy.name!r} failed in start()", raise_errors=setup.config.raise_errors):
                 opened(strategy, self._face(strategy))
             require_copies(strategy)
+
+    def close(self) -> None:
+        if self._files is not None:
+            self._files.cleanup()
 
     def _face(self, strategy: Strategy) -> WorkerFace:
         """The framework as a strategy's `start` sees it."""
@@ -245,8 +255,7 @@ class BatchRunner:
             part.digests[unit.name] = replay.digest
 
     def _reproduce(self, unit: Unit) -> str:
-        paths = " ".join(f"--markets {shlex.quote(str(path))}" for path in unit.paths)
-        return f"{self._command} {paths} --engine local" if self._command else ""
+        return self._again(unit) if self._again is not None else ""
 
     def _run_unit(self, part: Part, unit: Unit, log: BatchLog) -> None:
         limit = self._setup.config.unit_timeout
@@ -257,10 +266,8 @@ class BatchRunner:
         pieces: list[Part] = []
 
         def next_piece() -> Part:
-            known = pieces[-1].markets if pieces else part.markets
-            pieces.append(
-                Part(part.batch, empty_rows(), 0, 0.0, list(known), stopped=bool(pieces and pieces[-1].stopped))
-            )
+            last = pieces[-1] if pieces else part
+            pieces.append(Part(part.batch, empty_rows(), 0, 0.0, list(last.markets), stopped=last.stopped))
             return pieces[-1]
 
         dog = Watchdog(unit.name, limit, end_worker if self._remote else end_here, self._remote or may_exit())
@@ -318,9 +325,16 @@ def _require_files(batch: Batch) -> None:
             path = str(getattr(source, "path", source))
             if "://" not in path and not os.path.exists(path):
                 raise InputError(
-                    f"{path} is missing on {socket.gethostname()}: every machine of the cluster must see the "
-                    f"recordings under one path; use a shared folder or an object store"
+                    f"{os.path.abspath(path)} is missing on {socket.gethostname()}: every machine of the cluster must "
+                    "see the recordings under one path; use a shared folder or an object store"
                 )
+
+
+def _session_folder() -> str | None:
+    """The folder of Ray's session, which goes with it; None where this is not a worker of Ray's."""
+    if caller() is Caller.DRIVER:
+        return None
+    return str(sys.modules["ray"].get_runtime_context().worker.node.get_session_dir_path())
 
 
 def resident_bytes() -> int:

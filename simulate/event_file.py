@@ -28,12 +28,12 @@ def read_custom_events(path: str | os.PathLike[str]) -> list[CustomEvent]:
     events = []
     try:
         for number, lines in Recording(os.fspath(path)).pieces():
-            for line, text in enumerate(lines.splitlines(), number):
+            for line, text in enumerate(lines.split(b"\n"), number):
                 if not text.strip():
                     continue
                 try:
-                    found = msgspec.json.decode(text, type=_Line)
-                except msgspec.DecodeError as error:
+                    found = msgspec.json.decode(text.removeprefix(b"\xef\xbb\xbf"), type=_Line)
+                except (msgspec.DecodeError, UnicodeDecodeError) as error:
                     raise InputError(
                         f"{path}, line {line}: is no custom event: {error}; expected "
                         '{"publish_time": 1700000000000, "event": ...}'

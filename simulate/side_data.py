@@ -5,20 +5,19 @@ Sports data and catalogues are given to strategies as betfairlightweight's resou
 
 from __future__ import annotations
 
-import gzip
-import json
+import functools
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import msgspec
-
 from ..actors.market import HostedMarket, MarketActor
 from ..strategies.errors import InputError, RecordingError
+from .locations import open_file, reason, unpacked
+from .messages import objects_of
 from .recordings import Recording
 
-_SUFFIXES = ("", ".json", ".json.gz")
+_SUFFIXES = (".json", ".json.gz", "")
 _SPORTS_SUFFIXES = ("", ".gz", ".bz2", ".zst", ".json")
 
 
@@ -39,21 +38,22 @@ def check_folder(folder: str | os.PathLike[str] | None, what: str) -> str | None
 def read_catalogue(folder: str, market_id: str) -> Any:
     """The catalogue `<market id>.json[.gz]` of a folder; None where there is none.
 
+    The file holds the catalogue, or an answer of listMarketCatalogue with it: a list, or a JSON-RPC envelope of one.
+
     Raises:
-        RecordingError: the file is no catalogue.
+        RecordingError: the file is no catalogue, or has none of this market.
     """
     path = _find(folder, market_id, _SUFFIXES)
     if path is None:
         return None
-    from betfairlightweight.resources import MarketCatalogue
+    from .catalogues import catalogue_of
 
     try:
-        raw = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
-        return MarketCatalogue(**json.loads(raw))
-    except (OSError, EOFError, ValueError, TypeError, KeyError, AttributeError) as error:
-        raise RecordingError(
-            f"is no market catalogue: {type(error).__name__}: {error}", str(path), None, market_id
-        ) from None
+        with open_file(str(path)) as file:
+            text = unpacked(file).read()
+        return catalogue_of(text, market_id)
+    except (OSError, EOFError, ValueError) as error:
+        raise RecordingError(f"is no market catalogue: {reason(error)}", str(path), None, market_id) from None
 
 
 def _find(folder: str, market_id: str, suffixes: tuple[str, ...]) -> Path | None:
@@ -78,7 +78,8 @@ class RecordedSideData:
     def opened(self, actor: MarketActor, market: HostedMarket) -> None:
         """Give a new market its catalogue, and plan its sports updates."""
         if self._sports_data is not None:
-            self._plan(actor, market, SportsFeed(self._sports_data, market.market_id))
+            failed = functools.partial(actor.failed, strategy=None, market=market)
+            self._plan(actor, market, SportsFeed(self._sports_data, market.market_id, failed))
         if self._catalogues is not None:
             catalogue = read_catalogue(self._catalogues, market.market_id)
             if catalogue is not None:
@@ -107,20 +108,18 @@ class SportsFeed:
 
     Args:
         folder: where `<market id>` is recorded.
+        failed: told of lines that are no sports data, and of what cannot be read; reading goes on where it can.
     """
 
-    def __init__(self, folder: str, market_id: str) -> None:
+    def __init__(self, folder: str, market_id: str, failed: Callable[[RecordingError], object]) -> None:
         self.market_id = market_id
+        self._failed = failed
         path = _find(folder, market_id, _SPORTS_SUFFIXES)
         self._updates = iter(()) if path is None else self._read(str(path))
         self._next: tuple[int, Any] | None = None
 
     def peek(self) -> int | None:
-        """When the next update was published, milliseconds since the epoch; None at the end.
-
-        Raises:
-            RecordingError: the file is broken.
-        """
+        """When the next update was published, milliseconds since the epoch; None at the end."""
         if self._next is None:
             self._next = next(self._updates, None)
         return None if self._next is None else self._next[0]
@@ -133,38 +132,50 @@ class SportsFeed:
         return update
 
     def _read(self, path: str) -> Iterator[tuple[int, Any]]:
+        caches: dict[str, Any] = {}
+        others: dict[str, None] = {}
+        try:
+            for number, lines in Recording(path).pieces():
+                for line, text in enumerate(lines.split(b"\n"), number):
+                    found: list[tuple[int, Any]] = []
+                    try:
+                        for message in objects_of(text) if text.strip() else ():
+                            found.extend(self._updates_of(message, caches, others))
+                    except Exception as error:  # what the caches raise on odd values has no common class
+                        told = f"is no sports data: {type(error).__name__}: {error}"
+                        self._failed(RecordingError(told, path, line, self.market_id))
+                    yield from found
+        except RecordingError as error:
+            self._failed(error)
+        if others and not caches:
+            told = f"holds no updates of the market, but of {', '.join(list(others)[:3])}"
+            self._failed(RecordingError(told, path, None, self.market_id))
+
+    def _updates_of(
+        self, message: dict[str, Any], caches: dict[str, Any], others: dict[str, None]
+    ) -> Iterator[tuple[int, Any]]:
         from betfairlightweight.streaming.cache import CricketMatchCache, RaceCache
 
-        caches: dict[str, Any] = {}
-        for number, lines in Recording(path).pieces():
-            for line, text in enumerate(lines.splitlines(), number):
-                if not text.strip():
+        published = message.get("pt")
+        if not isinstance(published, int):
+            raise ValueError(f"pt is {published!r}, expected a publish time in milliseconds")
+        for kind, name in (("cc", "marketId"), ("rc", "mid")):
+            for change in message.get(kind) or ():
+                key = str(change.get(name) or self.market_id)
+                if key != self.market_id:
+                    others[key] = None
                     continue
-                try:
-                    message = msgspec.json.decode(text)
-                    published = message["pt"]
-                    for change in message.get("cc", ()):
-                        key = change.get("marketId") or self.market_id
-                        if key != self.market_id:
-                            continue
-                        cache = caches.get(key)
-                        if cache is None:
-                            cache = caches[key] = CricketMatchCache(key, change.get("eventId"), published, False)
-                        cache.update_cache(change, published)
-                        yield published, cache.create_resource(0)
-                    for change in message.get("rc", ()):
-                        key = change.get("mid") or self.market_id
-                        if key != self.market_id or not _runs(change, published):
-                            continue
-                        cache = caches.get(key)
-                        if cache is None:
-                            cache = caches[key] = RaceCache(key, published, change.get("id"), False)
-                        cache.update_cache(change, published)
-                        yield published, cache.create_resource(0)
-                except (msgspec.DecodeError, KeyError, TypeError, AttributeError, ValueError) as error:
-                    raise RecordingError(
-                        f"is no sports data: {type(error).__name__}: {error}", path, line, self.market_id
-                    ) from None
+                if kind == "rc" and not _runs(change, published):
+                    caches.setdefault(kind, None)
+                    continue
+                cache = caches.get(kind)
+                if cache is None and kind == "cc":
+                    cache = CricketMatchCache(key, change.get("eventId"), published, False)
+                elif cache is None:
+                    cache = RaceCache(key, published, change.get("id"), False)
+                caches[kind] = cache
+                cache.update_cache(change, published)
+                yield published, cache.create_resource(0)
 
 
 def _runs(change: dict[str, Any], published: int) -> bool:

@@ -227,6 +227,8 @@ class Market:
         """The book has another definition."""
         definition = self.market_book.market_definition
         start = definition.market_time if definition else None
+        if start is None and not self.framework.host.rules.catalogue_first:
+            start = self.market_start_datetime
         self._start_ms = round(start.timestamp() * 1000) if start else math.inf
         self.blotter.terms = Terms.of(definition)
 
@@ -256,12 +258,18 @@ class Market:
     # -- facts ---------------------------------------------------------------------------------------------------
 
     def _fact(self, catalogued: str, defined: str) -> Any:
+        """What the definition tells, or the catalogue where that tells nothing; by the peer's rules the other way."""
+        told: Any = getattr(self.market_book.market_definition, defined, None)
+        if told is not None and not self.framework.host.rules.catalogue_first:
+            return told
         found: Any = self.market_catalogue
         for name in catalogued.split("."):
             found = getattr(found, name, None)
-            if found is None:
-                return getattr(self.market_book.market_definition, defined, None)
-        return found
+        return told if found is None else found
+
+    def _text(self, catalogued: str, defined: str) -> str | None:
+        found = self._fact(catalogued, defined)
+        return None if found is None else str(found)
 
     @property
     def status(self) -> str | None:
@@ -273,48 +281,48 @@ class Market:
 
     @property
     def event_id(self) -> str | None:
-        return self._fact("event.id", "event_id")  # type: ignore[no-any-return]
+        return self._text("event.id", "event_id")
 
     @property
     def event_type_id(self) -> str | None:
-        return self._fact("event_type.id", "event_type_id")  # type: ignore[no-any-return]
+        return self._text("event_type.id", "event_type_id")
 
     @property
     def event_name(self) -> str | None:
-        return self._fact("event.name", "event_name")  # type: ignore[no-any-return]
+        return self._text("event.name", "event_name")
 
     @property
     def competition_id(self) -> str | None:
-        return self._fact("competition.id", "competition_id")  # type: ignore[no-any-return]
+        return self._text("competition.id", "competition_id")
 
     @property
     def market_type(self) -> str | None:
-        return self._fact("description.market_type", "market_type")  # type: ignore[no-any-return]
+        return self._text("description.market_type", "market_type")
 
     @property
     def market_name(self) -> str | None:
-        return self._fact("market_name", "name")  # type: ignore[no-any-return]
+        return self._text("market_name", "name")
 
     @property
     def country_code(self) -> str | None:
-        return self._fact("event.country_code", "country_code")  # type: ignore[no-any-return]
+        return self._text("event.country_code", "country_code")
 
     @property
     def venue(self) -> str | None:
         """The course of a race."""
-        return self._fact("event.venue", "venue")  # type: ignore[no-any-return]
+        return self._text("event.venue", "venue")
 
     @property
     def race_type(self) -> str | None:
-        return self._fact("description.race_type", "race_type")  # type: ignore[no-any-return]
+        return self._text("description.race_type", "race_type")
 
     @property
     def market_start_datetime(self) -> datetime.datetime | None:
         """The scheduled start, in UTC."""
         start = self._fact("market_start_time", "market_time")
-        if isinstance(start, datetime.datetime) and start.tzinfo is None:
-            return start.replace(tzinfo=datetime.UTC)
-        return start  # type: ignore[no-any-return]
+        if not isinstance(start, datetime.datetime):
+            return None
+        return start.replace(tzinfo=datetime.UTC) if start.tzinfo is None else start
 
     @property
     def market_start_hour_minute(self) -> str | None:
@@ -389,6 +397,13 @@ class Markets:
     def add(self, market: Market) -> None:
         self.markets[market.market_id] = market
         self._events.setdefault(market.event_id, {})[market.market_id] = market
+
+    def regroup(self, market: Market) -> None:
+        """The market's event may have become known, or be another."""
+        if market.market_id not in self._events.get(market.event_id, {}):
+            for event in self._events.values():
+                event.pop(market.market_id, None)
+            self._events.setdefault(market.event_id, {})[market.market_id] = market
 
     def remove(self, market_id: str) -> None:
         market = self.markets.pop(market_id, None)

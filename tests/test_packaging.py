@@ -45,6 +45,15 @@ def test_every_package_listed_in_pyproject_is_in_the_tree() -> None:
     assert listed_packages() - packages_in_the_tree() == set()
 
 
+def test_every_file_that_the_code_reads_beside_itself_is_shipped() -> None:
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    shipped = settings["tool"]["setuptools"]["package-data"]
+    for package in listed_packages():
+        folder = ROOT.joinpath(*package.split(".")[1:])
+        beside = {file.name for file in folder.iterdir() if file.suffix in (".js", ".css", ".typed", ".html")}
+        assert beside == set(shipped.get(package, ())), package
+
+
 @pytest.mark.parametrize("package", sorted(listed_packages()))
 def test_every_listed_package_has_an_init(package: str) -> None:
     folder = ROOT.joinpath(*package.split(".")[1:])

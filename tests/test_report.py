@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import contextlib
+import base64
 import datetime
-import functools
+import hashlib
 import html
-import http.server
+import json
 import re
-import shutil
-import struct
 import subprocess
 import sys
-import threading
 import tomllib
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -24,8 +20,10 @@ from click.testing import CliRunner
 import headrace as hr
 from headrace.backtest import load_strategy
 from headrace.cli import main
-from headrace.cluster import charts
-from headrace.cluster.report import curves, drawdown, page
+from headrace.cluster import charts, page_markets
+from headrace.cluster.cells import heading
+from headrace.cluster.curves import Step, curves, thinned
+from headrace.cluster.report import result_page as page
 from headrace.cluster.tables import from_dicts
 from headrace.simulate.generator import write_markets
 from headrace.simulate.rows import FIELDS
@@ -60,16 +58,37 @@ def order(number: int, strategy: str = "S", **values: Any) -> dict[str, Any]:
     return {**row, **values}
 
 
-def failure(message: str, strategy: str = "S") -> dict[str, Any]:
-    return {
+def failure(message: str, strategy: str | None = "S", **values: Any) -> dict[str, Any]:
+    row = {
         "strategy": strategy, "market_id": "1.1", "line": "/home/me/mine.py:12", "count": 7, "error_type": "KeyError",
         "message": message, "traceback": f"Traceback: {message}", "command": "headrace backtest mine.py:Mine",
     }  # fmt: skip
+    return {**row, **values}
 
 
 def cells(text: str) -> list[str]:
     """What stands in the cells of a page's tables."""
     return [html.unescape(found) for found in re.findall(r"<td[^>]*><span>(.*?)</span></td>", text)]
+
+
+def fields(text: str) -> dict[str, str]:
+    """Names and values that stand beside each other, tiles left out; of equal names the first."""
+    text = text[text.index("<main>") :]
+    found = re.findall(r"<dt>(.*?)</dt><dd>(.*?)</dd>", text)
+    return {html.unescape(name): html.unescape(value) for name, value in reversed(found)}
+
+
+def body(text: str) -> str:
+    """A page without its style and its script."""
+    return text[text.index("<body>") : text.index("<script")]
+
+
+def data(text: str) -> dict[str, Any]:
+    """What the script of a page draws from."""
+    found = re.search(r'<script type="application/json" id="data">(.*?)</script>', text)
+    assert found is not None
+    told: dict[str, Any] = json.loads(found[1])
+    return told
 
 
 def large(orders: int = 100_000, strategies: int = 20) -> hr.Result:
@@ -103,35 +122,60 @@ def small() -> hr.Result:
 # -- curves --------------------------------------------------------------------------------------------------------
 
 
+def totals(result: hr.Result) -> list[tuple[int, float]]:
+    return [(step.number, step.total) for step in curves(result.markets, "strategy").steps["S"]]
+
+
 def test_profit_adds_up_after_commission_in_order_of_start() -> None:
-    found = curves(made(markets=[market(2, 5.0, commission=0.25), market(0, -1.0), market(1, 2.0)]), "strategy")
-    assert [value for _, value in found["S"]] == [0.0, -1.0, 1.0, 5.75]
-    assert found["S"][1][0] == BEGIN.timestamp() * 1000
+    found = made(markets=[market(2, 5.0, commission=0.25), market(0, -1.0), market(1, 2.0)])
+    assert totals(found) == [(0, 0.0), (1, -1.0), (2, 1.0), (3, 5.75)]
+    first = curves(found.markets, "strategy").steps["S"][1]
+    assert first.time == BEGIN.timestamp() * 1000
 
 
-def test_markets_that_start_together_are_one_step() -> None:
-    found = curves(made(markets=[market(0, 5.0), market(0, -2.0, market_id="1.9")]), "strategy")
-    assert [value for _, value in found["S"]] == [0.0, 3.0]
+def test_markets_that_start_together_have_numbers_of_their_own_and_those_without_a_start_come_last() -> None:
+    together = made(markets=[market(0, 5.0), market(0, -2.0, market_id="1.9"), market(3, 1.0, start=None)])
+    assert totals(together) == [(0, 0.0), (1, 5.0), (2, 3.0), (3, 4.0)]
+    steps = curves(together.markets, "strategy").steps["S"]
+    assert {step.time for step in steps} == {BEGIN.timestamp() * 1000}
 
 
-def test_market_without_a_start_comes_last() -> None:
-    found = curves(made(markets=[market(0, 5.0, start=None), market(1, -2.0)]), "strategy")
-    assert found["S"][-1] == ((BEGIN.timestamp() + 3600) * 1000, 3.0)
+def test_markets_in_which_nothing_happened_are_seen_but_not_numbered() -> None:
+    found = curves(made(markets=[market(0, 1.0), market(1, 0.0, matched=0.0), market(2, 1.0)]).markets, "strategy")
+    assert [step.number for step in found.steps["S"]] == [0, 1, 2]
+    assert (len(found.markets), found.seen) == (2, 3)
 
 
-def test_drawdown_is_the_fall_from_the_highest_so_far_and_0_counts() -> None:
-    assert drawdown([(0, 0.0), (1, -2.0), (2, 5.0), (3, 1.5)]) == [(0, 0.0), (1, -2.0), (2, 0.0), (3, -3.5)]
+def test_curve_ends_with_the_last_market_of_its_own() -> None:
+    rows = [market(n, 1.0, "Long") for n in range(6)] + [market(n, 1.0, "Short") for n in range(1, 3)]
+    found = curves(made(markets=rows).markets, "strategy")
+    assert [step.number for step in found.steps["Short"]] == [1, 2, 3]  # it begins before its first market
+    assert found.steps["Long"][-1].number == 6
 
 
-def test_thinned_line_keeps_its_ends_and_extremes() -> None:
-    points = [(float(n), float(n % 7)) for n in range(10_000)]
-    points[4321] = (4321.0, 99.0)
-    points[8765] = (8765.0, -99.0)
-    kept = charts.thin(points, 200)
+def test_fall_is_measured_from_the_highest_so_far_and_0_counts() -> None:
+    rows = [market(n, gain) for n, gain in enumerate((-2.0, 7.0, -3.5, 1.0))]
+    falls = [step.fall for step in curves(made(markets=rows).markets, "strategy").steps["S"]]
+    assert falls == [0.0, -2.0, 0.0, -3.5, -2.5]
+
+
+def test_thinned_curve_keeps_its_ends_highs_lows_and_deepest_falls() -> None:
+    steps = [Step(n, n, n, 0.0, float(n % 7), -float(n % 5)) for n in range(10_000)]
+    steps[4321] = Step(4321, 4321, 4321, 0.0, 99.0, 0.0)
+    steps[8765] = Step(8765, 8765, 8765, 0.0, -99.0, 0.0)
+    steps[5000] = Step(5000, 5000, 5000, 0.0, 3.0, -70.0)
+    kept = thinned(steps, 200)
     assert len(kept) <= 200
-    assert (kept[0], kept[-1]) == (points[0], points[-1])
-    assert {points[4321], points[8765]} <= set(kept)
-    assert kept == sorted(kept)
+    assert (kept[0], kept[-1]) == (steps[0], steps[-1])
+    assert {steps[4321], steps[8765], steps[5000]} <= set(kept)
+    assert kept == sorted(kept, key=lambda step: step.number)
+
+
+@pytest.mark.parametrize(("low", "high"), [(0, 0), (0, 1), (0, 7), (3, 4), (0, 43), (17, 5021), (0, 1_234_567)])
+def test_axis_of_market_numbers_has_a_few_whole_ones(low: int, high: int) -> None:
+    axis = charts.count_axis(low, high)
+    assert 1 <= len(axis.ticks) <= 9
+    assert all(isinstance(number, int) and axis.low <= number <= axis.high for number, _ in axis.ticks)
 
 
 @pytest.mark.parametrize("span", [0, 1, 50, 3_000, 90_000, 86_400 * 3, 86_400 * 40, 86_400 * 300, 86_400 * 9000])
@@ -163,20 +207,43 @@ def test_numbers_of_the_page_are_those_of_the_tables(tmp_path: Path, monkeypatch
     assert result.fills.num_rows > 0
     text = page(result)
     row = result.summary().to_pylist()[0]
-    found = cells(text)[:13]
-    curve = curves(result, "strategy")["QueueBacker"]
-    money = [f"{row[name]:,.2f}" for name in ("matched", "profit", "commission", "net_profit")]
-    fall = max(max(v for _, v in curve[: n + 1]) - value for n, (_, value) in enumerate(curve))
-    assert found[0] == "QueueBacker"
-    assert found[1:4] == [f"{row[name]:,}" for name in ("markets", "orders", "matched_orders")]
-    assert found[4:8] == money
-    assert found[8] == f"{row['return_on_matched']:.2%}"
-    assert found[9] == f"{fall:,.2f}"
-    assert curve[-1][1] == row["net_profit"]
+    told = fields(text)
+    for name in ("net_profit", "matched", "commission", "profit"):
+        assert told[heading(name)] == f"{row[name]:,.2f}"
+    assert told["orders"] == f"{row['orders']:,}"
+    steps = curves(result.markets, "strategy").steps["QueueBacker"]
+    assert steps[-1].total == row["net_profit"]
+    assert told["drawdown"] == f"{-min(step.fall for step in steps):,.2f}"
     assert f"QueueBacker <b>{row['net_profit']:,.2f}</b>" in text
-    assert f">{round(sum(result.orders['size'].to_pylist()), 2):,.2f}</text>" in text
-    assert f">{row['matched']:,.2f}</text>" in text
-    assert result.digest in text
+    assert told["placed"] == f"{round(sum(result.orders['size'].to_pylist()), 2):,.2f}"
+    assert data(text)["curves"]["strategy"][0]["total"][-1] == row["net_profit"]
+    assert text.rindex(result.digest) > text.rindex("<section")  # the digest stands last
+
+
+def test_page_says_what_was_run(tmp_path: Path) -> None:
+    class Careful(hr.Strategy):
+        stake: float = 2.0
+
+    write_markets(tmp_path / "markets", 3, seed=7, changes=60)
+    strategy = Careful(stake=3.5, max_order_exposure=7, market_filter={"listener_kwargs": {"inplay": False}})
+    config = hr.Config(place_latency=0.33)
+    result = hr.backtest(strategy, tmp_path / "markets", config=config, engine="local", out=tmp_path / "out")
+    told = fields(page(hr.Result.load(tmp_path / "out")))
+    assert (told["stake"], told["max_order_exposure"]) == ("3.5", "7")
+    assert told["market_filter"] == '{"listener_kwargs": {"inplay": false}}'
+    assert told["place_latency"] == "0.33"
+    assert told["recordings"] == "3"
+    assert told["first input"] == result.manifest["inputs"][0]["unit"]
+    assert told["run in the folder"] == result.manifest["folder"]
+    assert told["headrace"] == result.manifest["versions"]["headrace"]
+    starts = sorted(start for start in result.markets["start"].to_pylist())
+    assert told["first start (UTC)"] == f"{starts[0]:%Y-%m-%d %H:%M}"
+
+
+def test_page_of_a_run_that_broke_off_says_so(small: hr.Result) -> None:
+    broken = hr.Result({"finished": False}, {"markets": small.markets})
+    assert "did not come to its end" in page(broken)
+    assert "did not come to its end" not in page(small)
 
 
 def test_lines_end_at_the_net_profit(small: hr.Result) -> None:
@@ -187,6 +254,13 @@ def test_lines_end_at_the_net_profit(small: hr.Result) -> None:
     assert "PLACE <b>2.00</b>" in text
 
 
+def test_bars_compare_strategies_and_one_alone_has_figures(small: hr.Result) -> None:
+    assert "<rect" in body(page(small))
+    alone = page(made(markets=[market(0, 1.0)], orders=[order(0, size_matched=0.5)]))
+    assert "<rect" not in body(alone)
+    assert fields(alone)["share"] == "25.00%"
+
+
 def test_orders_that_beat_the_starting_price_are_counted_by_side(small: hr.Result) -> None:
     text = page(small)
     assert "100.0% of BACK orders got a better price than the starting price." in text
@@ -195,16 +269,24 @@ def test_orders_that_beat_the_starting_price_are_counted_by_side(small: hr.Resul
 
 def test_best_and_worst_markets_are_in_order() -> None:
     text = page(made(markets=[market(n, float(n) - 15.0) for n in range(40)]))
-    net = cells(text)[13:][::9]
+    net = cells(text)[::9]
     assert net == [f"{24 - n:.2f}" for n in range(10)] + [f"{n - 15:.2f}" for n in range(10)]
 
 
 def test_names_are_escaped(small: hr.Result) -> None:
     text = page(small)
     assert NASTY not in text
-    assert "<script" not in text
+    assert text.count("<script") == 2  # the data, and our own
     assert "<img" not in text
     assert html.escape(NASTY) in text
+    assert data(text)["curves"]["strategy"][0]["name"] == NASTY
+
+
+def test_no_script_but_our_own_can_run(small: hr.Result) -> None:
+    text = page(small)
+    script = text[text.rindex("<script>") + len("<script>") : text.rindex("</script>")]
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    assert f"default-src 'none'; style-src 'unsafe-inline'; img-src data:; script-src 'sha256-{digest}'\"" in text
 
 
 def test_page_names_nothing_to_fetch() -> None:
@@ -212,45 +294,122 @@ def test_page_names_nothing_to_fetch() -> None:
     assert "http:" not in own
     assert "https:" not in own
     assert re.findall(r"url\(|@import|\bsrc=", own) == []
-    assert re.findall(r'href="([^"]*)"', own) == ["data:,"]
-    assert "default-src 'none'" in own
+    assert {link for link in re.findall(r'href="([^"]*)"', own) if not link.startswith("#")} == {"data:,"}
+    linked = {link[1:] for link in re.findall(r'href="(#[^"]*)"', own)}
+    assert linked <= set(re.findall(r' id="([^"]*)"', own))
 
 
-def test_failures_are_shown_with_their_command() -> None:
-    found = cells(page(made(markets=[market(0, 1.0)], failures=[failure("no such runner")])))
-    assert found[-8:-1] == [
-        "S", "1.1", "KeyError", "no such runner", "<code>/home/me/mine.py:12</code>", "7",
-        "<code>headrace backtest mine.py:Mine</code>",
-    ]  # fmt: skip
-    assert "Traceback: no such runner" in found[-1]
+def test_failures_are_red_linked_to_and_grouped_by_their_place() -> None:
+    rows = [failure(f"no runner {n}", f"S{n % 2}", market_id=f"1.{n}") for n in range(6)]
+    rows.append(failure("other", line="/home/me/mine.py:99", count=1))
+    text = page(made(markets=[market(0, 1.0)], failures=rows))
+    assert text.count('<div class="failure" id=') == 2
+    assert '<div class="bad"><dt>failures</dt><dd><a href="#failures">43</a></dd></div>' in text
+    first = text[text.index('id="failure-0"') : text.index('id="failure-1"')]
+    assert "<code>/home/me/mine.py:12</code> KeyError" in first
+    assert "no runner 0 (and 5 other messages)" in first
+    assert "42 times, in 6 markets, by S0, S1" in first
+    assert "again: <code>headrace backtest mine.py:Mine</code>" in first
+    assert "Traceback: no runner 0" in first
+    assert '<a class="bad" href="#failure-1">/home/me/mine.py:99</a>' in text
+
+
+def test_broken_recordings_are_grouped_by_file() -> None:
+    rows = [
+        failure(
+            f"/data/1.5, line {n}, market 1.{n}: is not JSON", None, line=f"/data/1.5:{n}", unit="/data/1.5", count=1
+        )
+        for n in range(1, 4)
+    ]
+    text = page(made(failures=[*rows, failure("/data/1.6: is empty", None, unit="/data/1.6", line=None, count=1)]))
+    assert text.count('<div class="failure">') == 2
+    assert "is not JSON <span" in text
+    assert "(line 1, market 1.1, line 2, market 1.2, line 3, market 1.3)" in text
+    assert "<p>is empty</p>" in text
 
 
 def test_failures_that_are_left_out_are_counted() -> None:
-    text = page(made(failures=[failure(f"nothing {number}") for number in range(80)]))
-    assert "50 of 80 failures: the first." in text
+    text = page(made(failures=[failure("nothing", line=f"mine.py:{number}") for number in range(80)]))
+    assert "30 of 80 places: those that failed most often." in text
+
+
+def test_violations_have_reasons_counts_and_what_lifts_the_most_frequent() -> None:
+    def violation(number: int, exposure: float, **values: Any) -> dict[str, Any]:
+        row = {
+            "strategy": "S", "market_id": f"1.{number}", "control": "STRATEGY_EXPOSURE", "request": "PLACE", "count": 5,
+            "reason": f"Order exposure ({exposure}) is more than max_order_exposure (10.0)",
+        }  # fmt: skip
+        return {**row, **values}
+
+    rows = [violation(n, 20.0 + n) for n in range(4)]
+    rows.append(violation(9, 0, control="MARKET_VALIDATION", reason="Market is not open", count=3))
+    text = page(made(markets=[market(0, 1.0)], violations=rows))
+    assert '<div class="warn"><dt>violations</dt><dd><a href="#violations">23</a></dd></div>' in text
+    found = cells(text[text.index('<section id="violations"') : text.index('<section id="markets"')])
+    assert found == [
+        "Order exposure (20.0) is more than max_order_exposure (10.0)", "20", "STRATEGY_EXPOSURE", "PLACE", "4", "S",
+        "Market is not open", "3", "MARKET_VALIDATION", "PLACE", "1", "S",
+    ]  # fmt: skip
+    assert "is lifted by -p max_order_exposure=..." in text
 
 
 def test_empty_result_has_a_page() -> None:
     text = page(made())
     assert "No strategy saw a market." in text
-    assert "No orders with a stake" in text
-    assert "<svg" not in text
+    assert "<svg" not in body(text)
 
 
 def test_markets_without_orders_have_a_page() -> None:
-    text = page(made(markets=[market(0, 0.0, matched=0.0, orders=0, matched_orders=0, exposure=0.0)]))
-    assert "Nothing was matched in any market." in text
-    assert "S <b>0.00</b>" in text
+    idle = market(0, 0.0, matched=0.0, orders=0, matched_orders=0, exposure=0.0)
+    assert "Nothing was matched in any market." in page(made(markets=[idle]))
 
 
-def test_only_markets_without_a_start() -> None:
-    assert "No market with a scheduled start." in page(made(markets=[market(0, 1.0, start=None, market_type=None)]))
+def test_markets_without_a_start_are_drawn_by_number() -> None:
+    text = page(made(markets=[market(0, 1.0, start=None, market_type=None), market(1, 2.0, start=None)]))
+    assert "S <b>3.00</b>" in text
+    assert data(text)["curves"]["strategy"][0]["t"] == [None, None, None]
 
 
-def test_lines_that_are_left_out_are_counted() -> None:
+def test_what_is_left_out_is_counted() -> None:
     text = page(made(markets=[market(0, float(n), f"S{n}") for n in range(120)]))
     assert "8 of 120 strategies: the largest gains and losses." in text
     assert "100 of 120 strategies: by net profit." in text
+
+
+# -- from a market to its orders -----------------------------------------------------------------------------------
+
+
+def test_orders_of_the_largest_gains_and_losses_are_in_the_page(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(page_markets, "MOST_ORDERS", 6)
+    rows = [
+        order(n, order_id=f"{n}-{k}", selection_id=7, status="EXECUTION_COMPLETE") for n in range(5) for k in (1, 2)
+    ]
+    told = data(page(made(markets=[market(n, (-1) ** n * (10.0 - n)) for n in range(5)], orders=rows)))
+    shown = {told["markets"][int(place)][0]: found for place, found in told["orders"].items()}
+    assert list(shown) == ["1.0", "1.1", "1.2"]
+    (first, _) = shown["1.0"]
+    words = {
+        name: (words[value] if words else value) for value, (name, _, words) in zip(first, told["columns"], strict=True)
+    }
+    assert words["order"] == "BACK 2.00"
+    assert words["matched"] == "2.00 at 3"
+    assert words["bet"] == "0-1"
+    assert told["markets"][0][1:] == ["WIN", "Ascot", round(BEGIN.timestamp())]
+
+
+def test_many_orders_of_one_market_are_cut_and_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(page_markets, "MOST_OF_A_MARKET", 3)
+    told = data(page(made(markets=[market(0, 1.0)], orders=[order(0, order_id=str(n)) for n in range(9)])))
+    assert len(told["orders"]["0"]) == 3
+    assert told["cut"] == {"0": 9}
+
+
+def test_rows_and_points_lead_to_their_market() -> None:
+    text = page(made(markets=[market(0, 5.0), market(1, -1.0)], orders=[order(0), order(1)]))
+    told = data(text)
+    names = {int(place): told["markets"][int(place)][0] for place in re.findall(r'data-market="(\d+)"', text)}
+    assert set(names.values()) == {"1.0", "1.1"}
+    assert [told["markets"][at][0] for at in told["curves"]["strategy"][0]["m"][1:]] == ["1.0", "1.1"]
 
 
 @pytest.mark.slow
@@ -261,7 +420,7 @@ def test_page_of_100_000_orders_is_under_1_megabyte() -> None:
 def test_charts_tell_screen_readers_what_they_show(small: hr.Result) -> None:
     text = page(small)
     drawn = re.findall(r'<svg [^>]*role="img" aria-labelledby="(\S+) (\S+)"', text)
-    assert len(drawn) == 5
+    assert len(drawn) == 5  # profit, drawdown, market types, bars, prices of entry
     for title, description in drawn:
         assert text.count(f'<title id="{title}">') == text.count(f'<desc id="{description}">') == 1
 
@@ -283,7 +442,34 @@ def folder(generated: Path, tmp_path: Path) -> Path:
 def test_command_writes_the_page(folder: Path, tmp_path: Path) -> None:
     ended = CliRunner().invoke(main, ["report", str(folder), "--out", str(tmp_path / "page.html")])
     assert (ended.exit_code, ended.output) == (0, f"report in {tmp_path / 'page.html'}\n")
-    assert (tmp_path / "page.html").read_text(encoding="utf-8") == page(hr.Result.load(folder))
+    written = (tmp_path / "page.html").read_text(encoding="utf-8")
+    assert written == page(hr.Result.load(folder), folder=str(folder))
+
+
+def test_command_shows_the_markets_that_are_asked_for(folder: Path, tmp_path: Path, generated: Path) -> None:
+    market_id = hr.Result.load(folder).markets["market_id"][2].as_py()
+    out = tmp_path / "page.html"
+    ended = CliRunner().invoke(main, ["report", str(folder), "--market", market_id, "--out", str(out)])
+    assert ended.exit_code == 0, ended.output
+    text = out.read_text(encoding="utf-8")
+    assert f'<section id="market-0"><h2>Market {market_id}</h2>' in text
+    assert data(text)["charts"]["market-0"]["panels"]
+    moved = CliRunner().invoke(
+        main, ["report", str(folder), "--market", market_id, "-m", str(generated), "--out", str(out)]
+    )
+    assert moved.exit_code == 0, moved.output
+
+
+def test_command_refuses_a_market_that_is_not_there(folder: Path) -> None:
+    ended = CliRunner().invoke(main, ["report", str(folder), "--market", "1.7"])
+    assert ended.exit_code == 2
+    assert "the result has no market '1.7'" in ended.output
+    assert ended.output.count("\n") == 1
+
+
+def test_command_wants_a_place_for_the_page_of_a_result_in_a_store() -> None:
+    ended = CliRunner().invoke(main, ["report", "s3://bucket/run"])
+    assert (ended.exit_code, ended.output.count("--out FILE")) == (2, 1)
 
 
 def test_command_writes_into_the_folder_unless_told(folder: Path) -> None:
@@ -302,7 +488,7 @@ def test_command_refuses_a_folder_without_a_result(tmp_path: Path) -> None:
 def test_command_refuses_a_place_that_cannot_be_written(folder: Path, tmp_path: Path) -> None:
     ended = CliRunner().invoke(main, ["report", str(folder), "--out", str(tmp_path / "no" / "page.html")])
     assert ended.exit_code == 2
-    assert ended.output.startswith("headrace: the page cannot be written")
+    assert ended.output.startswith(f"headrace: {tmp_path}/no/page.html: the page cannot be written here: ")
 
 
 # -- the figure ----------------------------------------------------------------------------------------------------
@@ -359,8 +545,9 @@ def test_missing_extra_is_named(library: str, extra: str, small: hr.Result, monk
 
 def test_importing_and_writing_a_page_needs_no_extra() -> None:
     script = (
-        "import sys, headrace as hr; from headrace.cluster.report import page; assert 'pyarrow' not in sys.modules;"
-        "page(hr.Result({})); sys.exit(bool({'plotly', 'duckdb'} & set(sys.modules)))"
+        "import sys, headrace as hr; from headrace.cluster.report import result_page;"
+        "assert 'pyarrow' not in sys.modules;"
+        "result_page(hr.Result({})); sys.exit(bool({'plotly', 'duckdb'} & set(sys.modules)))"
     )
     assert subprocess.run([sys.executable, "-c", script]).returncode == 0
 
@@ -396,111 +583,3 @@ def test_wrong_statement_is_an_input_error(statement: str, small: hr.Result) -> 
     pytest.importorskip("duckdb")
     with pytest.raises(hr.InputError, match="the statement"):
         small.sql(statement)
-
-
-# -- in a browser --------------------------------------------------------------------------------------------------
-
-BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
-#: Shows the page in a frame as wide as a screen, and writes down what came of it.
-FRAME = """<!DOCTYPE html><iframe id="f" src="/page.html" style="width:{width}px;height:800px;border:0"></iframe>
-<pre id="seen"></pre><script>
-document.getElementById("f").onload = event => {{
-  const frame = event.target, page = frame.contentDocument, root = page.documentElement;
-  const right = [...page.querySelectorAll("svg,text,li,p,h1,dd,.wide")].map(e => e.getBoundingClientRect().right);
-  document.getElementById("seen").textContent = "wide " + root.scrollWidth + " right " + Math.ceil(Math.max(...right)) +
-    " fetched " + frame.contentWindow.performance.getEntriesByType("resource").length + " title " + page.title;
-}};
-</script>"""
-
-
-@pytest.fixture(scope="module")
-def browser() -> str:
-    found = next(filter(None, map(shutil.which, BROWSERS)), None)
-    if found is None:
-        pytest.skip(f"no browser: none of {', '.join(BROWSERS)} is installed")
-    return found
-
-
-def browse(browser: str, profile: Path, *arguments: str) -> str:
-    command = [
-        browser, "--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking",
-        "--disable-dev-shm-usage", "--hide-scrollbars", "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
-        f"--user-data-dir={profile}", *arguments,
-    ]  # fmt: skip
-    ended = subprocess.run(command, capture_output=True, text=True, timeout=120)
-    assert ended.returncode == 0, ended.stderr[-2000:]
-    return ended.stdout
-
-
-@contextlib.contextmanager
-def served(folder: Path) -> Iterator[tuple[str, list[str]]]:
-    """A server of a folder: its address, and the paths that it was asked for."""
-    asked: list[str] = []
-
-    class Handler(http.server.SimpleHTTPRequestHandler):
-        def log_message(self, *_: object) -> None:
-            asked.append(self.path)
-
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Handler, directory=str(folder)))
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}", asked
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
-
-
-@pytest.fixture(scope="module")
-def crowded(tmp_path_factory: pytest.TempPathFactory, small: hr.Result) -> Path:
-    """A folder with a page that is hard to fit: long names without a space, large sums, a failure."""
-    long = "N" * 200
-    result = made(
-        markets=[*small.markets.to_pylist(), market(1, -12_345_678.9, long, venue=long), market(2, 1.0, long)],
-        orders=[*small.orders.to_pylist(), order(1, long, size=123_456_789.0)],
-        failures=[failure(NASTY, NASTY), failure("m" * 300, long)],
-    )
-    folder = tmp_path_factory.mktemp("crowded")
-    result.to_html(folder / "page.html")
-    return folder
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("width", [390, 1280])
-def test_browser_fits_the_page_and_fetches_nothing(browser: str, crowded: Path, tmp_path: Path, width: int) -> None:
-    (crowded / f"frame{width}.html").write_text(FRAME.format(width=width), encoding="utf-8")
-    with served(crowded) as (address, asked):
-        shown = browse(
-            browser, tmp_path / "profile", "--window-size=1400,900", "--dump-dom", f"{address}/frame{width}.html"
-        )
-    seen = re.search(r"wide (\d+) right (\d+) fetched (\d+) title (.*)</pre>", shown)
-    assert seen is not None, shown[-500:]
-    assert int(seen[1]) <= width
-    assert int(seen[2]) <= width
-    assert int(seen[3]) == 0
-    assert seen[4].startswith("Result of")  # no script of a name has run
-    assert set(asked) - {"/favicon.ico"} == {f"/frame{width}.html", "/page.html"}  # the frame's icon, not the page's
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("size", [(390, 844), (1280, 800)], ids=["phone", "desktop"])
-def test_browser_draws_the_page(browser: str, crowded: Path, tmp_path: Path, size: tuple[int, int]) -> None:
-    picture = tmp_path / "page.png"
-    browse(
-        browser, tmp_path / "profile", f"--window-size={size[0]},{size[1]}", f"--screenshot={picture}",
-        (crowded / "page.html").as_uri(),
-    )  # fmt: skip
-    data = picture.read_bytes()
-    assert struct.unpack(">II", data[16:24]) == size
-    assert len(data) > 10_000  # an empty page is far smaller
-
-
-@pytest.mark.slow
-def test_browser_prints_the_page(browser: str, crowded: Path, tmp_path: Path) -> None:
-    paper = tmp_path / "page.pdf"
-    browse(browser, tmp_path / "profile", "--no-pdf-header-footer", f"--print-to-pdf={paper}",
-           (crowded / "page.html").as_uri())  # fmt: skip
-    data = paper.read_bytes()
-    assert data.startswith(b"%PDF")
-    assert 1 <= len(re.findall(rb"/Type\s*/Page\b", data)) <= 12

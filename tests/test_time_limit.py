@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import os
 import signal
 import subprocess
@@ -16,7 +17,9 @@ import pytest
 
 import headrace as hr
 from builders import priced
+from headrace.actors.sieves import Sieve
 from headrace.cluster.watchdog import Stuck, Watchdog
+from headrace.cluster.worker import Part
 
 LIMIT = 0.3
 
@@ -133,6 +136,23 @@ def test_a_unit_within_its_time_is_the_same_with_a_limit(folder: Path) -> None:
     assert limited.digest == free.digest
     assert limited.failures.num_rows == 0
     assert limited.markets.equals(free.markets)
+
+
+def test_pieces_of_a_unit_add_up_in_every_field() -> None:
+    """A field that is added to a part must be taken over from its pieces as well."""
+    from headrace.cluster.units import Batch
+    from headrace.simulate.rows import empty_rows
+
+    batch = Batch(0, ())
+    piece = Part(batch, empty_rows(), 3, 0.0, [("1.1", "unit")], stopped=True, digests={"unit": "ab"})
+    piece.rows["records"].append(("Strategy", "1.1", 0, "{}"))
+    piece.sieves["Strategy"] = Sieve()
+    whole = Part(batch, empty_rows(), 0, 0.0)
+    whole.join(piece)
+    of_the_batch = {"batch", "seconds", "log", "warnings", "events", "stored", "left_out", "worn"}
+    names = {field.name for field in dataclasses.fields(Part)} - of_the_batch
+    assert names == {"rows", "changes", "markets", "stopped", "digests", "sieves"}
+    assert all(getattr(whole, name) == getattr(piece, name) for name in names)
 
 
 def test_ctrl_c_ends_a_run_that_has_a_limit(folder: Path) -> None:

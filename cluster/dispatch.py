@@ -35,6 +35,8 @@ _STRIKES = 2
 _LOST_STARTS = 20
 #: Seconds without any news after which a run that has no worker yet says so.
 _PATIENCE = 30.0
+#: Seconds that workers with nothing to do may take to lay down what they hold.
+_FAREWELL = 5.0
 #: Seconds without a running worker after which a caller that itself runs on Ray does a batch itself.
 _PATIENCE_ON_RAY = 5.0
 #: Seconds that such a caller then looks for answers between two batches.
@@ -47,8 +49,11 @@ _RECOUNT = 5.0
 
 def run_here(batches: Sequence[Batch], runner: Runner) -> Generator[Part, None, None]:
     """Replay batches in this process."""
-    for batch in batches:
-        yield runner.run(batch)
+    try:
+        for batch in batches:
+            yield runner.run(batch)
+    finally:
+        runner.close()
 
 
 def _no_command(unit: Unit) -> str:
@@ -120,6 +125,8 @@ class RayPool:
                     here = here or self._make_here()
                     yield here.run(batch)
         finally:
+            if here is not None:
+                here.close()
             run.end()
 
 
@@ -319,6 +326,7 @@ class _Run:
         """End a worker that has grown beyond its limit of memory; another takes its place."""
         logger.info("A worker has grown beyond worker_memory and is replaced")
         self._running.discard(process)
+        self._ray.wait([process.actor.close.remote()], timeout=_FAREWELL)
         self._ray.kill(process.actor)
 
     def _bury(self, process: _Process, death: BaseException) -> Iterator[Part]:
@@ -371,7 +379,10 @@ class _Run:
             self._expect(process, process.actor.ready.remote())
 
     def end(self) -> None:
-        """End all workers."""
+        """End all workers; those that do nothing lay down first what they hold, such as files of the run."""
+        idle = [process.actor.close.remote() for process in self._running if not process.load]
+        if idle:
+            self._ray.wait(idle, num_returns=len(idle), timeout=_FAREWELL)
         for process in (*self._running, *self._starting):
             self._ray.kill(process.actor)
 
@@ -404,8 +415,9 @@ class _Worker:
 
         # A constructor that raises looks to Ray like a dead process: the error is kept for the first batch.
         self._error: Exception | None = None
+        self._runner: Runner | None = None
         try:
-            self._runner: Runner = cloudpickle.loads(payload)()
+            self._runner = cloudpickle.loads(payload)()
         except Exception as error:
             self._error = error
 
@@ -415,4 +427,10 @@ class _Worker:
             raise self._error
 
     def run(self, batch: Batch) -> Part:
+        assert self._runner is not None
         return self._runner.run(batch)
+
+    def close(self) -> None:
+        """Close the runner: the process is about to be killed, and cleans up nothing then."""
+        if self._runner is not None:
+            self._runner.close()

@@ -43,7 +43,8 @@ class Worker:
         self.dead = False
         self.waiting: list[tuple[Batch, Ref]] = []
         self.begins = begins
-        self.ready, self.run = Method(self._ready), Method(self._run)
+        self.closed = False
+        self.ready, self.run, self.close = Method(self._ready), Method(self._run), Method(self._close)
 
     def _answered(self, good: bool) -> Ref:
         ref = Ref()
@@ -62,6 +63,10 @@ class Worker:
         ref = Ref()
         self.waiting.append((batch, ref))
         return ref
+
+    def _close(self) -> Ref:
+        self.closed = not self.dead
+        return self._answered(self.closed)
 
     def finish(self, worn: bool = False) -> None:
         batch, ref = self.waiting.pop(0)
@@ -84,6 +89,10 @@ class Cluster:
 
     def __init__(self) -> None:
         self.killed: list[Worker] = []
+
+    def wait(self, refs: list[Ref], num_returns: int = 1, timeout: float | None = None) -> None:
+        assert timeout is not None
+        assert num_returns == len(refs)
 
     def kill(self, worker: Worker) -> None:
         self.killed.append(worker)
@@ -203,7 +212,18 @@ def test_a_worn_worker_finishes_what_it_has_and_gets_nothing_more() -> None:
     old.finish()
     assert names(list(run.next_parts())) == ["unit 1"]
     assert cluster.killed == [old]
+    assert old.closed
     assert names(finished(run, started(run, 1))) == ["unit 2", "unit 3", "unit 4"]
+
+
+def test_at_the_end_idle_workers_lay_down_what_they_hold_and_busy_ones_are_not_waited_for() -> None:
+    cluster = Cluster()
+    run = run_of(1, cluster)
+    workers = started(run, 3)
+    run.feed()
+    run.end()
+    assert [worker.closed for worker in workers] == [not worker.waiting for worker in workers]
+    assert sorted(map(id, cluster.killed)) == sorted(map(id, workers))
 
 
 def sized(*sizes: int) -> list[Unit]:

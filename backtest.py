@@ -107,7 +107,8 @@ def backtest(
         sports_data: a folder of recorded cricket or race data, one file a market id; given to `process_sports_data`.
         custom_events: a file of custom events (see `write_custom_events`); given to `process_custom_event`.
         files: files that strategies need; `headrace.path(name)` finds them in every process.
-        debug: this process only, errors are raised, and the debugger opens at the first error of a strategy.
+        debug: this process only, errors are raised, `unit_timeout` is not kept, and the debugger opens at the first
+            error of a strategy.
 
     Returns:
         The result. Broken recordings and errors of strategies are rows of its `failures`.
@@ -178,7 +179,9 @@ class Simulation:
             raise InputError(f"workers={workers}: expected 1 or more")
         self.config = Config() if config is None else config
         if debug:
-            self.config, engine = dataclasses.replace(self.config, raise_errors=True), "local"
+            if self.config.unit_timeout is not None:
+                logger.info("unit_timeout is not kept while debugging: it would end the debugger")
+            self.config, engine = dataclasses.replace(self.config, raise_errors=True, unit_timeout=None), "local"
         self.clients = Clients()
         self.strategies: list[Strategy] = []
         self.result: Result | None = None

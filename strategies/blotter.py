@@ -269,7 +269,7 @@ class Blotter:
         selection = mine.selections.get(lookup) if mine else None
         if not isinstance(selection, FlumineSelectionOrders):
             selection = FlumineSelectionOrders()
-        return selection.exposure(exclusion, new_order).as_dict()
+        return selection.exposures(exclusion, new_order)
 
     def selection_exposure(self, strategy: Strategy, lookup: Lookup) -> float:
         """The most that the strategy can lose on a runner: 0 or more."""

@@ -15,7 +15,11 @@ from ..values import did_you_mean, either, shown
 
 
 class _Members(type):
-    """The class as a collection of its members."""
+    """The class as a collection of its members.
+
+    No `__getattr__`, though it could name the nearest member: with it Python looks up every member through a hook that
+    takes several times as long, and strategies compare statuses of all orders at every change.
+    """
 
     _members: dict[str, Any]
 
@@ -30,11 +34,6 @@ class _Members(type):
         if found is None:
             raise KeyError(_unknown(cls, name, list(cls._members)))
         return found
-
-    def __getattr__(cls, name: str) -> NoReturn:
-        if name.startswith("_"):
-            raise AttributeError(name)
-        raise AttributeError(_unknown(cls, name, list(cls._members)))
 
 
 def _unknown(cls: type, name: object, known: list[str]) -> str:

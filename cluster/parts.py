@@ -47,7 +47,7 @@ def store_part(part: Part) -> Stored:
     return Stored(files, counts, sum(shares.values()), shares)
 
 
-class StoringRunner:
+class StoringRunner(Runner):
     """Runs batches and makes files of their parts.
 
     Args:
@@ -58,6 +58,9 @@ class StoringRunner:
     def __init__(self, runner: Runner, place: Place | None = None) -> None:
         self._runner = runner
         self._place = place
+
+    def close(self) -> None:
+        self._runner.close()
 
     def run(self, batch: Batch) -> Part:
         part = self._runner.run(batch)

@@ -266,7 +266,7 @@ def test_missing_script_exits_2(tmp_path: Path) -> None:
 def test_missing_cluster_exits_2_with_one_sentence(tmp_path: Path) -> None:
     ended = send(write(tmp_path, script="") / "script.py", "--address", "http://127.0.0.1:1")
     assert ended.exit_code == 2
-    assert ended.output == "headrace: no Ray cluster at http://127.0.0.1:1: [Errno 111] Connection refused\n"
+    assert ended.output == "headrace: no Ray cluster at http://127.0.0.1:1: Connection refused\n"
 
 
 def test_script_outside_the_working_directory_exits_2(tmp_path: Path) -> None:

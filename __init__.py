@@ -26,6 +26,7 @@ from .backtest import Simulation, backtest
 from .cluster.catalog import Catalog, write_catalog
 from .cluster.files import path
 from .cluster.parameter_ranges import log_range
+from .cluster.repair import repair
 from .cluster.result import Result
 from .cluster.sweep_result import SweepResult
 from .config import Config, ConfigError
@@ -199,6 +200,7 @@ __all__ = [
     "path",
     "price_ticks_away",
     "read_custom_events",
+    "repair",
     "resource",
     "search",
     "sweep",

@@ -98,8 +98,8 @@ def backtest(
             100 MB of recordings, else Ray.
         out: a new folder for the result's tables as Parquet: a path of this machine, or a URI (`s3://bucket/run`,
             `gs://...`, `file:///mnt/shared/run`), into which workers write themselves.
-        resume: go on with the run that `out` holds, if it is the same: strategies, their sources and parameters,
-            configuration and inputs.
+        resume: go on with the run that `out` holds. It must be there, and be the same: strategies, their sources and
+            parameters, configuration and inputs.
         progress: None: a bar on standard error where that is a terminal, or in a notebook, else nothing; True: always,
             as lines where standard error is no terminal; False: nothing. Or a function, called after each batch with
             units done, units in all, and the batch's part.
@@ -107,7 +107,8 @@ def backtest(
         sports_data: a folder of recorded cricket or race data, one file a market id; given to `process_sports_data`.
         custom_events: a file of custom events (see `write_custom_events`); given to `process_custom_event`.
         files: files that strategies need; `headrace.path(name)` finds them in every process.
-        debug: this process only, errors are raised, and the debugger opens at the first error of a strategy.
+        debug: this process only, errors are raised, `unit_timeout` is not kept, and the debugger opens at the first
+            error of a strategy.
 
     Returns:
         The result. Broken recordings and errors of strategies are rows of its `failures`.
@@ -178,7 +179,9 @@ class Simulation:
             raise InputError(f"workers={workers}: expected 1 or more")
         self.config = Config() if config is None else config
         if debug:
-            self.config, engine = dataclasses.replace(self.config, raise_errors=True), "local"
+            if self.config.unit_timeout is not None:
+                logger.info("unit_timeout is not kept while debugging: it would end the debugger")
+            self.config, engine = dataclasses.replace(self.config, raise_errors=True, unit_timeout=None), "local"
         self.clients = Clients()
         self.strategies: list[Strategy] = []
         self.result: Result | None = None

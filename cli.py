@@ -25,11 +25,13 @@ class _Command(click.Group):
 
     def invoke(self, context: click.Context) -> Any:
         from .actors.failures import users_frames
+        from .cluster.spoken import in_options, speaking
         from .config import ConfigError
         from .strategies.errors import HeadraceError, InputError
 
         try:
-            return super().invoke(context)
+            with speaking():
+                return super().invoke(context)
         except click.exceptions.Exit:
             raise
         except KeyboardInterrupt:
@@ -38,7 +40,7 @@ class _Command(click.Group):
         except Exception as error:
             asked_wrongly = isinstance(error, (InputError, ConfigError))
             if asked_wrongly or isinstance(error, HeadraceError):
-                click.echo(f"headrace: {error}", err=True)
+                click.echo(f"headrace: {in_options(str(error))}", err=True)
             elif users_frames(error) or hasattr(error, "traceback_str"):
                 _show_users_error(error)
             elif isinstance(error, OSError) and error.strerror:
@@ -74,7 +76,8 @@ def main() -> None:
               help="A parameter of the strategies, such as stake=5. Repeatable.")  # fmt: skip
 @click.option("--out", "-o", type=click.Path(), metavar="FOLDER",
               help="A new folder or URI (s3://bucket/run) for the result: Parquet tables and a manifest.")  # fmt: skip
-@click.option("--resume", is_flag=True, help="Go on with the run that --out holds; it must be the same.")
+@click.option("--resume", is_flag=True,
+              help="Go on with the run that --out holds; it must be there, and be the same.")  # fmt: skip
 @click.option("--engine", type=click.Choice(["auto", "local", "ray"]), default="auto", show_default=True,
               help="local: this process. ray: a Ray cluster. auto: Ray from 100 MB of recordings on.")  # fmt: skip
 @click.option("--workers", type=click.IntRange(min=1), help="Processes on Ray; default: one a CPU.")
@@ -128,6 +131,8 @@ def backtest(
     limits = {"max_order_exposure": max_order_exposure, "max_selection_exposure": max_selection_exposure}
     made = _strategies(strategies, parameters, {name: value for name, value in limits.items() if value is not None})
     command = shlex.join(["headrace", "backtest", *_words(main.commands["backtest"])])
+    if resume and out is not None:
+        resume = _resumes(out)
     simulation = Simulation(
         list(markets),
         config=config,
@@ -210,7 +215,7 @@ def sweep(
     """
     from .backtest import load_strategy
     from .cluster.again import words_of_set
-    from .cluster.parameter_sets import parse_values
+    from .cluster.parameter_sets import parse_values, sweepable
     from .cluster.sweep_result import SCORE, require_measure
     from .cluster.terminal import show_sweep
     from .search import search
@@ -234,7 +239,11 @@ def sweep(
         return "" if words is None else shlex.join(["headrace", "backtest", strategy, *words, *rest])
 
     with _asking():
-        values = parse_values(kind, _pairs(parameters, "-p"), ranges=samples is not None or trials is not None)
+        texts = _pairs(parameters, "-p")
+        for name in texts:
+            if name not in sweepable(kind):
+                _belongs_elsewhere(name, "-p")
+        values = parse_values(kind, texts, ranges=samples is not None or trials is not None)
     with _asking():
         result = (run_sweep if trials is None else search)(
             kind,
@@ -323,9 +332,9 @@ def check(strategies: tuple[str, ...], parameters: tuple[str, ...]) -> None:
     import ray.cloudpickle
 
     from .cluster.loading import load_strategy, make_strategy
+    from .cluster.parameter_sets import settable
     from .strategies.check import Finding, check_class, check_file, check_instance
     from .strategies.errors import InputError
-    from .strategies.hosting import declared_of
     from .strategies.parameters import check_names, from_text
 
     found: set[Finding] = set()
@@ -343,7 +352,7 @@ def check(strategies: tuple[str, ...], parameters: tuple[str, ...]) -> None:
             continue
         found.update(check_class(cls, file))
         try:
-            classes.append((cls, file, declared_of(cls)))
+            classes.append((cls, file, settable(cls)))
         except TypeError:  # a default that can change: the source has shown it, and no instance can be made
             continue
     texts = _pairs(parameters, "-p")
@@ -381,6 +390,22 @@ def explain(result: str, bet_id: str, market_id: str | None) -> None:
 
     for line in lines_of(Result.load(result), bet_id, market_id):
         click.echo(line)
+
+
+@main.command(epilog="Example: headrace repair results/")
+@click.argument("result", type=click.Path(), metavar="RESULT")
+def repair(result: str) -> None:
+    """Look for damage in a result, and drop the parts that have it, so that --resume does them again.
+
+    RESULT is a folder that `headrace backtest --out` wrote. Every table of every part is read. What is sound stays.
+    """
+    from .cluster.repair import repair as drop_damaged
+
+    dropped = drop_damaged(result)
+    for each in dropped:
+        units = "its inputs" if each.units is None else f"its {len(each.units)} input{'s' * (len(each.units) != 1)}"
+        click.echo(f"dropped: {each.why}; {units} must be replayed")
+    click.echo("the same run with --resume replays what was dropped" if dropped else "no damage")
 
 
 @main.command(epilog="Example: headrace report results/ --market 1.234567890 --out report.html")
@@ -611,6 +636,15 @@ def _progress(quiet: bool) -> bool | None:
     return False if quiet else None
 
 
+def _resumes(out: str) -> bool:
+    """Whether to go on: where there is no run, and somebody sits at the terminal, they are asked for a fresh one."""
+    from .cluster.places import Place
+
+    if Place(out).taken() or not (sys.stdin.isatty() and sys.stderr.isatty()):
+        return True
+    return not click.confirm(f"{out}: there is no run to resume. Begin a fresh one there?", err=True)
+
+
 def _pairs(values: tuple[str, ...], option: str) -> dict[str, str]:
     from .strategies.errors import InputError
 
@@ -619,8 +653,31 @@ def _pairs(values: tuple[str, ...], option: str) -> dict[str, str]:
         name, equals, text = value.partition("=")
         if not equals or not name:
             raise InputError(f"{option} {value!r}: expected NAME=VALUE")
+        if name.strip() in pairs:
+            raise InputError(f"{option} {name.strip()} is given twice")
         pairs[name.strip()] = text
     return pairs
+
+
+def _belongs_elsewhere(name: str, option: str) -> None:
+    """Refuse a name given to `option` that belongs to another one.
+
+    Raises:
+        InputError: says where it belongs.
+    """
+    import dataclasses
+
+    from .config import Config
+    from .strategies.errors import InputError
+
+    options = {each for found in click.get_current_context().command.params for each in found.opts}
+    own = f"--{name.replace('_', '-')}"
+    if own in options:
+        raise InputError(f"{option} {name}: that is an option: {own}")
+    if option != "--set" and "--set" in options and name in {field.name for field in dataclasses.fields(Config)}:
+        raise InputError(f"{option} {name}: that is a setting: --set {name}=...")
+    if name in ("name", "context", "market_filter", "market_data_filter", "stream", "streams"):
+        raise InputError(f"{option} {name}: that is given in Python, where the strategy is made, or in its __init__")
 
 
 def _config(file: str | None, settings: tuple[str, ...], compatibility: str | None, raise_errors: bool) -> Config:
@@ -634,13 +691,17 @@ def _config(file: str | None, settings: tuple[str, ...], compatibility: str | No
         values["compatibility"] = compatibility
     if raise_errors:
         values["raise_errors"] = True
+    for name in values:
+        if name not in {field.name for field in dataclasses.fields(Config)}:
+            _belongs_elsewhere(name, "--set")
     chosen = Config.from_mapping(values)
     return dataclasses.replace(config, **{name: getattr(chosen, name) for name in values})
 
 
 def _strategies(specs: tuple[str, ...], parameters: tuple[str, ...], limits: dict[str, float]) -> list[Strategy]:
     from .cluster.loading import load_strategy, make_strategy
-    from .strategies.hosting import declared_of
+    from .cluster.parameter_sets import settable
+    from .strategies.errors import InputError
     from .strategies.parameters import check_names, from_text
 
     texts = _pairs(parameters, "-p")
@@ -648,8 +709,14 @@ def _strategies(specs: tuple[str, ...], parameters: tuple[str, ...], limits: dic
     names = [cls.__name__ for cls in classes]
     made = []
     with _asking():
-        declared = [declared_of(cls) for cls in classes]
-        check_names(texts, {name for each in declared for name in each}, " and ".join(names))
+        declared = [settable(cls) for cls in classes]
+        own = {name for each in declared for name in each}
+        for name in texts:
+            if name in limits:
+                raise InputError(f"-p {name} is given twice: as --{name.replace('_', '-')} too")
+            if name not in own:
+                _belongs_elsewhere(name, "-p")
+        check_names(texts, own, " and ".join(names))
         for number, (cls, known) in enumerate(zip(classes, declared, strict=True)):
             values: dict[str, Any] = {
                 name: from_text(known[name], text, cls.__name__) for name, text in texts.items() if name in known

@@ -38,6 +38,12 @@ class MarketExchange(Protocol):
     def close(self) -> None:
         """Settle orders on the closing book."""
 
+    def expire(self, why: str) -> bool:
+        """End the orders whose placing can no longer be answered; whether there were any. `why`: one word."""
+
+    def forget(self) -> None:
+        """The market's recording has ended: nothing of it is asked for again."""
+
     def rest(self) -> None:
         """No order is live: what is traded is of no interest until the next one comes."""
 

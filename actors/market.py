@@ -23,6 +23,7 @@ from ..strategies.market import Market, Markets
 from ..strategies.order import Order
 from ..strategies.order_package import OrderPackage, OrderPackageType
 from ..strategies.strategy import Strategy
+from ..strategies.terms import Terms
 from ..strategies.window import Gate, Window
 from ..values import legible
 from .clients import BaseClient, Clients
@@ -73,6 +74,8 @@ class HostedMarket(Market):
         changes: changes folded in.
         inplay_since_ms: when it turned in play.
         shown: strategies have been told of it.
+        settlements: how often every bet of it was given a result.
+        outcome: what it was last settled by.
         attended: there is more to do at a change than to show the book: orders, middleware, a first showing.
     """
 
@@ -86,6 +89,8 @@ class HostedMarket(Market):
         self.first_ms = 0
         self.inplay_since_ms: int | None = None
         self.shown = False
+        self.settlements = 0
+        self.outcome: object = None
         self.orders_shown_ms = 0
         self.orders_timer = False
         self._traders: list[tuple[Seat, StrategyOrders]] = []
@@ -98,6 +103,11 @@ class HostedMarket(Market):
             found = [(seat, blotter.orders_of(seat.strategy)) for seat in self.seats]
             self._traders = [(seat, mine) for seat, mine in found if mine is not None]
         return self._traders
+
+    def unsettled(self, strategy: Strategy | None = None) -> int:
+        """How many matched bets (of a strategy) have no result."""
+        orders = self.blotter if strategy is None else self.blotter.strategy_orders(strategy)
+        return sum(1 for order in orders if order.size_matched and not order.settled)
 
     def renew(self, gate: Gate) -> None:
         """Bring a window's times up to date with the market's definition."""
@@ -219,9 +229,13 @@ class MarketActor:
             try:
                 for control in controls:
                     control(order, package.package_type)
-            except ControlError as refusal:
+            except Exception as refusal:
                 package.orders.remove(order)
-                self.coordinator.refused(order, package.package_type, refusal)
+                if isinstance(refusal, ControlError):
+                    self.coordinator.refused(order, package.package_type, refusal)
+                else:
+                    # The control itself is at fault: what it did not judge does not go out, and the others do.
+                    self._failed(refusal, order.trade.strategy, package.market)
                 if package.package_type is OrderPackageType.PLACE:
                     order.violation(str(refusal))
                     if order.trade.complete:
@@ -434,7 +448,10 @@ class MarketActor:
             if order not in live:
                 continue
             if not order.complete and market.exchange.is_done(order):
-                order.execution_complete()
+                try:
+                    order.execution_complete()
+                except Exception as error:
+                    self._failed(error, order.trade.strategy, market)
             if order.complete:
                 blotter.complete_order(order)
         blotter.finished.clear()
@@ -549,23 +566,46 @@ class MarketActor:
 
     def process_close_market(self, market: HostedMarket) -> None:
         """The exchange has closed the market: settle it."""
-        if market.closed or not (market.shown or self._rules.shown_at_close):
+        lasting = self._rules.lasting_markets
+        outcome = _outcome(market.market_book.market_definition)
+        if market.closed:
+            if not lasting or outcome == market.outcome:
+                return
+            market.open_market()
+        if not (market.shown or self._rules.shown_at_close):
             return
         if not market.shown:
             self._announce(market)
             self._show_new(market)
+        market.outcome = outcome
         market.close_market()
         market.market_book_closed = market.market_book
         self._guarded(None, market, market.exchange.close)
+        market.settlements += not market.unsettled()
         if self._timed:
             self.process_market_orders(market)
         for seat in market.seats:
             self._guarded(seat.strategy, market, seat.strategy.process_closed_market, market, market.market_book)
+        if lasting:
+            self._expire(market, "MARKET_CLOSED")
         self.coordinator.closed(market)
+        if not lasting:
+            self._remove_market(market)
+
+    def _expire(self, market: HostedMarket, why: str) -> None:
+        """Orders that can no longer be placed end, and their strategies are told."""
+        if market.exchange.expire(why):
+            self.process_market_orders(market)
+            # What was asked for in answer to that comes too late as well.
+            market.exchange.expire(why)
+            self.process_current_orders(market)
+
+    def _remove_market(self, market: HostedMarket) -> None:
+        """Middleware and strategies forget a market."""
         for middleware in self.middleware:
             self._guarded(None, market, middleware.remove_market, market)
         for seat in market.seats:
-            seat.strategy.remove_market(market.market_id)
+            self._guarded(seat.strategy, market, seat.strategy.remove_market, market.market_id)
 
     @property
     def prototypes(self) -> list[Strategy]:
@@ -581,16 +621,22 @@ class MarketActor:
 
     def release_market(self, market_id: str) -> HostedMarket | None:
         """Give up a market whose recording has ended; None where it was never hosted."""
-        market = self._hosted.pop(market_id, None)
         self._ignored.discard(market_id)
+        market = self._hosted.get(market_id)
         if market is None:
             return None
+        lasting = self._rules.lasting_markets
+        if lasting:
+            # The market's time ends with its recording, whatever others go on beside it.
+            now, self._clock.now_ms = self._clock.now_ms, market.market_book.publish_time_epoch
+            self.current_market = market
+            self._expire(market, "RECORDING_ENDED")
+            self._clock.now_ms = now
+        del self._hosted[market_id]
         self.current_market = None
-        if not market.closed:
-            for middleware in self.middleware:
-                self._guarded(None, market, middleware.remove_market, market)
-            for seat in market.seats:
-                seat.strategy.remove_market(market_id)
+        if lasting or not market.closed:
+            self._remove_market(market)
+        market.exchange.forget()
         self.coordinator.remove_market(market)
         self.markets.remove(market_id)
         self._instances = {key: each for key, each in self._instances.items() if key[1] != market_id}
@@ -724,6 +770,14 @@ class MarketActor:
                 exc_info=error,
                 extra={"strategy": name, "market_id": market_id, "publish_time": self._clock.now_ms},
             )
+
+
+def _outcome(definition: MarketDefinition | None) -> object:
+    """What bets are settled by: a definition that says the same again settles nothing anew."""
+    if definition is None:
+        return None
+    statuses = frozenset((runner.id, runner.hc, runner.status) for runner in definition.runners)
+    return statuses, Terms.of(definition), definition.number_of_winners, definition.each_way_divisor
 
 
 def _sources_of(strategy: Strategy | None) -> set[str]:

@@ -18,4 +18,4 @@ class Middleware:
         """Called when a market is new."""
 
     def remove_market(self, market: Market) -> None:
-        """Called when a market is settled or its recording has ended."""
+        """Called when a market's recording has ended; under compatibility at each close of the market as well."""

@@ -29,7 +29,7 @@ from .dispatch import RayPool
 from .places import not_written
 from .progress import ProgressOption, showing
 from .units import Batch, plan_batches
-from .worker import Part
+from .worker import Part, Runner
 
 #: From so many bytes of recordings on the work is spread over processes.
 _LARGE = 100 * 1024 * 1024
@@ -202,7 +202,7 @@ def _modified(source: Source) -> int:
         return 0
 
 
-class CatalogRunner:
+class CatalogRunner(Runner):
     """Reads the facts of batches. A part's rows of "catalog" are the rows."""
 
     def run(self, batch: Batch) -> Part:

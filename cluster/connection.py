@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
+import atexit
+import contextlib
 import enum
 import logging
 import os
 import re
+import shutil
 import socket
 import sys
 import threading
+from pathlib import Path
 from typing import Any
 
-from ..strategies.errors import InputError
+from ..strategies.errors import HeadraceError, InputError
 
 #: Seconds that the head of a cluster may take to answer.
 _KNOCK = 5.0
 
 
 def connect(address: str | None = None) -> None:
-    """Join the cluster that is there, or start one of this machine.
+    """Join the cluster that is there, or start one of this machine, which ends with this process and leaves nothing.
 
     Raises:
         InputError: the cluster named, by `address` or `RAY_ADDRESS`, cannot be reached, or is not for this Ray.
@@ -31,10 +35,13 @@ def connect(address: str | None = None) -> None:
     named = address or os.environ.get("RAY_ADDRESS")
     _knock(named)
     try:
-        ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
+        # Of a Ray begun here nobody would see the dashboard: its address is not printed, and it costs seconds.
+        quiet: dict[str, Any] = {} if named else {"include_dashboard": False}
+        context = ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR, **quiet)
     except (ConnectionError, RuntimeError, ValueError, TimeoutError) as error:
         said = [line.strip() for line in str(error).splitlines() if line.strip()]
         raise InputError(f"no Ray cluster to use at {named or 'this machine'}: {' '.join(said)[:400]}") from None
+    _clear_up(context)
 
 
 def _knock(address: str | None) -> None:
@@ -49,6 +56,31 @@ def _knock(address: str | None) -> None:
         raise InputError(
             f"no Ray cluster at {address}: {reason}; start it, correct RAY_ADDRESS, or unset it to use this machine"
         ) from None
+
+
+def _clear_up(context: Any) -> None:
+    """Have Ray's files of this session removed with this process, if it began the session: Ray keeps them for ever."""
+    folder = Path(getattr(context, "address_info", {}).get("session_dir") or "none")
+    # A session is named by when, and by which process, it was begun: session_2026-01-31_12-00-00_000000_4711.
+    if folder.name.startswith("session_") and folder.name.endswith(f"_{os.getpid()}"):
+        atexit.register(_end, folder, os.getpid())
+
+
+def _end(session: Path, owner: int) -> None:
+    """End a Ray of this process's own, and remove what it has written."""
+    ray = loaded_ray()
+    if os.getpid() != owner:  # a fork of it
+        return
+    try:
+        ray.shutdown(wait_for_processes=True)
+    except TypeError:  # a Ray that does not know the word
+        ray.shutdown()
+    shutil.rmtree(session, ignore_errors=True)
+    latest = session.with_name("session_latest")
+    with contextlib.suppress(OSError):
+        if latest.is_symlink() and not latest.exists():
+            latest.unlink()
+        session.parent.rmdir()  # if nothing else is in it
 
 
 def loaded_ray() -> Any:
@@ -80,3 +112,37 @@ def caller() -> Caller:
     if context.get_actor_id() is not None or threading.current_thread() is not threading.main_thread():
         return Caller.HOLDER
     return Caller.TASK
+
+
+def why_no_worker(ray: Any) -> str:
+    """Why no worker has started yet, and what to do."""
+    cpus = int(ray.cluster_resources().get("CPU", 0))
+    if not cpus:
+        return "No worker has started yet: the cluster has no CPU; add a node, or use engine='local'"
+    return (
+        f"No worker has started yet: all {cpus} CPUs of the cluster are taken (`ray status` shows by whom); the run "
+        "goes on once one is free, or without Ray with engine='local'"
+    )
+
+
+# -- what Ray says of workers ----------------------------------------------------------------------------------------
+
+
+def cause_of(error: BaseException) -> BaseException:
+    """An error of a worker as its own code raised it; of our own errors, which say all there is to say, no more."""
+    own = getattr(error, "cause", None)
+    if isinstance(own, HeadraceError):
+        return own
+    raised = getattr(error, "as_instanceofcause_of", None)
+    return error if raised is None else raised()
+
+
+def first_line(death: BaseException) -> str:
+    """The first line of what Ray says of a death."""
+    return str(death).strip().splitlines()[0] if str(death).strip() else type(death).__name__
+
+
+def id_of(actor: Any) -> str:
+    """What a worker that ends itself signs its note with."""
+    number = getattr(actor, "_actor_id", None)
+    return number.hex() if number is not None else ""

@@ -11,6 +11,15 @@ from ..strategies.errors import InputError
 if TYPE_CHECKING:
     from .result import Result
 
+#: When something happened, where that is known, and what.
+Event = tuple[datetime.datetime | None, str]
+
+_CLOCK_WIDTH = len("00:00:00.000")
+_NOT_PLACED = {
+    "MARKET_CLOSED": "its market closed before it arrived",
+    "RECORDING_ENDED": "the recording ended before it arrived",
+}
+
 
 def explain(result: Result, bet_id: str, market_id: str | None = None) -> list[str]:
     """What happened to a bet, in order of time.
@@ -40,7 +49,21 @@ def explain(result: Result, bet_id: str, market_id: str | None = None) -> list[s
     order = found[0]
     fills = result.fills
     same = pc.and_(pc.equal(fills["order_id"], order["order_id"]), pc.equal(fills["market_id"], order["market_id"]))
-    return [*_request(order), *_life(order, fills.filter(same).to_pylist()), *_end(order)]
+    life = [*_life(order, fills.filter(same).to_pylist()), _end(order)]
+    return [
+        *_request(order),
+        *(f"  {_clock(moment) if moment else ' ' * _CLOCK_WIDTH}  {text}" for moment, text in _in_order(life)),
+        _result(order),
+    ]
+
+
+def _in_order(life: list[Event]) -> list[Event]:
+    """By time: under compatibility a fill may lie before the placing. What has no time stays behind what came first."""
+    known, keyed = datetime.datetime.min.replace(tzinfo=datetime.UTC), []
+    for moment, text in life:
+        known = moment or known
+        keyed.append((known, (moment, text)))
+    return [event for _, event in sorted(keyed, key=lambda each: each[0])]
 
 
 def _request(order: dict[str, Any]) -> Iterable[str]:
@@ -63,35 +86,39 @@ def _request(order: dict[str, Any]) -> Iterable[str]:
     yield f"  asked for at: {', '.join(seen)}"
 
 
-def _life(order: dict[str, Any], fills: list[dict[str, Any]]) -> Iterable[str]:
+def _life(order: dict[str, Any], fills: list[dict[str, Any]]) -> Iterable[Event]:
     placed = order["placed_at"]
     if placed is None:
-        yield "  never reached the exchange"
+        why = _NOT_PLACED.get(order["error_code"] or "")
+        yield None, "never reached the exchange" + (f": {why}" if why else "")
         return
     if order["error_code"]:
-        yield f"  {_clock(placed)}  refused by the exchange: {order['error_code']}"
+        yield placed, f"refused by the exchange: {order['error_code']}"
     else:
         ahead = order["queue_ahead"]
         queue = f", {ahead:.2f} ahead in the queue" if ahead is not None else ""
-        yield f"  {_clock(placed)}  placed as bet {order['bet_id']}{queue}"
+        yield placed, f"placed as bet {order['bet_id']}{queue}"
     total = 0.0
     for fill in sorted(fills, key=lambda each: each["time"] or placed):
         total += fill["size"]
-        at = _clock(fill["time"]) if fill["time"] else " " * 15
-        yield f"  {at}  matched {fill['size']:.2f} at {fill['price']:g} (in all {total:.2f})"
+        yield fill["time"], f"matched {fill['size']:.2f} at {fill['price']:g} (in all {total:.2f})"
 
 
-def _end(order: dict[str, Any]) -> Iterable[str]:
+def _end(order: dict[str, Any]) -> Event:
     parts = [f"matched {order['size_matched']:.2f}"]
     if order["size_matched"]:
         parts[0] += f" at {order['average_price_matched']:.4g} on average"
     for name in ("cancelled", "lapsed", "voided", "remaining"):
         if order[f"size_{name}"]:
             parts.append(f"{name} {order[f'size_{name}']:.2f}")
-    done = order["completed_at"]
-    yield f"  {_clock(done) if done else ' ' * 15}  {order['status'].replace('_', ' ').lower()}: {', '.join(parts)}"
+    return order["completed_at"], f"{order['status'].replace('_', ' ').lower()}: {', '.join(parts)}"
+
+
+def _result(order: dict[str, Any]) -> str:
     sp = f", starting price {order['bsp']:g}" if order["bsp"] is not None else ""
-    yield f"  profit {order['profit']:.2f} before commission{sp}"
+    if order["profit"] is None:
+        return f"  not settled: the recording holds no result of it{sp}"
+    return f"  profit {order['profit']:.2f} before commission{sp}"
 
 
 def _clock(moment: datetime.datetime) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import os
+import shutil
 import tempfile
 from collections.abc import Iterable
 from pathlib import Path
@@ -12,6 +13,8 @@ from ..strategies.errors import InputError
 
 #: Names the folder of a process's files.
 _FOLDER = "HEADRACE_FILES"
+#: Begins the name of such a folder; the id of its process follows.
+_PREFIX = "headrace-files-"
 
 
 def read_files(files: Iterable[str | os.PathLike[str]]) -> dict[str, bytes]:
@@ -32,15 +35,35 @@ def read_files(files: Iterable[str | os.PathLike[str]]) -> dict[str, bytes]:
     return found
 
 
-def unpack_files(files: dict[str, bytes]) -> tempfile.TemporaryDirectory[str] | None:
-    """Lay out the files of a run for this process; they are gone with the object returned."""
+def unpack_files(
+    files: dict[str, bytes], place: str | os.PathLike[str] | None = None
+) -> tempfile.TemporaryDirectory[str] | None:
+    """Lay out the files of a run for this process; they are gone with the object returned.
+
+    Args:
+        place: the folder to do it in, which only processes of this machine use; what killed ones have left there is
+            removed. None: the system's for temporary files.
+    """
     if not files:
         return None
-    folder = tempfile.TemporaryDirectory(prefix="headrace-files-")
+    if place is not None:
+        _remove_orphans(Path(place))
+    folder = tempfile.TemporaryDirectory(prefix=f"{_PREFIX}{os.getpid()}-", dir=place)
     for name, content in files.items():
         Path(folder.name, name).write_bytes(content)
     os.environ[_FOLDER] = folder.name
     return folder
+
+
+def _remove_orphans(place: Path) -> None:
+    for folder in place.glob(f"{_PREFIX}*-*"):
+        owner = folder.name.removeprefix(_PREFIX).partition("-")[0]
+        try:
+            os.kill(int(owner), 0)
+        except ProcessLookupError:
+            shutil.rmtree(folder, ignore_errors=True)
+        except (PermissionError, ValueError):  # another user's, or not a process
+            continue
 
 
 def path(name: str) -> str:

@@ -23,6 +23,7 @@ NEEDED = (
     "profit",
     "commission",
     "transactions",
+    "unsettled",
 )
 #: Names of the measures and their kinds, as in `FIELDS`.
 MEASURES = (
@@ -47,6 +48,7 @@ MEASURES = (
     ("longest_losing_run", "whole"),
     ("mean_exposure", "number"),
     ("transactions", "whole"),
+    ("unsettled", "whole"),
 )
 #: Measures of which less is better.
 LEAST = (
@@ -56,6 +58,7 @@ LEAST = (
     "max_drawdown_markets",
     "longest_losing_run",
     "mean_exposure",
+    "unsettled",
 )
 
 #: Resamplings of the bootstrap, and what lies outside its interval on either side.
@@ -103,6 +106,7 @@ def measures(columns: Mapping[str, Sequence[Any]], places: Sequence[int], bootst
         "longest_losing_run": longest_losing_run(traded),
         "mean_exposure": total("exposure") / len(traded) if traded else None,
         "transactions": total("transactions"),
+        "unsettled": sum(columns["unsettled"][place] or 0 for place in places),
     }
 
 

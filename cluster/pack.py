@@ -22,7 +22,7 @@ from .progress import ProgressOption, showing
 from .segmenter import PackedSegment, Segmenter
 from .units import Batch
 from .unpack import Compression, unpack
-from .worker import Part
+from .worker import Part, Runner
 
 __all__ = ["Compression", "PackRunner", "unpack", "write_pack"]
 
@@ -54,7 +54,7 @@ def _burst(
     return found, None, True
 
 
-class PackRunner:
+class PackRunner(Runner):
     """Packs batches.
 
     Args:

@@ -39,6 +39,11 @@ def sweepable(strategy_class: type[Strategy]) -> dict[str, Parameter]:
     return {**limits, **declared_parameters(strategy_class, Strategy)}
 
 
+def settable(strategy_class: type[Strategy]) -> dict[str, Parameter]:
+    """What of a strategy a command line can set, by name: its parameters and its limits."""
+    return {name: each for name, each in sweepable(strategy_class).items() if name != "market_filter"}
+
+
 def parameter_sets(
     strategy_class: type[Strategy], parameters: Parameters, samples: int | None = None, seed: int = 0
 ) -> list[Values]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
@@ -46,7 +47,7 @@ def store_part(part: Part) -> Stored:
     return Stored(files, counts, sum(shares.values()), shares)
 
 
-class StoringRunner:
+class StoringRunner(Runner):
     """Runs batches and makes files of their parts.
 
     Args:
@@ -57,6 +58,9 @@ class StoringRunner:
     def __init__(self, runner: Runner, place: Place | None = None) -> None:
         self._runner = runner
         self._place = place
+
+    def close(self) -> None:
+        self._runner.close()
 
     def run(self, batch: Batch) -> Part:
         part = self._runner.run(batch)
@@ -137,7 +141,7 @@ class Parts:
             try:
                 found = self._place.read_table(f"{name}/{commit.part}.parquet", names)
             except Exception as error:
-                raise InputError(f"{self._place}: {name}/{commit.part}.parquet cannot be read: {error}") from None
+                raise damaged(self._place, f"{name}/{commit.part}.parquet", error) from None
             return _without(found, left).select([field for field, _ in fields])
 
         if not wanted:
@@ -174,7 +178,7 @@ def read_commits(place: Place, known: Iterable[Mapping[str, Any]] = ()) -> list[
         try:
             found: dict[str, Any] = json.loads(place.read(name))
         except (OSError, ValueError) as error:
-            raise InputError(f"{place}: {name} cannot be read: {error}") from None
+            raise damaged(place, name, error) from None
         return found
 
     names = place.names(COMMITS, ".json")
@@ -182,6 +186,16 @@ def read_commits(place: Place, known: Iterable[Mapping[str, Any]] = ()) -> list[
         return [read(name) for name in names]
     with ThreadPoolExecutor(_READERS) as pool:
         return list(pool.map(read, names))
+
+
+def damaged(place: Place, name: str, error: Exception) -> InputError:
+    """The error of a file of a part that cannot be read."""
+    why = "it is missing" if isinstance(error, FileNotFoundError) else " ".join(str(error).split())
+    command = f"headrace repair {shlex.quote(str(place))}"
+    return InputError(
+        f"{place}: {name} cannot be read: {why}; `{command}` drops what is damaged, and the same run with resume=True "
+        "does it again"
+    )
 
 
 def read_manifest(place: Place) -> dict[str, Any]:

@@ -143,7 +143,7 @@ class Place:
         import pyarrow.parquet as pq
 
         with self._store.open_input_file(f"{self._root}/{name}") as file:
-            return pq.ParquetFile(file).read(columns=columns)
+            return pq.ParquetFile(file, page_checksum_verification=True).read(columns=columns)
 
     def names(self, folder: str, ending: str) -> list[str]:
         """Names of files with an ending in a folder below, in order; none where it is not there.
@@ -174,5 +174,5 @@ def encoded(table: pa.Table) -> bytes:
     import pyarrow.parquet as pq
 
     sink = pa.BufferOutputStream()
-    pq.write_table(table, sink, compression="zstd")
+    pq.write_table(table, sink, compression="zstd", write_page_checksum=True)
     return bytes(sink.getvalue())

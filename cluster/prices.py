@@ -21,13 +21,13 @@ from .dispatch import RayPool
 from .places import not_written
 from .progress import ProgressOption, showing
 from .units import Batch, plan_batches
-from .worker import Part
+from .worker import Part, Runner
 
 #: From so many bytes of recordings on the work is spread over processes.
 _LARGE = 100 * 1024 * 1024
 
 
-class PriceRunner:
+class PriceRunner(Runner):
     """Writes the price tables of batches.
 
     Args:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import collections
 import dataclasses
+import difflib
 import json
 import os
 import types
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 from ..actors.sieves import Sieve
@@ -119,17 +121,14 @@ class FolderStore:
         self._number = 0
         self._writers = None if self.place.on_disk else ThreadPoolExecutor(_WRITERS, "headrace-commit")
         self._under_way: collections.deque[Future[dict[str, Any]]] = collections.deque()
-        if resume and self.place.taken():
+        if resume:
             self._take_up()
         else:
             require_free(self.place)
             self.place.write_first(MANIFEST, _json({**self._identity, "finished": False, "inputs": self._inputs}))
 
     def _take_up(self) -> None:
-        try:
-            known = manifest_of_run(self.place)
-        except (OSError, ValueError) as error:
-            raise InputError(f"{self.place}: holds no run to resume: {MANIFEST} cannot be read ({error})") from None
+        known = self._known()
         stopped = set((known.get("stopped") or {}).get("parts", ()))
         commits = read_commits(self.place)
         # Of the run as a whole, of no unit, it is told anew.
@@ -150,6 +149,26 @@ class FolderStore:
             self._number = max(self._number, commit["number"] + 1)
             self._count(commit)
 
+    def _known(self) -> dict[str, Any]:
+        """The manifest of the run that is to go on.
+
+        Raises:
+            InputError: there is none, or it cannot be read.
+        """
+        try:
+            return manifest_of_run(self.place)
+        except FileNotFoundError:
+            near = _near(self.place)
+            hint = f" (did you mean {near}?)" if near else ""
+            raise InputError(
+                f"{self.place}: there is no run to resume{hint}; without resume=True a fresh one begins"
+            ) from None
+        except (OSError, ValueError) as error:
+            raise InputError(
+                f"{self.place}: holds no run that can be resumed: {MANIFEST} cannot be read ({error}); remove the "
+                "folder, or name another, and begin anew"
+            ) from None
+
     def _require_same(self, known: dict[str, Any]) -> None:
         """Refuse to go on with another run.
 
@@ -161,7 +180,10 @@ class FolderStore:
             before = inputs if name == "inputs" else known.get(name)
             if before != value:
                 why = _difference(name, before, value)
-                raise InputError(f"{self.place}: the run that it holds cannot be resumed: {why}")
+                raise InputError(
+                    f"{self.place}: the run that it holds cannot be resumed: {why}; ask for it as it was, or name "
+                    "another folder for this one"
+                )
 
     def _drop(self, part: str) -> None:
         """Have a part count no longer.
@@ -302,16 +324,63 @@ def _json(value: Any) -> bytes:
     return (json.dumps(value, indent=1, default=str) + "\n").encode()
 
 
+def _near(place: Place) -> str | None:
+    """A run beside a folder that is not there, with a name like it."""
+    path = Path(str(place))
+    if place.shared or not path.absolute().parent.is_dir():
+        return None
+    runs = [each.parent for each in path.absolute().parent.glob(f"*/{MANIFEST}")]
+    found = difflib.get_close_matches(path.name, [run.name for run in runs], 1)
+    return str(path.with_name(found[0])) if found else None
+
+
 def _difference(name: str, known: Any, wanted: Any) -> str:
-    """What of a run's identity differs, in words."""
+    """What of a run's identity differs, as a clause."""
     if name == "sources":
-        return "the source of the strategies has changed"
-    if isinstance(known, dict) and isinstance(wanted, dict):
-        keys = [key for key in (*known, *wanted) if known.get(key) != wanted.get(key)]
-        return f"{name}: {keys[0]} was {known.get(keys[0])!r} and is {wanted.get(keys[0])!r}"
-    if isinstance(known, list) and isinstance(wanted, list):
-        new = [each for each in wanted if each not in known]
-        gone = [each for each in known if each not in wanted]
-        shown = f"{new[0]} is new or changed" if new else f"{gone[0]} is gone" if gone else "in another order"
-        return f"{name}: {shown}"
-    return f"{name} was {known!r} and is {wanted!r}"
+        return "the source of its strategies has changed since"
+    if name == "format":
+        return f"another version of headrace wrote it (format {known}; this one writes {wanted})"
+    if name == "config":
+        key = next(key for key in (*wanted, *known) if known.get(key) != wanted.get(key))
+        return f"the setting {key} was {known.get(key)!r} and is {wanted.get(key)!r}"
+    if name == "strategies":
+        return _strategies_differ(known, wanted)
+    return _inputs_differ(known, wanted)
+
+
+def _strategies_differ(known: list[dict[str, Any]], wanted: list[dict[str, Any]]) -> str:
+    before = {each["name"]: each for each in known}
+    now = {each["name"]: each for each in wanted}
+    if list(before) != list(now):
+        return f"its strategies were {_listed(before)} and are {_listed(now)}"
+    for name, each in now.items():
+        for part, what in (("parameters", "the parameter"), ("settings", "the setting")):
+            old, new = before[name].get(part) or {}, each.get(part) or {}
+            for key in (*new, *old):
+                if old.get(key) != new.get(key):
+                    return f"{what} {key} of strategy {name!r} was {old.get(key)!r} and is {new.get(key)!r}"
+        if before[name] != each:
+            return f"strategy {name!r} was a {before[name].get('class')} and is a {each.get('class')}"
+    return "its strategies have changed"
+
+
+def _listed(names: Iterable[str]) -> str:
+    return ", ".join(map(repr, names)) or "none"
+
+
+def _inputs_differ(known: list[dict[str, Any]], wanted: list[dict[str, Any]]) -> str:
+    before, now = {each["unit"]: each for each in known}, {each["unit"]: each for each in wanted}
+    numbers = f"it had {len(before)} input{'' if len(before) == 1 else 's'} and now has {len(now)}"
+    for unit in now:
+        if unit not in before:
+            return f"{unit} is not among its inputs ({numbers})"
+    for unit in before:
+        if unit not in now:
+            return f"its input {unit} is not there any more ({numbers})"
+    for unit, each in now.items():
+        old = before[unit]
+        if old.get("bytes") != each.get("bytes"):
+            return f"its input {unit} has changed: it had {old.get('bytes')} bytes and has {each.get('bytes')}"
+        if old != each:
+            return f"its input {unit} has been written again since"
+    return "its inputs come in another order"

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from .cells import cell, heading
 from .failure_places import by_place
+from .spoken import in_options
 from .violations import MOST_REASONS, Reason, advice, lines, reasons
 
 if TYPE_CHECKING:
@@ -178,7 +179,7 @@ def _show(
             console.print(f"  {how}", markup=False, highlight=False)
     places = by_place(failures.to_pylist())
     for place in places[:_MOST_FAILURES]:
-        console.print(f"failed: {place.line}", markup=False, highlight=False)
+        console.print(f"failed: {in_options(place.line)}", markup=False, highlight=False)
         if place.first["command"]:
             console.print(f"  again: {place.first['command']}", markup=False, highlight=False)
     if len(places) > _MOST_FAILURES:

@@ -25,6 +25,7 @@ from ..strategies.errors import HeadraceError, InputError
 from ..strategies.hosting import opened
 from ..strategies.strategy import Strategy
 from .again import Again
+from .connection import Caller, caller
 from .files import unpack_files
 from .shipping import require_copies
 from .snapshots import EventRecorder
@@ -53,6 +54,10 @@ class Runner(Protocol):
     """What a worker does with batches."""
 
     def run(self, batch: Batch) -> Part: ...
+
+    def close(self) -> None:
+        """Remove what was laid out for it in this process, such as files of the run."""
+        return
 
 
 @dataclasses.dataclass
@@ -166,7 +171,7 @@ def without_markets(table: str, rows: list[tuple[Any, ...]], market_ids: Collect
     return [row for row in rows if row[at] not in market_ids]
 
 
-class BatchRunner:
+class BatchRunner(Runner):
     """Replays batches, one after the other, in this process.
 
     Args:
@@ -189,7 +194,7 @@ class BatchRunner:
         self._setup = setup
         self._kept = kept
         self._remote = remote
-        self._files = unpack_files(setup.files)
+        self._files = unpack_files(setup.files, _session_folder() if remote else None)
         self._logging_controls = logging_controls
         self._again = again
         self._told = Told()
@@ -197,6 +202,10 @@ class BatchRunner:
             with users_code(f"strategy {strategy.name!r} failed in start()", raise_errors=setup.config.raise_errors):
                 opened(strategy, self._face(strategy))
             require_copies(strategy)
+
+    def close(self) -> None:
+        if self._files is not None:
+            self._files.cleanup()
 
     def _face(self, strategy: Strategy) -> WorkerFace:
         """The framework as a strategy's `start` sees it."""
@@ -316,9 +325,16 @@ def _require_files(batch: Batch) -> None:
             path = str(getattr(source, "path", source))
             if "://" not in path and not os.path.exists(path):
                 raise InputError(
-                    f"{path} is missing on {socket.gethostname()}: every machine of the cluster must see the "
-                    f"recordings under one path; use a shared folder or an object store"
+                    f"{os.path.abspath(path)} is missing on {socket.gethostname()}: every machine of the cluster must "
+                    "see the recordings under one path; use a shared folder or an object store"
                 )
+
+
+def _session_folder() -> str | None:
+    """The folder of Ray's session, which goes with it; None where this is not a worker of Ray's."""
+    if caller() is Caller.DRIVER:
+        return None
+    return str(sys.modules["ray"].get_runtime_context().worker.node.get_session_dir_path())
 
 
 def resident_bytes() -> int:

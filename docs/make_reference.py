@@ -74,8 +74,8 @@ MEANINGS: dict[str, dict[str, tuple[str, str]]] = {
         "size": ("stake asked for; empty for starting-price orders and bet targets", MONEY),
         "liability": ("of starting-price orders, as reduced by non-runners; empty for limit orders", MONEY),
         "persistence_type": ("LAPSE, PERSIST or MARKET_ON_CLOSE, as it was last; empty for starting-price orders", ""),
-        "placed_at": ("when the exchange answered; empty where it never did", TIME),
-        "first_matched_at": ("time of the first fill; can lie before placed_at, see the page on fidelity", TIME),
+        "placed_at": ("when it arrived at the exchange; empty where it never did", TIME),
+        "first_matched_at": ("time of the first fill; before placed_at only under compatibility", TIME),
         "completed_at": ("when nothing more could happen to it; empty where that never came", TIME),
         "status": (
             "last status: EXECUTION_COMPLETE, EXPIRED, or VIOLATION where a control of the account refused it; another "
@@ -88,7 +88,11 @@ MEANINGS: dict[str, dict[str, tuple[str, str]]] = {
         "size_cancelled": ("cancelled", MONEY),
         "size_lapsed": ("lapsed", MONEY),
         "size_voided": ("voided: refused by the exchange, or on a removed runner", MONEY),
-        "error_code": ("why the exchange refused the placing; empty where it did not", ""),
+        "error_code": (
+            "why the exchange refused the placing; MARKET_CLOSED or RECORDING_ENDED where that came before it arrived; "
+            "else empty",
+            "",
+        ),
         "seconds_to_start": ("at the request, to the scheduled start; below 0 after it", "seconds"),
         "inplay": ("the market was in play at the request", ""),
         "best_back": ("best price to back at the request", ODDS),
@@ -100,11 +104,15 @@ MEANINGS: dict[str, dict[str, tuple[str, str]]] = {
             MONEY,
         ),
         "bsp": ("starting price of the runner; empty where there is none", ODDS),
-        "profit": ("before commission; 0 until the market is settled", MONEY),
+        "profit": ("before commission; empty where something was matched and no result is known", MONEY),
         "notes": ("values of the notes of the trade and of the order, with commas between", ""),
     },
     "fills": {
-        "time": ("publish time of the book it was matched against; empty under `simulated_full_match`", TIME),
+        "time": (
+            "when it was matched: at its arrival, or at the publish time of the change that matched it; under "
+            "compatibility that of the book it met at its arrival, and empty with `simulated_full_match`",
+            TIME,
+        ),
         "price": ("price of the fill, as reduced by non-runners", ODDS),
         "size": ("size of the fill; of a lay, the backer's stake", MONEY),
     },
@@ -116,10 +124,15 @@ MEANINGS: dict[str, dict[str, tuple[str, str]]] = {
         "won_orders": ("orders with a profit above 0", ""),
         "matched": ("sum of size_matched", MONEY),
         "exposure": ("most that matched bets could have lost, at the worst moment of the market", MONEY),
-        "profit": ("sum of the orders' profits, before commission", MONEY),
+        "profit": ("sum of the orders' profits, before commission; bets without a result count nothing", MONEY),
         "commission": ("as if the strategy were alone in its account", MONEY),
         "transactions": ("placings answered, and refused cancels, updates and replaces", ""),
-        "status": ("last status of the market; CLOSED where it was settled", ""),
+        "status": ("last status of the market; CLOSED where its recording goes on to its end", ""),
+        "settled": (
+            "how often it was settled: 0 where it never closed or a bet had no result, 2 or more where it was reopened",
+            "",
+        ),
+        "unsettled": ("matched orders without a result", ""),
     },
     "records": {
         "time": ("market time of the record", TIME),
@@ -176,6 +189,7 @@ SUMMARY: dict[str, tuple[str, str]] = {
     "longest_losing_run": ("most traded markets in a row with a net loss", ""),
     "mean_exposure": ("mean of the exposure of traded markets", MONEY),
     "transactions": ("sum over markets", ""),
+    "unsettled": ("matched orders without a result: their profit is not known, and not in any sum", ""),
     "violations": ("requests that controls refused", ""),
     "failures": ("errors of the strategy, with their counts", ""),
 }

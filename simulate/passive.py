@@ -174,7 +174,10 @@ class PassiveMatching:
             for queue in groups.values():
                 for bet in list(queue.bets):
                     if not bet.bsp_reconciled and bet.takes_sp:
-                        self._reconcile(book, runner, bet)
+                        try:
+                            self._reconcile(book, runner, bet)
+                        except Exception as error:
+                            self._failed(error, bet)
 
     @staticmethod
     def _runner(book: MarketBook, key: RunnerKey) -> RunnerBook | None:
@@ -235,23 +238,30 @@ class PassiveMatching:
         delta: dict[float, float],
         shared: bool = False,
     ) -> None:
+        """What the update does to one bet; an error in that is the bet's own, and the others go on."""
         order = bet.order
-        if book.bsp_reconciled and not bet.bsp_reconciled:
-            if bet.takes_sp:
-                self._reconcile(book, runner, bet)
+        try:
+            if book.bsp_reconciled and not bet.bsp_reconciled:
+                if bet.takes_sp:
+                    self._reconcile(book, runner, bet)
+                    return
+                bet.bsp_reconciled = True
+            order_type = order.order_type
+            if not isinstance(order_type, LimitOrder):
                 return
-            bet.bsp_reconciled = True
-        order_type = order.order_type
-        if not isinstance(order_type, LimitOrder):
-            return
-        if delta:
-            self._trade(bet, order_type.price, delta, shared, book.publish_time_epoch)
-        if self._available_prices and runner is not None:
-            self._match_available(bet, order_type.price, runner, book.publish_time_epoch)
-        if book.version != bet.market_version:
-            bet.market_version = book.version
-            if book.status == "SUSPENDED" and order_type.persistence_type == "LAPSE":
-                bet.lapse()
+            if delta:
+                self._trade(bet, order_type.price, delta, shared, book.publish_time_epoch)
+            if self._available_prices and runner is not None:
+                self._match_available(bet, order_type.price, runner, book.publish_time_epoch)
+            if book.version != bet.market_version:
+                bet.market_version = book.version
+                if book.status == "SUSPENDED" and order_type.persistence_type == "LAPSE":
+                    bet.lapse()
+        except Exception as error:
+            self._failed(error, bet)
+
+    def _failed(self, error: Exception, bet: SimulatedBet) -> None:
+        self._framework.failed(error, bet.order.trade.strategy, self._market)
 
     def _trade(self, bet: SimulatedBet, price: float, delta: dict[float, float], shared: bool, time_ms: int) -> None:
         """Let the bet take its part of `delta`; where that is shared it keeps what the bet leaves."""
@@ -298,7 +308,10 @@ class PassiveMatching:
         for runner in removals.find(book):
             for bet in self._bets:
                 if self._market.blotter.has_order(bet.order.id):
-                    removals.apply(bet, runner, self._market)
+                    try:
+                        removals.apply(bet, runner, self._market)
+                    except Exception as error:
+                        self._failed(error, bet)
                     if bet.order.complete:
                         self._market.blotter.sizes_changed(bet.order)
 

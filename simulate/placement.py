@@ -20,12 +20,13 @@ class Arrival:
     """An order at the exchange's door.
 
     Args:
-        terms: how the market's bets are settled.
         book: the market's book in force.
         market_version: the version that the request insists on, or None.
         delay_done: latency and bet delay have passed; until then only orders that match nothing go in.
         best_price_execution: of the client.
         full_match: of the client: match the whole order at its price.
+        terms: how the market's bets are settled.
+        time_ms: when that is, milliseconds since the epoch: what the order matches there is matched then.
         stop_on_unknown: raise where the runner is unknown, the size is a bet target or nothing, as the peer does.
     """
 
@@ -38,6 +39,7 @@ class Arrival:
         "models",
         "stop_on_unknown",
         "terms",
+        "time_ms",
     )
 
     def __init__(
@@ -50,6 +52,7 @@ class Arrival:
         full_match: bool,
         stop_on_unknown: bool,
         terms: Terms,
+        time_ms: int,
     ) -> None:
         self.book = book
         self.models = models
@@ -59,6 +62,7 @@ class Arrival:
         self.full_match = full_match
         self.stop_on_unknown = stop_on_unknown
         self.terms = terms
+        self.time_ms = time_ms
 
     def place(self, bet: SimulatedBet) -> Response | None:
         """The exchange's answer without a bet id; None where the order has to wait for the bet delay."""
@@ -68,7 +72,8 @@ class Arrival:
         answer = self._place(bet)
         if answer is not None and answer.status == "SUCCESS" and self.full_match and order.size_remaining:
             assert isinstance(order.order_type, LimitOrder)
-            bet.fill(0, order.order_type.price, order.size_remaining)
+            # The peer gives these fills no time.
+            bet.fill(0 if self.stop_on_unknown else self.time_ms, order.order_type.price, order.size_remaining)
         return answer
 
     def _place(self, bet: SimulatedBet) -> Response | None:
@@ -124,7 +129,7 @@ class Arrival:
             return None
         if improves and not self.best_price_execution:
             return _lapsed(bet, "BET_LAPSED_PRICE_IMPROVEMENT_TOO_LARGE")
-        time_ms = self.book.publish_time_epoch
+        time_ms = self.time_ms
         if kill:
             if price == best:
                 if levels and levels[0].size >= min_fill:

@@ -65,7 +65,15 @@ def find_recordings(markets: Paths) -> list[Source]:
     if isinstance(markets, Chosen):
         return markets.sources()
     named: Sequence[str | os.PathLike[str]]
-    named = [markets] if isinstance(markets, (str, os.PathLike)) else list(markets)
+    if isinstance(markets, (str, os.PathLike)):
+        named = [markets]
+    elif isinstance(markets, Iterable):
+        named = list(markets)
+    else:
+        raise InputError(
+            f"markets: {markets!r} names no recordings; give a path, a folder, a pattern, a URI, a list of these, or "
+            "the `select()` of a catalog"
+        )
     if not named:
         raise InputError(
             "no markets are named: give a path, a folder, a pattern such as 'recordings/**/*.bz2', a URI, or a list"

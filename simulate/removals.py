@@ -54,8 +54,11 @@ class Removals:
             self._void(bet)
             return
         factor = removed.adjustment_factor or 0.0
-        place = market.market_type in _PLACE
+        definition = market.market_book.market_definition
+        place = definition is not None and definition.market_type in _PLACE
         order_type = order.order_type
+        if market.blotter.terms.is_line(order_type):
+            return  # a line is no price: nothing of it is reduced
         if isinstance(order_type, MarketOnCloseOrder) and order.side == "LAY" and not bet.bsp_reconciled:
             _reduce_liability(bet, order_type, removed, market)
         elif bet.fills and factor and (place or factor >= WIN_THRESHOLD):

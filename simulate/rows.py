@@ -94,6 +94,8 @@ FIELDS: dict[str, tuple[tuple[str, str], ...]] = {
         ("commission", "number"),
         ("transactions", "whole"),
         ("status", "text"),
+        ("settled", "whole"),
+        ("unsettled", "whole"),
     ),
     "records": (
         ("strategy", "text"),
@@ -177,6 +179,7 @@ class RowCollector:
             mine = strategy._headrace.take_records(market.market_id)
             self.rows["records"].extend((strategy.name, *row) for row in mine)
         base_rate = definition.market_base_rate if definition else 0.0
+        lasting = market.framework.host.rules.lasting_markets
         for seat in market.seats:
             strategy = seat.strategy
             orders = market.blotter.strategy_orders(strategy)
@@ -198,6 +201,8 @@ class RowCollector:
                     _commission(orders, base_rate),
                     sum(_transactions(order) for order in orders),
                     market.status,
+                    market.settlements,
+                    market.unsettled(strategy) if lasting else 0,
                 )
             )
 
@@ -219,6 +224,7 @@ class RowCollector:
         limit = order_type if isinstance(order_type, LimitOrder) else None
         runner = market.market_book.runner(order.selection_id, order.handicap)
         answer = order.responses.place_response
+        lasting = market.framework.host.rules.lasting_markets
         notes = ",".join(note for note in (order.trade.notes_str, order.notes_str) if note)
         row = (
             strategy.name,
@@ -245,7 +251,7 @@ class RowCollector:
             order.size_voided,
             order.bet_id,
             order.id,
-            answer.error_code if answer else None,
+            answer.error_code if answer else order.not_placed,
             placement.seconds_to_start if placement else None,
             placement.inplay if placement else None,
             placement.best_back if placement else None,
@@ -253,7 +259,7 @@ class RowCollector:
             placement.last_price_traded if placement else None,
             placement.queue_ahead if placement else None,
             actual_sp(runner),
-            order.profit,
+            None if order.size_matched and not order.settled and lasting else order.profit,
             notes,
         )
         return [row]

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from functools import partial
 from typing import TYPE_CHECKING
 
 from ..strategies.book import MarketBook
@@ -29,6 +28,8 @@ logger = logging.getLogger("headrace")
 #: Bet ids count up from here.
 FIRST_BET_ID = 100_000_000_000
 _PASSIVE = "PASSIVE"
+#: Why an order was never placed.
+MARKET_CLOSED, RECORDING_ENDED = "MARKET_CLOSED", "RECORDING_ENDED"
 _UNANSWERED = (OrderStatus.PENDING, OrderStatus.REPLACING)
 
 
@@ -107,7 +108,6 @@ class SimulatedMarket:
                         continue
                 kept.append(package)
         finally:
-            # Where a package cannot be handled it alone is given up.
             self.pending = kept + pending + self.pending
             self._held = None
 
@@ -115,12 +115,41 @@ class SimulatedMarket:
         kind = package.package_type
         if kind is OrderPackageType.PLACE:
             self._place(package, book, age)
-        elif kind is OrderPackageType.CANCEL:
-            self._cancel(package, book)
-        elif kind is OrderPackageType.UPDATE:
-            self._update(package, book)
-        else:
+        elif kind is OrderPackageType.REPLACE:
             self._replace(package, book, age)
+        else:
+            change = self._cancel if kind is OrderPackageType.CANCEL else self._update
+            for order in list(package.orders):
+                if order.status is not OrderStatus.VIOLATION:
+                    self._each(package, order, change, book)
+
+    def _guard(self, order: Order, act: Callable[..., object], *arguments: object) -> bool:
+        """Do something to an order; an error is that order's own, and the others go on. False where there was one."""
+        try:
+            act(*arguments)
+        except Exception as error:
+            self._framework.failed(error, order.trade.strategy, self.market)
+            return False
+        return True
+
+    def _each(self, package: OrderPackage, order: Order, act: Callable[..., object], *arguments: object) -> None:
+        """Act on one order of a package; where that fails it is not tried again."""
+        if self._guard(order, act, package, order, *arguments):
+            return
+        package.orders.remove(order)
+        if self._rules.guarded_status:
+            self._guard(order, self._give_up, order)
+
+    @staticmethod
+    def _give_up(order: Order) -> None:
+        """A request could not be handled: an order that has not arrived ends, another is as it was before."""
+        with order.trade:
+            if order.status is OrderStatus.PENDING:
+                order.simulated.void()
+                order.responses.place_response = Response("FAILURE", "ERROR_IN_ORDER")
+                order.execution_complete()
+            elif not order.complete:
+                order.executable()
 
     def _passive_delay(self, book: MarketBook) -> bool:
         """Whether orders that match nothing skip the bet delay."""
@@ -131,17 +160,30 @@ class SimulatedMarket:
         return package.latency + package.bet_delay
 
     def _arrival(self, package: OrderPackage, book: MarketBook, age: float) -> Arrival:
-        client = package.client
+        client, delay_done = package.client, age > self._delay(package)
+        exact = self._rules.guarded_status
         return Arrival(
             book,
             self._models,
             package.market_version,
-            age > self._delay(package),
+            delay_done,
             client.best_price_execution,
             client.simulated_full_match,
-            not self._rules.guarded_status,
+            not exact,
             self.market.blotter.terms,
+            self._arrived_at(package, book, delay_done) if exact else book.publish_time_epoch,
         )
+
+    def _arrived_at(self, package: OrderPackage, book: MarketBook, delay_done: bool) -> int:
+        """When an order of the package meets the book: when its time has passed, or when that book came later."""
+        if delay_done:
+            seconds = self._delay(package)
+        elif package.package_type is OrderPackageType.REPLACE:
+            seconds = package.place_latency + package.bet_delay
+        else:
+            seconds = package.latency
+        due_ms = package.created_ms + round(seconds * 1000)
+        return min(max(due_ms, book.publish_time_epoch), self._clock.now_ms)
 
     def _place(self, package: OrderPackage, book: MarketBook, age: float) -> None:
         if age < self._delay(package) and not self._passive_delay(book):
@@ -149,24 +191,16 @@ class SimulatedMarket:
         arrival = self._arrival(package, book, age)
         for order in list(package.orders):
             if order.status in _UNANSWERED:
-                self._alone(package, order, partial(self._arrive, package, order, arrival))
+                self._each(package, order, self._arrive, arrival)
 
-    def _alone(self, package: OrderPackage, order: Order, act: Callable[[], object]) -> None:
-        """Act on one order of a package: what goes wrong is a failure of that order, which is given up."""
-        try:
-            act()
-        except Exception as error:
-            package.orders.remove(order)
-            self._framework.failed(error, None, self.market)
-
-    def _arrive(self, package: OrderPackage, order: Order, arrival: Arrival) -> bool:
-        """Place one order; False where it has to wait."""
+    def _arrive(self, package: OrderPackage, order: Order, arrival: Arrival) -> None:
+        """Place one order; it may have to wait."""
         with order.trade:
             answer, bet_id = self._judge(order, arrival)
             if answer is None:
-                return False
+                return
             order.responses.place_response = answer
-            order.responses.placed_ms = self._clock.now_ms
+            order.responses.placed_ms = arrival.time_ms if self._rules.guarded_status else self._clock.now_ms
             if answer.status == "SUCCESS":
                 answer.bet_id = bet_id
                 order.assign_bet_id(bet_id)
@@ -178,7 +212,6 @@ class SimulatedMarket:
             else:
                 order.execution_complete()
             package.client.add_transaction(1)
-        return True
 
     def _judge(self, order: Order, arrival: Arrival) -> tuple[Response | None, str]:
         """The answer to a placing, None where it has to wait, and the bet id that an answer uses up."""
@@ -191,12 +224,7 @@ class SimulatedMarket:
                 self._exchange.return_bet_id()
         return answer, bet_id
 
-    def _cancel(self, package: OrderPackage, book: MarketBook) -> None:
-        for order in list(package.orders):
-            if order.status is not OrderStatus.VIOLATION:
-                self._alone(package, order, partial(self._cancel_one, package, order, book))
-
-    def _cancel_one(self, package: OrderPackage, order: Order, book: MarketBook) -> None:
+    def _cancel(self, package: OrderPackage, order: Order, book: MarketBook) -> None:
         with order.trade:
             answer = self._reduce(order, book, order.update_data.get("size_reduction"))
             order.responses.cancel_responses.append(answer)
@@ -227,12 +255,7 @@ class SimulatedMarket:
         else:
             order.executable()
 
-    def _update(self, package: OrderPackage, book: MarketBook) -> None:
-        for order in list(package.orders):
-            if order.status is not OrderStatus.VIOLATION:
-                self._alone(package, order, partial(self._update_one, package, order, book))
-
-    def _update_one(self, package: OrderPackage, order: Order, book: MarketBook) -> None:
+    def _update(self, package: OrderPackage, order: Order, book: MarketBook) -> None:
         with order.trade:
             answer = self._persist(order, book)
             order.responses.update_responses.append(answer)
@@ -257,13 +280,13 @@ class SimulatedMarket:
         arrival = None
         for order in list(package.orders):
             if order.status is OrderStatus.REPLACING:
-                self._alone(package, order, partial(self._cancel_replaced, package, order, book))
+                self._each(package, order, self._cancel_replaced, book)
             elif order.status is OrderStatus.PENDING:
                 due = package.place_latency + package.bet_delay
                 if age < due and not self._passive_delay(book):
                     return
                 arrival = arrival or self._arrival(package, book, age)
-                self._alone(package, order, partial(self._place_replacement, package, order, arrival))
+                self._each(package, order, self._place_replacement, arrival)
 
     def _cancel_replaced(self, package: OrderPackage, order: Order, book: MarketBook) -> None:
         new_price = order.update_data["new_price"]
@@ -322,12 +345,10 @@ class SimulatedMarket:
         if self._rules.guarded_status:
             self._matching.close()
             for order in list(market.blotter.live_orders):
-                self._end(order)
+                self._guard(order, self._end, order, MARKET_CLOSED)
         self.pending.clear()
-        settlement, removals = self._models.settlement, self._models.removals
+        settlement = self._models.settlement
         assert settlement is not None
-        assert removals is not None
-        removals.forget(market.market_id)
         told = False
         for order in market.blotter:
             try:
@@ -340,8 +361,22 @@ class SimulatedMarket:
                     self._framework.failed(error, order.trade.strategy, market)
                 told = True
 
-    def _end(self, order: Order) -> None:
-        """The market is closed: nothing more can happen to this order."""
+    def expire(self, why: str) -> bool:
+        """End the orders that have not arrived, and whose market or recording has ended. `why`: one word."""
+        waiting = [order for order in self.market.blotter.live_orders if order.status is OrderStatus.PENDING]
+        for order in waiting:
+            self._guard(order, self._end, order, why)
+        self.pending = [package for package in self.pending if package.waiting]
+        return bool(waiting)
+
+    def forget(self) -> None:
+        self.pending.clear()
+        removals = self._models.removals
+        assert removals is not None
+        removals.forget(self.market.market_id)
+
+    def _end(self, order: Order, why: str) -> None:
+        """Nothing more can happen to this order: its market, or its recording, has ended."""
         bet: SimulatedBet | None = order.simulated
         if order.complete:
             return
@@ -351,6 +386,6 @@ class SimulatedMarket:
             order.size_lapsed = bet.size
         with order.trade:
             if order.status is OrderStatus.PENDING:
-                order.expired()
+                order.expired(why)
             else:
                 order.execution_complete()

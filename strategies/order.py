@@ -152,6 +152,7 @@ class Order:
             sizes in the account's currency.
         profit: in the account's currency, before commission; 0.0 until the market is settled.
         settled: whether the market's settlement gave it a result.
+        not_placed: why it never reached the exchange: MARKET_CLOSED or RECORDING_ENDED; None where it did, or may yet.
         on_line: whether it was settled as a bet on a line.
         violation_msg: why a control refused it.
         update_data: what the request under way changes.
@@ -184,6 +185,7 @@ class Order:
         "market_notes",
         "market_type",
         "market_version",
+        "not_placed",
         "notes",
         "number",
         "number_of_dead_heat_winners",
@@ -271,6 +273,7 @@ class Order:
         self.size_voided = 0.0
         self.profit = 0.0
         self.settled = False
+        self.not_placed: str | None = None
         self.on_line = False
         self.runner_status: str | None = None
         self.market_type: str | None = None
@@ -311,7 +314,9 @@ class Order:
         self._move(OrderStatus.EXECUTION_COMPLETE)
         self.update_data.clear()
 
-    def expired(self) -> None:
+    def expired(self, not_placed: str | None = None) -> None:
+        """The order can no longer be placed. `not_placed`: why."""
+        self.not_placed = not_placed
         self.complete_ms = self._clock.now_ms
         self._move(OrderStatus.EXPIRED)
         self.update_data.clear()

@@ -31,6 +31,9 @@ class Rules:
         all_orders: `process_orders` gets every order ever placed, at every change of the book.
         peer_reading: files are read as the peer reads them: changes outside a listener's window are not seen by
             matching either, and each line of a file with several markets shows all of them again.
+        lasting_markets: what is known of a market stays until its recording ends: a later settlement with another
+            result counts, orders that can no longer be placed end, a matched bet without a result has no profit; else
+            state is given up at each close, and orders stay as they are.
         shown_in_turn: at a market's first change each strategy hears of it and looks at the book before the next one
             does; else all hear of it first.
         shown_at_close: strategies hear of a market that is closed at its first change, and of its close.
@@ -50,6 +53,7 @@ class Rules:
     reset_bypass: bool = False
     all_orders: bool = False
     peer_reading: bool = False
+    lasting_markets: bool = True
     shown_in_turn: bool = False
     shown_at_close: bool = True
     catalogue_first: bool = False
@@ -70,6 +74,7 @@ class Rules:
             reset_bypass=True,
             all_orders=True,
             peer_reading=True,
+            lasting_markets=False,
             shown_in_turn=True,
             shown_at_close=False,
             catalogue_first=True,

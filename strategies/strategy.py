@@ -236,7 +236,7 @@ class Strategy:
         """
 
     def process_closed_market(self, market: Market, market_book: MarketBook) -> None:
-        """Called when the market is settled."""
+        """Called when the market is settled; again where it is reopened, or given other results, and settled again."""
 
     def process_custom_event(self, market: Market, event: Any) -> None:
         """Called with a custom event, in each hosted market it concerns."""

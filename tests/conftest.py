@@ -1,10 +1,13 @@
-"""What several test modules share."""
+"""What several test modules share, and what holds for all of them."""
 
 from __future__ import annotations
 
 import os
+import shutil
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -19,12 +22,60 @@ settings.register_profile("fuzz", derandomize=False, deadline=None, print_blob=T
 settings.load_profile("test")
 
 
+# -- what is temporary -------------------------------------------------------------------------------------------------
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Give this process, and those it starts, a temporary folder that nobody else writes into.
+
+    pytest keeps its own folders where they would have been, so that those of a failed test can be looked at.
+    """
+    os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", tempfile.gettempdir())
+    # Sockets of Ray lie in it, and their names may have 107 characters.
+    folder = tempfile.mkdtemp(prefix="hr", dir="/tmp" if os.access("/tmp", os.W_OK) else None)
+    config.stash[_TEMPORARY] = Path(folder)
+    os.environ["TMPDIR"] = os.environ["RAY_TMPDIR"] = folder
+    tempfile.tempdir = None
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    shutil.rmtree(config.stash[_TEMPORARY], ignore_errors=True)
+
+
+_TEMPORARY = pytest.StashKey[Path]()
+
+
+@pytest.fixture(scope="module", autouse=True)
+def nothing_left_behind(request: pytest.FixtureRequest) -> Iterator[None]:
+    """What lies in the temporary folder after the tests of a module lay there before them."""
+    folder = request.config.stash[_TEMPORARY]
+    before = _temporary(folder)
+    yield
+    left = _temporary(folder) - before
+    assert not left, f"left behind in {folder}"
+
+
+def _temporary(folder: Path) -> set[str]:
+    """All that lies in the folder, but for what belongs to the Ray of this process, which lives as long as it."""
+    found = {path.name for path in folder.iterdir()}
+    if "ray" in found:
+        found.remove("ray")
+        found |= {f"ray/{path.name}" for path in (folder / "ray").iterdir()} - {"ray/session_latest"}
+    return {name for name in found if not name.startswith("ray/session_") or not name.endswith(f"_{os.getpid()}")}
+
+
+# -- fixtures ----------------------------------------------------------------------------------------------------------
+
+
 @pytest.fixture(scope="session")
 def ray_local() -> Iterator[None]:
     """A Ray cluster of this machine, started once; skips where Ray cannot start."""
     ray = pytest.importorskip("ray")
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
-    ray.init(address="local", num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
+    # A node that was killed is missed after seconds, not half a minute. A slow one has ten for each answer.
+    settings = {"health_check_period_ms": 500, "health_check_failure_threshold": 5}
+    quiet: dict[str, Any] = {"include_dashboard": False, "log_to_driver": False, "logging_level": "ERROR"}
+    ray.init(address="local", num_cpus=2, _system_config=settings, **quiet)
     yield
     ray.shutdown()
 

@@ -179,7 +179,7 @@ def test_unit_that_takes_longer_than_its_time_is_stopped(ray_local: None, tmp_pa
     assert market_ids(result) == {"1.200000000", "1.200000001", "1.200000003"}
     (failure,) = result.failures.to_pylist()
     assert failure["unit"] == str(tmp_path / "1.200000002")
-    assert "unit_timeout is 1.5 s" in failure["message"]
+    assert "took longer than unit_timeout=1.5 s" in failure["message"]
 
 
 @pytest.mark.ray

@@ -1,28 +1,38 @@
-"""Workers and nodes that die in the middle of a run cost time, not results: each case in a Ray of its own."""
+"""Workers and nodes that die in the middle of a run cost time, not results; a node that joins is used."""
 
 from __future__ import annotations
 
+import contextlib
+import itertools
 import json
 import os
+import random
+import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 import headrace as hr
 from headrace.simulate.generator import write_markets
+from processes import LIMIT, TOOLS, wait_until
 
 pytestmark = pytest.mark.ray
 
 STRATEGY = '''
+import os
 import time
+from pathlib import Path
 import headrace as hr
 
-class Slow(hr.Strategy):
-    """Backs each runner once; takes its time, so that a run lasts long enough to be disturbed."""
+class Met(hr.Strategy):
+    """Backs each runner once. Where there is a file `wait`, markets end once so many workers have work."""
 
-    pause: float = 0.0
+    folder: str = ""
+    workers: int = 0
 
     def check_market_book(self, market, book):
         return book.status == "OPEN" and not book.inplay
@@ -36,110 +46,12 @@ class Slow(hr.Strategy):
                 market.place_order(trade.create_order("BACK", hr.LimitOrder(price, 2.0)))
 
     def process_closed_market(self, market, book):
-        time.sleep(self.pause)
+        here = Path(self.folder)
+        (here / f"{os.getpid()}.worker").touch()
+        until = time.monotonic() + 60
+        while (here / "wait").exists() and len(list(here.glob("*.worker"))) < self.workers and time.monotonic() < until:
+            time.sleep(0.02)
 '''
-
-KILLED_WORKERS = """
-import os, random, signal, sys, threading, time
-sys.path.insert(0, {folder!r})
-import ray
-import headrace as hr
-from slow import Slow
-
-def parent(pid):
-    with open(f"/proc/{{pid}}/stat") as stat:
-        return int(stat.read().rsplit(")", 1)[1].split()[1])
-
-def own_workers():
-    found = []
-    for name in os.listdir("/proc"):
-        try:
-            with open(f"/proc/{{name}}/cmdline") as line:
-                if line.read().startswith("ray::_Worker") and parent(parent(int(name))) == os.getpid():
-                    found.append(int(name))
-        except (OSError, ValueError):
-            continue
-    return found
-
-def kill_workers():
-    chance = random.Random(1)
-    for _ in range(4):
-        time.sleep(1.0)
-        workers = own_workers()
-        if workers:
-            os.kill(chance.choice(workers), signal.SIGKILL)
-            print("killed", flush=True)
-
-if __name__ == "__main__":
-    ray.init(address="local", num_cpus=2, include_dashboard=False, log_to_driver=False)
-    threading.Thread(target=kill_workers, daemon=True).start()
-    result = hr.backtest(Slow(pause=0.2), {markets!r}, engine="ray")
-    print("failures", result.failures.num_rows)
-    print("digest", result.digest)
-"""
-
-KILLED_NODE = """
-import sys, threading, time
-sys.path.insert(0, {folder!r})
-import ray
-from ray.cluster_utils import Cluster
-import headrace as hr
-from slow import Slow
-
-if __name__ == "__main__":
-    settings = {{
-        "health_check_period_ms": 500, "health_check_failure_threshold": 3, "health_check_initial_delay_ms": 0
-    }}
-    cluster = Cluster(
-        initialize_head=True, head_node_args={{"num_cpus": 1, "_system_config": settings, "include_dashboard": False}}
-    )
-    second = cluster.add_node(num_cpus=1)
-    ray.init(address=cluster.address, log_to_driver=False)
-    done = []
-
-    def progress(count, total, part):
-        done.append(count)
-        if len(done) == 2:
-            cluster.remove_node(second, allow_graceful=False)
-            print("killed", flush=True)
-
-    result = hr.backtest(Slow(pause=0.2), {markets!r}, engine="ray", progress=progress)
-    print("failures", result.failures.num_rows)
-    print("digest", result.digest)
-    ray.shutdown()
-    cluster.shutdown()
-"""
-
-
-JOINED_NODE = """
-import os, sys
-import ray
-from ray.cluster_utils import Cluster
-import headrace as hr
-
-class Telling(hr.Strategy):
-    def process_closed_market(self, market, book):
-        import time
-        time.sleep(0.3)
-        self.record(market, process=os.getpid())
-
-if __name__ == "__main__":
-    cluster = Cluster(initialize_head=True, head_node_args={{"num_cpus": 1, "include_dashboard": False}})
-    ray.init(address=cluster.address, log_to_driver=False)
-    done = []
-
-    def progress(count, total, part):
-        done.append(count)
-        if len(done) == 1:
-            cluster.add_node(num_cpus=2)
-
-    result = hr.backtest(Telling(), {markets!r}, engine="ray", progress=progress)
-    print("failures", result.failures.num_rows)
-    print("markets", result.records.num_rows)
-    print("processes", len(set(result.records["record"].to_pylist())))
-    ray.shutdown()
-    cluster.shutdown()
-"""
 
 LEAKING = """
 import os
@@ -160,49 +72,128 @@ def markets(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
     return [str(path) for path in write_markets(folder, 48, seed=5, changes=100)]
 
 
+@pytest.fixture
+def met(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    """The strategy, which other processes load from its file."""
+    (tmp_path / "met.py").write_text(STRATEGY)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    import met  # type: ignore[import-not-found]
+
+    yield met.Met
+    sys.modules.pop("met")
+
+
+def undisturbed(met: Any, markets: list[str], **values: Any) -> str:
+    """The digest of a run that nothing disturbs, and that waits for nobody."""
+    met.process_closed_market = lambda self, market, book: None
+    return hr.backtest(met(**values), markets, engine="local").digest
+
+
+def processes() -> dict[int, tuple[int, str]]:
+    """All processes of this machine: the parent of each, and its command."""
+    found = {}
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            status = (folder / "stat").read_text()
+            found[int(folder.name)] = int(status.rpartition(")")[2].split()[1]), (folder / "cmdline").read_text()
+        except (OSError, ValueError):  # it has just ended
+            continue
+    return found
+
+
+def descendants(process_id: int) -> list[int]:
+    """A process, its children, and theirs."""
+    known, found = processes(), [process_id]
+    for each in found:
+        found.extend(child for child, (parent, _) in known.items() if parent == each)
+    return found
+
+
+def workers_here() -> list[int]:
+    """Workers of a run, on the Ray that this process has started."""
+    known = processes()
+    return [each for each in descendants(os.getpid()) if known.get(each, (0, ""))[1].startswith("ray::_Worker")]
+
+
+def test_killed_workers_cost_no_result(ray_local: None, met: Any, markets: list[str], tmp_path: Path) -> None:
+    chance = random.Random(1)
+    killed = []
+
+    def kill_one(done: int, total: int, part: Any) -> None:
+        # A worker that was killed may not be replaced yet. Whichever is hit works, waits or begins.
+        workers = workers_here()
+        if workers and len(killed) < 4:
+            killed.append(chance.choice(workers))
+            os.kill(killed[-1], signal.SIGKILL)
+
+    values = {"folder": str(tmp_path)}
+    result = hr.backtest(met(**values), markets, engine="ray", progress=kill_one)
+    assert len(killed) == 4
+    assert result.failures.to_pylist() == []
+    assert result.digest == undisturbed(met, markets, **values)
+
+
 @pytest.fixture(scope="module")
-def undisturbed(markets: list[str], tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
-    """The folder of the strategy's module, and the digest of a run that nothing disturbs."""
-    folder = tmp_path_factory.mktemp("strategy")
-    (folder / "slow.py").write_text(STRATEGY)
-    sys.path.insert(0, str(folder))
-    try:
-        from slow import Slow  # type: ignore[import-not-found]
+def second_node(ray_local: None) -> Iterator[Any]:
+    """What has another node, of one processor, join the cluster when it is first called; it answers its process."""
+    import ray
 
-        # The pause stands among the parameters of each row: it is the same, but nobody waits for it here.
-        Slow.process_closed_market = lambda self, market, book: None
-        return folder, hr.backtest(Slow(pause=0.2), markets, engine="local").digest
-    finally:
-        sys.path.remove(str(folder))
-        sys.modules.pop("slow", None)
+    started: list[subprocess.Popen[bytes]] = []
 
+    def join() -> subprocess.Popen[bytes]:
+        if not started:
+            address = ray.get_runtime_context().gcs_address
+            command = [str(TOOLS / "ray"), "start", f"--address={address}", "--num-cpus=1", "--block"]
+            command += ["--min-worker-port=0", "--max-worker-port=0"]
+            quiet = {"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+            started.append(subprocess.Popen(command, **quiet))
+            assert wait_until(lambda: ray.cluster_resources().get("CPU", 0) > 2)
+            # Written at last, and followed by every Ray that is not told where to go: they would join as well.
+            invitation = Path(os.environ["RAY_TMPDIR"], "ray", "ray_current_cluster")
+            assert wait_until(invitation.exists)
+            invitation.unlink()
+        return started[0]
 
-@pytest.mark.parametrize("script", [KILLED_WORKERS, KILLED_NODE], ids=["workers", "node"])
-def test_a_disturbed_run_gives_the_digest_of_an_undisturbed_one(
-    script: str, markets: list[str], undisturbed: tuple[Path, str], tmp_path: Path
-) -> None:
-    folder, digest = undisturbed
-    said = run_script(tmp_path / "disturbed.py", script.format(folder=str(folder), markets=markets))
-    assert "killed" in said
-    assert "failures 0" in said
-    assert f"digest {digest}" in said
+    yield join
+    for process in started:
+        end_node(process)
 
 
-def run_script(path: Path, text: str) -> str:
-    """What a script prints, run in a process of its own."""
-    path.write_text(text)
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
-    ran = subprocess.run(
-        [sys.executable, str(path)], capture_output=True, text=True, timeout=180, env=environment, check=False
-    )
-    assert ran.returncode == 0, ran.stderr[-2000:]
-    return ran.stdout
+def end_node(node: subprocess.Popen[bytes]) -> None:
+    """End a node as the loss of its machine does: all its processes are gone, and none has said so."""
+    if node.poll() is None:
+        for each in descendants(node.pid):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(each, signal.SIGKILL)
+        node.wait(LIMIT)
 
 
-def test_a_node_that_joins_is_used(markets: list[str], tmp_path: Path) -> None:
-    said = run_script(tmp_path / "joined.py", JOINED_NODE.format(markets=markets)).split()
-    assert said[:4] == ["failures", "0", "markets", str(len(markets))]
-    assert int(said[5]) > 1
+def test_a_node_that_joins_is_used(second_node: Any, met: Any, markets: list[str], tmp_path: Path) -> None:
+    def join(done: int, total: int, part: Any) -> None:
+        second_node()
+        (tmp_path / "wait").touch()  # for a third worker, which only the node has room for
+
+    values = {"folder": str(tmp_path), "workers": 3}
+    result = hr.backtest(met(**values), markets, engine="ray", progress=join)
+    assert len(list(tmp_path.glob("*.worker"))) == 3
+    assert result.failures.to_pylist() == []
+    assert result.digest == undisturbed(met, markets, **values)
+
+
+def test_a_killed_node_costs_no_result(second_node: Any, met: Any, markets: list[str], tmp_path: Path) -> None:
+    node, parts = second_node(), itertools.count(1)
+    (tmp_path / "wait").touch()  # until the node's worker has work too
+
+    def kill(done: int, total: int, part: Any) -> None:
+        if next(parts) == 2:
+            end_node(node)
+
+    values = {"folder": str(tmp_path), "workers": 3}
+    result = hr.backtest(met(**values), markets, engine="ray", progress=kill)
+    assert node.returncode is not None
+    assert len(list(tmp_path.glob("*.worker"))) >= 3
+    assert result.failures.to_pylist() == []
+    assert result.digest == undisturbed(met, markets, **values)
 
 
 def test_a_worker_that_outgrows_its_memory_is_replaced(

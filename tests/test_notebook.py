@@ -16,9 +16,12 @@ nbformat = pytest.importorskip("nbformat")
 pytest.importorskip("ipykernel")
 nbclient = pytest.importorskip("nbclient")
 
+import traitlets  # noqa: E402
 from jupyter_client import AsyncKernelManager  # noqa: E402
 from jupyter_client.kernelspec import KernelSpec, KernelSpecManager  # noqa: E402
 from nbformat.v4 import new_code_cell, new_notebook  # noqa: E402
+
+from processes import LIMIT  # noqa: E402
 
 EXAMPLE = Path(__file__).resolve().parents[1] / "examples" / "sweep.ipynb"
 FIGURE = "application/vnd.plotly.v1+json"
@@ -53,7 +56,7 @@ class Backer(Once):
 """
 CONNECT = """
 import ray
-ray.init(address="local", num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
+ray.init(address={address!r}, log_to_driver=False, logging_level="ERROR")
 None
 """
 
@@ -66,6 +69,14 @@ class ThisPython(KernelSpecManager):  # type: ignore[misc]
         return KernelSpec(argv=command, display_name=kernel_name, language="python")
 
 
+class Kernels(AsyncKernelManager):  # type: ignore[misc]
+    shutdown_wait_time = LIMIT  # a kernel removes its files at its end
+
+    @traitlets.default("kernel_spec_manager")  # type: ignore[untyped-decorator]
+    def _this_python(self) -> KernelSpecManager:
+        return ThisPython()
+
+
 @pytest.fixture
 def private_jupyter(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Kernels leave their files in the test's folder, and see no settings of the user's."""
@@ -76,10 +87,10 @@ def private_jupyter(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def run(notebook: Any, folder: Path) -> Any:
-    """Run a notebook in a folder; with its outputs. An error in a cell is raised."""
-    kernel = AsyncKernelManager(kernel_spec_manager=ThisPython())
+    """Run a notebook in a folder; with its outputs. An error in a cell is raised. Its kernel ends with it."""
     resources = {"metadata": {"path": str(folder)}}
-    return nbclient.NotebookClient(notebook, km=kernel, resources=resources, timeout=300).execute()
+    client = nbclient.NotebookClient(notebook, kernel_manager_class=Kernels, resources=resources, timeout=LIMIT)
+    return client.execute()
 
 
 def outputs(cell: Any) -> list[dict[str, Any]]:
@@ -148,8 +159,10 @@ def test_example_runs_from_markets_to_a_heatmap(tmp_path: Path) -> None:
 
 @pytest.mark.ray
 @pytest.mark.usefixtures("private_jupyter")
-def test_strategy_of_a_notebook_runs_on_ray_as_here(tmp_path: Path, generated: Path) -> None:
-    pytest.importorskip("ray")
+def test_strategy_of_a_notebook_runs_on_ray_as_here(ray_local: None, tmp_path: Path, generated: Path) -> None:
+    import ray
+
+    connect = CONNECT.format(address=ray.get_runtime_context().gcs_address)
     markets = f"{str(generated)!r}"
     both = (
         f"here = hr.backtest(Backer(), {markets}, engine='local')\n"
@@ -166,7 +179,7 @@ def test_strategy_of_a_notebook_runs_on_ray_as_here(tmp_path: Path, generated: P
         f"each = [hr.sweep(Backer, {{'stake': [2, 3]}}, {markets}, engine=engine) for engine in ('local', 'ray')]\n"
         "each[1].failures.num_rows, each[1].table['orders'].to_pylist(), each[0].digest == each[1].digest"
     )
-    done = run(notebook_of([PARENT, STRATEGY, CONNECT, both, edited, sweeps]), tmp_path).cells
+    done = run(notebook_of([PARENT, STRATEGY, connect, both, edited, sweeps]), tmp_path).cells
     assert value(done[3]) == "(0, 8, 8, True)"
     assert [re.search(r"8/8 \d:\d\d:\d\d 8 orders", text) is not None for text in said(done[3])] == [True, True, False]
     assert value(done[4]) == "0"

@@ -10,28 +10,24 @@ import os
 import re
 import shutil
 import signal
-import socket
 import subprocess
 import sys
-import tempfile
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from headrace.cluster.submission import check_cluster
 from headrace.strategies.errors import InputError
+from processes import LIMIT, TOOLS, environment, free_ports, of_folder, run, temporary_folder, wait_until
 
 ROOT = Path(__file__).resolve().parents[1]
 FILE = ROOT / "deploy" / "cluster-own-machines.yaml"
 SCRIPT = ROOT / "examples" / "on_a_cluster.py"
 #: What ends the Ray of the cluster file, by the comment in it.
 END = "kill $(cat ~/.headrace-ray.pid)"
-TOOLS = Path(sys.executable).parent
 HEAD, WORKER = "127.0.0.2", "127.0.0.3"
 
 
@@ -72,34 +68,15 @@ class Launcher:
     def ray(self, verb: str, *words: str | Path) -> str:
         """Run one of Ray's commands with the cluster file, to its success; returns what it printed."""
         command = [str(TOOLS / "ray"), verb, *map(str, words)]
-        ended = subprocess.run(
-            command, cwd=self.cluster.parent, env=self.environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT, text=True, timeout=120,
-        )  # fmt: skip
+        ended = run(
+            command, cwd=self.cluster.parent, env=self.environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+        )
         assert ended.returncode == 0, ended.stdout
         return ended.stdout
 
     def has_both_nodes(self) -> bool:
         status = self.ray("exec", "--no-config-cache", self.cluster, "ray status")
         return re.search(r"^Active:\s+2 local", status, re.MULTILINE) is not None
-
-
-def free_ports(count: int) -> list[int]:
-    """Ports that nobody uses now, taken together so that they differ."""
-    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    ports = [int(each.getsockname()[1]) for each in sockets]
-    for each in sockets:
-        each.close()
-    return ports
-
-
-def wait_until(condition: Callable[[], Any], seconds: float) -> bool:
-    until = time.monotonic() + seconds
-    while not condition():
-        if time.monotonic() > until:
-            return False
-        time.sleep(0.1)
-    return True
 
 
 def tool(name: str) -> str:
@@ -134,7 +111,7 @@ def start_sshd(sshd: str, folder: Path, machine: Machine) -> subprocess.Popen[by
         "SetEnv": f"HOME={machine.home} RAY_TMPDIR={machine.home} RAY_USAGE_STATS_ENABLED=0",
     }
     file.write_text("".join(f"{name} {value}\n" for name, value in settings.items()), encoding="utf-8")
-    checked = subprocess.run([sshd, "-t", "-f", str(file)], capture_output=True, text=True)
+    checked = run([sshd, "-t", "-f", file])
     if checked.returncode:
         pytest.skip(f"no sshd can be started here: {checked.stderr.strip()}")
     with (folder / f"sshd-{machine.port}.log").open("wb") as log:
@@ -159,7 +136,7 @@ def home_of_login(folder: Path, machine: Machine) -> str:
     """Where a login finds itself; empty where there is none. In the user's own home nothing may be written."""
     command = [str(folder / "bin" / "ssh"), "-o", "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=/dev/null"]
     command += ["-o", "BatchMode=yes", f"{getpass.getuser()}@{machine.address}", "echo $HOME"]
-    return subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True).stdout.strip()
+    return run(command).stdout.strip()
 
 
 def adapt(text: str, folder: Path, head: Machine, worker: Machine) -> str:
@@ -198,7 +175,11 @@ def end_rays(machines: list[Machine]) -> None:
 
 def end_process(process: subprocess.Popen[bytes]) -> None:
     process.terminate()
-    process.wait(10)
+    try:
+        process.wait(10)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait(LIMIT)
 
 
 @pytest.fixture(scope="module")
@@ -211,10 +192,9 @@ def launcher() -> Iterator[Launcher]:
         pytest.skip("no ray command beside this Python")
     sshd, keygen, _, _ = tool("sshd"), tool("ssh-keygen"), tool("rsync"), tool("pgrep")
     with ExitStack() as stack:
-        place = tempfile.TemporaryDirectory(prefix="hr", dir="/tmp", ignore_cleanup_errors=True)  # sockets: short
-        folder = Path(stack.enter_context(place))
+        folder = stack.enter_context(temporary_folder())
         for name in ("key", "host_key"):
-            subprocess.run([keygen, "-q", "-t", "ed25519", "-N", "", "-f", str(folder / name)], check=True)
+            assert run([keygen, "-q", "-t", "ed25519", "-N", "", "-f", folder / name]).returncode == 0
         machines = [
             prepare_machine(folder, address, port) for address, port in zip((HEAD, WORKER), free_ports(2), strict=True)
         ]
@@ -227,24 +207,20 @@ def launcher() -> Iterator[Launcher]:
         (home / ".ray" / "auth_token").write_text("the token of the tests, which is long enough", encoding="utf-8")
         cluster = home / "cluster.yaml"
         cluster.write_text(adapt(FILE.read_text(encoding="utf-8"), folder, *machines), encoding="utf-8")
-        environment = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
         path = os.pathsep.join([str(folder / "bin"), str(TOOLS), os.environ["PATH"]])
-        own = dict.fromkeys(("HOME", "TMPDIR", "RAY_TMPDIR"), str(home))
-        environment.update(own, PATH=path, RAY_USAGE_STATS_ENABLED="0")
+        variables = environment(HOME=str(home), PATH=path, **of_folder(home))
         for machine in machines:
             if not wait_until(lambda machine=machine: home_of_login(folder, machine) == str(machine.home), 10):
                 log = (folder / f"sshd-{machine.port}.log").read_text(encoding="utf-8").strip()
                 pytest.skip(f"this user cannot log in to an sshd of its own, with a home of its own: {log[-300:]}")
         port = re.search(r"--dashboard-port=(\d+)", cluster.read_text(encoding="utf-8"))
         assert port is not None
-        yield Launcher(cluster, environment, f"http://127.0.0.1:{port.group(1)}", *machines)
+        yield Launcher(cluster, variables, f"http://127.0.0.1:{port.group(1)}", *machines)
 
 
 @pytest.mark.ray
 def test_script_submitted_to_machines_of_ones_own_gives_what_it_gives_here(launcher: Launcher, generated: Path) -> None:
-    here = subprocess.run(
-        [sys.executable, str(SCRIPT), str(generated), "local"], capture_output=True, text=True, check=True
-    ).stdout
+    here = run([sys.executable, SCRIPT, generated, "local"]).stdout
     assert re.match(r"8 markets, [1-9]\d* orders, digest \w+$", here)
 
     launcher.ray("up", "--yes", "--no-config-cache", launcher.cluster)
@@ -254,7 +230,7 @@ def test_script_submitted_to_machines_of_ones_own_gives_what_it_gives_here(launc
     there = launcher.ray("submit", "--no-config-cache", launcher.cluster, SCRIPT, generated)
     assert here.strip() in there
 
-    subprocess.run(["bash", "-c", END], env={**os.environ, "HOME": str(launcher.worker.home)}, check=True)
+    assert run(["bash", "-c", END], env=environment(HOME=str(launcher.worker.home))).returncode == 0
     launcher.ray("exec", "--no-config-cache", launcher.cluster, END)
     for machine in (launcher.head, launcher.worker):
         assert wait_until(lambda machine=machine: machine.process_id is None, 40), machine.log

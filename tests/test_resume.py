@@ -7,14 +7,16 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 
 import headrace as hr
+from headrace.cli import main
 from headrace.simulate.generator import write_markets
+from processes import LIMIT, TOOLS, environment, of_folder, temporary_folder, wait_until
 
 SOURCE = """
 import headrace as hr
@@ -40,14 +42,8 @@ import headrace as hr
 sys.path.insert(0, {folder!r})
 from backer import Backer
 
-def slow(done, total, part):
-    print(done, flush=True)
-
 if __name__ == "__main__":
-    import ray
-    ray.init(address="local", num_cpus=2, include_dashboard=False, log_to_driver=False)
-    result = hr.backtest(Backer(), {markets!r}, engine="ray", out={out!r}, resume={resume}, progress=slow)
-    print("digest", result.digest)
+    hr.backtest(Backer(), {markets!r}, engine="ray", out={out!r}, progress=lambda done, *_: print(done, flush=True))
 """
 
 
@@ -107,10 +103,10 @@ def test_a_finished_run_has_nothing_to_resume_and_gives_its_result(
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        ({"stake": 5.0}, "strategies"),
-        ({"config": hr.Config(place_latency=0.5)}, "config: place_latency was 0.12 and is 0.5"),
-        ({"markets": 4}, "inputs"),
-        ({"source": True}, "source of the strategies has changed"),
+        ({"stake": 5.0}, "the parameter stake of strategy 'Backer' was 2.0 and is 5.0"),
+        ({"config": hr.Config(place_latency=0.5)}, "the setting place_latency was 0.12 and is 0.5"),
+        ({"markets": 4}, "it had 3 inputs and now has 4"),
+        ({"source": True}, "the source of its strategies has changed"),
     ],
 )
 def test_another_run_is_not_resumed_and_what_differs_is_said(
@@ -134,30 +130,22 @@ def test_resume_needs_a_folder(backer: Any, markets: list[str]) -> None:
 
 @pytest.mark.ray
 def test_a_killed_driver_is_resumed_to_the_digest_of_an_undisturbed_run(
-    backer: Any, markets: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ray_local: None, backer: Any, markets: list[str], tmp_path: Path
 ) -> None:
-    whole = hr.backtest(backer(), markets, engine="local")
+    import ray
+
     out = tmp_path / "out"
-
-    def start(resume: bool) -> subprocess.Popen[str]:
-        script = tmp_path / "driver.py"
-        script.write_text(
-            DRIVER.format(folder=str(tmp_path), markets=markets, out=str(out), resume=resume), encoding="utf-8"
-        )
-        environment = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
-        return subprocess.Popen([sys.executable, str(script)], stdout=subprocess.PIPE, text=True, env=environment)
-
-    broken = start(resume=False)
-    assert broken.stdout is not None
-    broken.stdout.readline()
-    broken.send_signal(signal.SIGKILL)
-    broken.wait()
-    time.sleep(1)
+    script = tmp_path / "driver.py"
+    script.write_text(DRIVER.format(folder=str(tmp_path), markets=markets, out=str(out)), encoding="utf-8")
+    joined = {**os.environ, "RAY_ADDRESS": ray.get_runtime_context().gcs_address}
+    with subprocess.Popen([sys.executable, str(script)], stdout=subprocess.PIPE, text=True, env=joined) as broken:
+        assert broken.stdout is not None
+        assert broken.stdout.readline() != ""  # something is done
+        broken.kill()
+        broken.wait(LIMIT)
     assert not json.loads((out / "manifest.json").read_text())["finished"]
-    went_on = start(resume=True)
-    text, _ = went_on.communicate(timeout=120)
-    assert went_on.returncode == 0, text
-    assert f"digest {whole.digest}" in text
+    resumed = hr.backtest(backer(), markets, engine="ray", out=out, resume=True)
+    assert resumed.digest == hr.backtest(backer(), markets, engine="local").digest
 
 
 SLOW = (
@@ -171,43 +159,43 @@ SLOW = (
 
 
 @pytest.mark.ray
-def test_ctrl_c_keeps_what_is_done_and_says_how_to_go_on(markets: list[str], tmp_path: Path) -> None:
+def test_ctrl_c_keeps_what_is_done_says_how_to_go_on_and_leaves_no_ray(
+    markets: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (tmp_path / "backer.py").write_text(SLOW)
+    (tmp_path / "model.json").write_text("{}")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", list(sys.path))
     out = tmp_path / "out"
-    words = ["headrace", "backtest", "backer.py:Backer", "--out", str(out), "--workers", "1"]
+    words = ["backtest", "backer.py:Backer", "--file", "model.json"]
     words += [word for path in markets for word in ("--markets", path)]
-    headrace = Path(sys.executable).with_name("headrace")
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
-    # A terminal sends the signal to all processes of the command.
-    stopped = subprocess.Popen(
-        [str(headrace), *words[1:], "--engine", "ray"],
-        cwd=tmp_path,
-        env=environment,
-        text=True,
-        start_new_session=True,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-    )
-    for _ in range(600):
-        if list(out.glob("commits/*.json")) or stopped.poll() is not None:
-            break
-        time.sleep(0.1)
-    os.killpg(stopped.pid, signal.SIGINT)
-    _, said = stopped.communicate(timeout=60)
+    there = ["--out", str(out), "--workers", "1"]
+    with temporary_folder() as temporary:
+        # A terminal sends the signal to all processes of the command.
+        stopped = subprocess.Popen(
+            [str(TOOLS / "headrace"), *words, *there, "--engine", "ray"],
+            env=environment(**of_folder(temporary)),
+            text=True,
+            start_new_session=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+        )
+        try:
+            assert wait_until(lambda: list(out.glob("commits/*.json")) or stopped.poll() is not None)
+            os.killpg(stopped.pid, signal.SIGINT)
+            _, said = stopped.communicate(timeout=LIMIT)
+        finally:
+            stopped.kill()
+        assert list(temporary.iterdir()) == []
     assert stopped.returncode == 130, said
     assert f"What is done is in {out}" in said
     assert "Traceback" not in said
     done = len(hr.Result.load(out).markets)
     assert 0 < done < len(markets)
 
-    went_on = subprocess.run(
-        [str(headrace), *words[1:], "--engine", "local", "--resume"],
-        cwd=tmp_path, env=environment, text=True, capture_output=True, timeout=120, check=False,
-    )  # fmt: skip
-    assert went_on.returncode == 0, went_on.stderr
-    whole = subprocess.run(
-        [str(headrace), *words[1:3], *words[7:], "--engine", "local"],
-        cwd=tmp_path, env=environment, text=True, capture_output=True, timeout=120, check=False,
-    )  # fmt: skip
-    (digest,) = [line for line in whole.stdout.splitlines() if line.startswith("digest")]
-    assert digest in went_on.stdout
+    went_on = CliRunner().invoke(main, [*words, *there, "--engine", "local", "--resume"])
+    whole = CliRunner().invoke(main, [*words, "--engine", "local"])
+    sys.modules.pop("backer", None)  # loading a strategy from a file leaves its module
+    assert went_on.exit_code == 0, went_on.output
+    (digest,) = [line for line in whole.output.splitlines() if line.startswith("digest")]
+    assert digest in went_on.output

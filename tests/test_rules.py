@@ -285,7 +285,7 @@ def test_order_still_pending_when_its_runner_is_removed_is_void() -> None:
 def test_removal_before_the_first_order_changes_nothing() -> None:
     stream = three().remove(150, 3, 20.0).touch(200).touch(400).touch(600).close()
     played = replay(stream, {200: [back("a", 3.0, 10.0), lay("b", 2.0, 10.0)]})
-    assert played.fills("a") == [(200, 3.0, 10.0)]
+    assert played.fills("a") == [(320, 3.0, 10.0)]
     assert played.snapshots[600]["b"].remaining == 10.0
 
 
@@ -609,7 +609,7 @@ def test_pending_order_is_placed_in_a_quiet_market() -> None:
     stream = priced().touch(5000).close(5100)
     played = replay(stream, {100: [back("a", 3.0, 5.0)]})
     assert [at for at, _ in played.calls] == [1100, 2100, 3100, 4100, 5000, 5100]
-    assert played["a"].responses.placed_ms == T0 + 1100
+    assert played["a"].responses.placed_ms == T0 + 220
 
 
 def test_process_orders_is_called_at_books_alone_under_compatibility() -> None:

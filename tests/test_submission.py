@@ -6,12 +6,9 @@ import json
 import os
 import re
 import signal
-import socket
 import subprocess
 import sys
-import tempfile
 import threading
-import time
 import zipfile
 from collections.abc import AsyncIterator, Iterator, Sequence
 from http.server import BaseHTTPRequestHandler, HTTPServer
@@ -28,6 +25,7 @@ from headrace.cluster import job_package, submission
 from headrace.cluster.job_package import headrace_modules, requirements, working_files
 from headrace.cluster.submission import Follower, Job, check_cluster, find_token
 from headrace.strategies.errors import InputError, RunError
+from processes import LIMIT, TOOLS, environment, free_ports, of_folder, run, run_python, temporary_folder, wait_until
 
 STRATEGY = """
 import headrace as hr
@@ -130,10 +128,7 @@ def test_headrace_travels_without_what_lies_beside_it(tmp_path: Path) -> None:
 def test_headrace_that_travelled_can_be_imported(tmp_path: Path) -> None:
     headrace_modules(tmp_path / "modules")
     code = "import headrace; from importlib import metadata; print(headrace.__file__, metadata.version('headrace'))"
-    environment = {**os.environ, "PYTHONPATH": str(tmp_path / "modules")}
-    said = subprocess.run(
-        [sys.executable, "-c", code], env=environment, cwd=tmp_path, capture_output=True, text=True, check=True
-    )
+    said = run_python(code, env=environment(PYTHONPATH=str(tmp_path / "modules")), cwd=tmp_path)
     file, version = said.stdout.split()
     assert file == str(tmp_path / "modules" / "headrace" / "__init__.py")
     assert version
@@ -162,15 +157,6 @@ def test_what_is_no_wheel_is_refused(tmp_path: Path, content: bytes | None) -> N
 
 
 # -- what is refused ---------------------------------------------------------------------------------------------------
-
-
-def free_ports(count: int) -> list[int]:
-    """Ports that nobody uses now, taken together so that they differ."""
-    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    ports = [int(each.getsockname()[1]) for each in sockets]
-    for each in sockets:
-        each.close()
-    return ports
 
 
 class Dashboard:
@@ -395,39 +381,41 @@ class Head:
 
 
 def environment_of_ray(token: Path) -> dict[str, str]:
-    tools = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
-    names = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN_PATH": str(token), "PATH": tools}
-    return {**os.environ, **names, "RAY_USAGE_STATS_ENABLED": "0"}
+    tools = os.pathsep.join([str(TOOLS), os.environ["PATH"]])
+    return environment(RAY_AUTH_MODE="token", RAY_AUTH_TOKEN_PATH=str(token), PATH=tools)
+
+
+def answers(address: str, token: str) -> bool:
+    try:
+        check_cluster(address, token)
+    except InputError:
+        return False
+    return True
 
 
 @pytest.fixture(scope="module")
 def head() -> Iterator[Head]:
     """A head of two processors on ports and in a folder of its own; ended by its own process id."""
     pytest.importorskip("ray")
-    with tempfile.TemporaryDirectory(prefix="hr", dir="/tmp", ignore_cleanup_errors=True) as folder:  # sockets: short
+    with temporary_folder() as folder:
         token = Path(folder) / "token"
         token.write_text("the token of the tests, which is long enough", encoding="utf-8")
         port, dashboard, agent, client = free_ports(4)
-        command = [str(Path(sys.executable).parent / "ray"), "start", "--head", "--block", "--num-cpus=2"]
+        command = [str(TOOLS / "ray"), "start", "--head", "--block", "--num-cpus=2"]
         places = [f"--port={port}", f"--dashboard-port={dashboard}", "--dashboard-host=127.0.0.1"]
         log = (Path(folder) / "log").open("wb")
         process = subprocess.Popen(
             [*command, *places, f"--temp-dir={folder}/r", f"--dashboard-agent-listen-port={agent}",
              f"--ray-client-server-port={client}", "--min-worker-port=0", "--max-worker-port=0"],
-            env=environment_of_ray(token), stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT,
+            env={**environment_of_ray(token), **of_folder(folder)},
+            stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT,
         )  # fmt: skip
         try:
             address = f"http://127.0.0.1:{dashboard}"
             secret = token.read_text(encoding="utf-8")
-            until = time.monotonic() + 60
-            while True:
-                try:
-                    check_cluster(address, secret)
-                    break
-                except InputError:
-                    if process.poll() is not None or time.monotonic() > until:
-                        pytest.fail((Path(folder) / "log").read_text(encoding="utf-8")[-2000:])
-                time.sleep(0.3)
+            there = wait_until(lambda: process.poll() is not None or answers(address, secret))
+            assert there
+            assert process.poll() is None, (Path(folder) / "log").read_text(encoding="utf-8")[-2000:]
             yield Head(address, token)
         finally:
             process.send_signal(signal.SIGTERM)
@@ -435,22 +423,20 @@ def head() -> Iterator[Head]:
                 process.wait(60)  # Ray gives what still runs 30 s
             except subprocess.TimeoutExpired:
                 process.kill()
+                process.wait(LIMIT)
             log.close()
 
 
 def headrace(*words: str | Path) -> subprocess.CompletedProcess[str]:
     """The command in a process of its own."""
-    tool = Path(sys.executable).parent / "headrace"
-    return subprocess.run([str(tool), *map(str, words)], capture_output=True, text=True, timeout=120)
+    return run([TOOLS / "headrace", *words])
 
 
 @pytest.mark.ray
 def test_script_on_the_cluster_gives_what_it_gives_here(head: Head, tmp_path: Path, generated: Path) -> None:
     folder = write(tmp_path / "work", script=SCRIPT, backer=STRATEGY)
-    local = subprocess.run(
-        [sys.executable, "script.py", str(generated), str(tmp_path / "here"), "local"],
-        cwd=folder, capture_output=True, text=True, check=True,
-    )  # fmt: skip
+    local = run([sys.executable, "script.py", generated, tmp_path / "here", "local"], cwd=folder)
+    assert local.returncode == 0, local.stderr
     ended = headrace("submit", folder / "script.py", generated, tmp_path / "there", "ray", "--env", "GREETING=hello",
                      "--address", head.address, "--token-file", head.token)  # fmt: skip
     assert ended.returncode == 0, ended.stdout + ended.stderr
@@ -487,10 +473,7 @@ def test_cluster_with_a_token_refuses_another(head: Head, tmp_path: Path) -> Non
 def test_script_works_under_plain_ray_job_submit(head: Head, tmp_path: Path, generated: Path) -> None:
     folder = write(tmp_path / "work", script=SCRIPT, backer=STRATEGY)
     words = ["job", "submit", "--address", head.address, "--working-dir", str(folder), "--"]
-    ended = subprocess.run(
-        [str(Path(sys.executable).parent / "ray"), *words, "python", "script.py", str(generated), str(tmp_path / "out"),
-         "ray"],
-        env=environment_of_ray(head.token), capture_output=True, text=True, timeout=120,
-    )  # fmt: skip
+    script = ["python", "script.py", str(generated), str(tmp_path / "out"), "ray"]
+    ended = run([TOOLS / "ray", *words, *script], env=environment_of_ray(head.token))
     assert ended.returncode == 0, ended.stdout + ended.stderr
     assert hr.Result.load(str(tmp_path / "out")).digest in ended.stdout

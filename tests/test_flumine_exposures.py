@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import headrace as hr
-from builders import FLUMINE, MARKET, Played, Script, back, cancel, lay, priced, replace, replay, update
+from builders import FLUMINE, MARKET, Played, Script, back, cancel, priced, replace, replay, update
 from headrace.strategies.order import OrderStatus
 
 LOOKUP = (MARKET, 1, 0)

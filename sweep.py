@@ -37,7 +37,7 @@ from .strategies.errors import ClientError, InputError
 from .strategies.hosting import require_sound, scope_of, window_of
 from .strategies.shared_check import deciding_parameters
 from .strategies.strategy import Strategy
-from .values import number, whole, word
+from .values import finite, whole, word
 
 #: Bytes of recordings times sets, so weighed, from which on `engine="auto"` uses Ray.
 _LARGE = 100 * 1024 * 1024
@@ -289,7 +289,7 @@ def check(engine: str, split: float | None, workers: int | None, sets_per_replay
         InputError: says what was expected.
     """
     word(engine, "engine", ENGINES, InputError)
-    if split is not None and not 0 < number(split, "split", InputError) < 1:
+    if split is not None and not 0 < finite(split, "split", InputError) < 1:
         raise InputError(f"split={split}: expected a share between 0 and 1, such as 0.5")
     if workers is not None and whole(workers, "workers", InputError) < 1:
         raise InputError(f"workers={workers}: expected 1 or more")

@@ -19,7 +19,7 @@ from .actors.controls import BaseControl
 from .actors.coordinator import Coordinator
 from .actors.failures import Failures, told, users_code, users_place
 from .actors.logging_controls import LoggingControl, LoggingControls
-from .actors.logs import Told, set_up
+from .actors.logs import Told, at_level, set_up
 from .actors.market import MarketActor
 from .actors.market_filter import check_filter, markets_of
 from .actors.middleware import Middleware
@@ -107,7 +107,8 @@ def backtest(
         sports_data: a folder of recorded cricket or race data, one file a market id; given to `process_sports_data`.
         custom_events: a file of custom events (see `write_custom_events`); given to `process_custom_event`.
         files: files that strategies need; `headrace.path(name)` finds them in every process.
-        debug: this process only, errors are raised, and the debugger opens at the first error of a strategy.
+        debug: this process only, errors are raised, `unit_timeout` is not kept, and the debugger opens at the first
+            error of a strategy.
 
     Returns:
         The result. Broken recordings and errors of strategies are rows of its `failures`.
@@ -178,7 +179,9 @@ class Simulation:
             raise InputError(f"workers={workers}: expected 1 or more")
         self.config = Config() if config is None else config
         if debug:
-            self.config, engine = dataclasses.replace(self.config, raise_errors=True), "local"
+            if self.config.unit_timeout is not None:
+                logger.info("unit_timeout is not kept while debugging: it would end the debugger")
+            self.config, engine = dataclasses.replace(self.config, raise_errors=True, unit_timeout=None), "local"
         self.clients = Clients()
         self.strategies: list[Strategy] = []
         self.result: Result | None = None
@@ -346,7 +349,7 @@ class Simulation:
             ClientError: no client was added, or none that is simulated.
         """
         if not self._debug:
-            with showing(self._shown, "replaying") as self._progress:
+            with at_level(self.config), showing(self._shown, "replaying") as self._progress:
                 return self._run()
         self._progress = self._shown if callable(self._shown) else None  # a bar would stand in the debugger's way
         try:

@@ -49,11 +49,12 @@ class Config:
         currency: the currency of simulated accounts.
         process_orders_interval: greatest time between two calls of `process_orders` while orders are live, seconds;
             not used under compatibility.
-        unit_timeout: seconds a worker may take for one unit of input (a file, an event) before it is stopped; None:
-            as long as it takes.
+        unit_timeout: seconds for one unit of input (a file, an event), in every engine; what takes longer is given up:
+            a row of `failures` says where it was. Code that cannot be interrupted ends with its process. None: as long
+            as it takes.
         worker_memory: megabytes (10^6 bytes) a worker may have grown to at the end of a batch; beyond it is replaced by
             a new one. None: no limit but Ray's own, which ends workers when a machine's memory runs out.
-        log_level: lowest level that is logged.
+        log_level: lowest level that is logged. INFO and DEBUG leave what this process shows to its own logging.
         log_json: log lines are JSON objects.
         log_setup: called once in every process instead of our own set-up of logging.
     """

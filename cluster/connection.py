@@ -15,7 +15,7 @@ import threading
 from pathlib import Path
 from typing import Any
 
-from ..strategies.errors import InputError
+from ..strategies.errors import HeadraceError, InputError
 
 #: Seconds that the head of a cluster may take to answer.
 _KNOCK = 5.0
@@ -112,3 +112,37 @@ def caller() -> Caller:
     if context.get_actor_id() is not None or threading.current_thread() is not threading.main_thread():
         return Caller.HOLDER
     return Caller.TASK
+
+
+def why_no_worker(ray: Any) -> str:
+    """Why no worker has started yet, and what to do."""
+    cpus = int(ray.cluster_resources().get("CPU", 0))
+    if not cpus:
+        return "No worker has started yet: the cluster has no CPU; add a node, or use engine='local'"
+    return (
+        f"No worker has started yet: all {cpus} CPUs of the cluster are taken (`ray status` shows by whom); the run "
+        "goes on once one is free, or without Ray with engine='local'"
+    )
+
+
+# -- what Ray says of workers ----------------------------------------------------------------------------------------
+
+
+def cause_of(error: BaseException) -> BaseException:
+    """An error of a worker as its own code raised it; of our own errors, which say all there is to say, no more."""
+    own = getattr(error, "cause", None)
+    if isinstance(own, HeadraceError):
+        return own
+    raised = getattr(error, "as_instanceofcause_of", None)
+    return error if raised is None else raised()
+
+
+def first_line(death: BaseException) -> str:
+    """The first line of what Ray says of a death."""
+    return str(death).strip().splitlines()[0] if str(death).strip() else type(death).__name__
+
+
+def id_of(actor: Any) -> str:
+    """What a worker that ends itself signs its note with."""
+    number = getattr(actor, "_actor_id", None)
+    return number.hex() if number is not None else ""

@@ -10,6 +10,7 @@ import collections
 import contextlib
 import dataclasses
 import logging
+import os
 import queue
 import time
 from collections.abc import Callable, Generator, Iterator, Sequence
@@ -18,8 +19,8 @@ from typing import Any
 
 from ..simulate.replay import Unit
 from ..simulate.rows import empty_rows
-from ..strategies.errors import HeadraceError, RunError
-from .connection import Caller, caller, loaded_ray
+from ..strategies.errors import RunError
+from .connection import Caller, caller, cause_of, first_line, id_of, loaded_ray, why_no_worker
 from .shipping import pack
 from .units import Batch
 from .watchdog import take_note
@@ -61,12 +62,12 @@ def _no_command(unit: Unit) -> str:
 
 
 class RayPool:
-    """Worker processes on the connected Ray cluster, one a CPU unless told otherwise.
+    """Worker processes on the connected Ray cluster, one per CPU unless told otherwise.
 
     Args:
         make_runner: makes the runner of each process.
         objects: what in it may be of the user's own classes.
-        workers: processes; None: one a CPU that the cluster has, those of nodes that join during the run included.
+        workers: processes; None: one per CPU that the cluster has, those of nodes that join during the run included.
             More than there are CPUs wait for them, which tells an autoscaler how many are wanted.
         limit: seconds that a runner gives a unit, for the message where that is what ended it.
         command_of: how a unit is run again, for the table of failures.
@@ -92,6 +93,7 @@ class RayPool:
         self._ray = loaded_ray()
         self._make_here = make_here or make_runner
         self._payload = self._ray.put(pack(make_runner, objects))
+        self._folder = os.getcwd()
         self._limit = limit
         self._command_of = command_of or _no_command
         self._workers = workers
@@ -117,7 +119,7 @@ class RayPool:
         try:
             while run.left:
                 while run.wants_workers(self.size):
-                    run.start(self._actor_class.remote(self._payload))
+                    run.start(self._actor_class.remote(self._payload, self._folder))
                 run.feed()
                 yield from run.next_parts()
                 batch = run.take_here()
@@ -228,7 +230,7 @@ class _Run:
         found = self._next_answer(self._patience())
         if found is None:
             if not self._running and self._caller is Caller.DRIVER:
-                logger.warning("%s", self._no_worker())
+                logger.warning("%s", why_no_worker(self._ray))
             return
         process, ref, answer = found
         self._expected.discard(ref)
@@ -258,7 +260,7 @@ class _Run:
             self._under_way -= 1
             self._place(process)
         else:
-            raise _cause(error)
+            raise cause_of(error)
 
     def _patience(self) -> float:
         """Seconds to wait for the next answer."""
@@ -295,16 +297,6 @@ class _Run:
                 return batch
         return None
 
-    def _no_worker(self) -> str:
-        """Why nothing happens, and what to do."""
-        cpus = int(self._ray.cluster_resources().get("CPU", 0))
-        if not cpus:
-            return "No worker has started yet: the cluster has no CPU; add a node, or use engine='local'"
-        return (
-            f"No worker has started yet: all {cpus} CPUs of the cluster are taken (`ray status` shows by whom); the "
-            "run goes on once one is free, or without Ray with engine='local'"
-        )
-
     def _is_death(self, error: BaseException) -> bool:
         kinds = self._ray.exceptions
         return isinstance(error, (kinds.RayActorError, kinds.WorkerCrashedError, kinds.OutOfMemoryError))
@@ -320,7 +312,7 @@ class _Run:
             if self._lost_starts > _LOST_STARTS and not self._running:
                 raise RunError(f"workers die before they begin: {str(error).strip().splitlines()[0]}")
         else:
-            raise _cause(error)
+            raise cause_of(error)
 
     def _retire(self, process: _Process) -> None:
         """End a worker that has grown beyond its limit of memory; another takes its place."""
@@ -335,7 +327,7 @@ class _Run:
         self._place(process)
         self._under_way -= len(process.load)
         _, running = process.load[0]
-        stuck = take_note(_id_of(process.actor))
+        stuck = take_note(id_of(process.actor))
         if stuck is None:
             logger.warning("A worker died while it replayed %s; its work goes elsewhere", running.units[0].name)
         else:
@@ -363,7 +355,7 @@ class _Run:
             return
         seconds = time.monotonic() - process.begun
         over = self._limit is not None and seconds >= self._limit
-        why = f"its last try took {seconds:.0f} s, longer than unit_timeout={self._limit:g} s" if over else _said(death)
+        why = f"its last try took {seconds:.0f} s, over unit_timeout={self._limit:g} s" if over else first_line(death)
         message = f"replaying it ended its worker process {_STRIKES} times: {why}"
         row = (None, None, None, 1, RunError.__name__, message, None, unit.name, "", self._command_of(unit))
         rows = empty_rows()
@@ -387,32 +379,19 @@ class _Run:
             self._ray.kill(process.actor)
 
 
-def _cause(error: BaseException) -> BaseException:
-    """An error of a worker as its own code raised it; of our own errors, which say all there is to say, no more."""
-    own = getattr(error, "cause", None)
-    if isinstance(own, HeadraceError):
-        return own
-    raised = getattr(error, "as_instanceof_cause", None)
-    return error if raised is None else raised()
-
-
-def _said(death: BaseException) -> str:
-    """The first line of what Ray says of a death."""
-    return str(death).strip().splitlines()[0] if str(death).strip() else type(death).__name__
-
-
-def _id_of(actor: Any) -> str:
-    """What a worker that ends itself signs its note with."""
-    number = getattr(actor, "_actor_id", None)
-    return number.hex() if number is not None else ""
-
-
 class _Worker:
-    """A worker process of the pool."""
+    """A worker process of the pool.
 
-    def __init__(self, payload: bytes) -> None:
+    Args:
+        payload: what makes its runner.
+        folder: that of the process of the run: relative paths mean the same here, where it is there.
+    """
+
+    def __init__(self, payload: bytes, folder: str) -> None:
         from ray import cloudpickle
 
+        with contextlib.suppress(OSError):
+            os.chdir(folder)
         # A constructor that raises looks to Ray like a dead process: the error is kept for the first batch.
         self._error: Exception | None = None
         self._runner: Runner | None = None

@@ -325,8 +325,8 @@ def _require_files(batch: Batch) -> None:
             path = str(getattr(source, "path", source))
             if "://" not in path and not os.path.exists(path):
                 raise InputError(
-                    f"{path} is missing on {socket.gethostname()}: every machine of the cluster must see the "
-                    f"recordings under one path; use a shared folder or an object store"
+                    f"{os.path.abspath(path)} is missing on {socket.gethostname()}: every machine of the cluster must "
+                    "see the recordings under one path; use a shared folder or an object store"
                 )
 
 

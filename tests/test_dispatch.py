@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import collections
+import time
 from collections.abc import Callable
 from concurrent.futures import Future
 from typing import Any
@@ -11,8 +12,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from headrace.cluster import dispatch
+from headrace.cluster.connection import Caller
 from headrace.cluster.dispatch import _Run
 from headrace.cluster.units import MAX_UNITS, Batch, plan_batches
+from headrace.cluster.watchdog import Stuck
 from headrace.cluster.worker import Part
 from headrace.simulate.replay import Unit
 from headrace.simulate.rows import empty_rows
@@ -99,10 +103,16 @@ class Cluster:
         worker.dead = True
 
 
-def run_of(units: int, cluster: Cluster | None = None, batch: int = 1) -> _Run:
+def run_of(
+    units: int,
+    cluster: Cluster | None = None,
+    batch: int = 1,
+    limit: float | None = None,
+    caller: Caller = Caller.DRIVER,
+) -> _Run:
     numbers = range(0, units, batch)
     batches = [Batch(n, tuple(Unit(f"unit {at}", ()) for at in range(n, n + batch))) for n in numbers]
-    return _Run(cluster or Cluster(), collections.deque(batches), None)
+    return _Run(cluster or Cluster(), collections.deque(batches), limit, caller)
 
 
 def started(run: _Run, count: int) -> list[Worker]:
@@ -258,3 +268,87 @@ def test_an_error_of_a_worker_is_raised_as_it_is() -> None:
     worker.fail(ValueError("mine"))
     with pytest.raises(ValueError, match="mine"):
         list(run.next_parts())
+
+
+def test_the_row_of_a_unit_that_overran_and_left_no_word_says_so() -> None:
+    run = run_of(1, limit=0.05)
+    parts: list[Part] = []
+    while run.left:
+        (worker,) = started(run, 1)
+        run.feed()
+        time.sleep(0.06)
+        worker.die()
+        parts.extend(run.next_parts())
+    (row,) = failures(parts)
+    assert row[5] == "replaying it ended its worker process 2 times: its last try took 0 s, over unit_timeout=0.05 s"
+
+
+def test_a_unit_whose_worker_says_why_it_ends_is_given_up_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    stuck = Stuck("unit 1", 2.0, "Slow", "1.1", "slow.py:7", "Slow.wait", "Stack of unit 1")
+    notes: list[Stuck | None] = [stuck]
+    monkeypatch.setattr(dispatch, "take_note", lambda worker: notes.pop() if notes else None)
+    run = run_of(3, batch=3, limit=2.0)
+    (worker,) = started(run, 1)
+    run.feed()
+    worker.die()
+    parts = list(run.next_parts())
+    assert [(row[0], row[1], row[2], row[4], row[7]) for row in failures(parts)] == [
+        ("Slow", "1.1", "slow.py:7", "TimeoutError", "unit 1")
+    ]
+    parts += finished(run, started(run, 1))
+    assert names(parts) == ["unit 0", "unit 1", "unit 2"]
+    assert len(failures(parts)) == 1
+
+
+class Waiting(Cluster):
+    """A cluster whose own wait is how answers come."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.waits: list[float] = []
+        self.when_waited: Callable[[], object] = lambda: None
+
+    def wait(self, refs: list[Ref], num_returns: int, timeout: float, fetch_local: bool) -> None:
+        self.waits.append(timeout)
+        assert all(not ref.answer.done() for ref in refs)
+        self.when_waited()
+
+
+def test_a_task_waits_as_ray_does_so_that_its_cpu_is_given_back() -> None:
+    cluster = Waiting()
+    run = run_of(1, cluster, caller=Caller.TASK)
+    (worker,) = started(run, 1)
+    run.feed()
+    cluster.when_waited = worker.finish
+    assert names(list(run.next_parts())) == ["unit 0"]
+    assert len(cluster.waits) == 1
+
+
+@pytest.mark.parametrize(("who", "batches"), [(Caller.DRIVER, 0), (Caller.TASK, 2), (Caller.HOLDER, 2)])
+def test_callers_on_ray_do_the_work_where_no_worker_gets_a_cpu(
+    who: Caller, batches: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(dispatch, "_PATIENCE_ON_RAY", 0.0)
+    run = run_of(2, Waiting(), caller=who)
+    taken = [batch for _ in range(3) if (batch := run.take_here()) is not None]
+    # The last first: they are the small ones.
+    assert [batch.number for batch in taken] == [1, 0][:batches]
+    assert run.left == (batches == 0)
+
+
+def test_a_unit_that_has_ended_a_worker_is_not_replayed_in_the_callers_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(dispatch, "_PATIENCE_ON_RAY", 0.0)
+    run = run_of(1, Waiting(), caller=Caller.HOLDER)
+    (worker,) = started(run, 1)
+    run.feed()
+    worker.die()
+    assert list(run.next_parts()) == []
+    assert run.take_here() is None
+    assert run.left
+
+
+def test_while_a_worker_runs_the_caller_leaves_the_work_to_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(dispatch, "_PATIENCE_ON_RAY", 0.0)
+    run = run_of(2, Waiting(), caller=Caller.HOLDER)
+    started(run, 1)
+    assert run.take_here() is None

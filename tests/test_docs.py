@@ -20,6 +20,7 @@ from headrace.backtest import load_strategy
 from headrace.cli import main
 from headrace.simulate.generator import write_markets
 from headrace.strategies.rules import Rules
+from processes import skip_where_ray_has_no_scripts, spaced
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -111,10 +112,14 @@ def test_python_blocks_run(page: Path, workplace: Path, request: pytest.FixtureR
         request.getfixturevalue("ray_local")
     names: dict[str, Any] = {"__name__": "documentation"}
     for number, block in enumerate(blocks(page, "python"), 1):
+        if "tune.Tuner(" in block and spaced():
+            continue
         exec(compile(block, f"{page.name}, block {number}", "exec", dont_inherit=True), names)
     result = names["result"]
     assert result.failures.to_pylist() == []
     assert result.markets.num_rows > 0
+    if "tune.Tuner(" in page.read_text(encoding="utf-8"):
+        skip_where_ray_has_no_scripts()  # all but one block ran
 
 
 def test_first_strategy_places_orders(workplace: Path) -> None:

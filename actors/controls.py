@@ -10,7 +10,7 @@ from ..strategies.order import Order
 from ..strategies.order_package import OrderPackageType
 from ..strategies.order_types import LimitOnCloseOrder, LimitOrder, MarketOnCloseOrder
 from ..strategies.prices import is_classic_price, is_finest_price, make_line_prices
-from ..strategies.terms import LINE_RANGE, Terms, ladder_for, lines_of
+from ..strategies.terms import LINE_RANGE, Terms, lines_of
 from ..strategies.worst_case import Position
 
 if TYPE_CHECKING:
@@ -88,16 +88,17 @@ class OrderValidation(BaseControl):
     def _price(self, order: Order, order_type: LimitOrder | LimitOnCloseOrder, price: float | None) -> None:
         if price is None:
             self._on_error(order, "Order price is None")
-        ladder, lines = order_type.price_ladder_definition, None
+        ladder, market = order_type.price_ladder_definition, None
         if self.framework.host.rules.worst_case:
             market = self.framework.markets.markets.get(order.market_id)
-            definition = market.market_book.market_definition if market else None
-            ladder, lines = ladder_for(definition, order_type), lines_of(definition)
+            if market is not None:
+                ladder = market.blotter.terms.ladder_for(order_type)
         if ladder == "CLASSIC":
             valid = is_classic_price(price)
         elif ladder == "FINEST":
             valid = is_finest_price(price)
         elif ladder == LINE_RANGE:
+            lines = None if market is None else lines_of(market.market_book.market_definition)
             valid = price in (lines or _line_prices(getattr(order_type, "line_range_info", None)))
         else:
             valid = True
@@ -177,16 +178,19 @@ class StrategyExposure(BaseControl):
         if market is None:
             self._on_error(order, f"Market {order.market_id} is not known here")
         blotter, lookup, book = market.blotter, order.lookup, market.market_book
-        # A replace counts with the order itself, at the worse of its prices, as soon as its new price is noted.
-        new = None if replacing else order
-        after, new_price = blotter.position(strategy, lookup, new_order=new).worst, None
+        limit, new_price = strategy.max_market_exposure, None
         if replacing:
+            # It counts with the order itself, at the worse of its prices, once its new price is noted.
             new_price = order.update_data.pop("new_price", None)
-        before = blotter.position(strategy, lookup).worst
-        limit = strategy.max_market_exposure
+        position = blotter.position(strategy, lookup)
+        before = position.worst
         market_before = 0.0 if limit is None else round(blotter.market_exposure(strategy, book), 2)
         if replacing:
             order.update_data["new_price"] = new_price
+            position = blotter.position(strategy, lookup)
+        else:
+            position.add(order, new=True)
+        after = position.worst
         if after < before:
             alone = self._alone(order, blotter.terms, new_price if replacing else None)
             most = strategy.max_order_exposure
@@ -196,6 +200,7 @@ class StrategyExposure(BaseControl):
             if most is not None and -after > most:
                 self._on_error(order, f"Selection exposure ({-after:.2f}) is more than max_selection_exposure ({most})")
         if limit is not None:
+            new = None if replacing else order
             market_after = round(blotter.market_exposure(strategy, book, new_order=new), 2)
             if market_after < market_before and -market_after > limit:
                 self._on_error(

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from ..strategies.book import MarketBook
 from ..strategies.order import Order
-from ..strategies.order_types import LimitOrder
+from ..strategies.terms import Terms
 
 
 def peak_exposure(orders: Iterable[Order], book: MarketBook) -> float:
@@ -21,21 +21,17 @@ def peak_exposure(orders: Iterable[Order], book: MarketBook) -> float:
         for time, price, size in (order.simulated.fills if order.simulated else ())
     ]
     fills.sort(key=lambda fill: fill[:2])
-    definition = book.market_definition
-    line = definition is not None and definition.betting_type == "LINE"
-    each_way = definition is not None and definition.market_type == "EACH_WAY"
-    divisor = (definition.each_way_divisor or 1.0) if each_way and definition is not None else 1.0
+    terms = Terms.of(book.market_definition)
     winners, runners = book.number_of_winners or 1, len(book.runners)
     lost = worst = 0.0
     gains: dict[tuple[int, float], float] = {}
     for place, (time, _, order, price, size) in enumerate(fills, 1):
         sign = 1 if order.side == "BACK" else -1
-        order_type = order.order_type
         win, lose = (price - 1) * size * sign, -size * sign
-        if line or (isinstance(order_type, LimitOrder) and order_type.price_ladder_definition == "LINE_RANGE"):
+        if terms.is_line(order.order_type):
             win = size * sign
-        elif each_way:
-            win, lose = win * (1 + 1 / divisor), 2 * lose
+        elif terms.each_way:
+            win, lose = win * terms.on_win, lose * terms.on_lose
         key = (order.selection_id, order.handicap)
         lost += lose
         gains[key] = gains.get(key, 0.0) + win - lose

@@ -7,10 +7,12 @@ Source: docs/fidelity.md.
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from ..strategies.book import MarketBook
+from ..strategies.errors import SettlementError
 from ..strategies.order import Order, OrderStatus, Response
 from ..strategies.order_package import OrderPackage, OrderPackageType
 from ..strategies.order_types import LimitOrder
@@ -18,6 +20,7 @@ from .bets import SimulatedBet
 from .models import Models
 from .passive import PassiveMatching
 from .placement import Arrival
+from .starting_price import actual_sp
 
 if TYPE_CHECKING:
     from ..strategies.framework import Framework
@@ -375,11 +378,24 @@ class SimulatedMarket:
         assert removals is not None
         removals.forget(self.market.market_id)
 
+    def _tell_of_bad_sp(self, order: Order) -> None:
+        """A bet that waited for a price that is none is not matched, which nobody would expect."""
+        runner = self.market.market_book.runner(order.selection_id, order.handicap)
+        price = runner.sp.actual_sp if runner else None
+        if isinstance(price, (int, float)) and math.isfinite(price) and price and actual_sp(runner) is None:
+            error = SettlementError(
+                f"market {order.market_id}: bet {order.bet_id} on {order.selection_id} is not matched: the recording "
+                f"has a starting price of {price:g}, which leaves nothing to win"
+            )
+            self._framework.failed(error, order.trade.strategy, self.market)
+
     def _end(self, order: Order, why: str) -> None:
         """Nothing more can happen to this order: its market, or its recording, has ended."""
         bet: SimulatedBet | None = order.simulated
         if order.complete:
             return
+        if why == MARKET_CLOSED and bet is not None and bet.takes_sp and order.status is not OrderStatus.PENDING:
+            self._tell_of_bad_sp(order)
         if bet is not None and order.is_limit and order.size_remaining:
             bet.lapse()
         elif bet is not None and not order.is_limit and not order.size_matched:

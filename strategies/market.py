@@ -230,7 +230,9 @@ class Market:
         if start is None and not self.framework.host.rules.catalogue_first:
             start = self.market_start_datetime
         self._start_ms = round(start.timestamp() * 1000) if start else math.inf
-        self.blotter.terms = Terms.of(definition)
+        terms = Terms.of(definition)
+        if terms != self.blotter.terms:
+            self.blotter.terms = terms
 
     @property
     def elapsed_seconds_closed(self) -> float | None:
@@ -447,7 +449,8 @@ class Markets:
 def hedge(strategy: Strategy, market: Market, selection_id: int, handicap: float = 0) -> Order | None:
     """The order that levels the strategy's result on a runner at the best price, not yet placed.
 
-    None where the result is level already, or no price is available. Only matched bets are looked at.
+    None where the result is level already, or no price is available. Only matched bets are looked at. Each way, win and
+    loss are levelled, not the place; on lines, the results below and above all lines.
     """
     lookup = (market.market_id, selection_id, handicap)
     exposures = market.blotter.get_exposures(strategy, lookup)
@@ -459,7 +462,11 @@ def hedge(strategy: Strategy, market: Market, selection_id: int, handicap: float
     price = _best(runner.ex.available_to_lay if side == "LAY" else runner.ex.available_to_back)
     if price is None:
         return None
-    size = round(abs(difference) / price, 2)
+    # What a stake of 1 moves the two results together: at odds its price.
+    terms, moves = market.blotter.terms, price
+    if market.framework.host.rules.worst_case and (terms.line or terms.each_way):
+        moves = 2.0 if terms.line else (price - 1) * terms.on_win + terms.on_lose
+    size = round(abs(difference) / moves, 2)
     if size <= 0:
         return None
     from .trade import Trade

@@ -22,12 +22,14 @@ class Terms:
         each_way: a bet is two of its size: one to win, one for a place.
         divisor: what an each-way bet's profit is divided by for a place; 1, the dearest, where the definition has none.
         winners: how many runners win; None: any number, for each handicap of an Asian market has its own.
+        ladder: which prices the market takes: CLASSIC, FINEST or LINE_RANGE; None where the definition does not say.
     """
 
     line: bool | None = None
     each_way: bool = False
     divisor: float = 1.0
     winners: int | None = None
+    ladder: str | None = None
 
     @classmethod
     def of(cls, definition: MarketDefinition | None) -> Terms:
@@ -45,6 +47,7 @@ class Terms:
             definition.market_type == EACH_WAY,
             divisor if divisor and divisor > 0 else 1.0,
             None if has_handicaps(definition) else definition.number_of_winners or None,
+            ladder,
         )
 
     def is_line(self, order_type: object) -> bool:
@@ -52,6 +55,13 @@ class Terms:
         if self.line is not None:
             return self.line
         return getattr(order_type, "price_ladder_definition", None) == LINE_RANGE
+
+    def ladder_for(self, order_type: LimitOrder | LimitOnCloseOrder) -> str:
+        """The ladder that an order's price must stand on: the market's; the order's own where that is not known."""
+        if self.ladder is not None:
+            return self.ladder
+        own = order_type.price_ladder_definition
+        return "CLASSIC" if own == LINE_RANGE and self.line is False else own
 
     @property
     def on_win(self) -> float:
@@ -78,17 +88,6 @@ def ladder_of(definition: MarketDefinition) -> str | None:
     if ladder is not None and ladder.type:
         return ladder.type
     return LINE_RANGE if definition.betting_type == "LINE" else None
-
-
-def ladder_for(definition: MarketDefinition | None, order_type: LimitOrder | LimitOnCloseOrder) -> str:
-    """The ladder that an order's price must stand on: the market's; the order's own where that is not known."""
-    found = None if definition is None else ladder_of(definition)
-    if found is not None:
-        return found
-    own = order_type.price_ladder_definition
-    if own == LINE_RANGE and definition is not None and definition.betting_type:
-        return "CLASSIC"
-    return own
 
 
 def lines_of(definition: MarketDefinition | None) -> tuple[float, ...] | None:

@@ -54,11 +54,12 @@ class Position:
         back = order.side == "BACK"
         if order.size_matched:
             self._match(order, 1.0 if back else -1.0)
+        if order.complete:
+            return
         order_type = order.order_type
         if isinstance(order_type, LimitOrder):
-            if not order.complete:
-                self.wait(order, order.update_data.get("new_price"), order.size_remaining)
-        elif not order.complete and not order.size_matched:
+            self.wait(order, order.update_data.get("new_price"), order.size_remaining)
+        elif not order.size_matched:
             if back:
                 self.sp_backed += order_type.liability
             else:
@@ -78,8 +79,8 @@ class Position:
         order_type, back = order.order_type, order.side == "BACK"
         if isinstance(order_type, MarketOnCloseOrder):
             return
-        price = order_type.price
-        if self.terms.is_line(order_type):
+        price, terms = order_type.price, self.terms
+        if terms.line is not False and terms.is_line(order_type):
             worse = min if back else max
             line = price if new_price is None else worse(price, new_price)
             self.lines.append((line, size if back else -size, False))
@@ -87,12 +88,12 @@ class Position:
         if back:
             price = price if new_price is None else min(price, new_price)
             self.backed += size
-            placed = (price - 1) / self.terms.divisor - 1
+            placed = (price - 1) / terms.divisor - 1
         else:
             price = price if new_price is None else max(price, new_price)
             self.laid += (price - 1) * size
-            placed = 1 - (price - 1) / self.terms.divisor
-        if self.terms.each_way:
+            placed = 1 - (price - 1) / terms.divisor
+        if terms.each_way:
             self.places += size * min(placed, 0.0)
 
     # -- results -------------------------------------------------------------------------------------------------
@@ -100,12 +101,14 @@ class Position:
     @property
     def if_win(self) -> float:
         """Worst profit of what is at odds, if the runner wins."""
-        return (self.value - self.size - self.laid - self.sp_laid) * self.terms.on_win
+        profit = self.value - self.size - self.laid - self.sp_laid
+        return profit * self.terms.on_win if self.terms.each_way else profit
 
     @property
     def if_lose(self) -> float:
         """Worst profit of what is at odds, if the runner loses."""
-        return -(self.size + self.backed + self.sp_backed) * self.terms.on_lose
+        loss = self.size + self.backed + self.sp_backed
+        return -loss * self.terms.on_lose if self.terms.each_way else -loss
 
     @property
     def if_placed(self) -> float:
@@ -130,6 +133,8 @@ class Position:
     @property
     def worst(self) -> float:
         """The worst profit of any result, to the penny; below zero is a loss."""
+        if not self.lines and not self.terms.each_way:
+            return round(min(self.if_win, self.if_lose), 2)
         return round(min(self.results), 2)
 
     def as_dict(self) -> dict[str, float]:
@@ -199,7 +204,7 @@ class SelectionBets:
             new_order: an order to count as well.
         """
         complete = self._complete
-        if complete is None or complete.terms != terms:
+        if complete is None or (complete.terms is not terms and complete.terms != terms):
             complete = self._complete = Position(terms)
             self.live = {}
             for order in self.orders:

@@ -282,12 +282,13 @@ def test_each_way_dead_heat_shares_the_part_to_win() -> None:
 # -- one bet's error -------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("price", [1.0, 0.5, 0, -2.0])
-def test_starting_price_that_leaves_nothing_to_win_is_none(price: float) -> None:
+@pytest.mark.parametrize(("price", "said"), [(1.0, 2), (0.5, 2), (-2.0, 2), (0, 0), ("NaN", 0)])
+def test_starting_price_that_leaves_nothing_to_win_is_none(price: Any, said: int) -> None:
     prices = {1: {"bsp": price}, 2: {"bsp": 3.0}, 3: {"bsp": 4.0}}
     stream = three().define(500, prices, bspReconciled=True).close(1000, winner=2)
     bets = [at_sp("a", "LAY", 12.0), at_sp("b", "BACK", 5.0), at_sp("c", "LAY", 12.0, selection_id=2)]
-    played = replay(stream, {100: [*bets, back("d", 3.6, 5.0, selection_id=2)]})
+    played = replay(stream, {100: [*bets, back("d", 3.6, 5.0, selection_id=2)]}, failing=True)
+    assert [failure.count for failure in played.failures] == [said] * bool(said)
     assert [played[ref].size_matched for ref in "abcd"] == [0.0, 0.0, 6.0, 5.0]
     assert [played[ref].profit for ref in "abcd"] == [0.0, 0.0, -12.0, 13.0]
     assert (played["a"].status, played["a"].size_lapsed) == (S.EXECUTION_COMPLETE, 12.0)

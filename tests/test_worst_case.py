@@ -140,7 +140,8 @@ def test_order_loses_at_most_what_was_counted_and_as_much_by_some_result(data: A
     )
     counted: list[float] = []
     actions = {100: [place("a", side, order_type), exposure_now(counted)]}
-    for _, profit in profits(stream, actions, kind):
+    # A starting price of 1 is told of as a failure.
+    for _, profit in profits(stream, actions, kind, failing=True):
         assert -profit <= counted[0] + PENNY
     # Matched whole at its own price, or at even starting prices, it loses all of that by some result.
     if getattr(order_type, "time_in_force", None) or isinstance(order_type, hr.LimitOnCloseOrder):
@@ -312,6 +313,25 @@ def test_order_refused_by_the_peers_rules_stays_refused_under_compatibility() ->
     actions = {100: [back("a", 5.0, 6.0)], 400: [lay("b", 4.9, 5.7)]}
     config = hr.Config(compatibility="flumine")
     assert replay(stream, actions, force=False, config=config, max_order_exposure=6.0).answers == [True, False]
+
+
+@pytest.mark.parametrize(("kind", "price", "size"), [(WIN, 4.0, 12.5), (each_way(4), 4.0, 12.17), (LINES, 150.5, 10.0)])
+def test_hedge_levels_win_and_loss_by_the_markets_terms(kind: Kind, price: float, size: float) -> None:
+    first = 160.5 if is_line(kind) else 5.0
+    stream = market(kind).prices(100, {1: {"atb": [[first, 50.0]], "atl": [[price, 90.0]]}}).touch(400).touch(700)
+    found: list[dict[str, float]] = []
+
+    def level(script: Script, market: Any) -> None:
+        order = hr.hedge(script.strategy, market, 1)
+        assert order is not None
+        assert order.order_type.size == size
+        market.place_order(order, force=True)
+
+    def look(script: Script, market: Any) -> None:
+        found.append(market.blotter.get_exposures(script.strategy, (MARKET, 1, 0)))
+
+    replay(stream, {100: [back("a", first, 10.0)], 400: [level], 700: [look]})
+    assert found[0]["matched_profit_if_win"] == pytest.approx(found[0]["matched_profit_if_lose"], abs=0.03)
 
 
 # -- several runners -------------------------------------------------------------------------------------------------

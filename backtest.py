@@ -556,7 +556,7 @@ class Simulation:
             "seconds": round(time.time() - started, 3),
             "changes": changes,
         }
-        return lambda: {**manifest, "versions": _versions()}
+        return lambda: {**manifest, "versions": versions()}
 
     @property
     def info(self) -> dict[str, Any]:
@@ -568,7 +568,8 @@ class Simulation:
         }
 
 
-def _versions() -> dict[str, str | None]:
+def versions() -> dict[str, str | None]:
+    """Versions of Python, of headrace and of what it stands on; None of what is not installed as a package."""
     import platform
 
     names = ("headrace", "ray", "pyarrow", "msgspec")

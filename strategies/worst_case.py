@@ -192,7 +192,7 @@ class SelectionBets:
 
     def completed(self, order: Order) -> None:
         self.live.pop(order, None)
-        if self._complete is not None:
+        if order.size_matched and self._complete is not None:
             self._complete.add(order)
 
     def stale(self) -> None:

@@ -19,7 +19,7 @@ from .actors.controls import BaseControl
 from .actors.coordinator import Coordinator
 from .actors.failures import Failures, told, users_code, users_place
 from .actors.logging_controls import LoggingControl, LoggingControls
-from .actors.logs import Told, set_up
+from .actors.logs import Told, at_level, set_up
 from .actors.market import MarketActor
 from .actors.market_filter import check_filter, markets_of
 from .actors.middleware import Middleware
@@ -349,7 +349,7 @@ class Simulation:
             ClientError: no client was added, or none that is simulated.
         """
         if not self._debug:
-            with showing(self._shown, "replaying") as self._progress:
+            with at_level(self.config), showing(self._shown, "replaying") as self._progress:
                 return self._run()
         self._progress = self._shown if callable(self._shown) else None  # a bar would stand in the debugger's way
         try:

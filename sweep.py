@@ -12,7 +12,7 @@ from typing import Any
 
 from .actors.clients import BaseClient, Clients, SimulatedClient
 from .actors.failures import users_code
-from .actors.logs import Told, set_up
+from .actors.logs import Told, at_level, set_up
 from .actors.market_filter import check_filter
 from .actors.middleware import Middleware
 from .actors.sieves import Sieve
@@ -192,6 +192,10 @@ class SweepRun:
         Raises:
             RunError: the run cannot start, or cannot go on.
         """
+        with at_level(self._setup.config):
+            return self._run(progress)
+
+    def _run(self, progress: Progress | None) -> SweepResult:
         setup, units = self._setup, self.units
         set_up(setup.config)
         started, done, changes = time.time(), 0, 0

@@ -762,10 +762,8 @@ class MarketActor:
         else:
             line = place_in(_sources_of(strategy), error)
         if self.failures.add(error, name, market_id, line, self._clock.now_ms):
-            level = logging.ERROR if isinstance(error, HeadraceError) else logging.CRITICAL
             kind = type(error).__name__
-            logger.log(
-                level,
+            logger.error(
                 FailureLine(f"{kind} in {line}: {legible(error)}", (name, line, kind)),
                 exc_info=error,
                 extra={"strategy": name, "market_id": market_id, "publish_time": self._clock.now_ms},

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import functools
 import io
 import logging
 import re
 import struct
 import tarfile
 import zipfile
+import zlib
 from collections.abc import Iterator
 from typing import Any, BinaryIO, cast
 
@@ -21,24 +23,29 @@ from ..strategies.errors import InputError
 from .locations import (
     Source,
     has_magic,
-    is_packed,
     is_uri,
     log_left_out,
     matcher,
     may_be_recording,
     open_file,
     reason,
-    unpacked,
     without_other_files,
 )
+from .unpacking import Packed, Unpacked, inflate, is_packed, problem_of, unpacked
 
 logger = logging.getLogger("headrace")
 
 _BUFFER = 64 * 1024
+#: Bytes of a file that are searched at once for the end of a zip.
+_SEARCHED = 1024 * 1024
+_ZIP_END = b"PK\x05\x06"
+_DAMAGED = "the archive is damaged or cut short: "
 _ENDING = r"\.(?:zip|parquet|tar|tgz|tbz2?|tzst|tar\.(?:gz|bz2|zst))(?:\?[\w.-]+=[^!/]*)?"
 _ARCHIVE = re.compile(f".*{_ENDING}", re.IGNORECASE | re.DOTALL)
 _MEMBER = re.compile(f"(.+?{_ENDING})!(.+)", re.IGNORECASE | re.DOTALL)
 _ZIP = re.compile(r"\.zip(?:\?[^!/]*)?$", re.IGNORECASE)
+#: The member of a zip is one stream: no other is looked for behind it.
+_NOTHING = re.compile(rb"(?!)")
 _LOCAL_HEADER = struct.Struct("<4s22xHH")
 
 
@@ -62,8 +69,9 @@ def index(archive: Source) -> list[Source]:
     try:
         with open_file(archive.path, seekable=True) as file:
             start = file.peek(4)[:4]
-            if not start or (start[:2] != b"PK" and _ZIP.search(archive.path)):
-                return [archive]  # its name says archive, its first bytes do not: it is read as a file
+            zipped = start[:2] == b"PK" or (_ZIP.search(archive.path) and _last_zip(file) is not None)
+            if not start or (_ZIP.search(archive.path) and not zipped):
+                return [archive]  # its name says archive, its bytes do not: it is read as a file
             if is_packed(start):
                 logger.warning(
                     "%s: a compressed tar is read from front to back by one worker; decompress it (gunzip, bunzip2, "
@@ -75,7 +83,7 @@ def index(archive: Source) -> list[Source]:
                 from .packed import index_packed
 
                 return index_packed(archive)
-            if start[:2] == b"PK":
+            if zipped:
                 members = _zip_members(archive.path, file)
             else:
                 if is_uri(archive.path):
@@ -87,8 +95,7 @@ def index(archive: Source) -> list[Source]:
         raise
     except Exception as error:
         # Whole members before the damage can be read all the same.
-        lost = "; what follows the members that were found is lost" if found else ""
-        found.append(Source(archive.path, size=archive.size, problem=_told(error) + lost))
+        found.append(Source(archive.path, size=archive.size, problem=_told(error)))
     # Of two members of one name the later is meant, as when the archive is unpacked.
     latest = {each.member or "": each for each in found}
     kept = without_other_files(archive, list(latest.items()))
@@ -116,47 +123,161 @@ def choose(archive: Source, wanted: str) -> list[Source]:
     return found or broken
 
 
-def _zip_members(path: str, file: BinaryIO) -> Iterator[Source]:
-    with zipfile.ZipFile(file) as archive:
-        for info in archive.infolist():
-            if not info.is_dir():
-                yield Source(
-                    path,
-                    _tidied(info.filename),
-                    info.header_offset,
-                    info.compress_size,
-                    entry=(info.compress_type, info.CRC, info.file_size),
-                    problem="is encrypted; unpack it first" if info.flag_bits & 1 else None,
-                )
+def _last_zip(file: io.BufferedReader, end: int | None = None) -> tuple[int, int] | None:
+    """Where the record that ends a zip begins and ends, of the last one before byte `end`; None where there is none."""
+    size = file.seek(0, io.SEEK_END)
+    high = size if end is None else end
+    tail = b""
+    while high:
+        low = max(high - _SEARCHED, 0)
+        file.seek(low)
+        found = file.read(high - low) + tail
+        at = found.rfind(_ZIP_END)
+        while at >= 0:
+            record = found[at : at + 22]
+            if len(record) == 22:
+                length = int.from_bytes(record[12:16], "little") + int.from_bytes(record[16:20], "little")
+                large = record[16:20] == b"\xff\xff\xff\xff"
+                if large or length <= low + at:
+                    last = low + at + 22 + int.from_bytes(record[20:22], "little")
+                    return low + at, min(last, size if end is None else end)
+            at = found.rfind(_ZIP_END, 0, at)
+        tail, high = found[:21], low
+    return None
+
+
+def _zip_members(path: str, file: io.BufferedReader) -> Iterator[Source]:
+    """The members of a zip, or of several one behind the other."""
+    end = file.seek(0, io.SEEK_END)
+    problems: list[str] = []
+    found = _last_zip(file)
+    if found is None:
+        raise zipfile.BadZipFile("it has no index of its members, which stands at the end")
+    while found is not None:
+        if found[1] < end:
+            problems.append(f"bytes {found[1]} to {end} belong to no zip, and are lost")
+        with zipfile.ZipFile(cast(Any, _Beginning(file, found[1]))) as archive:
+            end = archive.start_dir
+            for info in archive.infolist():
+                end = min(end, info.header_offset)
+                if not info.is_dir():
+                    yield Source(
+                        path,
+                        _tidied(info.filename),
+                        info.header_offset,
+                        info.compress_size,
+                        entry=(info.compress_type, info.CRC, info.file_size),
+                        problem="is encrypted; unpack it first" if info.flag_bits & 1 else None,
+                    )
+        found = _last_zip(file, end) if end else None
+    if end:
+        problems.append(f"bytes 0 to {end} belong to no zip, and are lost")
+    if problems:
+        raise zipfile.BadZipFile("; ".join(problems))
+
+
+class _Beginning(io.RawIOBase):
+    """The first so many bytes of a file, as a file."""
+
+    def __init__(self, file: io.BufferedReader, size: int) -> None:
+        self._file, self._size = file, size
+        file.seek(0)
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def tell(self) -> int:
+        return self._file.tell()
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        if whence == io.SEEK_END:
+            return self._file.seek(self._size + offset)
+        return self._file.seek(offset, whence)
+
+    def readinto(self, buffer: Any) -> int:
+        with memoryview(buffer) as view:
+            found = self._file.read(max(min(len(view), self._size - self._file.tell()), 0))
+            view[: len(found)] = found
+        return len(found)
 
 
 class _Header(tarfile.TarInfo):
-    """A tar's header. tarfile takes a damaged or missing one for the end of the archive, and says nothing."""
+    """A tar's header. tarfile says nothing of damaged and missing ones; the archive hears of them here."""
 
     @classmethod
     def fromtarfile(cls, archive: tarfile.TarFile) -> _Header:
+        assert isinstance(archive, _Tar)
         try:
-            return super().fromtarfile(archive)
+            found = super().fromtarfile(archive)
         except tarfile.HeaderError as error:
-            if type(error).__name__ == "EOFHeaderError":  # the mark of the end
-                raise
-            place = f"at byte {archive.offset}" if archive.offset else "where it begins"
-            raise tarfile.ReadError(f"no header of a member {place}") from None
+            archive.no_header(type(error).__name__)
+            raise
+        archive.header()
+        return found
 
 
-def _headers(archive: tarfile.TarFile) -> Iterator[tarfile.TarInfo]:
-    while (member := archive.next()) is not None:
-        cast(Any, archive).members.clear()  # else it keeps all of them
-        # A link is another name of a member that is there anyway.
-        if member.isreg():
-            yield member
+class _Tar(tarfile.TarFile):
+    """A tar, or several one behind the other: the mark of the end is no end, if another header follows.
+
+    Attributes:
+        problems: what of it holds no member, and what is missing.
+    """
+
+    tarinfo = _Header
+
+    def __init__(self, *arguments: Any, **keywords: Any) -> None:
+        self.problems: list[str] = []
+        self._lost_from: int | None = None
+        self._marked = False
+        keywords["ignore_zeros"] = True
+        super().__init__(*arguments, **keywords)
+
+    def no_header(self, kind: str) -> None:
+        """There is none where the next one should be."""
+        if kind == "EOFHeaderError":  # zeros: the mark of the end
+            self._found_again()
+            self._marked = True
+        elif kind == "EmptyHeaderError":  # the file ends
+            if self._lost_from is None and not self._marked:
+                self.problems.append(f"the file ends at byte {self.offset} without the mark of the end")
+            self._found_again()
+        elif self._lost_from is None:
+            self._lost_from, self._marked = self.offset, False
+
+    def header(self) -> None:
+        """There is one."""
+        self._found_again()
+        self._marked = False
+
+    def _found_again(self) -> None:
+        if self._lost_from is not None:
+            self.problems.append(f"bytes {self._lost_from} to {self.offset} hold no header of a member, and are lost")
+            self._lost_from = None
+
+    def regular(self) -> Iterator[tarfile.TarInfo]:
+        """Its members that are files; `problems` is whole afterwards."""
+        try:
+            while (member := self.next()) is not None:
+                cast(Any, self).members.clear()  # else it keeps all of them
+                # A link is another name of a member that is there anyway.
+                if member.isreg():
+                    yield member
+        except tarfile.TarError as error:
+            self.problems.append(f"{error}, at byte {self.offset}; what follows is lost")
+        if self._lost_from is not None:  # a header that is cut
+            self.problems.append(f"what begins at byte {self._lost_from} is no header of a member, and is lost")
 
 
 def _tar_members(path: str, file: BinaryIO) -> Iterator[Source]:
-    with tarfile.open(fileobj=file, mode="r:", tarinfo=_Header) as archive:
-        for member in _headers(archive):
+    with _Tar.open(fileobj=file, mode="r:") as archive:
+        for member in archive.regular():
             problem = "is a sparse file, which is not read; pack it anew" if member.issparse() else None
             yield Source(path, _tidied(member.name), member.offset_data, member.size, problem=problem)
+        if archive.problems:
+            raise tarfile.ReadError("; ".join(archive.problems))
 
 
 def _checked(source: Source) -> Source:
@@ -171,7 +292,7 @@ def _tidied(name: str) -> str:
 
 def _told(error: Exception) -> str:
     if isinstance(error, (tarfile.TarError, zipfile.BadZipFile, EOFError)):
-        return f"the archive is damaged or cut short: {error}"
+        return f"{_DAMAGED}{error}"
     return f"cannot be read: {reason(error)}"
 
 
@@ -185,9 +306,10 @@ def parts_of(source: Source) -> Iterator[Source]:
         return
     kept: list[str] = []
     left: list[str] = []
+    problems: list[str] = []
     try:
         with open_file(source.path) as packed, unpacked(packed) as stream:
-            for each in _stream(source.path, stream):
+            for each in _stream(source.path, stream, problems):
                 name = each.member or ""
                 if may_be_recording(name):
                     kept.append(name)
@@ -197,19 +319,34 @@ def parts_of(source: Source) -> Iterator[Source]:
     except InputError:
         raise
     except Exception as error:
-        lost = f"; what follows its member {kept[-1]} is lost" if kept else ""
-        yield Source(source.path, problem=_told(error) + lost)
+        problems.append(_told(error))
+    if problems:
+        lost = f"; the last member that was found is {kept[-1]}, and what follows it is lost" if kept else ""
+        yield Source(source.path, problem=f"{'; '.join(problems)}{lost}")
         return
     log_left_out(source, left, kept)
     if not kept:
         yield Source(source.path, problem="the archive holds no recordings")
 
 
-def _stream(path: str, stream: BinaryIO) -> Iterator[Source]:
-    archive = tarfile.open(fileobj=stream, mode="r|", tarinfo=_Header)  # noqa: SIM115 - it holds nothing but the stream
-    for member in _headers(archive):
-        file = cast(BinaryIO, archive.extractfile(member))
-        yield _checked(Source(path, _tidied(member.name), size=member.size, packed=True, file=file))
+def _stream(path: str, stream: BinaryIO, problems: list[str]) -> Iterator[Source]:
+    """The members of a tar as they come; what is wrong with it is added to `problems`."""
+    going = True
+    while going:
+        try:
+            archive = _Tar.open(fileobj=stream, mode="r|")  # it holds nothing but the stream
+        except tarfile.TarError as error:
+            problems.append(_told(error))
+        else:
+            for member in archive.regular():
+                part = _Part(cast(Any, archive).fileobj, member.offset_data, member.size)
+                file = cast(BinaryIO, io.BufferedReader(part, _BUFFER))
+                yield _checked(Source(path, _tidied(member.name), size=member.size, packed=True, file=file))
+            problems.extend(_DAMAGED + each for each in archive.problems)
+        going = isinstance(stream, Unpacked) and stream.resume()
+    problem = problem_of(stream)
+    if problem is not None:
+        problems.append(_DAMAGED + problem)
 
 
 def open_member(source: Source, opened: contextlib.ExitStack) -> io.BufferedReader:
@@ -221,7 +358,7 @@ def open_member(source: Source, opened: contextlib.ExitStack) -> io.BufferedRead
     file = opened.enter_context(open_file(source.path, seekable=not source.packed))
     if source.packed or source.offset is None:
         stream = opened.enter_context(cast(Any, unpacked(file)))
-        found = (each.file for each in _stream(source.path, stream) if each.member == source.member)
+        found = (each.file for each in _stream(source.path, stream, []) if each.member == source.member)
         member = next(found, None)
         if member is None:
             raise ValueError("the archive has no such member")
@@ -231,7 +368,7 @@ def open_member(source: Source, opened: contextlib.ExitStack) -> io.BufferedRead
     return io.BufferedReader(cast(Any, _open_zipped(file, source, source.offset, source.entry)), _BUFFER)
 
 
-def _open_zipped(file: BinaryIO, source: Source, offset: int, entry: tuple[int, int, int]) -> zipfile.ZipExtFile:
+def _open_zipped(file: BinaryIO, source: Source, offset: int, entry: tuple[int, int, int]) -> io.IOBase:
     """Read a member by what its zip's index says of it: to open the zip would read the whole index again."""
     file.seek(offset)
     header = file.read(_LOCAL_HEADER.size)
@@ -239,17 +376,35 @@ def _open_zipped(file: BinaryIO, source: Source, offset: int, entry: tuple[int, 
         raise zipfile.BadZipFile("its header is missing")
     _, name, extra = _LOCAL_HEADER.unpack(header)
     file.seek(name + extra, io.SEEK_CUR)
+    method, check, size = entry
+    if method in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+        part = cast(BinaryIO, _Part(file, file.tell(), source.size))
+        return Unpacked(part, _NOTHING, functools.partial(_zipped, method == zipfile.ZIP_DEFLATED, check))
     info = zipfile.ZipInfo(source.member or "")
     info.compress_size = source.size
-    info.compress_type, info.CRC, info.file_size = entry
+    info.compress_type, info.CRC, info.file_size = method, check, size
     return zipfile.ZipExtFile(cast(Any, file), "r", info)
 
 
-class _Part(io.RawIOBase):
-    """A part of a file, as a file of its own."""
+def _zipped(deflated: bool, check: int, packed: Packed, problems: list[str]) -> Iterator[bytes]:
+    found = 0
+    for piece in inflate(packed) if deflated else iter(packed.some, b""):
+        found = zlib.crc32(piece, found)
+        yield piece
+    if found != check:
+        problems.append("its CRC does not fit: something that was read is wrong, or missing")
 
-    def __init__(self, file: io.BufferedReader, offset: int, size: int) -> None:
+
+class _Part(io.RawIOBase):
+    """A part of a file, as a file of its own.
+
+    Attributes:
+        problem: what of it is not there; None where that is nothing, or it was not looked for yet.
+    """
+
+    def __init__(self, file: BinaryIO, offset: int, size: int) -> None:
         self._file, self._left = file, size
+        self.problem: str | None = None
         file.seek(offset)
 
     def readable(self) -> bool:
@@ -257,8 +412,10 @@ class _Part(io.RawIOBase):
 
     def readinto(self, buffer: Any) -> int:
         with memoryview(buffer) as view:
-            count = self._file.readinto(view[: min(len(view), self._left)])
-        if not count and self._left:
-            raise EOFError(f"the archive ends {self._left} bytes before this member does")
-        self._left -= count
-        return count
+            found = self._file.read(min(len(view), self._left)) if self._left else b""
+            view[: len(found)] = found
+        if not found and self._left:
+            self.problem = f"the archive ends {self._left} bytes before this member does"
+            self._left = 0
+        self._left -= len(found)
+        return len(found)

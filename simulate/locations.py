@@ -5,12 +5,10 @@ And how one is opened: unpacked as its first bytes say, read in pieces, never wh
 
 from __future__ import annotations
 
-import bz2
 import contextlib
 import dataclasses
 import functools
 import glob
-import gzip
 import hashlib
 import io
 import logging
@@ -19,16 +17,15 @@ import re
 import socket
 import urllib.parse
 from collections.abc import Callable, Iterator
-from typing import Any, BinaryIO, cast
+from typing import Any, BinaryIO
 
 from ..strategies.errors import InputError
+from .unpacking import problem_of
 
 logger = logging.getLogger("headrace")
 
 #: Bytes fetched at once from an object store: each fetch is a request.
 _FETCHED = 1024 * 1024
-#: Bytes looked at to tell formats apart: a tar says what it is in its first 512.
-_LOOKED_AT = 512
 
 #: scheme, bucket, path, query. A question mark that is part of a pattern is followed by no `name=`.
 _URI = re.compile(r"([a-z][a-z0-9+.-]*)://([^/?]*)/?(.*?)(\?[\w.-]+=[^/]*)?", re.DOTALL)
@@ -356,7 +353,7 @@ def open_file(path: str, *, seekable: bool = False) -> io.BufferedReader:
 class Hashed(io.RawIOBase):
     """A file that works out its digest as it is read."""
 
-    def __init__(self, file: BinaryIO) -> None:
+    def __init__(self, file: io.BufferedReader) -> None:
         self._file = file
         self._sum = hashlib.sha256()
         self._ended = False
@@ -366,57 +363,19 @@ class Hashed(io.RawIOBase):
         """SHA-256 of all of it, in hexadecimal digits; None before its end was reached."""
         return self._sum.hexdigest() if self._ended else None
 
+    @property
+    def problem(self) -> str | None:
+        """What could not be read of the file; None where that is nothing."""
+        return problem_of(self._file)
+
     def readable(self) -> bool:
         return True
 
     def readinto(self, buffer: Any) -> int:
         with memoryview(buffer) as view:
-            count = self._file.readinto(view)  # type: ignore[attr-defined]
+            count = self._file.readinto(view)
             if not count:
                 self._ended = True
                 return 0
             self._sum.update(view[:count])
             return int(count)
-
-
-def _open_zstd(file: BinaryIO) -> BinaryIO:
-    import pyarrow
-
-    return cast(BinaryIO, pyarrow.CompressedInputStream(pyarrow.PythonFile(file, "r"), "zstd"))
-
-
-_UNPACKED: dict[bytes, Callable[[BinaryIO], Any]] = {
-    b"\x1f\x8b": gzip.open,
-    b"BZh": bz2.open,
-    b"\x28\xb5\x2f\xfd": _open_zstd,
-}
-_REFUSED: dict[bytes, str] = {
-    b"PK\x03\x04": "is a zip archive; its name must end in .zip, and archives within archives are not read",
-    b"PK\x05\x06": "is a zip archive that holds nothing",
-    b"\xfd7zXZ": "is packed as xz, which is not read; pack it as bz2, gz or zst",
-    b"7z\xbc\xaf": "is a 7z archive, which is not read; unpack it, or make it a tar or a zip",
-    b"Rar!": "is a rar archive, which is not read; unpack it, or make it a tar or a zip",
-}
-
-
-def is_packed(start: bytes) -> bool:
-    """Whether bytes begin as a packed file that can be read does."""
-    return start.startswith(tuple(_UNPACKED))
-
-
-def unpacked(file: io.BufferedReader) -> BinaryIO:
-    """What a file holds: of a gz, bz2 or zst file its contents, else the file itself.
-
-    Raises:
-        ValueError: it is an archive, or packed in a way that is not read.
-    """
-    start = file.peek(_LOOKED_AT)
-    for magic, opener in _UNPACKED.items():
-        if start.startswith(magic):
-            return cast(BinaryIO, opener(file))
-    for magic, problem in _REFUSED.items():
-        if start.startswith(magic):
-            raise ValueError(problem)
-    if start[257:262] == b"ustar":
-        raise ValueError("is a tar archive; its name must end in .tar, and archives within archives are not read")
-    return file

@@ -25,8 +25,9 @@ from ..strategies.changes import (
     RawMessage,
 )
 from ..strategies.errors import InputError, RecordingError
-from .locations import Hashed, Source, find_files, open_file, reason, unpacked
+from .locations import Hashed, Source, find_files, open_file, reason
 from .messages import decode_line, decode_lines, objects_of
+from .unpacking import Unpacked, problem_of, unpacked
 
 logger = logging.getLogger("headrace")
 
@@ -141,7 +142,7 @@ class Recording:
             if source.member is None:
                 file = open_file(source.path)
             elif source.file is not None:
-                file = source.file  # type: ignore[assignment]
+                file = cast(io.BufferedReader, source.file)
             else:
                 from .archives import open_member
 
@@ -173,32 +174,44 @@ class Recording:
 
     def pieces_of(self, file: BinaryIO, number: int = 1) -> Iterator[tuple[int, bytes]]:
         """`pieces` of a file that is open; `number` is that of its first line."""
-        rest = b""
+        rest, problems = b"", list[str]()
         while True:
             try:
                 piece = file.read(_PIECE)
-            except Exception as error:  # what an unpacker raises has no common class
-                # `rest` is a line of which the end is missing: it tells nothing.
-                raise self.damaged(reason(error), number) from None
-            if not piece:
-                break
-            end = piece.rfind(b"\n") + 1
-            if not end:
-                rest += piece
-                if len(rest) > _LONGEST_LINE:
-                    raise RecordingError(
-                        f"has a line of more than {_LONGEST_LINE >> 20} MB; expected stream messages, one JSON "
-                        "object a line",
-                        self.name,
-                        number,
-                    )
+            except Exception as error:  # what a file or a store raises has no common class
+                problems.append(reason(error))
+                piece = b""
+            if piece:
+                end = piece.rfind(b"\n") + 1
+                if not end:
+                    rest += piece
+                    if len(rest) > _LONGEST_LINE:
+                        raise RecordingError(
+                            f"has a line of more than {_LONGEST_LINE >> 20} MB; expected stream messages, one JSON "
+                            "object a line",
+                            self.name,
+                            number,
+                        )
+                    continue
+                lines_now = rest + piece[:end]
+                rest = piece[end:]
+                yield number, lines_now
+                number += lines_now.count(b"\n")
                 continue
-            lines_now = rest + piece[:end]
-            rest = piece[end:]
-            yield number, lines_now
-            number += lines_now.count(b"\n")
-        if rest:
-            yield number, rest
+            damage = problem_of(file)
+            if rest:
+                # Behind damage a line may end anywhere: half a message is no message.
+                if (damage is None and not problems) or _is_whole(rest):
+                    yield number, rest
+                    number += 1
+                else:
+                    problems.append(f"line {number} is cut after {len(rest)} bytes")
+                rest = b""
+            if not (isinstance(file, Unpacked) and file.resume()):
+                break
+        problems.extend([damage] if damage else [])
+        if problems:
+            raise self.damaged("; ".join(problems), number)
 
     def damaged(self, why: str, number: int) -> RecordingError:
         """The error of a recording that cannot be read beyond a line."""
@@ -278,6 +291,15 @@ class Recording:
                         return message.pt, change.id, change.market_definition
             return None
         return None
+
+
+def _is_whole(line: bytes) -> bool:
+    """Whether a line is all there: an object of JSON ends with its last brace, and no sooner."""
+    try:
+        decode_line(line)
+    except ValueError as error:
+        return not str(error).startswith("is not JSON")
+    return True
 
 
 def _with_raw(message: ChangeMessage, raw: Mapping[str, Any]) -> RawMessage:

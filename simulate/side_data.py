@@ -13,9 +13,10 @@ from typing import Any
 
 from ..actors.market import HostedMarket, MarketActor
 from ..strategies.errors import InputError, RecordingError
-from .locations import open_file, reason, unpacked
+from .locations import open_file, reason
 from .messages import objects_of
 from .recordings import Recording
+from .unpacking import unpacked
 
 _SUFFIXES = (".json", ".json.gz", "")
 _SPORTS_SUFFIXES = ("", ".gz", ".bz2", ".zst", ".json")

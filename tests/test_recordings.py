@@ -408,7 +408,7 @@ def test_tar_cut_within_a_member_costs_that_member_and_says_that_the_rest_is_los
     told = dict(failures(result))
     assert set(told) == {str(path), str(last)}
     assert "the archive ends" in told[str(last)]
-    assert told[str(path)].endswith("what follows the members that were found is lost")
+    assert told[str(path)].endswith("what follows is lost")
     assert markets_of(result) == ["1.300000001", "1.300000002"]
 
 
@@ -420,7 +420,8 @@ def test_tar_cut_between_members_is_not_taken_for_whole(extra: int, tmp_path: Pa
     result = run(path)
     ((unit, message),) = failures(result)
     assert unit == str(path)
-    assert "the archive is damaged or cut short: no header of a member at byte" in message
+    assert "the archive is damaged or cut short: " in message
+    assert f"byte {(last.offset or 0) - 512} " in message
     assert markets_of(result) == ["1.300000001", "1.300000002"]
 
 
@@ -431,8 +432,10 @@ def test_tar_with_a_damaged_header_is_not_taken_for_whole(tmp_path: Path) -> Non
     data[(second.offset or 0) - 512 : second.offset] = b"\xff" * 512
     path.write_bytes(data)
     result = run(path)
-    assert [unit for unit, _ in failures(result)] == [str(path)]
-    assert markets_of(result) == ["1.300000002"]
+    ((unit, message),) = failures(result)
+    assert unit == str(path)
+    assert f"bytes {(second.offset or 0) - 512} to " in message
+    assert markets_of(result) == ["1.300000002", "1.300000003"]
 
 
 @pytest.mark.parametrize("kind", ["a.tar.gz", "a.tar.bz2", "a.tar.zst"])

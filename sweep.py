@@ -199,12 +199,12 @@ class SweepRun:
         setup, units = self._setup, self.units
         set_up(setup.config)
         started, done, changes = time.time(), 0, 0
-        reason: str | None = None
+        stopped: StoppedRun | None = None
         store, check_part, told = SweepStore(len(self._values)), AllFailAlike(), Told()
         sieves: dict[str, Sieve] = {}
         drop_duplicates: collections.defaultdict[int, Duplicates] = collections.defaultdict(Duplicates)
         for part in _parts(units, setup, self._engine, self._orders, self._again, self._workers):
-            reason = check_part(part)
+            stopped = check_part(part)
             drop_duplicates[part.batch.units[0].reading](part)
             store.add(part)
             done += len(part.batch.units)
@@ -213,7 +213,7 @@ class SweepRun:
             told.log(part.warnings)
             if progress is not None:
                 progress(done, len(units), part)
-            if part.stopped or reason is not None:
+            if part.stopped or stopped is not None:
                 break
         else:
             store.end(_sets_without_markets(setup.strategies, sieves))
@@ -238,8 +238,7 @@ class SweepRun:
             "orders": self._orders,
         }
         result = store.result(manifest, self._values)
-        if reason is not None:
-            stopped = StoppedRun(reason)
+        if stopped is not None:
             stopped.result = result
             raise stopped
         return result
@@ -258,9 +257,9 @@ def keeping(out: str | os.PathLike[str] | None) -> Iterator[None]:
         if out is None or stopped.result is None:
             raise
         stopped.result.save(out)
-        raise StoppedRun(
-            f"{stopped}\n  the failures are in {out} (headrace.SweepResult.load reads them); put right what failed, "
-            "and remove the folder or name another"
+        raise stopped.kept(
+            f"the failures are in {out} (headrace.SweepResult.load reads them); put right what failed, and remove the "
+            "folder or name another"
         ) from None
 
 

@@ -114,12 +114,12 @@ def test_page_can_be_followed(page: Path, folder: Path, shell: HeadraceShell, re
         else:
             code = compile(block.code, f"{page.name}, block {block.number}", "exec", dont_inherit=True)
             exec(code, names)
+    if tuners:
+        skip_where_ray_has_no_scripts()  # all other blocks have run
     if "result" in names:
         assert names["result"].failures.to_pylist() == []
         assert names["result"].markets.num_rows > 0
         assert names["result"].orders.num_rows > 0 or name_of(page) not in BETS
-    if tuners:
-        skip_where_ray_has_no_scripts()  # all other blocks have run
 
 
 def test_command_of_the_shell_exits_as_it_does_elsewhere(folder: Path, shell: HeadraceShell) -> None:

@@ -289,7 +289,8 @@ def test_missing_script_exits_2(tmp_path: Path) -> None:
     assert (ended.exit_code, "none.py: no such file" in ended.output) == (2, True)
 
 
-def test_missing_cluster_exits_2_with_one_sentence(tmp_path: Path) -> None:
+def test_missing_cluster_exits_2_with_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "prefix", "/srv/env")
     ended = send(write(tmp_path, script="") / "script.py", "--address", "http://127.0.0.1:1")
     assert ended.exit_code == 2
     assert ended.output == "headrace: no Ray cluster at http://127.0.0.1:1: [Errno 111] Connection refused\n"

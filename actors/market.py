@@ -15,7 +15,7 @@ from ..config import Config
 from ..strategies.blotter import StrategyOrders
 from ..strategies.book import MarketBook
 from ..strategies.changes import MarketChange, MarketDefinition
-from ..strategies.errors import ControlError, HeadraceError, RecordingError, SettlementError
+from ..strategies.errors import ControlError, HeadraceError, OrderError, RecordingError, SettlementError
 from ..strategies.events import CustomEvent, TerminationEvent
 from ..strategies.host import Host
 from ..strategies.hosting import hosted, scope_of, window_of
@@ -114,6 +114,15 @@ class HostedMarket(Market):
         gate.renew(self.market_book.market_definition, self._start_ms, self.inplay_since_ms)
 
     def enter(self, order: Order) -> None:
+        """Put an order into the blotter.
+
+        Raises:
+            OrderError: the recording of the market has ended.
+        """
+        if self._actor.market(self.market_id) is not self:
+            raise OrderError(
+                f"market {self.market_id}: its recording has ended and its results are kept: nothing is placed there"
+            )
         self.attended = True
         if not self.blotter.has_live_orders:
             # The interval of `process_orders` begins with the first of them.

@@ -1,444 +1,281 @@
-"""Advice in error messages works: for each, what is refused, and what the message says to do instead."""
+"""Advice in messages about runs, archives and results is followed here to the letter: it must help."""
 
 from __future__ import annotations
 
-import ast
 import re
+import shutil
+import subprocess
+import sys
+import tarfile
+import tomllib
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import pytest
 
 import headrace as hr
-from builders import MARKET, Stream, back, priced, replay
-from headrace.actors.streams import HandlerQueue
-from headrace.strategies.hosting import require_sound
+from builders import priced
+from headrace.cluster import job_package
+from headrace.cluster.explain import explain
+from headrace.cluster.pack import unpack, write_pack
+from headrace.cluster.prices import write_prices
 
 ROOT = Path(__file__).resolve().parents[1]
 
 
-class Backer(hr.Strategy):
+class Backs(hr.Strategy):
     stake: float = 2.0
 
-    def check_market_book(self, market: Any, book: Any) -> bool:
-        return bool(book.runners[0].ex.available_to_back) and not market.blotter.strategy_orders(self)
-
-    def process_market_book(self, market: Any, book: Any) -> None:
+    def process_new_market(self, market: Any, book: Any) -> None:
         order = hr.Trade(market.market_id, 1, 0, self).create_order("BACK", hr.LimitOrder(2.0, self.stake))
         market.place_order(order)
 
 
-class Other(Backer):
-    pass
+class ByEvent(Backs):
+    scope = "event"
 
 
-class Control(hr.BaseControl):
-    NAME = "NOTHING"
-
-    def _validate(self, order: Any, package_type: Any) -> None:
-        return None
-
-
-class Middleware(hr.Middleware):
-    def __call__(self, market: Any) -> None:
-        return None
-
-
-class Reads(hr.BaseStream):
-    def run(self) -> None:
-        self.flumine.handler_queue.put(hr.CustomEvent({"a": 1}))
-
-
-def recording(folder: Path) -> str:
-    return priced().touch(400).close(9000, winner=1).write(folder / MARKET)
-
-
-def simulation(folder: Path, **settings: Any) -> hr.Simulation:
-    return hr.Simulation(recording(folder), engine="local", **settings)
-
-
-def ready(folder: Path, **settings: Any) -> hr.Simulation:
-    made = simulation(folder, **settings)
-    made.add_client(hr.SimulatedClient())
-    made.add_strategy(Backer())
-    return made
-
-
-def runs(made: hr.Simulation) -> None:
-    assert made.run().orders.num_rows == 1
-
-
-def in_market(act: Callable[[Any, Any], object], **settings: Any) -> None:
-    """Do something at the second book, with an order `a` at the exchange."""
-    script = {100: [back("a", 2.2, 5.0)], 400: [act]}
-    replay(priced().touch(400).touch(800).touch(2000).close(), script, **settings)
-
-
-def class_of(name: str, base: type = hr.Strategy, **members: Any) -> Any:
-    annotations = members.pop("annotations", {})
-    return type(name, (base,), {"__annotations__": annotations, **members})
-
-
-class Case(NamedTuple):
-    """One message.
-
-    Attributes:
-        message: a part of it, as it stands in the source.
-        wrong: what it is about; raises.
-        right: what it says to do; does not.
-    """
-
-    message: str
-    wrong: Callable[[Path], object]
-    right: Callable[[Path], object]
-
-
-def names_twice(folder: Path) -> None:
-    made = ready(folder)
-    made.add_strategy(Backer())
-
-
-def named_apart(folder: Path) -> None:
-    made = ready(folder)
-    made.add_strategy(Backer(name="second"))
-    assert made.run().orders.num_rows == 2
-
-
-def control_of_stranger(folder: Path) -> None:
-    ready(folder).add_client_control(hr.SimulatedClient(username="else"), Control)
-
-
-def control_of_client(folder: Path) -> None:
-    made, client = ready(folder), hr.SimulatedClient(username="else")
-    made.add_client(client)
-    made.add_client_control(client, hr.MaxTransactionCount)
-    runs(made)
-
-
-def clients_twice(folder: Path) -> None:
-    ready(folder).add_client(hr.SimulatedClient())
-
-
-def clients_apart(folder: Path) -> None:
-    made = ready(folder)
-    made.add_client(hr.SimulatedClient(username="second"))
-    runs(made)
-
-
-def by_filter(folder: Path, *filters: Any, markets: Any = None) -> hr.Simulation:
-    made = hr.Simulation(markets, engine="local")
-    made.add_client(hr.SimulatedClient())
-    for kind, each in zip((Backer, Other), filters, strict=False):
-        made.add_strategy(kind(market_filter=each))
-    return made
-
-
-def two_files(folder: Path) -> tuple[str, str]:
-    first = recording(folder)
-    second = Stream("1.100000002").close()
-    return first, second.write(folder / second.market_id)
-
-
-def different_filters(folder: Path) -> hr.Simulation:
-    first, second = two_files(folder)
-    return by_filter(folder, {"markets": [first]}, {"markets": [second]})
-
-
-def filters_apart(folder: Path) -> None:
-    first, second = two_files(folder)
-    assert by_filter(folder, {"markets": [first]}).run().orders.num_rows == 1
-    assert by_filter(folder, {"markets": [second]}).run().orders.num_rows == 0
-    different = by_filter(folder, {"markets": [first]}, {"markets": [second]}, markets=first)
-    assert different.run().markets.num_rows == 2
-
-
-def ran_twice(folder: Path) -> None:
-    made = ready(folder)
-    made.run()
-    made.run()
-
-
-def placed_twice(script: Any, market: Any) -> None:
-    market.place_order(script.orders["a"], force=True)
-
-
-def placed_anew(script: Any, market: Any) -> None:
-    order = hr.Trade(MARKET, 1, 0, script.strategy).create_order("BACK", hr.LimitOrder(2.2, 2.0))
-    assert market.place_order(order, force=True)
-
-
-def two_requests(script: Any, market: Any) -> None:
-    market.cancel_order(script.orders["a"], 1.0, force=True)
-    market.cancel_order(script.orders["a"], 1.0, force=True)
-
-
-def two_requests_in_turn(script: Any, market: Any) -> None:
-    order = script.orders["a"]
-    market.cancel_order(order, 1.0, force=True)
-
-    def again() -> None:
-        assert order.status is hr.OrderStatus.EXECUTABLE
-        market.cancel_order(order, 1.0, force=True)
-
-    market.call_later(1.0, again)
-
-
-def swept(parameters: Any, **settings: Any) -> Callable[[Path], object]:
-    strategy = settings.pop("strategy", Backer)
-    return lambda folder: hr.sweep(strategy, parameters, recording(folder), engine="local", **settings)
-
-
-def resumed(folder: Path) -> None:
-    out, path = folder / "out", recording(folder)
-    hr.backtest(Backer(), path, engine="local", out=out)
-    assert hr.backtest(Backer(), path, engine="local", out=out, resume=True).orders.num_rows == 1
-
-
-def of_strategy(make: Callable[[], Any]) -> Callable[[Path], object]:
-    return lambda folder: require_sound(make())
-
-
-def stream_without_run(folder: Path) -> None:
-    made = ready(folder)
-    made.add_stream(hr.BaseStream(made))
-    made.run()
-
-
-def stream_with_run(folder: Path) -> None:
-    made = ready(folder)
-    made.add_stream(Reads(made))
-    runs(made)
-
-
-def put(value: Any) -> Callable[[Path], object]:
-    return lambda folder: HandlerQueue(lambda event: None).put(value)
-
-
-def control_without_validate(folder: Path) -> None:
-    made = ready(folder)
-    made.add_trading_control(hr.BaseControl)
-    if error := next(iter(made.run().failures.to_pylist()), None):
-        raise hr.ControlError(error["message"])
-
-
-def control_with_validate(folder: Path) -> None:
-    made = ready(folder)
-    made.add_trading_control(Control)
-    runs(made)
-
-
-class ReadsFile(Backer):
+class WithModel(Backs):
     def process_new_market(self, market: Any, book: Any) -> None:
-        self.record(market, text=Path(hr.path("model.txt")).read_text())
+        self.record(market, model=Path(hr.path("model.txt")).read_text())
 
 
-def with_file(folder: Path, *files: Path) -> None:
-    """A run of a strategy that reads a file; raises its first failure."""
-    result = hr.backtest(ReadsFile(), recording(folder), engine="local", files=files)
-    for row in result.failures.to_pylist():
-        raise hr.InputError(row["message"])
-    assert result.records["record"].to_pylist() == ['{"text":"7"}']
+class Case:
+    """A folder with recordings, in which something is asked wrongly and then as advised."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.markets = folder / "markets"
+        self.markets.mkdir()
+        for number in range(4):
+            stream = priced(market_id=f"1.20000000{number}", eventId=f"{number % 2}").touch(400).close()
+            stream.write(self.markets / stream.market_id)
+        (folder / "model.txt").write_text("1.5")
+
+    def run(self, strategy: hr.Strategy | None = None, markets: Any = None, **settings: Any) -> hr.Result:
+        return hr.backtest(
+            strategy or Backs(), self.markets if markets is None else markets, engine="local", **settings
+        )
+
+    def sweep(self, sets: Any = None, **settings: Any) -> hr.SweepResult:
+        return hr.sweep(Backs, sets or {"stake": [2.0, 3.0]}, self.markets, engine="local", **settings)
+
+    def used(self) -> Path:
+        folder = self.folder / "used"
+        folder.mkdir(exist_ok=True)
+        (folder / "notes.txt").write_text("mine")
+        return folder
+
+    def tar(self) -> Path:
+        with tarfile.open(self.folder / "all.tar.gz", "w:gz") as archive:
+            archive.add(self.markets, "all")
+        return self.folder / "all.tar.gz"
+
+    def decompressed(self) -> Path:
+        subprocess.run(["gunzip", str(self.folder / "all.tar.gz")], check=True, timeout=60)
+        return self.folder / "all.tar"
+
+    def catalog(self) -> hr.Catalog:
+        return hr.write_catalog(self.markets, self.folder / "catalog.parquet", engine="local", progress=False)
+
+    def stale(self) -> hr.Catalog:
+        catalog = self.catalog()
+        (self.markets / "1.200000000").write_text(priced(market_id="1.200000000").touch(300).close().text())
+        return catalog
+
+    def stopped_packing(self) -> Path:
+        folder = self.folder / "packed"
+        (folder / ".unfinished").mkdir(parents=True)
+        return folder
+
+    def removed(self, folder: Path) -> Path:
+        shutil.rmtree(folder)
+        return folder
+
+    def two_models(self) -> list[Path]:
+        (self.folder / "other").mkdir(exist_ok=True)
+        shutil.copy(self.folder / "model.txt", self.folder / "other" / "model.txt")
+        return [self.folder / "model.txt", self.folder / "other" / "model.txt"]
+
+    def renamed(self) -> list[Path]:
+        first, second = self.two_models()
+        return [first, second.rename(second.with_name("second.txt"))]
 
 
-def with_file_given(folder: Path) -> None:
-    (folder / "model.txt").write_text("7")
-    with_file(folder, folder / "model.txt")
-
-
-CASES = [
-    # -- putting a run together
-    Case("is a class; add an instance", lambda f: ready(f).add_strategy(Backer), named_apart),  # type: ignore[arg-type]
-    Case("is not a strategy; subclass headrace.Strategy", lambda f: ready(f).add_strategy(5), named_apart),  # type: ignore[arg-type]
-    Case("give each a name= of its own", names_twice, named_apart),
-    Case("was not added; add_client comes first", control_of_stranger, control_of_client),
-    Case(
-        "is not middleware; add an instance",
-        lambda f: ready(f).add_market_middleware(Middleware),  # type: ignore[arg-type]
-        lambda f: ready(f).add_market_middleware(Middleware()),
+#: By what is said: what is asked wrongly, what the message says, and the same as advised.
+ADVICE: dict[str, tuple[Callable[[Case], Any], str, Callable[[Case], Any]]] = {
+    "decompress a tar": (
+        lambda case: case.run(ByEvent(), case.tar()),
+        "decompress it (gunzip, bunzip2, zstd -d): a plain tar will do",
+        lambda case: case.run(ByEvent(), case.decompressed()),
     ),
-    Case(
-        "is not a logging control; add an instance",
-        lambda f: ready(f).add_logging_control(hr.LoggingControl),  # type: ignore[arg-type]
-        lambda f: ready(f).add_logging_control(hr.LoggingControl()),
+    "name another folder for a result": (
+        lambda case: case.run(out=case.used()),
+        "name another folder for the result",
+        lambda case: case.run(out=case.folder / "another"),
     ),
-    Case(
-        "make one with headrace.BackgroundWorker(framework, function, interval)",
-        lambda f: ready(f).add_worker(print),  # type: ignore[arg-type]
-        lambda f: ready(f).add_worker(hr.BackgroundWorker(None, print, 5.0)),
+    "remove the folder of a result": (
+        lambda case: case.run(out=case.used()),
+        "remove it",
+        lambda case: case.run(out=case.removed(case.used())),
     ),
-    Case("this simulation has run; make another", ran_twice, lambda f: runs(ready(f))),
-    Case("no client: add_client(SimulatedClient()) first", lambda f: simulation(f).run(), lambda f: runs(ready(f))),
-    Case("SimulatedClient()", lambda f: _live(f).run(), lambda f: runs(ready(f))),
-    Case("no strategy: add_strategy first", lambda f: _without_strategy(f).run(), lambda f: runs(ready(f))),
-    Case(
-        "no markets: give Simulation(markets=...)",
-        lambda f: by_filter(f, None).run(),
-        lambda f: runs(by_filter(f, {"markets": [recording(f)]})),
+    "resume a run": (
+        lambda case: (case.run(out=case.folder / "out"), case.run(out=case.folder / "out")),
+        "or resume the run that it holds (resume=True, --resume)",
+        lambda case: case.run(out=case.folder / "out", resume=True),
     ),
-    Case("run them apart, or give markets=", lambda f: different_filters(f).run(), filters_apart),
-    Case("resume=True needs out=", lambda f: hr.Simulation(recording(f), resume=True), resumed),
-    Case(
-        "is not a control; pass a class",
-        lambda f: ready(f).add_trading_control(Control(None)),  # type: ignore[arg-type]
-        control_with_validate,
+    "name another folder for a sweep": (
+        lambda case: case.sweep(out=case.used()),
+        "name another folder for the sweep, or remove it",
+        lambda case: case.sweep(out=case.folder / "another"),
     ),
-    Case("does not say what it validates: override _validate", control_without_validate, control_with_validate),
-    Case("does not say what it reads: override run", stream_without_run, stream_with_run),
-    Case("is not a stream; subclass headrace.BaseStream", lambda f: ready(f).add_stream(5), stream_with_run),  # type: ignore[arg-type]
-    Case("use CustomEvent(payload, callback)", put("event"), put(hr.CustomEvent("event", print))),
-    Case("make one with SimulatedClient", lambda f: ready(f).add_client("me"), clients_apart),  # type: ignore[arg-type]
-    Case("give each its own username", clients_twice, clients_apart),
-    Case("no files; give files=[...]", with_file, with_file_given),
-    # -- strategies
-    Case(
-        "give it another name, such as",
-        lambda f: class_of("Late", annotations={"start": float}, start=600.0),
-        lambda f: class_of("Late", annotations={"start_value": float}, start_value=600.0)(start_value=5),
+    "remove the folder of a sweep": (
+        lambda case: case.sweep(out=case.used()),
+        "name another folder for the sweep, or remove it",
+        lambda case: case.sweep(out=case.removed(case.used())),
     ),
-    Case(
-        "stands where the method",
-        lambda f: class_of("Late", finish=5),
-        lambda f: class_of("Late", finish_value=5)(),
+    "name another folder for prices": (
+        lambda case: write_prices(str(case.markets), case.used(), 1.0, "local", progress=False),
+        "name another folder for the prices, or remove it",
+        lambda case: write_prices(str(case.markets), case.removed(case.used()), 1.0, "local", progress=False),
     ),
-    Case(
-        "use a tuple or a frozenset, or set it in __init__",
-        lambda f: class_of("Steps", annotations={"steps": list}, steps=[1, 2])(),
-        lambda f: (
-            class_of("Steps", annotations={"steps": tuple}, steps=(1, 2))(),
-            class_of("Steps", annotations={"steps": frozenset}, steps=frozenset({1}))(),
-            class_of("Steps", __init__=_sets_steps)(),
+    "name another folder for packing": (
+        lambda case: write_pack(str(case.markets), case.used(), engine="local", progress=False),
+        "name another folder, or remove it",
+        lambda case: write_pack(str(case.markets), case.removed(case.used()), engine="local", progress=False),
+    ),
+    "unpack what pack wrote": (
+        lambda case: unpack(case.markets, case.folder / "back", progress=False),
+        "expected a folder that `headrace pack` wrote",
+        lambda case: (
+            write_pack(str(case.markets), case.folder / "packed", engine="local", progress=False),
+            unpack(case.folder / "packed", case.folder / "back", progress=False),
         ),
     ),
-    Case(
-        "needs a value for its parameter",
-        lambda f: class_of("Needs", annotations={"stake": float})(),
-        lambda f: class_of("Needs", annotations={"stake": float})(stake=2),
+    "name each file by itself": (
+        lambda case: case.run(WithModel(), files=case.two_models()),
+        "give each file a name of its own",
+        lambda case: case.run(WithModel(), files=case.renamed()),
     ),
-    Case(
-        "give stream or streams, not both",
-        lambda f: hr.Strategy(stream=hr.MarketStream(), streams=[hr.MarketStream()]),
-        lambda f: (hr.Strategy(stream=hr.MarketStream()), hr.Strategy(streams=[hr.MarketStream()])),
+    "give the files": (
+        lambda case: failing(case.run(WithModel())),
+        "give files=[...]",
+        lambda case: case.run(WithModel(), files=[case.folder / "model.txt"]),
     ),
-    Case(
-        "expected a class, such as headrace.DataStream",
-        lambda f: hr.Strategy(stream_class="data"),
-        lambda f: hr.Strategy(stream_class=hr.DataStream),
+    "write a catalog": (
+        lambda case: hr.Catalog(case.folder / "catalog.parquet"),
+        "`headrace catalog` writes one",
+        lambda case: (headrace("catalog", case.markets, "--out", case.folder / "catalog.parquet"),
+                      hr.Catalog(case.folder / "catalog.parquet")),
     ),
-    Case(
-        "did you mean",
-        lambda f: Backer(staek=3),
-        lambda f: Backer(stake=3),
+    "write the catalog again": (
+        lambda case: case.run(markets=case.stale().select()),
+        "write the catalog again",
+        lambda case: case.run(markets=case.catalog().select()),
     ),
-    # -- orders
-    Case("before; create another", lambda f: in_market(_raising(placed_twice)), lambda f: in_market(placed_anew)),
-    Case("wait for EXECUTABLE", lambda f: in_market(_raising(two_requests)), lambda f: in_market(two_requests_in_turn)),
-    Case(
-        "leave it out to",
-        lambda f: in_market(_raising(lambda s, m: m.cancel_order(s.orders["a"], 0, force=True))),
-        lambda f: in_market(lambda s, m: m.cancel_order(s.orders["a"], force=True)),
+    "select from a catalog": (
+        lambda case: case.run(markets=case.catalog()),
+        "`select()` of a catalog",
+        lambda case: case.run(markets=case.catalog().select()),
     ),
-    Case(
-        "trade.create_order(...) makes one",
-        lambda f: in_market(_raising(lambda s, m: m.transaction().place_order(hr.LimitOrder(2.0, 2.0)))),
-        lambda f: in_market(placed_anew),
+    "widen a selection": (
+        lambda case: case.run(markets=case.catalog().select(country="FR")),
+        "widen its conditions",
+        lambda case: case.run(markets=case.catalog().select(country=["FR", "GB"])),
     ),
-    Case(
-        "gives one that is",
-        lambda f: hr.price_ticks_away(2.03, 1),
-        lambda f: hr.price_ticks_away(hr.get_nearest_price(2.03), 1),
+    "split a sweep": (
+        lambda case: case.sweep().best("out_of_sample_net_profit"),
+        "give the sweep split=0.5",
+        lambda case: case.sweep(split=0.5).best("out_of_sample_net_profit"),
     ),
-    Case(
-        "expected the strategy, self in its methods",
-        lambda f: hr.Trade(MARKET, 1, 0, "me"),  # type: ignore[arg-type]
-        lambda f: in_market(placed_anew),
+    "keep orders": (
+        lambda case: case.sweep().result(0).orders,
+        "run it with orders=True",
+        lambda case: case.sweep(orders=True).result(0).orders,
     ),
-    # -- sweeps
-    Case(
-        "give a subclass of headrace.Strategy, or an instance of one",
-        swept({"stake": [2]}, strategy=dict),
-        lambda f: (swept({"stake": [2]})(f), swept({"stake": [2]}, strategy=Backer(stake=5))(f)),
+    "draw from a range": (
+        lambda case: case.sweep({"stake": hr.log_range(2.0, 3.0)}),
+        "give the sweep random=N to draw from it",
+        lambda case: case.sweep({"stake": hr.log_range(2.0, 3.0)}, random=2),
     ),
-    Case("split=", swept({"stake": [2]}, split=5), swept({"stake": [2]}, split=0.5)),
-]
+    "give a list of values": (
+        lambda case: case.sweep({"stake": 2.0}),
+        "expected a list of values, such as [2.0]",
+        lambda case: case.sweep({"stake": [2.0]}),
+    ),
+    "name the same parameters": (
+        lambda case: case.sweep([{"stake": 2.0}, {"max_order_exposure": 5}]),
+        "name the same ones in each",
+        lambda case: case.sweep([{"stake": 2.0, "max_order_exposure": 5}, {"stake": 3.0, "max_order_exposure": 5}]),
+    ),
+    "say which market": (
+        lambda case: explain(case.run(), "100000000001"),
+        "say which with --market",
+        lambda case: explain(case.run(), "100000000001", "1.200000002"),
+    ),
+}  # fmt: skip
 
 
-def _sets_steps(self: Any, **keywords: Any) -> None:
-    hr.Strategy.__init__(self, **keywords)
-    self.steps = [1, 2]
+def failing(result: hr.Result) -> None:
+    """Raise what a strategy's first failure says."""
+    raise hr.InputError(result.failures["message"][0].as_py())
 
 
-def _live(folder: Path) -> hr.Simulation:
-    made = ready(folder)
-    made.add_client(hr.BaseClient(username="live"))
-    return made
+def headrace(*words: object) -> None:
+    command = str(Path(sys.executable).with_name("headrace"))
+    subprocess.run([command, *map(str, words)], check=True, capture_output=True, timeout=60)
 
 
-def _without_strategy(folder: Path) -> hr.Simulation:
-    made = simulation(folder)
-    made.add_client(hr.SimulatedClient())
-    return made
+@pytest.fixture
+def case(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Case:
+    monkeypatch.delenv("HEADRACE_FILES", raising=False)  # the files of a run before
+    return Case(tmp_path)
 
 
-def _raising(act: Callable[[Any, Any], object]) -> Callable[[Any, Any], object]:
-    """What a strategy does, its error kept from becoming a failure."""
-
-    def caught(script: Any, market: Any) -> None:
-        try:
-            act(script, market)
-        except Exception as error:
-            raised.append(error)
-
-    return caught
-
-
-raised: list[Exception] = []
+@pytest.mark.parametrize(("wrongly", "says", "advised"), ADVICE.values(), ids=ADVICE)
+def test_what_a_message_advises_helps(
+    wrongly: Callable[[Case], Any], says: str, advised: Callable[[Case], Any], case: Case
+) -> None:
+    with pytest.raises(hr.HeadraceError, match=re.escape(says)):
+        wrongly(case)
+    found = advised(case)
+    if isinstance(found, (hr.Result, hr.SweepResult)):
+        assert found.failures.num_rows == 0
+        assert found.markets.num_rows
 
 
-@pytest.mark.parametrize("case", CASES, ids=lambda case: case.message[:50])
-def test_advice_works(case: Case, tmp_path: Path) -> None:
-    wrong, right = tmp_path / "wrong", tmp_path / "right"
-    wrong.mkdir()
-    right.mkdir()
-    raised.clear()
-    with pytest.raises(Exception, match=re.escape(case.message)):
-        _raise_of(case, wrong)
-    case.right(right)
-    assert raised == []
+def test_a_working_folder_that_is_too_large_travels_once_the_largest_is_left_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(job_package, "MAX_WORKING_DIR", 100)
+    (tmp_path / "my archive").mkdir()
+    (tmp_path / "my archive" / "1.2").write_bytes(bytes(1000))
+    (tmp_path / "script.py").write_text("print()")
+    with pytest.raises(hr.InputError, match="--exclude 'my archive' leaves it here"):
+        job_package.working_files(tmp_path)
+    assert job_package.working_files(tmp_path, ["my archive"]) == [Path("script.py")]
 
 
-def _raise_of(case: Case, folder: Path) -> None:
-    case.wrong(folder)
-    if raised:
-        raise raised.pop()
+def test_extras_that_messages_name_are_there() -> None:
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    folders = ("strategies", "actors", "simulate", "cluster")
+    sources = [*ROOT.glob("*.py"), *(path for folder in folders for path in (ROOT / folder).rglob("*.py"))]
+    named = {name for path in sources for name in re.findall(r"pip install 'headrace\[([a-z]+)\]'", path.read_text())}
+    assert {"tune", "report"} <= named <= set(extras)
 
 
-#: Words with which a message of ours advises.
-ADVICE = re.compile(
-    r"[;:] (give|use|add|make|create|wait|leave|pass|subclass|override|run them|decompress|trade\.create)\b| first$"
-)
-#: Advice that other tests follow, by a part of its message.
-ELSEWHERE = {
-    "give a larger share, or more markets": "tests/test_search.py",
-    "give a size": "tests/test_handed_over.py: bet targets are simulated by the default rules",
-}
+@pytest.mark.ray
+def test_workers_find_recordings_by_paths_relative_to_the_folder_of_the_run(
+    ray_local: None, case: Case, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ray was started in another folder."""
+    monkeypatch.chdir(case.folder)
+    result = hr.backtest(WithModelBeside(), "markets", engine="ray")
+    assert result.failures.num_rows == 0
+    assert result.records.num_rows == 4
 
 
-def advising(path: Path) -> list[str]:
-    """The texts of a module's errors that advise."""
-    found = []
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-        if isinstance(node, ast.Raise) and isinstance(node.exc, ast.Call) and node.exc.args:
-            parts = [each.value for each in ast.walk(node.exc.args[0]) if isinstance(each, ast.Constant)]
-            text = "".join(part if isinstance(part, str) else "" for part in parts)
-            if ADVICE.search(text):
-                found.append(text)
-    return found
-
-
-@pytest.mark.parametrize("place", ["strategies", "actors", "backtest.py", "sweep.py", "search.py", "config.py"])
-def test_no_advice_is_without_a_case(place: str) -> None:
-    paths = sorted((ROOT / place).glob("*.py")) if (ROOT / place).is_dir() else [ROOT / place]
-    told = [case.message for case in CASES] + list(ELSEWHERE)
-    bare = [f"{path.name}: {text}" for path in paths for text in advising(path) if not any(t in text for t in told)]
-    assert bare == [], "give each a Case that follows its advice"
+class WithModelBeside(Backs):
+    def process_new_market(self, market: Any, book: Any) -> None:
+        self.record(market, model=Path("model.txt").read_text())

@@ -27,7 +27,7 @@ from .actors.sieves import Sieve
 from .actors.streams import BaseStream, HandlerQueue, Streams
 from .actors.workers import BackgroundWorker
 from .cluster.again import NOT_REPEATED, Again, ShellCommand, call_of_backtest, given_beside, same_settings, texts_of
-from .cluster.alike import AllFailAlike, StoppedRun
+from .cluster.alike import AllFailAlike
 from .cluster.catalog import Selection, wanted_markets
 from .cluster.connection import connect
 from .cluster.dispatch import RayPool, run_here
@@ -55,6 +55,7 @@ from .strategies.errors import ClientError, ControlError, HeadraceError, InputEr
 from .strategies.events import ConfigEvent, StrategyEvent, TerminationEvent
 from .strategies.hosting import limits_of, parameters_of, require_sound
 from .strategies.strategy import Strategy
+from .values import whole, word
 
 if TYPE_CHECKING:
     from .cluster.worker import Part
@@ -62,11 +63,12 @@ if TYPE_CHECKING:
 logger = logging.getLogger("headrace")
 
 Engine = Literal["auto", "local", "ray"]
+ENGINES = ("auto", "local", "ray")
 #: From so many bytes of recordings on, `engine="auto"` uses Ray.
 _LARGE = 100 * 1024 * 1024
 #: What is said of a run that was stopped.
 _KEPT = (
-    "  the failures are in {} (headrace.Result.load reads them); put right what failed, and the same run with "
+    "the failures are in {} (headrace.Result.load reads them); put right what failed, and the same run with "
     "resume=True (--resume) replays these units"
 )
 
@@ -173,9 +175,8 @@ class Simulation:
         debug: bool = False,
     ) -> None:
         self._given = given_beside(Simulation, locals(), NOT_REPEATED)
-        if engine not in ("auto", "local", "ray"):
-            raise InputError(f"engine={engine!r}: expected 'auto', 'local' or 'ray'")
-        if workers is not None and workers < 1:
+        word(engine, "engine", ENGINES, InputError)
+        if workers is not None and whole(workers, "workers", InputError) < 1:
             raise InputError(f"workers={workers}: expected 1 or more")
         self.config = Config() if config is None else config
         if debug:
@@ -395,12 +396,12 @@ class Simulation:
         try:
             with contextlib.closing(replayed(left)) as parts:
                 for part in parts:
-                    reason = check(part)
+                    stopped = check(part)
                     find_duplicates(part)
                     store.add(part)
-                    if reason is not None:
-                        store.stop(reason, check.parts)
-                        raise StoppedRun(reason if place is None else f"{reason}\n{_KEPT.format(place)}")
+                    if stopped is not None:
+                        store.stop(str(stopped), check.parts)
+                        raise stopped if place is None else stopped.kept(_KEPT.format(place))
                     done += len(part.batch.units)
                     changes += part.changes
                     add_sieves(sieves, part.sieves)
@@ -556,7 +557,7 @@ class Simulation:
             "seconds": round(time.time() - started, 3),
             "changes": changes,
         }
-        return lambda: {**manifest, "versions": _versions()}
+        return lambda: {**manifest, "versions": versions()}
 
     @property
     def info(self) -> dict[str, Any]:
@@ -568,7 +569,8 @@ class Simulation:
         }
 
 
-def _versions() -> dict[str, str | None]:
+def versions() -> dict[str, str | None]:
+    """Versions of Python, of headrace and of what it stands on; None of what is not installed as a package."""
     import platform
 
     names = ("headrace", "ray", "pyarrow", "msgspec")

@@ -175,7 +175,8 @@ def backtest(
 @click.option("--seed", type=int, default=0, show_default=True, help="Of the draw, or of the search.")
 @click.option("--split", type=float, metavar="SHARE",
               help="Share of events that is in sample, such as 0.5; the profit is shown for both parts.")  # fmt: skip
-@click.option("--by", default="net_profit", show_default=True, help="The column that the best sets are chosen by.")
+@click.option("--by", metavar="COLUMN", help="The column that the best sets are chosen by; default: net_profit, "
+              "with --split in_sample_net_profit.")  # fmt: skip
 @click.option("--top", type=click.IntRange(min=1), default=10, show_default=True, help="How many sets to show.")
 @click.option("--orders", is_flag=True, help="Keep the orders of all sets; for --out.")
 @click.option(
@@ -197,7 +198,7 @@ def sweep(
     batch: int,
     seed: int,
     split: float | None,
-    by: str,
+    by: str | None,
     top: int,
     orders: bool,
     out: str | None,
@@ -223,12 +224,13 @@ def sweep(
     from .sweep import sweep as run_sweep
 
     kind = load_strategy(strategy)
-    require_measure(by, split)
+    if by is not None:
+        require_measure(by, split)
     if samples is not None and trials is not None:
         raise InputError("--random and --search: give one of them; the one draws sets, the other looks for the best")
     chosen: dict[str, Any] = {"random": samples}
     if trials is not None:
-        chosen = {"trials": trials, "batch": batch, "by": by}
+        chosen = {"trials": trials, "batch": batch, "by": by or "net_profit"}
     config = _config(config_file, settings, None, False)
     # What the one command has of the other's options; of the parameters the set's own.
     of_one = main.commands["backtest"].params
@@ -260,7 +262,7 @@ def sweep(
             command=command,
             **chosen,
         )
-    show_sweep(result, by if trials is None else SCORE, top, out)
+    show_sweep(result, (by or result.shown_by) if trials is None else SCORE, top, out)
     if result.failures.num_rows:
         sys.exit(1)
 

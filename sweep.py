@@ -16,14 +16,14 @@ from .actors.logs import Told, at_level, set_up
 from .actors.market_filter import check_filter
 from .actors.middleware import Middleware
 from .actors.sieves import Sieve
-from .backtest import Engine
+from .backtest import ENGINES, Engine, versions
 from .cluster.again import Again, ShellCommand, call_of_backtest, given_beside
 from .cluster.alike import AllFailAlike, StoppedRun
 from .cluster.connection import connect
 from .cluster.dispatch import RayPool, run_here
 from .cluster.duplicates import Duplicates
 from .cluster.files import read_files
-from .cluster.parameter_sets import Parameters, Values, make_sets, parameter_sets
+from .cluster.parameter_sets import Parameters, Values, make_sets, parameter_sets, shown
 from .cluster.progress import Progress, ProgressOption, showing
 from .cluster.shipping import objects_of, sources_digest, sources_of
 from .cluster.sweep_result import FORMAT, SweepResult, SweepStore, new_folder
@@ -34,9 +34,10 @@ from .config import Config
 from .simulate.recordings import Paths, find_recordings
 from .simulate.replay import Setup
 from .strategies.errors import ClientError, InputError
-from .strategies.hosting import require_sound, scope_of, window_of
+from .strategies.hosting import limits_of, parameters_of, require_sound, scope_of, window_of
 from .strategies.shared_check import deciding_parameters
 from .strategies.strategy import Strategy
+from .values import finite, whole, word
 
 #: Bytes of recordings times sets, so weighed, from which on `engine="auto"` uses Ray.
 _LARGE = 100 * 1024 * 1024
@@ -199,12 +200,12 @@ class SweepRun:
         setup, units = self._setup, self.units
         set_up(setup.config)
         started, done, changes = time.time(), 0, 0
-        reason: str | None = None
+        stopped: StoppedRun | None = None
         store, check_part, told = SweepStore(len(self._values)), AllFailAlike(), Told()
         sieves: dict[str, Sieve] = {}
         drop_duplicates: collections.defaultdict[int, Duplicates] = collections.defaultdict(Duplicates)
         for part in _parts(units, setup, self._engine, self._orders, self._again, self._workers):
-            reason = check_part(part)
+            stopped = check_part(part)
             drop_duplicates[part.batch.units[0].reading](part)
             store.add(part)
             done += len(part.batch.units)
@@ -213,7 +214,7 @@ class SweepRun:
             told.log(part.warnings)
             if progress is not None:
                 progress(done, len(units), part)
-            if part.stopped or reason is not None:
+            if part.stopped or stopped is not None:
                 break
         else:
             store.end(_sets_without_markets(setup.strategies, sieves))
@@ -228,12 +229,17 @@ class SweepRun:
             "strategy": f"{kind.__module__}.{kind.__qualname__}",
             "sources": sources_digest([setup.strategies[0], *setup.middleware]),
             "inputs": len({path for unit in units for path in unit.paths}),
+            "input_ends": [str(paths[0]), str(paths[-1])]
+            if (paths := [p for unit in units for p in unit.paths])
+            else [],
+            "folder": os.getcwd(),
+            "versions": versions(),
+            "unswept": _unswept(setup.strategies, self._values),
             "split": self._split,
             "orders": self._orders,
         }
         result = store.result(manifest, self._values)
-        if reason is not None:
-            stopped = StoppedRun(reason)
+        if stopped is not None:
             stopped.result = result
             raise stopped
         return result
@@ -252,9 +258,9 @@ def keeping(out: str | os.PathLike[str] | None) -> Iterator[None]:
         if out is None or stopped.result is None:
             raise
         stopped.result.save(out)
-        raise StoppedRun(
-            f"{stopped}\n  the failures are in {out} (headrace.SweepResult.load reads them); put right what failed, "
-            "and remove the folder or name another"
+        raise stopped.kept(
+            f"the failures are in {out} (headrace.SweepResult.load reads them); put right what failed, and remove the "
+            "folder or name another"
         ) from None
 
 
@@ -267,6 +273,13 @@ def _sets_without_markets(sets: Sequence[Strategy], sieves: Mapping[str, Sieve])
     if len(found) == len(sets) and len({row[:-1] for row in found}) == 1:
         return [(*found[0][:-1], None)]
     return found
+
+
+def _unswept(sets: Sequence[Strategy], values: Sequence[Values]) -> dict[str, Any]:
+    """Parameters and settings that all sets share."""
+    swept = {name for each in values for name in each}
+    known = {**limits_of(sets[0]), **parameters_of(sets[0])}
+    return {name: shown(value) for name, value in known.items() if name not in swept}
 
 
 def strategy_class(strategy: Strategy | type[Strategy]) -> type[Strategy]:
@@ -287,13 +300,12 @@ def check(engine: str, split: float | None, workers: int | None, sets_per_replay
     Raises:
         InputError: says what was expected.
     """
-    if engine not in ("auto", "local", "ray"):
-        raise InputError(f"engine={engine!r}: expected 'auto', 'local' or 'ray'")
-    if split is not None and not 0 < split < 1:
+    word(engine, "engine", ENGINES, InputError)
+    if split is not None and not 0 < finite(split, "split", InputError) < 1:
         raise InputError(f"split={split}: expected a share between 0 and 1, such as 0.5")
-    if workers is not None and workers < 1:
+    if workers is not None and whole(workers, "workers", InputError) < 1:
         raise InputError(f"workers={workers}: expected 1 or more")
-    if sets_per_replay < 1:
+    if whole(sets_per_replay, "sets_per_replay", InputError) < 1:
         raise InputError(f"sets_per_replay={sets_per_replay}: expected 1 or more")
 
 

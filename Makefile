@@ -30,6 +30,11 @@ demo: .venv/installed
 	$(BIN)/headrace generate --markets 40 --seed 7 --out demo-markets
 	$(BIN)/headrace backtest examples/lowest_layer.py:LowestLayer examples/queue_backer.py:QueueBacker \
 	    --markets demo-markets --engine ray --out demo-results
+	@echo
+	@echo "Next, a page of this result, and a strategy of your own on these markets (docs/guide.md tells the rest):"
+	@echo "  $(BIN)/headrace report demo-results"
+	@echo "  $(BIN)/headrace new strategy.py"
+	@echo "  $(BIN)/headrace backtest strategy.py:BackTheFavourite --markets demo-markets"
 
 # mypy cannot see an editable install, and needs the folder to carry the package's name. A link gives it that name,
 # whatever the checkout is called, and always shows the present sources.

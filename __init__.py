@@ -58,9 +58,15 @@ from .strategies.exposure import calculate_matched_exposure, calculate_unmatched
 from .strategies.hashes import create_cheap_hash
 from .strategies.ladder import PriceSize
 from .strategies.market import Market, Markets, hedge
-from .strategies.order import BetfairOrder, Order, OrderStatus
-from .strategies.order_package import OrderPackage, OrderPackageType, chunks
-from .strategies.order_types import LimitOnCloseOrder, LimitOrder, MarketOnCloseOrder, OrderTypes
+from .strategies.order import COMPLETE_STATUS, LIVE_STATUS, BaseOrder, BetfairOrder, Order, OrderStatus
+from .strategies.order_package import (
+    BaseOrderPackage,
+    BetfairOrderPackage,
+    OrderPackage,
+    OrderPackageType,
+    chunks,
+)
+from .strategies.order_types import BaseOrderType, LimitOnCloseOrder, LimitOrder, MarketOnCloseOrder, OrderTypes
 from .strategies.prices import (
     BETDAQ_PRICES,
     CUTOFFS,
@@ -98,13 +104,18 @@ __version__ = "0.1.0"
 
 __all__ = [
     "BETDAQ_PRICES",
+    "COMPLETE_STATUS",
     "CUTOFFS",
     "FINEST_PRICES",
+    "LIVE_STATUS",
     "PRICES",
     "PRICES_FLOAT",
     "BackgroundWorker",
     "BaseClient",
     "BaseControl",
+    "BaseOrder",
+    "BaseOrderPackage",
+    "BaseOrderType",
     "BaseStrategy",
     "BaseStream",
     "BetfairCricketDataStream",
@@ -112,6 +123,7 @@ __all__ = [
     "BetfairMarketStream",
     "BetfairOrder",
     "BetfairOrderDataStream",
+    "BetfairOrderPackage",
     "BetfairRaceDataStream",
     "Blotter",
     "Catalog",

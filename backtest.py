@@ -19,7 +19,7 @@ from .actors.controls import BaseControl
 from .actors.coordinator import Coordinator
 from .actors.failures import Failures, told, users_code, users_place
 from .actors.logging_controls import LoggingControl, LoggingControls
-from .actors.logs import Told, set_up
+from .actors.logs import Told, at_level, set_up
 from .actors.market import MarketActor
 from .actors.market_filter import check_filter, markets_of
 from .actors.middleware import Middleware
@@ -27,7 +27,7 @@ from .actors.sieves import Sieve
 from .actors.streams import BaseStream, HandlerQueue, Streams
 from .actors.workers import BackgroundWorker
 from .cluster.again import NOT_REPEATED, Again, ShellCommand, call_of_backtest, given_beside, same_settings, texts_of
-from .cluster.alike import AllFailAlike, StoppedRun
+from .cluster.alike import AllFailAlike
 from .cluster.catalog import Selection, wanted_markets
 from .cluster.connection import connect
 from .cluster.dispatch import RayPool, run_here
@@ -66,7 +66,7 @@ Engine = Literal["auto", "local", "ray"]
 _LARGE = 100 * 1024 * 1024
 #: What is said of a run that was stopped.
 _KEPT = (
-    "  the failures are in {} (headrace.Result.load reads them); put right what failed, and the same run with "
+    "the failures are in {} (headrace.Result.load reads them); put right what failed, and the same run with "
     "resume=True (--resume) replays these units"
 )
 
@@ -349,7 +349,7 @@ class Simulation:
             ClientError: no client was added, or none that is simulated.
         """
         if not self._debug:
-            with showing(self._shown, "replaying") as self._progress:
+            with at_level(self.config), showing(self._shown, "replaying") as self._progress:
                 return self._run()
         self._progress = self._shown if callable(self._shown) else None  # a bar would stand in the debugger's way
         try:
@@ -395,12 +395,12 @@ class Simulation:
         try:
             with contextlib.closing(replayed(left)) as parts:
                 for part in parts:
-                    reason = check(part)
+                    stopped = check(part)
                     find_duplicates(part)
                     store.add(part)
-                    if reason is not None:
-                        store.stop(reason, check.parts)
-                        raise StoppedRun(reason if place is None else f"{reason}\n{_KEPT.format(place)}")
+                    if stopped is not None:
+                        store.stop(str(stopped), check.parts)
+                        raise stopped if place is None else stopped.kept(_KEPT.format(place))
                     done += len(part.batch.units)
                     changes += part.changes
                     add_sieves(sieves, part.sieves)
@@ -556,7 +556,7 @@ class Simulation:
             "seconds": round(time.time() - started, 3),
             "changes": changes,
         }
-        return lambda: {**manifest, "versions": _versions()}
+        return lambda: {**manifest, "versions": versions()}
 
     @property
     def info(self) -> dict[str, Any]:
@@ -568,7 +568,8 @@ class Simulation:
         }
 
 
-def _versions() -> dict[str, str | None]:
+def versions() -> dict[str, str | None]:
+    """Versions of Python, of headrace and of what it stands on; None of what is not installed as a package."""
     import platform
 
     names = ("headrace", "ray", "pyarrow", "msgspec")

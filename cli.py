@@ -71,7 +71,7 @@ def main() -> None:
 
 
 @main.command(
-    epilog="Example: headrace backtest examples/lowest_layer.py:LowestLayer --markets 'recordings/**/*.bz2' -p stake=5"
+    epilog="Example: headrace backtest strategy.py:BackTheFavourite -m 'recordings/**/*.bz2' -p stake=5 --out results"
 )
 @click.argument("strategies", nargs=-1, required=True, metavar="STRATEGY...")
 @click.option("--markets", "-m", multiple=True, required=True, metavar="PATH",
@@ -162,7 +162,7 @@ def backtest(
 
 
 @main.command(
-    epilog="Example: headrace sweep examples/lowest_layer.py:LowestLayer -m 'recordings/**/*.bz2' "
+    epilog="Example: headrace sweep strategy.py:BackTheFavourite -m 'recordings/**/*.bz2' "
     "-p stake=2,5,10 -p seconds=30,60"
 )
 @click.argument("strategy", metavar="STRATEGY")
@@ -179,7 +179,8 @@ def backtest(
 @click.option("--seed", type=int, default=0, show_default=True, help="Of the draw, or of the search.")
 @click.option("--split", type=float, metavar="SHARE",
               help="Share of events that is in sample, such as 0.5; the profit is shown for both parts.")  # fmt: skip
-@click.option("--by", default="net_profit", show_default=True, help="The column that the best sets are chosen by.")
+@click.option("--by", metavar="COLUMN", help="The column that the best sets are chosen by; default: net_profit, "
+              "with --split in_sample_net_profit.")  # fmt: skip
 @click.option("--top", type=click.IntRange(min=1), default=10, show_default=True, help="How many sets to show.")
 @click.option("--orders", is_flag=True, help="Keep the orders of all sets; for --out.")
 @click.option(
@@ -201,7 +202,7 @@ def sweep(
     batch: int,
     seed: int,
     split: float | None,
-    by: str,
+    by: str | None,
     top: int,
     orders: bool,
     out: str | None,
@@ -227,12 +228,13 @@ def sweep(
     from .sweep import sweep as run_sweep
 
     kind = load_strategy(strategy)
-    require_measure(by, split)
+    if by is not None:
+        require_measure(by, split)
     if samples is not None and trials is not None:
         raise InputError("--random and --search: give one of them; the one draws sets, the other looks for the best")
     chosen: dict[str, Any] = {"random": samples}
     if trials is not None:
-        chosen = {"trials": trials, "batch": batch, "by": by}
+        chosen = {"trials": trials, "batch": batch, "by": by or "net_profit"}
     config = _config(config_file, settings, None, False)
     # What the one command has of the other's options; of the parameters the set's own.
     of_one = main.commands["backtest"].params
@@ -264,12 +266,12 @@ def sweep(
             command=command,
             **chosen,
         )
-    show_sweep(result, by if trials is None else SCORE, top, out)
+    show_sweep(result, (by or result.shown_by) if trials is None else SCORE, top, out)
     if result.failures.num_rows:
         sys.exit(1)
 
 
-@main.command(epilog="Example: headrace generate --markets 1000 --out markets/")
+@main.command(epilog="Example: headrace generate --markets 20 --seed 7 --out markets")
 @click.option("--markets", "-n", type=click.IntRange(min=1), required=True, help="How many markets to write.")
 @click.option("--out", "-o", type=click.Path(), required=True, metavar="FOLDER", help="A new folder for the files.")
 @click.option("--seed", type=int, default=1, show_default=True, help="Equal seeds write equal files.")
@@ -323,7 +325,22 @@ def generate(
     click.echo(f"{len(paths)} markets in {out}")
 
 
-@main.command(epilog="Example: headrace check examples/lowest_layer.py:LowestLayer -p stake=5")
+@main.command(epilog="Example: headrace new another_strategy.py")
+@click.argument("file", type=click.Path(), metavar="FILE")
+def new(file: str) -> None:
+    """Write a first strategy, which runs as it is, to change into one of your own.
+
+    FILE is a new Python file. What is there is never replaced.
+    """
+    from .cluster.first_strategy import CLASS, write_first_strategy
+
+    write_first_strategy(file)
+    click.echo(f"the strategy {CLASS} in {file}; next, with made-up markets:")
+    click.echo("  headrace generate --markets 40 --out markets")
+    click.echo(f"  {shlex.join(['headrace', 'backtest', f'{file}:{CLASS}', '--markets', 'markets'])}")
+
+
+@main.command(epilog="Example: headrace check strategy.py:BackTheFavourite -p stake=5")
 @click.argument("strategies", nargs=-1, required=True, metavar="STRATEGY...")
 @click.option("--parameter", "-p", "parameters", multiple=True, metavar="NAME=VALUE",
               help="A parameter of the strategies, such as stake=5. Repeatable.")  # fmt: skip
@@ -380,9 +397,9 @@ def check(strategies: tuple[str, ...], parameters: tuple[str, ...]) -> None:
     click.echo("no findings")
 
 
-@main.command(epilog="Example: headrace explain results/ 100000000001 --market 1.170258213")
-@click.argument("result", type=click.Path())
-@click.argument("bet_id")
+@main.command(epilog="Example: headrace explain results 100000000001 --market 1.204000000")
+@click.argument("result", type=click.Path(), metavar="RESULT")
+@click.argument("bet_id", metavar="BET_ID")
 @click.option("--market", "market_id", help="The market, where bets of several markets have the id.")
 def explain(result: str, bet_id: str, market_id: str | None) -> None:
     """Tell the life of one bet, line by line.
@@ -396,7 +413,7 @@ def explain(result: str, bet_id: str, market_id: str | None) -> None:
         click.echo(line)
 
 
-@main.command(epilog="Example: headrace repair results/")
+@main.command(epilog="Example: headrace repair results")
 @click.argument("result", type=click.Path(), metavar="RESULT")
 def repair(result: str) -> None:
     """Look for damage in a result, and drop the parts that have it, so that --resume does them again.
@@ -412,7 +429,7 @@ def repair(result: str) -> None:
     click.echo("the same run with --resume replays what was dropped" if dropped else "no damage")
 
 
-@main.command(epilog="Example: headrace report results/ --market 1.234567890 --out report.html")
+@main.command(epilog="Example: headrace report results --market 1.204000000 --out report.html")
 @click.argument("result", type=click.Path(), metavar="RESULT")
 @click.option("--out", "-o", type=click.Path(), metavar="FILE", help="The page; default: report.html in the folder.")
 @click.option("--market", "shown", multiple=True, metavar="ID",
@@ -450,7 +467,7 @@ def report(result: str, out: str | None, shown: tuple[str, ...], markets: tuple[
     click.echo(f"report in {page}")
 
 
-@main.command(epilog="Example: headrace prices --markets 'recordings/**/*.bz2' --every 1s --out prices/")
+@main.command(epilog="Example: headrace prices --markets 'recordings/**/*.bz2' --every 1s --out prices")
 @click.option("--markets", "-m", multiple=True, required=True, metavar="PATH",
               help="A recording, a folder, or a quoted pattern. Repeatable.")  # fmt: skip
 @click.option("--every", default="1s", show_default=True, help="Time between rows, such as 500ms, 1s or 5m.")
@@ -476,7 +493,7 @@ def prices(markets: tuple[str, ...], every: str, out: str, engine: str, quiet: b
         sys.exit(1)
 
 
-@main.command(epilog="Example: headrace catalog archive/ --out catalog.parquet")
+@main.command(epilog="Example: headrace catalog recordings --out catalog.parquet")
 @click.argument("archives", nargs=-1, required=True, metavar="ARCHIVE...")
 @click.option("--out", "-o", type=click.Path(), required=True, metavar="FILE", help="The catalog; brought up to date.")
 @click.option("--engine", type=click.Choice(["auto", "local", "ray"]), default="auto", show_default=True,
@@ -502,7 +519,7 @@ def catalog(archives: tuple[str, ...], out: str, engine: Any, quiet: bool) -> No
         sys.exit(1)
 
 
-@main.command(epilog="Example: headrace pack archive/ packed/")
+@main.command(epilog="Example: headrace pack recordings packed")
 @click.argument("archives", nargs=-1, required=True, metavar="ARCHIVE...")
 @click.argument("out", type=click.Path(), metavar="OUT")
 @click.option("--engine", type=click.Choice(["auto", "local", "ray"]), default="auto", show_default=True,
@@ -525,7 +542,7 @@ def pack(archives: tuple[str, ...], out: str, engine: Any, quiet: bool) -> None:
         sys.exit(1)
 
 
-@main.command(epilog="Example: headrace unpack packed/ archive/")
+@main.command(epilog="Example: headrace unpack packed unpacked")
 @click.argument("packed", type=click.Path(), metavar="PACKED")
 @click.argument("folder", type=click.Path(), metavar="FOLDER")
 @click.option("--compression", type=click.Choice(["none", "gz", "bz2"]), default="bz2", show_default=True)

@@ -54,7 +54,7 @@ class Config:
             as it takes.
         worker_memory: megabytes (10^6 bytes) a worker may have grown to at the end of a batch; beyond it is replaced by
             a new one. None: no limit but Ray's own, which ends workers when a machine's memory runs out.
-        log_level: lowest level that is logged.
+        log_level: lowest level that is logged. INFO and DEBUG leave what this process shows to its own logging.
         log_json: log lines are JSON objects.
         log_setup: called once in every process instead of our own set-up of logging.
     """

@@ -12,18 +12,18 @@ from typing import Any
 
 from .actors.clients import BaseClient, Clients, SimulatedClient
 from .actors.failures import users_code
-from .actors.logs import Told, set_up
+from .actors.logs import Told, at_level, set_up
 from .actors.market_filter import check_filter
 from .actors.middleware import Middleware
 from .actors.sieves import Sieve
-from .backtest import Engine
+from .backtest import Engine, versions
 from .cluster.again import Again, ShellCommand, call_of_backtest, given_beside
 from .cluster.alike import AllFailAlike, StoppedRun
 from .cluster.connection import connect
 from .cluster.dispatch import RayPool, run_here
 from .cluster.duplicates import Duplicates
 from .cluster.files import read_files
-from .cluster.parameter_sets import Parameters, Values, make_sets, parameter_sets
+from .cluster.parameter_sets import Parameters, Values, make_sets, parameter_sets, shown
 from .cluster.progress import Progress, ProgressOption, showing
 from .cluster.shipping import objects_of, sources_digest, sources_of
 from .cluster.sweep_result import FORMAT, SweepResult, SweepStore, new_folder
@@ -34,7 +34,7 @@ from .config import Config
 from .simulate.recordings import Paths, find_recordings
 from .simulate.replay import Setup
 from .strategies.errors import ClientError, InputError
-from .strategies.hosting import require_sound, scope_of, window_of
+from .strategies.hosting import limits_of, parameters_of, require_sound, scope_of, window_of
 from .strategies.shared_check import deciding_parameters
 from .strategies.strategy import Strategy
 
@@ -192,15 +192,19 @@ class SweepRun:
         Raises:
             RunError: the run cannot start, or cannot go on.
         """
+        with at_level(self._setup.config):
+            return self._run(progress)
+
+    def _run(self, progress: Progress | None) -> SweepResult:
         setup, units = self._setup, self.units
         set_up(setup.config)
         started, done, changes = time.time(), 0, 0
-        reason: str | None = None
+        stopped: StoppedRun | None = None
         store, check_part, told = SweepStore(len(self._values)), AllFailAlike(), Told()
         sieves: dict[str, Sieve] = {}
         drop_duplicates: collections.defaultdict[int, Duplicates] = collections.defaultdict(Duplicates)
         for part in _parts(units, setup, self._engine, self._orders, self._again, self._workers):
-            reason = check_part(part)
+            stopped = check_part(part)
             drop_duplicates[part.batch.units[0].reading](part)
             store.add(part)
             done += len(part.batch.units)
@@ -209,7 +213,7 @@ class SweepRun:
             told.log(part.warnings)
             if progress is not None:
                 progress(done, len(units), part)
-            if part.stopped or reason is not None:
+            if part.stopped or stopped is not None:
                 break
         else:
             store.end(_sets_without_markets(setup.strategies, sieves))
@@ -224,12 +228,17 @@ class SweepRun:
             "strategy": f"{kind.__module__}.{kind.__qualname__}",
             "sources": sources_digest([setup.strategies[0], *setup.middleware]),
             "inputs": len({path for unit in units for path in unit.paths}),
+            "input_ends": [str(paths[0]), str(paths[-1])]
+            if (paths := [p for unit in units for p in unit.paths])
+            else [],
+            "folder": os.getcwd(),
+            "versions": versions(),
+            "unswept": _unswept(setup.strategies, self._values),
             "split": self._split,
             "orders": self._orders,
         }
         result = store.result(manifest, self._values)
-        if reason is not None:
-            stopped = StoppedRun(reason)
+        if stopped is not None:
             stopped.result = result
             raise stopped
         return result
@@ -248,9 +257,9 @@ def keeping(out: str | os.PathLike[str] | None) -> Iterator[None]:
         if out is None or stopped.result is None:
             raise
         stopped.result.save(out)
-        raise StoppedRun(
-            f"{stopped}\n  the failures are in {out} (headrace.SweepResult.load reads them); put right what failed, "
-            "and remove the folder or name another"
+        raise stopped.kept(
+            f"the failures are in {out} (headrace.SweepResult.load reads them); put right what failed, and remove the "
+            "folder or name another"
         ) from None
 
 
@@ -263,6 +272,13 @@ def _sets_without_markets(sets: Sequence[Strategy], sieves: Mapping[str, Sieve])
     if len(found) == len(sets) and len({row[:-1] for row in found}) == 1:
         return [(*found[0][:-1], None)]
     return found
+
+
+def _unswept(sets: Sequence[Strategy], values: Sequence[Values]) -> dict[str, Any]:
+    """Parameters and settings that all sets share."""
+    swept = {name for each in values for name in each}
+    known = {**limits_of(sets[0]), **parameters_of(sets[0])}
+    return {name: shown(value) for name, value in known.items() if name not in swept}
 
 
 def strategy_class(strategy: Strategy | type[Strategy]) -> type[Strategy]:

@@ -185,9 +185,8 @@ def legible(value: Any) -> str:
 
 def note(value: Any) -> str:
     """A note as the result has it. Whole numbers have no decimal point, as prices of the stream have none."""
-    plain = number_of(value) if isinstance(value, (int, float)) else None
-    if isinstance(plain, float) and plain.is_integer() and abs(plain) < 1e15:
-        return str(int(plain))
+    if isinstance(value, float):
+        return str(int(value)) if value.is_integer() and -1e15 < value < 1e15 else str(float(value))
     return legible(value)
 
 

@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
+from ..strategies.cleared import ClearedMarkets
 from ..strategies.errors import ControlError
 from ..strategies.events import ClearedMarketsEvent, ClearedOrdersMetaEvent, CloseMarketEvent, MarketEvent
 from ..strategies.order import Order
@@ -86,7 +87,7 @@ class Coordinator:
         for client in self.clients:
             cleared = market.cleared(client)
             market.market_cleared.append(cleared)
-            self.log(ClearedMarketsEvent({"client": client.username, **cleared}))
+            self.log(ClearedMarketsEvent(ClearedMarkets({"client": client.username, **cleared})))
 
     def process_custom_event(self, event: Any) -> None:
         """A custom event has come, and is about to reach the strategies."""

@@ -42,7 +42,7 @@ class LoggingControl:
         """The orders of a settled market."""
 
     def _process_cleared_markets(self, event: Any) -> None:
-        """A client's result of a settled market."""
+        """A client's result of a settled market, as a dict; `event.event.orders` has it as an object."""
 
     def _process_closed_market(self, event: Any) -> None:
         """A market was settled."""

@@ -217,6 +217,23 @@ class BatchLog:
             logger.setLevel(level)
 
 
+@contextlib.contextmanager
+def at_level(config: Config) -> Iterator[None]:
+    """Hold back what is below the configured level, while the block runs, from whatever shows log lines here.
+
+    INFO, the default, and DEBUG leave that to the logging of this process.
+    """
+    logger = logging.getLogger(LOGGER)
+    level = logging.getLevelName(config.log_level.upper())
+    before = logger.level
+    if level > max(logging.INFO, logger.getEffectiveLevel()):
+        logger.setLevel(level)
+    try:
+        yield
+    finally:
+        logger.setLevel(before)
+
+
 def set_up(config: Config) -> None:
     """Set up logging in a worker process: by the user's `log_setup` where there is one."""
     if config.log_setup is not None:

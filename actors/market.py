@@ -15,7 +15,7 @@ from ..config import Config
 from ..strategies.blotter import StrategyOrders
 from ..strategies.book import MarketBook
 from ..strategies.changes import MarketChange, MarketDefinition
-from ..strategies.errors import ControlError, HeadraceError, RecordingError, SettlementError
+from ..strategies.errors import ControlError, HeadraceError, OrderError, RecordingError, SettlementError
 from ..strategies.events import CustomEvent, TerminationEvent
 from ..strategies.host import Host
 from ..strategies.hosting import hosted, scope_of, window_of
@@ -114,6 +114,15 @@ class HostedMarket(Market):
         gate.renew(self.market_book.market_definition, self._start_ms, self.inplay_since_ms)
 
     def enter(self, order: Order) -> None:
+        """Put an order into the blotter.
+
+        Raises:
+            OrderError: the recording of the market has ended.
+        """
+        if self._actor.market(self.market_id) is not self:
+            raise OrderError(
+                f"market {self.market_id}: its recording has ended and its results are kept: nothing is placed there"
+            )
         self.attended = True
         if not self.blotter.has_live_orders:
             # The interval of `process_orders` begins with the first of them.
@@ -760,12 +769,10 @@ class MarketActor:
         elif isinstance(error, SettlementError):
             line = None  # it is the recording that does not say
         else:
-            line = place_in(_sources_of(strategy), error)
+            line = place_in(_sources_of(Strategy if strategy is None else type(strategy)), error)
         if self.failures.add(error, name, market_id, line, self._clock.now_ms):
-            level = logging.ERROR if isinstance(error, HeadraceError) else logging.CRITICAL
             kind = type(error).__name__
-            logger.log(
-                level,
+            logger.error(
                 FailureLine(f"{kind} in {line}: {legible(error)}", (name, line, kind)),
                 exc_info=error,
                 extra={"strategy": name, "market_id": market_id, "publish_time": self._clock.now_ms},
@@ -780,14 +787,10 @@ def _outcome(definition: MarketDefinition | None) -> object:
     return statuses, Terms.of(definition), definition.number_of_winners, definition.each_way_divisor
 
 
-def _sources_of(strategy: Strategy | None) -> set[str]:
-    """The files that a strategy's own classes are defined in."""
+@functools.lru_cache(maxsize=64)
+def _sources_of(kind: type) -> frozenset[str]:
+    """The files that the classes of a strategy are defined in; none where nobody's code failed."""
     ours = Strategy.__module__.partition(".")[0]
-    classes = [] if strategy is None else [cls for cls in type(strategy).__mro__ if cls is not object]
-    codes = (
-        getattr(value, "__code__", None)
-        for cls in classes
-        if cls.__module__.partition(".")[0] != ours
-        for value in vars(cls).values()
-    )
-    return {code.co_filename for code in codes if code is not None}
+    theirs = [cls for cls in kind.__mro__ if cls.__module__.partition(".")[0] not in (ours, "builtins")]
+    codes = (getattr(value, "__code__", None) for cls in theirs for value in vars(cls).values())
+    return frozenset(code.co_filename for code in codes if code is not None)

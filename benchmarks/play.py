@@ -16,7 +16,7 @@ class Play:
     """One run of strategies over recordings.
 
     `config` has settings that both engines know, `client` keywords of the simulated client, `listener` the window.
-    With `merged` the files are one event, in the order of their times.
+    With `merged` the files are one event, in the order of their times. Another `seed` is other dice.
     """
 
     files: tuple[str, ...]
@@ -26,6 +26,7 @@ class Play:
     client: dict[str, Any] = field(default_factory=dict)
     listener: dict[str, Any] = field(default_factory=dict)
     merged: bool = False
+    seed: int = 0
 
     def to_json(self) -> str:
         return json.dumps(asdict(self))

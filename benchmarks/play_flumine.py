@@ -18,7 +18,8 @@ def play(play: Play) -> list[list[Any]]:
     """What the strategies observed, then the orders of all markets."""
     for name, value in play.config.items():
         setattr(config, name, value)
-    api = SimpleNamespace(**vars(API), seen=[], markets={}, targets=play.client.get("min_bet_validation", True))
+    api = SimpleNamespace(**vars(API), seen=[], markets={}, seed=play.seed)
+    api.targets = play.client.get("min_bet_validation", True)
     framework = FlumineSimulation(client=clients.SimulatedClient(**play.client))
     group = "event" if play.merged else None
     streams = [

@@ -15,7 +15,8 @@ from .work import load
 
 def play(play: Play) -> list[list[Any]]:
     """What the strategies observed, then the orders of all markets."""
-    api = SimpleNamespace(**vars(API), seen=[], markets={}, targets=play.client.get("min_bet_validation", True))
+    api = SimpleNamespace(**vars(API), seen=[], markets={}, seed=play.seed)
+    api.targets = play.client.get("min_bet_validation", True)
     config = hr.Config(compatibility="flumine", **play.config)
     simulation = hr.Simulation(markets=list(play.files), config=config, engine="local")
     simulation.add_client(hr.SimulatedClient(**play.client))

@@ -3,8 +3,8 @@
 `make(api)` builds them on an engine's own classes. `api` names them: Strategy, Trade, LimitOrder, LimitOnCloseOrder,
 MarketOnCloseOrder, OrderStatus; `best(levels)`, the first level's price or None; `seen`, a list that takes what they
 observe: rows of strategy, market, time, word and values; `markets`, a dict that takes the markets by id; `targets`,
-whether bet targets are refused for their size, and so can be asked for. Each throws dice seeded by its name and the
-market's id, so that both engines draw the same numbers as long as they answer the same.
+whether bet targets are refused for their size, and so can be asked for; `seed`. Each throws dice seeded by its name,
+the market's id and `seed`, so that both engines draw the same numbers as long as they answer the same.
 """
 
 import random
@@ -80,12 +80,23 @@ def make(api: SimpleNamespace) -> dict[str, type]:
 
         def process_closed_market(self, market: Any, book: Any) -> None:
             self._note(market, "closed")
+            notes = self._notes(market)
+            if notes.orders and notes.dice.random() < 0.5:
+                last = notes.orders[-1]
+                trade = api.Trade(market.market_id, last.selection_id, last.handicap, self)
+                order = trade.create_order(side="BACK", order_type=api.LimitOrder(2.0, 5.0))
+                self._place(market, notes, order, force=notes.dice.random() < 0.5)
             self._show(market)
             for order in market.blotter.strategy_orders(self):
                 self._note(market, "profit", order.selection_id, order.side, order.size_matched, order.profit + 0.0)
 
         def process_orders(self, market: Any, orders: Any) -> None:
             self._show(market)
+            notes = self._notes(market)
+            if orders and notes.moves < MOST_MOVES and notes.dice.random() < 0.004:
+                notes.moves += 1
+                self._change(market, notes, notes.dice.choice(("cancel", "update", "replace")))
+                self._show(market)
 
         def process_market_book(self, market: Any, book: Any) -> None:
             notes = self._notes(market)
@@ -129,6 +140,7 @@ def make(api: SimpleNamespace) -> dict[str, type]:
             dice = notes.dice
             if trade is None:
                 trade = api.Trade(market.market_id, runner.selection_id, runner.handicap, self)
+                trade.pending_orders = dice.random() < 0.05
                 if dice.random() < 0.2:
                     trade.place_reset_seconds = trade.reset_seconds = dice.choice((0.2, 5.0))
             context: dict[str, int] | None = dice.choice((None, None, {}, {"first": 1}))
@@ -201,9 +213,10 @@ def make(api: SimpleNamespace) -> dict[str, type]:
                     order = self._order(market, notes, runner, side, limit(dice, runner, side, notes.stake))
                     self._asked(market, "place", lambda order=order: transaction.place_order(order))
                     notes.orders.append(order)
-                if dice.random() < 0.5:
-                    order = notes.orders[-1]
-                    self._asked(market, "cancel", lambda: transaction.cancel_order(order))
+                for _ in range(dice.randint(0, 3)):
+                    order = notes.orders[-1 - dice.randrange(min(len(notes.orders), 5))]
+                    if order.client is not None:
+                        self._ask_change(market, transaction, dice, order, dice.choice(("cancel", "update", "replace")))
 
         def _again(self, market: Any, notes: Notes, runner: Any) -> None:
             """Another order of a trade there is, live or complete."""
@@ -252,22 +265,25 @@ def make(api: SimpleNamespace) -> dict[str, type]:
             found = order.trade.orders
             if len(found) > 1 and dice.random() < 0.5:
                 order = found[-1]  # what took its place
+            if order.client is not None:
+                self._ask_change(market, market, dice, order, move)
+
+        def _ask_change(self, market: Any, requests: Any, dice: random.Random, order: Any, move: str) -> None:
+            """Ask a market, or a transaction, for a change of an order."""
             force = dice.random() < 0.15
-            if order.client is None:
-                return
             if move == "cancel":
                 part = dice.choice((None, None, 0.5, 1.0, round(order.size_remaining / 2, 2), 500.0))
-                self._asked(market, move, lambda: market.cancel_order(order, part, force=force), order)
+                self._asked(market, move, lambda: requests.cancel_order(order, part, force=force), order)
             elif move == "update":
                 persistence = dice.choice(PERSISTENCES)
-                self._asked(market, move, lambda: market.update_order(order, persistence, force=force), order)
+                self._asked(market, move, lambda: requests.update_order(order, persistence, force=force), order)
             elif order.order_type.ORDER_TYPE.name != "LIMIT" or order.size_remaining:
                 # A replacement of nothing ends flumine's run.
                 line = getattr(order.order_type, "price_ladder_definition", None) == "LINE_RANGE"
                 price = dice.choice((1.5, 10.5, 40.5, 41.5) if line else TICKS)
                 if dice.random() < 0.3:
                     order.context["moved"] = order.context.get("moved", 0) + 1
-                self._asked(market, move, lambda: market.replace_order(order, price, force=force), order)
+                self._asked(market, move, lambda: requests.replace_order(order, price, force=force), order)
 
         def _asked(self, market: Any, request: str, ask: Callable[[], Any], order: Any = None) -> Any:
             """Ask, and note the answer, or the error that takes its place."""
@@ -286,7 +302,7 @@ def make(api: SimpleNamespace) -> dict[str, type]:
             kept: dict[str, Notes] = market.context.setdefault("steering", {})
             found = kept.get(self.name)
             if found is None:
-                found = kept[self.name] = Notes(f"{self.name}:{market.market_id}")
+                found = kept[self.name] = Notes(f"{self.name}:{market.market_id}:{api.seed}")
                 api.markets[market.market_id] = market
             return found
 

@@ -13,6 +13,29 @@ from .worker import Part
 _ALIKE = 50
 
 
+class StoppedRun(RunError):
+    """Why a run was stopped.
+
+    Args:
+        reason: the error, where it was, what repeats it, and where the failures are.
+        traceback: of the first failure; a note of the error, for log lines have shown it.
+
+    Attributes:
+        result: what the run gave until then, where that is kept nowhere else.
+    """
+
+    def __init__(self, reason: str, traceback: str = "") -> None:
+        super().__init__(reason)
+        self.traceback = traceback
+        self.result: Any = None
+        if traceback:
+            self.add_note(traceback)
+
+    def kept(self, where: str) -> StoppedRun:
+        """The same, with where the failures are."""
+        return StoppedRun(f"{self}\n{where}", self.traceback)
+
+
 class AllFailAlike:
     """Watches the parts of a run as they come.
 
@@ -26,8 +49,8 @@ class AllFailAlike:
         self._rows: list[tuple[Any, ...]] = []
         self._reasons: set[tuple[str | None, str | None]] | None = set()
 
-    def __call__(self, part: Part) -> str | None:
-        """Why the run is to stop: the error, where, its traceback, and what repeats it; None where it goes on."""
+    def __call__(self, part: Part) -> StoppedRun | None:
+        """Why the run is to stop: the error, where, and what repeats it; None where it goes on."""
         if self._reasons is None:
             return None
         rows = part.rows["failures"]
@@ -41,22 +64,10 @@ class AllFailAlike:
         self._rows.extend(rows)
         return self._why() if self._units >= _ALIKE else None
 
-    def _why(self) -> str:
+    def _why(self) -> StoppedRun:
         names = [name for name, _ in FIELDS["failures"]]
         place = by_place(dict(zip(names, row, strict=False)) for row in self._rows)[0]
-        lines = [f"the first {self._units} units all failed alike, the run stops: {place.line}"]
-        if place.first["traceback"]:
-            lines.append(place.first["traceback"].rstrip())
+        reason = f"the first {self._units} units all failed alike, the run stops: {place.line}"
         if place.first["command"]:
-            lines.append(f"  again: {place.first['command']}")
-        return "\n".join(lines)
-
-
-class StoppedRun(RunError):
-    """Why a run was stopped.
-
-    Attributes:
-        result: what it gave until then, where that is kept nowhere else.
-    """
-
-    result: Any = None
+            reason += f"\n  again: {place.first['command']}"
+        return StoppedRun(reason, place.first["traceback"].rstrip())

@@ -27,6 +27,18 @@ _RATIOS = frozenset(("profit_factor",))
 #: Columns of shares, 0 to 1: shown in per cent.
 _SHARES = frozenset(("return_on_matched", "strike_rate"))
 
+#: Columns that are left to the summary and to the table of a sweep: they hardly help to choose.
+UNSHOWN = (
+    "markets",
+    "traded_markets",
+    "matched_orders",
+    "profit",
+    "commission",
+    "winning_markets",
+    "max_drawdown_markets",
+    "transactions",
+)
+
 #: Columns whose names are too long to stand over figures.
 _HEADINGS = {
     "return_on_matched": "return",

@@ -274,10 +274,10 @@ class _Run:
             return self._answers.get_nowait()
         if self._caller is Caller.TASK and self._expected:
             # Only a wait of Ray's own gives the task's CPU to the workers. The answer then comes into the queue.
-            self._ray.wait(list(self._expected), num_returns=1, timeout=patience, fetch_local=False)
-            patience = _HANDOVER
+            ready, _ = self._ray.wait(list(self._expected), num_returns=1, timeout=patience, fetch_local=False)
+            patience = _HANDOVER if ready else 0.0
         with contextlib.suppress(queue.Empty):
-            return self._answers.get(timeout=patience)
+            return self._answers.get(block=patience > 0, timeout=patience)
         return None
 
     def take_here(self) -> Batch | None:

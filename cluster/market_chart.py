@@ -254,7 +254,7 @@ def _panel(
             filled.setdefault(fill["order_id"], []).append(fill)
     for order in mine:
         _add(panel, order, filled.get(order["order_id"], []), history)
-    panel.marks.sort(key=lambda mark: mark.time)
+    panel.marks.sort(key=lambda mark: (mark.time, mark.kind != "placed"))
     return panel
 
 

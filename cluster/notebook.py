@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 from typing import TYPE_CHECKING, Any
 
-from .cells import cell, heading
+from .cells import UNSHOWN, cell, heading
 from .failure_places import by_place
 from .violations import Reason, advice, lines, reasons
 
@@ -20,17 +20,6 @@ Row = Mapping[str, Any]
 
 #: Sets and places of failures that are shown.
 _MOST_SETS, _MOST_FAILURES = 20, 5
-#: Columns that are left to the summary and to a sweep's table: they hardly help to choose.
-_UNSHOWN = (
-    "markets",
-    "traded_markets",
-    "matched_orders",
-    "profit",
-    "commission",
-    "winning_markets",
-    "max_drawdown_markets",
-    "transactions",
-)
 _SPLIT: tuple[str, ...] = ("in_sample_net_profit", "out_of_sample_net_profit")
 #: Styles stand in the elements: front ends disagree on tables, and some drop style sheets.
 _CELL = "padding:0.25em 0.75em;white-space:nowrap"
@@ -40,7 +29,7 @@ _FAILED = "color:#b3261e"
 def result_html(result: Result) -> str:
     """What the run came to, a row a strategy, and what went wrong."""
     rows = result.summary().to_pylist()
-    names = [name for name in (rows[0] if rows else ()) if name not in (*_UNSHOWN, "failures") or name == "profit"]
+    names = [name for name in (rows[0] if rows else ()) if name not in (*UNSHOWN, "failures") or name == "profit"]
     names += ["failures"] if any(row["failures"] for row in rows) else []
     markets = max((row["markets"] for row in rows), default=0)
     orders = sum(row["orders"] for row in rows)
@@ -54,7 +43,7 @@ def sweep_html(sweep: SweepResult) -> str:
     every = sweep.best_sets(by)
     rows = every[:_MOST_SETS]
     count, best = len(sweep.parameters), rows[0]
-    names = [name for name in best if name not in (*_UNSHOWN, "failures")]
+    names = [name for name in best if name not in (*UNSHOWN, "failures")]
     names += ["failures"] if any(row["failures"] for row in every) else []
     title = f"<b>Sweep</b> of {_count(count, 'set')} over {_count(best['markets'], 'market')}"
     traded = best["matched_orders"] > 0

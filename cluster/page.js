@@ -344,13 +344,19 @@ class Market extends Chart {
   near(plot, now) {
     const {spec} = this, {x, y} = plot.axes, panel = spec.panels[Number(plot.dataset.panel)];
     const clock = time => utc(spec.zero + time, {...CLOCK, second: "2-digit", fractionalSecondDigits: 3});
-    let best = null;
+    const near = [];
     for (const mark of panel.marks) {
       const share = x.share(spec.zero + mark[2]);
       const far = Math.hypot((share - now.share) * now.box.width, (y.share(mark[3]) - now.up) * now.box.height);
-      if (far < 16 && (!best || far < best.far)) best = {far, mark, share};
+      if (far < 16) near.push({far, mark, share});
     }
-    if (best) return {share: best.share, text: [...best.mark[4], best.mark[0] === "placed" ? "placed" : "", clock(best.mark[2])].filter(Boolean).join("\n")};
+    if (near.length) {  // marks that lie on each other are told together
+      near.sort((one, other) => one.far - other.far);
+      const lines = new Set();
+      for (const {far, mark} of near.slice(0, 6))
+        if (far <= near[0].far + 4) for (const line of [...mark[4], `${mark[0] === "fill" ? "matched" : mark[0]} at ${clock(mark[2])}`]) lines.add(line);
+      return {share: near[0].share, text: [...lines].join("\n")};
+    }
     const time = x.low + now.share * (x.high - x.low) - spec.zero;
     const held = kind => {
       const [times, prices] = panel.lines[kind];

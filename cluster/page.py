@@ -165,7 +165,7 @@ def table(columns: Sequence[Column], rows: Sequence[Row], best: int | None = Non
     lines = []
     for place, row in enumerate(rows):
         cells = "".join(
-            f'<td data-name="{escape(one.name)}" class="{_classes(one, one.name in mains)}">'
+            f'<td data-name="{escape(one.name)}" class="{classes(one, mains)}">'
             f"<span>{one.shape(row.get(one.field))}</span></td>"
             for one in columns
         )
@@ -178,9 +178,11 @@ def table(columns: Sequence[Column], rows: Sequence[Row], best: int | None = Non
     )
 
 
-def _classes(column: Column, main: bool) -> str:
+def classes(column: Column, mains: Sequence[str]) -> str:
+    """The classes of a column's cells; `mains` are the names of those that a phone shows at first."""
+    main = column.name in mains
     kinds = ["t" if column.text else "n", "" if main else "more", "long" if column.long else ""]
-    return " ".join(filter(None, kinds))
+    return " ".join(filter(None, (*kinds, "lead" if column.name == mains[0] else "")))
 
 
 def left_out(shown: int, there: int, what: str, which: str) -> str:

@@ -90,14 +90,12 @@ class MarketRows:
             kept = rows[order["market_id"]]
             if len(kept) < MOST_OF_A_MARKET:
                 kept.append(_short(order_row(order), words))
+        mains = [column.name for column in self.columns if column.main]
         return {
             "orders": {self.place(market_id): found for market_id, found in rows.items()},
             "cut": {self.place(each): counts[each] for each in chosen if counts[each] > MOST_OF_A_MARKET},
             "markets": self.markets(),
-            "columns": [
-                [column.name, f"{'t' if column.text else 'n m'}{'' if column.main else ' more'}", _list(words, column)]
-                for column in self.columns
-            ],
+            "columns": [[column.name, page.classes(column, mains), _list(words, column)] for column in self.columns],
         }
 
     def markets(self) -> list[list[Any]]:

@@ -68,13 +68,14 @@ def run_section(manifest: Mapping[str, Any], markets: pa.Table, more: Sequence[t
 def _strategy(told: Mapping[str, Any]) -> str:
     kind = told.get("class")
     name = str(told.get("name")) + (f" ({kind})" if kind and kind != told.get("name") else "")
-    parameters = [(key, _shown(value)) for key, value in (told.get("parameters") or {}).items()]
-    settings = [(key, _shown(value)) for key, value in (told.get("settings") or {}).items()]
+    parameters = [(key, shown_value(value)) for key, value in (told.get("parameters") or {}).items()]
+    settings = [(key, shown_value(value)) for key, value in (told.get("settings") or {}).items()]
     inside = page.fields(parameters) if parameters else '<p class="soft">No parameters.</p>'
     return f'<div class="card"><h3>{page.text(name)}</h3>{inside}{page.fields(settings)}</div>'
 
 
-def _shown(value: Any) -> str:
+def shown_value(value: Any) -> str:
+    """A value of the manifest as text."""
     if value is None:
         return "none"
     return value if isinstance(value, str) else json.dumps(value, default=str, ensure_ascii=False)
@@ -84,15 +85,21 @@ def _inputs(manifest: Mapping[str, Any]) -> Iterable[tuple[str, Any]]:
     inputs = manifest.get("inputs")
     if isinstance(inputs, int):
         yield "recordings", f"{inputs:,}"
+        yield from _first_and_last(*(manifest.get("input_ends") or ("", "")))
     elif inputs:
         yield "recordings", f"{sum(each.get('files', 1) for each in inputs):,}"
         yield "of", readable_size(sum(each.get("bytes") or 0 for each in inputs))
-        first, last = inputs[0]["unit"], inputs[-1]["unit"]
-        yield ("input" if first == last else "first input"), first
-        if first != last:
-            yield "last input", last
+        yield from _first_and_last(inputs[0]["unit"], inputs[-1]["unit"])
     if manifest.get("folder"):
         yield "run in the folder", manifest["folder"]
+
+
+def _first_and_last(first: str, last: str) -> Iterable[tuple[str, Any]]:
+    if first and first != last:
+        yield "first input", first
+        yield "last input", last
+    elif first:
+        yield "input", first
 
 
 def _window(markets: pa.Table) -> Iterable[tuple[str, Any]]:
@@ -121,8 +128,8 @@ def _settings(config: Mapping[str, Any]) -> str:
     from ..config import Config
 
     usual = Config().as_dict()
-    other = [(key, _shown(value)) for key, value in config.items() if key not in usual or usual[key] != value]
-    same = [(key, _shown(value)) for key, value in config.items() if key in usual and usual[key] == value]
+    other = [(key, shown_value(value)) for key, value in config.items() if key not in usual or usual[key] != value]
+    same = [(key, shown_value(value)) for key, value in config.items() if key in usual and usual[key] == value]
     changed = page.fields(other) if other else '<p class="soft">All are the defaults.</p>'
     return f"{changed}<details><summary>{len(same)} at their defaults</summary>{page.fields(same)}</details>"
 
@@ -244,7 +251,7 @@ def violations_section(violations: pa.Table) -> Section:
         each["markets"] = len(each["where"])
     shown = rows[:MOST_REASONS]
     how = advice(reasons(violations), shell=True)
-    told = f" {how[0].upper()}{how[1:]}." if how else ""
+    told = f" {how[0].upper()}{how[1:].rstrip('.')}." if how else ""
     inside = (
         f"<p>Requests that controls refused; they never reached the exchange.{page.text(told)} Reasons that differ in "
         "their figures only are one, with the figures of the first.</p>" + page.table(_VIOLATIONS, shown)

@@ -7,6 +7,8 @@ import logging
 import re
 from collections.abc import Iterator
 
+from ..actors.logs import FailureLine
+
 #: Arguments that are options by another name; those of `_SAME` have their own.
 _NAMED = {"files": "--file", "trials": "--search"}
 _SAME = (
@@ -28,12 +30,17 @@ def in_options(text: str) -> str:
         name, value = _OPTIONS[match[1]], (match[2] or "").strip("'\"")
         return name if value in ("", "True", "[...]") else f"{name} {value}"
 
-    return _TWICE.sub(r"\1\2", _ARGUMENT.sub(option, text))
+    def spoken(line: str) -> str:
+        # Commands and code stand indented, and as they are.
+        return line if line.startswith("  ") else _TWICE.sub(r"\1\2", _ARGUMENT.sub(option, line))
+
+    return "\n".join(map(spoken, text.split("\n")))
 
 
 class _Spoken(logging.Filter):
     def filter(self, record: logging.LogRecord) -> bool:
-        record.msg, record.args = in_options(record.getMessage()), None
+        if not isinstance(record.msg, FailureLine):  # that is the user's own text
+            record.msg, record.args = in_options(record.getMessage()), None
         return True
 
 

@@ -10,13 +10,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from . import charts, page
-from .cells import cell, heading
+from .cells import UNSHOWN, cell, heading
 from .charts import Drawn, Line, Series
 from .curves import curves, thinned
 from .heat import heat_of, label, middle, steps, title
-from .page import Column, Section, Tile
+from .page import MAIN_FIELDS, Column, Section, Tile
 from .page_markets import MarketRows
-from .run_sections import about, failures_section, run_section, violations_section
+from .run_sections import about, failures_section, run_section, shown_value, violations_section
 from .sweep_result import SCORE
 
 if TYPE_CHECKING:
@@ -29,17 +29,6 @@ MOST_HEATMAPS = 6
 _MOST_STEPS = 30
 _POINTS = 3000
 
-#: Columns that are left to the sweep's table: they hardly help to choose.
-_UNSHOWN = (
-    "markets",
-    "traded_markets",
-    "matched_orders",
-    "profit",
-    "commission",
-    "winning_markets",
-    "max_drawdown_markets",
-    "transactions",
-)
 
 Row = dict[str, Any]
 
@@ -131,11 +120,12 @@ def _sets(facts: _Facts) -> Section:
     sweep = facts.sweep
     rows = facts.sets[:MOST_SETS]
     parameters = sweep.parameter_columns
-    main = {parameters[0]} if len(parameters) == 1 else set(parameters[:2])
-    main |= {facts.by}
+    # On a phone a line of parameters, and one of what came of them.
+    told_apart = [name for name in parameters if len(steps(facts.sets, name)) > 1] or parameters
+    main = {*told_apart[:MAIN_FIELDS], facts.by, "out_of_sample_net_profit", "net_profit"}
     columns = [Column("set", "set", _cells("set"))]
     first = (*parameters, *(name for name in (facts.by, "out_of_sample_net_profit", "net_profit") if name in rows[0]))
-    rest = (name for name in rows[0] if name not in ("set", *first, *_UNSHOWN))
+    rest = (name for name in rows[0] if name not in ("set", *first, *UNSHOWN))
     for name in dict.fromkeys((*first, *rest)):
         columns.append(Column(_headed(name, parameters), name, _cells(name), main=name in main))
     told = f"By {heading(facts.by)}; the best stands first, in bold."
@@ -275,8 +265,9 @@ def _shades(values: Iterable[float], turn: float | None) -> Any:
 
 def _run(sweep: SweepResult) -> list[tuple[str, Any]]:
     """What was swept: the values of each parameter."""
+    manifest = sweep.manifest
     facts: list[tuple[str, Any]] = [
-        ("strategy", sweep.manifest.get("strategy")),
+        ("strategy", manifest.get("strategy")),
         ("sets", f"{len(sweep.parameters):,}"),
     ]
     rows = sweep.table.to_pylist()
@@ -284,6 +275,8 @@ def _run(sweep: SweepResult) -> list[tuple[str, Any]]:
         values = steps(rows, name)
         shown = ", ".join(map(label, values[:_MOST_STEPS])) + (f" and {len(values) - 30:,} more" if values[30:] else "")
         facts.append((f"values of {name}", shown))
+    for name, value in (manifest.get("unswept") or {}).items():
+        facts.append((f"{name}, in all sets", shown_value(value)))
     if sweep.split is not None:
         facts.append(("split: share of events in sample", f"{sweep.split:g}"))
     if sweep.search is not None:

@@ -163,6 +163,9 @@ MEANINGS: dict[str, dict[str, tuple[str, str]]] = {
     },
 }
 
+#: Examples that the tests of the page cannot run, and why.
+NOT_RUN = {"submit": "needs a cluster"}
+
 SUMMARY: dict[str, tuple[str, str]] = {
     "strategy": SHARED["strategy"],
     "markets": ("markets that passed its filter", ""),
@@ -291,7 +294,7 @@ def shown_type(option: click.Parameter) -> str:
 def command(name: str, found: click.Command) -> str:
     arguments = [each for each in found.params if isinstance(each, click.Argument)]
     options = [each for each in found.params if isinstance(each, click.Option)]
-    usage = " ".join(["headrace", name, *(str(each.metavar) for each in arguments), "[OPTIONS]"])
+    usage = " ".join(["headrace", name, *(each.metavar or str(each.name).upper() for each in arguments), "[OPTIONS]"])
     rows = []
     for option in options:
         text = option.help or ""
@@ -300,11 +303,12 @@ def command(name: str, found: click.Command) -> str:
         if option.show_default:
             text += f" Default: `{option.default}`."
         rows.append((", ".join(f"`{each}`" for each in option.opts), shown_type(option), text.strip()))
-    parts = [f"### `headrace {name}`", f"```\n{usage}\n```", inspect.cleandoc(found.help or "")]
+    parts = [f"### `headrace {name}`", f"```text\n{usage}\n```", inspect.cleandoc(found.help or "")]
     parts.append(table(("option", "value", "meaning"), rows))
     example = (found.epilog or "").partition("Example: ")[2]
     if example:
-        parts.append(f"Example:\n\n```sh\n{example}\n```")
+        marked = f"<!-- not run: {NOT_RUN[name]} -->\n" if name in NOT_RUN else ""
+        parts.append(f"Example:\n\n{marked}```sh\n{example}\n```")
     return "\n\n".join(parts)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Any
 
 from ..actors.coordinator import Coordinator
@@ -171,9 +171,16 @@ class RowCollector:
         start = market.market_start_datetime
         start_ms = round(start.timestamp() * 1000) if start else None
         if self._detailed:
+            rows: list[tuple[Order, tuple[Any, ...]]] = []
+            fills: list[tuple[Order, tuple[Any, ...]]] = []
             for order in market.blotter:
-                self._keep("orders", order, self._order, order, market, place)
-                self._keep("fills", order, _fills, order)
+                try:
+                    rows.append((order, self._order(order, market, place)))
+                    fills.extend((order, fill) for fill in _fills(order))
+                except Exception as error:  # of a value of the user's own, which may raise anything
+                    self._lost("orders", order, error)
+            self._keep("orders", rows)
+            self._keep("fills", fills)
         for seat in market.seats if self._detailed else ():
             strategy = seat.strategy
             mine = strategy._headrace.take_records(market.market_id)
@@ -206,18 +213,24 @@ class RowCollector:
                 )
             )
 
-    def _keep(self, table: str, order: Order, make: Callable[..., list[tuple[Any, ...]]], *arguments: Any) -> None:
-        """Keep rows of an order; where they cannot be written they alone are lost, and that is a failure."""
+    def _keep(self, table: str, found: list[tuple[Order, tuple[Any, ...]]]) -> None:
+        """Keep rows of orders; one that cannot be written alone is lost, and that is a failure."""
         check = _CHECKS[table]
-        try:
-            rows = [check(row) for row in make(*arguments)]
-        except Exception as error:  # of a value of the user's own, which may raise anything
-            lost = UnfitValueError(f"order {order.id}: {legible(error)}; its row of {table} is left out")
-            self._unfit.add(lost.with_traceback(error.__traceback__), order.trade.strategy.name, order.market_id)
-        else:
+        rows = [row for _, row in found]
+        if check.all_sound(rows):
             self.rows[table].extend(rows)
+            return
+        for order, row in found:
+            try:
+                self.rows[table].append(check.converted(row))
+            except UnfitValueError as error:
+                self._lost(table, order, error)
 
-    def _order(self, order: Order, market: HostedMarket, place: tuple[Any, ...]) -> list[tuple[Any, ...]]:
+    def _lost(self, table: str, order: Order, error: Exception) -> None:
+        lost = UnfitValueError(f"order {order.id}: {legible(error)}; its row of {table} is left out")
+        self._unfit.add(lost.with_traceback(error.__traceback__), order.trade.strategy.name, order.market_id)
+
+    def _order(self, order: Order, market: HostedMarket, place: tuple[Any, ...]) -> tuple[Any, ...]:
         order_type, placement, bet = order.order_type, order.placement, order.simulated
         strategy = order.trade.strategy
         fills = bet.fills if bet else []
@@ -226,7 +239,7 @@ class RowCollector:
         answer = order.responses.place_response
         lasting = market.framework.host.rules.lasting_markets
         notes = ",".join(note for note in (order.trade.notes_str, order.notes_str) if note)
-        row = (
+        return (
             strategy.name,
             self._parameters.get(strategy.name),
             order.client.username if order.client else None,
@@ -262,7 +275,6 @@ class RowCollector:
             None if order.size_matched and not order.settled and lasting else order.profit,
             notes,
         )
-        return [row]
 
     def finish(self, coordinator: Coordinator, failures: Failures, command: str) -> None:
         """The unit has ended: what its coordinator counted, and what failed."""

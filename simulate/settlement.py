@@ -38,12 +38,14 @@ class Settlement:
         order.runner_status = runner.status if runner else None
         order.market_type = definition.market_type
         order.each_way_divisor = definition.each_way_divisor
+        if not order.size_matched:
+            order.profit = 0.0
+            return
         order.number_of_dead_heat_winners = tied_winners(definition)
         order.on_line = market.blotter.terms.is_line(order.order_type)
-        if order.size_matched:
-            if order.on_line:
-                self.read_line(market, order)
-            self.require_result(order, runner)
+        if order.on_line:
+            self.read_line(market, order)
+        self.require_result(order, runner)
         order.profit = self.profit(order)
 
     def require_result(self, order: Order, runner: RunnerDefinition | None) -> None:

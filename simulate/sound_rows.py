@@ -44,23 +44,26 @@ class RowCheck:
         self._fields = fields
         self._plain = tuple(_PLAIN[kind] for _, kind in fields)
 
-    def __call__(self, row: tuple[Any, ...]) -> tuple[Any, ...]:
+    def all_sound(self, rows: list[tuple[Any, ...]]) -> bool:
+        """Whether all rows can be written as they are: looked at by column, which takes a tenth of the time."""
+        for column, plain in zip(zip(*rows, strict=True), self._plain, strict=False):
+            kinds = set(map(type, column))
+            if not kinds <= plain:
+                return False
+            if int in kinds and any(type(value) is int and not -_EXACT <= value <= _EXACT for value in column):
+                return False
+        try:
+            _encode(rows)
+        except ValueError:  # a text that is not Unicode
+            return False
+        return True
+
+    def converted(self, row: tuple[Any, ...]) -> tuple[Any, ...]:
         """The row, its values converted where that says the same.
 
         Raises:
             UnfitValueError: a value cannot be written; names the column.
         """
-        for value, plain in zip(row, self._plain, strict=True):
-            kind = type(value)
-            if kind not in plain or (kind is int and not -_EXACT <= value <= _EXACT):
-                return self._converted(row)
-        try:
-            _encode(row)
-        except ValueError:  # a text that is not Unicode
-            return self._converted(row)
-        return row
-
-    def _converted(self, row: tuple[Any, ...]) -> tuple[Any, ...]:
         return tuple(self._fit(value, name, kind) for value, (name, kind) in zip(row, self._fields, strict=True))
 
     def _fit(self, value: Any, name: str, kind: str) -> Any:
@@ -70,6 +73,8 @@ class RowCheck:
             return legible(value)
         if kind == "flag" and number_of(value) is None and type(value).__name__ in ("bool", "bool_"):
             return bool(value)
+        if type(value) is float and kind == "number":
+            return value
         found = None if kind in ("text", "flag") else number_of(value)
         if found is not None and kind != "number" and not (math.isfinite(found) and found == int(found)):
             found = None
@@ -77,7 +82,9 @@ class RowCheck:
             raise UnfitValueError(
                 f"{self._table}.{name} = {shown(value)} cannot be written: expected {_EXPECTED[kind]}"
             )
-        return float(found) if kind == "number" else int(found)
+        if kind == "number":
+            return found if abs(found) <= _EXACT else float(found)
+        return int(found)
 
 
 _EXPECTED = {

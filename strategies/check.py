@@ -49,6 +49,8 @@ _MARKET_CALLBACKS = (
 _CALLBACKS = (*_RUN_CALLBACKS, *_MARKET_CALLBACKS)
 #: Words in the name of a number that only makes sense over several markets.
 _ACROSS_MARKETS = {"bank", "bankroll", "daily", "markets", "overall", "races", "today"}
+#: Codes that a run does not warn of: hints for those who ask.
+_QUIET = ("parameter", "scope")
 _SUPPRESSED = re.compile(r"#\s*headrace:\s*ok(?P<codes>[\w\s,-]*)$")
 #: Characters of source that `warnings_of` reads, about 15 ms.
 _QUICK = 40_000
@@ -63,7 +65,7 @@ class Finding:
     Attributes:
         file: the source file, as it was named.
         line: in it, from 1.
-        code: "wall-clock", "random", "module-state", "market-state", "unpicklable", "parameter" or "callback".
+        code: "wall-clock", "random", "module-state", "market-state", "scope", "unpicklable", "parameter" or "callback".
         message: what is there.
         advice: what to do instead.
     """
@@ -156,8 +158,8 @@ def check_instance(strategy: Strategy, dumps: Callable[[Any], bytes], filename: 
 def warnings_of(strategies: Iterable[Strategy]) -> list[str]:
     """What is found in the sources of strategies, a line each; silent where there is no source.
 
-    Made to be quick: hints on parameters are left out, pickling is not tried, and no more than 40,000 characters of
-    source are read. `headrace check` does all.
+    Made to be quick: hints on parameters and on scopes are left out, pickling is not tried, and no more than 40,000
+    characters of source are read. `headrace check` does all.
     """
     found: set[Finding] = set()
     modules: dict[str, Module] = {}
@@ -165,7 +167,7 @@ def warnings_of(strategies: Iterable[Strategy]) -> list[str]:
         try:
             checked = _check_of(cls, None, modules, _QUICK)
             if checked:
-                found.update(finding for finding in checked.findings(scope) if finding.code != "parameter")
+                found.update(finding for finding in checked.findings(scope) if finding.code not in _QUIET)
         except RecursionError:  # nested deeper than can be read
             continue
     return [str(finding) for finding in sorted(found)]
@@ -301,7 +303,7 @@ class _Check:
         for code in self._reach([self._methods[name] for name in callbacks if name in self._methods]):
             if code.lineage and code.lineage[0].node is self._lineage[0].node:
                 for use in self._read(code).uses:
-                    if use.attribute not in _own_attributes():
+                    if use.attribute == "context" or use.attribute not in _own_attributes():
                         found.setdefault(use.attribute, []).append(use)
         return found
 
@@ -401,18 +403,48 @@ class _Check:
         for name, uses in changed.items():
             writes = [use for use in uses if use.kind != "read"]
             ended = ending.get(name, [])
-            if writes and ended and all(use.kind == "read" for use in ended):
+            if name != "context" and writes and ended and all(use.kind == "read" for use in ended):
                 message = f"finish reads self.{name}, which only the copies that live with the markets change"
                 advice = "use self.record(market, ...) or the result's tables, framework.result"
                 self.report(ended[0].code.module, ended[0].node, "market-state", message, advice)
                 continue
             if scope != "market" or any(use.kind == "set" for use in before.get(name, [])):
                 continue
-            use, message = _across(name, writes, closing.get(name, []), before.get(name, []))
+            use, message = _across(
+                name, [] if name == "context" else writes, closing.get(name, []), before.get(name, [])
+            )
             if use:
                 message = f"{message}, but each market has its own copy of the strategy"
                 advice = 'use scope = "run" or "event", or self.record(market, ...) and the result\'s tables'
                 self.report(use.code.module, use.node, "market-state", message, advice)
+            elif not self._says_scope():
+                self._builds_up(name, writes)
+
+    def _builds_up(self, name: str, writes: list[Use]) -> None:
+        """State that grows in callbacks: where the class does not say its scope, either may be meant."""
+        added = [use for use in writes if use.kind in ("add", "change") and not use.keyed]
+        renewed = [use for use in writes if use.kind == "set"]
+        if not added or renewed:
+            return
+        begun = self._uses(["process_new_market"]).get(name, [])
+        later = self._uses([each for each in _MARKET_CALLBACKS if each != "process_new_market"]).get(name, [])
+        if any(use.kind == "change" for use in begun) and any(use.kind != "read" for use in later):
+            return  # emptied where a market begins
+        self.report(
+            added[0].code.module,
+            added[0].node,
+            "scope",
+            f"self.{name} builds up in callbacks, and each market begins with a new copy of it",
+            'say scope = "market" in the class if that is meant; use scope = "run" or "event" if it is to go on',
+        )
+
+    def _says_scope(self) -> bool:
+        """Whether the class tells its scope, and does not just have the default."""
+        return (
+            default(self._lineage, "scope") is not None
+            or "scope" in values_set(self._lineage)
+            or any(owner.module.groups_events for owner in self._lineage)
+        )
 
 
 def _across(name: str, writes: list[Use], closing: list[Use], before: list[Use]) -> tuple[Use | None, str]:

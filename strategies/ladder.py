@@ -8,13 +8,19 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from .changes import Level, RankedLevel
 
 
 class PriceSize(NamedTuple):
-    """A level of a ladder: decimal odds, and pounds available (or traded, both sides) there."""
+    """A level of a ladder: decimal odds, and pounds available (or traded, both sides) there.
+
+    A tuple, which unpacks as `price, size = level`. It is read as flumine's dict as well: `level["price"]`,
+    `level.get("size", 0)`, `"price" in level`, `keys()`, `values()`, `items()`, `dict(level)`, `{**level}`. Iteration
+    is the one thing that both cannot give: it yields price and size, and `keys()` the names. A level is not changed
+    in place: `dict(level)` makes one that can be.
+    """
 
     price: float
     size: float
@@ -24,7 +30,29 @@ class PriceSize(NamedTuple):
             return self.price
         if key == "size":
             return self.size
+        if isinstance(key, str):
+            raise KeyError(key)
         return tuple.__getitem__(self, key)  # type: ignore[call-overload,no-any-return]
+
+    def get(self, key: str, default: Any = None) -> Any:
+        """The price or the size; `default` for another name."""
+        return self.price if key == "price" else self.size if key == "size" else default
+
+    def keys(self) -> tuple[str, ...]:
+        """The names, "price" and "size"."""
+        return self._fields
+
+    def values(self) -> tuple[float, float]:
+        """Price and size."""
+        return self.price, self.size
+
+    def items(self) -> tuple[tuple[str, float], ...]:
+        """Names with their values."""
+        return (("price", self.price), ("size", self.size))
+
+    def __contains__(self, key: object) -> bool:
+        """A name is looked for among the names, a number among the values."""
+        return key in self._fields if isinstance(key, str) else tuple.__contains__(self, key)
 
 
 _new_tuple = tuple.__new__

@@ -107,3 +107,7 @@ class OrderPackage:
 
     def __iter__(self) -> Any:
         return iter(self.orders)
+
+
+BaseOrderPackage = OrderPackage
+BetfairOrderPackage = OrderPackage

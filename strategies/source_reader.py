@@ -214,7 +214,7 @@ class Reader:
         if isinstance(place, ast.Name):
             self._shared_name(place, node, item)
         elif isinstance(place, ast.Attribute) and self._is_self(place.value):
-            if item or self._holds_container(place.attr):
+            if item or place.attr == "context" or self._holds_container(place.attr):
                 self._use(place.attr, "change", place, keyed=any(_names_market(key) for key in keys))
                 if not read:
                     changed.add(id(place))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+import pickle
 from typing import Any
 
 import msgspec
@@ -241,6 +242,32 @@ def test_readers_of_a_book() -> None:
     backs = runner.ex.available_to_back
     assert [hr.get_price(backs, level) for level in (0, 1, 2, 3, -1)] == [2.0, 1.98, 1.9, None, None]
     assert [hr.get_size(backs, level) for level in (0, 1, 2, 3, -1)] == [10, 10, 100, None, None]
-    assert hr.get_market_notes(book, 1) == "2.0,2.1,None"
+    assert hr.get_market_notes(book, 1) == "2,2.1,None"
     assert hr.get_runner_book(book, 77) is None
     assert hr.get_market_notes(book, 77) is None
+
+
+def test_levels_answer_what_a_dict_of_price_and_size_answers() -> None:
+    level, as_dict = hr.PriceSize(2.5, 30.0), {"price": 2.5, "size": 30.0}
+    for name in ("price", "size"):
+        assert level[name] == level.get(name) == as_dict[name]
+        assert name in level
+    assert level.get("volume", 0) == as_dict.get("volume", 0) == 0
+    assert level.get("volume") is None
+    assert "volume" not in level
+    assert list(level.keys()) == list(as_dict.keys())
+    assert list(level.values()) == list(as_dict.values())
+    assert list(level.items()) == list(as_dict.items())
+    assert dict(level) == {**level} == as_dict
+    with pytest.raises(KeyError, match="volume"):
+        level["volume"]
+
+
+def test_levels_unpack_and_compare_as_tuples() -> None:
+    level = hr.PriceSize(2.5, 30.0)
+    price, size = level
+    assert (price, size) == tuple(level) == level == (2.5, 30.0)
+    assert (level[0], level[-1], level[:1]) == (2.5, 30.0, (2.5,))
+    assert 2.5 in level
+    assert 3.0 not in level
+    assert pickle.loads(pickle.dumps(level)) == copy.deepcopy(level) == level

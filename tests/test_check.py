@@ -22,7 +22,12 @@ ROOT = Path(__file__).parent.parent
 
 
 def found(source: str, name: str = "S", scope: str | None = None, file: str = "s.py") -> list[tuple[str, str]]:
-    """The code of each finding and the text of its line."""
+    """The code of each finding and the text of its line; hints on scopes have tests of their own."""
+    return [each for each in hinted(source, name, scope, file) if each[0] != "scope"]
+
+
+def hinted(source: str, name: str = "S", scope: str | None = None, file: str = "s.py") -> list[tuple[str, str]]:
+    """`found`, with hints on scopes."""
     source = textwrap.dedent(source)
     lines = source.splitlines()
     return [(each.code, lines[each.line - 1].strip()) for each in check_source(source, file, name, scope)]
@@ -378,6 +383,74 @@ def test_state_of_one_market_is_fine() -> None:
 # -- parameters and callbacks ------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "self.bets += 1",
+        "self.bets = self.bets + 1",
+        "self.seen.add(5)",
+        "self.seen.update({5})",
+        "self.prices[book.runners[0].selection_id] = 2.0",
+        "self.past.append(book.status)",
+        "self.counts['a'] += 1",
+        "self.stake *= 2",
+        "self.context['bets'] += 1",
+        "self.context['past'].append(1)",
+        "self.context.update(bets=1)",
+    ],
+)
+@pytest.mark.parametrize("callback", ["process_market_book", "process_orders", "process_new_market"])
+def test_state_that_builds_up_is_told_where_the_class_does_not_say_its_scope(statement: str, callback: str) -> None:
+    source = """
+        class S(hr.Strategy):
+            stake: float = 2.0
+            def __init__(self, **keywords):
+                super().__init__(**keywords)
+                self.bets = 0
+                self.seen = set()
+                self.prices = {}
+                self.past = deque()
+                self.counts = Counter()
+            def CALLBACK(self, market, book):
+                STATEMENT
+        """.replace("STATEMENT", statement).replace("CALLBACK", callback)
+    assert hinted(source) == [("scope", statement)]
+    for scope in ("market", "run", "event"):
+        said = source.replace("    stake: float", f'    scope = "{scope}"\n            stake: float')
+        assert hinted(said) == []
+    assert hinted(source.replace(statement, f"{statement}  # headrace: ok scope")) == []
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        # Begun anew in each market.
+        "def process_new_market(self, market, book): self.seen.clear()\n"
+        "    def process_market_book(self, market, book): self.seen.add(5)",
+        "def process_new_market(self, market, book): self.bets = 0\n"
+        "    def process_market_book(self, market, book): self.bets += 1",
+        # Worked out anew at each change, or kept by market.
+        "def process_market_book(self, market, book): self.last = book.status",
+        "def process_market_book(self, market, book): self.context[market.market_id] = book.status",
+        "def process_market_book(self, market, book): market.context['bets'] = 1",
+        # What is not a market's callback.
+        "def start(self, framework): self.seen.add(5)",
+    ],
+)
+def test_state_that_begins_with_each_market_is_not_told(body: str) -> None:
+    init = "def __init__(self, **keywords):\n        super().__init__(**keywords)\n        self.seen = set()"
+    assert hinted(f"class S(hr.Strategy):\n    {init}\n    {body}\n") == []
+
+
+def test_hints_on_scopes_are_for_those_who_ask(tmp_path: Path) -> None:
+    class Counts(hr.Strategy):
+        def process_market_book(self, market: Any, book: Any) -> None:
+            self.context["bets"] = self.context.get("bets", 0) + 1
+
+    assert [each.code for each in check_class(Counts)] == ["scope"]
+    assert warnings_of([Counts()]) == []
+
+
 def test_parameters_that_change_or_lack_an_annotation_are_named() -> None:
     source = """
         class S(hr.Strategy):
@@ -594,3 +667,33 @@ def test_command_asked_wrongly_exits_2(write: Any, arguments: list[str], expecte
 
 def test_finding_reads_as_a_line_of_an_editor() -> None:
     assert str(Finding("a.py", 12, "random", "what", "do this")) == "a.py:12: random: what; do this"
+
+
+def test_command_reports_what_stands_in_the_place_of_a_callback(write: Any) -> None:
+    path = write("class S(hr.Strategy):\n    stake: float = 2.0\n    start: float = 600\n")
+    result = check(f"{path}:S")
+    assert result.exit_code == 1
+    assert result.output.splitlines() == [
+        f"{path}:4: parameter: the parameter start has the name of a callback or method of every strategy, and is "
+        "refused; rename it, such as start_value"
+    ]
+
+
+def test_command_looks_at_classes_whose_init_needs_arguments(write: Any) -> None:
+    source = """
+        import time
+        class S(hr.Strategy):
+            def __init__(self, model):
+                super().__init__()
+                self.model = model
+            def process_market_book(self, market, book):
+                time.time()
+        """
+    path = write(source)
+    result = check(f"{path}:S")
+    assert result.exit_code == 1
+    assert f"{path}:9: wall-clock" in result.output
+    assert "S cannot be made: " in result.output
+    assert "not seen which of its attributes cannot be sent to workers" in result.output
+    write(source.replace("time.time()", "pass"))
+    assert check(f"{path}:S").exit_code == 0

@@ -308,10 +308,11 @@ class Waiting(Cluster):
         self.waits: list[float] = []
         self.when_waited: Callable[[], object] = lambda: None
 
-    def wait(self, refs: list[Ref], num_returns: int, timeout: float, fetch_local: bool) -> None:
+    def wait(self, refs: list[Ref], num_returns: int, timeout: float, fetch_local: bool) -> tuple[list[Ref], list[Ref]]:
         self.waits.append(timeout)
         assert all(not ref.answer.done() for ref in refs)
         self.when_waited()
+        return [ref for ref in refs if ref.answer.done()], [ref for ref in refs if not ref.answer.done()]
 
 
 def test_a_task_waits_as_ray_does_so_that_its_cpu_is_given_back() -> None:

@@ -1,11 +1,13 @@
-"""The documentation is true: its links lead somewhere, its code runs, and what is made from the code is up to date."""
+"""The documentation is true: its links lead somewhere, and what is made from the code is up to date.
+
+test_pages.py runs the pages' examples.
+"""
 
 from __future__ import annotations
 
 import dataclasses
 import importlib.util
 import re
-import shlex
 import shutil
 import sys
 from collections.abc import Iterator
@@ -13,11 +15,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from click.testing import CliRunner
 
 import headrace as hr
 from headrace.backtest import load_strategy
-from headrace.cli import main
 from headrace.simulate.generator import write_markets
 from headrace.strategies.rules import Rules
 
@@ -28,11 +28,6 @@ EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
 
 def name_of(path: Path) -> str:
     return path.relative_to(ROOT).as_posix()
-
-
-def blocks(page: Path, language: str) -> list[str]:
-    """The code blocks of a page in one language."""
-    return re.findall(rf"^```{language}\n(.*?)^```$", page.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE)
 
 
 def prose(page: Path) -> str:
@@ -103,35 +98,6 @@ def test_names_of_the_package_exist(page: Path) -> None:
 def test_every_rule_that_differs_is_told() -> None:
     text = (ROOT / "docs" / "fidelity.md").read_text(encoding="utf-8")
     assert [field.name for field in dataclasses.fields(Rules) if f"`{field.name}`" not in text] == []
-
-
-@pytest.mark.parametrize("page", [page for page in PAGES if blocks(page, "python")], ids=name_of)
-def test_python_blocks_run(page: Path, workplace: Path, request: pytest.FixtureRequest) -> None:
-    if "from ray import" in page.read_text(encoding="utf-8"):
-        request.getfixturevalue("ray_local")
-    names: dict[str, Any] = {"__name__": "documentation"}
-    for number, block in enumerate(blocks(page, "python"), 1):
-        exec(compile(block, f"{page.name}, block {number}", "exec", dont_inherit=True), names)
-    result = names["result"]
-    assert result.failures.to_pylist() == []
-    assert result.markets.num_rows > 0
-
-
-def test_first_strategy_places_orders(workplace: Path) -> None:
-    names: dict[str, Any] = {"__name__": "documentation"}
-    exec("\n".join(blocks(ROOT / "README.md", "python")), names)
-    assert names["result"].orders.num_rows > 0
-
-
-def test_headrace_commands_of_the_readme_run(workplace: Path) -> None:
-    shutil.rmtree(workplace / "recordings")  # the first command makes them
-    lines = "".join(blocks(ROOT / "README.md", "sh")).splitlines()
-    commands = [shlex.split(line) for line in lines if line.startswith("headrace ")]
-    assert [command[1] for command in commands] == ["generate", "backtest"]
-    for command in commands:
-        ended = CliRunner().invoke(main, command[1:], catch_exceptions=False)
-        assert ended.exit_code == 0, ended.output
-    assert hr.Result.load("results").orders.num_rows > 0
 
 
 @pytest.mark.parametrize("example", EXAMPLES, ids=name_of)

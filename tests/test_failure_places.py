@@ -113,6 +113,18 @@ def test_cli_shows_a_line_per_place(code: Path, sixty: Path) -> None:
     ]
 
 
+def test_cli_logs_one_traceback_per_place_and_leaves_commands_as_they_are(
+    code: Path, sixty: Path, written: io.StringIO
+) -> None:
+    words = ["backtest", f"{code}:Reads", "-m", str(sixty), "--engine", "local", "-q", "-p", "model=resume=True"]
+    result = CliRunner().invoke(main, words)
+    assert result.exit_code == 1
+    assert written.getvalue().count("Traceback") == 1
+    assert "Traceback" not in result.output
+    assert "again: headrace backtest" in result.output
+    assert "--parameter model=resume=True " in result.output
+
+
 @pytest.fixture
 def written() -> Iterator[io.StringIO]:
     """What the loggers write where the run was started."""
@@ -158,13 +170,16 @@ def test_the_log_of_the_folder_has_every_line(code: Path, sixty: Path, tmp_path:
 def test_a_run_whose_first_units_fail_alike_says_the_error_and_where(engine: str, code: Path, sixty: Path) -> None:
     with pytest.raises(hr.RunError) as caught:
         hr.backtest(strategy(code, "Reads", model="/nowhere/factor"), sixty, engine=engine)  # type: ignore[arg-type]
-    first, *rest = str(caught.value).splitlines()
+    first, again = str(caught.value).splitlines()
     assert "units all failed alike, the run stops: Reads 1.2000000" in first
     assert "FileNotFoundError: [Errno 2] No such file or directory: '/nowhere/factor' (" in first
     line = CODE.splitlines().index("        self.record(market, factor=float(Path(self.model).read_text()))") + 1
     assert first.endswith(f", at {code}:{line}")
-    assert "Traceback (most recent call last):" in rest
-    assert any("self.record(market, factor=float(" in line for line in rest)
+    assert again.startswith("  again: hr.backtest(Reads(model='/nowhere/factor'), '")
+    # The log has shown the traceback; Python shows it with the error.
+    (note,) = caught.value.__notes__
+    assert "Traceback (most recent call last):" in note
+    assert "self.record(market, factor=float(" in note
 
 
 @pytest.mark.parametrize("engine", ENGINES, indirect=True)
@@ -226,7 +241,7 @@ def test_what_was_good_before_a_stop_is_kept_and_still_the_same_run_only(
         run(resume=True)
     assert hr.Result.load(out).records.num_rows == 10
     code.write_text(CODE + "\n# edited\n")
-    with pytest.raises(hr.InputError, match="source of the strategies has changed"):
+    with pytest.raises(hr.InputError, match="source of its strategies has changed"):
         run(resume=True)
     code.write_text(CODE)
     model.write_text("1.5")

@@ -152,7 +152,7 @@ def test_failure_is_a_line_with_its_traceback(markets: Path, tmp_path: Path) -> 
 
     hr.backtest(Fails(), markets, engine="local", out=tmp_path / "out")
     found = lines(tmp_path / "out")
-    assert {(line["levelname"], line["strategy"]) for line in found} == {("CRITICAL", "Fails")}
+    assert {(line["levelname"], line["strategy"]) for line in found} == {("ERROR", "Fails")}
     assert all("LookupError: nothing" in line["exc_info"] for line in found)
 
 
@@ -248,7 +248,7 @@ def test_separator_stands_in_order_references() -> None:
     found = {}
     for separator in "-_":
         played = replay(traded(), strategies=[Asks()], config=hr.Config(order_sep=separator))
-        ((_, _, text),) = next(iter(played.market.seats[1].strategy.records[i : i + 1] for i in (0,)))
+        ((_, _, text),) = next(iter(played.market.seats[1].strategy._headrace.records[i : i + 1] for i in (0,)))
         found[separator] = json.loads(text)["ref"][13]
     assert found == {"-": "-", "_": "_"}
 
@@ -364,3 +364,58 @@ def test_events_are_not_kept_where_nobody_listens(ray_local: None, markets: Path
     made.add_strategy(Backer())
     made.run()
     assert set(kept) == {0}
+
+
+# -- what a process shows --------------------------------------------------------------------------------------------
+
+
+class FailsAndWarns(hr.Strategy):
+    stake: float = 2.0
+
+    def process_new_market(self, market: Any, book: Any) -> None:
+        self.log.warning("careful")
+        raise LookupError("nothing")
+
+
+@pytest.mark.parametrize("sweeps", [False, True], ids=["backtest", "sweep"])
+@pytest.mark.parametrize(
+    ("level", "shown"),
+    [("INFO", ["careful", "LookupError"]), ("ERROR", ["LookupError"]), ("CRITICAL", [])],
+)
+def test_lines_below_the_configured_level_are_not_shown_in_one_process(
+    markets: Path, caplog: pytest.LogCaptureFixture, level: str, shown: list[str], sweeps: bool
+) -> None:
+    config = hr.Config(log_level=level)
+    before = logging.getLogger("headrace").level
+    if sweeps:
+        assert hr.sweep(FailsAndWarns, {"stake": [2]}, markets, engine="local", config=config).failures.num_rows
+    else:
+        assert hr.backtest(FailsAndWarns(), markets, engine="local", config=config).failures.num_rows
+    assert [word for word in ("careful", "LookupError") if word in caplog.text] == shown
+    assert logging.getLogger("headrace").level == before
+
+
+class Cleared(hr.LoggingControl):
+    def __init__(self) -> None:
+        self.found: list[tuple[Any, ...]] = []
+
+    def _process_cleared_markets(self, event: Any) -> None:
+        for cleared in event.event.orders:
+            self.found.append((cleared.market_id, cleared.profit, cleared.bet_count, cleared.bet_id))
+            assert event.event["profit"] == cleared.profit
+        assert event.event.more_available is False
+
+
+@pytest.mark.parametrize("engine", ["local", pytest.param("ray", marks=pytest.mark.ray)])
+def test_cleared_markets_are_told_as_objects_with_orders(
+    markets: Path, engine: Any, request: pytest.FixtureRequest
+) -> None:
+    if engine == "ray":
+        request.getfixturevalue("ray_local")
+    control = Cleared()
+    simulation = hr.Simulation(markets, engine=engine, workers=1)
+    simulation.add_client(hr.SimulatedClient())
+    simulation.add_strategy(hr.Strategy())
+    simulation.add_logging_control(control)
+    result = simulation.run()
+    assert sorted(control.found) == [(row, 0, 0, None) for row in sorted(result.markets["market_id"].to_pylist())]

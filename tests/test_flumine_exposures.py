@@ -212,3 +212,24 @@ def _replaced(config: hr.Config, context: dict[str, int]) -> Played:
 
     stream = priced().touch(400).touch(800).touch(1200)
     return replay(stream, {100: [act], 400: [replace("a", 4.0)]}, config=config)
+
+
+def test_cancel_answered_after_its_order_completed_counts_what_it_matched_once() -> None:
+    """The answer completes the order a second time: a hedge is of 4.00, not of 8.00."""
+    stream = (
+        priced()
+        .touch(400)
+        .prices(500, {1: {"trd": [[2.2, 40]]}})  # matches all of it, before the cancel arrives
+        .touch(650)
+        .touch(700)
+    )
+
+    def look(script: Script, market: Any) -> None:
+        order = hr.hedge(script.strategy, market, 1)
+        script.answers.append(None if order is None else (order.side, order.order_type.price, order.order_type.size))
+
+    actions = {100: [back("a", 2.2, 4.0)], 400: [cancel("a")], 500: [look], 700: [look]}
+    played = replay(stream, actions, config=FLUMINE)
+    assert played.log("a") == ["PENDING", "EXECUTABLE", "CANCELLING", "EXECUTION_COMPLETE", "EXECUTION_COMPLETE"]
+    hedge = ("LAY", 2.1, 4.19)  # 8.80 less at 2.1
+    assert played.answers == [True, True, hedge, None, hedge, None]

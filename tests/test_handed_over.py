@@ -651,7 +651,8 @@ def test_a_value_that_cannot_be_written_costs_its_row_only(tmp_path: Path, kept:
     ],
 )
 def test_rows_are_converted_where_that_says_the_same(row: Any, expected: Any) -> None:
-    found = check(row)
+    found = check.converted(row)
+    assert check.all_sound([row]) is (row == expected and list(map(type, row)) == list(map(type, expected)))
     assert found == expected
     assert [type(value) for value in found] == [type(value) for value in expected]
 
@@ -668,8 +669,9 @@ def test_rows_are_converted_where_that_says_the_same(row: Any, expected: Any) ->
     ],
 )
 def test_values_that_no_column_holds_are_named(row: Any, message: str) -> None:
+    assert not check.all_sound([("a", 1, 2.0, True, 5), row])
     with pytest.raises(UnfitValueError, match=f"^{message}"):
-        check(row)
+        check.converted(row)
 
 
 check = RowCheck(

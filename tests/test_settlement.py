@@ -455,6 +455,28 @@ def test_order_that_waits_when_its_recording_ends_is_told_so(tmp_path: Path, sco
     assert set(result.orders["completed_at"].cast("int64").to_pylist()) == {T0 + 400}
 
 
+def test_order_that_waits_when_the_run_is_stopped_is_told_so() -> None:
+    def stop(script: Script, market: Any) -> None:
+        market.framework.stop()
+
+    played = replay(three().touch(900).close(1000), {400: [back("a", 3.6, 5.0), stop]})
+    assert (played["a"].status, played["a"].not_placed) == (S.EXPIRED, "RECORDING_ENDED")
+
+
+def test_nothing_is_placed_in_a_market_whose_recording_has_ended() -> None:
+    class Tardy(hr.Strategy):
+        def process_new_market(self, market: Any, book: Any) -> None:
+            self.market = market
+
+        def remove_market(self, market_id: str) -> None:
+            order = hr.Trade(market_id, 1, 0, self).create_order("BACK", hr.LimitOrder(3.6, 5.0))
+            self.market.place_order(order, force=True)
+
+    played = replay(three().close(1000), strategies=[Tardy()], failing=True)
+    assert [(failure.strategy, failure.error_type) for failure in played.failures] == [("Tardy", "OrderError")]
+    assert len(played.market.blotter) == 0
+
+
 def test_resting_order_is_as_it_was_when_its_recording_ends() -> None:
     played = replay(three(), {100: [back("a", 50.0, 5.0)]})
     assert (played["a"].status, played["a"].size_remaining) == (S.EXECUTABLE, 5.0)

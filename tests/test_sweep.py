@@ -600,6 +600,16 @@ def test_command_shows_the_best_sets(races: Path, tmp_path: Path) -> None:
     assert len(hr.SweepResult.load(out).parameters) == 4
 
 
+def test_command_ranks_by_the_profit_in_sample_where_there_is_a_split(races: Path, tmp_path: Path) -> None:
+    words = ("-m", str(races), "-p", "stake=2,5", "-p", "seconds=30,60", "--top", "1")
+    out = tmp_path / "out"
+    ended = run(*words, "--split", "0.5", "-o", str(out))
+    assert ended.exit_code == 0, ended.output
+    assert "the best 1 of 4 sets by in sample" in ended.output
+    assert "the best 1 of 4 sets by net profit" in run(*words).output
+    assert "by net profit" in run(*words, "--split", "0.5", "--by", "net_profit").output
+
+
 def test_command_draws_sets_from_ranges(small: str) -> None:
     ended = run("-m", small, "-p", "stake=2:10", "-p", "context.mood=1,2", "--random", "5")
     assert ended.exit_code == 0, ended.output

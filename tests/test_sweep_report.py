@@ -82,6 +82,9 @@ def test_sets_stand_by_the_profit_in_sample_with_what_came_of_it_beside(sweep: h
 def test_page_says_what_was_swept_and_ends_with_the_digest(sweep: hr.SweepResult) -> None:
     text = sweep_page(sweep)
     assert "<dt>values of stake</dt><dd>2, 3, 4</dd>" in text
+    assert "<dt>max_order_exposure, in all sets</dt><dd>10</dd>" in text
+    assert "<dt>mood, in all sets</dt><dd>calm</dd>" in text
+    assert f"<dt>headrace</dt><dd>{sweep.manifest['versions']['headrace']}</dd>" in text
     assert "<dt>split: share of events in sample</dt><dd>0.5</dd>" in text
     assert "<dt>recordings</dt><dd>6</dd>" in text
     assert text.rindex(sweep.digest) > text.rindex("</section>")

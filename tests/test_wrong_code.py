@@ -377,6 +377,7 @@ LONG = {
     "explain": ["explain", "{result}", "1"],
     "repair": ["repair", "{result}"],
     "check": ["check", "{code}:Plain"],
+    "new": ["new", "{new}"],
     "unpack": ["unpack", "{packed}", "{new}"],
 }
 #: What each command spends its time in.
@@ -391,6 +392,7 @@ INSIDE = {
     "explain": "headrace.cluster.result.Result.load",
     "repair": "headrace.cluster.repair.repair",
     "check": "headrace.cluster.loading.load_strategy",
+    "new": "headrace.cluster.first_strategy.write_first_strategy",
     "unpack": "headrace.cluster.pack.unpack",
 }
 

@@ -287,8 +287,9 @@ def _objects(uri: str) -> list[Source]:
         from pyarrow import fs
 
         store, base = filesystem(root, query)
-        if has_magic(path):
-            folder = path[: _MAGIC.search(path).start()].rpartition("/")[0]  # type: ignore[union-attr]
+        magic = _MAGIC.search(path)
+        if magic is not None:
+            folder = path[: magic.start()].rpartition("/")[0]
             fits = matcher(path)
             found = [each for each in _listed(store, _within(base, folder)) if fits(named(each)[0])]
             if not found:

@@ -195,7 +195,13 @@ class FlumineSettlement(Settlement):
         return 0.0
 
     def _flumine_each_way(self, order: Order, size: float, average: float, sign: int) -> float:
-        place = size * ((average - 1) * (1 / order.each_way_divisor))  # type: ignore[operator]
+        divisor = order.each_way_divisor
+        if not divisor:
+            raise SettlementError(
+                f"market {order.market_id}: bet {order.bet_id}, {size:.2f} matched on {order.selection_id}, cannot be "
+                f"settled: an each-way market with eachWayDivisor {divisor}"
+            )
+        place = size * ((average - 1) * (1 / divisor))
         win = size * (average - 1)
         if order.runner_status == "WINNER":
             return sign * round(win + place, 2)

@@ -432,7 +432,7 @@ def test_signal_ends_a_process_with_130(markets: Path, tmp_path: Path) -> None:
             break
         time.sleep(0.1)
     ran.send_signal(signal.SIGINT)
-    _, said = ran.communicate(timeout=30)
+    _, said = ran.communicate(timeout=150)
     assert ran.returncode == 130, said
     assert said.splitlines()[-1] == "headrace: stopped"
     assert "Traceback" not in said

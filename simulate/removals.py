@@ -15,6 +15,8 @@ WIN_THRESHOLD = 2.5
 #: Unmatched lays of place markets are cancelled from this factor on, in percent.
 PLACE_CANCEL_THRESHOLD = 4.0
 
+#: Statuses of a runner that does not run: withdrawn, or a greyhound's trap that stays empty.
+GONE = ("REMOVED", "REMOVED_VACANT")
 _PLACE = ("PLACE", "OTHER_PLACE")
 #: Decimals of a reduced price: finer than any factor, coarser than what floats add to it.
 _DECIMALS = 10
@@ -36,7 +38,7 @@ class Removals:
         """Runners removed since the last call for this market."""
         found = []
         for runner in book.runners:
-            if runner.status == "REMOVED":
+            if runner.status in GONE:
                 key = (book.market_id, runner.selection_id, runner.handicap)
                 if key not in self._seen:
                     self._seen.add(key)

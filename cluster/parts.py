@@ -42,7 +42,7 @@ def store_part(part: Part) -> Stored:
         if rows and table != "failures":
             files[f"{table}/{name}.parquet"] = encoded(from_rows(rows, FIELDS[table]))
     if part.log:
-        files[f"{LOGS}/{name}.jsonl"] = part.log.encode()
+        files[f"{LOGS}/{name}.jsonl"] = part.log.encode(errors="backslashreplace")
     counts = {table: len(rows) for table, rows in part.rows.items()}
     return Stored(files, counts, sum(shares.values()), shares)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import shlex
 import sys
 from collections.abc import Iterator
@@ -29,6 +30,9 @@ class _Command(click.Group):
         from .config import ConfigError
         from .strategies.errors import HeadraceError, InputError
 
+        for stream in (sys.stdout, sys.stderr):
+            if isinstance(stream, io.TextIOWrapper):  # a terminal need not know every letter of a name
+                stream.reconfigure(errors="backslashreplace")
         try:
             with speaking():
                 return super().invoke(context)

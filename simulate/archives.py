@@ -19,6 +19,7 @@ import zlib
 from collections.abc import Iterator
 from typing import Any, BinaryIO, cast
 
+from ..names import to_text
 from ..strategies.errors import InputError
 from .locations import (
     Source,
@@ -287,7 +288,7 @@ def _checked(source: Source) -> Source:
 
 
 def _tidied(name: str) -> str:
-    return name.removeprefix("./")
+    return to_text(name.removeprefix("./"))
 
 
 def _told(error: Exception) -> str:

@@ -22,6 +22,7 @@ from ..actors.market import HostedMarket, MarketActor
 from ..actors.middleware import Middleware
 from ..actors.workers import BackgroundWorker
 from ..config import Config
+from ..names import to_text
 from ..strategies.changes import (
     ChangeMessage,
     MarketChange,
@@ -518,7 +519,7 @@ def unit_of_files(paths: Sequence[str | Source], name: str | None = None) -> Uni
         else:
             with contextlib.suppress(OSError):
                 size += os.path.getsize(path)
-    return Unit(name or str(paths[0]), tuple(paths), size)
+    return Unit(name or to_text(str(paths[0])), tuple(paths), size)
 
 
 def parts_of_unit(unit: Unit) -> Iterator[Unit]:

@@ -327,9 +327,9 @@ def _reached(uri: str) -> Iterator[None]:
 def reason(error: Exception) -> str:
     """Why a file or an object cannot be read, in one sentence without line breaks."""
     text = " ".join(str(error).split())
-    if isinstance(error, FileNotFoundError) and error.filename:
+    if isinstance(error, FileNotFoundError) and error.filename is not None:
         return f"no such file on this machine ({socket.gethostname()}); every worker must find it at this path"
-    if isinstance(error, OSError) and error.strerror and error.filename:
+    if isinstance(error, OSError) and error.strerror and error.filename is not None:
         return error.strerror
     if "Unrecognized filesystem type" in text:
         return "URIs of this kind are not read; expected s3://, gs:// or file://, or a local path"

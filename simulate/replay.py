@@ -50,6 +50,8 @@ logger = logging.getLogger("headrace")
 
 #: Recordings of a unit that are opened at once.
 _MOST_OPEN = 64
+#: Lines of a recording that cannot be read and have a failure of their own; the others are counted together.
+_TOLD_LINES = 100
 
 
 @dataclasses.dataclass(frozen=True)
@@ -238,6 +240,7 @@ class _Reader:
         self._actor = replay.actor
         self._markets: dict[str, bool] = {}
         self._undefined: dict[str, int] = {}
+        self._unreadable = 0
         self._oddities: dict[tuple[str | None, str], int] = {}
         self._ahead: Iterator[ChangeMessage] | None = None
         self._next: ChangeMessage | None = None
@@ -365,7 +368,13 @@ class _Reader:
     def _usable(self, message: ChangeMessage | RecordingError, line: int) -> TypeGuard[ChangeMessage]:
         """Whether a line is a message. What is wrong with it is told."""
         if isinstance(message, RecordingError):
-            self._bad_line(message)
+            self._unreadable += 1
+            if self._unreadable <= _TOLD_LINES:
+                self._bad_line(message)
+            else:
+                told = f"more lines cannot be read than the first {_TOLD_LINES}, which are told one by one"
+                more = RecordingError(told, self.recording.name)
+                self._replay.failures.add(more, None, None, self.recording.name)
             return False
         if isinstance(message, OddMessage):
             for oddity in message.oddities:

@@ -103,7 +103,7 @@ def _answer(connection: socket.socket) -> None:
         for target, file in enumerate(files, 1):
             os.dup2(file, target)
         # Anew: what these were made for may have been of another kind, a file where this is a pipe.
-        sys.stdout, sys.stderr = open(1, "w", closefd=False), open(2, "w", closefd=False, buffering=1)
+        sys.stdout, sys.stderr = os.fdopen(1, "w", closefd=False), os.fdopen(2, "w", 1, closefd=False)
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         os.chdir(asked["folder"])
         os.environ.clear()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +31,20 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         if item.get_closest_marker("ray") or "ray_local" in getattr(item, "fixturenames", ()):
             own = [name for name in ("head", "launcher") if name in item.fixturenames]
             item.add_marker(pytest.mark.xdist_group(own[0] if own else "ray"))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_report_to_serializable() -> Generator[None, Any, Any]:
+    """What one process tells another is UTF-8: file names that are not, in what was logged or printed, are spelt out."""
+    return spelt_out((yield))
+
+
+def spelt_out(value: Any) -> Any:
+    if isinstance(value, str):
+        return value.encode("utf-8", "backslashreplace").decode("utf-8")
+    if isinstance(value, dict):
+        return {spelt_out(key): spelt_out(each) for key, each in value.items()}
+    return type(value)(map(spelt_out, value)) if type(value) in (list, tuple) else value
 
 
 # -- what is temporary -------------------------------------------------------------------------------------------------

@@ -1,5 +1,5 @@
 # Everything is installed inside this folder. `make test` needs Python 3.11 or newer and nothing else.
-#   make test     run the tests; the same examples each time
+#   make test     run the tests, two at a time; the same examples each time
 #   make fuzz     run the property tests with fresh seeds for MINUTES=10; SEED=... repeats a round
 #   make demo     generate markets and backtest two strategies on them, into demo-markets and demo-results
 #   make lint     formatting, lint, types, and which module may import which
@@ -20,7 +20,7 @@ MINUTES ?=
 .NOTPARALLEL:
 
 test: .venv/installed-dev
-	$(BIN)/pytest
+	$(BIN)/pytest -n 2 --dist loadgroup
 
 fuzz: .venv/installed-dev
 	$(BIN)/python tests/fuzz.py $(if $(SEED),--seed $(SEED)) $(if $(MINUTES),--minutes $(MINUTES))

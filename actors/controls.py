@@ -210,6 +210,12 @@ class StrategyExposure(BaseControl):
     @staticmethod
     def _alone(order: Order, terms: Terms, new_price: float | None) -> float:
         """What the order can lose by itself, were there no other; of a replace what remains, at the new price."""
+        order_type = order.order_type
+        if new_price is None and terms.line is False and not terms.each_way:
+            size = order.requested_size
+            if order.side == "LAY" and isinstance(order_type, LimitOrder):
+                size *= order_type.price - 1
+            return round(size, 2)
         position = Position(terms)
         if new_price is None:
             position.add(order, new=True)

@@ -15,7 +15,7 @@ from ..config import Config
 from ..strategies.blotter import StrategyOrders
 from ..strategies.book import MarketBook
 from ..strategies.changes import MarketChange, MarketDefinition
-from ..strategies.errors import ControlError, HeadraceError, RecordingError, SettlementError
+from ..strategies.errors import ControlError, HeadraceError, OrderError, RecordingError, SettlementError
 from ..strategies.events import CustomEvent, TerminationEvent
 from ..strategies.host import Host
 from ..strategies.hosting import hosted, scope_of, window_of
@@ -114,6 +114,15 @@ class HostedMarket(Market):
         gate.renew(self.market_book.market_definition, self._start_ms, self.inplay_since_ms)
 
     def enter(self, order: Order) -> None:
+        """Put an order into the blotter.
+
+        Raises:
+            OrderError: the recording of the market has ended.
+        """
+        if self._actor.market(self.market_id) is not self:
+            raise OrderError(
+                f"market {self.market_id}: its recording has ended and its results are kept: nothing is placed there"
+            )
         self.attended = True
         if not self.blotter.has_live_orders:
             # The interval of `process_orders` begins with the first of them.
@@ -172,7 +181,7 @@ class MarketActor:
         self._prototypes = list(strategies)
         self._exchange = exchange
         self._instances: dict[tuple[int, str | None], Strategy] = {}
-        self._hosted: dict[str, HostedMarket] = {}
+        self._hosted: dict[str | None, HostedMarket] = {}  # a change may come without an id: no market has it
         self._ignored: set[str] = set()
         #: What filters let pass, by strategy; those without a filter are left out.
         self.sieves: dict[str, Sieve] = {}
@@ -273,7 +282,7 @@ class MarketActor:
         Args:
             publish_time: milliseconds since the epoch.
         """
-        market = self._hosted.get(change.id)  # type: ignore[arg-type]
+        market = self._hosted.get(change.id)
         if market is None:
             market = self._new_market(publish_time, change)
             if market is None:
@@ -295,7 +304,7 @@ class MarketActor:
 
     def fold_unseen(self, publish_time: int, change: MarketChange) -> None:
         """Fold a change into the book without showing it to anybody: it lies outside all windows."""
-        market = self._hosted.get(change.id)  # type: ignore[arg-type]
+        market = self._hosted.get(change.id)
         if market is None:
             return
         market.exchange.hold()

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import dataclasses
+import http.client
 import json
 import logging
 import os
@@ -36,6 +37,8 @@ _STARTING = 30.0
 _LOOK = 0.5
 #: Seconds without an answer from the cluster, after which a job is no longer followed.
 _PATIENCE = 60.0
+#: Seconds without a line of the log, after which it is asked for again.
+_SILENCE = 300.0
 #: Characters of the log in which the end of the job is looked for.
 _TAIL = 20_000
 _ENDED = ("SUCCEEDED", "FAILED", "STOPPED")
@@ -176,7 +179,9 @@ def find_token(file: str | None = None, environment: Mapping[str, str] = os.envi
     except (OSError, UnicodeDecodeError) as error:
         if named is None:
             return None
-        raise InputError(f"the token file {named} cannot be read: {error}") from None
+        raise InputError(
+            f"the token file {named} cannot be read: {getattr(error, 'strerror', None) or error}"
+        ) from None
     if named is not None and not token:
         raise InputError(f"the token file {named} is empty")
     return token or None
@@ -209,7 +214,21 @@ def check_cluster(address: str, token: str | None) -> str:
             f"the cluster at {address} runs Python {python_version}, this is Python {mine}: "
             f"the first two numbers must be the same"
         )
+    _check_paths(address, token)
     return address
+
+
+def _check_paths(address: str, token: str | None) -> None:
+    """Refuse a cluster on which no job would ever begin: Ray's command for what runs in a job breaks on a space."""
+    summary = (_ask(address, "/nodes?view=summary", token, optional=True).get("data") or {}).get("summary") or []
+    for word in (word for node in summary for word in node.get("cmdline") or ()):
+        # Ray quotes the Python of its workers where there is need to.
+        python = re.match(r'--python_worker_command="([^"]*\s[^"]*)"', str(word))
+        if python:
+            raise InputError(
+                f"the cluster at {address} runs {python[1]}: Ray cannot start jobs from a path with a space in it; "
+                f"make the cluster's environment in another folder"
+            )
 
 
 def _ask(address: str, path: str, token: str | None, optional: bool = False) -> dict[str, Any]:
@@ -230,10 +249,18 @@ def _ask(address: str, path: str, token: str | None, optional: bool = False) -> 
         raise InputError(f"{address} answers, but is no Ray dashboard ({error.code} {error.reason})") from None
     except json.JSONDecodeError:
         raise InputError(f"{address} answers, but is no Ray dashboard") from None
-    except (OSError, ValueError) as error:  # no such host, refused, timed out, not an address
+    except (OSError, ValueError, http.client.HTTPException) as error:  # no host, refused, timed out, not an address
         reason = getattr(error, "reason", error)
-        raise InputError(f"no Ray cluster at {address}: {reason}") from None
+        reason = getattr(reason, "strerror", None) or reason
+        raise InputError(f"no Ray cluster at {address}: {reason}{_why_not_here(address)}") from None
     return found if isinstance(found, dict) else {}
+
+
+def _why_not_here(address: str) -> str:
+    """What keeps a cluster from being started on this machine, from this environment; empty where nothing does."""
+    if not re.search(r"\s", sys.prefix) or not re.search(r"//(127\.|localhost\b|\[::1\])", address):
+        return ""
+    return f"; `ray start` does not work from {sys.prefix}: its scripts break on a space in the path"
 
 
 def _headers(token: str | None) -> dict[str, str]:
@@ -331,12 +358,14 @@ class Follower:
         import aiohttp
 
         seen = 0
+        pieces = aiter(self._job.client.tail_job_logs(self._job.job_id))
         try:
-            async for piece in self._job.client.tail_job_logs(self._job.job_id):
+            # A connection that is lost without a word is noticed after a while: the log is then asked for again.
+            while (piece := await asyncio.wait_for(anext(pieces, None), _SILENCE)) is not None:
                 seen += len(piece)
                 if seen > self._shown:
                     self._show(piece[-(seen - self._shown) :])
-        except (RuntimeError, OSError, aiohttp.ClientError):
+        except (RuntimeError, OSError, TimeoutError, aiohttp.ClientError):
             return  # `_look` finds out whether the cluster is still there
 
     def _show_rest(self) -> None:

@@ -137,11 +137,13 @@ class SimulatedMarket:
 
     def _each(self, package: OrderPackage, order: Order, act: Callable[..., object], *arguments: object) -> None:
         """Act on one order of a package; where that fails it is not tried again."""
-        if self._guard(order, act, package, order, *arguments):
-            return
-        package.orders.remove(order)
-        if self._rules.guarded_status:
-            self._guard(order, self._give_up, order)
+        try:
+            act(package, order, *arguments)
+        except Exception as error:
+            package.orders.remove(order)
+            self._framework.failed(error, order.trade.strategy, self.market)
+            if self._rules.guarded_status:
+                self._guard(order, self._give_up, order)
 
     @staticmethod
     def _give_up(order: Order) -> None:

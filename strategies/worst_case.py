@@ -40,11 +40,12 @@ class Position:
         self.lines: list[LineBet] = []
 
     def copy(self) -> Position:
-        copied = Position(self.terms)
+        copied = Position.__new__(Position)
+        copied.terms = self.terms
         copied.size, copied.value = self.size, self.value
         copied.backed, copied.laid, copied.places = self.backed, self.laid, self.places
         copied.sp_backed, copied.sp_laid = self.sp_backed, self.sp_laid
-        copied.lines = list(self.lines)
+        copied.lines = self.lines[:]
         return copied
 
     def add(self, order: Order, new: bool = False) -> None:
@@ -134,7 +135,9 @@ class Position:
     def worst(self) -> float:
         """The worst profit of any result, to the penny; below zero is a loss."""
         if not self.lines and not self.terms.each_way:
-            return round(min(self.if_win, self.if_lose), 2)
+            win = self.value - self.size - self.laid - self.sp_laid
+            lose = -(self.size + self.backed + self.sp_backed)
+            return round(win if win < lose else lose, 2)
         return round(min(self.results), 2)
 
     def as_dict(self) -> dict[str, float]:
@@ -189,7 +192,7 @@ class SelectionBets:
 
     def completed(self, order: Order) -> None:
         self.live.pop(order, None)
-        if self._complete is not None:
+        if order.size_matched and self._complete is not None:
             self._complete.add(order)
 
     def stale(self) -> None:

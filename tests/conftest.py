@@ -22,6 +22,17 @@ settings.register_profile("fuzz", derandomize=False, deadline=None, print_blob=T
 settings.load_profile("test")
 
 
+# -- two at a time -----------------------------------------------------------------------------------------------------
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Keep together what shares a Ray, where several processes run the tests (`pytest -n 2 --dist loadgroup`)."""
+    for item in items:
+        if item.get_closest_marker("ray") or "ray_local" in getattr(item, "fixturenames", ()):
+            own = [name for name in ("head", "launcher") if name in item.fixturenames]
+            item.add_marker(pytest.mark.xdist_group(own[0] if own else "ray"))
+
+
 # -- what is temporary -------------------------------------------------------------------------------------------------
 
 

@@ -15,6 +15,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 #: Seconds that a process may take. Generous: it ends what hangs, and says nothing of how fast anything is.
 LIMIT = 150
 #: Two runs of the tests side by side must not choose alike.
@@ -60,6 +62,17 @@ def _removed(folder: Path) -> bool:
 def of_folder(folder: Path) -> Mapping[str, str]:
     """Variables that have a process, and a Ray that it starts, keep what is temporary in a folder."""
     return {"TMPDIR": str(folder), "RAY_TMPDIR": str(folder)}
+
+
+def spaced() -> bool:
+    """Whether the path of this environment has a space in it."""
+    return any(map(str.isspace, sys.prefix))
+
+
+def skip_where_ray_has_no_scripts() -> None:
+    """Skip where Ray cannot start what has an environment of its own: jobs, trials of Tune, and `ray start` itself."""
+    if spaced():
+        pytest.skip(f"Ray's scripts break on the space in {sys.prefix}")
 
 
 def free_ports(count: int) -> list[int]:

@@ -73,7 +73,7 @@ class Case:
         return self.folder / "all.tar.gz"
 
     def decompressed(self) -> Path:
-        subprocess.run(["gunzip", str(self.folder / "all.tar.gz")], check=True)
+        subprocess.run(["gunzip", str(self.folder / "all.tar.gz")], check=True, timeout=60)
         return self.folder / "all.tar"
 
     def catalog(self) -> hr.Catalog:

@@ -158,7 +158,7 @@ needs_pgrep = pytest.mark.skipif(shutil.which("pgrep") is None, reason="no pgrep
 def test_own_machines_end_the_ray_that_they_started(tmp_path: Path) -> None:
     with process_called("ray start --head", tmp_path) as process:
         assert command_of_own_machines("if pid=", tmp_path).returncode == 0
-        assert process.wait(5) == -signal.SIGTERM
+        assert process.wait(60) == -signal.SIGTERM
 
 
 @needs_pgrep
@@ -173,7 +173,7 @@ def test_own_machines_tell_why_ray_did_not_start(tmp_path: Path) -> None:
     (tmp_path / ".headrace-ray.log").write_text("the port is taken\n", encoding="utf-8")
     with process_called("ray start --head", tmp_path) as process:
         process.kill()
-        process.wait()
+        process.wait(60)
         ended = command_of_own_machines("for i in", tmp_path)
     assert (ended.returncode, ended.stdout) == (1, "the port is taken\n")
 

@@ -126,5 +126,5 @@ def test_a_run_of_a_program_of_its_own_waits_for_a_cpu_and_says_so(
     free = threading.Timer(3, ray.kill, args=[holders[0]])
     free.start()
     assert backtest(str(generated)) == backtest(str(generated), "local")
-    free.join()
+    free.join(60)
     assert "all 2 CPUs of the cluster are taken" in caplog.text

@@ -52,7 +52,7 @@ def on_a_terminal(script: str, until: str | None = None, stop: int = signal.SIGI
         [sys.executable, "-c", script], stdout=subprocess.DEVNULL, stderr=theirs, env=environment, **options
     )
     os.close(theirs)
-    text, end = b"", time.monotonic() + 60
+    text, end = b"", time.monotonic() + 150
     try:
         while time.monotonic() < end:
             if not select.select([ours], [], [], 1)[0]:
@@ -67,10 +67,10 @@ def on_a_terminal(script: str, until: str | None = None, stop: int = signal.SIGI
             if until is not None and until.encode() in text:
                 until = None
                 process.send_signal(stop)
-        code = process.wait(timeout=60)
+        code = process.wait(timeout=150)
     finally:
         process.kill()
-        process.wait()
+        process.wait(60)
         os.close(ours)
     return code, text.decode()
 
@@ -181,13 +181,13 @@ def test_nothing_is_shown_in_a_pipe_and_rich_is_not_loaded(generated: Path) -> N
         f"hr.sweep(Backer, {{'stake': [2]}}, {str(generated)!r}, engine='local')\n"
         "sys.exit('rich' in sys.modules or 'IPython' in sys.modules)"
     )
-    ended = subprocess.run([sys.executable, "-c", script_of(call)], capture_output=True, text=True)
+    ended = subprocess.run([sys.executable, "-c", script_of(call)], capture_output=True, text=True, timeout=150)
     assert (ended.returncode, ended.stdout, ended.stderr) == (0, "", "")
 
 
 def test_in_a_pipe_true_gives_plain_lines(generated: Path) -> None:
     call = f"hr.backtest(Backer(), {str(generated)!r}, engine='local', progress=True)"
-    ended = subprocess.run([sys.executable, "-c", script_of(call)], capture_output=True, text=True)
+    ended = subprocess.run([sys.executable, "-c", script_of(call)], capture_output=True, text=True, timeout=150)
     assert ended.returncode == 0
     assert "\x1b" not in ended.stderr
     assert re.fullmatch(r"replaying 8/8, \d+ orders.*", ended.stderr.splitlines()[-1])

@@ -21,7 +21,17 @@ import pytest
 
 from headrace.cluster.submission import check_cluster
 from headrace.strategies.errors import InputError
-from processes import LIMIT, TOOLS, environment, free_ports, of_folder, run, temporary_folder, wait_until
+from processes import (
+    LIMIT,
+    TOOLS,
+    environment,
+    free_ports,
+    of_folder,
+    run,
+    skip_where_ray_has_no_scripts,
+    temporary_folder,
+    wait_until,
+)
 
 ROOT = Path(__file__).resolve().parents[1]
 FILE = ROOT / "deploy" / "cluster-own-machines.yaml"
@@ -186,6 +196,7 @@ def end_process(process: subprocess.Popen[bytes]) -> None:
 def launcher() -> Iterator[Launcher]:
     """Two machines that can be reached by ssh, and one to call Ray's launcher on. No Ray runs yet."""
     pytest.importorskip("ray")
+    skip_where_ray_has_no_scripts()
     if sys.platform != "linux":
         pytest.skip("127.0.0.2 is this machine's own on Linux only")
     if not (TOOLS / "ray").is_file():

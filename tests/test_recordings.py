@@ -183,7 +183,7 @@ def test_file_that_vanished_since_the_plan_is_a_failure_that_names_the_machine(t
 
 def test_importing_headrace_loads_no_archive_or_store_code() -> None:
     code = "import sys, headrace; print([name for name in ('pyarrow.fs', 'tarfile') if name in sys.modules])"
-    made = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    made = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=150)
     assert made.stdout.strip() == "[]"
 
 

@@ -549,7 +549,7 @@ def test_importing_and_writing_a_page_needs_no_extra() -> None:
         "assert 'pyarrow' not in sys.modules;"
         "result_page(hr.Result({})); sys.exit(bool({'plotly', 'duckdb'} & set(sys.modules)))"
     )
-    assert subprocess.run([sys.executable, "-c", script]).returncode == 0
+    assert subprocess.run([sys.executable, "-c", script], timeout=150).returncode == 0
 
 
 # -- SQL -----------------------------------------------------------------------------------------------------------

@@ -206,6 +206,13 @@ def test_bet_without_a_result_is_not_settled_and_that_is_said(tmp_path: Path, st
     assert result.summary()["unsettled"].to_pylist() == [1]
 
 
+def test_bets_on_a_trap_that_stays_empty_are_void() -> None:
+    stream = three().define(500, {1: {"status": "REMOVED_VACANT"}}).touch(900).touch(1300).close(2000, winner=2)
+    played = replay(stream, {100: [back("a", 3.6, 5.0), back("b", 50.0, 5.0)], 900: [back("c", 3.6, 5.0)]})
+    assert [(played[ref].size_matched, played[ref].size_voided) for ref in "abc"] == [(0.0, 5.0)] * 3
+    assert played.error("c") == "RUNNER_REMOVED"
+
+
 @pytest.mark.parametrize(
     ("kind", "status", "profit"),
     [
@@ -453,6 +460,28 @@ def test_order_that_waits_when_its_recording_ends_is_told_so(tmp_path: Path, sco
     ] * 2
     assert told[-2:] == [("EXPIRED", "RECORDING_ENDED", 400)] * 2
     assert set(result.orders["completed_at"].cast("int64").to_pylist()) == {T0 + 400}
+
+
+def test_order_that_waits_when_the_run_is_stopped_is_told_so() -> None:
+    def stop(script: Script, market: Any) -> None:
+        market.framework.stop()
+
+    played = replay(three().touch(900).close(1000), {400: [back("a", 3.6, 5.0), stop]})
+    assert (played["a"].status, played["a"].not_placed) == (S.EXPIRED, "RECORDING_ENDED")
+
+
+def test_nothing_is_placed_in_a_market_whose_recording_has_ended() -> None:
+    class Tardy(hr.Strategy):
+        def process_new_market(self, market: Any, book: Any) -> None:
+            self.market = market
+
+        def remove_market(self, market_id: str) -> None:
+            order = hr.Trade(market_id, 1, 0, self).create_order("BACK", hr.LimitOrder(3.6, 5.0))
+            self.market.place_order(order, force=True)
+
+    played = replay(three().close(1000), strategies=[Tardy()], failing=True)
+    assert [(failure.strategy, failure.error_type) for failure in played.failures] == [("Tardy", "OrderError")]
+    assert len(played.market.blotter) == 0
 
 
 def test_resting_order_is_as_it_was_when_its_recording_ends() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import re
@@ -25,7 +26,18 @@ from headrace.cluster import job_package, submission
 from headrace.cluster.job_package import headrace_modules, requirements, working_files
 from headrace.cluster.submission import Follower, Job, check_cluster, find_token
 from headrace.strategies.errors import InputError, RunError
-from processes import LIMIT, TOOLS, environment, free_ports, of_folder, run, run_python, temporary_folder, wait_until
+from processes import (
+    LIMIT,
+    TOOLS,
+    environment,
+    free_ports,
+    of_folder,
+    run,
+    run_python,
+    skip_where_ray_has_no_scripts,
+    temporary_folder,
+    wait_until,
+)
 
 STRATEGY = """
 import headrace as hr
@@ -169,7 +181,7 @@ class Dashboard:
         class Handler(BaseHTTPRequestHandler):
             def do_GET(self) -> None:
                 dashboard.asked.append((self.path, self.headers.get("Authorization")))
-                status, body = answers.get(self.path.rsplit("/", 1)[-1], (404, ""))
+                status, body = answers.get(self.path.rsplit("/", 1)[-1].partition("?")[0], (404, ""))
                 self.send_response(status)
                 self.end_headers()
                 self.wfile.write(body.encode() if isinstance(body, str) else json.dumps(body).encode())
@@ -189,6 +201,11 @@ class Dashboard:
         self._server.server_close()
 
 
+def node_of(python: str) -> dict[str, Any]:
+    """A node as the dashboard describes it, with the Python that it starts."""
+    return {"cmdline": ["/srv/raylet", f'--python_worker_command="{python}" "/srv/setup worker.py" --port=1', "--head"]}
+
+
 def ray_version() -> str:
     from importlib import metadata
 
@@ -198,7 +215,9 @@ def ray_version() -> str:
 def test_cluster_of_the_same_versions_is_taken() -> None:
     python = ".".join(map(str, sys.version_info[:2])) + ".99"
     known = {"data": {"pythonVersion": python}}
-    with Dashboard(version=(200, {"ray_version": ray_version()}), cluster_metadata=(200, known)) as dashboard:
+    nodes = {"data": {"summary": [node_of("/srv/bin/python"), {}]}}
+    answers = {"cluster_metadata": (200, known), "nodes": (200, nodes)}
+    with Dashboard(version=(200, {"ray_version": ray_version()}), **answers) as dashboard:
         assert check_cluster(dashboard.address.removeprefix("http://") + "/", "secret") == dashboard.address
     assert dashboard.asked[0] == ("/api/version", "Bearer secret")
 
@@ -213,6 +232,13 @@ def test_cluster_of_the_same_versions_is_taken() -> None:
                 "cluster_metadata": (200, {"data": {"pythonVersion": "3.8.1"}}),
             },
             r"runs Python 3\.8\.1, this is Python ",
+        ),
+        (
+            {
+                "version": (200, {"ray_version": ray_version()}),
+                "nodes": (200, {"data": {"summary": [node_of("/srv/head/bin/python"), node_of("/srv/my env/python")]}}),
+            },
+            r"runs /srv/my env/python: Ray cannot start jobs from a path with a space in it",
         ),
         ({"version": (401, "no")}, "asks for a token"),
         ({"version": (200, "<html>")}, "is no Ray dashboard"),
@@ -263,10 +289,21 @@ def test_missing_script_exits_2(tmp_path: Path) -> None:
     assert (ended.exit_code, "none.py: no such file" in ended.output) == (2, True)
 
 
-def test_missing_cluster_exits_2_with_one_sentence(tmp_path: Path) -> None:
+def test_missing_cluster_exits_2_with_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "prefix", "/srv/env")
     ended = send(write(tmp_path, script="") / "script.py", "--address", "http://127.0.0.1:1")
     assert ended.exit_code == 2
-    assert ended.output == "headrace: no Ray cluster at http://127.0.0.1:1: [Errno 111] Connection refused\n"
+    assert ended.output == "headrace: no Ray cluster at http://127.0.0.1:1: Connection refused\n"
+
+
+def test_missing_cluster_of_an_environment_that_ray_cannot_start_in_is_told_why(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "prefix", "/srv/my env")
+    script = write(tmp_path, script="") / "script.py"
+    why = "`ray start` does not work from /srv/my env: its scripts break on a space in the path"
+    assert why in send(script, "--address", "http://127.0.0.1:1").output
+    assert why not in send(script, "--address", "http://no-such-host.invalid:1").output
 
 
 def test_script_outside_the_working_directory_exits_2(tmp_path: Path) -> None:
@@ -358,6 +395,17 @@ def test_log_goes_on_where_a_lost_connection_broke_it(monkeypatch: pytest.Monkey
     assert followed(client, monkeypatch)[1] == "one\ntwo\nthree\nfour\n"
 
 
+def test_log_goes_on_where_a_connection_fell_silent(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Silent(FakeClient):
+        async def tail_job_logs(self, job_id: str) -> AsyncIterator[str]:
+            yield "one\n"
+            await asyncio.sleep(600)
+
+    monkeypatch.setattr(submission, "_SILENCE", 0.05)
+    client = Silent([state("RUNNING"), state("RUNNING"), state("SUCCEEDED", 0)], log="one\ntwo\n")
+    assert followed(client, monkeypatch)[1] == "one\ntwo\n"
+
+
 def test_cluster_that_goes_away_ends_the_following(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(submission, "_PATIENCE", 0.0)
     with pytest.raises(RunError, match=r"job job-1 may still run: ray job logs"):
@@ -397,6 +445,7 @@ def answers(address: str, token: str) -> bool:
 def head() -> Iterator[Head]:
     """A head of two processors on ports and in a folder of its own; ended by its own process id."""
     pytest.importorskip("ray")
+    skip_where_ray_has_no_scripts()
     with temporary_folder() as folder:
         token = Path(folder) / "token"
         token.write_text("the token of the tests, which is long enough", encoding="utf-8")

@@ -221,7 +221,7 @@ def test_what_nothing_else_ends_ends_with_the_process(
         "unit_timeout=0.3",
     ]
     ran = subprocess.run(
-        words, capture_output=True, text=True, timeout=60, env={**os.environ}, check=False, stdin=subprocess.DEVNULL
+        words, capture_output=True, text=True, timeout=150, env={**os.environ}, check=False, stdin=subprocess.DEVNULL
     )
     assert ran.returncode == 1
     assert says in ran.stderr

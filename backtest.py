@@ -55,6 +55,7 @@ from .strategies.errors import ClientError, ControlError, HeadraceError, InputEr
 from .strategies.events import ConfigEvent, StrategyEvent, TerminationEvent
 from .strategies.hosting import limits_of, parameters_of, require_sound
 from .strategies.strategy import Strategy
+from .values import whole, word
 
 if TYPE_CHECKING:
     from .cluster.worker import Part
@@ -62,6 +63,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger("headrace")
 
 Engine = Literal["auto", "local", "ray"]
+ENGINES = ("auto", "local", "ray")
 #: From so many bytes of recordings on, `engine="auto"` uses Ray.
 _LARGE = 100 * 1024 * 1024
 #: What is said of a run that was stopped.
@@ -173,9 +175,8 @@ class Simulation:
         debug: bool = False,
     ) -> None:
         self._given = given_beside(Simulation, locals(), NOT_REPEATED)
-        if engine not in ("auto", "local", "ray"):
-            raise InputError(f"engine={engine!r}: expected 'auto', 'local' or 'ray'")
-        if workers is not None and workers < 1:
+        word(engine, "engine", ENGINES, InputError)
+        if workers is not None and whole(workers, "workers", InputError) < 1:
             raise InputError(f"workers={workers}: expected 1 or more")
         self.config = Config() if config is None else config
         if debug:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import io
+import os
 import shlex
 import sys
 from collections.abc import Iterator
@@ -29,6 +31,9 @@ class _Command(click.Group):
         from .config import ConfigError
         from .strategies.errors import HeadraceError, InputError
 
+        for stream in (sys.stdout, sys.stderr):
+            if isinstance(stream, io.TextIOWrapper):  # a terminal need not know every letter of a name
+                stream.reconfigure(errors="backslashreplace")
         try:
             with speaking():
                 return super().invoke(context)
@@ -43,8 +48,9 @@ class _Command(click.Group):
                 click.echo(f"headrace: {in_options(str(error))}", err=True)
             elif users_frames(error) or hasattr(error, "traceback_str"):
                 _show_users_error(error)
-            elif isinstance(error, OSError) and error.strerror:
-                click.echo(f"headrace: {f'{error.filename}: ' if error.filename else ''}{error.strerror}", err=True)
+            elif isinstance(error, OSError) and error.errno:
+                why = os.strerror(error.errno)
+                click.echo(f"headrace: {f'{error.filename}: ' if error.filename else ''}{why}", err=True)
             else:
                 raise
             context.exit(2 if asked_wrongly else 1)

@@ -152,8 +152,11 @@ class Config:
         try:
             values = tomllib.loads(Path(path).read_text())
         except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-            raise ConfigError(f"{path}: {error}") from None
-        return cls.from_mapping(values.get("headrace", values))
+            raise ConfigError(f"{path}: {getattr(error, 'strerror', None) or error}") from None
+        table = values.get("headrace", values)
+        if not isinstance(table, dict):
+            raise ConfigError(f"{path}: headrace={table!r}: expected a table, [headrace], with a setting on each line")
+        return cls.from_mapping(table)
 
     def as_dict(self) -> dict[str, Any]:
         """The settings that describe a run: all but those of the process and of its logs."""

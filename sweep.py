@@ -16,7 +16,7 @@ from .actors.logs import Told, at_level, set_up
 from .actors.market_filter import check_filter
 from .actors.middleware import Middleware
 from .actors.sieves import Sieve
-from .backtest import Engine, versions
+from .backtest import ENGINES, Engine, versions
 from .cluster.again import Again, ShellCommand, call_of_backtest, given_beside
 from .cluster.alike import AllFailAlike, StoppedRun
 from .cluster.connection import connect
@@ -37,6 +37,7 @@ from .strategies.errors import ClientError, InputError
 from .strategies.hosting import limits_of, parameters_of, require_sound, scope_of, window_of
 from .strategies.shared_check import deciding_parameters
 from .strategies.strategy import Strategy
+from .values import finite, whole, word
 
 #: Bytes of recordings times sets, so weighed, from which on `engine="auto"` uses Ray.
 _LARGE = 100 * 1024 * 1024
@@ -299,13 +300,12 @@ def check(engine: str, split: float | None, workers: int | None, sets_per_replay
     Raises:
         InputError: says what was expected.
     """
-    if engine not in ("auto", "local", "ray"):
-        raise InputError(f"engine={engine!r}: expected 'auto', 'local' or 'ray'")
-    if split is not None and not 0 < split < 1:
+    word(engine, "engine", ENGINES, InputError)
+    if split is not None and not 0 < finite(split, "split", InputError) < 1:
         raise InputError(f"split={split}: expected a share between 0 and 1, such as 0.5")
-    if workers is not None and workers < 1:
+    if workers is not None and whole(workers, "workers", InputError) < 1:
         raise InputError(f"workers={workers}: expected 1 or more")
-    if sets_per_replay < 1:
+    if whole(sets_per_replay, "sets_per_replay", InputError) < 1:
         raise InputError(f"sets_per_replay={sets_per_replay}: expected 1 or more")
 
 

@@ -16,6 +16,8 @@ from typing import Any
 
 import msgspec
 
+from .names import to_text
+
 #: Whole numbers that a column of a table holds.
 _LEAST, _MOST = -(2**63), 2**63 - 1
 #: Words that others use for ours: of the exchange's own pages, of other libraries.
@@ -178,7 +180,7 @@ def legible(value: Any) -> str:
         found = str(value)
     except Exception as error:  # of the user's own
         found = f"<{type(value).__name__}, whose str raises {type(error).__name__}>"
-    return found if found.isascii() else found.encode("utf-8", "backslashreplace").decode()
+    return to_text(found)
 
 
 def note(value: Any) -> str:

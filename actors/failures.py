@@ -58,6 +58,7 @@ def users_frames(error: BaseException) -> list[traceback.FrameSummary]:
         for frame, line in traceback.walk_tb(error.__traceback__)
         if str(frame.f_globals.get("__name__")).partition(".")[0] != "headrace"
         and not frame.f_code.co_filename.startswith("<frozen ")
+        and not frame.f_code.co_filename.endswith((".pyx", ".pxi"))  # compiled: they name no file of this machine
         and not os.path.realpath(frame.f_code.co_filename).startswith(installed_folders())
     )
     return list(traceback.StackSummary.extract(theirs))

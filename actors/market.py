@@ -181,7 +181,7 @@ class MarketActor:
         self._prototypes = list(strategies)
         self._exchange = exchange
         self._instances: dict[tuple[int, str | None], Strategy] = {}
-        self._hosted: dict[str, HostedMarket] = {}
+        self._hosted: dict[str | None, HostedMarket] = {}  # a change may come without an id: no market has it
         self._ignored: set[str] = set()
         #: What filters let pass, by strategy; those without a filter are left out.
         self.sieves: dict[str, Sieve] = {}
@@ -282,7 +282,7 @@ class MarketActor:
         Args:
             publish_time: milliseconds since the epoch.
         """
-        market = self._hosted.get(change.id)  # type: ignore[arg-type]
+        market = self._hosted.get(change.id)
         if market is None:
             market = self._new_market(publish_time, change)
             if market is None:
@@ -304,7 +304,7 @@ class MarketActor:
 
     def fold_unseen(self, publish_time: int, change: MarketChange) -> None:
         """Fold a change into the book without showing it to anybody: it lies outside all windows."""
-        market = self._hosted.get(change.id)  # type: ignore[arg-type]
+        market = self._hosted.get(change.id)
         if market is None:
             return
         market.exchange.hold()

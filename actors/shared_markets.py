@@ -175,7 +175,7 @@ class SharedMarkets:
         self.actors = list(actors)
         self._deciding = deciding
         self._timers = timers
-        self._markets: dict[str, SharedMarket] = {}
+        self._markets: dict[str | None, SharedMarket] = {}  # a change may come without an id: no market has it
         self._ignored: set[str] = set()
         self._books: dict[str, MarketBook] = {}
         self._at_work: SetActor = self.actors[0]
@@ -224,7 +224,7 @@ class SharedMarkets:
         self._markets[market_id].changes += changes
 
     def fold_unseen(self, publish_time: int, change: MarketChange) -> None:
-        shared = self._markets.get(change.id)  # type: ignore[arg-type]
+        shared = self._markets.get(change.id)
         if shared is None:
             return
         shared.book.apply(publish_time, change)
@@ -250,7 +250,7 @@ class SharedMarkets:
 
     def process_market_change(self, publish_time: int, change: MarketChange) -> None:
         """One change of one market, for all sets that it concerns."""
-        shared = self._markets.get(change.id)  # type: ignore[arg-type]
+        shared = self._markets.get(change.id)
         if shared is None:
             shared = self._open(publish_time, change)
             if shared is None:

@@ -34,7 +34,7 @@ def play(play: Play) -> list[list[Any]]:
         framework.run()
     except Exception as error:  # what ends flumine's run is something to compare, too
         api.seen.insert(0, ["", "", 0, "ended", type(error).__name__])
-    return [*api.seen, *(order_row(order) for market in framework.markets for order in market.blotter)]
+    return [*api.seen, *(order_row(order) for _, market in sorted(api.markets.items()) for order in market.blotter)]
 
 
 if __name__ == "__main__":

@@ -29,7 +29,7 @@ def play(play: Play) -> list[list[Any]]:
     for row in result.failures.to_pylist():
         print(row["strategy"], row["market_id"], row["error_type"], row["message"], row["count"], file=sys.stderr)
         print(row["traceback"], file=sys.stderr)
-    return [*api.seen, *(order_row(order) for market in api.markets.values() for order in market.blotter)]
+    return [*api.seen, *(order_row(order) for _, market in sorted(api.markets.items()) for order in market.blotter)]
 
 
 if __name__ == "__main__":

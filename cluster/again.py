@@ -12,6 +12,7 @@ from typing import Any
 
 from ..actors.clients import BaseClient, SimulatedClient
 from ..config import Config
+from ..names import to_text
 from ..simulate.replay import Unit
 from ..strategies.hosting import declared_of, limits_of, parameters_of
 from ..strategies.parameters import from_text
@@ -67,7 +68,7 @@ class PythonCall:
 
 
 def _paths(unit: Unit, markets: Sequence[str]) -> list[str]:
-    paths = [str(path) for path in unit.paths]
+    paths = [to_text(str(path)) for path in unit.paths]
     return list(markets) if markets and len(paths) > _MOST_PATHS else paths
 
 

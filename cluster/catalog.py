@@ -14,7 +14,8 @@ from typing import Any
 
 from ..actors.market_filter import admits
 from ..actors.sieves import Sieve
-from ..simulate.locations import Source, absolute, is_uri
+from ..names import name_of_file, to_text
+from ..simulate.locations import Source, absolute, is_uri, require_text
 from ..simulate.recordings import Paths, Recording, find_recordings
 from ..simulate.replay import parts_of_unit, unit_of_files
 from ..simulate.rows import empty_rows
@@ -183,7 +184,7 @@ def _rows_of(source: Source) -> list[Row]:
 def _place(source: Source) -> Row:
     return {
         "bytes": source.size,
-        "file": source.path,
+        "file": to_text(source.path),
         "member": source.member,
         "offset": source.offset,
         "entry": source.entry,
@@ -242,6 +243,7 @@ def write_catalog(
         InputError: the markets or `out` cannot be used.
     """
     path = Path(out)
+    require_text(os.fspath(out))
     known = _known(path)
     kept: list[Row] = []
     sources: list[Source] = []
@@ -526,7 +528,7 @@ def _check_unchanged(chosen: Iterable[list[Row]]) -> None:
             continue
         checked.add(row["file"])
         try:
-            changed = os.stat(row["file"]).st_mtime_ns != row["modified"]
+            changed = os.stat(name_of_file(row["file"])).st_mtime_ns != row["modified"]
         except OSError:
             raise InputError(f"{row['file']}: is in the catalog, but not there; write the catalog again") from None
         if changed:
@@ -536,7 +538,7 @@ def _check_unchanged(chosen: Iterable[list[Row]]) -> None:
 def _source(rows: list[Row], only: tuple[str, ...] | None) -> Source:
     row = rows[0]
     return Source(
-        row["file"],
+        name_of_file(row["file"]),
         row["member"],
         row["offset"],
         row["bytes"],

@@ -84,9 +84,16 @@ def _end(session: Path, owner: int) -> None:
 
 
 def loaded_ray() -> Any:
-    """The module, loaded only where a run needs it."""
+    """The module, loaded only where a run needs it.
+
+    Raises:
+        InputError: a file of the user's stands in its place.
+    """
     import ray
 
+    if not hasattr(ray, "init"):
+        where = getattr(ray, "__file__", None) or "a folder named ray"
+        raise InputError(f"{where} is imported in place of Ray; give it another name")
     return ray
 
 

@@ -146,7 +146,8 @@ def write_pack(
         InputError: the markets or `out` cannot be used.
     """
     # By one path each: a file that is named twice is packed once.
-    sources = list({str(source): source for source in map(absolute, find_recordings(markets))}.values())
+    found = map(absolute, find_recordings(markets))
+    sources = list({(source.path, source.member): source for source in found}.values())
     folder = UnfinishedFolder(out)
     try:
         failures = _pack_into(folder.path, sources, engine, progress)

@@ -10,7 +10,7 @@ import uuid
 from pathlib import Path
 from typing import Any
 
-from ..simulate.locations import is_uri
+from ..simulate.locations import is_uri, require_text
 from ..simulate.packed import FORMAT, INDEX
 from ..strategies.errors import InputError
 from .places import not_written
@@ -151,6 +151,7 @@ def new_folder(out: str | os.PathLike[str]) -> Path:
     """
     if is_uri(os.fspath(out)):
         raise InputError(f"{os.fspath(out)}: expected a folder of this machine; write there, then copy it to the store")
+    require_text(os.fspath(out))
     folder = Path(out)
     try:
         if (folder / _UNFINISHED).exists():

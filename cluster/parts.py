@@ -42,7 +42,7 @@ def store_part(part: Part) -> Stored:
         if rows and table != "failures":
             files[f"{table}/{name}.parquet"] = encoded(from_rows(rows, FIELDS[table]))
     if part.log:
-        files[f"{LOGS}/{name}.jsonl"] = part.log.encode()
+        files[f"{LOGS}/{name}.jsonl"] = part.log.encode(errors="backslashreplace")
     counts = {table: len(rows) for table, rows in part.rows.items()}
     return Stored(files, counts, sum(shares.values()), shares)
 
@@ -176,7 +176,7 @@ def read_commits(place: Place, known: Iterable[Mapping[str, Any]] = ()) -> list[
         if name in told:
             return told[name]
         try:
-            found: dict[str, Any] = json.loads(place.read(name))
+            found = checked_commit(json.loads(place.read(name)))
         except (OSError, ValueError) as error:
             raise damaged(place, name, error) from None
         return found
@@ -190,12 +190,34 @@ def read_commits(place: Place, known: Iterable[Mapping[str, Any]] = ()) -> list[
 
 def damaged(place: Place, name: str, error: Exception) -> InputError:
     """The error of a file of a part that cannot be read."""
-    why = "it is missing" if isinstance(error, FileNotFoundError) else " ".join(str(error).split())
+    why = why_unread(error)
     command = f"headrace repair {shlex.quote(str(place))}"
     return InputError(
         f"{place}: {name} cannot be read: {why}; `{command}` drops what is damaged, and the same run with resume=True "
         "does it again"
     )
+
+
+def why_unread(error: Exception) -> str:
+    """Why a file of a result cannot be read, in words."""
+    if isinstance(error, FileNotFoundError):
+        return "it is not there"
+    if isinstance(error, NotADirectoryError):
+        return "that is not a folder"
+    return " ".join(str(error).split())
+
+
+def checked_commit(found: Any) -> dict[str, Any]:
+    """What a commit file holds.
+
+    Raises:
+        ValueError: that is not what commits say.
+    """
+    told = {"part": str, "number": int, "rows": dict, "digest": str}
+    if not isinstance(found, dict) or any(not isinstance(found.get(name), kind) for name, kind in told.items()):
+        raise ValueError("it is not a commit's")
+    int(found["digest"], 16)
+    return found
 
 
 def read_manifest(place: Place) -> dict[str, Any]:
@@ -220,6 +242,11 @@ def manifest_of_run(place: Place) -> dict[str, Any]:
     if not isinstance(found.get("inputs"), list):
         what = "it is a sweep's; headrace.SweepResult.load reads it" if "parameters" in found else "it names no inputs"
         raise ValueError(what)
+    parts = found.get("parts", [])
+    if not isinstance(parts, list):
+        raise ValueError("its parts are not a list")
+    for each in parts:
+        checked_commit(each)
     return found
 
 

@@ -25,9 +25,14 @@ class NotWritten(RunError):
     """A file of a result could not be written, though others could before."""
 
 
+def why_not_written(error: Exception) -> str:
+    """Why a file cannot be written, in words: the system's own, where it has any."""
+    return os.strerror(error.errno) if isinstance(error, OSError) and error.errno else reason(error)
+
+
 def not_written(what: str, error: Exception) -> RunError:
     """The error of something that cannot be written: an `InputError` where another path would do."""
-    why = getattr(error, "strerror", None) or reason(error)
+    why = why_not_written(error)
     return (RunError if getattr(error, "errno", None) in _MACHINES else InputError)(f"{what}: {why}")
 
 
@@ -98,8 +103,7 @@ class Place:
         except (InputError, RunError):
             raise
         except Exception as error:
-            why = getattr(error, "strerror", None) or reason(error)
-            raise NotWritten(f"{self._where}: {name} cannot be written: {why}") from None
+            raise NotWritten(f"{self._where}: {name} cannot be written: {why_not_written(error)}") from None
 
     def _write(self, name: str, content: bytes) -> None:
         path = f"{self._root}/{name}"

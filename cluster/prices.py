@@ -18,7 +18,7 @@ from ..simulate.rows import empty_rows
 from ..strategies.errors import InputError, RecordingError
 from .connection import connect
 from .dispatch import RayPool
-from .places import not_written
+from .places import not_written, why_not_written
 from .progress import ProgressOption, showing
 from .units import Batch, plan_batches
 from .worker import Part, Runner
@@ -49,7 +49,8 @@ class PriceRunner(Runner):
                     line = getattr(error, "line", None)
                     part.rows["failures"].append(
                         (None, None, (line and f"{piece.name}:{line}") or raised_at(error), 1, type(error).__name__,
-                         str(error), None, piece.name, "", "")
+                         str(error) if isinstance(error, RecordingError) else why_not_written(error), None, piece.name,
+                         "", "")
                     )  # fmt: skip
         return part
 

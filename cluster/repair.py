@@ -9,7 +9,7 @@ from typing import Any
 
 from ..simulate.rows import FIELDS
 from ..strategies.errors import InputError
-from .parts import COMMITS, MANIFEST, manifest_of_run
+from .parts import COMMITS, MANIFEST, checked_commit, manifest_of_run, why_unread
 from .places import Place, not_written
 
 
@@ -46,8 +46,8 @@ def repair(folder: str | os.PathLike[str]) -> list[Dropped]:
     place = Place(folder)
     try:
         manifest = manifest_of_run(place)
-    except FileNotFoundError:
-        raise InputError(f"{place}: no result here: there is no {MANIFEST}") from None
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise InputError(f"{place}: no result here: {MANIFEST} cannot be read ({why_unread(error)})") from None
     except (OSError, ValueError) as error:
         raise InputError(
             f"{place}: cannot be repaired: {MANIFEST} cannot be read ({error}), and it says what was run; remove the "
@@ -60,7 +60,7 @@ def repair(folder: str | os.PathLike[str]) -> list[Dropped]:
         if commit is not None:
             why = _damage(place, commit)
         if why is not None:
-            dropped.append(Dropped(part, None if commit is None else tuple(commit["units"]), why))
+            dropped.append(Dropped(part, None if commit is None else tuple(commit.get("units", ())), why))
     if dropped:
         _drop(place, manifest, dropped)
     return dropped
@@ -68,12 +68,9 @@ def repair(folder: str | os.PathLike[str]) -> list[Dropped]:
 
 def _read_commit(place: Place, name: str) -> tuple[dict[str, Any] | None, str | None]:
     try:
-        found = json.loads(place.read(name))
-        if not {"part", "number", "rows", "digest", "units"} <= set(found):
-            raise ValueError("it lacks what a commit says")
-    except (OSError, ValueError, TypeError) as error:
-        return None, f"{name}: {error}"
-    return found, None
+        return checked_commit(json.loads(place.read(name))), None
+    except (OSError, ValueError) as error:
+        return None, f"{name}: {why_unread(error)}"
 
 
 def _damage(place: Place, commit: dict[str, Any]) -> str | None:
@@ -85,10 +82,8 @@ def _damage(place: Place, commit: dict[str, Any]) -> str | None:
         name = f"{table}/{commit['part']}.parquet"
         try:
             found = place.read_table(name)
-        except FileNotFoundError:
-            return f"{name}: it is missing"
         except Exception as error:
-            return f"{name}: {' '.join(str(error).split())}"
+            return f"{name}: {why_unread(error)}"
         if found.num_rows != rows:
             return f"{name}: it has {found.num_rows} rows of {rows}"
     return None

@@ -39,7 +39,7 @@ def write_page(
 ) -> Path:
     """Write `result_page` to a file; its folder must exist."""
     target = Path(path)
-    target.write_text(result_page(result, show, markets, folder), encoding="utf-8")
+    target.write_text(result_page(result, show, markets, folder), encoding="utf-8", errors="backslashreplace")
     return target
 
 

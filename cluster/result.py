@@ -12,7 +12,7 @@ from ..simulate.recordings import Paths
 from ..simulate.rows import FIELDS, Rows
 from ..strategies.errors import InputError, RunError
 from .measures import MEASURES, NEEDED, Bootstrap, measures
-from .parts import MANIFEST, Commit, Parts, manifest_of_run, read_commits
+from .parts import MANIFEST, Commit, Parts, manifest_of_run, read_commits, why_unread
 from .places import Place
 
 if TYPE_CHECKING:
@@ -277,7 +277,7 @@ class Result:
         try:
             manifest = manifest_of_run(place)
         except (OSError, ValueError) as error:
-            raise InputError(f"{place}: no result here: {MANIFEST} cannot be read ({error})") from None
+            raise InputError(f"{place}: no result here: {MANIFEST} cannot be read ({why_unread(error)})") from None
         require_format(place, manifest, FORMAT)
         return cls(manifest, parts=Parts(place, map(Commit.of, read_commits(place, manifest.get("parts", ())))))
 

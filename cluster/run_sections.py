@@ -251,7 +251,8 @@ def violations_section(violations: pa.Table) -> Section:
         each["markets"] = len(each["where"])
     shown = rows[:MOST_REASONS]
     how = advice(reasons(violations), shell=True)
-    told = f" {how[0].upper()}{how[1:].rstrip('.')}." if how else ""
+    stop = "" if how.endswith(".") else "."
+    told = f" {how[0].upper()}{how[1:]}{stop}" if how else ""
     inside = (
         f"<p>Requests that controls refused; they never reached the exchange.{page.text(told)} Reasons that differ in "
         "their figures only are one, with the figures of the first.</p>" + page.table(_VIOLATIONS, shown)

@@ -16,7 +16,7 @@ from typing import Any
 from ..actors.sieves import Sieve
 from ..simulate.rows import FIELDS, empty_rows
 from ..strategies.errors import InputError
-from .parts import COMMITS, MANIFEST, Commit, Parts, manifest_of_run, read_commits, store_part
+from .parts import COMMITS, MANIFEST, Commit, Parts, manifest_of_run, read_commits, store_part, why_unread
 from .places import Place, encoded
 from .result import Result
 from .units import Batch
@@ -157,7 +157,7 @@ class FolderStore:
         """
         try:
             return manifest_of_run(self.place)
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             near = _near(self.place)
             hint = f" (did you mean {near}?)" if near else ""
             raise InputError(
@@ -165,8 +165,8 @@ class FolderStore:
             ) from None
         except (OSError, ValueError) as error:
             raise InputError(
-                f"{self.place}: holds no run that can be resumed: {MANIFEST} cannot be read ({error}); remove the "
-                "folder, or name another, and begin anew"
+                f"{self.place}: holds no run that can be resumed: {MANIFEST} cannot be read ({why_unread(error)}); "
+                "remove the folder, or name another, and begin anew"
             ) from None
 
     def _require_same(self, known: dict[str, Any]) -> None:

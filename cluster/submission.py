@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import dataclasses
+import http.client
 import json
 import logging
 import os
@@ -178,7 +179,9 @@ def find_token(file: str | None = None, environment: Mapping[str, str] = os.envi
     except (OSError, UnicodeDecodeError) as error:
         if named is None:
             return None
-        raise InputError(f"the token file {named} cannot be read: {error}") from None
+        raise InputError(
+            f"the token file {named} cannot be read: {getattr(error, 'strerror', None) or error}"
+        ) from None
     if named is not None and not token:
         raise InputError(f"the token file {named} is empty")
     return token or None
@@ -246,8 +249,9 @@ def _ask(address: str, path: str, token: str | None, optional: bool = False) -> 
         raise InputError(f"{address} answers, but is no Ray dashboard ({error.code} {error.reason})") from None
     except json.JSONDecodeError:
         raise InputError(f"{address} answers, but is no Ray dashboard") from None
-    except (OSError, ValueError) as error:  # no such host, refused, timed out, not an address
+    except (OSError, ValueError, http.client.HTTPException) as error:  # no host, refused, timed out, not an address
         reason = getattr(error, "reason", error)
+        reason = getattr(reason, "strerror", None) or reason
         raise InputError(f"no Ray cluster at {address}: {reason}{_why_not_here(address)}") from None
     return found if isinstance(found, dict) else {}
 

@@ -36,7 +36,7 @@ Row = dict[str, Any]
 def write_sweep_page(sweep: SweepResult, path: str | os.PathLike[str]) -> Path:
     """Write `sweep_page` to a file; its folder must exist."""
     target = Path(path)
-    target.write_text(sweep_page(sweep), encoding="utf-8")
+    target.write_text(sweep_page(sweep), encoding="utf-8", errors="backslashreplace")
     return target
 
 

@@ -15,7 +15,7 @@ from ..simulate.rows import DIGESTED, FIELDS, Rows
 from ..strategies.errors import InputError
 from . import measures
 from .parameter_sets import Values, shown
-from .parts import MANIFEST, read_manifest
+from .parts import MANIFEST, read_manifest, why_unread
 from .places import Place, encoded
 from .result import Result, require_format
 from .violations import advice, reasons
@@ -388,13 +388,18 @@ class SweepResult:
         try:
             manifest = read_manifest(place)
         except (OSError, ValueError) as error:
-            raise InputError(f"{place}: no sweep here: {type(error).__name__}: {error}") from None
+            raise InputError(f"{place}: no sweep here: {MANIFEST} cannot be read ({why_unread(error)})") from None
         require_format(place, manifest, FORMAT)
         try:
             parameters = manifest.pop("parameters")
             tables = {name: place.read_table(f"{name}.parquet") for name in TABLES}
-        except (OSError, ValueError, KeyError) as error:
-            raise InputError(f"{place}: no sweep here: {type(error).__name__}: {error}") from None
+        except KeyError:
+            raise InputError(f"{place}: no sweep here: {MANIFEST} names no parameters") from None
+        except (OSError, ValueError) as error:
+            raise InputError(
+                f"{place}: the sweep is damaged: {why_unread(error)}; it cannot be repaired: run it again, in another "
+                "folder"
+            ) from None
         return cls(manifest, parameters, tables)
 
     # -- reading -------------------------------------------------------------------------------------------------

@@ -7,6 +7,7 @@ import hashlib
 import itertools
 from collections.abc import Iterable, Iterator, Sequence
 
+from ..names import to_text
 from ..simulate.locations import Source
 from ..simulate.recordings import Recording, event_of_path
 from ..simulate.replay import Unit, unit_of_files
@@ -64,7 +65,7 @@ def plan_units(paths: Sequence[str | Source], strategies: Iterable[Strategy]) ->
     for path in paths:
         event_id = _event_of(path)
         groups.setdefault(aliases.get(event_id, event_id), []).append(path)
-    return [unit_of_files(files, None if len(files) == 1 else f"event {key}") for key, files in groups.items()]
+    return [unit_of_files(files, None if len(files) == 1 else f"event {to_text(key)}") for key, files in groups.items()]
 
 
 def _check_packed(paths: Iterable[str | Source], scopes: Iterable[str]) -> None:

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal
 
+from ..names import to_name
 from ..simulate.recordings import Paths, Recording, find_recordings
 from ..strategies.errors import InputError, RecordingError
 from .packed_files import new_folder
@@ -56,7 +57,7 @@ def unpack(
             if source.problem is not None:
                 problems.append(str(RecordingError(source.problem, str(source))))
             else:
-                path = _free_path(folder, _file_name(source.member or "unnamed", ending), done)
+                path = _free_path(folder, _file_name(to_name(source.member or "unnamed"), ending), done)
                 try:
                     with _opened(path, compression) as file:
                         for _, lines in Recording(source).pieces():

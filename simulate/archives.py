@@ -19,6 +19,7 @@ import zlib
 from collections.abc import Iterator
 from typing import Any, BinaryIO, cast
 
+from ..names import to_text
 from ..strategies.errors import InputError
 from .locations import (
     Source,
@@ -31,7 +32,7 @@ from .locations import (
     reason,
     without_other_files,
 )
-from .unpacking import Packed, Unpacked, inflate, is_packed, problem_of, unpacked
+from .unpacking import Damage, Packed, Unpacked, inflate, is_packed, problem_of, unpacked
 
 logger = logging.getLogger("headrace")
 
@@ -152,7 +153,8 @@ def _zip_members(path: str, file: io.BufferedReader) -> Iterator[Source]:
     problems: list[str] = []
     found = _last_zip(file)
     if found is None:
-        raise zipfile.BadZipFile("it has no index of its members, which stands at the end")
+        yield from _unindexed(path, file)
+        raise zipfile.BadZipFile("it has no index of its members, which stands at the end; what follows them is lost")
     while found is not None:
         if found[1] < end:
             problems.append(f"bytes {found[1]} to {end} belong to no zip, and are lost")
@@ -174,6 +176,43 @@ def _zip_members(path: str, file: io.BufferedReader) -> Iterator[Source]:
         problems.append(f"bytes 0 to {end} belong to no zip, and are lost")
     if problems:
         raise zipfile.BadZipFile("; ".join(problems))
+
+
+def _unindexed(path: str, file: io.BufferedReader) -> Iterator[Source]:
+    """The members of a zip that is cut short, by the headers that stand before each. The last one may be cut."""
+    at, end = 0, file.seek(0, io.SEEK_END)
+    while True:
+        file.seek(at)
+        header = file.read(_LOCAL_HEADER.size)
+        if len(header) < _LOCAL_HEADER.size or header[:4] != b"PK\x03\x04":
+            return
+        flags, method = struct.unpack_from("<HH", header, 6)
+        check, packed, size, name, extra = struct.unpack_from("<IIIHH", header, 14)
+        named = file.read(name).decode("utf-8" if flags & 0x800 else "cp437", "replace")
+        first = at + _LOCAL_HEADER.size + name + extra
+        after = 0
+        if flags & 8:  # it was packed as it came: its sizes stand behind it
+            if method != zipfile.ZIP_DEFLATED:
+                return
+            check, packed, size = _measured(file, first, end)
+            file.seek(first + packed)
+            after = 16 if file.read(4) == b"PK\x07\x08" else 12
+        if not named.endswith("/"):
+            problem = "is encrypted; unpack it first" if flags & 1 else None
+            yield Source(path, _tidied(named), at, packed, entry=(method, check, size), problem=problem)
+        at = first + packed + after
+
+
+def _measured(file: io.BufferedReader, first: int, end: int) -> tuple[int, int, int]:
+    """Checksum, packed and unpacked size of deflated data that begin at a byte and end nobody knows where."""
+    packed = Packed(cast(BinaryIO, _Part(file, first, end - first)))
+    check = size = 0
+    try:
+        for piece in inflate(packed):
+            check, size = zlib.crc32(piece, check), size + len(piece)
+    except Damage:
+        return 0, end - first, size
+    return check, packed.position, size
 
 
 class _Beginning(io.RawIOBase):
@@ -287,7 +326,7 @@ def _checked(source: Source) -> Source:
 
 
 def _tidied(name: str) -> str:
-    return name.removeprefix("./")
+    return to_text(name.removeprefix("./"))
 
 
 def _told(error: Exception) -> str:

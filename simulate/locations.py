@@ -19,6 +19,7 @@ import urllib.parse
 from collections.abc import Callable, Iterator
 from typing import Any, BinaryIO
 
+from ..names import name_of_file, to_text
 from ..strategies.errors import InputError
 from .unpacking import problem_of
 
@@ -89,7 +90,7 @@ class Source:
     file: BinaryIO | None = dataclasses.field(default=None, compare=False, repr=False)
 
     def __str__(self) -> str:
-        return self.path if self.member is None else f"{self.path}!{self.member}"
+        return to_text(self.path if self.member is None else f"{self.path}!{self.member}")
 
 
 def absolute(source: Source) -> Source:
@@ -111,7 +112,7 @@ def find_files(path: str) -> list[Source]:
     path = _without_file_scheme(path)
     if is_uri(path):
         return _objects(path)
-    path = os.path.expanduser(path)
+    path = name_of_file(os.path.expanduser(path))
     if os.path.isdir(path):
         return _of_folder(path, [(name, Source(file, size=_size(file))) for name, file in _walk(path)])
     if os.path.exists(path):
@@ -254,10 +255,21 @@ def store_of(path: str) -> tuple[Any, str]:
 
     path = _without_file_scheme(path)
     if not is_uri(path):
+        require_text(path)
         return fs.LocalFileSystem(), os.path.abspath(os.path.expanduser(path))
     root, name, query = _parts(path)
     store, base = filesystem(root, query)
     return store, _within(base, name).rstrip("/")
+
+
+def require_text(path: str) -> None:
+    """Refuse a name that pyarrow, which writes and reads results, cannot take.
+
+    Raises:
+        InputError: it is not UTF-8.
+    """
+    if to_text(path) != path:
+        raise InputError(f"{path}: the name is not UTF-8; name another folder")
 
 
 def _within(base: str, path: str) -> str:
@@ -275,8 +287,9 @@ def _objects(uri: str) -> list[Source]:
         from pyarrow import fs
 
         store, base = filesystem(root, query)
-        if has_magic(path):
-            folder = path[: _MAGIC.search(path).start()].rpartition("/")[0]  # type: ignore[union-attr]
+        magic = _MAGIC.search(path)
+        if magic is not None:
+            folder = path[: magic.start()].rpartition("/")[0]
             fits = matcher(path)
             found = [each for each in _listed(store, _within(base, folder)) if fits(named(each)[0])]
             if not found:
@@ -314,9 +327,9 @@ def _reached(uri: str) -> Iterator[None]:
 def reason(error: Exception) -> str:
     """Why a file or an object cannot be read, in one sentence without line breaks."""
     text = " ".join(str(error).split())
-    if isinstance(error, FileNotFoundError) and error.filename:
+    if isinstance(error, FileNotFoundError) and error.filename is not None:
         return f"no such file on this machine ({socket.gethostname()}); every worker must find it at this path"
-    if isinstance(error, OSError) and error.strerror and error.filename:
+    if isinstance(error, OSError) and error.strerror and error.filename is not None:
         return error.strerror
     if "Unrecognized filesystem type" in text:
         return "URIs of this kind are not read; expected s3://, gs:// or file://, or a local path"

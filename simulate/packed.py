@@ -17,6 +17,7 @@ import os
 from collections.abc import Sequence
 from typing import Any
 
+from ..names import to_text
 from .locations import Source, is_uri, open_file
 
 #: The key of the footer that holds the index, and the version of the format.
@@ -62,8 +63,9 @@ class _ParquetFile:
     def __init__(self, path: str) -> None:
         import pyarrow.parquet as pq
 
+        by_name = not is_uri(path) and to_text(path) == path
         self._file = pq.ParquetFile(
-            open_file(path, seekable=True) if is_uri(path) else path, page_checksum_verification=True
+            path if by_name else open_file(path, seekable=True), page_checksum_verification=True
         )
         self.metadata = self._file.metadata
         groups = (self.metadata.row_group(group).num_rows for group in range(self.metadata.num_row_groups))

@@ -120,6 +120,8 @@ class PassiveMatching:
         key = (order.selection_id, order.handicap)
         group = order.trade.strategy if self._isolated else None
         if rests:
+            if not self._looked_at(order):
+                return
             groups = self._queues.setdefault(key, {})
             queue = groups.get(group)
             if queue is None:
@@ -130,9 +132,17 @@ class PassiveMatching:
                 self._fresh.append(bet)
             if self._compatible and key not in self._seen:
                 self._unseen.add(key)
-        else:
+        elif group in self._queues.get(key, ()):
             self._queues[key][group].remove(bet)
             self._awaiting_sp.pop(bet, None)
+
+    def _looked_at(self, order: Order) -> bool:
+        """Whether matching sees a resting order.
+
+        Where strategies share volume, the peer goes through the live orders of the market: one that a refusal has
+        brought back from its end is not among them. Where they are isolated it goes through all.
+        """
+        return self._isolated or not self._compatible or order in self._market.blotter.live_orders
 
     # -- an update -----------------------------------------------------------------------------------------------
 
@@ -327,8 +337,9 @@ class PassiveMatching:
     def _in_peer_order(self) -> Iterator[tuple[SimulatedBet, dict[float, float]]]:
         groups: dict[Strategy | None, list[SimulatedBet]] = {}
         for bet in self._bets:
-            if bet.order.status in _RESTING and self._market.blotter.has_order(bet.order.id):
-                groups.setdefault(bet.order.trade.strategy if self._isolated else None, []).append(bet)
+            order = bet.order
+            if order.status in _RESTING and self._market.blotter.has_order(order.id) and self._looked_at(order):
+                groups.setdefault(order.trade.strategy if self._isolated else None, []).append(bet)
         for bets in groups.values():
             working = {key: dict(delta) for key, delta in self._deltas.items()}
             for bet in sorted(bets, key=lambda bet: _rank(bet.order)):

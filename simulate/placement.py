@@ -12,6 +12,7 @@ from ..strategies.prices import MAX_PRICE, MIN_PRICE
 from ..strategies.terms import Terms
 from .bets import SimulatedBet
 from .models import Models
+from .removals import GONE
 
 FILL_OR_KILL = "FILL_OR_KILL"
 
@@ -89,7 +90,7 @@ class Arrival:
             if self.stop_on_unknown:
                 raise AttributeError(f"market {book.market_id} has no runner {order.selection_id} {order.handicap}")
             return _voided(bet, "INVALID_RUNNER")
-        if runner.status == "REMOVED":
+        if runner.status == "REMOVED" or (runner.status in GONE and not self.stop_on_unknown):
             return _voided(bet, "RUNNER_REMOVED")
         definition = book.market_definition
         assert definition is not None

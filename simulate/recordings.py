@@ -79,14 +79,14 @@ def find_recordings(markets: Paths) -> list[Source]:
         raise InputError(
             "no markets are named: give a path, a folder, a pattern such as 'recordings/**/*.bz2', a URI, or a list"
         )
-    found: dict[str, Source] = {}
+    found: dict[tuple[str, str | None], Source] = {}
     for each in named:
         if not isinstance(each, (str, os.PathLike)):
             raise InputError(
                 f"markets: {each!r} is no path; give a path, a folder, a pattern, a URI, or a list of these"
             )
         for source in _sources(os.fspath(each)):
-            found[str(source)] = source
+            found[source.path, source.member] = source
     return list(found.values())
 
 
@@ -117,7 +117,7 @@ class Recording:
 
     def __init__(self, source: Source | str, name: str | None = None, hashed: bool = False) -> None:
         self.source = Source(source) if isinstance(source, str) else source
-        self.name = name or str(source)
+        self.name = name or str(self.source)
         self._hashing: Hashed | None = None
         self._hashed = hashed
 

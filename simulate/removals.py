@@ -15,6 +15,8 @@ WIN_THRESHOLD = 2.5
 #: Unmatched lays of place markets are cancelled from this factor on, in percent.
 PLACE_CANCEL_THRESHOLD = 4.0
 
+#: Statuses of a runner that does not run: withdrawn, or a greyhound's trap that stays empty.
+GONE = ("REMOVED", "REMOVED_VACANT")
 _PLACE = ("PLACE", "OTHER_PLACE")
 #: Decimals of a reduced price: finer than any factor, coarser than what floats add to it.
 _DECIMALS = 10
@@ -36,7 +38,7 @@ class Removals:
         """Runners removed since the last call for this market."""
         found = []
         for runner in book.runners:
-            if runner.status == "REMOVED":
+            if runner.status in GONE:
                 key = (book.market_id, runner.selection_id, runner.handicap)
                 if key not in self._seen:
                     self._seen.add(key)
@@ -97,8 +99,10 @@ def _reduce_liability(bet: SimulatedBet, order_type: MarketOnCloseOrder, removed
     factor = removed.adjustment_factor or 0.0
     if market.market_type == "WIN":
         runner = market.market_book.runner(bet.order.selection_id, bet.order.handicap)
-        own = runner.adjustment_factor if runner else None
-        order_type.liability *= 1 - factor / (100 - (own or 0.0))
+        own = (runner.adjustment_factor if runner else None) or 0.0
+        # Factors of a market add up to 100. Where a recording has others, a bet cannot risk less than nothing.
+        if own < 100:
+            order_type.liability *= max(1 - factor / (100 - own), 0.0)
     elif market.market_type in _PLACE:
         order_type.liability *= (100 - factor) * 0.01
     bet.size = order_type.liability
@@ -143,11 +147,11 @@ class FlumineRemovals(Removals):
             runner = market.market_book.runner(order.selection_id, order.handicap)
             if market.market_type == "WIN":
                 own = runner.adjustment_factor if runner else None
-                if own is not None:
+                if own is not None and own != 100:
                     order_type.liability *= 1 - factor / (100 - own)
             elif market.market_type in _PLACE:
                 order_type.liability *= (100 - factor) * 0.01
-            if order.size_matched:
+            if order.size_matched and order.average_price_matched != 1:
                 order.size_matched = round(order_type.liability / (order.average_price_matched - 1), 2)
         elif factor >= WIN_THRESHOLD:
             for fill in bet.fills:

@@ -22,6 +22,7 @@ from ..actors.market import HostedMarket, MarketActor
 from ..actors.middleware import Middleware
 from ..actors.workers import BackgroundWorker
 from ..config import Config
+from ..names import to_text
 from ..strategies.changes import (
     ChangeMessage,
     MarketChange,
@@ -49,6 +50,8 @@ logger = logging.getLogger("headrace")
 
 #: Recordings of a unit that are opened at once.
 _MOST_OPEN = 64
+#: Lines of a recording that cannot be read and have a failure of their own; the others are counted together.
+_TOLD_LINES = 100
 
 
 @dataclasses.dataclass(frozen=True)
@@ -237,6 +240,7 @@ class _Reader:
         self._actor = replay.actor
         self._markets: dict[str, bool] = {}
         self._undefined: dict[str, int] = {}
+        self._unreadable = 0
         self._oddities: dict[tuple[str | None, str], int] = {}
         self._ahead: Iterator[ChangeMessage] | None = None
         self._next: ChangeMessage | None = None
@@ -364,7 +368,13 @@ class _Reader:
     def _usable(self, message: ChangeMessage | RecordingError, line: int) -> TypeGuard[ChangeMessage]:
         """Whether a line is a message. What is wrong with it is told."""
         if isinstance(message, RecordingError):
-            self._bad_line(message)
+            self._unreadable += 1
+            if self._unreadable <= _TOLD_LINES:
+                self._bad_line(message)
+            else:
+                told = f"more lines cannot be read than the first {_TOLD_LINES}, which are told one by one"
+                more = RecordingError(told, self.recording.name)
+                self._replay.failures.add(more, None, None, self.recording.name)
             return False
         if isinstance(message, OddMessage):
             for oddity in message.oddities:
@@ -518,7 +528,7 @@ def unit_of_files(paths: Sequence[str | Source], name: str | None = None) -> Uni
         else:
             with contextlib.suppress(OSError):
                 size += os.path.getsize(path)
-    return Unit(name or str(paths[0]), tuple(paths), size)
+    return Unit(name or to_text(str(paths[0])), tuple(paths), size)
 
 
 def parts_of_unit(unit: Unit) -> Iterator[Unit]:

@@ -14,11 +14,11 @@ from ..strategies.market import Market
 from ..strategies.order import Order
 from ..strategies.order_types import LimitOrder
 from ..strategies.terms import EACH_WAY, LINE_RANGE, has_handicaps
+from .removals import GONE
 
 logger = logging.getLogger("headrace")
 
-_VOID = ("REMOVED", "REMOVED_VACANT")
-_RESULTS = ("WINNER", "LOSER", *_VOID)
+_RESULTS = ("WINNER", "LOSER", *GONE)
 _EACH_WAY_RESULTS = (*_RESULTS, "PLACED")
 
 
@@ -54,7 +54,7 @@ class Settlement:
         if order.handicap:
             bet += f" ({order.handicap:+g})"
         if order.on_line:
-            if order.line_range_result is None and order.runner_status not in _VOID:
+            if order.line_range_result is None and order.runner_status not in GONE:
                 raise SettlementError(
                     f"{bet} on a line, has no result: put it into market.context['line_range_result'] before the close"
                 )
@@ -94,7 +94,7 @@ class Settlement:
         win = value - size
         sign = 1 if order.side == "BACK" else -1
         status = order.runner_status
-        if status in _VOID:
+        if status in GONE:
             return 0.0
         if order.market_type == EACH_WAY:
             return self._each_way(order, size, win, sign)
@@ -195,7 +195,13 @@ class FlumineSettlement(Settlement):
         return 0.0
 
     def _flumine_each_way(self, order: Order, size: float, average: float, sign: int) -> float:
-        place = size * ((average - 1) * (1 / order.each_way_divisor))  # type: ignore[operator]
+        divisor = order.each_way_divisor
+        if not divisor:
+            raise SettlementError(
+                f"market {order.market_id}: bet {order.bet_id}, {size:.2f} matched on {order.selection_id}, cannot be "
+                f"settled: an each-way market with eachWayDivisor {divisor}"
+            )
+        place = size * ((average - 1) * (1 / divisor))
         win = size * (average - 1)
         if order.runner_status == "WINNER":
             return sign * round(win + place, 2)

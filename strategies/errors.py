@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from ..names import to_text
+
 
 class HeadraceError(Exception):
-    """Base of all errors of this package."""
+    """Base of all errors of this package. Names of files in its message can be printed and stored."""
+
+    def __init__(self, *arguments: object) -> None:
+        super().__init__(*(to_text(each) if isinstance(each, str) else each for each in arguments))
 
 
 class RunError(HeadraceError):
@@ -25,6 +30,7 @@ class RecordingError(HeadraceError):
     """
 
     def __init__(self, message: str, path: str, line: int | None = None, market_id: str | None = None) -> None:
+        message, path = to_text(message), to_text(path)
         place = path if line is None else f"{path}, line {line}"
         if market_id is not None:
             place += f", market {market_id}"

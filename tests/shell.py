@@ -15,6 +15,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import traceback
 from pathlib import Path
 
 #: The `headrace` on the PATH: hands its words, folder, environment and output to the process, and ends as it says.
@@ -101,6 +102,8 @@ def _answer(connection: socket.socket) -> None:
         asked = json.loads(text)
         for target, file in enumerate(files, 1):
             os.dup2(file, target)
+        # Anew: what these were made for may have been of another kind, a file where this is a pipe.
+        sys.stdout, sys.stderr = os.fdopen(1, "w", closefd=False), os.fdopen(2, "w", 1, closefd=False)
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         os.chdir(asked["folder"])
         os.environ.clear()
@@ -112,6 +115,8 @@ def _answer(connection: socket.socket) -> None:
         code = 0
     except SystemExit as end:
         code = end.code if isinstance(end.code, int) else 0 if end.code is None else 1
+    except BaseException:
+        traceback.print_exc()
     finally:
         sys.stdout.flush()
         sys.stderr.flush()

@@ -280,6 +280,27 @@ def test_zips_one_behind_the_other_are_read_to_the_last(tmp_path: Path) -> None:
     assert sorted(changes_of(result)) == ["1.1", "1.2", "1.3", "1.4"]
 
 
+@pytest.mark.parametrize("streamed", [False, True], ids=["sized", "streamed"])
+@pytest.mark.parametrize("cut", ["index", "member"])
+def test_zip_that_is_cut_short_is_read_up_to_the_cut(tmp_path: Path, streamed: bool, cut: str) -> None:
+    class Pipe(io.BytesIO):
+        def seekable(self) -> bool:
+            return False
+
+    made = Pipe() if streamed else io.BytesIO()
+    with zipfile.ZipFile(made, "w", zipfile.ZIP_DEFLATED) as archive:
+        for market_id in ("1.1", "1.2", "1.3"):
+            archive.writestr(market_id, lines(30, market_id))
+    whole = made.getvalue()
+    index = whole.index(b"PK\x01\x02")
+    result = run(write(tmp_path / "a.zip", whole[: index - (0 if cut == "index" else 300)]))
+    found = changes_of(result)
+    assert (found["1.1"], found["1.2"]) == (lines(30).count(b"\n"),) * 2
+    assert (found["1.3"] == lines(30).count(b"\n")) is (cut == "index")
+    assert len(messages(result)) == (1 if cut == "index" else 2)
+    assert any("it has no index of its members" in told for told in messages(result))
+
+
 def test_damaged_member_of_a_zip_is_read_up_to_the_damage(tmp_path: Path) -> None:
     whole = bytearray(zipped("1.1", "1.2"))
     at = whole.index(b"PK\x01\x02") - 40  # the end of the last member's data

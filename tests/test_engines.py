@@ -88,7 +88,7 @@ def test_auto_keeps_small_runs_in_this_process(generated: Path) -> None:
 
 
 def test_unknown_engine_is_an_input_error(generated: Path) -> None:
-    with pytest.raises(hr.InputError, match="expected 'auto', 'local' or 'ray'"):
+    with pytest.raises(hr.InputError, match="expected auto, local or ray"):
         hr.backtest(Backer(), generated, engine="cloud")  # type: ignore[arg-type]
 
 

@@ -106,7 +106,12 @@ def test_order_in_which_strategies_meet_a_new_market(config: hr.Config, order: l
     assert calls == order
 
 
-def test_order_brought_back_from_its_end_completes_again_at_the_reconciliation() -> None:
+@pytest.mark.parametrize(
+    ("isolation", "after"),
+    [(True, ["EXECUTION_COMPLETE"]), (False, [])],
+    ids=["isolated: all orders are gone through", "shared volume: only live ones are"],
+)
+def test_order_brought_back_from_its_end_at_the_reconciliation(isolation: bool, after: list[str]) -> None:
     """Matched whole, made executable by a refused cancel: no completion looks at it but that of the starting price."""
     stream = (
         priced()
@@ -119,15 +124,10 @@ def test_order_brought_back_from_its_end_completes_again_at_the_reconciliation()
         100: [back("a", 2.0, 5.0, persistence_type="MARKET_ON_CLOSE")],
         500: [cancel("a", force=False)],
     }
-    played = replay(stream, actions, config=FLUMINE)
-    assert played.log("a") == [
-        "PENDING",
-        "EXECUTABLE",
-        "EXECUTION_COMPLETE",
-        "VIOLATION",
-        "EXECUTABLE",
-        "EXECUTION_COMPLETE",
-    ]
+    config = hr.Config(compatibility="flumine", simulated_strategy_isolation=isolation)
+    played = replay(stream, actions, config=config)
+    ended = ["PENDING", "EXECUTABLE", "EXECUTION_COMPLETE", "VIOLATION", "EXECUTABLE"]
+    assert played.log("a") == ended + after
 
 
 def test_order_placed_twice_waits_and_misses_a_version_then_lapses_once_it_rests_again() -> None:

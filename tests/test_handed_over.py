@@ -724,3 +724,31 @@ def test_unboxed_leaves_alone_what_it_does_not_know() -> None:
     thing = object()
     assert unboxed(thing) is thing
     assert unboxed((np.int64(1), "a")) == (1, "a")
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"engine": "Local"}, "engine='Local': expected auto, local or ray; did you mean 'local'"),
+        ({"workers": "2"}, "workers='2': expected a whole number"),
+        ({"workers": 0}, "workers=0: expected 1 or more"),
+    ],
+)
+def test_options_of_runs_are_refused_by_name(tmp_path: Path, settings: dict[str, Any], message: str) -> None:
+    with pytest.raises(hr.InputError, match=message):
+        hr.Simulation(str(tmp_path), **settings)
+    with pytest.raises(hr.InputError, match=message):
+        hr.sweep(Typed, {"stake": [2]}, str(tmp_path), **settings)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"split": "half"}, "split='half': expected a number"),
+        ({"split": 1.5}, "split=1.5: expected a share"),
+        ({"sets_per_replay": 2.5}, "sets_per_replay=2.5: expected a whole number"),
+    ],
+)
+def test_options_of_sweeps_are_refused_by_name(tmp_path: Path, settings: dict[str, Any], message: str) -> None:
+    with pytest.raises(hr.InputError, match=message):
+        hr.sweep(Typed, {"stake": [2]}, str(tmp_path), **settings)

@@ -20,18 +20,13 @@ PATIENCE = 90
 
 
 class Backs(hr.Strategy):
+    """Backs the first runner of each market at any price."""
+
     stake: float = 2.0
 
-    def check_market_book(self, market: Any, book: Any) -> bool:
-        return book.status == "OPEN" and not book.inplay
-
-    def process_market_book(self, market: Any, book: Any) -> None:
-        for runner in book.runners:
-            context = self.get_runner_context(market.market_id, runner.selection_id, runner.handicap)
-            price = hr.get_price(runner.ex.available_to_back, 0)
-            if runner.status == "ACTIVE" and price and not context.invested:
-                trade = hr.Trade(market.market_id, runner.selection_id, runner.handicap, self)
-                market.place_order(trade.create_order("BACK", hr.LimitOrder(price, self.stake)))
+    def process_new_market(self, market: Any, book: Any) -> None:
+        trade = hr.Trade(market.market_id, book.runners[0].selection_id, 0, self)
+        market.place_order(trade.create_order("BACK", hr.LimitOrder(1.01, self.stake)))
 
 
 def backtest(folder: str, engine: Any = "ray") -> tuple[int, str]:

@@ -377,6 +377,6 @@ def test_parameter_that_init_set_to_something_else_is_named(markets: Path, value
 @pytest.mark.ray
 def test_dataclasses_trade_on_ray_as_here(markets: Path, ray_local: None) -> None:
     here = hr.backtest([Data(4.0), Frozen(stake=3.0), NoSuper(2.0)], markets, engine="local")
-    there = hr.backtest([Data(4.0), Frozen(stake=3.0), NoSuper(2.0)], markets, engine="ray", workers=1)
+    there = hr.backtest([Data(4.0), Frozen(stake=3.0), NoSuper(2.0)], markets, engine="ray")
     assert there.digest == here.digest
     assert there.orders.num_rows == 6

@@ -109,7 +109,7 @@ def test_a_bucket_that_holds_a_result_is_refused_and_left_alone(bucket: Any, mar
     first = hr.backtest(strategy(), markets[:2], engine="local", out=out)
     with pytest.raises(hr.InputError, match="exists and is not empty"):
         hr.backtest(strategy(), markets[:3], engine="local", out=out)
-    with pytest.raises(hr.InputError, match="cannot be resumed: inputs"):
+    with pytest.raises(hr.InputError, match=r"cannot be resumed: .* is not among its inputs"):
         hr.backtest(strategy(), markets[:3], engine="local", out=out, resume=True)
     assert hr.Result.load(out).digest == first.digest
 

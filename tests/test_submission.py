@@ -293,7 +293,7 @@ def test_missing_cluster_exits_2_with_one_sentence(tmp_path: Path, monkeypatch: 
     monkeypatch.setattr(sys, "prefix", "/srv/env")
     ended = send(write(tmp_path, script="") / "script.py", "--address", "http://127.0.0.1:1")
     assert ended.exit_code == 2
-    assert ended.output == "headrace: no Ray cluster at http://127.0.0.1:1: [Errno 111] Connection refused\n"
+    assert ended.output == "headrace: no Ray cluster at http://127.0.0.1:1: Connection refused\n"
 
 
 def test_missing_cluster_of_an_environment_that_ray_cannot_start_in_is_told_why(

@@ -10,6 +10,7 @@ import sys
 import time
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 from click.testing import CliRunner, Result
@@ -320,6 +321,20 @@ def test_full_disk_of_a_sweep_exits_1(code: Path, markets: Path, tmp_path: Path,
     assert "No space left on device" in ended.stderr
 
 
+@pytest.mark.parametrize("command", ["pack", "prices", "catalog"])
+def test_full_disk_of_what_arrow_writes_exits_1(
+    markets: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: str
+) -> None:
+    full = Mock(side_effect=OSError(errno.ENOSPC, "Error writing bytes. Detail: [errno 28] No space left on device"))
+    monkeypatch.setattr("pyarrow.parquet.write_table", full)
+    monkeypatch.setattr("pyarrow.parquet.ParquetWriter.write_table", full)
+    words = {"pack": [markets, tmp_path / "new"], "prices": ["-m", markets, "--out", tmp_path / "new"]}
+    ended = call(command, *words.get(command, [markets, "--out", tmp_path / "new"]))
+    assert ended.exit_code == 1
+    assert "No space left on device" in ended.stderr
+    assert "Detail" not in ended.stderr
+
+
 def test_folder_that_cannot_be_made_exits_2(code: Path, markets: Path, tmp_path: Path) -> None:
     ended = call("backtest", f"{code}:Plain", "-m", markets, "--out", code / "out")
     assert ended.exit_code == 2
@@ -436,3 +451,16 @@ def test_signal_ends_a_process_with_130(markets: Path, tmp_path: Path) -> None:
     assert ran.returncode == 130, said
     assert said.splitlines()[-1] == "headrace: stopped"
     assert "Traceback" not in said
+
+
+def test_script_beside_a_file_named_ray_is_told_so(markets: Path, tmp_path: Path) -> None:
+    (tmp_path / "ray.py").write_text("")
+    (tmp_path / "script.py").write_text(
+        "import headrace as hr\n\n\ntry:\n"
+        f"    hr.backtest(hr.Strategy(), {str(markets)!r}, engine='ray')\n"
+        "except hr.InputError as error:\n    print(error)\n"
+    )
+    ran = subprocess.run(
+        [sys.executable, str(tmp_path / "script.py")], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert ran.stdout == f"{tmp_path / 'ray.py'} is imported in place of Ray; give it another name\n", ran.stderr

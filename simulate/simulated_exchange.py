@@ -314,6 +314,8 @@ class SimulatedMarket:
         if self._rules.reserve_pending:
             self._arrive(package, order, arrival)
             return
+        if self.market.blotter.has_order(order.id):
+            raise OrderError(f"order {order.id} was placed again while it waited to be replaced")
         with order.trade:
             answer, bet_id = self._judge(order, arrival)
             if answer is None:

@@ -35,7 +35,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_report_to_serializable() -> Generator[None, Any, Any]:
-    """What one process tells another is UTF-8: names of files that are not, in what was printed, are spelt out."""
+    """What one process tells another is UTF-8: names of files that are not, in logs or output, are spelt out."""
     return spelt_out((yield))
 
 

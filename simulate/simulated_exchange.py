@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from ..strategies.book import MarketBook
-from ..strategies.errors import SettlementError
+from ..strategies.errors import OrderError, SettlementError
 from ..strategies.order import Order, OrderStatus, Response
 from ..strategies.order_package import OrderPackage, OrderPackageType
 from ..strategies.order_types import LimitOrder

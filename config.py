@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import math
 import os
 import socket
@@ -86,7 +87,7 @@ class Config:
     log_setup: Callable[[], None] | None = None
 
     def __post_init__(self) -> None:
-        hints = typing.get_type_hints(type(self))
+        hints = _hints(type(self))
         for field in dataclasses.fields(self):
             object.__setattr__(self, field.name, _checked(field.name, getattr(self, field.name), hints[field.name]))
         for name in ("place_latency", "cancel_latency", "update_latency", "replace_latency"):
@@ -175,6 +176,12 @@ def _members(hint: Any) -> tuple[Any, ...]:
     if isinstance(hint, types.UnionType) or typing.get_origin(hint) is typing.Union:
         return typing.get_args(hint)
     return (hint,)
+
+
+@functools.cache
+def _hints(kind: type) -> dict[str, Any]:
+    """The types of a class's fields; reading them takes longer than all else in making a `Config`."""
+    return typing.get_type_hints(kind)
 
 
 def _checked(name: str, value: Any, hint: Any) -> Any:

@@ -244,7 +244,8 @@ class BatchRunner(Runner):
 
         replay = Replay(unit, self._setup, ended, self._logging_controls, hashed=self._kept)
         run_to_end(replay, log, self._setup.config)
-        collector.finish(replay.coordinator, replay.failures, self._reproduce(unit))
+        command = self._reproduce(unit) if len(replay.failures) else ""
+        collector.finish(replay.coordinator, replay.failures, command)
         for table, more in collector.rows.items():
             if table == "transactions" and copies and not collector.rows["markets"]:
                 continue  # all of them were for markets that are left out

@@ -87,7 +87,7 @@ class Config:
     log_setup: Callable[[], None] | None = None
 
     def __post_init__(self) -> None:
-        hints = _hints(type(self))
+        hints = _hints()
         for field in dataclasses.fields(self):
             object.__setattr__(self, field.name, _checked(field.name, getattr(self, field.name), hints[field.name]))
         for name in ("place_latency", "cancel_latency", "update_latency", "replace_latency"):
@@ -179,9 +179,9 @@ def _members(hint: Any) -> tuple[Any, ...]:
 
 
 @functools.cache
-def _hints(kind: type) -> dict[str, Any]:
-    """The types of a class's fields; reading them takes longer than all else in making a `Config`."""
-    return typing.get_type_hints(kind)
+def _hints() -> dict[str, Any]:
+    """The types of the fields of `Config`; reading them takes longer than all else in making one."""
+    return typing.get_type_hints(Config)
 
 
 def _checked(name: str, value: Any, hint: Any) -> Any:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import difflib
 import enum
+import functools
 import math
 import operator
 from collections.abc import Collection, Iterable, Mapping
@@ -188,6 +189,10 @@ def note(value: Any) -> str:
     if isinstance(value, float):
         return str(int(value)) if value.is_integer() and -1e15 < value < 1e15 else str(float(value))
     return legible(value)
+
+
+#: `note` of a price of a book, or of none: there are few, and many orders.
+note_of_price = functools.lru_cache(4096)(note)
 
 
 def to_json(fields: Mapping[str, Any]) -> str:

@@ -50,8 +50,10 @@ class RowCheck:
             kinds = set(map(type, column))
             if not kinds <= plain:
                 return False
-            if int in kinds and any(type(value) is int and not -_EXACT <= value <= _EXACT for value in column):
-                return False
+            if int in kinds:
+                numbers = column if len(kinds) == 1 else [value for value in column if type(value) is int]
+                if max(numbers) > _EXACT or min(numbers) < -_EXACT:
+                    return False
         try:
             _encode(rows)
         except ValueError:  # a text that is not Unicode

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from ..config import MAX_STRATEGY_REF
-from ..values import finite, note, shown, text
+from ..values import finite, note_of_price, shown, text
 from .blotter import Blotter
 from .book import MarketBook
 from .clock import Clock, from_ms
@@ -163,7 +163,7 @@ class Market:
         trade = order.trade
         order.placement = placement = Placement(self, order)
         prices = (placement.best_back, placement.best_lay, placement.last_price_traded)
-        order.market_notes = ",".join(map(note, prices))
+        order.market_notes = ",".join(map(note_of_price, prices))
         if self.blotter.add(order):
             trade.market_notes = order.market_notes
             self.framework.log_control(TradeEvent(trade))

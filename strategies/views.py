@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 
-from ..values import note
+from ..values import note_of_price
 from .book import MarketBook, RunnerBook
 from .ladder import PriceSize
 from .market import Market
@@ -39,7 +39,7 @@ def get_market_notes(market: Market | MarketBook, selection_id: int, handicap: f
     if runner is None:
         return None
     back, lay = get_price(runner.ex.available_to_back, 0), get_price(runner.ex.available_to_lay, 0)
-    return ",".join(map(note, (back, lay, runner.last_price_traded)))
+    return ",".join(map(note_of_price, (back, lay, runner.last_price_traded)))
 
 
 def get_event_ids(markets: Iterable[Market], event_type_id: str) -> list[str]:

@@ -192,7 +192,7 @@ def note(value: Any) -> str:
 
 
 #: `note` of a price of a book, or of none: there are few, and many orders.
-note_of_price = functools.lru_cache(4096)(note)
+note_of_price = functools.lru_cache(4096, typed=True)(note)
 
 
 def to_json(fields: Mapping[str, Any]) -> str:

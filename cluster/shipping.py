@@ -39,7 +39,8 @@ def user_modules(objects: Iterable[Any]) -> list[ModuleType]:
     folders = {os.path.dirname(module.__file__) for module in found.values() if module.__file__}
     for key, module in list(sys.modules.items()):
         file = getattr(module, "__file__", None)
-        if file and os.path.dirname(file) in folders and _is_users(module):
+        # A module whose file is gone was loaded from a folder that is no more: it is not of this run.
+        if file and os.path.dirname(file) in folders and _is_users(module) and os.path.exists(file):
             found[key] = module
     return list(found.values())
 
@@ -142,7 +143,7 @@ def sources_digest(objects: Iterable[Any]) -> str:
     total = hashlib.sha256()
     objects = list(objects)
     for module in sorted(user_modules(objects), key=lambda module: module.__name__):
-        if module.__file__:
+        if module.__file__ and os.path.exists(module.__file__):
             total.update(Path(module.__file__).read_bytes())
     for each in objects:
         for cls in (each if isinstance(each, type) else type(each)).__mro__:

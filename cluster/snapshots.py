@@ -53,8 +53,9 @@ class StrategySnapshot:
 class FrameworkSnapshot:
     """What is told of the system around a market."""
 
-    def __init__(self, config: Config) -> None:
-        self.config = config
+    def __init__(self, host: Host) -> None:
+        self.host = host
+        self.config: Config = host.config
 
 
 class EventRecorder:
@@ -110,7 +111,7 @@ def _strategy(strategy: Strategy) -> Any:
 
 
 def _actor(actor: MarketActor) -> Any:
-    return FrameworkSnapshot, (actor.config,)
+    return FrameworkSnapshot, (actor.host,)
 
 
 def _clock(clock: Clock) -> Any:

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from ..strategies.book import MarketBook
-from ..strategies.errors import SettlementError
+from ..strategies.errors import OrderError, SettlementError
 from ..strategies.order import Order, OrderStatus, Response
 from ..strategies.order_package import OrderPackage, OrderPackageType
 from ..strategies.order_types import LimitOrder
@@ -314,6 +314,8 @@ class SimulatedMarket:
         if self._rules.reserve_pending:
             self._arrive(package, order, arrival)
             return
+        if self.market.blotter.has_order(order.id):
+            raise OrderError(f"order {order.id} was placed again while it waited to be replaced")
         with order.trade:
             answer, bet_id = self._judge(order, arrival)
             if answer is None:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 import headrace as hr
-from builders import FLUMINE, MARKET, Script, Stream, back, cancel, priced, replay
+from builders import FLUMINE, MARKET, Script, Stream, back, cancel, priced, replace, replay
 
 
 def together(*requests: Any) -> Any:
@@ -158,3 +158,19 @@ def test_bet_target_below_the_least_stake_is_refused() -> None:
     played = replay(priced(), {100: [ask(0.5)]}, config=FLUMINE, force=False)
     assert played.answers == [False]
     assert [row.control for row in played.violations] == ["ORDER_VALIDATION"]
+
+
+def test_order_placed_again_while_it_waits_to_be_replaced_fails_alone() -> None:
+    def again(script: Script, market: Any) -> str:
+        with pytest.raises(hr.OrderError, match="was placed"):
+            market.place_order(script.orders["a"], force=True)
+        return script.orders["a"].status.name
+
+    # The replace is asked for at 400; at 500 the order is placed again, so that its package takes it for the new one.
+    stream = priced().touch(400).touch(500).touch(900).touch(1500).touch(2500)
+    actions = {100: [back("a", 3.0, 5.0), back("b", 3.0, 5.0)], 400: [replace("a", 4.0)], 500: [again]}
+    played = replay(stream, actions, config=FLUMINE, failing=True)
+    orders = list(played.market.blotter)
+    assert len({order.id for order in orders}) == len(orders)
+    assert played["b"].status.name == "EXECUTABLE"
+    assert {each.error_type for each in played.failures} <= {"OrderError"}

@@ -25,6 +25,7 @@ def rows(profits: list[float], matched: float = 2.0, commission: float = 0.0) ->
         "profit": list(profits),
         "commission": [commission] * count,
         "transactions": [1] * count,
+        "unsettled": [0] * count,
     }
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import sys
 import tempfile
 from collections.abc import Generator, Iterator
 from pathlib import Path
@@ -25,6 +26,7 @@ settings.load_profile("test")
 # -- two at a time -----------------------------------------------------------------------------------------------------
 
 
+@pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Keep together what shares a Ray, where several processes run the tests (`pytest -n 2 --dist loadgroup`)."""
     for item in items:
@@ -87,6 +89,17 @@ def _temporary(folder: Path) -> set[str]:
         found.remove("ray")
         found |= {f"ray/{path.name}" for path in (folder / "ray").iterdir()} - {"ray/session_latest"}
     return {name for name in found if not name.startswith("ray/session_") or not name.endswith(f"_{os.getpid()}")}
+
+
+@pytest.fixture(autouse=True)
+def nothing_stays_imported(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Modules that a test loads from its own folder are forgotten with the folder."""
+    before = set(sys.modules)
+    yield
+    folders = f"{tmp_path_factory.getbasetemp()}{os.sep}"
+    for name in set(sys.modules) - before:
+        if str(getattr(sys.modules[name], "__file__", None) or "").startswith(folders):
+            del sys.modules[name]
 
 
 # -- fixtures ----------------------------------------------------------------------------------------------------------

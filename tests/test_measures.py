@@ -26,7 +26,6 @@ def rows(profits: list[float], matched: float = 2.0, commission: float = 0.0) ->
         "commission": [commission] * count,
         "transactions": [1] * count,
         "unsettled": [0] * count,
-        "unsettled": [0] * count,
     }
 
 

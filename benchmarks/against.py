@@ -17,7 +17,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from .recordings import CHECKOUT, leave, recordings_folder
-from .replay import CRICKET, FLUMINE_RULES, PLACE, WIN, Workshop, pin
+from .replay import CRICKET, FLUMINE_RULES, PLACE, WIN, Workshop, parse, pin
 from .work import Answer, Work
 
 BAR = 0.97
@@ -46,14 +46,7 @@ def run_once(folder: Path, work: Work) -> Answer:
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("checkout", type=Path, help="the folder of the other one")
-    parser.add_argument("cases", nargs="*", metavar="CASE", help=f"of {', '.join(CASES)}; all where none is named")
-    parser.add_argument("--rounds", type=int, default=5, help="runs of each side, of which the best counts")
-    parser.add_argument("--recordings", help="default: HEADRACE_RECORDINGS, else ../shared/recordings")
-    parser.add_argument("--reference", help="default: HEADRACE_REFERENCE, else ../shared/reference")
-    options = parser.parse_args(arguments)
-    for name in options.cases:
-        if name not in CASES:
-            parser.error(f"no case {name!r}: one of {', '.join(CASES)}")
+    options = parse(parser, arguments, CASES)
     if not (options.checkout / "pyproject.toml").is_file():
         parser.error(f"{options.checkout} is not a checkout")
     shop = Workshop(recordings_folder(options.recordings), options.reference)

@@ -12,7 +12,7 @@ import argparse
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -225,16 +225,22 @@ def pin() -> None:
         os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
 
 
-def main(arguments: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("cases", nargs="*", metavar="CASE", help=f"of {', '.join(CASES)}; all where none is named")
+def parse(parser: argparse.ArgumentParser, arguments: list[str] | None, known: Collection[str]) -> argparse.Namespace:
+    """The arguments of a benchmark with cases; leaves with 2 where one is not known."""
+    parser.add_argument("cases", nargs="*", metavar="CASE", help=f"of {', '.join(known)}; all where none is named")
     parser.add_argument("--rounds", type=int, default=5, help="runs of each side, of which the best counts")
     parser.add_argument("--recordings", help="default: HEADRACE_RECORDINGS, else ../shared/recordings")
     parser.add_argument("--reference", help="default: HEADRACE_REFERENCE, else ../shared/reference")
     options = parser.parse_args(arguments)
     for name in options.cases:
-        if name not in CASES:
-            parser.error(f"no case {name!r}: one of {', '.join(CASES)}")
+        if name not in known:
+            parser.error(f"no case {name!r}: one of {', '.join(known)}")
+    return options
+
+
+def main(arguments: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    options = parse(parser, arguments, CASES)
     shop = Workshop(recordings_folder(options.recordings), options.reference)
     pin()
     passed = True

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import sys
 import tempfile
 from collections.abc import Generator, Iterator
@@ -100,6 +101,15 @@ def nothing_stays_imported(tmp_path_factory: pytest.TempPathFactory) -> Iterator
     for name in set(sys.modules) - before:
         if str(getattr(sys.modules[name], "__file__", None) or "").startswith(folders):
             del sys.modules[name]
+
+
+@pytest.fixture(autouse=True)
+def ctrl_c_stays_what_it_was() -> Iterator[None]:
+    """Ray Tune takes Ctrl-C for itself, and keeps it."""
+    before = signal.getsignal(signal.SIGINT)
+    yield
+    if signal.getsignal(signal.SIGINT) is not before:
+        signal.signal(signal.SIGINT, before)
 
 
 # -- fixtures ----------------------------------------------------------------------------------------------------------

@@ -466,6 +466,7 @@ def head() -> Iterator[Head]:
             assert there
             assert process.poll() is None, (Path(folder) / "log").read_text(encoding="utf-8")[-2000:]
             yield Head(address, token)
+            assert process.poll() is None, (Path(folder) / "log").read_text(encoding="utf-8")[-2000:]
         finally:
             process.send_signal(signal.SIGTERM)
             try:

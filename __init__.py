@@ -22,19 +22,19 @@ from .actors.market import MarketActor
 from .actors.middleware import Middleware
 from .actors.streams import BaseStream
 from .actors.workers import BackgroundWorker
+from .archive.catalog import Catalog, write_catalog
 from .backtest import Simulation, backtest
-from .cluster.catalog import Catalog, write_catalog
-from .cluster.files import path
 from .cluster.parameter_ranges import log_range
-from .cluster.repair import repair
-from .cluster.result import Result
-from .cluster.sweep_result import SweepResult
+from .cluster.run_files import path
 from .config import Config, ConfigError
+from .results.repair import repair
+from .results.result import Result
+from .results.sweep_result import SweepResult
 from .search import search
-from .simulate.books import books
-from .simulate.event_file import read_custom_events, write_custom_events
-from .simulate.file_facts import detect_file_type, file_line_count, get_file_md
 from .simulate.models import LatencyModel, LiquidityModel, Models, QueueModel
+from .simulate.reading.books import books
+from .simulate.reading.event_file import read_custom_events, write_custom_events
+from .simulate.reading.file_facts import detect_file_type, file_line_count, get_file_md
 from .simulate.removals import Removals
 from .simulate.settlement import Settlement
 from .strategies.blotter import Blotter

@@ -1,0 +1,170 @@
+"""The work of one process in a sweep: replaying units for many parameter sets at once."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from ..actors.coordinator import Coordinator
+from ..actors.failures import Failures
+from ..actors.logs import BatchLog, set_up
+from ..actors.market import HostedMarket, MarketActor
+from ..results.parts import Part, add_sieves, without_markets
+from ..simulate.replay import Replay
+from ..simulate.rows import RowCollector
+from ..simulate.setup import Setup
+from ..simulate.shared_replay import SharedReplay
+from ..simulate.units import Unit
+from ..strategies.strategy import Strategy
+from .again import Again
+from .runner import BatchRunner, WorkerFace, run_to_end
+
+
+@dataclasses.dataclass(frozen=True)
+class SweepUnit(Unit):
+    """What is read together, and for which sets.
+
+    Attributes:
+        sets: numbers of parameter sets.
+        reading: those of one reading find markets in the same units; other sets may have them read by event.
+    """
+
+    sets: tuple[int, ...] = ()
+    reading: int = 0
+
+
+class SweepRunner(BatchRunner):
+    """Replays batches of `SweepUnit`.
+
+    Args:
+        setup: the run; its strategies are the sets, in the order of their numbers.
+        orders: keep orders, fills and records.
+        again: how a unit is run again with each set alone.
+        deciding: parameters that decide what `check_market_book` answers; None: each set is asked.
+        remote: the run was started from another process.
+
+    Raises:
+        RunError: a strategy failed in `start`.
+    """
+
+    def __init__(
+        self,
+        setup: Setup,
+        orders: bool,
+        again: Sequence[Again] = (),
+        deciding: tuple[str, ...] | None = None,
+        remote: bool = False,
+    ) -> None:
+        self._orders = orders
+        self._sets_again = again
+        self._deciding = deciding
+        super().__init__(setup, remote=remote)
+
+    def _face(self, strategy: Strategy) -> WorkerFace:
+        return WorkerFace(self._alone(strategy))
+
+    def _alone(self, strategy: Strategy) -> Setup:
+        return dataclasses.replace(self._setup, strategies=[strategy])
+
+    def _replay_into(self, part: Part, unit: Unit, log: BatchLog) -> None:
+        assert isinstance(unit, SweepUnit)
+        tally = _Tally(part, unit, [self._setup.strategies[number] for number in unit.sets], self._orders)
+        raw = any(getattr(strategy.stream_class, "raw", False) for strategy in tally.sets)
+        if raw or self._setup.config.compatibility is not None:
+            # The peer's reading shows and hides changes by strategy: there is no book to share.
+            for place, strategy in enumerate(tally.sets):
+                replay = Replay(unit, self._alone(strategy), tally.listener(place))
+                run_to_end(replay, log, self._setup.config)
+                self._finish(tally, place, replay.actor, replay.failures)
+            return
+        shared = SharedReplay(unit, self._setup, tally.sets, tally.market, self._deciding)
+        run_to_end(shared, log, self._setup.config)
+        for place, actor in enumerate(shared.sets):
+            self._finish(tally, place, actor, actor.failures)
+        tally.of_unit(shared.failures, self._reproduce(unit))
+        part.stopped = shared.actor.stopped
+
+    def _reproduce(self, unit: Unit) -> str:
+        """A failure of the recordings shows with any set: here with the unit's first."""
+        assert isinstance(unit, SweepUnit)
+        return self._sets_again[unit.sets[0]](unit) if self._sets_again else ""
+
+    def _finish(self, tally: _Tally, place: int, actor: MarketActor, failures: Failures) -> None:
+        number = tally.unit.sets[place]
+        add_sieves(tally.part.sieves, {str(number): sieve for sieve in actor.sieves.values()})
+        command = self._sets_again[number](tally.unit) if self._sets_again else ""
+        tally.finish(place, actor.coordinator, failures, command)
+
+
+class _Tally:
+    """Rows of one unit, of all its sets."""
+
+    def __init__(self, part: Part, unit: SweepUnit, sets: Sequence[Strategy], orders: bool) -> None:
+        self.unit = unit
+        self.sets = list(sets)
+        self.part = part
+        self._orders = orders
+        self._collectors = [RowCollector([strategy], orders) for strategy in sets]
+        self._counted: set[str] = set()
+        self._known, self._copies = dict(part.markets), set[str]()
+        self._broken: set[tuple[Any, ...]] = set()
+
+    def listener(self, place: int) -> Any:
+        return lambda market: self.market(place, market)
+
+    def market(self, place: int, market: HostedMarket) -> None:
+        """The recording of a set's market has ended."""
+        market_id = market.market_id
+        if market_id not in self._counted:
+            self._counted.add(market_id)
+            self.part.changes += market.changes
+            if self.part.is_copy(self._known, market_id, self.unit.name):
+                self._copies.add(market_id)
+            else:
+                self.part.markets.append((market_id, self.unit.name))
+        if market_id in self._copies:
+            return
+        self._collectors[place].market(market)
+
+    def finish(self, place: int, coordinator: Coordinator, failures: Failures, command: str) -> None:
+        """The unit has ended for a set."""
+        collector = self._collectors[place]
+        collector.finish(coordinator, failures, command)
+        self._take(collector, self.unit.sets[place])
+
+    def of_unit(self, failures: Failures, command: str) -> None:
+        """What failed in the recordings, whichever the set."""
+        collector = RowCollector(())
+        collector.finish(Coordinator(()), failures, command)
+        self._take(collector, None)
+
+    def _take(self, collector: RowCollector, number: int | None) -> None:
+        for table, found in collector.rows.items():
+            rows = without_markets(table, found, self._copies)
+            if table == "failures":
+                self.part.rows[table].extend(self._numbered(rows, number))
+            elif self._orders or table in ("markets", "violations"):
+                self.part.rows[table].extend((*row, number) for row in rows)
+
+    def _numbered(self, failures: Iterable[tuple[Any, ...]], number: int | None) -> Iterable[tuple[Any, ...]]:
+        """Failures with their set; those of recordings, which all sets share, once and without."""
+        for row in failures:
+            if row[0] is not None or row[1] is not None:
+                yield (*row, number)
+            elif row[:-1] not in self._broken:  # the command alone is another for each set
+                self._broken.add(row[:-1])
+                yield (*row, None)
+
+
+def sweep_runner(
+    setup: Setup,
+    orders: bool,
+    again: Sequence[Again],
+    deciding: tuple[str, ...] | None = None,
+    remote: bool = True,
+) -> SweepRunner:
+    """The runner of a worker process: logging is set up first. Not `remote`: of the process of the run."""
+    if remote:
+        set_up(setup.config)
+    return SweepRunner(setup, orders, again, deciding, remote)

@@ -1,0 +1,106 @@
+"""Repair of a result's folder: parts that are damaged count no longer, and the run that goes on does them again."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+from typing import Any
+
+from ..simulate.rows import FIELDS
+from ..strategies.errors import InputError
+from .commits import COMMITS, MANIFEST, checked_commit, manifest_of_run, why_unread
+from .places import Place, not_written
+
+
+@dataclasses.dataclass(frozen=True)
+class Dropped:
+    """A part that counts no longer.
+
+    Attributes:
+        part: its name.
+        units: the inputs that are to be replayed; None where its commit could not be read.
+        why: which file of it is damaged, and how.
+    """
+
+    part: str
+    units: tuple[str, ...] | None
+    why: str
+
+
+def repair(folder: str | os.PathLike[str]) -> list[Dropped]:
+    """Read every committed part of a backtest's result, and drop those that are damaged.
+
+    The result is then what the other parts hold. The same run with `resume=True` replays what was dropped.
+
+    Args:
+        folder: what `out=` wrote, by its path or URI.
+
+    Returns:
+        What was dropped; nothing where all is well.
+
+    Raises:
+        InputError: it holds no backtest's result, or its manifest is damaged, without which no run can go on; or it
+            cannot be written.
+    """
+    place = Place(folder)
+    try:
+        manifest = manifest_of_run(place)
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise InputError(f"{place}: no result here: {MANIFEST} cannot be read ({why_unread(error)})") from None
+    except (OSError, ValueError) as error:
+        raise InputError(
+            f"{place}: cannot be repaired: {MANIFEST} cannot be read ({error}), and it says what was run; remove the "
+            "folder and begin anew"
+        ) from None
+    dropped = []
+    for name in place.names(COMMITS, ".json"):
+        part = name.removeprefix(f"{COMMITS}/").removesuffix(".json")
+        commit, why = _read_commit(place, name)
+        if commit is not None:
+            why = _damage(place, commit)
+        if why is not None:
+            dropped.append(Dropped(part, None if commit is None else tuple(commit.get("units", ())), why))
+    if dropped:
+        _drop(place, manifest, dropped)
+    return dropped
+
+
+def _read_commit(place: Place, name: str) -> tuple[dict[str, Any] | None, str | None]:
+    try:
+        return checked_commit(json.loads(place.read(name))), None
+    except (OSError, ValueError) as error:
+        return None, f"{name}: {why_unread(error)}"
+
+
+def _damage(place: Place, commit: dict[str, Any]) -> str | None:
+    """What is wrong with a part's tables; None where nothing is."""
+    for table in FIELDS:
+        rows = commit["rows"].get(table)
+        if not rows:
+            continue
+        name = f"{table}/{commit['part']}.parquet"
+        try:
+            found = place.read_table(name)
+        except Exception as error:
+            return f"{name}: {why_unread(error)}"
+        if found.num_rows != rows:
+            return f"{name}: it has {found.num_rows} rows of {rows}"
+    return None
+
+
+def _drop(place: Place, manifest: dict[str, Any], dropped: list[Dropped]) -> None:
+    """The manifest first: a run that is not finished reads the commits that are there."""
+    gone = {each.part for each in dropped}
+    parts = [each for each in manifest.get("parts", ()) if each["part"] not in gone]
+    try:
+        place.write(MANIFEST, (json.dumps({**manifest, "finished": False, "parts": parts}, indent=1) + "\n").encode())
+    except Exception as error:
+        raise not_written(f"{place}: {MANIFEST} cannot be written", error) from None
+    for each in dropped:
+        place.remove(f"{COMMITS}/{each.part}.json")
+        for table in FIELDS:
+            place.remove(f"{table}/{each.part}.parquet")
+    left = set(place.names(COMMITS, ".json")) & {f"{COMMITS}/{part}.json" for part in gone}
+    if left:
+        raise InputError(f"{place}: {min(left)} cannot be removed; remove it, and the run goes on with resume=True")

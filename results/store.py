@@ -1,0 +1,385 @@
+"""Where parts of a result go: into memory, or into a folder that counts a part only once it is committed."""
+
+from __future__ import annotations
+
+import collections
+import dataclasses
+import difflib
+import json
+import os
+import types
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+from ..actors.sieves import Sieve
+from ..simulate.rows import FIELDS, empty_rows
+from ..strategies.errors import InputError
+from .commits import COMMITS, MANIFEST, Commit, Parts, manifest_of_run, read_commits, why_unread
+from .parts import Batch, Part, add_sieves, store_part
+from .places import Place, encoded
+from .result import Result
+
+#: Rows kept as they are; beyond that tables take less memory.
+_MOST_ROWS = 50_000
+#: Commits that are on their way to an object store at once, and those that wait for it.
+_WRITERS, _WAITING = 16, 64
+
+
+class MemoryStore:
+    """Keeps parts in this process: as rows while they are few, then as tables."""
+
+    done: frozenset[str] = frozenset()
+    sieves: Mapping[str, Sieve] = types.MappingProxyType({})
+    markets: tuple[tuple[str, str], ...] = ()
+
+    def __init__(self) -> None:
+        self._tables: list[tuple[int, dict[str, Any]]] = []
+        self._digest = 0
+        self._waiting: list[Part] = []
+        self._count = 0
+        self._last: list[tuple[Any, ...]] = []
+        self._units: dict[str, str] = {}
+
+    def add(self, part: Part) -> None:
+        part.drop_left_out()
+        self._units.update((market_id, unit) for market_id, unit in part.markets if market_id not in part.left_out)
+        self._waiting.append(part)
+        self._count += sum(len(rows) for rows in part.rows.values())
+        if self._count > _MOST_ROWS:
+            self._convert()
+
+    def end(self, failures: list[tuple[Any, ...]]) -> None:
+        """Keep what failed of the run as a whole, in place of what was kept so before."""
+        self._last = failures
+
+    def close(self) -> None:
+        """Nothing is on its way."""
+
+    def stop(self, reason: str, parts: Sequence[str]) -> None:
+        """Nothing is kept of a run that is stopped."""
+
+    def _convert(self) -> None:
+        from .tables import digest_of, to_tables
+
+        for part in self._waiting:
+            self._tables.append((part.batch.number, to_tables(part.rows)))
+            self._digest += digest_of(part.rows)
+        self._waiting, self._count = [], 0
+
+    def result(self, manifest: Callable[[], dict[str, Any]]) -> Result:
+        if not self._tables:
+            rows = empty_rows()
+            for part in sorted(self._waiting, key=lambda part: part.batch.number):
+                for name, more in part.rows.items():
+                    rows[name].extend(more)
+            rows["failures"].extend(self._last)
+            return Result(manifest, rows=rows, units=self._units)
+        import pyarrow as pa
+
+        self._convert()
+        self._tables.sort(key=lambda part: part[0])
+        tables = {name: pa.concat_tables([part[name] for _, part in self._tables]) for name in FIELDS}
+        if self._last:
+            from .tables import from_rows
+
+            last = from_rows(self._last, FIELDS["failures"])
+            tables["failures"] = pa.concat_tables([tables["failures"], last])
+        return Result(manifest, tables, self._digest, units=self._units)
+
+
+class FolderStore:
+    """Keeps each part as Parquet, one folder a table; a part counts once its commit file is there.
+
+    Args:
+        folder: a path, or a URI; into a shared place workers have written their parts' tables already.
+        identity: what the run is: strategies, parameters, configuration, inputs. A run goes on only as the same.
+        resume: go on with the run that the folder holds.
+
+    Attributes:
+        done: units whose parts are committed.
+        markets: markets of committed parts, each with its unit.
+        sieves: what filters let pass of them, by strategy.
+
+    Raises:
+        InputError: the folder cannot be written, holds something already, or holds another run; says what differs.
+    """
+
+    def __init__(self, folder: str | os.PathLike[str] | Place, identity: dict[str, Any], resume: bool = False) -> None:
+        self.place = folder if isinstance(folder, Place) else Place(folder)
+        self._inputs: list[dict[str, Any]] = identity.get("inputs", [])
+        self._identity = json.loads(json.dumps({**identity, "inputs": []}, default=str))
+        self.markets: list[tuple[str, str]] = []
+        self.done: set[str] = set()
+        self.sieves: dict[str, Sieve] = {}
+        self._commits: list[Commit] = []
+        self._digests: dict[str, str] = {}
+        self._changes = 0
+        self._seconds = 0.0
+        self._number = 0
+        self._writers = None if self.place.on_disk else ThreadPoolExecutor(_WRITERS, "headrace-commit")
+        self._under_way: collections.deque[Future[dict[str, Any]]] = collections.deque()
+        if resume:
+            self._take_up()
+        else:
+            require_free(self.place)
+            self.place.write_first(MANIFEST, _json({**self._identity, "finished": False, "inputs": self._inputs}))
+
+    def _take_up(self) -> None:
+        known = self._known()
+        stopped = set((known.get("stopped") or {}).get("parts", ()))
+        commits = read_commits(self.place)
+        # Of the run as a whole, of no unit, it is told anew.
+        told = [commit["part"] for commit in commits if not commit["units"]]
+        failed = [commit["part"] for commit in commits if commit["part"] in stopped]
+        commits = [commit for commit in commits if commit["part"] not in (*told, *stopped)]
+        if commits or not stopped:
+            self._require_same(known)
+        # A run that was stopped has nothing to keep of the units that all failed: they are replayed.
+        for part in (*told, *failed):
+            self._drop(part)
+        if stopped:
+            self._write_manifest({"finished": False})
+        for commit in commits:
+            self.done.update(commit["units"])
+            add_sieves(self.sieves, {name: Sieve.of(found) for name, found in commit["sieves"].items()})
+            self.markets.extend((market_id, unit) for market_id, unit in commit["markets"])
+            self._number = max(self._number, commit["number"] + 1)
+            self._count(commit)
+
+    def _known(self) -> dict[str, Any]:
+        """The manifest of the run that is to go on.
+
+        Raises:
+            InputError: there is none, or it cannot be read.
+        """
+        try:
+            return manifest_of_run(self.place)
+        except (FileNotFoundError, NotADirectoryError):
+            near = _near(self.place)
+            hint = f" (did you mean {near}?)" if near else ""
+            raise InputError(
+                f"{self.place}: there is no run to resume{hint}; without resume=True a fresh one begins"
+            ) from None
+        except (OSError, ValueError) as error:
+            raise InputError(
+                f"{self.place}: holds no run that can be resumed: {MANIFEST} cannot be read ({why_unread(error)}); "
+                "remove the folder, or name another, and begin anew"
+            ) from None
+
+    def _require_same(self, known: dict[str, Any]) -> None:
+        """Refuse to go on with another run.
+
+        Raises:
+            InputError: says what differs.
+        """
+        inputs = [{name: value for name, value in each.items() if name != "sha256"} for each in known["inputs"]]
+        for name, value in {**self._identity, "inputs": self._inputs}.items():
+            before = inputs if name == "inputs" else known.get(name)
+            if before != value:
+                why = _difference(name, before, value)
+                raise InputError(
+                    f"{self.place}: the run that it holds cannot be resumed: {why}; ask for it as it was, or name "
+                    "another folder for this one"
+                )
+
+    def _drop(self, part: str) -> None:
+        """Have a part count no longer.
+
+        Raises:
+            InputError: its commit cannot be removed.
+        """
+        name = f"{COMMITS}/{part}.json"
+        self.place.remove(name)
+        if name in self.place.names(COMMITS, ".json"):
+            raise InputError(f"{self.place}: {name} cannot be removed, so the run cannot go on; name another folder")
+
+    def _count(self, commit: dict[str, Any]) -> None:
+        self._commits.append(Commit.of(commit))
+        self._digests.update(commit["digests"])
+        self._changes += commit["changes"]
+        self._seconds += commit["seconds"]
+
+    def add(self, part: Part) -> None:
+        """Keep a part.
+
+        Raises:
+            RunError: it, or an earlier one, cannot be written.
+        """
+        if self._writers is None:
+            self._count(self._keep(part))
+            return
+        while self._under_way and (len(self._under_way) >= _WAITING or self._under_way[0].done()):
+            self._count(self._under_way.popleft().result())
+        self._under_way.append(self._writers.submit(self._keep, part))
+
+    def _keep(self, part: Part) -> dict[str, Any]:
+        """Write a part; its commit file comes last."""
+        from .tables import digest_text, from_rows
+
+        stored = part.stored or store_part(part)
+        name = part.batch.part
+        for file, content in stored.files.items():
+            self.place.write(file, content)
+        rows = {**stored.rows, "failures": len(part.rows["failures"])}
+        if part.rows["failures"]:
+            self.place.write(f"failures/{name}.parquet", encoded(from_rows(part.rows["failures"], FIELDS["failures"])))
+        digest = stored.digest - sum(stored.shares.get(market_id, 0) for market_id in part.left_out)
+        commit = {
+            "part": name,
+            "number": part.batch.number + self._number,
+            "units": [unit.name for unit in part.batch.units],
+            "markets": [(market_id, unit) for market_id, unit in part.markets if market_id not in part.left_out],
+            "left_out": sorted(part.left_out),
+            "rows": rows,
+            "digest": digest_text(digest),
+            "digests": part.digests,
+            "sieves": {name: dataclasses.asdict(sieve) for name, sieve in part.sieves.items()},
+            "changes": part.changes,
+            "seconds": round(part.seconds, 3),
+        }
+        self.place.write(f"{COMMITS}/{name}.json", _json(commit))
+        return commit
+
+    def end(self, failures: list[tuple[Any, ...]]) -> None:
+        """Keep what failed of the run as a whole, in place of what was kept so before: a part without units.
+
+        Raises:
+            RunError: it cannot be written.
+        """
+        part = Part(Batch(0, ()), {**empty_rows(), "failures": failures}, 0, 0.0)
+        self._commits = [each for each in self._commits if each.part != part.batch.part]
+        self._count(self._keep(part))
+
+    def close(self) -> None:
+        """Let what is on its way arrive: what was added counts, whatever ended the run."""
+        if self._writers is not None:
+            self._writers.shutdown(wait=True)
+
+    def stop(self, reason: str, parts: Sequence[str]) -> None:
+        """Say why the run was stopped.
+
+        Args:
+            reason: in words.
+            parts: those that hold nothing but its failures: a run that goes on replays their units.
+
+        Raises:
+            InputError: it cannot be written.
+        """
+        self._arrive()
+        self._write_manifest({"finished": False, "stopped": {"reason": reason, "parts": list(parts)}})
+
+    def _arrive(self) -> None:
+        self.close()
+        while self._under_way:
+            self._count(self._under_way.popleft().result())
+
+    def result(self, manifest: Callable[[], dict[str, Any]]) -> Result:
+        """The result, once all parts are there.
+
+        Raises:
+            RunError: one of them could not be written.
+        """
+        self._arrive()
+        said = {
+            **manifest(),
+            "changes": self._changes,
+            "replay_seconds": round(self._seconds, 3),
+            "finished": True,
+            "parts": [
+                {"part": each.part, "number": each.number, "rows": each.rows, "digest": each.digest}
+                | ({"left_out": each.left_out} if each.left_out else {})
+                for each in sorted(self._commits, key=lambda commit: commit.number)
+            ],
+        }
+        whole = self._write_manifest(said)
+        return Result(whole, parts=Parts(self.place, self._commits))
+
+    def _write_manifest(self, more: dict[str, Any]) -> dict[str, Any]:
+        digests = self._digests
+        inputs = [
+            {**each, "sha256": digests[each["unit"]]} if each["unit"] in digests else each for each in self._inputs
+        ]
+        whole = {**self._identity, **more, "inputs": inputs}
+        self.place.write(MANIFEST, _json(whole))
+        return whole
+
+
+def require_free(place: Place) -> None:
+    """Refuse a folder that holds something.
+
+    Raises:
+        InputError: says what can be done.
+    """
+    if place.taken():
+        raise InputError(
+            f"{place}: exists and is not empty; name another folder for the result, remove it, or resume the run that "
+            "it holds (resume=True, --resume)"
+        )
+
+
+def _json(value: Any) -> bytes:
+    return (json.dumps(value, indent=1, default=str) + "\n").encode()
+
+
+def _near(place: Place) -> str | None:
+    """A run beside a folder that is not there, with a name like it."""
+    path = Path(str(place))
+    if place.shared or not path.absolute().parent.is_dir():
+        return None
+    runs = [each.parent for each in path.absolute().parent.glob(f"*/{MANIFEST}")]
+    found = difflib.get_close_matches(path.name, [run.name for run in runs], 1)
+    return str(path.with_name(found[0])) if found else None
+
+
+def _difference(name: str, known: Any, wanted: Any) -> str:
+    """What of a run's identity differs, as a clause."""
+    if name == "sources":
+        return "the source of its strategies has changed since"
+    if name == "format":
+        return f"another version of headrace wrote it (format {known}; this one writes {wanted})"
+    if name == "config":
+        key = next(key for key in (*wanted, *known) if known.get(key) != wanted.get(key))
+        return f"the setting {key} was {known.get(key)!r} and is {wanted.get(key)!r}"
+    if name == "strategies":
+        return _strategies_differ(known, wanted)
+    return _inputs_differ(known, wanted)
+
+
+def _strategies_differ(known: list[dict[str, Any]], wanted: list[dict[str, Any]]) -> str:
+    before = {each["name"]: each for each in known}
+    now = {each["name"]: each for each in wanted}
+    if list(before) != list(now):
+        return f"its strategies were {_listed(before)} and are {_listed(now)}"
+    for name, each in now.items():
+        for part, what in (("parameters", "the parameter"), ("settings", "the setting")):
+            old, new = before[name].get(part) or {}, each.get(part) or {}
+            for key in (*new, *old):
+                if old.get(key) != new.get(key):
+                    return f"{what} {key} of strategy {name!r} was {old.get(key)!r} and is {new.get(key)!r}"
+        if before[name] != each:
+            return f"strategy {name!r} was a {before[name].get('class')} and is a {each.get('class')}"
+    return "its strategies have changed"
+
+
+def _listed(names: Iterable[str]) -> str:
+    return ", ".join(map(repr, names)) or "none"
+
+
+def _inputs_differ(known: list[dict[str, Any]], wanted: list[dict[str, Any]]) -> str:
+    before, now = {each["unit"]: each for each in known}, {each["unit"]: each for each in wanted}
+    numbers = f"it had {len(before)} input{'' if len(before) == 1 else 's'} and now has {len(now)}"
+    for unit in now:
+        if unit not in before:
+            return f"{unit} is not among its inputs ({numbers})"
+    for unit in before:
+        if unit not in now:
+            return f"its input {unit} is not there any more ({numbers})"
+    for unit, each in now.items():
+        old = before[unit]
+        if old.get("bytes") != each.get("bytes"):
+            return f"its input {unit} has changed: it had {old.get('bytes')} bytes and has {each.get('bytes')}"
+        if old != each:
+            return f"its input {unit} has been written again since"
+    return "its inputs come in another order"

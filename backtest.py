@@ -34,7 +34,6 @@ from .cluster.connection import connect
 from .cluster.dispatch import RayPool, run_here
 from .cluster.duplicates import Duplicates
 from .cluster.files import read_files
-from .cluster.loading import load_strategy as load_strategy
 from .cluster.parts import StoringRunner, worker_runner
 from .cluster.places import NotWritten, Place
 from .cluster.progress import Progress, ProgressOption, showing
@@ -44,6 +43,7 @@ from .cluster.snapshots import thaw
 from .cluster.store import FolderStore, MemoryStore, require_free
 from .cluster.worker import BatchRunner, Runner, add_sieves, nothing_passed
 from .config import Config, ConfigError
+from .loading import load_strategy as load_strategy
 from .simulate.models import Models
 from .simulate.reading.event_file import read_custom_events
 from .simulate.reading.recordings import Paths, find_recordings
@@ -51,7 +51,7 @@ from .simulate.rows import failure_rows
 from .simulate.setup import Setup
 from .simulate.side_data import check_folder
 from .simulate.units import Unit, changed_at, plan_units
-from .strategies.check import warnings_of
+from .strategies.analysis.check import warnings_of
 from .strategies.errors import ClientError, ControlError, HeadraceError, InputError, RunError
 from .strategies.events import ConfigEvent, StrategyEvent, TerminationEvent
 from .strategies.hosting import limits_of, parameters_of, require_sound

@@ -34,9 +34,9 @@ from .config import Config
 from .simulate.reading.recordings import Paths, find_recordings
 from .simulate.setup import Setup
 from .simulate.units import plan_units
+from .strategies.analysis.deciding_parameters import deciding_parameters
 from .strategies.errors import ClientError, InputError
 from .strategies.hosting import limits_of, parameters_of, require_sound, scope_of, window_of
-from .strategies.shared_check import deciding_parameters
 from .strategies.strategy import Strategy
 from .values import finite, whole, word
 

@@ -18,13 +18,13 @@ import pytest
 from click.testing import CliRunner
 
 import headrace as hr
-from headrace.backtest import load_strategy
 from headrace.cli import main
 from headrace.cluster import charts, page_markets
 from headrace.cluster.cells import heading
 from headrace.cluster.curves import Step, curves, thinned
 from headrace.cluster.report import result_page as page
 from headrace.cluster.tables import from_dicts
+from headrace.loading import load_strategy
 from headrace.simulate.generator import write_markets
 from headrace.simulate.rows import FIELDS
 

@@ -18,8 +18,8 @@ from click.testing import CliRunner, Result
 import headrace as hr
 from builders import priced
 from headrace.cli import main
-from headrace.cluster.loading import load_strategy
 from headrace.cluster.places import Place
+from headrace.loading import load_strategy
 
 CODE = """\
 import json
@@ -406,7 +406,7 @@ INSIDE = {
     "report": "headrace.cluster.result.Result.load",
     "explain": "headrace.cluster.result.Result.load",
     "repair": "headrace.cluster.repair.repair",
-    "check": "headrace.cluster.loading.load_strategy",
+    "check": "headrace.loading.load_strategy",
     "new": "headrace.cluster.first_strategy.write_first_strategy",
     "unpack": "headrace.cluster.pack.unpack",
 }

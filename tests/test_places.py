@@ -17,9 +17,9 @@ from click.testing import CliRunner
 import headrace as hr
 from headrace.cli import main
 from headrace.cluster import batches
-from headrace.cluster.parts import Commit, Parts
-from headrace.cluster.places import Place, encoded
 from headrace.loading import load_strategy
+from headrace.results.commits import Commit, Parts
+from headrace.results.places import Place, encoded
 from headrace.simulate.generator import write_markets
 from headrace.simulate.reading.locations import Hashed
 from headrace.simulate.rows import FIELDS

@@ -33,13 +33,13 @@ from .cluster.batches import MAX_UNITS, in_turn, plan_batches
 from .cluster.connection import connect
 from .cluster.dispatch import RayPool, run_here
 from .cluster.duplicates import Duplicates
-from .cluster.loading import load_strategy as load_strategy
 from .cluster.log_events import thaw
 from .cluster.progress import Progress, ProgressOption, showing
 from .cluster.run_files import read_files
 from .cluster.runner import BatchRunner, Runner, StoringRunner, nothing_passed, worker_runner
 from .cluster.shipping import objects_of, sources_digest, why_not_picklable
 from .config import Config, ConfigError
+from .loading import load_strategy as load_strategy
 from .results.parts import add_sieves
 from .results.places import NotWritten, Place
 from .results.result import FORMAT, Result
@@ -51,7 +51,7 @@ from .simulate.rows import failure_rows
 from .simulate.setup import Setup
 from .simulate.side_data import check_folder
 from .simulate.units import Unit, changed_at, plan_units
-from .strategies.check import warnings_of
+from .strategies.analysis.check import warnings_of
 from .strategies.errors import ClientError, ControlError, HeadraceError, InputError, RunError
 from .strategies.events import ConfigEvent, StrategyEvent, TerminationEvent
 from .strategies.hosting import limits_of, parameters_of, require_sound

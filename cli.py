@@ -220,9 +220,9 @@ def sweep(
     draws or --search chooses, each as if it were alone. The exit code is 1 where a recording is broken or a strategy
     failed; all else is still done.
     """
-    from .backtest import load_strategy
     from .cluster.again import words_of_set
     from .cluster.parameter_sets import parse_values, sweepable
+    from .loading import load_strategy
     from .results.display.terminal import show_sweep
     from .results.sweep_result import SCORE, require_measure
     from .search import search
@@ -354,9 +354,10 @@ def check(strategies: tuple[str, ...], parameters: tuple[str, ...]) -> None:
     """
     import ray.cloudpickle
 
-    from .cluster.loading import load_strategy, make_strategy
     from .cluster.parameter_sets import settable
-    from .strategies.check import Finding, check_class, check_file, check_instance
+    from .loading import load_strategy, make_strategy
+    from .strategies.analysis.check import check_class, check_file, check_instance
+    from .strategies.analysis.findings import Finding
     from .strategies.errors import InputError
     from .strategies.parameters import check_names, from_text
 
@@ -722,8 +723,8 @@ def _config(file: str | None, settings: tuple[str, ...], compatibility: str | No
 
 
 def _strategies(specs: tuple[str, ...], parameters: tuple[str, ...], limits: dict[str, float]) -> list[Strategy]:
-    from .cluster.loading import load_strategy, make_strategy
     from .cluster.parameter_sets import settable
+    from .loading import load_strategy, make_strategy
     from .strategies.errors import InputError
     from .strategies.parameters import check_names, from_text
 

@@ -35,10 +35,10 @@ from .results.sweep_result import FORMAT, SweepResult, SweepStore, new_folder
 from .simulate.reading.recordings import Paths, find_recordings
 from .simulate.setup import Setup
 from .simulate.units import plan_units
+from .strategies.analysis.deciding_parameters import deciding_parameters
 from .strategies.errors import ClientError, InputError
 from .strategies.hosting import limits_of, parameters_of, require_sound, scope_of, window_of
 from .strategies.parameters import Values, column_value
-from .strategies.shared_check import deciding_parameters
 from .strategies.strategy import Strategy
 from .values import finite, whole, word
 

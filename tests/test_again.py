@@ -203,7 +203,7 @@ def test_set_of_a_limit_is_the_option_of_the_limit(folder: Path) -> None:
 
 
 def tells(**keywords: Any) -> hr.Strategy:
-    from headrace.backtest import load_strategy
+    from headrace.loading import load_strategy
 
     return load_strategy("my strategies.py:Tells")(**keywords)
 

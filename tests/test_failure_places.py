@@ -65,7 +65,7 @@ def engine(request: pytest.FixtureRequest) -> str:
 
 
 def strategy(code: Path, name: str, **keywords: Any) -> hr.Strategy:
-    from headrace.backtest import load_strategy
+    from headrace.loading import load_strategy
 
     return load_strategy(f"{code}:{name}")(**keywords)
 
@@ -249,7 +249,7 @@ def test_what_was_good_before_a_stop_is_kept_and_still_the_same_run_only(
 
 
 def test_a_stopped_sweep_keeps_its_failures(code: Path, sixty: Path, tmp_path: Path) -> None:
-    from headrace.backtest import load_strategy
+    from headrace.loading import load_strategy
 
     kind = load_strategy(f"{code}:Reads")
     with pytest.raises(hr.RunError, match="failed alike") as caught:

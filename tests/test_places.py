@@ -15,9 +15,9 @@ import pytest
 from click.testing import CliRunner
 
 import headrace as hr
-from headrace.backtest import load_strategy
 from headrace.cli import main
 from headrace.cluster import batches
+from headrace.loading import load_strategy
 from headrace.results.commits import Commit, Parts
 from headrace.results.places import Place, encoded
 from headrace.simulate.generator import write_markets

@@ -18,8 +18,8 @@ import pytest
 from click.testing import CliRunner
 
 import headrace as hr
-from headrace.backtest import load_strategy
 from headrace.cli import main
+from headrace.loading import load_strategy
 from headrace.results.display import charts, page_markets
 from headrace.results.display.cells import heading
 from headrace.results.display.curves import Step, curves, thinned

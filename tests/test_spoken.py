@@ -140,7 +140,7 @@ def test_failure_in_a_table_speaks_of_options(code: Path, markets: Path) -> None
 
 
 def load(code: Path, name: str) -> hr.Strategy:
-    from headrace.cluster.loading import load_strategy
+    from headrace.loading import load_strategy
 
     return load_strategy(f"{code}:{name}")()
 

@@ -18,7 +18,7 @@ from click.testing import CliRunner, Result
 import headrace as hr
 from builders import priced
 from headrace.cli import main
-from headrace.cluster.loading import load_strategy
+from headrace.loading import load_strategy
 from headrace.results.places import Place
 
 CODE = """\
@@ -406,7 +406,7 @@ INSIDE = {
     "report": "headrace.results.result.Result.load",
     "explain": "headrace.results.result.Result.load",
     "repair": "headrace.results.repair.repair",
-    "check": "headrace.cluster.loading.load_strategy",
+    "check": "headrace.loading.load_strategy",
     "new": "headrace.cluster.first_strategy.write_first_strategy",
     "unpack": "headrace.archive.pack.unpack",
 }

@@ -31,7 +31,8 @@ def unique_id() -> str:
     that sends as many for ten years, 3 * 10^11, has two equal ones with a chance of 1 in 200 000; one that places a
     million orders a day, with a chance of 1 in 1 500 million.
     """
-    number = int.from_bytes(os.urandom(16), "big")  # 128 bits: what is left over of them favours no id to speak of
+    # 128 bits, of which 93 are used: what is left over favours no id to speak of.
+    number = int.from_bytes(os.urandom(16), "big")  # headrace: ok random
     found = []
     for _ in range(ORDER_ID_LENGTH):
         number, place = divmod(number, len(_CHARACTERS))

@@ -507,7 +507,7 @@ def catalog(archives: tuple[str, ...], out: str, engine: Any, quiet: bool) -> No
     ARCHIVE is a recording, a folder, a tar or zip, a URI, or a quoted pattern. Where FILE is a catalog already, only
     what is new or has changed is read. What is wrong with recordings is listed; the exit code is then 1.
     """
-    from .archive.catalog import write_catalog
+    from .archive.catalog_writer import write_catalog
 
     written = write_catalog(list(archives), out, engine=engine, progress=_progress(quiet))
     problems = written.problems.to_pylist()
@@ -551,7 +551,7 @@ def pack(archives: tuple[str, ...], out: str, engine: Any, quiet: bool) -> None:
 @click.option("--quiet", "-q", is_flag=True, help="No progress bar.")
 def unpack(packed: str, folder: str, compression: Any, quiet: bool) -> None:
     """Write packed recordings as files again, line for line as they were."""
-    from .archive.pack import unpack as unpack_into
+    from .archive.unpack import unpack as unpack_into
 
     problems = unpack_into(packed, folder, compression=compression, progress=_progress(quiet))
     for problem in problems:
@@ -606,7 +606,9 @@ def submit(
     folder and this version of headrace travel with it. The exit code is the script's: 0, 1 where it failed, 2 where it
     was asked wrongly; 2 as well where there is no such script or cluster, and nothing was sent.
     """
-    from .cluster.submission import Submission, find_token, follow, write_out
+    from .cluster.dashboard import find_token
+    from .cluster.following import follow, write_out
+    from .cluster.submission import Submission
     from .cluster.submission import submit as send
     from .strategies.errors import InputError
 

@@ -16,8 +16,9 @@ import pytest
 
 import headrace as hr
 from builders import priced
-from headrace.archive.pack import unpack, write_pack
+from headrace.archive.pack import write_pack
 from headrace.archive.price_tables import write_prices
+from headrace.archive.unpack import unpack
 from headrace.cluster import job_package
 from headrace.results.display.explain import explain
 

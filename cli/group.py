@@ -16,7 +16,7 @@ class CommandGroup(click.Group):
     def invoke(self, context: click.Context) -> Any:
         from ..actors.failures import users_frames
         from ..config import ConfigError
-        from ..results.display.spoken import in_options, speaking
+        from ..results.display.option_names import in_options, speaking
         from ..strategies.errors import HeadraceError, InputError
 
         for stream in (sys.stdout, sys.stderr):

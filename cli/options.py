@@ -43,7 +43,7 @@ def words_given(command: click.Command, left_out: tuple[str, ...] = ()) -> list[
     """The words that give a command what the present one was given, but for what is not repeated."""
     from click.core import ParameterSource
 
-    from ..cluster.again import NOT_REPEATED, words_of
+    from ..cluster.reproduction import NOT_REPEATED, words_of
 
     context = click.get_current_context()
     unset = (ParameterSource.DEFAULT, ParameterSource.DEFAULT_MAP)

@@ -45,7 +45,7 @@ def generate(
     """
 
     from ..cluster.progress import bar
-    from ..results.places import not_written
+    from ..results.folders import not_written
     from ..simulate.generator import write_markets
     from ..strategies.errors import InputError
 
@@ -145,8 +145,7 @@ def prices(markets: tuple[str, ...], every: str, out: str, engine: str, quiet: b
     Times at which nothing changed are left out. Broken recordings are listed; the exit code is then 1, and the others
     are written.
     """
-    from ..archive.prices import write_prices
-    from ..simulate.reading.price_table import parse_interval
+    from ..archive.price_tables import parse_interval, write_prices
 
     seconds = parse_interval(every)
     failures = write_prices(list(markets), out, seconds, engine, progress=progress_of(quiet))

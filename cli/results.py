@@ -24,7 +24,7 @@ def report(result: str, out: str | None, shown: tuple[str, ...], markets: tuple[
     """
     from pathlib import Path
 
-    from ..results.places import Place, not_written
+    from ..results.folders import Folder, not_written
     from ..results.result import Result
     from ..results.sweep_result import SweepResult, is_sweep
     from ..simulate.reading.locations import is_uri
@@ -33,7 +33,7 @@ def report(result: str, out: str | None, shown: tuple[str, ...], markets: tuple[
     if out is None and is_uri(result):
         raise InputError(f"{result}: say where the page is to be written, with --out FILE")
     target = out or Path(result) / "report.html"
-    if is_sweep(Place(result)):
+    if is_sweep(Folder(result)):
         if shown or markets:
             raise InputError(f"{result} is a sweep: --market and --markets are for results of `headrace backtest`")
         write: Callable[[str | Path], Path] = SweepResult.load(result).to_html

@@ -170,8 +170,8 @@ def sweep(
     draws or --search chooses, each as if it were alone. The exit code is 1 where a recording is broken or a strategy
     failed; all else is still done.
     """
-    from ..cluster.again import words_of_set
     from ..cluster.parameter_sets import parse_values, sweepable
+    from ..cluster.reproduction import words_of_set
     from ..loading import load_strategy
     from ..results.display.terminal import show_sweep
     from ..results.sweep_result import SCORE, require_measure
@@ -254,8 +254,8 @@ def _strategies(specs: tuple[str, ...], parameters: tuple[str, ...], limits: dic
 
 def _resumes(out: str) -> bool:
     """Whether to go on: where there is no run, and somebody sits at the terminal, they are asked for a fresh one."""
-    from ..results.places import Place
+    from ..results.folders import Folder
 
-    if Place(out).taken() or not (sys.stdin.isatty() and sys.stderr.isatty()):
+    if Folder(out).taken() or not (sys.stdin.isatty() and sys.stderr.isatty()):
         return True
     return not click.confirm(f"{out}: there is no run to resume. Begin a fresh one there?", err=True)

@@ -14,7 +14,7 @@ from click.testing import CliRunner, Result
 import headrace as hr
 from builders import T0, priced
 from headrace.cli import main
-from headrace.cluster.again import NOT_REPEATED
+from headrace.cluster.reproduction import NOT_REPEATED
 
 #: A strategy that fails in the second market, and says in its error all that the run was given.
 CODE = """

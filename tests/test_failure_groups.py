@@ -15,7 +15,7 @@ from click.testing import CliRunner
 import headrace as hr
 from builders import priced
 from headrace.cli import main
-from headrace.results.failure_places import by_place
+from headrace.results.failure_groups import grouped_failures
 
 ENGINES = ["local", pytest.param("ray", marks=pytest.mark.ray)]
 
@@ -84,7 +84,7 @@ def test_rows_of_one_line_are_one_place_and_the_most_frequent_comes_first() -> N
         row(line="one:7", unit="one", message="one is broken"),
         row(line="two:1", unit="two", message="two is broken"),
     ]
-    assert [(place.line, place.rows) for place in by_place(rows)] == [
+    assert [(place.line, place.rows) for place in grouped_failures(rows)] == [
         ("A 1.1: KeyError: 'x' (7 times in 2 markets), at a.py:9", 2),
         ("RecordingError: one is broken (2 times in 2 markets), at one:7", 2),
         ("A 1.1: KeyError: 'x', at a.py:3", 1),
@@ -94,7 +94,7 @@ def test_rows_of_one_line_are_one_place_and_the_most_frequent_comes_first() -> N
 
 def test_failures_of_sets_name_the_first_and_count_them() -> None:
     rows = [row(strategy="A", market_id="1.1", line="a.py:3", set=number) for number in (4, 2)]
-    (place,) = by_place(rows)
+    (place,) = grouped_failures(rows)
     assert place.line == "set 4 market 1.1: RecordingError: is broken (2 times in 2 sets), at a.py:3"
 
 

@@ -16,7 +16,7 @@ from .actors.logs import Told, at_level, set_up
 from .actors.market_filter import check_filter
 from .actors.middleware import Middleware
 from .actors.sieves import Sieve
-from .backtest import ENGINES, Engine, versions
+from .backtest import ENGINES, Engine
 from .cluster.batches import plan_batches
 from .cluster.connection import connect
 from .cluster.dispatch import RayPool, run_here
@@ -32,6 +32,7 @@ from .cluster.sweep_runner import SweepRunner, SweepUnit, sweep_runner
 from .config import Config
 from .results.parts import Batch, add_sieves
 from .results.sweep_result import FORMAT, SweepResult, SweepStore, new_folder
+from .results.versions import versions
 from .simulate.reading.recordings import Paths, find_recordings
 from .simulate.setup import Setup
 from .simulate.units import plan_units

@@ -156,7 +156,7 @@ class Simulation:
         catalogues, sports_data, custom_events, files, debug: as of `backtest`.
         market_actor, coordinator: subclasses with steps of your own.
         models: models of the simulated exchange.
-        workers: processes on Ray; None: one a CPU.
+        workers: processes on Ray; None: one per CPU.
         command: the run as a command of a shell, without its markets; failures then show it with their unit's. Else
             they show the call in Python.
     """

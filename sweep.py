@@ -96,7 +96,7 @@ def sweep(
         seed: of the draw.
         split: share of events, 0 to 1, that is in sample; markets of one event stay together.
         orders: keep orders, fills and records of all sets; they are held in this process.
-        workers: processes on Ray; None: one a CPU.
+        workers: processes on Ray; None: one per CPU.
         sets_per_replay: most sets over one reading of a market.
         middleware: called at each change in each set's market, which keeps every set awake.
         command: makes of a set the command of a shell that runs it alone, without markets; empty where there is none.

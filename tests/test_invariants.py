@@ -40,7 +40,7 @@ NEXT: dict[OrderStatus | None, set[OrderStatus]] = {
 
 # -- what must hold --------------------------------------------------------------------------------------------------
 
-#: Where the peer's run would end, as it does with a replace of an order that a cancel leaves nothing of, the order fails.
+#: Where the peer's run would end, as with a replace of an order that a cancel leaves nothing of, the order fails.
 PEER_ENDS = "the peer's run ends"
 
 

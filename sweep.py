@@ -16,7 +16,6 @@ from .actors.logs import Told, at_level, set_up
 from .actors.market_filter import check_filter
 from .actors.middleware import Middleware
 from .actors.sieves import Sieve
-from .backtest import versions
 from .cluster.batches import plan_batches
 from .cluster.connection import connect
 from .cluster.duplicates import Duplicates
@@ -33,6 +32,7 @@ from .cluster.sweep_runner import SweepRunner, SweepUnit, sweep_runner
 from .config import Config
 from .results.parts import Batch, add_sieves
 from .results.sweep_result import FORMAT, SweepResult, SweepStore, new_folder
+from .results.versions import versions
 from .simulate.reading.recordings import Paths, find_recordings
 from .simulate.setup import Setup
 from .simulate.units import plan_units
@@ -97,7 +97,7 @@ def sweep(
         seed: of the draw.
         split: share of events, 0 to 1, that is in sample; markets of one event stay together.
         orders: keep orders, fills and records of all sets; they are held in this process.
-        workers: processes on Ray; None: one a CPU.
+        workers: processes on Ray; None: one per CPU.
         sets_per_replay: most sets over one reading of a market.
         middleware: called at each change in each set's market, which keeps every set awake.
         command: makes of a set the command of a shell that runs it alone, without markets; empty where there is none.

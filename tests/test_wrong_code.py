@@ -407,7 +407,7 @@ INSIDE = {
     "explain": "headrace.results.result.Result.load",
     "repair": "headrace.results.repair.repair",
     "check": "headrace.loading.load_strategy",
-    "new": "headrace.cluster.first_strategy.write_first_strategy",
+    "new": "headrace.cli.first_strategy.write_first_strategy",
     "unpack": "headrace.archive.unpack.unpack",
 }
 

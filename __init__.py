@@ -22,7 +22,8 @@ from .actors.market import MarketActor
 from .actors.middleware import Middleware
 from .actors.streams import BaseStream
 from .actors.workers import BackgroundWorker
-from .archive.catalog import Catalog, write_catalog
+from .archive.catalog import Catalog
+from .archive.catalog_writer import write_catalog
 from .backtest import Simulation, backtest
 from .cluster.parameter_ranges import log_range
 from .cluster.run_files import path

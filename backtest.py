@@ -10,9 +10,9 @@ import logging
 import os
 import sys
 import time
-from collections.abc import Callable, Generator, Iterable, Sequence
+from collections.abc import Callable, Generator, Sequence
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from .actors.clients import BaseClient, SimulatedClient
 from .actors.coordinator import Coordinator
@@ -25,10 +25,11 @@ from .archive.catalog import Selection, wanted_markets
 from .assembly import Assembly
 from .cluster.batches import MAX_UNITS, in_turn, plan_batches
 from .cluster.connection import connect
-from .cluster.dispatch import RayPool, run_here
 from .cluster.duplicates import Duplicates
 from .cluster.early_stop import AllFailAlike
+from .cluster.engines import Engine, chosen_engine, require_engine
 from .cluster.log_events import unpickled
+from .cluster.pool import RayPool, run_here
 from .cluster.progress import Progress, ProgressOption, showing
 from .cluster.reproduction import (
     NOT_REPEATED,
@@ -59,17 +60,13 @@ from .strategies.errors import ClientError, HeadraceError, InputError, RunError
 from .strategies.events import ConfigEvent, StrategyEvent, TerminationEvent
 from .strategies.hosting import limits_of, parameters_of
 from .strategies.strategy import Strategy
-from .values import whole, word
+from .values import whole
 
 if TYPE_CHECKING:
     from .results.parts import Part
 
 logger = logging.getLogger("headrace")
 
-Engine = Literal["auto", "local", "ray"]
-ENGINES = ("auto", "local", "ray")
-#: From so many bytes of recordings on, `engine="auto"` uses Ray.
-_LARGE = 100 * 1024 * 1024
 #: What is said of a run that was stopped.
 _KEPT = (
     "the failures are in {} (headrace.Result.load reads them); put right what failed, and the same run with "
@@ -179,7 +176,7 @@ class Simulation(Assembly):
         debug: bool = False,
     ) -> None:
         self._given = given_beside(Simulation, locals(), NOT_REPEATED)
-        word(engine, "engine", ENGINES, InputError)
+        require_engine(engine)
         if workers is not None and whole(workers, "workers", InputError) < 1:
             raise InputError(f"workers={workers}: expected 1 or more")
         config = Config() if config is None else config
@@ -262,7 +259,7 @@ class Simulation(Assembly):
         wanted = wanted_markets(markets, self.strategies)
         paths = find_recordings(wanted)
         units = plan_units(paths, self.strategies)
-        engine = self._chosen_engine(units)
+        engine = chosen_engine(self._engine, units)
         identity = self._identity(units)
         place = None if self._out is None else Folder(self._out)
         controls = LoggingControls(self._logging_controls) if self._logging_controls else None
@@ -383,11 +380,6 @@ class Simulation(Assembly):
             market_actor=self._actor_class,
             coordinator=self._coordinator_class,
         )
-
-    def _chosen_engine(self, units: Iterable[Unit]) -> str:
-        if self._engine != "auto":
-            return self._engine
-        return "ray" if sum(unit.size for unit in units) >= _LARGE else "local"
 
     def _identity(self, units: Sequence[Unit]) -> dict[str, Any]:
         """What this run is: a broken-off run goes on only as the same."""

@@ -16,13 +16,13 @@ from .actors.logs import Told, at_level, set_up
 from .actors.market_filter import check_filter
 from .actors.middleware import Middleware
 from .actors.sieves import Sieve
-from .backtest import ENGINES, Engine
 from .cluster.batches import plan_batches
 from .cluster.connection import connect
-from .cluster.dispatch import RayPool, run_here
 from .cluster.duplicates import Duplicates
 from .cluster.early_stop import AllFailAlike, StoppedRun
+from .cluster.engines import ENGINES, Engine
 from .cluster.parameter_sets import Parameters, make_sets, parameter_sets
+from .cluster.pool import RayPool, run_here
 from .cluster.progress import Progress, ProgressOption, showing
 from .cluster.reproduction import Reproduction, ShellCommand, call_of_backtest, given_beside
 from .cluster.run_files import read_files

@@ -25,7 +25,7 @@ def new(file: str) -> None:
 
     FILE is a new Python file. What is there is never replaced.
     """
-    from ..cluster.first_strategy import CLASS, write_first_strategy
+    from .first_strategy import CLASS, write_first_strategy
 
     write_first_strategy(file)
     click.echo(f"the strategy {CLASS} in {file}; next, with made-up markets:")

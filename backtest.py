@@ -52,8 +52,8 @@ from .results.versions import versions
 from .simulate.models import Models
 from .simulate.reading.event_file import read_custom_events
 from .simulate.reading.recordings import Paths, find_recordings
+from .simulate.reading.side_files import check_folder
 from .simulate.setup import Setup
-from .simulate.side_data import check_folder
 from .simulate.units import Unit, changed_at, plan_units
 from .strategies.analysis.check import warnings_of
 from .strategies.errors import ClientError, HeadraceError, InputError, RunError

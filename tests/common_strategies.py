@@ -9,7 +9,11 @@ import headrace as hr
 
 
 class Idle(hr.Strategy):
-    """Places nothing."""
+    """Looks at nothing."""
+
+
+class Onlooker(hr.Strategy):
+    """Looks at every book, and places nothing."""
 
     def check_market_book(self, market: Any, book: Any) -> bool:
         return False

@@ -10,7 +10,8 @@ from ..actors.coordinator import Coordinator
 from ..actors.failures import Failures
 from ..actors.logs import BatchLog, set_up
 from ..actors.market import HostedMarket, MarketActor
-from ..results.parts import Part, add_sieves, without_markets
+from ..results.parts import Batch, Part, add_sieves, without_markets
+from ..results.sweep_parts import SweepUnit, tabled
 from ..simulate.replay import Replay
 from ..simulate.rows import RowCollector
 from ..simulate.setup import Setup
@@ -21,19 +22,6 @@ from .again import Again
 from .runner import BatchRunner, WorkerFace, run_to_end
 
 
-@dataclasses.dataclass(frozen=True)
-class SweepUnit(Unit):
-    """What is read together, and for which sets.
-
-    Attributes:
-        sets: numbers of parameter sets.
-        reading: those of one reading find markets in the same units; other sets may have them read by event.
-    """
-
-    sets: tuple[int, ...] = ()
-    reading: int = 0
-
-
 class SweepRunner(BatchRunner):
     """Replays batches of `SweepUnit`.
 
@@ -42,7 +30,7 @@ class SweepRunner(BatchRunner):
         orders: keep orders, fills and records.
         again: how a unit is run again with each set alone.
         deciding: parameters that decide what `check_market_book` answers; None: each set is asked.
-        remote: the run was started from another process.
+        remote: the run was started from another process; parts then have tables in place of rows.
 
     Raises:
         RunError: a strategy failed in `start`.
@@ -60,6 +48,10 @@ class SweepRunner(BatchRunner):
         self._sets_again = again
         self._deciding = deciding
         super().__init__(setup, remote=remote)
+
+    def run(self, batch: Batch) -> Part:
+        part = super().run(batch)
+        return tabled(part) if self._remote else part
 
     def _face(self, strategy: Strategy) -> WorkerFace:
         return WorkerFace(self._alone(strategy))

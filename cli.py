@@ -28,7 +28,7 @@ class _Command(click.Group):
     def invoke(self, context: click.Context) -> Any:
         from .actors.failures import users_frames
         from .config import ConfigError
-        from .results.display.spoken import in_options, speaking
+        from .results.display.option_names import in_options, speaking
         from .strategies.errors import HeadraceError, InputError
 
         for stream in (sys.stdout, sys.stderr):
@@ -220,9 +220,9 @@ def sweep(
     draws or --search chooses, each as if it were alone. The exit code is 1 where a recording is broken or a strategy
     failed; all else is still done.
     """
-    from .backtest import load_strategy
-    from .cluster.again import words_of_set
     from .cluster.parameter_sets import parse_values, sweepable
+    from .cluster.reproduction import words_of_set
+    from .loading import load_strategy
     from .results.display.terminal import show_sweep
     from .results.sweep_result import SCORE, require_measure
     from .search import search
@@ -304,7 +304,7 @@ def generate(
     from pathlib import Path
 
     from .cluster.progress import bar
-    from .results.places import not_written
+    from .results.folders import not_written
     from .simulate.generator import write_markets
     from .strategies.errors import InputError
 
@@ -354,9 +354,10 @@ def check(strategies: tuple[str, ...], parameters: tuple[str, ...]) -> None:
     """
     import ray.cloudpickle
 
-    from .cluster.loading import load_strategy, make_strategy
     from .cluster.parameter_sets import settable
-    from .strategies.check import Finding, check_class, check_file, check_instance
+    from .loading import load_strategy, make_strategy
+    from .strategies.analysis.check import check_class, check_file, check_instance
+    from .strategies.analysis.findings import Finding
     from .strategies.errors import InputError
     from .strategies.parameters import check_names, from_text
 
@@ -447,7 +448,7 @@ def report(result: str, out: str | None, shown: tuple[str, ...], markets: tuple[
     import functools
     from pathlib import Path
 
-    from .results.places import Place, not_written
+    from .results.folders import Folder, not_written
     from .results.result import Result
     from .results.sweep_result import SweepResult, is_sweep
     from .simulate.reading.locations import is_uri
@@ -456,7 +457,7 @@ def report(result: str, out: str | None, shown: tuple[str, ...], markets: tuple[
     if out is None and is_uri(result):
         raise InputError(f"{result}: say where the page is to be written, with --out FILE")
     target = out or Path(result) / "report.html"
-    if is_sweep(Place(result)):
+    if is_sweep(Folder(result)):
         if shown or markets:
             raise InputError(f"{result} is a sweep: --market and --markets are for results of `headrace backtest`")
         write: Callable[[str | Path], Path] = SweepResult.load(result).to_html
@@ -483,8 +484,7 @@ def prices(markets: tuple[str, ...], every: str, out: str, engine: str, quiet: b
     Times at which nothing changed are left out. Broken recordings are listed; the exit code is then 1, and the others
     are written.
     """
-    from .archive.prices import write_prices
-    from .simulate.reading.price_table import parse_interval
+    from .archive.price_tables import parse_interval, write_prices
 
     seconds = parse_interval(every)
     failures = write_prices(list(markets), out, seconds, engine, progress=_progress(quiet))
@@ -646,7 +646,7 @@ def _words(command: click.Command, left_out: tuple[str, ...] = ()) -> list[str]:
     """The words that give a command what the present one was given, but for what is not repeated."""
     from click.core import ParameterSource
 
-    from .cluster.again import NOT_REPEATED, words_of
+    from .cluster.reproduction import NOT_REPEATED, words_of
 
     context = click.get_current_context()
     unset = (ParameterSource.DEFAULT, ParameterSource.DEFAULT_MAP)
@@ -661,9 +661,9 @@ def _progress(quiet: bool) -> bool | None:
 
 def _resumes(out: str) -> bool:
     """Whether to go on: where there is no run, and somebody sits at the terminal, they are asked for a fresh one."""
-    from .results.places import Place
+    from .results.folders import Folder
 
-    if Place(out).taken() or not (sys.stdin.isatty() and sys.stderr.isatty()):
+    if Folder(out).taken() or not (sys.stdin.isatty() and sys.stderr.isatty()):
         return True
     return not click.confirm(f"{out}: there is no run to resume. Begin a fresh one there?", err=True)
 
@@ -722,8 +722,8 @@ def _config(file: str | None, settings: tuple[str, ...], compatibility: str | No
 
 
 def _strategies(specs: tuple[str, ...], parameters: tuple[str, ...], limits: dict[str, float]) -> list[Strategy]:
-    from .cluster.loading import load_strategy, make_strategy
     from .cluster.parameter_sets import settable
+    from .loading import load_strategy, make_strategy
     from .strategies.errors import InputError
     from .strategies.parameters import check_names, from_text
 

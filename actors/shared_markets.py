@@ -11,11 +11,11 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from ..config import Config
+from ..strategies.analysis.deciding_parameters import values_of
 from ..strategies.book import MarketBook
 from ..strategies.changes import MarketChange, MarketDefinition
 from ..strategies.clock import Clock
 from ..strategies.host import Host, numbered_ids
-from ..strategies.shared_check import values_of
 from ..strategies.strategy import Strategy
 from ..strategies.window import Gate, Window
 from .market import HostedMarket, MarketActor

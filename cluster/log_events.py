@@ -31,7 +31,7 @@ logger = logging.getLogger("headrace")
 _MARKET_LEFT_OUT = ("_actor", "seats", "readers", "exchange", "_traders", "_random", "context")
 
 
-class StrategySnapshot:
+class LoggedStrategy:
     """What is told of a strategy.
 
     Attributes:
@@ -50,7 +50,7 @@ class StrategySnapshot:
         return self.name
 
 
-class FrameworkSnapshot:
+class LoggedFramework:
     """What is told of the system around a market."""
 
     def __init__(self, host: Host) -> None:
@@ -66,7 +66,7 @@ class EventRecorder:
 
     def __call__(self, event: Any) -> None:
         try:
-            self._events.append(freeze(event))
+            self._events.append(pickled(event))
         except Exception as error:
             logger.error("An event %r cannot be sent to the logging controls: %r", event.name, error)
 
@@ -76,15 +76,15 @@ class EventRecorder:
         return events
 
 
-def freeze(event: Any) -> bytes:
+def pickled(event: Any) -> bytes:
     """An event as bytes."""
     file = io.BytesIO()
     _pickler()(file).dump(event)
     return file.getvalue()
 
 
-def thaw(frozen: bytes) -> Any:
-    """The event that `freeze` made bytes of."""
+def unpickled(frozen: bytes) -> Any:
+    """The event that `pickled` made bytes of."""
     return pickle.loads(frozen)
 
 
@@ -107,11 +107,11 @@ def _blank(kind: type) -> Any:
 
 
 def _strategy(strategy: Strategy) -> Any:
-    return StrategySnapshot, (description_of(strategy), hash_of_strategy(strategy.name))
+    return LoggedStrategy, (description_of(strategy), hash_of_strategy(strategy.name))
 
 
 def _actor(actor: MarketActor) -> Any:
-    return FrameworkSnapshot, (actor.host,)
+    return LoggedFramework, (actor.host,)
 
 
 def _clock(clock: Clock) -> Any:

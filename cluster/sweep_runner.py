@@ -18,8 +18,8 @@ from ..simulate.setup import Setup
 from ..simulate.shared_replay import SharedReplay
 from ..simulate.units import Unit
 from ..strategies.strategy import Strategy
-from .again import Again
-from .runner import BatchRunner, WorkerFace, run_to_end
+from .reproduction import Reproduction
+from .runner import BatchRunner, WorkerFramework, run_to_end
 
 
 class SweepRunner(BatchRunner):
@@ -40,7 +40,7 @@ class SweepRunner(BatchRunner):
         self,
         setup: Setup,
         orders: bool,
-        again: Sequence[Again] = (),
+        again: Sequence[Reproduction] = (),
         deciding: tuple[str, ...] | None = None,
         remote: bool = False,
     ) -> None:
@@ -53,8 +53,8 @@ class SweepRunner(BatchRunner):
         part = super().run(batch)
         return tabled(part) if self._remote else part
 
-    def _face(self, strategy: Strategy) -> WorkerFace:
-        return WorkerFace(self._alone(strategy))
+    def _framework(self, strategy: Strategy) -> WorkerFramework:
+        return WorkerFramework(self._alone(strategy))
 
     def _alone(self, strategy: Strategy) -> Setup:
         return dataclasses.replace(self._setup, strategies=[strategy])
@@ -152,7 +152,7 @@ class _Tally:
 def sweep_runner(
     setup: Setup,
     orders: bool,
-    again: Sequence[Again],
+    again: Sequence[Reproduction],
     deciding: tuple[str, ...] | None = None,
     remote: bool = True,
 ) -> SweepRunner:

@@ -12,8 +12,8 @@ from ..simulate.reading.recordings import Paths
 from ..simulate.rows import FIELDS, Rows
 from ..strategies.errors import InputError, RunError
 from .commits import MANIFEST, Commit, Parts, manifest_of_run, read_commits, why_unread
+from .folders import Folder
 from .measures import MEASURES, NEEDED, Bootstrap, measures
-from .places import Place
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -273,7 +273,7 @@ class Result:
         Raises:
             InputError: the folder holds no result.
         """
-        place = Place(folder)
+        place = Folder(folder)
         try:
             manifest = manifest_of_run(place)
         except (OSError, ValueError) as error:
@@ -295,7 +295,7 @@ class Result:
         return result_html(self)
 
 
-def require_format(place: Place, manifest: Mapping[str, Any], wanted: int) -> None:
+def require_format(place: Folder, manifest: Mapping[str, Any], wanted: int) -> None:
     """Refuse a folder that another headrace wrote with other columns.
 
     Raises:

@@ -12,7 +12,7 @@ from ..strategies.errors import InputError
 from ..strategies.parameters import Values, column_value
 from .commits import read_manifest
 from .parts import Part, Stored
-from .places import Place, encoded
+from .folders import Folder, encoded
 from .store import FolderStore, difference
 from .sweep_parts import (
     TABLES,
@@ -91,7 +91,7 @@ class SweepFolder(FolderStore):
     fields = TABLES
 
     def __init__(
-        self, folder: str | os.PathLike[str] | Place, identity: dict[str, Any], sets: int, resume: bool = False
+        self, folder: str | os.PathLike[str] | Folder, identity: dict[str, Any], sets: int, resume: bool = False
     ) -> None:
         self.owners: dict[int, list[tuple[str, str]]] = {}
         self.set_digests = [0] * sets
@@ -198,7 +198,7 @@ class SweepFolder(FolderStore):
         return {**self._counted(), "digests": [digest_text(each) for each in self.set_digests]}
 
 
-def manifest_of_sweep(place: Place) -> dict[str, Any]:
+def manifest_of_sweep(place: Folder) -> dict[str, Any]:
     """The manifest of a sweep.
 
     Raises:
@@ -266,13 +266,13 @@ class _SavedBatch(SweepBatch):
         return f"saved-{self.number}"
 
 
-def new_folder(folder: str | os.PathLike[str]) -> Place:
+def new_folder(folder: str | os.PathLike[str]) -> Folder:
     """An empty folder, named by its path or URI; asked for before anything runs, for what it cannot take would be lost.
 
     Raises:
         InputError: it cannot be written, or holds something.
     """
-    place = Place(folder)
+    place = Folder(folder)
     if place.taken():
         raise InputError(f"{place}: exists and is not empty; name another folder for the sweep, or remove it")
     place.write_first(_PROBE, b"")

@@ -12,7 +12,7 @@ from ..simulate.rows import FIELDS
 from ..strategies.errors import InputError
 from ..strategies.parameters import Values, column_value
 from .commits import MANIFEST, read_commits, read_manifest, why_unread
-from .places import Place
+from .folders import Folder
 from .result import Result, require_format
 from .sweep_folder import FORMAT, digests_of, save_sweep
 from .sweep_measures import (
@@ -349,7 +349,7 @@ class SweepResult:
         Raises:
             InputError: the folder holds no sweep.
         """
-        place = Place(folder)
+        place = Folder(folder)
         try:
             manifest = read_manifest(place)
         except (OSError, ValueError) as error:
@@ -451,7 +451,7 @@ class SweepResult:
         return sweep_html(self)
 
 
-def is_sweep(place: Place) -> bool:
+def is_sweep(place: Folder) -> bool:
     """Whether a folder holds a sweep, as far as its manifest can be read."""
     try:
         return "parameters" in read_manifest(place)

@@ -14,7 +14,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from .commits import damaged
-from .places import Place
+from .folders import Folder
 from .sweep_parts import TABLES
 
 if TYPE_CHECKING:
@@ -114,7 +114,7 @@ class FolderRows(SweepRows):
         keeper: what is to live as long as they do: a temporary folder goes with it.
     """
 
-    def __init__(self, place: Place, commits: Iterable[SweepCommit], keeper: Any = None) -> None:
+    def __init__(self, place: Folder, commits: Iterable[SweepCommit], keeper: Any = None) -> None:
         self._place = place
         self._commits = sorted(commits, key=lambda commit: commit.number)
         self._keeper = keeper

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from ..actors.sieves import Sieve
 from ..strategies.parameters import Values
 from .parts import Part, add_sieves
-from .places import NotWritten
+from .folders import NotWritten
 from .sweep_folder import MOST_IN_PART, SweepFolder, kept_part
 from .sweep_parts import TABLES, SweepUnit, TabledPart, reading_of, shares_of
 from .sweep_result import SweepResult

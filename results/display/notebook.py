@@ -6,9 +6,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 from typing import TYPE_CHECKING, Any
 
-from ..failure_places import by_place
+from ..failure_groups import grouped_failures
 from ..violations import Reason, advice, lines, reasons
-from .cells import UNSHOWN, cell, heading
+from .formats import UNSHOWN, formatted, heading
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -81,7 +81,7 @@ def _table(names: Sequence[str], rows: Iterable[Row], bold: Iterable[tuple[int, 
     for place, row in enumerate(rows):
         cells = []
         for name in names:
-            text = escape(cell(name, row[name]))
+            text = escape(formatted(name, row[name]))
             if place == marked and name == names[0]:
                 text = f"★ {text}"
             failed = f";{_FAILED}" if name == "failures" and row[name] else ""
@@ -102,7 +102,7 @@ def _style(name: str) -> str:
 def _failures(failures: pa.Table) -> str:
     if not failures.num_rows:
         return ""
-    places = by_place(failures.to_pylist())
+    places = grouped_failures(failures.to_pylist())
     items = []
     for place in places[:_MOST_FAILURES]:
         text, trace = escape(place.line), place.first["traceback"]

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from . import charts, page
-from .cells import cell, heading
 from .charts import Drawn, Line, Series, moment
 from .curves import Curves, curves, farthest, thinned
+from .formats import formatted, heading
 from .market_chart import market_chart
 from .market_svg import market_charts
 from .page import Column, Section, Tile
@@ -200,7 +200,7 @@ def _strategies(facts: _Facts) -> Section:
     if len(facts.summary) <= MOST_CARDS:
         cards = (
             f'<div class="card"><h3>{page.text(row["strategy"])}</h3>'
-            + page.fields([(heading(name), cell(name, row[name])) for name in row if name != "strategy"])
+            + page.fields([(heading(name), formatted(name, row[name])) for name in row if name != "strategy"])
             + "</div>"
             for row in facts.summary
         )
@@ -313,7 +313,7 @@ def _entry(facts: _Facts) -> Section | None:
 
 
 def _number(name: str, main: bool = False) -> Column:
-    return Column(heading(name), name, lambda value: page.text(cell(name, value)), main=main)
+    return Column(heading(name), name, lambda value: page.text(formatted(name, value)), main=main)
 
 
 _SUMMARY = (

@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ...strategies.errors import RunError
-from .cells import cell
-from .heat import heat_of, label, middle, steps, title
+from .formats import formatted
+from .heatmap import heat_of, label, middle, steps, title
 
 Row = dict[str, Any]
 
@@ -32,7 +32,7 @@ def heatmap(rows: Sequence[Row], x: str, y: str, value: str, parameters: Sequenc
     """The mean of a column by two others, with the figures in the cells where they fit."""
     go = _graph_objects()
     heat = heat_of(rows, x, y, value, parameters)
-    texts = [["" if one is None else cell(value, one) for one in line] for line in heat.cells]
+    texts = [["" if one is None else formatted(value, one) for one in line] for line in heat.cells]
     trace = go.Heatmap(
         x=[label(step) for step in heat.across],
         y=[label(level) for level in heat.up],

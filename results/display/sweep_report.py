@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 from ..sweep_result import SCORE
 from . import charts, page
-from .cells import UNSHOWN, cell, heading
 from .charts import Drawn, Line, Series
 from .curves import curves, thinned
-from .heat import heat_of, label, middle, steps, title
+from .formats import UNSHOWN, formatted, heading
+from .heatmap import heat_of, label, middle, steps, title
 from .page import MAIN_FIELDS, Column, Section, Tile
 from .page_markets import MarketRows
 from .run_sections import about, failures_section, run_section, shown_value, violations_section
@@ -91,7 +91,7 @@ class _Facts:
     def named(self, row: Row) -> str:
         """A set by its number and the parameters that differ between sets."""
         names = [name for name in self.sweep.parameter_columns if len(steps(self.sets, name)) > 1]
-        values = ", ".join(f"{name}={cell(name, row[name])}" for name in names)
+        values = ", ".join(f"{name}={formatted(name, row[name])}" for name in names)
         return charts.shortened(f"set {row['set']}: {values}", 90)
 
 
@@ -146,7 +146,7 @@ def _headed(name: str, parameters: Sequence[str]) -> str:
 
 
 def _cells(name: str) -> Any:
-    return lambda value: page.text(cell(name, value))
+    return lambda value: page.text(formatted(name, value))
 
 
 def _profit(facts: _Facts) -> Section | None:
@@ -232,7 +232,7 @@ def _heatmap(facts: _Facts, x: str, y: str, value: str, parameters: Sequence[str
             "<td></td>"
             if one is None
             else f'<td style="background:{shade(one)}" title="{count} set{"" if count == 1 else "s"}">'
-            f"{escape(cell(value, one))}</td>"
+            f"{escape(formatted(value, one))}</td>"
             for one, count in zip(line, counts, strict=True)
         )
         lines.append(f'<tr><th scope="row">{escape(label(level))}</th>{cells}</tr>')

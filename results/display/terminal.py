@@ -6,10 +6,10 @@ import sys
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from ..failure_places import by_place
+from ..failure_groups import grouped_failures
 from ..violations import MOST_REASONS, Reason, advice, lines, reasons
-from .cells import cell, heading
-from .spoken import in_options
+from .formats import formatted, heading
+from .option_names import in_options
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -98,7 +98,7 @@ def side_by_side(names: Sequence[str], rows: Sequence[Row]) -> Table:
     for column in table.columns:
         column.justify, column.no_wrap = "right", True
     for row in rows:
-        table.add_row(*(cell(name, row[name]) for name in names))
+        table.add_row(*(formatted(name, row[name]) for name in names))
     return table
 
 
@@ -110,8 +110,8 @@ def stacked(titles: Sequence[str], names: Sequence[str], rows: Sequence[Row], ro
     from rich.table import Table
 
     room = max(room, _NARROWEST)
-    columns = [[cell(name, row[name]) for name in names] for row in rows]
-    figures = (cell(name, row[name]) for row in rows for name in names if not isinstance(row[name], str))
+    columns = [[formatted(name, row[name]) for name in names] for row in rows]
+    figures = (formatted(name, row[name]) for row in rows for name in names if not isinstance(row[name], str))
     # Frame and padding of a table of two columns take seven places.
     most = room - 7 - max(map(len, figures), default=0)
     labels = [heading(name) for name in names]
@@ -141,7 +141,7 @@ def _fitting(needed: Sequence[str], wanted: Iterable[str], rows: Sequence[Row], 
     """Those of the columns that fit, in their order; none where not even the needed ones do."""
 
     def size(name: str) -> int:
-        return max(len(heading(name)), *(len(cell(name, row[name])) for row in rows)) + 3
+        return max(len(heading(name)), *(len(formatted(name, row[name])) for row in rows)) + 3
 
     left = room - 1 - sum(map(size, needed))
     if left < 0:
@@ -178,7 +178,7 @@ def _show(
         how = advice(refused, shell=True)
         if how:
             console.print(f"  {how}", markup=False, highlight=False)
-    places = by_place(failures.to_pylist())
+    places = grouped_failures(failures.to_pylist())
     for place in places[:_MOST_FAILURES]:
         console.print(f"failed: {in_options(place.line)}", markup=False, highlight=False)
         if place.first["command"]:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from ..results.sweep_parts import SweepUnit
-from ..simulate.units import plan_units
+from ..simulate.reading.locations import Source
+from ..simulate.units import changed_at, plan_units, unit_of_files
 from ..strategies.hosting import scope_of, window_of
 from ..strategies.strategy import Strategy
 
+#: Bytes of recordings times sets, so weighed, from which on `engine="auto"` uses Ray.
+_LARGE = 100 * 1024 * 1024
 #: Sets that cost about as much as reading the market.
 _SETS_PER_READ = 10
 
@@ -29,10 +32,16 @@ def plan_sweep(paths: Sequence[Any], sets: Sequence[Strategy], most: int) -> lis
         chosen = [tuple(numbers[at : at + most]) for at in range(0, len(numbers), most)]
         for unit in plan_units(paths, [sets[number] for number in numbers]):
             for some in chosen:
-                units.append(SweepUnit(unit.name, unit.paths, weighed(unit.size, len(some)), some, reading))
+                units.append(SweepUnit(unit.name, unit.paths, unit.size * (_SETS_PER_READ + len(some)), some, reading))
     return units
 
 
-def weighed(size: int, sets: int) -> int:
-    """Bytes of recordings, weighed by the work that so many sets are."""
-    return size * (_SETS_PER_READ + sets)
+def large(units: Iterable[SweepUnit]) -> bool:
+    """Whether there is so much to do that it is worth starting Ray."""
+    return sum(unit.size for unit in units) >= _LARGE * _SETS_PER_READ
+
+
+def recordings_of(paths: Sequence[str | Source]) -> list[dict[str, Any]]:
+    """The recordings of a sweep as its manifest names them: with their bytes, and when they last changed."""
+    units = [unit_of_files([path]) for path in paths]
+    return [{"unit": unit.name, "files": 1, "bytes": unit.size, "changed": changed_at(unit)} for unit in units]

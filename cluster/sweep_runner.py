@@ -3,23 +3,29 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Sequence
+import functools
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from typing import Any
 
 from ..actors.coordinator import Coordinator
 from ..actors.failures import Failures
 from ..actors.logs import BatchLog, set_up
 from ..actors.market import HostedMarket, MarketActor
+from ..actors.sieves import Sieve
 from ..results.parts import Batch, Part, add_sieves, without_markets
-from ..results.sweep_parts import SweepUnit, tabled
+from ..results.sweep_parts import SweepUnit, sets_of, tabled
 from ..simulate.replay import Replay
 from ..simulate.rows import RowCollector
 from ..simulate.setup import Setup
 from ..simulate.shared_replay import SharedReplay
 from ..simulate.units import Unit
 from ..strategies.strategy import Strategy
+from .batches import plan_batches
+from .connection import connect
+from .dispatch import RayPool, run_here
 from .reproduction import Reproduction
-from .runner import BatchRunner, WorkerFramework, run_to_end
+from .runner import BatchRunner, WorkerFramework, nothing_passed, run_to_end
+from .shipping import objects_of
 
 
 class SweepRunner(BatchRunner):
@@ -160,3 +166,49 @@ def sweep_runner(
     if remote:
         set_up(setup.config)
     return SweepRunner(setup, orders, again, deciding, remote)
+
+
+def replayer(
+    setup: Setup,
+    engine: str,
+    orders: bool,
+    again: Sequence[Reproduction],
+    deciding: tuple[str, ...] | None,
+    workers: int | None,
+) -> Callable[[Sequence[SweepUnit]], Generator[Part, None, None]]:
+    """What gives the parts of a sweep's units as they come, from workers or from this process.
+
+    Raises:
+        RunError: a strategy failed in `start`, or Ray, or what the workers need, cannot be had.
+    """
+    if engine != "ray":
+        runner = SweepRunner(setup, orders, again, deciding)
+        return lambda units: run_here([Batch(number, (unit,)) for number, unit in enumerate(units)], runner)
+    connect()
+    make_runner = functools.partial(sweep_runner, setup, orders, again, deciding)
+    make_here = functools.partial(make_runner, remote=False)
+
+    def again_of(unit: Unit) -> str:
+        return again[sets_of(unit)[0]](unit)
+
+    pool = RayPool(make_runner, objects_of(setup), workers, setup.config.unit_timeout, make_here, again_of)
+
+    def replayed(units: Sequence[SweepUnit]) -> Generator[Part, None, None]:
+        readings: dict[int, list[SweepUnit]] = {}
+        for unit in units:
+            readings.setdefault(unit.reading, []).append(unit)
+        planned = [batch for each in readings.values() for batch in plan_batches(each, pool.size)]
+        return pool.run([Batch(number, batch.units) for number, batch in enumerate(planned)])
+
+    return replayed
+
+
+def sets_without_markets(sets: Sequence[Strategy], sieves: Mapping[str, Sieve]) -> list[tuple[Any, ...]]:
+    """Rows of failures for sets whose filters let no market pass; one, without a set, where that is so of all alike."""
+    found = []
+    for number, strategy in enumerate(sets):
+        mine = {strategy.name: sieves[str(number)]} if str(number) in sieves else {}
+        found += [(*row, number) for row in nothing_passed([strategy], mine)]
+    if len(found) == len(sets) and len({row[:-1] for row in found}) == 1:
+        return [(*found[0][:-1], None)]
+    return found

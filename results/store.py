@@ -16,7 +16,7 @@ from typing import Any
 from ..actors.sieves import Sieve
 from ..simulate.rows import FIELDS, empty_rows
 from ..strategies.errors import InputError
-from .commits import COMMITS, MANIFEST, Commit, Parts, manifest_of_run, read_commits, why_unread
+from .commits import COMMITS, MANIFEST, NOTHING, Commit, Parts, manifest_of_run, read_commits, why_unread
 from .folders import Folder, encoded
 from .parts import Batch, Part, add_sieves, store_part
 from .result import Result
@@ -110,6 +110,8 @@ class FolderStore:
     what = "run"
     #: Columns of its tables.
     fields: Mapping[str, tuple[tuple[str, str], ...]] = FIELDS
+    #: What its commits say beside what all do.
+    also: Mapping[str, type] = NOTHING
 
     def __init__(self, folder: str | os.PathLike[str] | Folder, identity: dict[str, Any], resume: bool = False) -> None:
         self.place = folder if isinstance(folder, Folder) else Folder(folder)
@@ -134,7 +136,7 @@ class FolderStore:
     def _take_up(self) -> None:
         known = self._known()
         stopped = set((known.get("stopped") or {}).get("parts", ()))
-        commits = read_commits(self.place)
+        commits = read_commits(self.place, also=self.also)
         # Of the run as a whole, of no unit, it is told anew.
         told = [commit["part"] for commit in commits if not commit["units"] and not commit.get("complete")]
         failed = [commit["part"] for commit in commits if commit["part"] in stopped]
@@ -181,8 +183,8 @@ class FolderStore:
             ) from None
         except (OSError, ValueError) as error:
             raise InputError(
-                f"{self.place}: holds no {self.what} that can be resumed: {MANIFEST} cannot be read ({why_unread(error)}); "
-                "remove the folder, or name another, and begin anew"
+                f"{self.place}: holds no {self.what} that can be resumed: {MANIFEST} cannot be read "
+                f"({why_unread(error)}); remove the folder, or name another, and begin anew"
             ) from None
 
     def _require_same(self, known: dict[str, Any]) -> None:
@@ -197,8 +199,8 @@ class FolderStore:
             if before != value:
                 why = self._difference(name, before, value)
                 raise InputError(
-                    f"{self.place}: the {self.what} that it holds cannot be resumed: {why}; ask for it as it was, or name "
-                    "another folder for this one"
+                    f"{self.place}: the {self.what} that it holds cannot be resumed: {why}; ask for it as it was, or "
+                    "name another folder for this one"
                 )
 
     def _difference(self, name: str, known: Any, wanted: Any) -> str:
@@ -214,7 +216,9 @@ class FolderStore:
         name = f"{COMMITS}/{part}.json"
         self.place.remove(name)
         if name in self.place.names(COMMITS, ".json"):
-            raise InputError(f"{self.place}: {name} cannot be removed, so the {self.what} cannot go on; name another folder")
+            raise InputError(
+                f"{self.place}: {name} cannot be removed, so the {self.what} cannot go on; name another folder"
+            )
 
     def _count(self, commit: dict[str, Any]) -> None:
         self._commits.append(Commit.of(commit))

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import dataclasses
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ..simulate.rows import empty_rows
 from ..strategies.errors import InputError
 from ..strategies.parameters import Values, column_value
 from .commits import read_manifest
-from .parts import Part, Stored
 from .folders import Folder, encoded
+from .parts import Part, StoredPart
 from .store import FolderStore, difference
 from .sweep_parts import (
     TABLES,
@@ -21,7 +21,6 @@ from .sweep_parts import (
     in_order,
     numbers_of,
     numbers_text,
-    reading_of,
     sets_of,
     told_once,
 )
@@ -34,6 +33,8 @@ if TYPE_CHECKING:
 FORMAT = 3
 #: Rows that are kept in one part, and those of them that are read by themselves.
 MOST_IN_PART, _GROUP = 50_000, 5_000
+#: What commits of sweeps say beside what all do.
+COMMIT = {"set_digests": dict, "sets": list, "units": list, "markets": list, "readings": list}
 #: A file that shows that a folder can be written.
 _PROBE = "probe.part"
 
@@ -72,7 +73,7 @@ def _with_files(part: KeptPart, name: str, tables: Mapping[str, pa.Table]) -> Ke
         if rows.num_rows
     }
     counts = {table: rows.num_rows for table, rows in tables.items()}
-    part.stored = Stored(files, counts, sum(part.set_digests.values()), {})
+    part.stored = StoredPart(files, counts, sum(part.set_digests.values()), {})
     return part
 
 
@@ -89,6 +90,7 @@ class SweepFolder(FolderStore):
 
     what = "sweep"
     fields = TABLES
+    also = COMMIT
 
     def __init__(
         self, folder: str | os.PathLike[str] | Folder, identity: dict[str, Any], sets: int, resume: bool = False
@@ -142,7 +144,7 @@ class SweepFolder(FolderStore):
         super()._require_same(known)
 
     def _difference(self, name: str, known: Any, wanted: Any) -> str:
-        clauses = {
+        clauses: dict[str, Callable[[Any, Any], str]] = {
             "parameters": _sets_differ,
             "strategy": lambda before, now: f"its strategy was {before} and is {now}",
             "unswept": _unswept_differ,

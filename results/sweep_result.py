@@ -14,7 +14,7 @@ from ..strategies.parameters import Values, column_value
 from .commits import MANIFEST, read_commits, read_manifest, why_unread
 from .folders import Folder
 from .result import Result, require_format
-from .sweep_folder import FORMAT, digests_of, save_sweep
+from .sweep_folder import COMMIT, FORMAT, digests_of, save_sweep
 from .sweep_measures import (
     LEAST,
     MEASURED,
@@ -112,9 +112,7 @@ class SweepResult:
         """
         return self.rows("fills")
 
-    def rows(
-        self, name: str, *, sets: Iterable[int] | None = None, columns: Sequence[str] | None = None
-    ) -> pa.Table:
+    def rows(self, name: str, *, sets: Iterable[int] | None = None, columns: Sequence[str] | None = None) -> pa.Table:
         """Rows of one of the tables, by set and market: all, or those of some sets, or some columns of them.
 
         Rows lie in a folder where there are many; no more of them is read than what is asked for.
@@ -358,7 +356,7 @@ class SweepResult:
         parameters = manifest.pop("parameters", None)
         if not isinstance(parameters, list) or not parameters:
             raise InputError(f"{place}: no sweep here: {MANIFEST} names no parameters")
-        commits = read_commits(place)
+        commits = read_commits(place, also=COMMIT)
         manifest["digests"] = digests_of(commits, len(parameters))
         return cls(manifest, parameters, FolderRows(place, map(SweepCommit.of, commits)))
 

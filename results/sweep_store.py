@@ -6,17 +6,17 @@ import contextlib
 import dataclasses
 import tempfile
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ..actors.sieves import Sieve
 from ..strategies.parameters import Values
-from .parts import Part, add_sieves
 from .folders import NotWritten
+from .parts import Part, add_sieves
 from .sweep_folder import MOST_IN_PART, SweepFolder, kept_part
 from .sweep_parts import TABLES, SweepUnit, TabledPart, reading_of, shares_of
 from .sweep_result import SweepResult
-from .sweep_rows import FolderRows, HeldRows, SweepRows
+from .sweep_rows import SweepRows
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -154,8 +154,8 @@ class SweepStore:
             if self._lasting:
                 raise
             raise NotWritten(
-                f"{error}; a sweep with so many rows keeps them in the temporary folder: give it out=, or set TMPDIR to "
-                "a folder with room"
+                f"{error}; a sweep with so many rows keeps them in the temporary folder: give it out=, or set TMPDIR "
+                "to a folder with room"
             ) from None
 
     def end(self, failures: Sequence[tuple[Any, ...]]) -> None:

@@ -9,7 +9,7 @@ from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..sweep_result import SCORE
+from ..sweep_measures import SCORE
 from . import charts, page
 from .charts import Drawn, Line, Series
 from .curves import curves, thinned

@@ -57,7 +57,7 @@ def show_sweep(result: SweepResult, by: str, top: int, out: str | None) -> None:
     Raises:
         InputError: no set has a value in the column `by`.
     """
-    from ..sweep_result import MEASURED
+    from ..sweep_measures import MEASURED
 
     rows = result.best_sets(by, top)
     parameters = [name for name in rows[0] if name not in MEASURED]

@@ -29,10 +29,11 @@ def plan_sweep(paths: Sequence[Any], sets: Sequence[Strategy], most: int) -> lis
     units = []
     for reading, numbers in enumerate(alike.values()):
         # Units share the tuples: there may be a hundred thousand of the one and ten of the other.
-        chosen = [tuple(numbers[at : at + most]) for at in range(0, len(numbers), most)]
+        first, chosen = numbers[0], [tuple(numbers[at : at + most]) for at in range(0, len(numbers), most)]
         for unit in plan_units(paths, [sets[number] for number in numbers]):
             for some in chosen:
-                units.append(SweepUnit(unit.name, unit.paths, unit.size * (_SETS_PER_READ + len(some)), some, reading))
+                size = unit.size * (_SETS_PER_READ + len(some))
+                units.append(SweepUnit(unit.name, unit.paths, size, some, first, reading))
     return units
 
 

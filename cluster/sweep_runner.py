@@ -67,7 +67,8 @@ class SweepRunner(BatchRunner):
 
     def _replay_into(self, part: Part, unit: Unit, log: BatchLog) -> None:
         assert isinstance(unit, SweepUnit)
-        tally = _Tally(part, unit, [self._setup.strategies[number] for number in unit.sets], self._orders)
+        sets = [self._setup.strategies[number] for number in unit.sets]
+        tally = _Tally(part, unit, sets, self._orders, self._reproduce)
         raw = any(getattr(strategy.stream_class, "raw", False) for strategy in tally.sets)
         if raw or self._setup.config.compatibility is not None:
             # The peer's reading shows and hides changes by strategy: there is no book to share.
@@ -84,9 +85,9 @@ class SweepRunner(BatchRunner):
         part.stopped = shared.actor.stopped
 
     def _reproduce(self, unit: Unit) -> str:
-        """A failure of the recordings shows with any set: here with the unit's first."""
+        """A failure of the recordings shows with any set: here with the first, however sets are spread over units."""
         assert isinstance(unit, SweepUnit)
-        return self._sets_again[unit.sets[0]](unit) if self._sets_again else ""
+        return self._sets_again[unit.first](unit) if self._sets_again else ""
 
     def _finish(self, tally: _Tally, place: int, actor: MarketActor, failures: Failures) -> None:
         number = tally.unit.sets[place]
@@ -96,13 +97,21 @@ class SweepRunner(BatchRunner):
 
 
 class _Tally:
-    """Rows of one unit, of all its sets."""
+    """Rows of one unit, of all its sets.
 
-    def __init__(self, part: Part, unit: SweepUnit, sets: Sequence[Strategy], orders: bool) -> None:
+    Args:
+        orders: keep orders, fills and records.
+        reproduce: how what failed in the unit's recordings is run again.
+    """
+
+    def __init__(
+        self, part: Part, unit: SweepUnit, sets: Sequence[Strategy], orders: bool, reproduce: Callable[[Unit], str]
+    ) -> None:
         self.unit = unit
         self.sets = list(sets)
         self.part = part
         self._orders = orders
+        self._reproduce = reproduce
         self._collectors = [RowCollector([strategy], orders) for strategy in sets]
         self._counted: set[str] = set()
         self._known, self._copies = dict(part.markets), set[str]()
@@ -152,7 +161,7 @@ class _Tally:
                 yield (*row, number)
             elif row[:-1] not in self._broken:  # the command alone is another for each set
                 self._broken.add(row[:-1])
-                yield (*row, None)
+                yield (*row[:-1], self._reproduce(self.unit), None)
 
 
 def sweep_runner(

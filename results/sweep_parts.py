@@ -34,10 +34,12 @@ class SweepUnit(Unit):
 
     Attributes:
         sets: numbers of parameter sets, ascending.
+        first: the lowest number in its reading.
         reading: those of one reading find markets in the same units; other sets may have them read by event.
     """
 
     sets: tuple[int, ...] = ()
+    first: int = 0
     reading: int = 0
 
 
@@ -145,8 +147,7 @@ def in_order(name: str, table: pa.Table) -> pa.Table:
     if name == "transactions":
         keys = ["set", "client", "hour"]
     elif name == "failures":
-        # Of a unit that was read for several groups of sets, the commands differ.
-        keys = ["set", "market_id", "unit", "command"]
+        keys = ["set", "market_id", "unit"]
     else:
         keys = ["set", "market_id"]
     return table.sort_by([(key, "ascending") for key in keys])

@@ -51,9 +51,9 @@ class SweepResult:
     """
 
     def __init__(
-        self, manifest: dict[str, Any], parameters: Sequence[Values], tables: Mapping[str, pa.Table] | SweepRows
+        self, manifest: Mapping[str, Any], parameters: Sequence[Values], tables: Mapping[str, pa.Table] | SweepRows
     ) -> None:
-        self.manifest = manifest
+        self.manifest = {name: value for name, value in manifest.items() if name != "parameters"}
         self.parameters = [dict(values) for values in parameters]
         self._rows = tables if isinstance(tables, SweepRows) else HeldRows(tables)
         self._table: pa.Table | None = None
@@ -353,7 +353,7 @@ class SweepResult:
         except (OSError, ValueError) as error:
             raise InputError(f"{place}: no sweep here: {MANIFEST} cannot be read ({why_unread(error)})") from None
         require_format(place, manifest, FORMAT)
-        parameters = manifest.pop("parameters", None)
+        parameters = manifest.get("parameters")
         if not isinstance(parameters, list) or not parameters:
             raise InputError(f"{place}: no sweep here: {MANIFEST} names no parameters")
         commits = read_commits(place, also=COMMIT)

@@ -15,9 +15,9 @@ from .actors.logs import Told, at_level, set_up
 from .actors.market_filter import check_filter
 from .actors.middleware import Middleware
 from .actors.sieves import Sieve
-from .backtest import ENGINES, Engine, versions
 from .cluster.duplicates import Duplicates
 from .cluster.early_stop import AllFailAlike, StoppedRun
+from .cluster.engines import ENGINES, Engine
 from .cluster.parameter_sets import Parameters, make_sets, parameter_sets
 from .cluster.progress import Progress, ProgressOption, showing
 from .cluster.reproduction import Reproduction, ShellCommand, call_of_backtest, given_beside
@@ -33,6 +33,7 @@ from .results.sweep_folder import FORMAT, SweepFolder
 from .results.sweep_parts import reading_of
 from .results.sweep_result import SweepResult
 from .results.sweep_store import SweepStore
+from .results.versions import versions
 from .simulate.reading.recordings import Paths, find_recordings
 from .simulate.setup import Setup
 from .strategies.analysis.deciding_parameters import deciding_parameters
@@ -102,7 +103,7 @@ def sweep(
         seed: of the draw.
         split: share of events, 0 to 1, that is in sample; markets of one event stay together.
         orders: keep orders, fills and records of all sets.
-        workers: processes on Ray; None: one a CPU.
+        workers: processes on Ray; None: one per CPU.
         sets_per_replay: most sets over one reading of a market.
         middleware: called at each change in each set's market, which keeps every set awake.
         command: makes of a set the command of a shell that runs it alone, without markets; empty where there is none.

@@ -22,7 +22,7 @@ from ..simulate.units import Unit
 from ..strategies.strategy import Strategy
 from .batches import plan_batches
 from .connection import connect
-from .dispatch import RayPool, run_here
+from .pool import RayPool, run_here
 from .reproduction import Reproduction
 from .runner import BatchRunner, WorkerFramework, nothing_passed, run_to_end
 from .shipping import objects_of

@@ -16,10 +16,10 @@ from .market_svg import market_charts
 from .page import Column, Section, Tile
 from .page_markets import MarketRows
 from .run_sections import about, failures_section, run_section, violations_section
+from .shown import ShownResult
 
 if TYPE_CHECKING:
     from ...simulate.reading.recordings import Paths
-    from ..result import Result
 
 #: What the page has room for; it names what it leaves out.
 MOST_STRATEGIES = 100
@@ -31,7 +31,7 @@ _POINTS, _TYPE_POINTS = 3000, 1500
 
 
 def write_page(
-    result: Result,
+    result: ShownResult,
     path: str | os.PathLike[str],
     show: Sequence[str] = (),
     markets: Paths | None = None,
@@ -43,7 +43,9 @@ def write_page(
     return target
 
 
-def result_page(result: Result, show: Sequence[str] = (), markets: Paths | None = None, folder: str = "RESULT") -> str:
+def result_page(
+    result: ShownResult, show: Sequence[str] = (), markets: Paths | None = None, folder: str = "RESULT"
+) -> str:
     """A page of HTML that fetches nothing, and runs no script but its own.
 
     Args:
@@ -92,7 +94,7 @@ class _Facts:
         drawn: charts that the script draws again, as they are made.
     """
 
-    def __init__(self, result: Result) -> None:
+    def __init__(self, result: ShownResult) -> None:
         self.result = result
         self.currency = str(result.manifest.get("config", {}).get("currency") or "")
         self.by_strategy = curves(result.markets, "strategy")

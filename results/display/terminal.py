@@ -10,13 +10,12 @@ from ..failure_groups import grouped_failures
 from ..violations import MOST_REASONS, Reason, advice, lines, reasons
 from .formats import formatted, heading
 from .option_names import in_options
+from .shown import ShownResult, ShownSweep
 
 if TYPE_CHECKING:
     import pyarrow as pa
     from rich.table import Table
 
-    from ..result import Result
-    from ..sweep_result import SweepResult
 
 #: Columns of a sweep after the parameters and what sets are ranked by, the most wanted first.
 _SWEPT = (
@@ -42,7 +41,7 @@ _UNLIMITED, _NARROWEST = 100_000, 32
 Row = Mapping[str, Any]
 
 
-def show_result(result: Result, out: str | None) -> None:
+def show_result(result: ShownResult, out: str | None) -> None:
     """A column per strategy, then violations, failures, the digest and where the tables are."""
     rows = result.summary().to_pylist()
     names = [name for name in (rows[0] if rows else ()) if name != "strategy"]
@@ -51,7 +50,7 @@ def show_result(result: Result, out: str | None) -> None:
     _show(tables, [], reasons(result.violations), result.failures, result.digest, out)
 
 
-def show_sweep(result: SweepResult, by: str, top: int, out: str | None) -> None:
+def show_sweep(result: ShownSweep, by: str, top: int, out: str | None) -> None:
     """A row per set, the best first, then violations, failures, the digest and where the tables are.
 
     Raises:

@@ -17,8 +17,9 @@ from .cluster.progress import Progress, ProgressOption, showing
 from .cluster.searcher import Searcher, Suggestion
 from .config import Config
 from .results.sweep_folder import new_folder
-from .results.sweep_measures import LEAST, require_goal, sides
+from .results.sweep_measures import LEAST, require_goal
 from .results.sweep_result import SweepResult
+from .results.sweep_tables import sides
 from .simulate.reading.recordings import Paths, find_recordings
 from .strategies.errors import InputError
 from .strategies.parameters import Values

@@ -226,7 +226,7 @@ def sweep(
             **chosen,
         )
     show_sweep(result, (by or result.shown_by) if trials is None else SCORE, top, out)
-    if result.failures.num_rows:
+    if any(result.pieces("failures")):
         sys.exit(1)
 
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ..strategies.errors import InputError
+from ..strategies.parameters import column_value
 from . import measures
-from .sweep_rows import SweepRows, added_up
+from .sweep_rows import MOST_ROWS, SweepRows, added_up
+from .sweep_tables import sides, with_net_profit
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -26,8 +27,6 @@ MEASURED = frozenset(name for name, _ in (*MEASURES, *SPLIT, *SEARCH))
 #: Measures of which less is better.
 LEAST = (*measures.LEAST, "violations", "failures")
 
-#: Rows of `markets` that are in memory at once while measures are made.
-_MOST_ROWS = 400_000
 _ORDER = [("set", "ascending"), ("start", "ascending"), ("market_id", "ascending")]
 
 
@@ -52,7 +51,7 @@ def measured(rows: SweepRows, sets: int, split: float | None, inside: bool = Fal
     return found
 
 
-def counted(rows: SweepRows, sets: int) -> list[dict[str, int]]:
+def _counted(rows: SweepRows, sets: int) -> list[dict[str, int]]:
     """Violations and failures of each of so many sets."""
     names = ("violations", "failures")
     columns = [added_up(rows, name, sets) for name in names]
@@ -62,7 +61,7 @@ def counted(rows: SweepRows, sets: int) -> list[dict[str, int]]:
 def _by_set(rows: SweepRows, sets: int, split: float | None) -> Iterator[pa.Table]:
     """Of each set its markets, in the order of their starts; so many sets at once as memory has room for."""
     total = rows.count("markets")
-    step = max(1, _MOST_ROWS * sets // total) if total else sets
+    step = max(1, MOST_ROWS * sets // total) if total else sets
     told = ("event_id",) if split is not None else ()
     columns = list(dict.fromkeys(("set", "market_id", "start", *measures.NEEDED, *told)))
     for least in range(0, sets, step):
@@ -76,31 +75,6 @@ def _by_set(rows: SweepRows, sets: int, split: float | None) -> Iterator[pa.Tabl
             size = counts.get(number, 0)
             yield table.slice(at, size)
             at += size
-
-
-def with_net_profit(table: pa.Table) -> pa.Table:
-    """A table of markets with what is left after commission."""
-    import pyarrow.compute as pc
-
-    return table.append_column("net_profit", pc.round(pc.subtract(table["profit"], table["commission"]), 2))
-
-
-def sides(table: pa.Table, split: float) -> Any:
-    """Whether each market of a table is in sample: those of one event are on the same side."""
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
-    events = pc.fill_null(table["event_id"], "")
-    keys = pc.if_else(pc.equal(events, ""), table["market_id"], events)
-    known = keys.unique()
-    flags = pa.array([in_sample(key, split) for key in known.to_pylist()], pa.bool_())
-    return flags.take(pc.index_in(keys, value_set=known).combine_chunks())
-
-
-def in_sample(event_id: str, split: float) -> bool:
-    """Whether an event is in sample: by a hash of its id, so that its markets stay together, in every sweep."""
-    digest = hashlib.sha256(event_id.encode()).digest()
-    return int.from_bytes(digest[:8], "big") < split * 2**64
 
 
 def require_measure(name: str, split: float | None) -> None:
@@ -126,7 +100,41 @@ def require_goal(by: str, split: float | None) -> None:
         raise InputError(f"by={by!r}: that is what checks the choice; go by 'in_sample_net_profit'")
 
 
-def column_of(values: Sequence[Any]) -> Any:
+def set_table(
+    rows: SweepRows,
+    parameters: Mapping[str, Sequence[Any]],
+    sets: int,
+    split: float | None,
+    search: Mapping[str, Any] | None,
+) -> pa.Table:
+    """The table of so many sets, see `SweepResult.table`.
+
+    Args:
+        parameters: the values of each set, by their column.
+        search: see `SweepResult.search`.
+    """
+    import pyarrow as pa
+
+    from .tables import schema
+
+    fields = (*MEASURES, *(SPLIT if split is not None else ()))
+    found = [{**row, **more} for row, more in zip(measured(rows, sets, split), _counted(rows, sets), strict=True)]
+    columns = {"set": pa.array(range(sets), pa.int64())}
+    for name, values in parameters.items():
+        columns[name] = _column_of([column_value(value) for value in values])
+    if search is not None:
+        fields = (*SEARCH, *fields)
+        for number, score in enumerate(search["scores"]):
+            found[number][SCORE] = score
+        for number, trials in reversed(list(enumerate(search["rounds"]))):
+            for each in trials:
+                found[each]["round"] = number
+    for name, kind in fields:
+        columns[name] = pa.array([row[name] for row in found], schema(((name, kind),)).field(0).type)
+    return pa.table(columns)
+
+
+def _column_of(values: Sequence[Any]) -> Any:
     """Values of a parameter as a column: those of several types as text."""
     import pyarrow as pa
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,34 +12,19 @@ from ..simulate.rows import FIELDS
 from ..strategies.errors import InputError
 from ..strategies.parameters import Values, column_value
 from .commits import MANIFEST, read_commits, read_manifest, why_unread
+from .failure_groups import FailureGroup, grouped_failures
 from .folders import Folder
 from .result import Result, require_format
 from .sweep_folder import COMMIT, FORMAT, digests_of, save_sweep
-from .sweep_measures import (
-    LEAST,
-    MEASURED,
-    MEASURES,
-    SCORE,
-    SEARCH,
-    SPLIT,
-    column_of,
-    counted,
-    measured,
-    require_goal,
-    require_measure,
-    sides,
-    with_net_profit,
-)
-from .sweep_parts import TABLES, in_order, told_once
-from .sweep_rows import FolderRows, HeldRows, JoinedRows, SweepCommit, SweepRows, distinct
+from .sweep_measures import LEAST, MEASURED, SCORE, measured, require_goal, require_measure, set_table
+from .sweep_parts import TABLES, in_order
+from .sweep_rows import FolderRows, HeldRows, JoinedRows, SweepCommit, SweepRows, distinct, groups_of_sets
+from .sweep_tables import shown_rows
 from .violations import Reason, advice, reasons
 
 if TYPE_CHECKING:
     import pandas as pd
     import pyarrow as pa
-
-#: Columns of `markets` that say what was run, and not what came of it.
-_SAID = ("strategy", "parameters")
 
 
 class SweepResult:
@@ -73,7 +58,8 @@ class SweepResult:
         was tried first, from 0) and `score` (what the search went by). Money in the account's currency.
         """
         if self._table is None:
-            self._table = self._made_table()
+            columns = {self._column(name): [values[name] for values in self.parameters] for name in self._names}
+            self._table = set_table(self._rows, columns, len(self.parameters), self.split, self.search)
         return self._table
 
     @property
@@ -125,33 +111,27 @@ class SweepResult:
         Raises:
             InputError: there is no such table, set or column, the sweep kept no orders, or a file cannot be read.
         """
-        if name not in TABLES or name == "transactions":
-            names = ", ".join(each for each in TABLES if each != "transactions")
-            raise InputError(f"no table {name!r}; a sweep has {names}")
-        if name not in ("markets", "violations", "failures"):
-            self._require_orders(name)
+        self._require_table(name)
         chosen = None if sets is None else list(sets)
         for number in chosen or ():
             self._require_set(number)
-        table = in_order(name, self._rows.read(name, self._stored_columns(name), chosen))
-        if name == "markets":
-            table = with_net_profit(table)
-            if self.split is not None:
-                table = table.append_column("in_sample", sides(table, self.split))
-        elif name == "failures":
-            table = told_once(table)
-        if columns is None:
-            return table
-        unknown = next((column for column in columns if column not in table.column_names), None)
+        table = shown_rows(self._rows, name, chosen, self.split)
+        unknown = next((column for column in columns or () if column not in table.column_names), None)
         if unknown is not None:
             raise InputError(f"{name} has no column {unknown!r}; there are {', '.join(table.column_names)}")
-        return table.select(list(columns))
+        return table if columns is None else table.select(list(columns))
 
-    @staticmethod
-    def _stored_columns(name: str) -> list[str] | None:
-        if name != "markets":
-            return None
-        return ["set", *(column for column, _ in TABLES[name] if column not in (*_SAID, "set"))]
+    def pieces(self, name: str) -> Iterator[pa.Table]:
+        """The rows of one of the tables in the same order, those of some sets at a time: see `rows`.
+
+        Raises:
+            InputError: there is no such table, the sweep kept no orders, or a file cannot be read.
+        """
+        self._require_table(name)
+        for sets in groups_of_sets(self._rows, name, len(self.parameters)):
+            table = shown_rows(self._rows, name, sets, self.split)
+            if table.num_rows:
+                yield table
 
     @property
     def markets_met(self) -> pa.Table:
@@ -163,7 +143,12 @@ class SweepResult:
     @property
     def refused(self) -> list[Reason]:
         """The reasons of all violations, the most frequent first."""
-        return reasons(self.violations)
+        return reasons(self.pieces("violations"))
+
+    @property
+    def failure_groups(self) -> list[FailureGroup]:
+        """All failures by their place, those that happened most often first."""
+        return grouped_failures(row for piece in self.pieces("failures") for row in piece.to_pylist())
 
     @property
     def split(self) -> float | None:
@@ -262,7 +247,10 @@ class SweepResult:
         if self.split is None or by in ("violations", "failures", "in_sample_net_profit"):
             columns = (self.table[name].to_pylist() for name in (by, "matched_orders"))
             return [value if matched else None for value, matched in zip(*columns, strict=True)]
-        return [each[by] if each["matched_orders"] else None for each in measured(*self._measured_by, inside=True)]
+        return [
+            each[by] if each["matched_orders"] else None
+            for each in measured(self._rows, len(self.parameters), self.split, inside=True)
+        ]
 
     def to_pandas(self) -> pd.DataFrame:
         """`table` as a pandas frame (extra `notebook`)."""
@@ -406,35 +394,16 @@ class SweepResult:
         if not 0 <= number < len(self.parameters):
             raise InputError(f"no set {number}: the sweep has sets 0 to {len(self.parameters) - 1}")
 
-    @property
-    def _measured_by(self) -> tuple[SweepRows, int, float | None]:
-        return self._rows, len(self.parameters), self.split
-
-    def _made_table(self) -> pa.Table:
-        import pyarrow as pa
-
-        from .tables import schema
-
-        fields = (*MEASURES, *(SPLIT if self.split is not None else ()))
-        counts = counted(self._rows, len(self.parameters))
-        rows = [{**row, **more} for row, more in zip(measured(*self._measured_by), counts, strict=True)]
-        columns = {"set": pa.array(range(len(rows)), pa.int64())}
-        for name in self._names:
-            columns[self._column(name)] = column_of([column_value(values[name]) for values in self.parameters])
-        if self.search is not None:
-            fields = (*SEARCH, *fields)
-            for number, score in enumerate(self.search["scores"]):
-                rows[number][SCORE] = score
-            for number, trials in reversed(list(enumerate(self.search["rounds"]))):
-                for each in trials:
-                    rows[each]["round"] = number
-        for name, kind in fields:
-            columns[name] = pa.array([row[name] for row in rows], schema(((name, kind),)).field(0).type)
-        return pa.table(columns)
+    def _require_table(self, name: str) -> None:
+        names = [each for each in TABLES if each != "transactions"]
+        if name not in names:
+            raise InputError(f"no table {name!r}; a sweep has {', '.join(names)}")
+        if name not in ("markets", "violations", "failures"):
+            self._require_orders(name)
 
     def __repr__(self) -> str:
         markets = len(self.markets_met)
-        sets, failures = len(self.parameters), self.failures.num_rows
+        sets, failures = len(self.parameters), sum(piece.num_rows for piece in self.pieces("failures"))
         best = self.best_sets(self.shown_by, 1)[0]
         values = ", ".join(f"{name}={best[self._column(name)]}" for name in self._names)
         score = "" if self.search is None else f"score {best[SCORE]}, "

@@ -20,6 +20,8 @@ from .sweep_parts import TABLES
 if TYPE_CHECKING:
     import pyarrow as pa
 
+#: Rows that are read into memory at once where all are needed.
+MOST_ROWS = 200_000
 #: Files of an object store that are read ahead.
 _AHEAD = 8
 
@@ -200,6 +202,14 @@ def of_sets(table: pa.Table, sets: Collection[int | None]) -> pa.Table:
     numbers = pa.array(sorted(number for number in sets if number is not None), pa.int64())
     chosen = pc.is_in(table["set"], numbers)
     return table.filter(pc.or_(chosen, pc.is_null(table["set"])) if None in sets else chosen)
+
+
+def groups_of_sets(rows: SweepRows, name: str, sets: int) -> Iterator[list[int | None]]:
+    """The numbers of so many sets, and None for no set, in groups of which the rows of a table fit in memory."""
+    step = max(1, MOST_ROWS * sets // max(1, rows.count(name)))
+    for least in range(0, sets, step):
+        last = least + step >= sets
+        yield [*range(least, min(least + step, sets)), *([None] if last else [])]
 
 
 def distinct(rows: SweepRows, name: str, columns: Sequence[str]) -> pa.Table:

@@ -278,6 +278,15 @@ def test_a_sweep_that_was_stopped_for_failing_alike_is_done_again_once_that_is_p
     assert_equal(resumed, swept(kind, markets, parameters=sets))
 
 
+def test_sets_that_fail_alike_in_all_markets_do_not_stop_a_sweep_in_which_others_go_on(
+    backer: Any, markets: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("headrace.cluster.early_stop._ALIKE", 2)
+    sweep = swept(backer, markets, parameters={"mood": ["broken", "calm"]})
+    assert [orders > 0 for orders in sweep.table["orders"].to_pylist()] == [False, True]
+    assert sweep.failures.num_rows == len(markets)
+
+
 def test_a_copy_of_a_market_is_left_out_by_the_sweep_that_goes_on_too(
     backer: Any, markets: list[str], tmp_path: Path, each_part_at_once: None
 ) -> None:
@@ -323,7 +332,8 @@ def test_rows_that_do_not_fit_in_the_process_lie_in_a_folder_that_goes_with_the_
     sets = [{"stake": stake, "mood": mood} for stake in (2.0, 50.0) for mood in ("calm", "broken")]
     whole = swept(backer, markets, parameters=sets, orders=True)
     monkeypatch.setattr(sweep_store, "MOST_IN_PART", 7)
-    monkeypatch.setattr("headrace.results.sweep_measures._MOST_ROWS", 3)
+    monkeypatch.setattr("headrace.results.sweep_rows.MOST_ROWS", 3)
+    monkeypatch.setattr("headrace.results.sweep_measures.MOST_ROWS", 3)
     (tmp_path / "temporary").mkdir()
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "temporary"))
     found = swept(backer, markets, parameters=sets, orders=True)

@@ -12,9 +12,7 @@ from .actors.clients import BaseClient
 from .actors.middleware import Middleware
 from .cluster.early_stop import StoppedRun
 from .cluster.engines import Engine
-from .cluster.parameter_sets import parameter_sets, search_space
 from .cluster.progress import Progress, ProgressOption, showing
-from .cluster.searcher import Searcher, Suggestion
 from .config import Config
 from .results.sweep_folder import new_folder
 from .results.sweep_measures import LEAST, require_goal
@@ -25,6 +23,8 @@ from .strategies.errors import InputError
 from .strategies.parameters import Values
 from .strategies.strategy import Strategy
 from .sweep import SweepRun, check, strategy_class
+from .tuning.parameter_sets import parameter_sets, search_space
+from .tuning.searcher import Searcher, Suggestion
 
 
 def search(

@@ -18,7 +18,6 @@ from .actors.sieves import Sieve
 from .cluster.duplicates import Duplicates
 from .cluster.early_stop import AllFailAlike, StoppedRun
 from .cluster.engines import ENGINES, Engine
-from .cluster.parameter_sets import Parameters, make_sets, parameter_sets
 from .cluster.progress import Progress, ProgressOption, showing
 from .cluster.reproduction import Reproduction, ShellCommand, call_of_backtest, given_beside
 from .cluster.run_files import read_files
@@ -41,6 +40,7 @@ from .strategies.errors import ClientError, InputError
 from .strategies.hosting import limits_of, parameters_of, require_sound
 from .strategies.parameters import Values, column_value
 from .strategies.strategy import Strategy
+from .tuning.parameter_sets import Parameters, make_sets, parameter_sets
 from .values import finite, whole, word
 
 logger = logging.getLogger("headrace")

@@ -260,7 +260,7 @@ def test_a_working_folder_that_is_too_large_travels_once_the_largest_is_left_out
 
 def test_extras_that_messages_name_are_there() -> None:
     extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
-    folders = ("strategies", "actors", "simulate", "results", "cluster", "archive")
+    folders = ("strategies", "actors", "simulate", "results", "tuning", "cluster", "archive", "cli")
     sources = [*ROOT.glob("*.py"), *(path for folder in folders for path in (ROOT / folder).rglob("*.py"))]
     told = re.compile(r"""pip install 'headrace\[([a-z]+)\]'|needed\("[\w.]+", "([a-z]+)\"""")
     named = {one or other for path in sources for one, other in told.findall(path.read_text())}

@@ -421,3 +421,5 @@ def records(result: hr.Result, market_id: str | None = None) -> list[Any]:
 
 
 FLUMINE = hr.Config(compatibility="flumine")
+#: Where the peer's run would end, as with a replace of an order that a cancel leaves nothing of, the order fails.
+PEER_ENDS = "the peer's run ends"

@@ -121,12 +121,12 @@ ADVICE: dict[str, tuple[Callable[[Case], Any], str, Callable[[Case], Any]]] = {
     ),
     "name another folder for a sweep": (
         lambda case: case.sweep(out=case.used()),
-        "name another folder for the sweep, or remove it",
+        "name another folder for the result, remove it, or resume the run that it holds",
         lambda case: case.sweep(out=case.folder / "another"),
     ),
     "remove the folder of a sweep": (
         lambda case: case.sweep(out=case.used()),
-        "name another folder for the sweep, or remove it",
+        "name another folder for the result, remove it, or resume the run that it holds",
         lambda case: case.sweep(out=case.removed(case.used())),
     ),
     "name another folder for prices": (

@@ -18,7 +18,7 @@ from headrace.cli import main
 from headrace.loading import load_strategy
 from headrace.results.display.sweep_figures import heatmap, parallel_coordinates
 from headrace.results.measures import MEASURES, max_drawdown, standard_error
-from headrace.results.sweep_result import in_sample
+from headrace.results.sweep_tables import in_sample
 from headrace.simulate.generator import write_markets
 from headrace.simulate.reading.recordings import Recording
 

@@ -272,8 +272,8 @@ def test_events_of_a_file_are_replayed(markets: Path, tmp_path: Path) -> None:
         ],
     )
     result = hr.backtest(Listener(), markets, engine="local", custom_events=path)
-    assert [each for each in heard(result, "1.100000001") if "own" in each[1]] == [(500, {"own": {"rain": 1}})]
-    assert [each for each in heard(result, "1.100000002") if "own" in each[1]] == [
+    assert [(at, what) for at, what in heard(result, "1.100000001") if "own" in what] == [(500, {"own": {"rain": 1}})]
+    assert [(at, what) for at, what in heard(result, "1.100000002") if "own" in what] == [
         (300, {"own": [2]}),
         (500, {"own": {"rain": 1}}),
     ]

@@ -51,22 +51,24 @@ def sweep(markets: Path) -> hr.SweepResult:
     return swept(markets, {"stake": [2, 3, 4], "runners": [1, 2]}, split=0.5)
 
 
-def rows(text: str) -> list[list[str]]:
-    """The cells of the first table, a list for each row."""
+COLUMNS = ("set", "stake", "runners", "in_sample_net_profit", "out_of_sample_net_profit", "net_profit")
+
+
+def rows(text: str) -> list[dict[str, str]]:
+    """The first cells of the first table's rows, by the names of their columns."""
     body = text[text.index("<tbody>") : text.index("</tbody>")]
     found = [re.findall(r"<td[^>]*><span>(.*?)</span></td>", row) for row in body.split("<tr")[1:]]
-    return [[html.unescape(each) for each in row] for row in found]
+    return [dict(zip(COLUMNS, map(html.unescape, row), strict=False)) for row in found]
 
 
 def test_sets_stand_by_the_profit_in_sample_with_what_came_of_it_beside(sweep: hr.SweepResult) -> None:
     text = sweep_page(sweep)
     found = rows(text)
     best = sweep.best("in_sample_net_profit")
-    names = ("set", "stake", "runners", "in_sample_net_profit", "out_of_sample_net_profit", "net_profit")
-    assert found[0][:6] == [formatted(name, best[name]) for name in names]
+    assert found[0] == {name: formatted(name, best[name]) for name in COLUMNS}
     assert len(found) == 6
     assert text.count(" class=best>") == 1
-    in_sample = [float(row[3]) for row in found]
+    in_sample = [float(row["in_sample_net_profit"]) for row in found]
     assert in_sample == sorted(in_sample, reverse=True)
     assert f"<dt>of it out of sample</dt><dd>{best['out_of_sample_net_profit']:,.2f}</dd>" in text
 

@@ -104,10 +104,10 @@ def backtest(
         resume: go on with the run that `out` holds. It must be there, and be the same: strategies, their sources and
             parameters, configuration and inputs.
         progress: None: a bar on standard error where that is a terminal, or in a notebook, else nothing; True: always,
-            as lines where standard error is no terminal; False: nothing. Or a function, called after each batch with
+            as lines where standard error is not a terminal; False: nothing. Or a function, called after each batch with
             units done, units in all, and the batch's part.
         catalogues: a folder of market catalogues, `<market id>.json[.gz]`; given to `process_market_catalogue`.
-        sports_data: a folder of recorded cricket or race data, one file a market id; given to `process_sports_data`.
+        sports_data: a folder of recorded cricket or race data, one file per market id; given to `process_sports_data`.
         custom_events: a file of custom events (see `write_custom_events`); given to `process_custom_event`.
         files: files that strategies need; `headrace.path(name)` finds them in every process.
         debug: this process only, errors are raised, `unit_timeout` is not kept, and the debugger opens at the first
@@ -143,9 +143,9 @@ class Simulation(Assembly):
     """A backtest, spelled out.
 
     Args:
-        markets: as of `backtest`; None: those that the strategies' `market_filter["markets"]` names.
-        config, engine, out, resume, progress: as of `backtest`.
-        catalogues, sports_data, custom_events, files, debug: as of `backtest`.
+        markets: as in `backtest`; None: those that the strategies' `market_filter["markets"]` names.
+        config, engine, out, resume, progress: as in `backtest`.
+        catalogues, sports_data, custom_events, files, debug: as in `backtest`.
         market_actor, coordinator: subclasses with steps of your own.
         models: models of the simulated exchange.
         workers: processes on Ray; None: one per CPU.

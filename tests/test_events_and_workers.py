@@ -293,7 +293,7 @@ def test_events_come_back_from_a_file_as_they_were(tmp_path: Path) -> None:
 def test_line_that_is_no_event_is_named(markets: Path, tmp_path: Path, line: str) -> None:
     path = tmp_path / "events"
     path.write_text('{"publish_time": 1, "event": 1}\n' + line + "\n")
-    with pytest.raises(hr.InputError, match=r"events, line 2: is no custom event"):
+    with pytest.raises(hr.InputError, match=r"events, line 2: is not a custom event"):
         hr.backtest(Listener(), markets, custom_events=path)
 
 

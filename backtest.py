@@ -32,6 +32,7 @@ from .cluster.connection import connect
 from .cluster.dispatch import RayPool, run_here
 from .cluster.duplicates import Duplicates
 from .cluster.early_stop import AllFailAlike
+from .cluster.identity import Beginning, identity_of
 from .cluster.log_events import unpickled
 from .cluster.progress import Progress, ProgressOption, showing
 from .cluster.reproduction import (
@@ -45,7 +46,7 @@ from .cluster.reproduction import (
 )
 from .cluster.run_files import read_files
 from .cluster.runner import BatchRunner, Runner, StoringRunner, nothing_passed, worker_runner
-from .cluster.shipping import objects_of, sources_digest, why_not_picklable
+from .cluster.shipping import objects_of, why_not_picklable
 from .config import Config, ConfigError
 from .loading import load_strategy as load_strategy
 from .results.folders import Folder, NotWritten
@@ -58,11 +59,11 @@ from .simulate.reading.recordings import Paths, find_recordings
 from .simulate.rows import failure_rows
 from .simulate.setup import Setup
 from .simulate.side_data import check_folder
-from .simulate.units import Unit, changed_at, plan_units
+from .simulate.units import Unit, plan_units
 from .strategies.analysis.check import warnings_of
 from .strategies.errors import ClientError, ControlError, HeadraceError, InputError, RunError
 from .strategies.events import ConfigEvent, StrategyEvent, TerminationEvent
-from .strategies.hosting import limits_of, parameters_of, require_sound
+from .strategies.hosting import require_sound
 from .strategies.strategy import Strategy
 from .values import whole, word
 
@@ -109,8 +110,8 @@ def backtest(
             100 MB of recordings, else Ray.
         out: a new folder for the result's tables as Parquet: a path of this machine, or a URI (`s3://bucket/run`,
             `gs://...`, `file:///mnt/shared/run`), into which workers write themselves.
-        resume: go on with the run that `out` holds. It must be there, and be the same: strategies, their sources and
-            parameters, configuration and inputs.
+        resume: go on with the run that `out` holds. It must be there, and be the same in everything that it is made
+            of: strategies and what they hold, sources, settings, clients, controls, models, side data, inputs.
         progress: None: a bar on standard error where that is a terminal, or in a notebook, else nothing; True: always,
             as lines where standard error is no terminal; False: nothing. Or a function, called after each batch with
             units done, units in all, and the batch's part.
@@ -213,6 +214,7 @@ class Simulation:
         self._actor_class = market_actor
         self._coordinator_class = coordinator
         self._ran = False
+        self._beginning: Beginning | None = None
         self._debug = debug
         self._background: list[BackgroundWorker] = []
         self._custom_events = read_custom_events(custom_events) if custom_events is not None else []
@@ -358,6 +360,13 @@ class Simulation:
             InputError, RunError: see `backtest`.
             ClientError: no client was added, or none that is simulated.
         """
+        try:
+            return self._run_shown()
+        finally:
+            if self._beginning is not None:
+                self._beginning.over()
+
+    def _run_shown(self) -> Result:
         if not self._debug:
             with at_level(self.config), showing(self._shown, "replaying") as self._progress:
                 return self._run()
@@ -384,8 +393,13 @@ class Simulation:
         paths = find_recordings(wanted)
         units = plan_units(paths, self.strategies)
         engine = self._chosen_engine(units)
-        identity = self._identity(units)
+        beginning = self._beginning = Beginning(setup)
         place = None if self._out is None else Folder(self._out)
+        identity = {
+            "format": FORMAT,
+            "headrace": _version("headrace"),
+            **identity_of(setup, units, beginning, whole=place is not None),
+        }
         controls = LoggingControls(self._logging_controls) if self._logging_controls else None
         if place is not None and not self._resume:
             require_free(place)
@@ -531,28 +545,6 @@ class Simulation:
         if any(each != named[0] for each in named):
             raise InputError("the strategies' filters name different markets; run them apart, or give markets=")
         return named[0]
-
-    def _identity(self, units: Sequence[Unit]) -> dict[str, Any]:
-        """What this run is: a broken-off run goes on only as the same."""
-        return {
-            "format": FORMAT,
-            "config": self.config.as_dict(),
-            "strategies": [
-                {
-                    "name": strategy.name,
-                    "class": type(strategy).__qualname__,
-                    "parameters": parameters_of(strategy),
-                    "settings": limits_of(strategy),
-                }
-                for strategy in self.strategies
-            ],
-            "sources": sources_digest([*self.strategies, *self._middleware]),
-            "inputs": [
-                {"unit": unit.name, "files": len(unit.paths), "bytes": unit.size, "changed": changed_at(unit)}
-                | ({"paths": list(map(str, unit.paths))} if len(unit.paths) > 1 else {})
-                for unit in units
-            ],
-        }
 
     def _manifest(
         self, identity: dict[str, Any], engine: str, started: float, changes: int

@@ -9,7 +9,7 @@ from typing import Any
 
 from .actors.clients import BaseClient
 from .actors.middleware import Middleware
-from .backtest import Engine
+from .cluster.engines import Engine
 from .cluster.parameter_sets import parameter_sets, search_space
 from .cluster.progress import Progress, ProgressOption, showing
 from .cluster.searcher import Searcher, Suggestion

@@ -16,13 +16,13 @@ from .actors.logs import Told, at_level, set_up
 from .actors.market_filter import check_filter
 from .actors.middleware import Middleware
 from .actors.sieves import Sieve
-from .backtest import ENGINES, Engine, versions
 from .cluster.batches import plan_batches
 from .cluster.connection import connect
-from .cluster.dispatch import RayPool, run_here
 from .cluster.duplicates import Duplicates
 from .cluster.early_stop import AllFailAlike, StoppedRun
+from .cluster.engines import ENGINES, Engine
 from .cluster.parameter_sets import Parameters, make_sets, parameter_sets
+from .cluster.pool import RayPool, run_here
 from .cluster.progress import Progress, ProgressOption, showing
 from .cluster.reproduction import Reproduction, ShellCommand, call_of_backtest, given_beside
 from .cluster.run_files import read_files
@@ -32,6 +32,7 @@ from .cluster.sweep_runner import SweepRunner, SweepUnit, sweep_runner
 from .config import Config
 from .results.parts import Batch, add_sieves
 from .results.sweep_result import FORMAT, SweepResult, SweepStore, new_folder
+from .results.versions import versions
 from .simulate.reading.recordings import Paths, find_recordings
 from .simulate.setup import Setup
 from .simulate.units import plan_units
@@ -96,7 +97,7 @@ def sweep(
         seed: of the draw.
         split: share of events, 0 to 1, that is in sample; markets of one event stay together.
         orders: keep orders, fills and records of all sets; they are held in this process.
-        workers: processes on Ray; None: one a CPU.
+        workers: processes on Ray; None: one per CPU.
         sets_per_replay: most sets over one reading of a market.
         middleware: called at each change in each set's market, which keeps every set awake.
         command: makes of a set the command of a shell that runs it alone, without markets; empty where there is none.

@@ -13,6 +13,7 @@ import weakref
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from ..results.versions import version_of
 from ..simulate.setup import Setup
 from ..simulate.units import Unit, changed_at
 from ..strategies.hosting import limits_of, parameters_of
@@ -101,6 +102,7 @@ def identity_of(setup: Setup, units: Sequence[Unit], beginning: Beginning, whole
 def _rest(setup: Setup, beginning: Beginning) -> dict[str, Any]:
     """All of a setup but for its strategies and settings."""
     found: dict[str, Any] = {
+        "headrace": version_of("headrace"),
         "script": used_of_script(objects_of(setup)),
         "clients": [_client(client) for client in setup.clients],
         "client_controls": [

@@ -11,9 +11,10 @@ import logging
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
-from ..strategies.book import MarketBook, RunnerBook
+from ..strategies.book import MarketBook
 from ..strategies.order import Order, OrderStatus
 from ..strategies.order_types import LimitOrder, MarketOnCloseOrder
+from ..strategies.runner_book import RunnerBook
 from .bets import SimulatedBet
 from .models import Models
 from .starting_price import actual_sp, reconcile

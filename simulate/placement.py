@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 
-from ..strategies.book import MarketBook, RunnerBook
+from ..strategies.book import MarketBook
 from ..strategies.ladder import PriceSize
 from ..strategies.order import Response
 from ..strategies.order_types import BaseOrderType, LimitOrder
 from ..strategies.prices import MAX_PRICE, MIN_PRICE
+from ..strategies.runner_book import RunnerBook
 from ..strategies.terms import Terms
 from .bets import SimulatedBet
 from .models import Models

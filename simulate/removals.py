@@ -4,10 +4,11 @@ non-runners and reduction factors.
 
 from __future__ import annotations
 
-from ..strategies.book import MarketBook, RunnerBook
+from ..strategies.book import MarketBook
 from ..strategies.market import Market
 from ..strategies.order_types import LimitOrder, MarketOnCloseOrder
 from ..strategies.prices import MIN_PRICE
+from ..strategies.runner_book import RunnerBook
 from .bets import SimulatedBet
 
 #: Factors below this many percent change nothing on win markets.

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 
-from ..strategies.book import RunnerBook
 from ..strategies.order_types import LimitOnCloseOrder, LimitOrder
+from ..strategies.runner_book import RunnerBook
 from .bets import SimulatedBet
 
 

@@ -268,7 +268,7 @@ class Simulation(Assembly):
         paths = find_recordings(wanted)
         units = plan_units(paths, self.strategies)
         engine = chosen_engine(self._engine, units)
-        beginning = self._beginning = Beginning(setup)
+        beginning = self._beginning = Beginning(setup, kept=self._out is not None)
         place = None if self._out is None else Folder(self._out)
         identity = {"format": FORMAT, **identity_of(setup, units, beginning, whole=place is not None)}
         controls = LoggingControls(self._logging_controls) if self._logging_controls else None

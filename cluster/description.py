@@ -31,7 +31,7 @@ from ..strategies.resource import Resource
 from ..values import unboxed
 
 #: Characters of a text, and of the JSON of a list or a dict, and of an object, beyond which it is told by a hash.
-_LONG_TEXT, _LONG, _LONG_OBJECT = 200, 2_000, 20_000
+_LONG_TEXT, _LONG = 200, 2_000
 #: Texts under these names are nobody's business; a run does not become another with them.
 _SECRET = re.compile(r"passw|secret|api_?key|app_?key|credential|access_?token|auth_?token", re.IGNORECASE)
 _HIDDEN = {"class": "str", "hidden": True}
@@ -39,18 +39,25 @@ _HIDDEN = {"class": "str", "hidden": True}
 Described = Any
 
 
-def described(value: Any) -> Described:
+def described(value: Any, most: float = math.inf) -> Described:
     """A value as JSON holds it: numbers, texts, lists, and dicts; objects are dicts of `class` and attributes.
 
     Passwords and keys, by the names of attributes and of entries, are left out. What cannot be told, such as a lock or
     an open file, is told by its class.
+
+    Raises:
+        TooMuchError: it holds more than `most` objects.
     """
-    return _Describer().tell(value)
+    return _Describer(most).tell(value)
 
 
-def attributes_of(owner: Any, left_out: Collection[str] = ()) -> dict[str, Described]:
-    """The attributes of an object by name, each described."""
-    describer = _Describer()
+def attributes_of(owner: Any, left_out: Collection[str] = (), most: float = math.inf) -> dict[str, Described]:
+    """The attributes of an object by name, each described.
+
+    Raises:
+        TooMuchError: they hold more than `most` objects.
+    """
+    describer = _Describer(most)
     return {name: describer._named(name, value) for name, value in fields_of(owner).items() if name not in left_out}
 
 
@@ -108,9 +115,18 @@ def _state_of(owner: Any) -> dict[str, Any]:
     return found
 
 
+class TooMuchError(Exception):
+    """There is more to describe than was asked for."""
+
+
 class _Describer:
-    def __init__(self) -> None:
-        self._under_way: set[int] = set()
+    """Describes values that may refer to each other and to themselves, each object once."""
+
+    def __init__(self, most: float = math.inf) -> None:
+        self._left = most
+        #: What has been told, by the ids of the objects, which are kept so that no other gets an id of theirs.
+        self._told: dict[int, Described] = {}
+        self._kept: list[Any] = []
 
     def tell(self, value: Any) -> Described:
         value = value if isinstance(value, tuple) else unboxed(value)
@@ -124,15 +140,23 @@ class _Describer:
             return {"class": "resource"}
         if _is_framework(value):
             return {"class": "framework"}
-        if id(value) in self._under_way:
-            return {"class": class_name(type(value)), "again": True}
-        self._under_way.add(id(value))
+        key = id(value)
+        known = self._told.get(key)
+        if known is not None:
+            return known
+        self._left -= 1
+        if self._left < 0:
+            raise TooMuchError
+        self._kept.append(value)
+        self._told[key] = {"class": class_name(type(value)), "again": True}  # within itself
         try:
-            return self._inside(value)
+            found = self._inside(value)
+        except TooMuchError:
+            raise
         except Exception as error:  # of the user's own; what cannot be told is told by its class
-            return {"class": class_name(type(value)), "untold": type(error).__name__}
-        finally:
-            self._under_way.discard(id(value))
+            found = {"class": class_name(type(value)), "untold": type(error).__name__}
+        self._told[key] = found
+        return found
 
     def _inside(self, value: Any) -> Described:
         if isinstance(value, (datetime.datetime, datetime.date, datetime.time)):
@@ -140,7 +164,7 @@ class _Describer:
         if isinstance(value, (Decimal, Fraction, PurePath, datetime.timedelta, re.Pattern, range)):
             return {"class": type(value).__name__, "is": _plain(str(value))}
         if isinstance(value, Mapping) and type(value).__module__ in ("builtins", "collections", "types"):
-            return _short({_key(key): self._named(_key(key), each) for key, each in value.items()}, len(value))
+            return self._mapping(value)
         if type(value) in (list, tuple):
             return _short([self.tell(each) for each in value], len(value))
         if type(value) in (set, frozenset):
@@ -157,10 +181,18 @@ class _Describer:
             return {"class": "function", "name": value.__qualname__}
         return self._object(class_name(type(value)), fields_of(value))
 
+    def _mapping(self, value: Mapping[Any, Any]) -> Described:
+        told = {}
+        for key, each in value.items():
+            plain = unboxed(key)
+            name = to_text(plain) if isinstance(plain, str) else f"({json.dumps(self.tell(key), sort_keys=True)})"
+            told[name] = self._named(name, each)
+        return _short(told, len(value))
+
     def _object(self, name: str, fields: Mapping[str, Any]) -> Described:
         told: dict[str, Any] = {"class": name}
         told.update((key, self._named(key, each)) for key, each in fields.items())
-        return _short(told, None, _LONG_OBJECT)
+        return _short(told, None)
 
     def _named(self, name: str, value: Any) -> Described:
         if _SECRET.search(name) and isinstance(value, (str, bytes)):
@@ -193,18 +225,13 @@ def _plain(value: Any) -> Described:
     return float(value) if isinstance(value, float) else int(value)
 
 
-def _short(told: Any, length: int | None, most: int = _LONG) -> Described:
+def _short(told: Any, length: int | None) -> Described:
     """A description, or a hash of one that is long."""
     text = json.dumps(told, sort_keys=True)
-    if len(text) <= most:
+    if len(text) <= _LONG:
         return told
     kind = told.get("class", "dict") if isinstance(told, dict) else "list"
     return {"class": kind, "sha256": digest_of(text)} | ({} if length is None else {"length": length})
-
-
-def _key(key: Any) -> str:
-    plain = unboxed(key)
-    return to_text(plain) if isinstance(plain, str) else f"({json.dumps(described(key), sort_keys=True)})"
 
 
 def _of_the_user(cls: type) -> bool:
@@ -220,7 +247,12 @@ def _is_foreign(module: str) -> bool:
     if name in sys.stdlib_module_names:
         return True
     file = getattr(sys.modules.get(module), "__file__", None)
-    return file is not None and os.path.realpath(file).startswith(installed_folders())
+    return file is not None and _is_installed(file)
+
+
+@functools.lru_cache(4096)
+def _is_installed(file: str) -> bool:
+    return os.path.realpath(file).startswith(installed_folders())
 
 
 def _is_framework(value: Any) -> bool:

@@ -6,8 +6,10 @@ attribute of each object in them, whoever adds one.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import functools
+import math
 import os
 import weakref
 from collections.abc import Iterable, Sequence
@@ -18,13 +20,15 @@ from ..simulate.setup import Setup
 from ..simulate.units import Unit, changed_at
 from ..strategies.hosting import limits_of, parameters_of
 from ..strategies.strategy import Strategy
-from .description import Described, attributes_of, class_name, described, digest_of
+from .description import Described, TooMuchError, attributes_of, class_name, described, digest_of
 from .script import used_of_script
 from .shipping import objects_of, sources_digest
 
 #: Fields of `Setup` that are told under their own names, in their own way.
 _TOLD_APART = ("strategies", "config", "clients", "client_controls", "files", "catalogues", "sports_data")
 
+#: Objects that are looked at where a run is not kept.
+_FEW = 10_000
 #: What objects were when the first of their runs in this process began, and after the last of them, by their ids.
 _KNOWN: dict[int, tuple[weakref.ref[Any], Described, Described]] = {}
 
@@ -35,11 +39,15 @@ class Beginning:
     In one process runs are played with the user's own objects: `start` and middleware leave things on them. An object
     that nobody but its runs has changed is told as it was before the first of them: a run that broke off in a notebook
     goes on with the strategy that it was begun with.
+
+    Args:
+        kept: the run is kept, and may have to be compared; else objects that hold a great deal are not looked at.
     """
 
-    def __init__(self, setup: Setup) -> None:
+    def __init__(self, setup: Setup, kept: bool = True) -> None:
+        self._most = math.inf if kept else _FEW
         self._owners = [*setup.strategies, *setup.middleware, *vars(setup.models).values(), *setup.workers]
-        self._told = {id(owner): _as_it_was(owner) for owner in self._owners}
+        self._told = {id(owner): self._as_it_was(owner) for owner in self._owners}
 
     def __contains__(self, owner: Any) -> bool:
         return id(owner) in self._told
@@ -47,33 +55,35 @@ class Beginning:
     def tell(self, owner: Any) -> Described:
         """An object of the run, as it was then."""
         found = self._told.get(id(owner))
-        return described(owner) if found is None else found
+        return self._now(owner) if found is None else found
 
     def over(self) -> None:
         """The run has ended: what its objects are now, they are by its doing."""
         for owner in self._owners:
             key = id(owner)
-            try:
-                ref = weakref.ref(owner, functools.partial(_forget, key))
-            except TypeError:
+            before, after = self._told[key], self._now(owner)
+            if before is None or after is None:
                 continue
-            _KNOWN[key] = (ref, self._told[key], _now(owner))
+            with contextlib.suppress(TypeError):  # of some objects there are no weak references
+                _KNOWN[key] = (weakref.ref(owner, functools.partial(_forget, key)), before, after)
+
+    def _as_it_was(self, owner: Any) -> Described:
+        now = self._now(owner)
+        ref, before, after = _KNOWN.get(id(owner), (None, None, None))
+        return before if ref is not None and ref() is owner and after == now else now
+
+    def _now(self, owner: Any) -> Described:
+        try:
+            if isinstance(owner, Strategy):
+                apart = {*parameters_of(owner), *limits_of(owner), "name", "_headrace"}
+                return attributes_of(owner, apart, self._most)
+            return described(owner, self._most)
+        except TooMuchError:
+            return None
 
 
 def _forget(key: int, _: object) -> None:
     _KNOWN.pop(key, None)
-
-
-def _as_it_was(owner: Any) -> Described:
-    now = _now(owner)
-    ref, before, after = _KNOWN.get(id(owner), (None, None, None))
-    return before if ref is not None and ref() is owner and after == now else now
-
-
-def _now(owner: Any) -> Described:
-    if not isinstance(owner, Strategy):
-        return described(owner)
-    return attributes_of(owner, {*parameters_of(owner), *limits_of(owner), "name", "_headrace"})
 
 
 def identity_of(setup: Setup, units: Sequence[Unit], beginning: Beginning, whole: bool = True) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import inspect
 import json
@@ -444,6 +445,21 @@ def test_equal_values_are_told_alike_and_others_are_not(make: Callable[[int], An
     one = described(make(1))
     assert one == described(make(1)) != described(make(2))
     assert json.loads(json.dumps(one)) == one
+
+
+def test_what_is_held_many_times_is_looked_at_once() -> None:
+    held: Any = [1.5]
+    for _ in range(60):
+        held = [held, {(held[0] is None): held}]  # 2^60 ways to the number
+    assert described(held) == described(copy.deepcopy(held))
+
+
+def test_what_holds_a_great_deal_is_not_looked_at_where_the_run_is_not_kept() -> None:
+    strategy = Idle()
+    strategy.prices = [[n] for n in range(50_000)]  # type: ignore[attr-defined]
+    setup = Setup([strategy], [hr.SimulatedClient()], hr.Config())
+    assert Beginning(setup, kept=False).tell(strategy) is None
+    assert Beginning(setup).tell(strategy)["prices"]["length"] == 50_000
 
 
 def test_values_are_told_alike_in_every_process() -> None:

@@ -25,7 +25,6 @@ from .actors.workers import BackgroundWorker
 from .archive.catalog import Catalog
 from .archive.catalog_writer import write_catalog
 from .backtest import Simulation, backtest
-from .cluster.parameter_ranges import log_range
 from .cluster.run_files import path
 from .config import Config, ConfigError
 from .results.repair import repair
@@ -101,6 +100,7 @@ from .strategies.stream_classes import (
 from .strategies.trade import Trade, TradeStatus
 from .strategies.transaction import Transaction
 from .sweep import sweep
+from .tuning.parameter_ranges import log_range
 
 __version__ = "0.1.0"
 

@@ -139,6 +139,8 @@ def backtest(
 @click.option(
     "--out", "-o", type=click.Path(), metavar="FOLDER", help="A new folder or URI for the result, as Parquet."
 )
+@click.option("--resume", is_flag=True,
+              help="Go on with the sweep that --out holds; it must be there, and be the same.")  # fmt: skip
 @click.option("--engine", type=click.Choice(["auto", "local", "ray"]), default="auto", show_default=True,
               help="local: this process. ray: a Ray cluster. auto: Ray where there is much to do.")  # fmt: skip
 @workers_option
@@ -158,6 +160,7 @@ def sweep(
     top: int,
     orders: bool,
     out: str | None,
+    resume: bool,
     engine: Any,
     workers: int | None,
     config_file: str | None,
@@ -170,21 +173,25 @@ def sweep(
     draws or --search chooses, each as if it were alone. The exit code is 1 where a recording is broken or a strategy
     failed; all else is still done.
     """
-    from ..cluster.parameter_sets import parse_values, sweepable
     from ..cluster.reproduction import words_of_set
     from ..loading import load_strategy
     from ..results.display.terminal import show_sweep
-    from ..results.sweep_result import SCORE, require_measure
+    from ..results.sweep_measures import SCORE, require_measure
     from ..search import search
     from ..strategies.errors import InputError
     from ..sweep import sweep as run_sweep
+    from ..tuning.parameter_sets import parse_values, sweepable
 
     kind = load_strategy(strategy)
     if by is not None:
         require_measure(by, split)
     if samples is not None and trials is not None:
         raise InputError("--random and --search: give one of them; the one draws sets, the other looks for the best")
-    chosen: dict[str, Any] = {"random": samples}
+    if resume and trials is not None:
+        raise InputError("--resume and --search: give one of them; a search cannot be resumed")
+    if resume and out is not None:
+        resume = _resumes(out)
+    chosen: dict[str, Any] = {"random": samples, "resume": resume}
     if trials is not None:
         chosen = {"trials": trials, "batch": batch, "by": by or "net_profit"}
     config = config_of(config_file, settings, None, False)
@@ -219,15 +226,15 @@ def sweep(
             **chosen,
         )
     show_sweep(result, (by or result.shown_by) if trials is None else SCORE, top, out)
-    if result.failures.num_rows:
+    if any(result.pieces("failures")):
         sys.exit(1)
 
 
 def _strategies(specs: tuple[str, ...], parameters: tuple[str, ...], limits: dict[str, float]) -> list[Strategy]:
-    from ..cluster.parameter_sets import settable
     from ..loading import load_strategy, make_strategy
     from ..strategies.errors import InputError
     from ..strategies.parameters import check_names, from_text
+    from ..tuning.parameter_sets import settable
 
     texts = pairs(parameters, "-p")
     classes = [load_strategy(spec) for spec in specs]

@@ -106,11 +106,11 @@ def identity_of(setup: Setup, units: Sequence[Unit], beginning: Beginning, whole
         ],
         "sources": sources_digest(objects_of(setup)),
     }
-    return {**found, **(_rest(setup, beginning) if whole else {}), "inputs": inputs_of(units)}
+    return {**found, **(rest_of(setup, beginning) if whole else {}), "inputs": inputs_of(units)}
 
 
-def _rest(setup: Setup, beginning: Beginning) -> dict[str, Any]:
-    """All of a setup but for its strategies and settings."""
+def rest_of(setup: Setup, beginning: Beginning) -> dict[str, Any]:
+    """All of a setup but for its strategies and settings, the version of headrace, and what is used of the script."""
     found: dict[str, Any] = {
         "headrace": version_of("headrace"),
         "script": used_of_script(objects_of(setup)),

@@ -3,35 +3,29 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Sequence
+import functools
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from typing import Any
 
 from ..actors.coordinator import Coordinator
 from ..actors.failures import Failures
 from ..actors.logs import BatchLog, set_up
 from ..actors.market import HostedMarket, MarketActor
-from ..results.parts import Part, add_sieves, without_markets
+from ..actors.sieves import Sieve
+from ..results.parts import Batch, Part, add_sieves, without_markets
+from ..results.sweep_parts import SweepUnit, sets_of, tabled
 from ..simulate.replay import Replay
 from ..simulate.rows import RowCollector
 from ..simulate.setup import Setup
 from ..simulate.shared_replay import SharedReplay
 from ..simulate.units import Unit
 from ..strategies.strategy import Strategy
+from .batches import plan_batches
+from .connection import connect
+from .pool import RayPool, run_here
 from .reproduction import Reproduction
-from .runner import BatchRunner, WorkerFramework, run_to_end
-
-
-@dataclasses.dataclass(frozen=True)
-class SweepUnit(Unit):
-    """What is read together, and for which sets.
-
-    Attributes:
-        sets: numbers of parameter sets.
-        reading: those of one reading find markets in the same units; other sets may have them read by event.
-    """
-
-    sets: tuple[int, ...] = ()
-    reading: int = 0
+from .runner import BatchRunner, WorkerFramework, nothing_passed, run_to_end
+from .shipping import objects_of
 
 
 class SweepRunner(BatchRunner):
@@ -42,7 +36,7 @@ class SweepRunner(BatchRunner):
         orders: keep orders, fills and records.
         again: how a unit is run again with each set alone.
         deciding: parameters that decide what `check_market_book` answers; None: each set is asked.
-        remote: the run was started from another process.
+        remote: the run was started from another process; parts then have tables in place of rows.
 
     Raises:
         RunError: a strategy failed in `start`.
@@ -61,6 +55,10 @@ class SweepRunner(BatchRunner):
         self._deciding = deciding
         super().__init__(setup, remote=remote)
 
+    def run(self, batch: Batch) -> Part:
+        part = super().run(batch)
+        return tabled(part) if self._remote else part
+
     def _framework(self, strategy: Strategy) -> WorkerFramework:
         return WorkerFramework(self._alone(strategy))
 
@@ -69,7 +67,8 @@ class SweepRunner(BatchRunner):
 
     def _replay_into(self, part: Part, unit: Unit, log: BatchLog) -> None:
         assert isinstance(unit, SweepUnit)
-        tally = _Tally(part, unit, [self._setup.strategies[number] for number in unit.sets], self._orders)
+        sets = [self._setup.strategies[number] for number in unit.sets]
+        tally = _Tally(part, unit, sets, self._orders, self._reproduce)
         raw = any(getattr(strategy.stream_class, "raw", False) for strategy in tally.sets)
         if raw or self._setup.config.compatibility is not None:
             # The peer's reading shows and hides changes by strategy: there is no book to share.
@@ -86,9 +85,9 @@ class SweepRunner(BatchRunner):
         part.stopped = shared.actor.stopped
 
     def _reproduce(self, unit: Unit) -> str:
-        """A failure of the recordings shows with any set: here with the unit's first."""
+        """A failure of the recordings shows with any set: here with the first, however sets are spread over units."""
         assert isinstance(unit, SweepUnit)
-        return self._sets_again[unit.sets[0]](unit) if self._sets_again else ""
+        return self._sets_again[unit.first](unit) if self._sets_again else ""
 
     def _finish(self, tally: _Tally, place: int, actor: MarketActor, failures: Failures) -> None:
         number = tally.unit.sets[place]
@@ -98,13 +97,21 @@ class SweepRunner(BatchRunner):
 
 
 class _Tally:
-    """Rows of one unit, of all its sets."""
+    """Rows of one unit, of all its sets.
 
-    def __init__(self, part: Part, unit: SweepUnit, sets: Sequence[Strategy], orders: bool) -> None:
+    Args:
+        orders: keep orders, fills and records.
+        reproduce: how what failed in the unit's recordings is run again.
+    """
+
+    def __init__(
+        self, part: Part, unit: SweepUnit, sets: Sequence[Strategy], orders: bool, reproduce: Callable[[Unit], str]
+    ) -> None:
         self.unit = unit
         self.sets = list(sets)
         self.part = part
         self._orders = orders
+        self._reproduce = reproduce
         self._collectors = [RowCollector([strategy], orders) for strategy in sets]
         self._counted: set[str] = set()
         self._known, self._copies = dict(part.markets), set[str]()
@@ -154,7 +161,7 @@ class _Tally:
                 yield (*row, number)
             elif row[:-1] not in self._broken:  # the command alone is another for each set
                 self._broken.add(row[:-1])
-                yield (*row, None)
+                yield (*row[:-1], self._reproduce(self.unit), None)
 
 
 def sweep_runner(
@@ -168,3 +175,49 @@ def sweep_runner(
     if remote:
         set_up(setup.config)
     return SweepRunner(setup, orders, again, deciding, remote)
+
+
+def replayer(
+    setup: Setup,
+    engine: str,
+    orders: bool,
+    again: Sequence[Reproduction],
+    deciding: tuple[str, ...] | None,
+    workers: int | None,
+) -> Callable[[Sequence[SweepUnit]], Generator[Part, None, None]]:
+    """What gives the parts of a sweep's units as they come, from workers or from this process.
+
+    Raises:
+        RunError: a strategy failed in `start`, or Ray, or what the workers need, cannot be had.
+    """
+    if engine != "ray":
+        runner = SweepRunner(setup, orders, again, deciding)
+        return lambda units: run_here([Batch(number, (unit,)) for number, unit in enumerate(units)], runner)
+    connect()
+    make_runner = functools.partial(sweep_runner, setup, orders, again, deciding)
+    make_here = functools.partial(make_runner, remote=False)
+
+    def again_of(unit: Unit) -> str:
+        return again[sets_of(unit)[0]](unit)
+
+    pool = RayPool(make_runner, objects_of(setup), workers, setup.config.unit_timeout, make_here, again_of)
+
+    def replayed(units: Sequence[SweepUnit]) -> Generator[Part, None, None]:
+        readings: dict[int, list[SweepUnit]] = {}
+        for unit in units:
+            readings.setdefault(unit.reading, []).append(unit)
+        planned = [batch for each in readings.values() for batch in plan_batches(each, pool.size)]
+        return pool.run([Batch(number, batch.units) for number, batch in enumerate(planned)])
+
+    return replayed
+
+
+def sets_without_markets(sets: Sequence[Strategy], sieves: Mapping[str, Sieve]) -> list[tuple[Any, ...]]:
+    """Rows of failures for sets whose filters let no market pass; one, without a set, where that is so of all alike."""
+    found = []
+    for number, strategy in enumerate(sets):
+        mine = {strategy.name: sieves[str(number)]} if str(number) in sieves else {}
+        found += [(*row, number) for row in nothing_passed([strategy], mine)]
+    if len(found) == len(sets) and len({row[:-1] for row in found}) == 1:
+        return [(*found[0][:-1], None)]
+    return found

@@ -14,6 +14,8 @@ from .folders import encoded
 
 #: The folder of log files, one a part.
 LOGS = "logs"
+#: Where the rows of markets count the orders.
+_ORDERS = [name for name, _ in FIELDS["markets"]].index("orders")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -92,6 +94,13 @@ class Part:
     def count(self, table: str) -> int:
         """How many rows a table of it has."""
         return len(self.rows[table]) if self.stored is None else self.stored.rows[table]
+
+    @property
+    def orders(self) -> int:
+        """How many orders it has; of a sweep, which keeps none unless asked to, how many its markets count."""
+        if self.stored is not None:
+            return self.stored.rows["orders"]
+        return sum(row[_ORDERS] for row in self.rows["markets"])
 
     def join(self, more: Part) -> None:
         """Take what a further piece of its batch gave; the piece began with the markets of this part."""

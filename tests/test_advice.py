@@ -16,6 +16,7 @@ import pytest
 
 import headrace as hr
 from builders import priced
+from common_strategies import BacksAtOnce
 from headrace.archive.pack import write_pack
 from headrace.archive.price_tables import write_prices
 from headrace.archive.unpack import unpack
@@ -25,19 +26,11 @@ from headrace.results.display.explain import explain
 ROOT = Path(__file__).resolve().parents[1]
 
 
-class Backs(hr.Strategy):
-    stake: float = 2.0
-
-    def process_new_market(self, market: Any, book: Any) -> None:
-        order = hr.Trade(market.market_id, 1, 0, self).create_order("BACK", hr.LimitOrder(2.0, self.stake))
-        market.place_order(order)
-
-
-class ByEvent(Backs):
+class ByEvent(BacksAtOnce):
     scope = "event"
 
 
-class WithModel(Backs):
+class WithModel(BacksAtOnce):
     def process_new_market(self, market: Any, book: Any) -> None:
         self.record(market, model=Path(hr.path("model.txt")).read_text())
 
@@ -56,11 +49,11 @@ class Case:
 
     def run(self, strategy: hr.Strategy | None = None, markets: Any = None, **settings: Any) -> hr.Result:
         return hr.backtest(
-            strategy or Backs(), self.markets if markets is None else markets, engine="local", **settings
+            strategy or BacksAtOnce(), self.markets if markets is None else markets, engine="local", **settings
         )
 
     def sweep(self, sets: Any = None, **settings: Any) -> hr.SweepResult:
-        return hr.sweep(Backs, sets or {"stake": [2.0, 3.0]}, self.markets, engine="local", **settings)
+        return hr.sweep(BacksAtOnce, sets or {"stake": [2.0, 3.0]}, self.markets, engine="local", **settings)
 
     def used(self) -> Path:
         folder = self.folder / "used"
@@ -128,12 +121,12 @@ ADVICE: dict[str, tuple[Callable[[Case], Any], str, Callable[[Case], Any]]] = {
     ),
     "name another folder for a sweep": (
         lambda case: case.sweep(out=case.used()),
-        "name another folder for the sweep, or remove it",
+        "name another folder for the result, remove it, or resume the run that it holds",
         lambda case: case.sweep(out=case.folder / "another"),
     ),
     "remove the folder of a sweep": (
         lambda case: case.sweep(out=case.used()),
-        "name another folder for the sweep, or remove it",
+        "name another folder for the result, remove it, or resume the run that it holds",
         lambda case: case.sweep(out=case.removed(case.used())),
     ),
     "name another folder for prices": (
@@ -260,7 +253,7 @@ def test_a_working_folder_that_is_too_large_travels_once_the_largest_is_left_out
 
 def test_extras_that_messages_name_are_there() -> None:
     extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
-    folders = ("strategies", "actors", "simulate", "results", "cluster", "archive")
+    folders = ("strategies", "actors", "simulate", "results", "tuning", "cluster", "archive", "cli")
     sources = [*ROOT.glob("*.py"), *(path for folder in folders for path in (ROOT / folder).rglob("*.py"))]
     told = re.compile(r"""pip install 'headrace\[([a-z]+)\]'|needed\("[\w.]+", "([a-z]+)\"""")
     named = {one or other for path in sources for one, other in told.findall(path.read_text())}
@@ -278,6 +271,6 @@ def test_workers_find_recordings_by_paths_relative_to_the_folder_of_the_run(
     assert result.records.num_rows == 4
 
 
-class WithModelBeside(Backs):
+class WithModelBeside(BacksAtOnce):
     def process_new_market(self, market: Any, book: Any) -> None:
         self.record(market, model=Path("model.txt").read_text())

@@ -10,6 +10,7 @@ import pytest
 
 import headrace as hr
 from builders import FLUMINE, MARKET, START, T0, Stream, at_sp, back, priced, replay
+from common_strategies import BacksAtOnce
 
 CALLBACKS = (
     "process_new_market",
@@ -265,13 +266,9 @@ class Log(hr.LoggingControl):
 
 
 def logged(tmp_path: Path, *controls: hr.LoggingControl) -> hr.Result:
-    class Backer(hr.Strategy):
-        def process_new_market(self, market: Any, book: Any) -> None:
-            market.place_order(hr.Trade(MARKET, 1, 0, self).create_order("BACK", hr.LimitOrder(2.0, 2.0)))
-
     simulation = hr.Simulation(priced().touch(400).close().write(tmp_path / MARKET))
     simulation.add_client(hr.SimulatedClient())
-    simulation.add_strategy(Backer())
+    simulation.add_strategy(BacksAtOnce())
     for control in controls:
         simulation.add_logging_control(control)
     return simulation.run()
@@ -424,7 +421,7 @@ def test_start_is_called_on_the_prototype_and_add_and_finish_on_the_users_instan
 
 
 def test_order_row_tells_the_market_as_it_was_at_the_request(tmp_path: Path) -> None:
-    class Backer(hr.Strategy):
+    class Noted(hr.Strategy):
         def check_market_book(self, market: Any, book: Any) -> bool:
             return book.publish_time_epoch == T0 + 100
 
@@ -433,7 +430,7 @@ def test_order_row_tells_the_market_as_it_was_at_the_request(tmp_path: Path) -> 
             market.place_order(trade.create_order("BACK", hr.LimitOrder(2.1, 2.0), notes={"edge": 0.1}))
 
     path = priced(venue="Ascot").touch(400).close().write(tmp_path / MARKET)
-    (row,) = hr.backtest(Backer(), path, engine="local").orders.to_pylist()
+    (row,) = hr.backtest(Noted(), path, engine="local").orders.to_pylist()
     assert (row["best_back"], row["best_lay"], row["queue_ahead"]) == (2.0, 2.1, 6.0)
     assert (row["seconds_to_start"], row["inplay"], row["notes"], row["venue"]) == (399.9, False, "value,0.1", "Ascot")
     assert (row["status"], row["size_lapsed"], row["price"], row["liability"]) == ("EXECUTION_COMPLETE", 2.0, 2.1, None)

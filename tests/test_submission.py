@@ -21,6 +21,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 import headrace as hr
+from common_strategies import Backer, source_of
 from headrace.cli import main
 from headrace.cluster import following, job_package
 from headrace.cluster.dashboard import check_cluster, find_token
@@ -41,23 +42,7 @@ from processes import (
     wait_until,
 )
 
-STRATEGY = """
-import headrace as hr
-
-class Backer(hr.Strategy):
-    stake: float = 2.0
-
-    def check_market_book(self, market, book):
-        return book.status == "OPEN" and not book.inplay
-
-    def process_market_book(self, market, book):
-        for runner in book.runners:
-            context = self.get_runner_context(market.market_id, runner.selection_id, runner.handicap)
-            price = hr.get_price(runner.ex.available_to_back, 0)
-            if runner.status == "ACTIVE" and price and not context.invested:
-                trade = hr.Trade(market.market_id, runner.selection_id, runner.handicap, self)
-                market.place_order(trade.create_order("BACK", hr.LimitOrder(price, self.stake)))
-"""
+STRATEGY = source_of(Backer)
 
 SCRIPT = """
 import os
@@ -133,7 +118,7 @@ def test_headrace_travels_without_what_lies_beside_it(tmp_path: Path) -> None:
     modules = headrace_modules(tmp_path / "modules")
     package = modules[0]
     folders = {path.name for path in package.iterdir() if path.is_dir()}
-    assert folders == {"actors", "archive", "cli", "cluster", "results", "simulate", "strategies"}
+    assert folders == {"actors", "archive", "cli", "cluster", "results", "simulate", "strategies", "tuning"}
     assert (package / "py.typed").is_file()
     beside = (package / "results" / "display").glob("page.*")
     assert {path.name for path in beside} == {"page.css", "page.js", "page.py"}

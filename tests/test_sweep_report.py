@@ -12,6 +12,7 @@ from click.testing import CliRunner
 
 import headrace as hr
 from builders import priced
+from common_strategies import Backer
 from headrace.cli import main
 from headrace.results.display.formats import formatted
 from headrace.results.display.heatmap import heat_of
@@ -20,25 +21,16 @@ from headrace.results.display.sweep_report import sweep_page
 NASTY = "</script><script>document.title='ran'</script>&"
 
 
-class Backer(hr.Strategy):
-    """Backs some runners once; fails, or asks for too much, where it is told to."""
+class Moody(Backer):
+    """Fails where it is told to."""
 
-    stake: float = 2.0
     runners: int = 1
     mood: str = "calm"
-
-    def check_market_book(self, market: Any, book: Any) -> bool:
-        return book.status == "OPEN" and not book.inplay
 
     def process_market_book(self, market: Any, book: Any) -> None:
         if self.mood == "broken":
             raise KeyError("no such runner")
-        for runner in book.runners[: self.runners]:
-            context = self.get_runner_context(market.market_id, runner.selection_id, runner.handicap)
-            price = hr.get_price(runner.ex.available_to_back, 0)
-            if price and not context.invested:
-                trade = hr.Trade(market.market_id, runner.selection_id, runner.handicap, self)
-                market.place_order(trade.create_order("BACK", hr.LimitOrder(price, self.stake)))
+        super().process_market_book(market, book)
 
 
 @pytest.fixture(scope="module")
@@ -51,7 +43,7 @@ def markets(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def swept(markets: Path, values: Any, **settings: Any) -> hr.SweepResult:
-    return hr.sweep(Backer, values, markets, engine="local", progress=False, **settings)
+    return hr.sweep(Moody, values, markets, engine="local", progress=False, **settings)
 
 
 @pytest.fixture(scope="module")
@@ -128,7 +120,7 @@ def test_command_writes_the_page_of_a_sweep(sweep: hr.SweepResult, tmp_path: Pat
     ended = CliRunner().invoke(main, ["report", str(tmp_path / "sweep")])
     assert (ended.exit_code, ended.output) == (0, f"report in {tmp_path / 'sweep' / 'report.html'}\n")
     text = (tmp_path / "sweep" / "report.html").read_text(encoding="utf-8")
-    assert "<h1>Sweep of Backer</h1>" in text
+    assert "<h1>Sweep of Moody</h1>" in text
     ended = CliRunner().invoke(main, ["report", str(tmp_path / "sweep"), "--market", "1.100000001"])
     assert ended.exit_code == 2
     assert "is a sweep" in ended.output

@@ -219,7 +219,7 @@ def _texts(module: ModuleType) -> list[str] | None:
 
 
 def _imports(source: str, package: str) -> list[str] | None:
-    """The modules that code imports, wherever in it; None where it is no Python."""
+    """The modules that code imports, wherever in it; None where it is not Python."""
     try:
         tree = ast.parse(source)
     except (SyntaxError, ValueError):

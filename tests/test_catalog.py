@@ -224,7 +224,7 @@ def test_file_that_changed_after_cataloguing_is_refused(tmp_path: Path, change: 
 
 def test_file_that_is_no_catalog_is_refused(generated: Path, tmp_path: Path) -> None:
     (tmp_path / "catalog.parquet").write_text("no")
-    with pytest.raises(hr.InputError, match="is no catalog"):
+    with pytest.raises(hr.InputError, match="is not a catalog"):
         catalogued(generated, tmp_path)
     with pytest.raises(hr.InputError, match="no such catalog"):
         hr.Catalog(tmp_path / "other.parquet")

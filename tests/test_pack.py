@@ -397,7 +397,7 @@ def test_recording_cut_short_stays_cut_short(tmp_path: Path) -> None:
     [
         (["pack", "markets", "full"], "full: exists and is not empty"),
         (["pack", "nothing", "new"], "nothing: no such file or folder"),
-        (["unpack", "markets", "new"], "is no packed archive; expected a folder that `headrace pack` wrote"),
+        (["unpack", "markets", "new"], "is not a packed archive; expected a folder that `headrace pack` wrote"),
         (["unpack", "new", "other"], "new: no such file or folder"),
         (["pack", "hollow", "new"], "hollow: the folder holds no files; expected recordings"),
         (["pack", "markets", "s3://bucket/new"], "s3://bucket/new: expected a folder of this machine"),

@@ -229,9 +229,9 @@ def test_cluster_of_the_same_versions_is_taken() -> None:
             r"runs /srv/my env/python: Ray cannot start jobs from a path with a space in it",
         ),
         ({"version": (401, "no")}, "asks for a token"),
-        ({"version": (200, "<html>")}, "is no Ray dashboard"),
-        ({"version": (200, ["a list"])}, "is no Ray dashboard"),
-        ({}, "is no Ray dashboard"),
+        ({"version": (200, "<html>")}, "is not a Ray dashboard"),
+        ({"version": (200, ["a list"])}, "is not a Ray dashboard"),
+        ({}, "is not a Ray dashboard"),
     ],
 )
 def test_cluster_that_cannot_run_it_is_refused(answers: dict[str, tuple[int, Any]], message: str) -> None:

@@ -40,7 +40,7 @@ def read_catalogue(folder: str, market_id: str) -> Any:
     The file holds the catalogue, or an answer of listMarketCatalogue with it: a list, or a JSON-RPC envelope of one.
 
     Raises:
-        RecordingError: the file is no catalogue, or has none of this market.
+        RecordingError: the file is not a catalogue, or has none of this market.
     """
     path = _find(folder, market_id, _SUFFIXES)
     if path is None:

@@ -91,7 +91,7 @@ def test_a_finished_run_has_nothing_to_resume_and_gives_its_result(
         ({"stake": 5.0}, "the parameter stake of strategy 'Backer' was 2.0 and is 5.0"),
         ({"config": hr.Config(place_latency=0.5)}, "the setting place_latency was 0.12 and is 0.5"),
         ({"markets": 4}, "it had 3 inputs and now has 4"),
-        ({"source": True}, "the source of its strategies has changed"),
+        ({"source": True}, "the source of its strategies, or of other code that it was given, has changed since"),
     ],
 )
 def test_another_run_is_not_resumed_and_what_differs_is_said(

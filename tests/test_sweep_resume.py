@@ -378,6 +378,18 @@ def test_rows_of_some_sets_and_columns_are_those_of_the_whole_table(
         sweep.rows("orders")
 
 
+def test_failures_of_sets_to_which_no_market_comes_are_read_by_their_number(
+    backer: Any, markets: list[str], tmp_path: Path, little_room: None
+) -> None:
+    sets = [{"market_filter": None}, {"market_filter": {"country_codes": ["XX"]}}]
+    sweep = swept(backer, markets, parameters=sets, out=tmp_path / "out")
+    (failure,) = sweep.rows("failures", sets=[1]).to_pylist()
+    assert failure["message"].startswith("no market passes its filter")
+    assert sweep.rows("failures", sets=[0]).num_rows == 0
+    assert sweep.table["failures"].to_pylist() == [0, 1]
+    assert_equal(hr.SweepResult.load(tmp_path / "out"), sweep)
+
+
 def test_a_sweep_that_is_saved_can_be_loaded_and_has_nothing_left_to_do(
     backer: Any, markets: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

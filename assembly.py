@@ -94,7 +94,7 @@ class Assembly:
         self._client_controls.append((client, client_control, settings))
 
     def add_market_middleware(self, middleware: Middleware) -> None:
-        """Add middleware; it lives with the markets, one copy a process.
+        """Add middleware; it lives with the markets, one copy per process.
 
         Raises:
             RunError: it cannot be called with a market.
@@ -107,7 +107,8 @@ class Assembly:
     def add_logging_control(self, logging_control: LoggingControl) -> None:
         """Add a logging control; it lives here, once for the whole run.
 
-        In a run on Ray it hears of what happened once a batch is done, as things were then: in order within a batch.
+        In a run on Ray it is told of what happened when a batch is done, as things were at the time and in order
+        within the batch.
 
         Raises:
             RunError: it cannot be called with an event.

@@ -74,7 +74,7 @@ def generate(
 @engine_option
 @quiet_option
 def catalog(archives: tuple[str, ...], out: str, engine: Any, quiet: bool) -> None:
-    """List the markets of an archive as Parquet, a row a market, to choose from without reading.
+    """List the markets of an archive as Parquet, one row per market, to choose from without reading.
 
     ARCHIVE is a recording, a folder, a tar or zip, a URI, or a quoted pattern. Where FILE is a catalog already, only
     what is new or has changed is read. What is wrong with recordings is listed; the exit code is then 1.
@@ -140,7 +140,7 @@ def unpack(packed: str, folder: str, compression: Any, quiet: bool) -> None:
 @engine_option
 @quiet_option
 def prices(markets: tuple[str, ...], every: str, out: str, engine: str, quiet: bool) -> None:
-    """Write prices at regular times as Parquet: best three levels, last traded price, volume, a row a runner.
+    """Write prices at regular times as Parquet: best three levels, last traded price, volume, one row per runner.
 
     Times at which nothing changed are left out. Broken recordings are listed; the exit code is then 1, and the others
     are written.

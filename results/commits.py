@@ -181,7 +181,7 @@ def read_manifest(place: Folder) -> dict[str, Any]:
     """The manifest of a result or a sweep.
 
     Raises:
-        OSError, ValueError: there is none, or it is no JSON object.
+        OSError, ValueError: there is none, or it is not a JSON object.
     """
     found = json.loads(place.read(MANIFEST))
     if not isinstance(found, dict):

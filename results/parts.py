@@ -12,7 +12,7 @@ from ..simulate.rows import FIELDS, Rows
 from ..simulate.units import Unit
 from .folders import encoded
 
-#: The folder of log files, one a part.
+#: The folder of log files, one per part.
 LOGS = "logs"
 #: Where the rows of markets count the orders.
 _ORDERS = [name for name, _ in FIELDS["markets"]].index("orders")

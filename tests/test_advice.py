@@ -16,6 +16,7 @@ import pytest
 
 import headrace as hr
 from builders import priced
+from common_strategies import BacksAtOnce
 from headrace.archive.pack import write_pack
 from headrace.archive.price_tables import write_prices
 from headrace.archive.unpack import unpack
@@ -25,19 +26,11 @@ from headrace.results.display.explain import explain
 ROOT = Path(__file__).resolve().parents[1]
 
 
-class Backs(hr.Strategy):
-    stake: float = 2.0
-
-    def process_new_market(self, market: Any, book: Any) -> None:
-        order = hr.Trade(market.market_id, 1, 0, self).create_order("BACK", hr.LimitOrder(2.0, self.stake))
-        market.place_order(order)
-
-
-class ByEvent(Backs):
+class ByEvent(BacksAtOnce):
     scope = "event"
 
 
-class WithModel(Backs):
+class WithModel(BacksAtOnce):
     def process_new_market(self, market: Any, book: Any) -> None:
         self.record(market, model=Path(hr.path("model.txt")).read_text())
 
@@ -56,11 +49,11 @@ class Case:
 
     def run(self, strategy: hr.Strategy | None = None, markets: Any = None, **settings: Any) -> hr.Result:
         return hr.backtest(
-            strategy or Backs(), self.markets if markets is None else markets, engine="local", **settings
+            strategy or BacksAtOnce(), self.markets if markets is None else markets, engine="local", **settings
         )
 
     def sweep(self, sets: Any = None, **settings: Any) -> hr.SweepResult:
-        return hr.sweep(Backs, sets or {"stake": [2.0, 3.0]}, self.markets, engine="local", **settings)
+        return hr.sweep(BacksAtOnce, sets or {"stake": [2.0, 3.0]}, self.markets, engine="local", **settings)
 
     def used(self) -> Path:
         folder = self.folder / "used"
@@ -278,6 +271,6 @@ def test_workers_find_recordings_by_paths_relative_to_the_folder_of_the_run(
     assert result.records.num_rows == 4
 
 
-class WithModelBeside(Backs):
+class WithModelBeside(BacksAtOnce):
     def process_new_market(self, market: Any, book: Any) -> None:
         self.record(market, model=Path("model.txt").read_text())

@@ -14,24 +14,8 @@ import pytest
 
 import headrace as hr
 from builders import priced
+from common_strategies import Backer
 from headrace.loading import load_strategy
-
-
-class Backer(hr.Strategy):
-    """Backs every runner once, just before the start."""
-
-    stake: float = 2.0
-
-    def check_market_book(self, market: Any, book: Any) -> bool:
-        return book.status == "OPEN" and not book.inplay
-
-    def process_market_book(self, market: Any, book: Any) -> None:
-        for runner in book.runners:
-            context = self.get_runner_context(market.market_id, runner.selection_id, runner.handicap)
-            price = hr.get_price(runner.ex.available_to_back, 0)
-            if runner.status == "ACTIVE" and price and not context.invested:
-                trade = hr.Trade(market.market_id, runner.selection_id, runner.handicap, self)
-                market.place_order(trade.create_order("BACK", hr.LimitOrder(price, self.stake)))
 
 
 class ByEvent(Backer):

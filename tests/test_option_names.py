@@ -10,28 +10,19 @@ from click.testing import CliRunner, Result
 
 import headrace as hr
 from builders import priced
+from common_strategies import Backer, source_of
 from headrace.cli import main
 from headrace.results.display.option_names import in_options
 
-CODE = """\
-import headrace as hr
-
-
-class Backer(hr.Strategy):
-    stake: float = 2.0
-
-    def check_market_book(self, market, book):
-        return book.status == "OPEN" and not market.blotter.active
-
-    def process_market_book(self, market, book):
-        trade = hr.Trade(market.market_id, 1, 0, self)
-        market.place_order(trade.create_order("BACK", hr.LimitOrder(2.0, self.stake)))
-
+CODE = (
+    source_of(Backer)
+    + """
 
 class Reader(Backer):
     def process_new_market(self, market, book):
         hr.path("model.json")
 """
+)
 
 
 @pytest.fixture

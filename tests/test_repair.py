@@ -11,26 +11,11 @@ import pytest
 from click.testing import CliRunner, Result
 
 import headrace as hr
+from common_strategies import Backer, source_of
 from headrace.cli import main
 from headrace.simulate.generator import write_markets
 
-CODE = """\
-import headrace as hr
-
-
-class Backer(hr.Strategy):
-    stake: float = 2.0
-
-    def check_market_book(self, market, book):
-        return book.status == "OPEN" and not book.inplay and not market.blotter.active
-
-    def process_market_book(self, market, book):
-        runner = book.runners[0]
-        price = hr.get_price(runner.ex.available_to_back, 0)
-        if price:
-            trade = hr.Trade(market.market_id, runner.selection_id, runner.handicap, self)
-            market.place_order(trade.create_order("BACK", hr.LimitOrder(price, self.stake)))
-"""
+CODE = source_of(Backer)
 
 
 def call(*words: object) -> Result:

@@ -183,17 +183,32 @@ def test_a_finished_sweep_has_nothing_to_resume_and_gives_its_result(
         ({"mood": "bold"}, r"mood, in all its sets, was 'calm' and is 'bold'"),
         ({"config": hr.Config(place_latency=0.5)}, r"the setting place_latency was 0.12 and is 0.5"),
         ({"markets": 4}, r"it had 3 inputs and now has 4"),
-        ({"source": True}, r"the source of its strategies has changed"),
+        ({"source": True}, r"the source of its strategies, or of other code that it was given, has changed"),
+        (
+            {"client": hr.SimulatedClient(commission_base=0.02)},
+            r"the setting commission_base of client 'simulated' was None and is 0.02",
+        ),
+        (
+            {"middleware": [hr.Middleware()]},
+            r"middleware was none and is \[.*\.Middleware\(\)\]",
+        ),
+        ({"files": ["backer.py"]}, r"its files were none and are 'backer.py'"),
         ({"split": None}, r"its split was 0.5 and is None"),
         ({"orders": True}, r"it was run with orders=False and is to have orders=True"),
     ],
 )
 def test_another_sweep_is_not_resumed_and_what_differs_is_said(
-    change: dict[str, Any], said: str, backer: Any, markets: list[str], tmp_path: Path
+    change: dict[str, Any],
+    said: str,
+    backer: Any,
+    markets: list[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     broken_off(backer, markets[:3], tmp_path / "out", after=2)
     if change.pop("source", False):
         (tmp_path / "backer.py").write_text(SOURCE + "\n# edited\n")
+    monkeypatch.chdir(tmp_path)
     strategy = backer(mood=change.pop("mood")) if "mood" in change else backer
     files = markets[: change.pop("markets", 3)]
     with pytest.raises(hr.InputError, match=f"the sweep that it holds cannot be resumed: .*{said}"):

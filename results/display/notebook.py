@@ -26,7 +26,7 @@ _FAILED = "color:#b3261e"
 
 
 def result_html(result: ShownResult) -> str:
-    """What the run came to, a row a strategy, and what went wrong."""
+    """What the run came to, a row per strategy, and what went wrong."""
     rows = result.summary().to_pylist()
     names = [name for name in (rows[0] if rows else ()) if name not in (*UNSHOWN, "failures") or name == "profit"]
     names += ["failures"] if any(row["failures"] for row in rows) else []

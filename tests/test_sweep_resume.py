@@ -370,13 +370,19 @@ def test_rows_that_do_not_fit_in_the_process_lie_in_a_folder_that_goes_with_the_
 
 
 def test_rows_of_some_sets_and_columns_are_those_of_the_whole_table(
-    backer: Any, markets: list[str], tmp_path: Path, little_room: None
+    backer: Any, markets: list[str], tmp_path: Path, little_room: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("headrace.results.sweep_rows.MOST_ROWS", 8)
     sweep = swept(backer, markets, out=tmp_path / "out")
     rows = [row for row in sweep.markets.to_pylist() if row["set"] in (1, 4)]
     assert sweep.rows("markets", sets=[4, 1]).to_pylist() == rows
     chosen = sweep.rows("markets", sets=[1, 4], columns=["market_id", "net_profit", "in_sample"])
     assert chosen.to_pylist() == [{name: row[name] for name in chosen.column_names} for row in rows]
+    pieces = list(sweep.pieces("markets", columns=["set", "net_profit"]))
+    assert len(pieces) == 6
+    assert [row for piece in pieces for row in piece.to_pylist()] == [
+        {name: row[name] for name in ("set", "net_profit")} for row in sweep.markets.to_pylist()
+    ]
     with pytest.raises(hr.InputError, match="sets 0 to 5"):
         sweep.rows("markets", sets=[6])
     with pytest.raises(hr.InputError, match="no column 'nett'"):
@@ -385,6 +391,18 @@ def test_rows_of_some_sets_and_columns_are_those_of_the_whole_table(
         sweep.rows("bets")
     with pytest.raises(hr.InputError, match="orders=True"):
         sweep.rows("orders")
+
+
+def test_failures_of_sets_to_which_no_market_comes_are_read_by_their_number(
+    backer: Any, markets: list[str], tmp_path: Path, little_room: None
+) -> None:
+    sets = [{"market_filter": None}, {"market_filter": {"country_codes": ["XX"]}}]
+    sweep = swept(backer, markets, parameters=sets, out=tmp_path / "out")
+    (failure,) = sweep.rows("failures", sets=[1]).to_pylist()
+    assert failure["message"].startswith("no market passes its filter")
+    assert sweep.rows("failures", sets=[0]).num_rows == 0
+    assert sweep.table["failures"].to_pylist() == [0, 1]
+    assert_equal(hr.SweepResult.load(tmp_path / "out"), sweep)
 
 
 def test_a_sweep_that_is_saved_can_be_loaded_and_has_nothing_left_to_do(

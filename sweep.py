@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import logging
 import os
 import time
@@ -18,6 +19,7 @@ from .actors.sieves import Sieve
 from .cluster.duplicates import Duplicates
 from .cluster.early_stop import AllFailAlike, StoppedRun
 from .cluster.engines import ENGINES, Engine
+from .cluster.identity import Beginning, rest_of
 from .cluster.progress import Progress, ProgressOption, showing
 from .cluster.reproduction import Reproduction, ShellCommand, call_of_backtest, given_beside
 from .cluster.run_files import read_files
@@ -276,8 +278,10 @@ class SweepRun:
 
     def _identity(self) -> dict[str, Any]:
         """What this sweep is: a broken-off one goes on only as the same."""
-        setup = self._setup
+        # The sets are of one class, and differ in what is swept.
+        setup = dataclasses.replace(self._setup, strategies=self._setup.strategies[:1])
         kind = type(setup.strategies[0])
+        beginning = Beginning(setup)
         return {
             "format": FORMAT,
             "config": setup.config.as_dict(),
@@ -286,7 +290,9 @@ class SweepRun:
             "unswept": self._unswept(),
             "split": self._split,
             "orders": self._orders,
-            "sources": sources_digest([setup.strategies[0], *setup.middleware]),
+            "sources": sources_digest(objects_of(setup)),
+            "attributes": beginning.tell(setup.strategies[0]),
+            **rest_of(setup, beginning),
             "inputs": recordings_of(self._paths),
         }
 

@@ -195,7 +195,7 @@ def sweep(
     if trials is not None:
         chosen = {"trials": trials, "batch": batch, "by": by or "net_profit"}
     config = config_of(config_file, settings, None, False)
-    # What the one command has of the other's options; of the parameters the set's own.
+    # The options given here that `backtest` has too; the parameters are those of the set.
     of_one = backtest.params
     rest = words_given(backtest, ("strategies", "parameters"))
 

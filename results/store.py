@@ -8,7 +8,7 @@ import difflib
 import json
 import os
 import types
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from ..actors.sieves import Sieve
 from ..simulate.rows import FIELDS, empty_rows
 from ..strategies.errors import InputError
 from .commits import COMMITS, MANIFEST, NOTHING, Commit, Parts, manifest_of_run, read_commits, why_unread
+from .differences import difference
 from .folders import Folder, encoded
 from .parts import Batch, Part, add_sieves, store_part
 from .result import Result
@@ -360,55 +361,3 @@ def _near(place: Folder) -> str | None:
     runs = [each.parent for each in path.absolute().parent.glob(f"*/{MANIFEST}")]
     found = difflib.get_close_matches(path.name, [run.name for run in runs], 1)
     return str(path.with_name(found[0])) if found else None
-
-
-def difference(name: str, known: Any, wanted: Any) -> str:
-    """What of a run's identity differs, as a clause."""
-    if name == "sources":
-        return "the source of its strategies has changed since"
-    if name == "format":
-        return f"another version of headrace wrote it (format {known}; this one writes {wanted})"
-    if name == "config":
-        key = next(key for key in (*wanted, *known) if known.get(key) != wanted.get(key))
-        return f"the setting {key} was {known.get(key)!r} and is {wanted.get(key)!r}"
-    if name == "strategies":
-        return _strategies_differ(known, wanted)
-    return _inputs_differ(known, wanted)
-
-
-def _strategies_differ(known: list[dict[str, Any]], wanted: list[dict[str, Any]]) -> str:
-    before = {each["name"]: each for each in known}
-    now = {each["name"]: each for each in wanted}
-    if list(before) != list(now):
-        return f"its strategies were {_listed(before)} and are {_listed(now)}"
-    for name, each in now.items():
-        for part, what in (("parameters", "the parameter"), ("settings", "the setting")):
-            old, new = before[name].get(part) or {}, each.get(part) or {}
-            for key in (*new, *old):
-                if old.get(key) != new.get(key):
-                    return f"{what} {key} of strategy {name!r} was {old.get(key)!r} and is {new.get(key)!r}"
-        if before[name] != each:
-            return f"strategy {name!r} was a {before[name].get('class')} and is a {each.get('class')}"
-    return "its strategies have changed"
-
-
-def _listed(names: Iterable[str]) -> str:
-    return ", ".join(map(repr, names)) or "none"
-
-
-def _inputs_differ(known: list[dict[str, Any]], wanted: list[dict[str, Any]]) -> str:
-    before, now = {each["unit"]: each for each in known}, {each["unit"]: each for each in wanted}
-    numbers = f"it had {len(before)} input{'' if len(before) == 1 else 's'} and now has {len(now)}"
-    for unit in now:
-        if unit not in before:
-            return f"{unit} is not among its inputs ({numbers})"
-    for unit in before:
-        if unit not in now:
-            return f"its input {unit} is not there any more ({numbers})"
-    for unit, each in now.items():
-        old = before[unit]
-        if old.get("bytes") != each.get("bytes"):
-            return f"its input {unit} has changed: it had {old.get('bytes')} bytes and has {each.get('bytes')}"
-        if old != each:
-            return f"its input {unit} has been written again since"
-    return "its inputs come in another order"

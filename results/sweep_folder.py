@@ -11,9 +11,10 @@ from ..simulate.rows import empty_rows
 from ..strategies.errors import InputError
 from ..strategies.parameters import Values, column_value
 from .commits import read_manifest
+from .differences import difference
 from .folders import Folder, encoded
 from .parts import Part, StoredPart
-from .store import FolderStore, difference
+from .store import FolderStore
 from .sweep_parts import (
     TABLES,
     SweepBatch,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,22 +12,21 @@ from ..simulate.rows import FIELDS
 from ..strategies.errors import InputError
 from ..strategies.parameters import Values, column_value
 from .commits import MANIFEST, read_commits, read_manifest, why_unread
-from .failure_groups import FailureGroup, grouped_failures
 from .folders import Folder
 from .result import Result, require_format
-from .sweep_folder import COMMIT, FORMAT, digests_of, save_sweep
+from .sweep_folder import COMMIT, FORMAT, digests_of, manifest_of_sweep, save_sweep
 from .sweep_measures import LEAST, MEASURED, SCORE, measured, require_goal, require_measure, set_table
 from .sweep_parts import TABLES, in_order
-from .sweep_rows import FolderRows, HeldRows, JoinedRows, SweepCommit, SweepRows, distinct, groups_of_sets
-from .sweep_tables import shown_rows
-from .violations import Reason, advice, reasons
+from .sweep_rows import FolderRows, JoinedRows, SweepCommit, SweepRows
+from .sweep_tables import SweepTables
+from .violations import advice
 
 if TYPE_CHECKING:
     import pandas as pd
     import pyarrow as pa
 
 
-class SweepResult:
+class SweepResult(SweepTables):
     """What the sets of a sweep or of a search did.
 
     Attributes:
@@ -38,13 +37,10 @@ class SweepResult:
     def __init__(
         self, manifest: Mapping[str, Any], parameters: Sequence[Values], tables: Mapping[str, pa.Table] | SweepRows
     ) -> None:
-        self.manifest = {name: value for name, value in manifest.items() if name != "parameters"}
-        self.parameters = [dict(values) for values in parameters]
-        self._rows = tables if isinstance(tables, SweepRows) else HeldRows(tables)
+        super().__init__(manifest, parameters, tables)
         self._table: pa.Table | None = None
-        self._met: pa.Table | None = None
 
-    # -- tables --------------------------------------------------------------------------------------------------
+    # -- sets ----------------------------------------------------------------------------------------------------
 
     @property
     def table(self) -> pa.Table:
@@ -61,99 +57,6 @@ class SweepResult:
             columns = {self._column(name): [values[name] for values in self.parameters] for name in self._names}
             self._table = set_table(self._rows, columns, len(self.parameters), self.split, self.search)
         return self._table
-
-    @property
-    def markets(self) -> pa.Table:
-        """A row per set and market; `net_profit` is after commission, as if the set were alone in its account.
-
-        All rows, in memory: of a sweep with very many, `rows` reads a few sets or columns.
-        """
-        return self.rows("markets")
-
-    @property
-    def failures(self) -> pa.Table:
-        """What went wrong: broken recordings (without a set), errors of a set's strategy."""
-        return self.rows("failures")
-
-    @property
-    def violations(self) -> pa.Table:
-        """What controls refused, and how often."""
-        return self.rows("violations")
-
-    @property
-    def orders(self) -> pa.Table:
-        """A row per order, with the number of its set.
-
-        Raises:
-            InputError: the sweep kept no orders.
-        """
-        return self.rows("orders")
-
-    @property
-    def fills(self) -> pa.Table:
-        """A row per fill, with the number of its set.
-
-        Raises:
-            InputError: the sweep kept no orders.
-        """
-        return self.rows("fills")
-
-    def rows(self, name: str, *, sets: Iterable[int] | None = None, columns: Sequence[str] | None = None) -> pa.Table:
-        """Rows of one of the tables, by set and market: all, or those of some sets, or some columns of them.
-
-        Rows lie in a folder where there are many; no more of them is read than what is asked for.
-
-        Args:
-            name: "markets", "violations", "failures", or, where the sweep kept orders, "orders", "fills", "records".
-            sets: numbers of sets; None: all, and with them what failed in recordings, which is no set's.
-            columns: names of columns, in this order; None: all.
-
-        Raises:
-            InputError: there is no such table, set or column, the sweep kept no orders, or a file cannot be read.
-        """
-        self._require_table(name)
-        chosen = None if sets is None else list(sets)
-        for number in chosen or ():
-            self._require_set(number)
-        table = shown_rows(self._rows, name, chosen, self.split)
-        unknown = next((column for column in columns or () if column not in table.column_names), None)
-        if unknown is not None:
-            raise InputError(f"{name} has no column {unknown!r}; there are {', '.join(table.column_names)}")
-        return table if columns is None else table.select(list(columns))
-
-    def pieces(self, name: str) -> Iterator[pa.Table]:
-        """The rows of one of the tables in the same order, those of some sets at a time: see `rows`.
-
-        Raises:
-            InputError: there is no such table, the sweep kept no orders, or a file cannot be read.
-        """
-        self._require_table(name)
-        for sets in groups_of_sets(self._rows, name, len(self.parameters)):
-            table = shown_rows(self._rows, name, sets, self.split)
-            if table.num_rows:
-                yield table
-
-    @property
-    def markets_met(self) -> pa.Table:
-        """A row per market that any set came to: `market_id`, `event_id`, `start`."""
-        if self._met is None:
-            self._met = distinct(self._rows, "markets", ("market_id", "event_id", "start"))
-        return self._met
-
-    @property
-    def refused(self) -> list[Reason]:
-        """The reasons of all violations, the most frequent first."""
-        return reasons(self.pieces("violations"))
-
-    @property
-    def failure_groups(self) -> list[FailureGroup]:
-        """All failures by their place, those that happened most often first."""
-        return grouped_failures(row for piece in self.pieces("failures") for row in piece.to_pylist())
-
-    @property
-    def split(self) -> float | None:
-        """The share of events that is in sample; None where there was no split."""
-        return self.manifest.get("split")
 
     @property
     def search(self) -> dict[str, Any] | None:
@@ -337,13 +240,11 @@ class SweepResult:
         """
         place = Folder(folder)
         try:
-            manifest = read_manifest(place)
+            manifest = manifest_of_sweep(place)
         except (OSError, ValueError) as error:
             raise InputError(f"{place}: no sweep here: {MANIFEST} cannot be read ({why_unread(error)})") from None
         require_format(place, manifest, FORMAT)
-        parameters = manifest.get("parameters")
-        if not isinstance(parameters, list) or not parameters:
-            raise InputError(f"{place}: no sweep here: {MANIFEST} names no parameters")
+        parameters = manifest["parameters"]
         commits = read_commits(place, also=COMMIT)
         manifest["digests"] = digests_of(commits, len(parameters))
         return cls(manifest, parameters, FolderRows(place, map(SweepCommit.of, commits)))
@@ -378,10 +279,6 @@ class SweepResult:
         """The column of a parameter: its name, unless that is taken."""
         return f"parameter.{parameter}" if parameter in MEASURED or parameter == "set" else parameter
 
-    def _require_orders(self, what: str) -> None:
-        if not self.manifest.get("orders"):
-            raise InputError(f"this sweep kept no orders, so it cannot tell {what}: run it with orders=True")
-
     def _require_parameter(self, name: str) -> None:
         if name not in self._names:
             raise InputError(f"no parameter {name!r} was swept; there are {', '.join(self._names)}")
@@ -390,19 +287,8 @@ class SweepResult:
         if name != SCORE or self.search is None:
             require_measure(name, self.split)
 
-    def _require_set(self, number: int) -> None:
-        if not 0 <= number < len(self.parameters):
-            raise InputError(f"no set {number}: the sweep has sets 0 to {len(self.parameters) - 1}")
-
-    def _require_table(self, name: str) -> None:
-        names = [each for each in TABLES if each != "transactions"]
-        if name not in names:
-            raise InputError(f"no table {name!r}; a sweep has {', '.join(names)}")
-        if name not in ("markets", "violations", "failures"):
-            self._require_orders(name)
-
     def __repr__(self) -> str:
-        markets = len(self.markets_met)
+        markets = len(self.markets_met["market_id"].unique())
         sets, failures = len(self.parameters), sum(piece.num_rows for piece in self.pieces("failures"))
         best = self.best_sets(self.shown_by, 1)[0]
         values = ", ".join(f"{name}={best[self._column(name)]}" for name in self._names)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import abc
 import collections
 import dataclasses
+import math
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -94,19 +95,20 @@ class SweepCommit:
     Attributes:
         number: place among the parts.
         rows: how many each table has.
-        least, most: of the numbers of its sets.
+        least, most: of the numbers of its sets; any, where it has no units.
     """
 
     part: str
     number: int
     rows: Mapping[str, int]
-    least: int
-    most: int
+    least: float = 0
+    most: float = math.inf
 
     @classmethod
     def of(cls, found: Mapping[str, Any]) -> SweepCommit:
-        sets = [int(number) for number in found.get("set_digests") or ()]
-        return cls(found["part"], found["number"], found["rows"], min(sets, default=0), max(sets, default=-1))
+        texts = [text.replace("-", ",").split(",") for text in set(found["sets"])]
+        ends = [int(end) for text in texts for end in (text[0], text[-1])]
+        return cls(found["part"], found["number"], found["rows"], min(ends, default=0), max(ends, default=math.inf))
 
 
 class FolderRows(SweepRows):

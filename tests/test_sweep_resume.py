@@ -9,51 +9,33 @@ import pickle
 import subprocess
 import sys
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
 from click.testing import CliRunner
 
 import headrace as hr
+from common_strategies import Backer, Moody, source_of
 from headrace.cli import main
 from headrace.results import sweep_store
 from headrace.results.folders import Folder
 from headrace.simulate.generator import write_markets
 from processes import LIMIT
 
-SOURCE = """
-import headrace as hr
-
-class Backer(hr.Strategy):
-    stake: float = 2.0
-    runners: int = 2
-    mood: str = "calm"
-
-    def check_market_book(self, market, book):
-        return book.status == "OPEN" and not book.inplay
-
-    def process_market_book(self, market, book):
-        if self.mood == "broken":
-            raise KeyError("no such runner")
-        for runner in book.runners[: self.runners]:
-            context = self.get_runner_context(market.market_id, runner.selection_id, runner.handicap)
-            price = hr.get_price(runner.ex.available_to_back, 0)
-            if runner.status == "ACTIVE" and price and not context.invested:
-                trade = hr.Trade(market.market_id, runner.selection_id, runner.handicap, self)
-                market.place_order(trade.create_order("BACK", hr.LimitOrder(price, self.stake)))
-"""
+SOURCE = source_of(Backer, Moody)
 
 DRIVER = """
 import sys
 import headrace as hr
 from headrace.results import sweep_store
 sys.path.insert(0, {folder!r})
-from backer import Backer
+from backer import Moody
 
 if __name__ == "__main__":
     sweep_store._SECONDS = 0.0
     tell = lambda done, *_: print(done, flush=True)
-    hr.sweep(Backer, {grid!r}, {markets!r}, engine="ray", out={out!r}, split=0.5, progress=tell, sets_per_replay=2)
+    hr.sweep(Moody, {grid!r}, {markets!r}, engine="ray", out={out!r}, split=0.5, progress=tell, sets_per_replay=2)
 """
 
 GRID = {"stake": [2.0, 3.0, 50.0], "runners": [1, 2]}
@@ -67,14 +49,8 @@ def markets(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
 
 
 @pytest.fixture
-def backer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
-    (tmp_path / "backer.py").write_text(SOURCE)
-    monkeypatch.syspath_prepend(str(tmp_path))
-    sys.modules.pop("backer", None)
-    import backer  # type: ignore[import-not-found]
-
-    yield backer.Backer
-    sys.modules.pop("backer", None)
+def backer(user_module: ModuleType) -> Any:
+    return user_module.Moody
 
 
 @pytest.fixture
@@ -183,17 +159,32 @@ def test_a_finished_sweep_has_nothing_to_resume_and_gives_its_result(
         ({"mood": "bold"}, r"mood, in all its sets, was 'calm' and is 'bold'"),
         ({"config": hr.Config(place_latency=0.5)}, r"the setting place_latency was 0.12 and is 0.5"),
         ({"markets": 4}, r"it had 3 inputs and now has 4"),
-        ({"source": True}, r"the source of its strategies has changed"),
+        ({"source": True}, r"the source of its strategies, or of other code that it was given, has changed"),
+        (
+            {"client": hr.SimulatedClient(commission_base=0.02)},
+            r"the setting commission_base of client 'simulated' was None and is 0.02",
+        ),
+        (
+            {"middleware": [hr.Middleware()]},
+            r"middleware was none and is \[.*\.Middleware\(\)\]",
+        ),
+        ({"files": ["backer.py"]}, r"its files were none and are 'backer.py'"),
         ({"split": None}, r"its split was 0.5 and is None"),
         ({"orders": True}, r"it was run with orders=False and is to have orders=True"),
     ],
 )
 def test_another_sweep_is_not_resumed_and_what_differs_is_said(
-    change: dict[str, Any], said: str, backer: Any, markets: list[str], tmp_path: Path
+    change: dict[str, Any],
+    said: str,
+    backer: Any,
+    markets: list[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     broken_off(backer, markets[:3], tmp_path / "out", after=2)
     if change.pop("source", False):
         (tmp_path / "backer.py").write_text(SOURCE + "\n# edited\n")
+    monkeypatch.chdir(tmp_path)
     strategy = backer(mood=change.pop("mood")) if "mood" in change else backer
     files = markets[: change.pop("markets", 3)]
     with pytest.raises(hr.InputError, match=f"the sweep that it holds cannot be resumed: .*{said}"):
@@ -257,9 +248,14 @@ def test_a_sweep_that_was_stopped_for_failing_alike_is_done_again_once_that_is_p
 ) -> None:
     code = tmp_path / "reads.py"
     code.write_text(
-        SOURCE.replace("class Backer", "class Reads").replace(
-            "        if self.mood", "        open(self.mood)\n        if self.mood"
-        )
+        SOURCE
+        + """
+
+class Reads(Moody):
+    def process_market_book(self, market, book):
+        open(self.mood)
+        super().process_market_book(market, book)
+"""
     )
     monkeypatch.setattr("headrace.cluster.early_stop._ALIKE", 6)
     from headrace.loading import load_strategy
@@ -355,13 +351,19 @@ def test_rows_that_do_not_fit_in_the_process_lie_in_a_folder_that_goes_with_the_
 
 
 def test_rows_of_some_sets_and_columns_are_those_of_the_whole_table(
-    backer: Any, markets: list[str], tmp_path: Path, little_room: None
+    backer: Any, markets: list[str], tmp_path: Path, little_room: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("headrace.results.sweep_rows.MOST_ROWS", 8)
     sweep = swept(backer, markets, out=tmp_path / "out")
     rows = [row for row in sweep.markets.to_pylist() if row["set"] in (1, 4)]
     assert sweep.rows("markets", sets=[4, 1]).to_pylist() == rows
     chosen = sweep.rows("markets", sets=[1, 4], columns=["market_id", "net_profit", "in_sample"])
     assert chosen.to_pylist() == [{name: row[name] for name in chosen.column_names} for row in rows]
+    pieces = list(sweep.pieces("markets", columns=["set", "net_profit"]))
+    assert len(pieces) == 6
+    assert [row for piece in pieces for row in piece.to_pylist()] == [
+        {name: row[name] for name in ("set", "net_profit")} for row in sweep.markets.to_pylist()
+    ]
     with pytest.raises(hr.InputError, match="sets 0 to 5"):
         sweep.rows("markets", sets=[6])
     with pytest.raises(hr.InputError, match="no column 'nett'"):
@@ -370,6 +372,18 @@ def test_rows_of_some_sets_and_columns_are_those_of_the_whole_table(
         sweep.rows("bets")
     with pytest.raises(hr.InputError, match="orders=True"):
         sweep.rows("orders")
+
+
+def test_failures_of_sets_to_which_no_market_comes_are_read_by_their_number(
+    backer: Any, markets: list[str], tmp_path: Path, little_room: None
+) -> None:
+    sets = [{"market_filter": None}, {"market_filter": {"country_codes": ["XX"]}}]
+    sweep = swept(backer, markets, parameters=sets, out=tmp_path / "out")
+    (failure,) = sweep.rows("failures", sets=[1]).to_pylist()
+    assert failure["message"].startswith("no market passes its filter")
+    assert sweep.rows("failures", sets=[0]).num_rows == 0
+    assert sweep.table["failures"].to_pylist() == [0, 1]
+    assert_equal(hr.SweepResult.load(tmp_path / "out"), sweep)
 
 
 def test_a_sweep_that_is_saved_can_be_loaded_and_has_nothing_left_to_do(
@@ -460,7 +474,7 @@ def test_command_goes_on_with_the_same_sweep_and_refuses_another(
 ) -> None:
     monkeypatch.setattr(sys, "path", list(sys.path))
     out = tmp_path / "out"
-    words = ["sweep", f"{tmp_path / 'backer.py'}:Backer", "--engine", "local", "-p", "stake=2,3", "-q"]
+    words = ["sweep", f"{tmp_path / 'backer.py'}:Moody", "--engine", "local", "-p", "stake=2,3", "-q"]
     words += [word for path in markets for word in ("-m", path)]
     whole = CliRunner().invoke(main, [*words, "--out", str(out)])
     assert whole.exit_code == 0, whole.output

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import shutil
 import tempfile
 import time
+import weakref
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ..actors.sieves import Sieve
+from ..strategies.errors import RunError
 from ..strategies.parameters import Values
 from .folders import NotWritten
 from .parts import Part, add_sieves
@@ -23,6 +26,8 @@ if TYPE_CHECKING:
 
 #: Seconds that what was done may wait to be written: so much is lost at most where the process is killed.
 _SECONDS = 20.0
+#: What helps where there is no room for rows.
+_ROOM = "give it out=, or set TMPDIR to a folder with room"
 
 
 @dataclasses.dataclass
@@ -79,6 +84,21 @@ class _Gathered:
         }
 
 
+class TemporaryFolder:
+    """A folder of this process, which goes with this object, or with the process.
+
+    Raises:
+        RunError: none can be made.
+    """
+
+    def __init__(self) -> None:
+        try:
+            self.path = tempfile.mkdtemp(prefix="headrace-sweep-")
+        except OSError as error:
+            raise RunError(f"no temporary folder can be made for the rows of the sweep ({error}); {_ROOM}") from None
+        weakref.finalize(self, shutil.rmtree, self.path, ignore_errors=True)
+
+
 class SweepStore:
     """Gathers the parts of a sweep.
 
@@ -92,7 +112,7 @@ class SweepStore:
         self._sets = sets
         self._folder = folder
         self._lasting = folder is not None
-        self._temporary: tempfile.TemporaryDirectory[str] | None = None
+        self._temporary: TemporaryFolder | None = None
         self._gathered = _Gathered()
         self._since = time.monotonic()
         self._parts: list[str] = []
@@ -133,9 +153,8 @@ class SweepStore:
         if not gathered.units:
             return
         if self._folder is None:
-            # Into a folder of its own, for a sweep that is copied to another process takes its rows along.
-            self._temporary = tempfile.TemporaryDirectory(prefix="headrace-sweep-")
-            self._folder = SweepFolder(f"{self._temporary.name}/rows", {}, self._sets)
+            self._temporary = TemporaryFolder()
+            self._folder = SweepFolder(self._temporary.path, {}, self._sets)
         part = kept_part(
             len(self._parts),
             gathered.units,
@@ -153,10 +172,7 @@ class SweepStore:
         except NotWritten as error:
             if self._lasting:
                 raise
-            raise NotWritten(
-                f"{error}; a sweep with so many rows keeps them in the temporary folder: give it out=, or set TMPDIR "
-                "to a folder with room"
-            ) from None
+            raise NotWritten(f"{error}; a sweep with so many rows keeps them in a temporary folder: {_ROOM}") from None
 
     def end(self, failures: Sequence[tuple[Any, ...]]) -> None:
         """Keep what failed of the sweep as a whole, each row with its set.

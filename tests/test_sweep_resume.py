@@ -369,6 +369,23 @@ def test_rows_that_do_not_fit_in_the_process_lie_in_a_folder_that_goes_with_the_
     assert_equal(travelled, whole)
 
 
+def test_no_room_for_rows_is_said_with_what_helps(
+    backer: Any, markets: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, little_room: None
+) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "gone"))
+    with pytest.raises(hr.RunError, match=r"no temporary folder can be made .*give it out="):
+        swept(backer, markets)
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+
+    def full(folder: Folder, name: str, content: bytes) -> None:
+        if name.endswith(".parquet"):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(Folder, "_write", full)
+    with pytest.raises(hr.RunError, match=r"No space left on device; .*give it out="):
+        swept(backer, markets)
+
+
 def test_rows_of_some_sets_and_columns_are_those_of_the_whole_table(
     backer: Any, markets: list[str], tmp_path: Path, little_room: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:

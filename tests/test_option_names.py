@@ -201,7 +201,7 @@ def test_refusals_to_resume_are_sentences(code: Path, markets: Path, tmp_path: P
     assert f"its input {gone} has changed: it had {len(text)} bytes and has {len(text) + 1};" in refused()
     gone.write_bytes(text)
     code.write_text(CODE + "\n# edited\n")
-    assert refused().startswith("the source of its strategies has changed since;")
+    assert refused().startswith("the source of its strategies, or of other code that it was given, has changed since;")
     assert (out / "manifest.json").exists()
 
 

@@ -227,7 +227,7 @@ def test_what_was_good_before_a_stop_is_kept_and_still_the_same_run_only(
         run(resume=True)
     assert hr.Result.load(out).records.num_rows == 10
     code.write_text(CODE + "\n# edited\n")
-    with pytest.raises(hr.InputError, match="the source of its strategies, or of other code that it was given, has changed"):
+    with pytest.raises(hr.InputError, match="or of other code that it was given, has changed"):
         run(resume=True)
     code.write_text(CODE)
     model.write_text("1.5")

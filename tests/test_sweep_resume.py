@@ -9,6 +9,7 @@ import pickle
 import subprocess
 import sys
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -16,6 +17,7 @@ from click.testing import CliRunner
 
 import headrace as hr
 from builders import priced
+from common_strategies import Backer, Moody, source_of
 from headrace.cli import main
 from headrace.cluster.sweep_plan import plan_sweep
 from headrace.cluster.sweep_runner import SweepRunner
@@ -26,39 +28,19 @@ from headrace.simulate.generator import write_markets
 from headrace.simulate.setup import Setup
 from processes import LIMIT
 
-SOURCE = """
-import headrace as hr
-
-class Backer(hr.Strategy):
-    stake: float = 2.0
-    runners: int = 2
-    mood: str = "calm"
-
-    def check_market_book(self, market, book):
-        return book.status == "OPEN" and not book.inplay
-
-    def process_market_book(self, market, book):
-        if self.mood == "broken":
-            raise KeyError("no such runner")
-        for runner in book.runners[: self.runners]:
-            context = self.get_runner_context(market.market_id, runner.selection_id, runner.handicap)
-            price = hr.get_price(runner.ex.available_to_back, 0)
-            if runner.status == "ACTIVE" and price and not context.invested:
-                trade = hr.Trade(market.market_id, runner.selection_id, runner.handicap, self)
-                market.place_order(trade.create_order("BACK", hr.LimitOrder(price, self.stake)))
-"""
+SOURCE = source_of(Backer, Moody)
 
 DRIVER = """
 import sys
 import headrace as hr
 from headrace.results import sweep_store
 sys.path.insert(0, {folder!r})
-from backer import Backer
+from backer import Moody
 
 if __name__ == "__main__":
     sweep_store._SECONDS = 0.0
     tell = lambda done, *_: print(done, flush=True)
-    hr.sweep(Backer, {grid!r}, {markets!r}, engine="ray", out={out!r}, split=0.5, progress=tell, sets_per_replay=2)
+    hr.sweep(Moody, {grid!r}, {markets!r}, engine="ray", out={out!r}, split=0.5, progress=tell, sets_per_replay=2)
 """
 
 GRID = {"stake": [2.0, 3.0, 50.0], "runners": [1, 2]}
@@ -72,14 +54,8 @@ def markets(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
 
 
 @pytest.fixture
-def backer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
-    (tmp_path / "backer.py").write_text(SOURCE)
-    monkeypatch.syspath_prepend(str(tmp_path))
-    sys.modules.pop("backer", None)
-    import backer  # type: ignore[import-not-found]
-
-    yield backer.Backer
-    sys.modules.pop("backer", None)
+def backer(user_module: ModuleType) -> Any:
+    return user_module.Moody
 
 
 @pytest.fixture
@@ -277,9 +253,14 @@ def test_a_sweep_that_was_stopped_for_failing_alike_is_done_again_once_that_is_p
 ) -> None:
     code = tmp_path / "reads.py"
     code.write_text(
-        SOURCE.replace("class Backer", "class Reads").replace(
-            "        if self.mood", "        open(self.mood)\n        if self.mood"
-        )
+        SOURCE
+        + """
+
+class Reads(Moody):
+    def process_market_book(self, market, book):
+        open(self.mood)
+        super().process_market_book(market, book)
+"""
     )
     monkeypatch.setattr("headrace.cluster.early_stop._ALIKE", 6)
     from headrace.loading import load_strategy
@@ -581,7 +562,7 @@ def test_command_goes_on_with_the_same_sweep_and_refuses_another(
 ) -> None:
     monkeypatch.setattr(sys, "path", list(sys.path))
     out = tmp_path / "out"
-    words = ["sweep", f"{tmp_path / 'backer.py'}:Backer", "--engine", "local", "-p", "stake=2,3", "-q"]
+    words = ["sweep", f"{tmp_path / 'backer.py'}:Moody", "--engine", "local", "-p", "stake=2,3", "-q"]
     words += [word for path in markets for word in ("-m", path)]
     whole = CliRunner().invoke(main, [*words, "--out", str(out)])
     assert whole.exit_code == 0, whole.output

@@ -1,58 +1,99 @@
-"""What the actors need of an exchange. Live passes the real one, replay and paper trading the simulated one."""
+"""The exchange as actors see it.
+
+An exchange takes requests and answers with messages; it knows no order, trade, strategy, blotter or client. `send` is
+all that a live one implements. A simulated one lives by books as well: it is told what becomes of them, and owns the
+bets that are matched against them.
+"""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol
 
-from ..strategies.order import Order
-from ..strategies.order_package import OrderPackage
+import msgspec
+
+from ..strategies.messages import ClearedOrder, OrderFact, Reply, Request
 
 if TYPE_CHECKING:
-    from ..strategies.framework import Framework
-    from ..strategies.market import Market
+    from ..config import Config
+    from ..strategies.book import MarketBook
+    from ..strategies.clock import Clock
+    from ..strategies.rules import Rules
+
+#: What an exchange tells.
+Answer = Reply | OrderFact | ClearedOrder
 
 
-class MarketExchange(Protocol):
-    """The exchange's side of one market.
+class AccountTerms(msgspec.Struct, frozen=True):
+    """How an exchange treats an account.
 
     Attributes:
-        pending: packages that have not been answered.
-        watching: `match` wants every change, orders or not.
+        best_price_execution: False: orders lapse where the exchange has a better price than asked.
+        full_match: each order is matched whole, at its price.
+        min_bsp_liability: least liability of a lay that is carried over to the starting price.
     """
 
-    pending: list[OrderPackage]
-    watching: bool
+    best_price_execution: bool = True
+    full_match: bool = False
+    min_bsp_liability: float = 10.0
 
-    def submit(self, package: OrderPackage) -> None:
-        """Take requests."""
 
-    def release(self) -> None:
-        """Act on the requests whose time has come, against the book before the change under way."""
+class Desk(Protocol):
+    """Whom an exchange answers, and by whose clock it acts."""
 
-    def match(self) -> None:
-        """Bring orders up to date with the book as it has become."""
+    clock: Clock
+    config: Config
+    rules: Rules
 
-    def is_done(self, order: Order) -> bool:
-        """Whether nothing of a live order is left to happen."""
+    def answer(self, message: Answer) -> None:
+        """Take a message. It never raises: what a message contradicts is a discrepancy, not an error."""
 
-    def close(self) -> None:
-        """Settle orders on the closing book."""
+    def failed(self, error: Exception, market_id: str, strategy: str | None) -> None:
+        """Something of one bet failed; the others go on."""
+
+    def account(self, venue: str, username: str) -> AccountTerms:
+        """How an account is treated."""
+
+
+class MarketExchange:
+    """The exchange's side of one market. This one does nothing but send: books mean nothing to a real exchange here.
+
+    Attributes:
+        busy: requests wait for their time: the book must not move on without `changing`.
+        watching: `changed` wants every change of the book, bets or not.
+    """
+
+    busy = False
+    watching = False
+
+    def send(self, request: Request) -> None:
+        """Take a request. It is answered later, by replies and facts."""
+        raise NotImplementedError(f"{type(self).__name__} does not say how a request is sent: override send")
+
+    def changing(self) -> None:
+        """The book is about to change."""
+
+    def changed(self) -> None:
+        """The book has changed."""
+
+    def closed(self, line_result: float | None) -> None:
+        """The market is settled by the book's definition. `line_result`: where a line came to, if somebody knows."""
 
     def expire(self, why: str) -> bool:
-        """End the orders whose placing can no longer be answered; whether there were any. `why`: one word."""
-
-    def forget(self) -> None:
-        """The market's recording has ended: nothing of it is asked for again."""
+        """End what can no longer be placed; whether there was any. `why`: one word."""
+        return False
 
     def rest(self) -> None:
-        """No order is live: what is traded is of no interest until the next one comes."""
+        """No bet is live: what is traded is of no interest until the next one comes."""
 
     def hold(self) -> None:
         """The book moves on unseen: requests already made are judged by the book as it stands."""
+
+    def forget(self) -> None:
+        """The market is given up."""
 
 
 class Exchange(Protocol):
     """An exchange, as one actor sees it."""
 
-    def open(self, market: Market, framework: Framework) -> MarketExchange:
+    def open(self, market_id: str, book: MarketBook, desk: Desk) -> MarketExchange:
         """Its side of a market that is new here."""

@@ -7,7 +7,8 @@ bets that are matched against them.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any, Protocol
 
 import msgspec
 
@@ -52,6 +53,44 @@ class Desk(Protocol):
 
     def account(self, venue: str, username: str) -> AccountTerms:
         """How an account is treated."""
+
+    def call_at(self, at_ms: int, market_id: str, function: Callable[[], object]) -> None:
+        """Call `function` when the clock reaches `at_ms`, before a change of that moment; then strategies are told."""
+
+    def orders(self, market_id: str) -> PeerOrders:
+        """The market's orders as their strategies hold them; asked for by the compatible exchange alone."""
+
+
+class PeerOrders(Protocol):
+    """What the peer's exchange reads of the strategies' own orders, by their ids.
+
+    flumine has no boundary there: what an order's status says at the moment of an answer, and what its last request
+    asked for, decide what happens to the bet. Under compatibility the exchange asks; by default it never does.
+    """
+
+    def status(self, order_id: str) -> str | None:
+        """The name of the order's status; None before it is placed."""
+
+    def asked(self, order_id: str) -> dict[str, Any]:
+        """What the request under way changes: `size_reduction`, `new_persistence_type`, `new_price`; may be empty."""
+
+    def entered(self, order_id: str) -> bool:
+        """Whether it is in the blotter."""
+
+    def live(self, order_id: str) -> bool:
+        """Whether it is among the blotter's live orders."""
+
+    def number(self, order_id: str) -> int:
+        """Its place in the blotter."""
+
+    def replacement(self, order_id: str) -> str | None:
+        """The id of the order that the market has made to take its place, once its cancel was answered."""
+
+    def watch(self, told: Callable[[str, str | None, str | None], object]) -> None:
+        """Call `told(order id, name of the status before, name of the status now)` at each change of a status."""
+
+    def ids(self) -> Iterable[str]:
+        """All orders of the blotter, in order."""
 
 
 class MarketExchange:

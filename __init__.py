@@ -31,10 +31,10 @@ from .cluster.result import Result
 from .cluster.sweep_result import SweepResult
 from .config import Config, ConfigError
 from .search import search
-from .simulate.books import books
-from .simulate.event_file import read_custom_events, write_custom_events
-from .simulate.file_facts import detect_file_type, file_line_count, get_file_md
 from .simulate.models import LatencyModel, LiquidityModel, Models, QueueModel
+from .simulate.reading.books import books
+from .simulate.reading.event_file import read_custom_events, write_custom_events
+from .simulate.reading.file_facts import detect_file_type, file_line_count, get_file_md
 from .simulate.removals import Removals
 from .simulate.settlement import Settlement
 from .strategies.blotter import Blotter

@@ -28,6 +28,7 @@ from .actors.streams import BaseStream, HandlerQueue, Streams
 from .actors.workers import BackgroundWorker
 from .cluster.again import NOT_REPEATED, Again, ShellCommand, call_of_backtest, given_beside, same_settings, texts_of
 from .cluster.alike import AllFailAlike
+from .cluster.batches import MAX_UNITS, in_turn, plan_batches
 from .cluster.catalog import Selection, wanted_markets
 from .cluster.connection import connect
 from .cluster.dispatch import RayPool, run_here
@@ -41,15 +42,15 @@ from .cluster.result import FORMAT, Result
 from .cluster.shipping import objects_of, sources_digest, why_not_picklable
 from .cluster.snapshots import thaw
 from .cluster.store import FolderStore, MemoryStore, require_free
-from .cluster.units import MAX_UNITS, in_turn, plan_batches, plan_units
 from .cluster.worker import BatchRunner, Runner, add_sieves, nothing_passed
 from .config import Config, ConfigError
-from .simulate.event_file import read_custom_events
 from .simulate.models import Models
-from .simulate.recordings import Paths, find_recordings
-from .simulate.replay import Setup, Unit, changed_at
+from .simulate.reading.event_file import read_custom_events
+from .simulate.reading.recordings import Paths, find_recordings
 from .simulate.rows import failure_rows
+from .simulate.setup import Setup
 from .simulate.side_data import check_folder
+from .simulate.units import Unit, changed_at, plan_units
 from .strategies.check import warnings_of
 from .strategies.errors import ClientError, ControlError, HeadraceError, InputError, RunError
 from .strategies.events import ConfigEvent, StrategyEvent, TerminationEvent

@@ -450,7 +450,7 @@ def report(result: str, out: str | None, shown: tuple[str, ...], markets: tuple[
     from .cluster.places import Place, not_written
     from .cluster.result import Result
     from .cluster.sweep_result import SweepResult, is_sweep
-    from .simulate.locations import is_uri
+    from .simulate.reading.locations import is_uri
     from .strategies.errors import InputError
 
     if out is None and is_uri(result):
@@ -484,7 +484,7 @@ def prices(markets: tuple[str, ...], every: str, out: str, engine: str, quiet: b
     are written.
     """
     from .cluster.prices import write_prices
-    from .simulate.price_table import parse_interval
+    from .simulate.reading.price_table import parse_interval
 
     seconds = parse_interval(every)
     failures = write_prices(list(markets), out, seconds, engine, progress=_progress(quiet))

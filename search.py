@@ -15,7 +15,7 @@ from .cluster.progress import Progress, ProgressOption, showing
 from .cluster.searcher import Searcher, Suggestion
 from .cluster.sweep_result import LEAST, SweepResult, new_folder, require_goal
 from .config import Config
-from .simulate.recordings import Paths, find_recordings
+from .simulate.reading.recordings import Paths, find_recordings
 from .strategies.errors import InputError
 from .strategies.strategy import Strategy
 from .sweep import SweepRun, check, keeping, strategy_class

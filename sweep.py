@@ -19,6 +19,7 @@ from .actors.sieves import Sieve
 from .backtest import ENGINES, Engine, versions
 from .cluster.again import Again, ShellCommand, call_of_backtest, given_beside
 from .cluster.alike import AllFailAlike, StoppedRun
+from .cluster.batches import Batch, plan_batches
 from .cluster.connection import connect
 from .cluster.dispatch import RayPool, run_here
 from .cluster.duplicates import Duplicates
@@ -28,11 +29,11 @@ from .cluster.progress import Progress, ProgressOption, showing
 from .cluster.shipping import objects_of, sources_digest, sources_of
 from .cluster.sweep_result import FORMAT, SweepResult, SweepStore, new_folder
 from .cluster.sweep_worker import SweepRunner, SweepUnit, sweep_runner
-from .cluster.units import Batch, plan_batches, plan_units
 from .cluster.worker import add_sieves, nothing_passed
 from .config import Config
-from .simulate.recordings import Paths, find_recordings
-from .simulate.replay import Setup
+from .simulate.reading.recordings import Paths, find_recordings
+from .simulate.setup import Setup
+from .simulate.units import plan_units
 from .strategies.errors import ClientError, InputError
 from .strategies.hosting import limits_of, parameters_of, require_sound, scope_of, window_of
 from .strategies.shared_check import deciding_parameters

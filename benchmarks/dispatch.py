@@ -14,11 +14,11 @@ from pathlib import Path
 
 import ray
 
+from headrace.cluster.batches import MAX_UNITS, Batch
 from headrace.cluster.dispatch import RayPool
-from headrace.cluster.units import MAX_UNITS, Batch
 from headrace.cluster.worker import Part
-from headrace.simulate.replay import Unit
 from headrace.simulate.rows import empty_rows
+from headrace.simulate.units import Unit
 
 LEAST_RATE = 2000.0  # units a second
 MOST_MEMORY = 300.0  # megabytes

@@ -13,7 +13,7 @@ from typing import Any
 from ..actors.clients import BaseClient, SimulatedClient
 from ..config import Config
 from ..names import to_text
-from ..simulate.replay import Unit
+from ..simulate.units import Unit
 from ..strategies.hosting import declared_of, limits_of, parameters_of
 from ..strategies.parameters import from_text
 from ..strategies.strategy import Strategy

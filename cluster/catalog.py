@@ -15,21 +15,21 @@ from typing import Any
 from ..actors.market_filter import admits
 from ..actors.sieves import Sieve
 from ..names import name_of_file, to_text
-from ..simulate.locations import Source, absolute, is_uri, require_text
-from ..simulate.recordings import Paths, Recording, find_recordings
-from ..simulate.replay import parts_of_unit, unit_of_files
+from ..simulate.reading.locations import Source, absolute, is_uri, require_text
+from ..simulate.reading.recordings import Paths, Recording, find_recordings
 from ..simulate.rows import empty_rows
+from ..simulate.units import parts_of_unit, unit_of_files
 from ..strategies.book import MarketBook
 from ..strategies.changes import MarketChange, MarketDefinition, OddMessage
 from ..strategies.errors import InputError, RecordingError
 from ..strategies.hosting import window_of
 from ..strategies.parameters import check_names
 from ..strategies.strategy import Strategy
+from .batches import Batch, plan_batches
 from .connection import connect
 from .dispatch import RayPool
 from .places import not_written
 from .progress import ProgressOption, showing
-from .units import Batch, plan_batches
 from .worker import Part, Runner
 
 #: From so many bytes of recordings on the work is spread over processes.

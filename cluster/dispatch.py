@@ -17,12 +17,12 @@ from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import Future
 from typing import Any
 
-from ..simulate.replay import Unit
 from ..simulate.rows import empty_rows
+from ..simulate.units import Unit
 from ..strategies.errors import RunError
+from .batches import Batch
 from .connection import Caller, caller, cause_of, first_line, id_of, loaded_ray, why_no_worker
 from .shipping import pack
-from .units import Batch
 from .watchdog import take_note
 from .worker import Part, Runner
 

@@ -8,8 +8,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from ..simulate.locations import Source, is_uri
-from ..simulate.market_history import (
+from ..simulate.reading.locations import Source, is_uri
+from ..simulate.reading.market_history import (
     MarketHistory,
     PricePoint,
     RunnerHistory,
@@ -18,7 +18,7 @@ from ..simulate.market_history import (
     market_history,
     sampled,
 )
-from ..simulate.recordings import Paths, find_recordings
+from ..simulate.reading.recordings import Paths, find_recordings
 from ..strategies.errors import InputError, RecordingError
 
 if TYPE_CHECKING:

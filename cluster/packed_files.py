@@ -10,8 +10,8 @@ import uuid
 from pathlib import Path
 from typing import Any
 
-from ..simulate.locations import is_uri, require_text
-from ..simulate.packed import FORMAT, INDEX
+from ..simulate.reading.locations import is_uri, require_text
+from ..simulate.reading.packed import FORMAT, INDEX
 from ..strategies.errors import InputError
 from .places import not_written
 from .segmenter import PackedSegment

@@ -10,8 +10,8 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 from ..actors.logs import set_up
-from ..simulate.replay import Setup
 from ..simulate.rows import FIELDS
+from ..simulate.setup import Setup
 from ..strategies.errors import InputError
 from .again import Again
 from .places import Place, encoded
@@ -21,7 +21,7 @@ from .worker import BatchRunner, Part, Runner, Stored
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from .units import Batch
+    from .batches import Batch
 
 MANIFEST = "manifest.json"
 COMMITS = "commits"

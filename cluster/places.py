@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..simulate.locations import is_uri, reason, store_of
+from ..simulate.reading.locations import is_uri, reason, store_of
 from ..strategies.errors import InputError, RunError
 
 if TYPE_CHECKING:

@@ -10,17 +10,17 @@ from pathlib import Path
 from typing import Any
 
 from ..actors.failures import raised_at
-from ..simulate.locations import Source
-from ..simulate.price_table import PRICE_FIELDS, price_rows
-from ..simulate.recordings import Paths, find_recordings
-from ..simulate.replay import parts_of_unit, unit_of_files
+from ..simulate.reading.locations import Source
+from ..simulate.reading.price_table import PRICE_FIELDS, price_rows
+from ..simulate.reading.recordings import Paths, find_recordings
 from ..simulate.rows import empty_rows
+from ..simulate.units import parts_of_unit, unit_of_files
 from ..strategies.errors import InputError, RecordingError
+from .batches import Batch, plan_batches
 from .connection import connect
 from .dispatch import RayPool
 from .places import not_written, why_not_written
 from .progress import ProgressOption, showing
-from .units import Batch, plan_batches
 from .worker import Part, Runner
 
 #: From so many bytes of recordings on the work is spread over processes.

@@ -5,8 +5,8 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterator, Sequence
 
-from ..simulate.keyframes import image_of
-from ..simulate.messages import readable
+from ..simulate.reading.keyframes import image_of
+from ..simulate.reading.messages import readable
 from ..strategies.book import MarketBook
 from ..strategies.changes import ChangeMessage, MarketDefinition
 
@@ -22,7 +22,7 @@ _SUSPENSION_BYTES = 64 * 1024
 
 @dataclasses.dataclass(slots=True)
 class PackedSegment:
-    """A row of a packed archive; the columns are those of `simulate.packed`.
+    """A row of a packed archive; the columns are those of `simulate.reading.packed`.
 
     Attributes:
         lines: byte for byte as in the recording.

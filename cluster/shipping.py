@@ -16,7 +16,7 @@ from types import ModuleType
 from typing import Any
 
 from ..actors.failures import installed_folders
-from ..simulate.replay import Setup
+from ..simulate.setup import Setup
 from ..strategies.errors import RunError
 from ..strategies.hosting import scope_of
 from ..strategies.strategy import Strategy

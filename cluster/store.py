@@ -16,10 +16,10 @@ from typing import Any
 from ..actors.sieves import Sieve
 from ..simulate.rows import FIELDS, empty_rows
 from ..strategies.errors import InputError
+from .batches import Batch
 from .parts import COMMITS, MANIFEST, Commit, Parts, manifest_of_run, read_commits, store_part, why_unread
 from .places import Place, encoded
 from .result import Result
-from .units import Batch
 from .worker import Part, add_sieves
 
 #: Rows kept as they are; beyond that tables take less memory.

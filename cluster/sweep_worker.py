@@ -10,9 +10,11 @@ from ..actors.coordinator import Coordinator
 from ..actors.failures import Failures
 from ..actors.logs import BatchLog, set_up
 from ..actors.market import HostedMarket, MarketActor
-from ..simulate.replay import Replay, Setup, Unit
+from ..simulate.replay import Replay
 from ..simulate.rows import RowCollector
+from ..simulate.setup import Setup
 from ..simulate.shared_replay import SharedReplay
+from ..simulate.units import Unit
 from ..strategies.strategy import Strategy
 from .again import Again
 from .worker import BatchRunner, Part, WorkerFace, add_sieves, run_to_end, without_markets

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from ..names import to_name
-from ..simulate.recordings import Paths, Recording, find_recordings
+from ..simulate.reading.recordings import Paths, Recording, find_recordings
 from ..strategies.errors import InputError, RecordingError
 from .packed_files import new_folder
 from .progress import showing

@@ -19,17 +19,19 @@ from ..actors.logging_controls import LoggingControls
 from ..actors.logs import BatchLog, Told
 from ..actors.sieves import Sieve
 from ..config import Config
-from ..simulate.replay import Replay, Setup, Unit, parts_of_unit
+from ..simulate.replay import Replay
 from ..simulate.rows import FIELDS, RowCollector, Rows, empty_rows
+from ..simulate.setup import Setup
+from ..simulate.units import Unit, parts_of_unit
 from ..strategies.errors import HeadraceError, InputError
 from ..strategies.hosting import opened
 from ..strategies.strategy import Strategy
 from .again import Again
+from .batches import Batch
 from .connection import Caller, caller
 from .files import unpack_files
 from .shipping import require_copies
 from .snapshots import EventRecorder
-from .units import Batch
 from .watchdog import Watchdog, end_here, end_worker, may_exit
 
 logger = logging.getLogger("headrace")

@@ -9,7 +9,9 @@ from ..actors.failures import Failures
 from ..actors.market import HostedMarket
 from ..actors.shared_markets import SetActor, SharedMarkets, SharedTimers, set_host
 from ..strategies.strategy import Strategy
-from .replay import Replay, Setup, Unit, make_actor
+from .replay import Replay
+from .setup import Setup, make_actor
+from .units import Unit
 
 
 class SharedReplay(Replay):

@@ -13,10 +13,10 @@ from typing import Any
 
 from ..actors.market import HostedMarket, MarketActor
 from ..strategies.errors import InputError, RecordingError
-from .locations import open_file, reason
-from .messages import objects_of
-from .recordings import Recording
-from .unpacking import unpacked
+from .reading.locations import open_file, reason
+from .reading.messages import objects_of
+from .reading.recordings import Recording
+from .reading.unpacking import unpacked
 
 _SUFFIXES = (".json", ".json.gz", "")
 _SPORTS_SUFFIXES = ("", ".gz", ".bz2", ".zst", ".json")
@@ -47,7 +47,7 @@ def read_catalogue(folder: str, market_id: str) -> Any:
     path = _find(folder, market_id, _SUFFIXES)
     if path is None:
         return None
-    from .catalogues import catalogue_of
+    from .reading.catalogues import catalogue_of
 
     try:
         with open_file(str(path)) as file:

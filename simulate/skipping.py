@@ -15,10 +15,10 @@ from ..actors.market import HostedMarket
 from ..strategies.changes import ChangeMessage, MarketChange, MarketDefinition
 from ..strategies.errors import RecordingError
 from ..strategies.hosting import window_of
-from .keyframes import restore
-from .messages import readable
-from .packed import Lines, PackedLines, Segment, segments
-from .recordings import Recording
+from .reading.keyframes import restore
+from .reading.messages import readable
+from .reading.packed import Lines, PackedLines, Segment, segments
+from .reading.recordings import Recording
 
 if TYPE_CHECKING:
     from ..strategies.strategy import Strategy

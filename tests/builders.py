@@ -19,7 +19,9 @@ from typing import Any
 
 import headrace as hr
 from headrace.actors.market import HostedMarket
-from headrace.simulate.replay import Replay, Setup, Unit
+from headrace.simulate.replay import Replay
+from headrace.simulate.setup import Setup
+from headrace.simulate.units import Unit
 
 T0 = 1_700_000_000_000
 MARKET = "1.100000001"

@@ -18,7 +18,7 @@ from builders import Stream, priced
 from headrace.cli import main
 from headrace.cluster import catalog as cataloguing
 from headrace.cluster.pack import write_pack
-from headrace.simulate.recordings import Recording, find_recordings
+from headrace.simulate.reading.recordings import Recording, find_recordings
 
 
 class Looker(hr.Strategy):

@@ -19,8 +19,8 @@ from hypothesis import strategies as st
 
 import headrace as hr
 from builders import priced
-from headrace.simulate.recordings import Recording, find_recordings
-from headrace.simulate.unpacking import Unpacked, problem_of, unpacked
+from headrace.simulate.reading.recordings import Recording, find_recordings
+from headrace.simulate.reading.unpacking import Unpacked, problem_of, unpacked
 from headrace.strategies.errors import RecordingError
 
 Pack = Callable[[bytes], bytes]

@@ -8,7 +8,7 @@ import msgspec
 from hypothesis import event, given
 from hypothesis import strategies as st
 
-from headrace.simulate.keyframes import image_of, restore
+from headrace.simulate.reading.keyframes import image_of, restore
 from headrace.strategies.book import MarketBook, RunnerBook
 from headrace.strategies.changes import ChangeMessage, MarketChange
 

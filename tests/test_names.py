@@ -18,7 +18,7 @@ import headrace as hr
 from builders import priced
 from headrace.cluster.pack import unpack, write_pack
 from headrace.names import name_of_file, to_name, to_text
-from headrace.simulate.recordings import Recording, find_recordings
+from headrace.simulate.reading.recordings import Recording, find_recordings
 from headrace.strategies.errors import InputError
 
 pytestmark = pytest.mark.skipif(sys.platform == "darwin", reason="macOS takes no name that is not UTF-8")

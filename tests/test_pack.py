@@ -24,9 +24,9 @@ from headrace.cluster import pack as packing
 from headrace.cluster import packed_files, segmenter
 from headrace.cluster.pack import unpack, write_pack
 from headrace.simulate import skipping
-from headrace.simulate.locations import Source
-from headrace.simulate.packed import Segment, segments
-from headrace.simulate.recordings import Recording, find_recordings
+from headrace.simulate.reading.locations import Source
+from headrace.simulate.reading.packed import Segment, segments
+from headrace.simulate.reading.recordings import Recording, find_recordings
 
 RECORDINGS = Path(__file__).resolve().parents[2] / "shared" / "recordings"
 

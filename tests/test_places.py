@@ -17,11 +17,11 @@ from click.testing import CliRunner
 import headrace as hr
 from headrace.backtest import load_strategy
 from headrace.cli import main
-from headrace.cluster import units
+from headrace.cluster import batches
 from headrace.cluster.parts import Commit, Parts
 from headrace.cluster.places import Place, encoded
 from headrace.simulate.generator import write_markets
-from headrace.simulate.locations import Hashed
+from headrace.simulate.reading.locations import Hashed
 from headrace.simulate.rows import FIELDS
 
 EXAMPLE = f"{Path(__file__).resolve().parents[1] / 'examples' / 'queue_backer.py'}:QueueBacker"
@@ -203,7 +203,7 @@ def test_a_market_that_comes_twice_counts_once(
     whole = hr.backtest(strategy(), markets[:3], engine="local")
     out = tmp_path / "out"
     place = {"memory": None, "folder": out, "uri": out.as_uri()}[kept_in]
-    monkeypatch.setattr(units, "_TURN_BYTES", 1e9)
+    monkeypatch.setattr(batches, "_TURN_BYTES", 1e9)
     twice = hr.backtest(strategy(), [*markets[:3], str(copy)], engine="local", out=place)
     loaded = twice if place is None else hr.Result.load(out)
     assert twice.digest == whole.digest == loaded.digest

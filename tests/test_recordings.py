@@ -28,12 +28,11 @@ from pyarrow import fs
 import headrace as hr
 from builders import priced
 from headrace.cli import main
-from headrace.cluster.units import plan_units
-from headrace.simulate import locations
-from headrace.simulate.books import books
-from headrace.simulate.locations import Source, matcher
-from headrace.simulate.recordings import Recording, event_of_path, find_recordings
-from headrace.simulate.replay import parts_of_unit
+from headrace.simulate.reading import locations
+from headrace.simulate.reading.books import books
+from headrace.simulate.reading.locations import Source, matcher
+from headrace.simulate.reading.recordings import Recording, event_of_path, find_recordings
+from headrace.simulate.units import parts_of_unit, plan_units
 
 
 class Idle(hr.Strategy):
@@ -169,7 +168,7 @@ def test_what_is_not_read_is_named(start: bytes, said: str, tmp_path: Path) -> N
 
 
 def test_endless_line_is_a_failure_and_is_not_kept_in_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("headrace.simulate.recordings._LONGEST_LINE", 100_000)
+    monkeypatch.setattr("headrace.simulate.reading.recordings._LONGEST_LINE", 100_000)
     path = tmp_path / "film"
     path.write_bytes(b"x" * 1_000_000)
     ((_, message),) = failures(run(path))

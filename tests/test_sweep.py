@@ -19,7 +19,7 @@ from headrace.cluster.measures import MEASURES, max_drawdown, standard_error
 from headrace.cluster.sweep_figures import heatmap, parallel_coordinates
 from headrace.cluster.sweep_result import in_sample
 from headrace.simulate.generator import write_markets
-from headrace.simulate.recordings import Recording
+from headrace.simulate.reading.recordings import Recording
 
 EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
 LAST_SECONDS = {"listener_kwargs": {"seconds_to_start": 120, "inplay": False}}

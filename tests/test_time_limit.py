@@ -140,7 +140,7 @@ def test_a_unit_within_its_time_is_the_same_with_a_limit(folder: Path) -> None:
 
 def test_pieces_of_a_unit_add_up_in_every_field() -> None:
     """A field that is added to a part must be taken over from its pieces as well."""
-    from headrace.cluster.units import Batch
+    from headrace.cluster.batches import Batch
     from headrace.simulate.rows import empty_rows
 
     batch = Batch(0, ())

@@ -17,8 +17,8 @@ from hypothesis import strategies as st
 import headrace as hr
 from builders import MARKET, Played, Request, Script, Stream, at_sp, back, lay, note, place, replace, replay
 
-#: Each bet's profit is rounded to the penny.
-PENNY = 0.0051
+#: What is counted and what is settled are each rounded to the penny.
+PENNY = 0.0101
 
 THOROUGH = settings(
     deadline=None,
@@ -150,6 +150,16 @@ def test_order_loses_at_most_what_was_counted_and_as_much_by_some_result(data: A
     quiet = market(kind).touch(100).touch(400).define(700, {1: {"bsp": 2.0}, 2: {"bsp": 2.0}}, bspReconciled=True)
     worst = max(-profit for _, profit in profits(quiet, actions, kind, **whole))
     assert worst == pytest.approx(counted[0], abs=PENNY)
+
+
+def test_half_penny_may_be_rounded_up_where_it_is_counted_and_down_where_it_is_settled() -> None:
+    counted: list[float] = []
+    kind = each_way(4)
+    whole = {"client": hr.SimulatedClient(simulated_full_match=True)}
+    quiet = market(kind).touch(100).touch(400)
+    actions = {100: [place("a", "LAY", hr.LimitOrder(1.01, 10.0)), exposure_now(counted)]}
+    worst = max(-profit for _, profit in profits(quiet, actions, kind, **whole))
+    assert (set(counted), worst) == ({0.13}, 0.12)  # 0.125
 
 
 @pytest.mark.parametrize(

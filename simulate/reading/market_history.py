@@ -5,9 +5,9 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Collection, Iterable, Sequence
 
-from ..strategies.book import MarketBook, RunnerBook
-from ..strategies.changes import ChangeMessage, MarketChange
-from ..strategies.errors import RecordingError
+from ...strategies.book import MarketBook, RunnerBook
+from ...strategies.changes import ChangeMessage, MarketChange
+from ...strategies.errors import RecordingError
 from .archives import parts_of
 from .locations import Source
 from .recordings import Recording

@@ -6,8 +6,8 @@ from typing import Any
 
 import msgspec
 
-from ..strategies.book import MarketBook, RunnerBook
-from ..strategies.changes import ChangeMessage
+from ...strategies.book import MarketBook, RunnerBook
+from ...strategies.changes import ChangeMessage
 
 _decode = msgspec.json.Decoder(ChangeMessage).decode
 _encode = msgspec.json.Encoder().encode

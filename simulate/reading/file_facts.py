@@ -6,7 +6,7 @@ import re
 from pathlib import PurePath
 from typing import Literal
 
-from ..strategies.changes import MarketDefinition
+from ...strategies.changes import MarketDefinition
 from .recordings import Recording
 
 _MARKET = re.compile(r"1\.\d{9}")

@@ -6,8 +6,8 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from ..strategies.book import MarketBook
-from ..strategies.errors import InputError
+from ...strategies.book import MarketBook
+from ...strategies.errors import InputError
 from .books import changes_of
 from .locations import Source
 from .recordings import Recording

@@ -6,9 +6,9 @@ import logging
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TypeVar
 
-from ..strategies.book import MarketBook
-from ..strategies.changes import MarketChange, OddMessage
-from ..strategies.errors import RecordingError
+from ...strategies.book import MarketBook
+from ...strategies.changes import MarketChange, OddMessage
+from ...strategies.errors import RecordingError
 from .locations import Source
 from .recordings import Paths, Recording, find_recordings
 

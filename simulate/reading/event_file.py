@@ -8,8 +8,8 @@ from pathlib import Path
 
 import msgspec
 
-from ..strategies.errors import InputError, RecordingError
-from ..strategies.events import CustomEvent
+from ...strategies.errors import InputError, RecordingError
+from ...strategies.events import CustomEvent
 from .recordings import Recording
 
 

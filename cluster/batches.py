@@ -1,4 +1,4 @@
-"""Units and batches: what is read together, and what a worker is handed at once."""
+"""Batches: the units of a run that a worker is handed at once."""
 
 from __future__ import annotations
 
@@ -7,13 +7,7 @@ import hashlib
 import itertools
 from collections.abc import Iterable, Iterator, Sequence
 
-from ..names import to_text
-from ..simulate.locations import Source
-from ..simulate.recordings import Recording, event_of_path
-from ..simulate.replay import Unit, unit_of_files
-from ..strategies.errors import InputError, RecordingError
-from ..strategies.hosting import scope_of
-from ..strategies.strategy import Strategy
+from ..simulate.units import Unit
 
 #: Most units in a batch: the results of a batch travel together.
 MAX_UNITS = 50
@@ -43,63 +37,6 @@ class Batch:
         """The name of its part of a result: a hash of its units."""
         names = "\n".join(unit.name for unit in self.units)
         return hashlib.sha256(names.encode()).hexdigest()[:24]
-
-
-def plan_units(paths: Sequence[str | Source], strategies: Iterable[Strategy]) -> list[Unit]:
-    """The units of a run, in the order of its files.
-
-    A file or member of an archive each; those of an event where a strategy has the scope "event"; all where one has
-    "run".
-
-    Raises:
-        InputError: a compressed tar is among them and must be read together with other files.
-    """
-    scopes = {scope_of(strategy) for strategy in strategies}
-    _check_packed(paths, scopes)
-    if "run" in scopes:
-        return [unit_of_files(paths, name="all markets")] if paths else []
-    if "event" not in scopes:
-        return [unit_of_files([path]) for path in paths]
-    groups: dict[str, list[str | Source]] = {}
-    aliases = _event_groups(strategies)
-    for path in paths:
-        event_id = _event_of(path)
-        groups.setdefault(aliases.get(event_id, event_id), []).append(path)
-    return [unit_of_files(files, None if len(files) == 1 else f"event {to_text(key)}") for key, files in groups.items()]
-
-
-def _check_packed(paths: Iterable[str | Source], scopes: Iterable[str]) -> None:
-    packed = next((path for path in paths if isinstance(path, Source) and path.packed and path.member is None), None)
-    wide = set(scopes) & {"event", "run"}
-    if packed is not None and wide:
-        raise InputError(
-            f"{packed}: a compressed tar is read from front to back, but a strategy with scope {min(wide)!r} "
-            "reads several of its markets at once; decompress it (gunzip, bunzip2, zstd -d): a plain tar will do"
-        )
-
-
-def _event_groups(strategies: Iterable[Strategy]) -> dict[str, str]:
-    """Event ids that are to be read together with others: `market_filter={"event_groups": {event id: group}}`."""
-    found: dict[str, str] = {}
-    for strategy in strategies:
-        filters = (
-            strategy.market_filter if isinstance(strategy.market_filter, (list, tuple)) else [strategy.market_filter]
-        )
-        for one in filters:
-            if isinstance(one, dict) and isinstance(one.get("event_groups"), dict):
-                found.update({str(event): f"group {group}" for event, group in one["event_groups"].items()})
-    return found
-
-
-def _event_of(path: str | Source) -> str:
-    event_id = event_of_path(path)
-    if event_id is not None:
-        return event_id
-    try:
-        first = Recording(path).first_definition()
-    except RecordingError:
-        return str(path)  # replaying it will say what is wrong
-    return (first[2].event_id if first else None) or str(path)
 
 
 #: Bytes of recordings in a batch of `in_turn`: progress shows, and is committed, after so many.

@@ -19,8 +19,8 @@ import zlib
 from collections.abc import Iterator
 from typing import Any, BinaryIO, cast
 
-from ..names import to_text
-from ..strategies.errors import InputError
+from ...names import to_text
+from ...strategies.errors import InputError
 from .locations import (
     Source,
     has_magic,

@@ -17,7 +17,7 @@ import os
 from collections.abc import Sequence
 from typing import Any
 
-from ..names import to_text
+from ...names import to_text
 from .locations import Source, is_uri, open_file
 
 #: The key of the footer that holds the index, and the version of the format.

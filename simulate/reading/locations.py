@@ -19,8 +19,8 @@ import urllib.parse
 from collections.abc import Callable, Iterator
 from typing import Any, BinaryIO
 
-from ..names import name_of_file, to_text
-from ..strategies.errors import InputError
+from ...names import name_of_file, to_text
+from ...strategies.errors import InputError
 from .unpacking import problem_of
 
 logger = logging.getLogger("headrace")

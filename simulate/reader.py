@@ -1,0 +1,203 @@
+"""One recording on its way into the market actor, change after change."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, TypeGuard
+
+from ..strategies.changes import (
+    ChangeMessage,
+    MarketChange,
+    Oddity,
+    OddMessage,
+    RawMarketChange,
+    RawMessage,
+)
+from ..strategies.errors import RecordingError
+from .reading.recordings import Recording
+from .skipping import messages_of
+
+if TYPE_CHECKING:
+    from .replay import Replay
+
+logger = logging.getLogger("headrace")
+
+#: Lines of a recording that cannot be read and have a failure of their own; the others are counted together.
+_TOLD_LINES = 100
+
+
+class Reader:
+    """One recording on its way into the actor."""
+
+    def __init__(self, recording: Recording, replay: Replay) -> None:
+        self.recording = recording
+        self._replay = replay
+        self._actor = replay.actor
+        self._markets: dict[str, bool] = {}
+        self._undefined: dict[str, int] = {}
+        self._unreadable = 0
+        self._oddities: dict[tuple[str | None, str], int] = {}
+        self._ahead: Iterator[ChangeMessage] | None = None
+        self._next: ChangeMessage | None = None
+        self._broken = False
+
+    def run(self) -> None:
+        """Read it all."""
+        if self._replay.raw:
+            while self.peek() is not None and not self._actor.stopped:
+                self.step()
+            self.end()
+            return
+        actor, process = self._actor, self._actor.process_market_change
+        known = self._markets
+        try:
+            for number, messages in messages_of(self.recording, self._actor, len(self._replay.unit.paths) == 1):
+                for line, message in enumerate(messages, number):
+                    if actor.stopped:
+                        break
+                    if type(message) is not ChangeMessage and not self._usable(message, line):
+                        continue
+                    publish_time = message.pt
+                    for change in message.mc:
+                        if change.id in known or self._admit(change, publish_time, line):
+                            process(publish_time, change)
+                if actor.stopped or self._finished():
+                    break
+        except RecordingError as error:
+            self._bad_line(error)
+        self.end()
+
+    def _finished(self) -> bool:
+        """Whether nobody wants anything that this file has shown: the rest need not be read."""
+        markets = self._markets
+        return len(markets) == 1 and not self._undefined and not any(map(self._actor.wants_any, markets))
+
+    def first_time(self) -> int | None:
+        """When the first message was published, found by a look at the beginning; None where there is none."""
+        with contextlib.suppress(RecordingError):
+            for _, messages in self.recording.messages():
+                for message in messages:
+                    if isinstance(message, ChangeMessage) and message.mc:
+                        return message.pt
+                return 0
+        return 0
+
+    def _messages(self) -> Iterator[ChangeMessage]:
+        source = self.recording.raw_messages() if self._replay.raw else self.recording.messages()
+        try:
+            for number, messages in source:
+                for line, message in enumerate(messages, number):
+                    if not self._usable(message, line):
+                        continue
+                    message.mc = [
+                        change
+                        for change in message.mc
+                        if self._markets.get(change.id or "") or self._admit(change, message.pt, line)
+                    ]
+                    if message.mc:
+                        yield message
+        except RecordingError as error:
+            self._bad_line(error)
+
+    def peek(self) -> int | None:
+        """When the next message is due, milliseconds since the epoch; None at the end."""
+        if self._ahead is None:
+            self._ahead = self._messages()
+        if self._next is None:
+            self._next = next(self._ahead, None)
+        return None if self._next is None else self._next.pt
+
+    def step(self) -> None:
+        """Process the next message."""
+        message, self._next = self._next, None
+        assert message is not None
+        for change in message.mc:
+            if isinstance(change, RawMarketChange):
+                self._raw(message, change)
+            self._actor.process_market_change(message.pt, change)
+
+    def _raw(self, message: ChangeMessage, change: RawMarketChange) -> None:
+        """Show a change as it came to the strategies that want it so."""
+        if self._actor.hosts(message.pt, change):
+            market = self._actor.market(change.id or "")
+            assert market is not None
+            assert isinstance(message, RawMessage)
+            self._actor.process_raw_data(market, message.clk, message.pt, change.datum)
+
+    def _admit(self, change: MarketChange, publish_time: int, line: int) -> bool:
+        """Whether a change of a market not met before can be used: the market needs its definition first."""
+        market_id = change.id
+        if market_id is None:
+            self._bad_line(RecordingError("a change without the id of a market is left out", self.recording.name, line))
+            return False
+        if market_id in self._markets:
+            return False
+        if not publish_time:
+            self._bad_line(RecordingError("has no publish time (pt)", self.recording.name, line, market_id))
+            return False
+        if change.market_definition is None:
+            self._undefined.setdefault(market_id, line)
+            return False
+        if not self._replay.claim(market_id, self):
+            self._markets[market_id] = False
+            owner = self._replay._owner[market_id]
+            self._bad_line(
+                RecordingError(
+                    f"the market is in {owner} as well; this copy is left out", self.recording.name, line, market_id
+                )
+            )
+            return False
+        late = self._undefined.pop(market_id, None)
+        if late is not None:
+            self._bad_line(
+                RecordingError(
+                    f"changes before the first market definition, which is in line {line}, are left out",
+                    self.recording.name,
+                    late,
+                    market_id,
+                )
+            )
+        self._markets[market_id] = True
+        return True
+
+    def _usable(self, message: ChangeMessage | RecordingError, line: int) -> TypeGuard[ChangeMessage]:
+        """Whether a line is a message. What is wrong with it is told."""
+        if isinstance(message, RecordingError):
+            self._unreadable += 1
+            if self._unreadable <= _TOLD_LINES:
+                self._bad_line(message)
+            else:
+                told = f"more lines cannot be read than the first {_TOLD_LINES}, which are told one by one"
+                more = RecordingError(told, self.recording.name)
+                self._replay.failures.add(more, None, None, self.recording.name)
+            return False
+        if isinstance(message, OddMessage):
+            for oddity in message.oddities:
+                self._odd(oddity, line)
+        return True
+
+    def _odd(self, oddity: Oddity, line: int) -> None:
+        """Tell that a field of a message says nothing: once for each field of a market, with the first line."""
+        first = self._oddities.setdefault((oddity.market_id, oddity.field), line)
+        error = RecordingError(oddity.message, self.recording.name, first, oddity.market_id)
+        if not oddity.handed_on:
+            self._bad_line(error)
+        elif first == line:
+            logger.warning("%s", error)
+
+    def _bad_line(self, error: RecordingError) -> None:
+        line = None if error.line is None else f"{error.path}:{error.line}"
+        if self._replay.failures.add(error, None, error.market_id, line):
+            logger.warning("%s", error)
+
+    def end(self) -> None:
+        """Nothing more comes."""
+        for market_id, line in self._undefined.items():
+            self._bad_line(
+                RecordingError("no market definition: the market cannot be built", self.recording.name, line, market_id)
+            )
+        if not self._markets and not self._undefined and not len(self._replay.failures):
+            self._bad_line(RecordingError("holds no market changes", self.recording.name))
+        self._replay.ended([market_id for market_id, mine in self._markets.items() if mine])

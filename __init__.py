@@ -22,14 +22,14 @@ from .actors.market import MarketActor
 from .actors.middleware import Middleware
 from .actors.streams import BaseStream
 from .actors.workers import BackgroundWorker
+from .archive.catalog import Catalog, write_catalog
 from .backtest import Simulation, backtest
-from .cluster.catalog import Catalog, write_catalog
-from .cluster.files import path
 from .cluster.parameter_ranges import log_range
-from .cluster.repair import repair
-from .cluster.result import Result
-from .cluster.sweep_result import SweepResult
+from .cluster.run_files import path
 from .config import Config, ConfigError
+from .results.repair import repair
+from .results.result import Result
+from .results.sweep_result import SweepResult
 from .search import search
 from .simulate.models import LatencyModel, LiquidityModel, Models, QueueModel
 from .simulate.reading.books import books

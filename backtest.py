@@ -26,24 +26,24 @@ from .actors.middleware import Middleware
 from .actors.sieves import Sieve
 from .actors.streams import BaseStream, HandlerQueue, Streams
 from .actors.workers import BackgroundWorker
+from .archive.catalog import Selection, wanted_markets
 from .cluster.again import NOT_REPEATED, Again, ShellCommand, call_of_backtest, given_beside, same_settings, texts_of
 from .cluster.alike import AllFailAlike
 from .cluster.batches import MAX_UNITS, in_turn, plan_batches
-from .cluster.catalog import Selection, wanted_markets
 from .cluster.connection import connect
 from .cluster.dispatch import RayPool, run_here
 from .cluster.duplicates import Duplicates
-from .cluster.files import read_files
 from .cluster.loading import load_strategy as load_strategy
-from .cluster.parts import StoringRunner, worker_runner
-from .cluster.places import NotWritten, Place
+from .cluster.log_events import thaw
 from .cluster.progress import Progress, ProgressOption, showing
-from .cluster.result import FORMAT, Result
+from .cluster.run_files import read_files
+from .cluster.runner import BatchRunner, Runner, StoringRunner, nothing_passed, worker_runner
 from .cluster.shipping import objects_of, sources_digest, why_not_picklable
-from .cluster.snapshots import thaw
-from .cluster.store import FolderStore, MemoryStore, require_free
-from .cluster.worker import BatchRunner, Runner, add_sieves, nothing_passed
 from .config import Config, ConfigError
+from .results.parts import add_sieves
+from .results.places import NotWritten, Place
+from .results.result import FORMAT, Result
+from .results.store import FolderStore, MemoryStore, require_free
 from .simulate.models import Models
 from .simulate.reading.event_file import read_custom_events
 from .simulate.reading.recordings import Paths, find_recordings
@@ -59,7 +59,7 @@ from .strategies.strategy import Strategy
 from .values import whole, word
 
 if TYPE_CHECKING:
-    from .cluster.worker import Part
+    from .results.parts import Part
 
 logger = logging.getLogger("headrace")
 

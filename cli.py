@@ -27,8 +27,8 @@ class _Command(click.Group):
 
     def invoke(self, context: click.Context) -> Any:
         from .actors.failures import users_frames
-        from .cluster.spoken import in_options, speaking
         from .config import ConfigError
+        from .results.display.spoken import in_options, speaking
         from .strategies.errors import HeadraceError, InputError
 
         for stream in (sys.stdout, sys.stderr):
@@ -131,7 +131,7 @@ def backtest(
     """
     from .actors.clients import SimulatedClient
     from .backtest import Simulation
-    from .cluster.terminal import show_result
+    from .results.display.terminal import show_result
 
     config = _config(config_file, settings, compatibility, raise_errors)
     limits = {"max_order_exposure": max_order_exposure, "max_selection_exposure": max_selection_exposure}
@@ -223,8 +223,8 @@ def sweep(
     from .backtest import load_strategy
     from .cluster.again import words_of_set
     from .cluster.parameter_sets import parse_values, sweepable
-    from .cluster.sweep_result import SCORE, require_measure
-    from .cluster.terminal import show_sweep
+    from .results.display.terminal import show_sweep
+    from .results.sweep_result import SCORE, require_measure
     from .search import search
     from .strategies.errors import InputError
     from .sweep import sweep as run_sweep
@@ -303,8 +303,8 @@ def generate(
     """
     from pathlib import Path
 
-    from .cluster.places import not_written
     from .cluster.progress import bar
+    from .results.places import not_written
     from .simulate.generator import write_markets
     from .strategies.errors import InputError
 
@@ -408,8 +408,8 @@ def explain(result: str, bet_id: str, market_id: str | None) -> None:
 
     RESULT is a folder that `headrace backtest --out` wrote. BET_ID is the exchange's number, or the order's own id.
     """
-    from .cluster.explain import explain as lines_of
-    from .cluster.result import Result
+    from .results.display.explain import explain as lines_of
+    from .results.result import Result
 
     for line in lines_of(Result.load(result), bet_id, market_id):
         click.echo(line)
@@ -422,7 +422,7 @@ def repair(result: str) -> None:
 
     RESULT is a folder that `headrace backtest --out` wrote. Every table of every part is read. What is sound stays.
     """
-    from .cluster.repair import repair as drop_damaged
+    from .results.repair import repair as drop_damaged
 
     dropped = drop_damaged(result)
     for each in dropped:
@@ -447,9 +447,9 @@ def report(result: str, out: str | None, shown: tuple[str, ...], markets: tuple[
     import functools
     from pathlib import Path
 
-    from .cluster.places import Place, not_written
-    from .cluster.result import Result
-    from .cluster.sweep_result import SweepResult, is_sweep
+    from .results.places import Place, not_written
+    from .results.result import Result
+    from .results.sweep_result import SweepResult, is_sweep
     from .simulate.reading.locations import is_uri
     from .strategies.errors import InputError
 
@@ -483,7 +483,7 @@ def prices(markets: tuple[str, ...], every: str, out: str, engine: str, quiet: b
     Times at which nothing changed are left out. Broken recordings are listed; the exit code is then 1, and the others
     are written.
     """
-    from .cluster.prices import write_prices
+    from .archive.prices import write_prices
     from .simulate.reading.price_table import parse_interval
 
     seconds = parse_interval(every)
@@ -507,7 +507,7 @@ def catalog(archives: tuple[str, ...], out: str, engine: Any, quiet: bool) -> No
     ARCHIVE is a recording, a folder, a tar or zip, a URI, or a quoted pattern. Where FILE is a catalog already, only
     what is new or has changed is read. What is wrong with recordings is listed; the exit code is then 1.
     """
-    from .cluster.catalog import write_catalog
+    from .archive.catalog import write_catalog
 
     written = write_catalog(list(archives), out, engine=engine, progress=_progress(quiet))
     problems = written.problems.to_pylist()
@@ -534,7 +534,7 @@ def pack(archives: tuple[str, ...], out: str, engine: Any, quiet: bool) -> None:
     life leave out what lies outside it. Broken recordings are listed; the exit code is then 1, and the others are
     packed.
     """
-    from .cluster.pack import write_pack
+    from .archive.pack import write_pack
 
     failures = write_pack(list(archives), out, engine=engine, progress=_progress(quiet))
     for row in failures:
@@ -551,7 +551,7 @@ def pack(archives: tuple[str, ...], out: str, engine: Any, quiet: bool) -> None:
 @click.option("--quiet", "-q", is_flag=True, help="No progress bar.")
 def unpack(packed: str, folder: str, compression: Any, quiet: bool) -> None:
     """Write packed recordings as files again, line for line as they were."""
-    from .cluster.pack import unpack as unpack_into
+    from .archive.pack import unpack as unpack_into
 
     problems = unpack_into(packed, folder, compression=compression, progress=_progress(quiet))
     for problem in problems:
@@ -661,7 +661,7 @@ def _progress(quiet: bool) -> bool | None:
 
 def _resumes(out: str) -> bool:
     """Whether to go on: where there is no run, and somebody sits at the terminal, they are asked for a fresh one."""
-    from .cluster.places import Place
+    from .results.places import Place
 
     if Place(out).taken() or not (sys.stdin.isatty() and sys.stderr.isatty()):
         return True

@@ -10,13 +10,14 @@ from typing import Any
 from .actors.clients import BaseClient
 from .actors.middleware import Middleware
 from .backtest import Engine
-from .cluster.parameter_sets import Values, parameter_sets, search_space
+from .cluster.parameter_sets import parameter_sets, search_space
 from .cluster.progress import Progress, ProgressOption, showing
 from .cluster.searcher import Searcher, Suggestion
-from .cluster.sweep_result import LEAST, SweepResult, new_folder, require_goal
 from .config import Config
+from .results.sweep_result import LEAST, SweepResult, new_folder, require_goal
 from .simulate.reading.recordings import Paths, find_recordings
 from .strategies.errors import InputError
+from .strategies.parameters import Values
 from .strategies.strategy import Strategy
 from .sweep import SweepRun, check, keeping, strategy_class
 

@@ -19,23 +19,25 @@ from .actors.sieves import Sieve
 from .backtest import ENGINES, Engine, versions
 from .cluster.again import Again, ShellCommand, call_of_backtest, given_beside
 from .cluster.alike import AllFailAlike, StoppedRun
-from .cluster.batches import Batch, plan_batches
+from .cluster.batches import plan_batches
 from .cluster.connection import connect
 from .cluster.dispatch import RayPool, run_here
 from .cluster.duplicates import Duplicates
-from .cluster.files import read_files
-from .cluster.parameter_sets import Parameters, Values, make_sets, parameter_sets, shown
+from .cluster.parameter_sets import Parameters, make_sets, parameter_sets
 from .cluster.progress import Progress, ProgressOption, showing
+from .cluster.run_files import read_files
+from .cluster.runner import nothing_passed
 from .cluster.shipping import objects_of, sources_digest, sources_of
-from .cluster.sweep_result import FORMAT, SweepResult, SweepStore, new_folder
-from .cluster.sweep_worker import SweepRunner, SweepUnit, sweep_runner
-from .cluster.worker import add_sieves, nothing_passed
+from .cluster.sweep_runner import SweepRunner, SweepUnit, sweep_runner
 from .config import Config
+from .results.parts import Batch, add_sieves
+from .results.sweep_result import FORMAT, SweepResult, SweepStore, new_folder
 from .simulate.reading.recordings import Paths, find_recordings
 from .simulate.setup import Setup
 from .simulate.units import plan_units
 from .strategies.errors import ClientError, InputError
 from .strategies.hosting import limits_of, parameters_of, require_sound, scope_of, window_of
+from .strategies.parameters import Values, column_value
 from .strategies.shared_check import deciding_parameters
 from .strategies.strategy import Strategy
 from .values import finite, whole, word
@@ -280,7 +282,7 @@ def _unswept(sets: Sequence[Strategy], values: Sequence[Values]) -> dict[str, An
     """Parameters and settings that all sets share."""
     swept = {name for each in values for name in each}
     known = {**limits_of(sets[0]), **parameters_of(sets[0])}
-    return {name: shown(value) for name, value in known.items() if name not in swept}
+    return {name: column_value(value) for name, value in known.items() if name not in swept}
 
 
 def strategy_class(strategy: Strategy | type[Strategy]) -> type[Strategy]:

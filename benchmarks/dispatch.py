@@ -14,9 +14,9 @@ from pathlib import Path
 
 import ray
 
-from headrace.cluster.batches import MAX_UNITS, Batch
+from headrace.cluster.batches import MAX_UNITS
 from headrace.cluster.dispatch import RayPool
-from headrace.cluster.worker import Part
+from headrace.results.parts import Batch, Part
 from headrace.simulate.rows import empty_rows
 from headrace.simulate.units import Unit
 

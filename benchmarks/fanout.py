@@ -27,7 +27,7 @@ from pathlib import Path
 import ray
 
 import headrace as hr
-from headrace.cluster.pack import write_pack
+from headrace.archive.pack import write_pack
 from headrace.simulate.generator import write_markets
 
 from .peer import python

@@ -15,7 +15,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from headrace.cluster.pack import write_pack
+from headrace.archive.pack import write_pack
 from headrace.simulate.generator import write_markets
 
 from .recordings import leave, recordings_folder

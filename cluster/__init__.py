@@ -1,1 +1,1 @@
-"""Fan-out over processes and machines: units, batches, workers, results."""
+"""Fan-out over processes and machines: batches, the dispatcher, runners, shipping, jobs."""

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from ..results.failure_places import by_place
+from ..results.parts import Part
 from ..simulate.rows import FIELDS
 from ..strategies.errors import RunError
-from .failure_places import by_place
-from .worker import Part
 
 #: Units that fail alike at the start of a run stop it.
 _ALIKE = 50

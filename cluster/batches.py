@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import dataclasses
-import hashlib
 import itertools
 from collections.abc import Iterable, Iterator, Sequence
 
+from ..results.parts import Batch
 from ..simulate.units import Unit
 
 #: Most units in a batch: the results of a batch travel together.
@@ -17,26 +16,6 @@ _BATCHES_A_WORKER = 12
 _FEW = 4
 #: Share of the small units that makes batches of the usual size; those of the rest are a quarter of it.
 _MOST = 0.8
-
-
-@dataclasses.dataclass(frozen=True)
-class Batch:
-    """Units that one worker replays one after the other.
-
-    Attributes:
-        number: place in the plan.
-        alone: the batch is one unit that was under way when a worker died.
-    """
-
-    number: int
-    units: tuple[Unit, ...]
-    alone: bool = False
-
-    @property
-    def part(self) -> str:
-        """The name of its part of a result: a hash of its units."""
-        names = "\n".join(unit.name for unit in self.units)
-        return hashlib.sha256(names.encode()).hexdigest()[:24]
 
 
 #: Bytes of recordings in a batch of `in_turn`: progress shows, and is committed, after so many.

@@ -17,14 +17,14 @@ from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import Future
 from typing import Any
 
+from ..results.parts import Batch, Part
 from ..simulate.rows import empty_rows
 from ..simulate.units import Unit
 from ..strategies.errors import RunError
-from .batches import Batch
 from .connection import Caller, caller, cause_of, first_line, id_of, loaded_ray, why_no_worker
+from .runner import Runner
 from .shipping import pack
 from .watchdog import take_note
-from .worker import Part, Runner
 
 logger = logging.getLogger("headrace")
 

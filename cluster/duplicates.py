@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from .worker import Part
+from ..results.parts import Part
 
 
 class Duplicates:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from ..results.places import not_written
 from ..strategies.errors import InputError
-from .places import not_written
 
 #: The class in the file.
 CLASS = "BackTheFavourite"

@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from importlib import metadata
 from pathlib import Path
 
+from ..results.display.cells import readable_size
 from ..strategies.errors import InputError
 
 #: Names that never travel, at any depth: what can be made again, results, and what must not leave the machine.
@@ -166,8 +167,3 @@ def requirements(modules: Sequence[Path]) -> list[str]:
 def _name(requirement: str) -> str:
     found = _REQUIREMENT.match(requirement)
     return found.group().lower() if found else ""
-
-
-def readable_size(size: float) -> str:
-    """A number of bytes as people read it."""
-    return f"{size / 1e6:,.1f} MB" if size >= 1e6 else f"{size / 1e3:,.1f} kB"

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from ..strategies.errors import InputError
-from ..strategies.parameters import Parameter, check_names, checked, declared_parameters, from_text
+from ..strategies.parameters import Parameter, Values, check_names, checked, declared_parameters, from_text
 from ..strategies.strategy import Strategy
 from ..values import unboxed
 from .loading import make_strategy
@@ -28,7 +28,6 @@ _LIMITS: dict[str, Any] = {
 }
 _KEPT = ("market_data_filter", "streaming_timeout", "conflate_ms", "stream_class", "sports_data_filter")
 
-Values = dict[str, Any]
 #: A grid or ranges by name, or a list of sets.
 Parameters = Mapping[str, Any] | Iterable[Mapping[str, Any]]
 
@@ -177,10 +176,3 @@ def _made(cls: type[Strategy], values: Values, given: Values, context: Mapping[A
     if context or swept:
         keywords["context"] = {**copy.deepcopy(dict(context)), **swept}
     return make_strategy(cls, keywords)
-
-
-def shown(value: Any) -> Any:
-    """A value as a column of a table holds it."""
-    if value is None or isinstance(value, (str, int, float, bool)):
-        return value
-    return str(getattr(value, "name", value))

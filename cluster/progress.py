@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from ..strategies.errors import InputError
 
 if TYPE_CHECKING:
-    from .worker import Part
+    from ..results.parts import Part
 
 #: Called after each batch: units done, units in all, and the batch's part.
 Progress = Callable[[int, int, "Part"], None]

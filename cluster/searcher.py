@@ -8,10 +8,10 @@ import warnings
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
+from ..results.result import needed
 from ..strategies.errors import RunError
+from ..strategies.parameters import Values
 from .parameter_ranges import Choice, Range
-from .parameter_sets import Values
-from .result import needed
 
 _SCORE = "score"
 

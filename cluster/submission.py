@@ -26,8 +26,9 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any, Protocol
 
+from ..results.display.cells import readable_size
 from ..strategies.errors import InputError, RunError
-from .job_package import find_script, headrace_modules, readable_size, requirements, working_files, write_zip
+from .job_package import find_script, headrace_modules, requirements, working_files, write_zip
 
 #: Seconds to wait for the cluster's first answer.
 _ANSWER = 10.0

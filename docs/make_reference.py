@@ -18,8 +18,8 @@ import click
 
 from headrace.backtest import Simulation, backtest
 from headrace.cli import main
-from headrace.cluster.result import SUMMARY_FIELDS
 from headrace.config import Config, ConfigError
+from headrace.results.result import SUMMARY_FIELDS
 from headrace.simulate.rows import DIGESTED, FIELDS
 from headrace.strategies import errors
 

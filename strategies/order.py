@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import math
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 from ..values import mapping, note, number, shown, text, word
@@ -350,7 +351,8 @@ class Order(OrderState):
         """
         if size_reduction is not None:
             size_reduction = number(size_reduction, "size_reduction", OrderUpdateError)
-            if not size_reduction > 0 and self._guarded:
+            # By the peer's rules 0 cancels all, and below 0 the order grows; not-a-number would spoil every exposure.
+            if not (size_reduction > 0 or (math.isfinite(size_reduction) and not self._guarded)):
                 raise OrderUpdateError(
                     f"order {self.id}: size_reduction={size_reduction}: expected a number above 0; leave it out to "
                     f"cancel all that remains"

@@ -16,6 +16,9 @@ from .resource import Resource
 _MUTABLE = (list, dict, set, bytearray)
 _REQUIRED: Any = object()
 
+#: The values of a parameter set, by name.
+Values = dict[str, Any]
+
 
 class Parameter(NamedTuple):
     """One parameter: its name, declared type and default."""
@@ -196,3 +199,10 @@ def _tuple(member: Any, parameter: Parameter, text: str, owner: str) -> tuple[An
         from_text(parameter._replace(annotation=kinds[min(at, len(kinds) - 1)]), part, owner)
         for at, part in enumerate(parts)
     )
+
+
+def column_value(value: Any) -> Any:
+    """A value as a column of a table holds it."""
+    if value is None or isinstance(value, (str, int, float, bool)):
+        return value
+    return str(getattr(value, "name", value))

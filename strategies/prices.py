@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import bisect
 import functools
+import math
 from collections.abc import Iterable, Sequence
 from decimal import ROUND_HALF_UP, Decimal
 
@@ -81,17 +82,25 @@ def make_line_prices(minimum: float, maximum: float, interval: float) -> tuple[f
     """The prices (lines) of a LINE_RANGE market: `minimum`, then every `interval` up to `maximum`.
 
     Raises:
-        ValueError: the interval is not above zero.
+        ValueError: an end is not finite, or the interval is not above zero.
     """
-    step = as_dec(interval)
-    if step <= 0:
+    if not (math.isfinite(minimum) and math.isfinite(maximum)):
+        raise ValueError(f"lines from {minimum} to {maximum}: expected finite numbers")
+    if not 0 < interval < math.inf:
         raise ValueError(f"line interval {interval}: expected a number above zero")
+    step = as_dec(interval)
     low, high = as_dec(minimum), as_dec(maximum)
     return tuple(float(low + step * n) for n in range(int((high - low) // step) + 1))
 
 
 def get_nearest_price(price: float, cutoffs: Sequence[tuple[float, float]] = CUTOFFS) -> float:
-    """The ladder's price nearest to `price`; half-way goes up; clamped to 1.01 and to the ladder's end."""
+    """The ladder's price nearest to `price`; half-way goes up; clamped to 1.01 and to the ladder's end.
+
+    Raises:
+        ValueError: `price` is not a number.
+    """
+    if price != price:
+        raise ValueError(f"price {price}: expected a number")
     if price <= MIN_PRICE:
         return MIN_PRICE
     top = cutoffs[-1][0]

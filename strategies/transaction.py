@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from ..values import number, shown, whole
 from .errors import ControlError, OrderError, OrderUpdateError
 from .order import Order
+from .order_numbers import require_numbers, require_price
 from .order_package import ORDER_LIMITS, OrderPackage, OrderPackageType, chunks
 
 if TYPE_CHECKING:
@@ -41,7 +42,8 @@ class Transaction:
             force: skip the controls.
 
         Raises:
-            OrderError: it is not an order, or is in this market's blotter already; the version is not a whole number.
+            OrderError: it is not an order, or is in this market's blotter already; the version is not a whole number; a
+                size is not above 0, or the price is not one (see `require_numbers`), with `force` too.
         """
         market = self.market
         if not isinstance(order, Order):
@@ -56,6 +58,7 @@ class Transaction:
         if execute and not force and not self._accepted(order, OrderPackageType.PLACE):
             return False
         if execute or order.status is None:
+            require_numbers(order, market.blotter.terms)
             order.place(market.publish_time, market_version, self._async)
         if twice:
             self._refuse_twice(order)
@@ -102,7 +105,8 @@ class Transaction:
 
         Raises:
             OrderError: the order belongs to another client.
-            OrderUpdateError: the order cannot be replaced (see `Order.replace`).
+            OrderUpdateError: the order cannot be replaced (see `Order.replace`), or the price is not one, with `force`
+                too.
         """
         self._require_client(order)
         new_price = number(new_price, "new_price", OrderUpdateError)
@@ -118,6 +122,7 @@ class Transaction:
                 order.update_data["new_price"] = under_way
             if not accepted:
                 return False
+        require_price(order, "new_price", new_price, self.market.blotter.terms, OrderUpdateError)
         order.replace(new_price)
         self._ask(OrderPackageType.REPLACE, order, market_version)
         return True

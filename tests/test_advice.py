@@ -16,10 +16,10 @@ import pytest
 
 import headrace as hr
 from builders import priced
+from headrace.archive.pack import unpack, write_pack
+from headrace.archive.prices import write_prices
 from headrace.cluster import job_package
-from headrace.cluster.explain import explain
-from headrace.cluster.pack import unpack, write_pack
-from headrace.cluster.prices import write_prices
+from headrace.results.display.explain import explain
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -259,7 +259,7 @@ def test_a_working_folder_that_is_too_large_travels_once_the_largest_is_left_out
 
 def test_extras_that_messages_name_are_there() -> None:
     extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
-    folders = ("strategies", "actors", "simulate", "cluster")
+    folders = ("strategies", "actors", "simulate", "results", "cluster", "archive")
     sources = [*ROOT.glob("*.py"), *(path for folder in folders for path in (ROOT / folder).rglob("*.py"))]
     named = {name for path in sources for name in re.findall(r"pip install 'headrace\[([a-z]+)\]'", path.read_text())}
     assert {"tune", "report"} <= named <= set(extras)

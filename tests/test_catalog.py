@@ -15,9 +15,9 @@ from click.testing import CliRunner
 
 import headrace as hr
 from builders import Stream, priced
+from headrace.archive import catalog as cataloguing
+from headrace.archive.pack import write_pack
 from headrace.cli import main
-from headrace.cluster import catalog as cataloguing
-from headrace.cluster.pack import write_pack
 from headrace.simulate.reading.recordings import Recording, find_recordings
 
 

@@ -329,7 +329,7 @@ def test_catalog_and_pack_find_what_lies_behind_the_first_archive(tmp_path: Path
     path = write(tmp_path / name, pack(tar("1.1")) + pack(tar("1.2")))
     catalog = hr.write_catalog(str(path), tmp_path / "catalog.parquet", engine="local", progress=False)
     assert catalog.table["market_id"].to_pylist() == ["1.1", "1.2"]
-    from headrace.cluster.pack import write_pack
+    from headrace.archive.pack import write_pack
 
     assert write_pack(str(path), tmp_path / "packed", engine="local", progress=False) == []
     assert len(find_recordings(str(tmp_path / "packed"))) == 2
@@ -338,7 +338,7 @@ def test_catalog_and_pack_find_what_lies_behind_the_first_archive(tmp_path: Path
 def test_cut_file_is_packed_as_far_as_it_goes_and_stays_cut(tmp_path: Path) -> None:
     packed = gzip.compress(lines(3000))
     path = write(tmp_path / "1.1", packed[: len(packed) // 2])
-    from headrace.cluster.pack import write_pack
+    from headrace.archive.pack import write_pack
 
     assert len(write_pack(str(path), tmp_path / "packed", engine="local", progress=False)) == 1
     (source,) = find_recordings(str(tmp_path / "packed"))

@@ -13,11 +13,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from headrace.cluster import dispatch
-from headrace.cluster.batches import MAX_UNITS, Batch, plan_batches
+from headrace.cluster.batches import MAX_UNITS, plan_batches
 from headrace.cluster.connection import Caller
 from headrace.cluster.dispatch import _Run
 from headrace.cluster.watchdog import Stuck
-from headrace.cluster.worker import Part
+from headrace.results.parts import Batch, Part
 from headrace.simulate.rows import empty_rows
 from headrace.simulate.units import Unit
 from headrace.strategies.errors import RunError

@@ -15,7 +15,7 @@ from click.testing import CliRunner
 import headrace as hr
 from builders import priced
 from headrace.cli import main
-from headrace.cluster.failure_places import by_place
+from headrace.results.failure_places import by_place
 
 ENGINES = ["local", pytest.param("ray", marks=pytest.mark.ray)]
 

@@ -17,7 +17,7 @@ import pandas as pd
 import pytest
 
 import headrace as hr
-from builders import FLUMINE, MARKET, Request, Stream, back, cancel, place, priced, replace, replay, update
+from builders import FLUMINE, MARKET, Request, Stream, back, cancel, lay, note, place, priced, replace, replay, update
 from headrace.actors.market_filter import admits, check_filter
 from headrace.simulate.sound_rows import RowCheck, UnfitValueError
 from headrace.strategies.changes import MarketDefinition
@@ -173,25 +173,148 @@ def test_infinite_numbers_are_violations(order_type: Any, reason: str) -> None:
     assert reason in played.violations[0].reason
 
 
-@pytest.mark.parametrize(
-    ("order_type", "code"),
-    [
-        (hr.LimitOrder(math.nan, 5.0), "INVALID_ODDS"),
-        (hr.LimitOrder(-2.0, 5.0), "INVALID_ODDS"),
-        (hr.LimitOrder(2.2, math.nan), "INVALID_BET_SIZE"),
-        (hr.LimitOrder(2.2, -5.0), "INVALID_BET_SIZE"),
-        (hr.LimitOrder(2.2), "INVALID_BET_SIZE"),
-        (hr.MarketOnCloseOrder(math.inf), "INVALID_BET_SIZE"),
-        (hr.LimitOnCloseOrder(10.0, math.inf), "INVALID_ODDS"),
-    ],
-)
-def test_numbers_that_no_bet_has_are_refused_by_the_exchange_where_controls_are_skipped(
-    order_type: Any, code: str
+#: Orders with a number that no bet has, and what is said of it.
+NO_BETS = [
+    (hr.LimitOrder(math.nan, 5.0), "price=nan: expected odds above 1"),
+    (hr.LimitOrder(math.inf, 5.0), "price=inf: expected odds above 1"),
+    (hr.LimitOrder(-2.0, 5.0), r"price=-2\.0: expected odds above 1"),
+    (hr.LimitOrder(0.5, 5.0), r"price=0\.5: expected odds above 1"),
+    (hr.LimitOrder(1, 5.0), "price=1: expected odds above 1"),
+    (hr.LimitOrder(None, 5.0), "price=None: expected odds above 1"),  # type: ignore[arg-type]
+    (hr.LimitOrder(2.2, math.nan), "size=nan: expected a number above 0"),
+    (hr.LimitOrder(2.2, -5.0), r"size=-5\.0: expected a number above 0"),
+    (hr.LimitOrder(2.2, 0), "size=0: expected a number above 0"),
+    (hr.LimitOrder(2.2), "size=None: expected a number above 0"),
+    (
+        hr.LimitOrder(2.2, bet_target_type="PAYOUT", bet_target_size=-900.0),
+        r"bet_target_size=-900\.0: expected a number above 0",
+    ),
+    (hr.MarketOnCloseOrder(math.inf), "liability=inf: expected a number above 0"),
+    (hr.MarketOnCloseOrder(-500.0), r"liability=-500\.0: expected a number above 0"),
+    (hr.LimitOnCloseOrder(0.0, 3.0), r"liability=0\.0: expected a number above 0"),
+    (hr.LimitOnCloseOrder(10.0, math.inf), "price=inf: expected odds above 1"),
+]
+
+
+def raised(request_: Request, error: type[Exception], message: str) -> Request:
+    """The request, which is expected to raise."""
+
+    def act(script: Any, market: Any) -> None:
+        with pytest.raises(error, match=message):
+            request_(script, market)
+
+    return act
+
+
+@pytest.mark.parametrize("side", ["BACK", "LAY"])
+@pytest.mark.parametrize(("order_type", "message"), NO_BETS)
+def test_orders_that_no_exchange_takes_are_refused_where_controls_are_skipped(
+    order_type: Any, message: str, side: str
 ) -> None:
-    played = replay(priced().touch(400).touch(800).close(), {100: [place("a", "BACK", order_type)]})
+    refused = raised(place("a", side, order_type), hr.OrderError, message)
+    # Were it under way, it would count in the exposure of those that come after it, and the limit let them through.
+    after = [back("b", 2.2, 100.0, force=False), lay("c", 1.9, 100.0, force=False)]
+    played = replay(priced().touch(400).close(), {100: [refused, *after]}, max_selection_exposure=20.0)
+    assert played.answers == [None, False, False]
+    assert played["a"].status is None
+    assert len(played.market.blotter) == 0
+
+
+@pytest.mark.parametrize("execute", [True, False])
+def test_orders_of_a_transaction_are_refused_one_by_one(execute: bool) -> None:
+    """`execute=False` enters an order in the blotter, as one that is at the exchange already: it counts there too."""
+
+    def act(script: Any, market: Any) -> list[bool]:
+        answers = []
+        with market.transaction() as transaction:
+            for size in (4.0, -500.0, 6.0):
+                order = hr.Trade(MARKET, 1, 0, script.strategy).create_order("BACK", hr.LimitOrder(2.2, size))
+                try:
+                    answers.append(transaction.place_order(order, execute=execute, force=True))
+                except hr.OrderError:
+                    answers.append(False)
+        return answers
+
+    played = replay(priced().touch(400).close(), {100: [act]})
+    assert played.answers == [[True, False, True]]
+    assert [order.order_type.size for order in played.market.blotter] == [4.0, 6.0]
+
+
+@pytest.mark.parametrize("size", [math.nan, -1.0, 0, math.inf])
+def test_least_fill_that_is_no_size_is_refused(size: float) -> None:
+    order_type = hr.LimitOrder(2.0, 5.0, time_in_force="FILL_OR_KILL", min_fill_size=size)
+    message = rf"min_fill_size={size}: expected a number above 0"
+    refused = raised(place("a", "BACK", order_type, force=False), hr.OrderError, message)
+    played = replay(priced().touch(400).close(), {100: [refused]})
+    assert len(played.market.blotter) == 0
+
+
+@pytest.mark.parametrize("line", [-3.5, 0, 0.5])
+def test_any_finite_line_is_a_price(line: float) -> None:
+    market = priced(bettingType="LINE", lineMinUnit=-10.0, lineMaxUnit=10.0, lineInterval=0.5)
+    script = {100: [back("a", line, 5.0), back("b", 4.5, 5.0), note("line_range_result", 2.0)]}
+    played = replay(market.touch(400).touch(800).close(), script)
+    assert (played.error("a"), played.error("b")) == (None, None)
+    assert played["a"].order_type.price == line  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize(
+    ("changed", "code"),
+    [({"price": -2.0}, "INVALID_ODDS"), ({"price": 1001.0}, "INVALID_ODDS"), ({"size": -5.0}, "INVALID_BET_SIZE")],
+)
+def test_numbers_changed_under_way_are_refused_by_the_exchange(changed: dict[str, float], code: str) -> None:
+    def change(script: Any, market: Any) -> None:
+        for name, value in changed.items():
+            setattr(script.orders["a"].order_type, name, value)
+
+    played = replay(priced().touch(400).touch(800).close(), {100: [back("a", 2.2, 5.0), change]})
     assert played.error("a") == code
     assert (played["a"].size_matched, played["a"].profit) == (0.0, 0.0)
     assert played["a"].status is hr.OrderStatus.EXECUTION_COMPLETE
+
+
+@pytest.mark.parametrize("price", [math.nan, math.inf, -math.inf, -3.0, 0, 1.0])
+def test_replace_at_a_price_that_no_bet_has_is_refused_where_controls_are_skipped(price: float) -> None:
+    refused = raised(replace("a", price), hr.OrderUpdateError, f"new_price={price}: expected odds above 1")
+    script = {100: [back("a", 2.2, 5.0)], 400: [refused, lay("b", 1.9, 100.0, force=False)]}
+    played = replay(priced().touch(400).touch(800).close(), script, max_selection_exposure=20.0)
+    assert played.answers == [True, None, False]
+    assert (played["a"].size_lapsed, played["a"].size_cancelled) == (5.0, 0.0)
+    assert "a'" not in played.orders
+
+
+@pytest.mark.parametrize(
+    ("first", "then", "error"),
+    [
+        (place("a", "BACK", hr.LimitOrder(2.2, math.nan)), None, hr.OrderError),
+        (place("a", "LAY", hr.LimitOrder(math.inf, 5.0)), None, hr.OrderError),
+        (place("a", "BACK", hr.MarketOnCloseOrder(math.nan)), None, hr.OrderError),
+        (back("a", 2.2, 5.0), cancel("a", math.nan), hr.OrderUpdateError),
+        (back("a", 2.2, 5.0), cancel("a", -math.inf), hr.OrderUpdateError),
+        (back("a", 2.2, 5.0), replace("a", math.nan, force=False), hr.OrderUpdateError),
+    ],
+)
+def test_not_a_number_and_infinities_are_refused_by_the_peers_rules_too(
+    first: Request, then: Request | None, error: type[Exception]
+) -> None:
+    """It goes on with them, and what it then knows of exposures is not a number either: no limit refuses any more."""
+    if then is None:
+        script = {100: [raised(first, error, "expected")]}
+    else:
+        script = {100: [first], 400: [raised(then, error, "expected")]}
+    played = replay(priced().touch(400).touch(800).close(), script, config=FLUMINE)
+    for order in played.market.blotter:
+        assert (order.size_cancelled, order.size_remaining) == (0.0, 5.0)
+    assert all(map(math.isfinite, played.exposures().values()))
+
+
+@pytest.mark.parametrize(("reduction", "remaining"), [(-3.0, 8.0), (0, 0.0)])
+def test_reductions_of_nothing_and_less_do_by_the_peers_rules_what_the_peer_does(
+    reduction: float, remaining: float
+) -> None:
+    script = {100: [back("a", 2.2, 5.0)], 400: [cancel("a", reduction)]}
+    played = replay(priced().touch(400).touch(800).touch(1200).close(), script, config=FLUMINE)
+    assert played["a"].size_remaining == remaining
 
 
 @pytest.mark.parametrize(
@@ -201,6 +324,8 @@ def test_numbers_that_no_bet_has_are_refused_by_the_exchange_where_controls_are_
         (cancel("a", 0), "size_reduction=0: expected a number above 0; leave it out"),
         (cancel("a", -1.0), r"size_reduction=-1\.0: expected a number above 0"),
         (cancel("a", math.nan), "size_reduction=nan: expected a number above 0"),
+        (cancel("a", math.inf), "size reduction inf is more than the 5.0 that remains"),
+        (cancel("a", -50.0, force=False), r"size_reduction=-50\.0: expected a number above 0"),
         (replace("a", "2.3"), "new_price='2.3': expected a number"),  # type: ignore[arg-type]
         (update("a", "KEEP"), "new_persistence_type='KEEP': expected LAPSE, PERSIST .* did you mean 'PERSIST'"),
         (update("a", None), "new_persistence_type=None: expected LAPSE, PERSIST"),  # type: ignore[arg-type]

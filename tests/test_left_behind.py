@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 import headrace as hr
-from headrace.cluster.files import unpack_files
+from headrace.cluster.run_files import unpack_files
 from processes import LIMIT
 
 

@@ -11,7 +11,7 @@ import pytest
 
 import headrace as hr
 from builders import MARKET, T0, Stream
-from headrace.cluster.market_chart import market_chart
+from headrace.results.display.market_chart import market_chart
 from headrace.simulate.reading.locations import Source
 from headrace.simulate.reading.market_history import market_history, sampled
 

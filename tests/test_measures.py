@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from builders import Stream, back, lay, replay
-from headrace.cluster import measures
-from headrace.cluster.measures import Bootstrap
+from headrace.results import measures
+from headrace.results.measures import Bootstrap
 from headrace.simulate.peak_exposure import peak_exposure
 
 

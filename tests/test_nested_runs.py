@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 import headrace as hr
+from headrace.archive.pack import write_pack
 from headrace.cluster import dispatch
-from headrace.cluster.pack import write_pack
 
 pytestmark = pytest.mark.ray
 

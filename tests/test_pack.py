@@ -19,10 +19,10 @@ from click.testing import CliRunner
 
 import headrace as hr
 from builders import FLUMINE, START, Stream
+from headrace.archive import pack as packing
+from headrace.archive import packed_files, segmenter
+from headrace.archive.pack import unpack, write_pack
 from headrace.cli import main
-from headrace.cluster import pack as packing
-from headrace.cluster import packed_files, segmenter
-from headrace.cluster.pack import unpack, write_pack
 from headrace.simulate import skipping
 from headrace.simulate.reading.locations import Source
 from headrace.simulate.reading.packed import Segment, segments

@@ -19,7 +19,7 @@ import pytest
 
 import headrace as hr
 from builders import MARKET, START, Stream
-from headrace.cluster.tables import from_dicts
+from headrace.results.tables import from_dicts
 from headrace.simulate.rows import FIELDS
 from test_report import BEGIN, NASTY, failure, made, market, order
 

@@ -18,8 +18,8 @@ import headrace as hr
 from headrace.backtest import load_strategy
 from headrace.cli import main
 from headrace.cluster import batches
-from headrace.cluster.parts import Commit, Parts
-from headrace.cluster.places import Place, encoded
+from headrace.results.commits import Commit, Parts
+from headrace.results.places import Place, encoded
 from headrace.simulate.generator import write_markets
 from headrace.simulate.reading.locations import Hashed
 from headrace.simulate.rows import FIELDS

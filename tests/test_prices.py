@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import itertools
+import math
+from collections.abc import Callable
 from decimal import ROUND_HALF_UP, Decimal
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -108,10 +111,36 @@ def test_lines_of_a_range(low: float, high: float, interval: float, lines: tuple
     assert hr.make_line_prices(low, high, interval) == lines
 
 
-@pytest.mark.parametrize("interval", [0, -1])
+@pytest.mark.parametrize("interval", [0, -1, math.nan, math.inf])
 def test_line_interval_must_be_above_zero(interval: float) -> None:
-    with pytest.raises(ValueError, match="above zero"):
+    with pytest.raises(ValueError, match=f"^line interval {interval}: expected a number above zero$"):
         hr.make_line_prices(0, 1, interval)
+
+
+@pytest.mark.parametrize(("low", "high"), [(math.nan, 1), (0, math.nan), (0, math.inf), (-math.inf, 0)])
+def test_ends_of_lines_must_be_finite(low: float, high: float) -> None:
+    with pytest.raises(ValueError, match=f"^lines from {low} to {high}: expected finite numbers$"):
+        hr.make_line_prices(low, high, 0.5)
+
+
+def test_what_is_not_a_number_has_no_nearest_price() -> None:
+    """It is not below any price: the ladder's end, 1000, would be the answer."""
+    with pytest.raises(ValueError, match=r"^price nan: expected a number$"):
+        hr.get_nearest_price(math.nan)
+    assert hr.get_nearest_price(math.inf) == 1000.0
+    assert hr.get_nearest_price(-3.0) == 1.01
+
+
+@pytest.mark.parametrize("bet", [(2.0, -5.0), (2.0, math.nan), (2.0, math.inf), (math.nan, 5.0), (math.inf, 5.0)])
+@pytest.mark.parametrize("exposure", [hr.calculate_matched_exposure, hr.calculate_unmatched_exposure])
+def test_exposure_of_what_is_no_bet_is_refused(
+    exposure: Callable[[list[Any], list[Any]], tuple[float, float]], bet: tuple[float, float]
+) -> None:
+    good = (3.0, 10.0)
+    for backs, lays in ([good, bet], [good]), ([good], [good, bet]):
+        with pytest.raises(ValueError, match=f"^bet of {bet[1]} at {bet[0]}: expected a size of 0 or more"):
+            exposure(backs, lays)
+    assert exposure([good], []) == ((20.0, -10.0) if exposure is hr.calculate_matched_exposure else (0.0, -10.0))
 
 
 def test_average_of_fills_is_rounded_to_pence() -> None:

@@ -20,11 +20,11 @@ from click.testing import CliRunner
 import headrace as hr
 from headrace.backtest import load_strategy
 from headrace.cli import main
-from headrace.cluster import charts, page_markets
-from headrace.cluster.cells import heading
-from headrace.cluster.curves import Step, curves, thinned
-from headrace.cluster.report import result_page as page
-from headrace.cluster.tables import from_dicts
+from headrace.results.display import charts, page_markets
+from headrace.results.display.cells import heading
+from headrace.results.display.curves import Step, curves, thinned
+from headrace.results.display.report import result_page as page
+from headrace.results.tables import from_dicts
 from headrace.simulate.generator import write_markets
 from headrace.simulate.rows import FIELDS
 
@@ -545,7 +545,7 @@ def test_missing_extra_is_named(library: str, extra: str, small: hr.Result, monk
 
 def test_importing_and_writing_a_page_needs_no_extra() -> None:
     script = (
-        "import sys, headrace as hr; from headrace.cluster.report import result_page;"
+        "import sys, headrace as hr; from headrace.results.display.report import result_page;"
         "assert 'pyarrow' not in sys.modules;"
         "result_page(hr.Result({})); sys.exit(bool({'plotly', 'duckdb'} & set(sys.modules)))"
     )

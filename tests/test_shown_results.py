@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 import headrace as hr
-from headrace.cluster import terminal
-from headrace.cluster.cells import cell, heading
-from headrace.cluster.violations import reasons
+from headrace.results.display import terminal
+from headrace.results.display.cells import cell, heading
+from headrace.results.violations import reasons
 
 
 class Picky(hr.Strategy):

@@ -11,7 +11,7 @@ from click.testing import CliRunner, Result
 import headrace as hr
 from builders import priced
 from headrace.cli import main
-from headrace.cluster.spoken import in_options
+from headrace.results.display.spoken import in_options
 
 CODE = """\
 import headrace as hr

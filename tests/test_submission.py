@@ -131,9 +131,10 @@ def test_headrace_travels_without_what_lies_beside_it(tmp_path: Path) -> None:
     modules = headrace_modules(tmp_path / "modules")
     package = modules[0]
     folders = {path.name for path in package.iterdir() if path.is_dir()}
-    assert folders == {"actors", "cluster", "simulate", "strategies"}
+    assert folders == {"actors", "archive", "cluster", "results", "simulate", "strategies"}
     assert (package / "py.typed").is_file()
-    assert {path.name for path in (package / "cluster").glob("page.*")} == {"page.css", "page.js", "page.py"}
+    beside = (package / "results" / "display").glob("page.*")
+    assert {path.name for path in beside} == {"page.css", "page.js", "page.py"}
     assert not list(package.rglob("*.pyc"))
 
 

@@ -15,9 +15,9 @@ from builders import Stream, priced
 from headrace.actors.market import MarketActor
 from headrace.backtest import load_strategy
 from headrace.cli import main
-from headrace.cluster.measures import MEASURES, max_drawdown, standard_error
-from headrace.cluster.sweep_figures import heatmap, parallel_coordinates
-from headrace.cluster.sweep_result import in_sample
+from headrace.results.display.sweep_figures import heatmap, parallel_coordinates
+from headrace.results.measures import MEASURES, max_drawdown, standard_error
+from headrace.results.sweep_result import in_sample
 from headrace.simulate.generator import write_markets
 from headrace.simulate.reading.recordings import Recording
 

@@ -13,9 +13,9 @@ from click.testing import CliRunner
 import headrace as hr
 from builders import priced
 from headrace.cli import main
-from headrace.cluster.cells import cell
-from headrace.cluster.heat import heat_of
-from headrace.cluster.sweep_report import sweep_page
+from headrace.results.display.cells import cell
+from headrace.results.display.heat import heat_of
+from headrace.results.display.sweep_report import sweep_page
 
 NASTY = "</script><script>document.title='ran'</script>&"
 

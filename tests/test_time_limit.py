@@ -19,7 +19,7 @@ import headrace as hr
 from builders import priced
 from headrace.actors.sieves import Sieve
 from headrace.cluster.watchdog import Stuck, Watchdog
-from headrace.cluster.worker import Part
+from headrace.results.parts import Part
 
 LIMIT = 0.3
 
@@ -140,7 +140,7 @@ def test_a_unit_within_its_time_is_the_same_with_a_limit(folder: Path) -> None:
 
 def test_pieces_of_a_unit_add_up_in_every_field() -> None:
     """A field that is added to a part must be taken over from its pieces as well."""
-    from headrace.cluster.batches import Batch
+    from headrace.results.parts import Batch
     from headrace.simulate.rows import empty_rows
 
     batch = Batch(0, ())

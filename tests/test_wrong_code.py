@@ -19,7 +19,7 @@ import headrace as hr
 from builders import priced
 from headrace.cli import main
 from headrace.cluster.loading import load_strategy
-from headrace.cluster.places import Place
+from headrace.results.places import Place
 
 CODE = """\
 import json
@@ -400,15 +400,15 @@ INSIDE = {
     "backtest": "headrace.simulate.replay.Replay.run",
     "sweep": "headrace.simulate.shared_replay.SharedReplay.run",
     "generate": "headrace.simulate.generator.write_markets",
-    "prices": "headrace.cluster.prices.PriceRunner.run",
-    "catalog": "headrace.cluster.catalog.write_catalog",
-    "pack": "headrace.cluster.pack.PackRunner.run",
-    "report": "headrace.cluster.result.Result.load",
-    "explain": "headrace.cluster.result.Result.load",
-    "repair": "headrace.cluster.repair.repair",
+    "prices": "headrace.archive.prices.PriceRunner.run",
+    "catalog": "headrace.archive.catalog.write_catalog",
+    "pack": "headrace.archive.pack.PackRunner.run",
+    "report": "headrace.results.result.Result.load",
+    "explain": "headrace.results.result.Result.load",
+    "repair": "headrace.results.repair.repair",
     "check": "headrace.cluster.loading.load_strategy",
     "new": "headrace.cluster.first_strategy.write_first_strategy",
-    "unpack": "headrace.cluster.pack.unpack",
+    "unpack": "headrace.archive.pack.unpack",
 }
 
 

@@ -10,18 +10,19 @@ from pathlib import Path
 from typing import Any
 
 from ..actors.failures import raised_at
+from ..cluster.batches import plan_batches
+from ..cluster.connection import connect
+from ..cluster.dispatch import RayPool
+from ..cluster.progress import ProgressOption, showing
+from ..cluster.runner import Runner
+from ..results.parts import Batch, Part
+from ..results.places import not_written, why_not_written
 from ..simulate.reading.locations import Source
 from ..simulate.reading.price_table import PRICE_FIELDS, price_rows
 from ..simulate.reading.recordings import Paths, find_recordings
 from ..simulate.rows import empty_rows
 from ..simulate.units import parts_of_unit, unit_of_files
 from ..strategies.errors import InputError, RecordingError
-from .batches import Batch, plan_batches
-from .connection import connect
-from .dispatch import RayPool
-from .places import not_written, why_not_written
-from .progress import ProgressOption, showing
-from .worker import Part, Runner
 
 #: From so many bytes of recordings on the work is spread over processes.
 _LARGE = 100 * 1024 * 1024
@@ -57,7 +58,7 @@ class PriceRunner(Runner):
     def _write(self, source: Source | str) -> int:
         import pyarrow.parquet as pq
 
-        from .tables import from_rows
+        from ..results.tables import from_rows
 
         rows = list(price_rows(source, self._every))
         name = os.path.basename(str(source)).split("!")[-1].split(".bz2")[0].split(".gz")[0]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ..strategies.errors import RunError
+from ...strategies.errors import RunError
 from .cells import cell
 from .heat import heat_of, label, middle, steps, title
 

@@ -6,15 +6,15 @@ from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 from typing import TYPE_CHECKING, Any
 
+from ..failure_places import by_place
+from ..violations import Reason, advice, lines, reasons
 from .cells import UNSHOWN, cell, heading
-from .failure_places import by_place
-from .violations import Reason, advice, lines, reasons
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from .result import Result
-    from .sweep_result import SweepResult
+    from ..result import Result
+    from ..sweep_result import SweepResult
 
 Row = Mapping[str, Any]
 

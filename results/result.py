@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 from ..simulate.reading.recordings import Paths
 from ..simulate.rows import FIELDS, Rows
 from ..strategies.errors import InputError, RunError
+from .commits import MANIFEST, Commit, Parts, manifest_of_run, read_commits, why_unread
 from .measures import MEASURES, NEEDED, Bootstrap, measures
-from .parts import MANIFEST, Commit, Parts, manifest_of_run, read_commits, why_unread
 from .places import Place
 
 if TYPE_CHECKING:
@@ -221,7 +221,7 @@ class Result:
         Raises:
             RunError: plotly is not installed.
         """
-        from .figures import profit_figure
+        from .display.figures import profit_figure
 
         return profit_figure(self)
 
@@ -239,8 +239,8 @@ class Result:
             InputError: the result has no such market, or its recording is not there any more.
             RunError: plotly is not installed.
         """
-        from .figures import market_figure
-        from .market_chart import market_chart
+        from .display.figures import market_figure
+        from .display.market_chart import market_chart
 
         return market_figure(market_chart(self, market_id, strategy, markets))
 
@@ -257,7 +257,7 @@ class Result:
             InputError: the result has no such market, or its recording is not there any more.
             OSError: the file cannot be written.
         """
-        from .report import write_page
+        from .display.report import write_page
 
         folder = "RESULT" if self._parts is None else str(self._parts.place)
         return write_page(self, path, show, markets, folder)
@@ -290,7 +290,7 @@ class Result:
 
     def _repr_html_(self) -> str:
         """The summary, for notebooks."""
-        from .notebook import result_html
+        from .display.notebook import result_html
 
         return result_html(self)
 

@@ -6,10 +6,10 @@ import datetime
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
-from ..strategies.errors import InputError
+from ...strategies.errors import InputError
 
 if TYPE_CHECKING:
-    from .result import Result
+    from ..result import Result
 
 #: When something happened, where that is known, and what.
 Event = tuple[datetime.datetime | None, str]

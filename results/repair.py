@@ -9,7 +9,7 @@ from typing import Any
 
 from ..simulate.rows import FIELDS
 from ..strategies.errors import InputError
-from .parts import COMMITS, MANIFEST, checked_commit, manifest_of_run, why_unread
+from .commits import COMMITS, MANIFEST, checked_commit, manifest_of_run, why_unread
 from .places import Place, not_written
 
 

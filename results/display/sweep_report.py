@@ -9,6 +9,7 @@ from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..sweep_result import SCORE
 from . import charts, page
 from .cells import UNSHOWN, cell, heading
 from .charts import Drawn, Line, Series
@@ -17,10 +18,9 @@ from .heat import heat_of, label, middle, steps, title
 from .page import MAIN_FIELDS, Column, Section, Tile
 from .page_markets import MarketRows
 from .run_sections import about, failures_section, run_section, shown_value, violations_section
-from .sweep_result import SCORE
 
 if TYPE_CHECKING:
-    from .sweep_result import SweepResult
+    from ..sweep_result import SweepResult
 
 #: What the page has room for; it names what it leaves out.
 MOST_SETS = 20

@@ -18,8 +18,8 @@ from .page_markets import MarketRows
 from .run_sections import about, failures_section, run_section, violations_section
 
 if TYPE_CHECKING:
-    from ..simulate.reading.recordings import Paths
-    from .result import Result
+    from ...simulate.reading.recordings import Paths
+    from ..result import Result
 
 #: What the page has room for; it names what it leaves out.
 MOST_STRATEGIES = 100

@@ -7,7 +7,7 @@ import logging
 import re
 from collections.abc import Iterator
 
-from ..actors.logs import FailureLine
+from ...actors.logs import FailureLine
 
 #: Arguments that are options by another name; those of `_SAME` have their own.
 _NAMED = {"files": "--file", "trials": "--search"}

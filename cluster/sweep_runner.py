@@ -10,6 +10,7 @@ from ..actors.coordinator import Coordinator
 from ..actors.failures import Failures
 from ..actors.logs import BatchLog, set_up
 from ..actors.market import HostedMarket, MarketActor
+from ..results.parts import Part, add_sieves, without_markets
 from ..simulate.replay import Replay
 from ..simulate.rows import RowCollector
 from ..simulate.setup import Setup
@@ -17,7 +18,7 @@ from ..simulate.shared_replay import SharedReplay
 from ..simulate.units import Unit
 from ..strategies.strategy import Strategy
 from .again import Again
-from .worker import BatchRunner, Part, WorkerFace, add_sieves, run_to_end, without_markets
+from .runner import BatchRunner, WorkerFace, run_to_end
 
 
 @dataclasses.dataclass(frozen=True)

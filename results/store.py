@@ -16,11 +16,10 @@ from typing import Any
 from ..actors.sieves import Sieve
 from ..simulate.rows import FIELDS, empty_rows
 from ..strategies.errors import InputError
-from .batches import Batch
-from .parts import COMMITS, MANIFEST, Commit, Parts, manifest_of_run, read_commits, store_part, why_unread
+from .commits import COMMITS, MANIFEST, Commit, Parts, manifest_of_run, read_commits, why_unread
+from .parts import Batch, Part, add_sieves, store_part
 from .places import Place, encoded
 from .result import Result
-from .worker import Part, add_sieves
 
 #: Rows kept as they are; beyond that tables take less memory.
 _MOST_ROWS = 50_000

@@ -7,13 +7,13 @@ from collections.abc import Iterator, Sequence
 from html import escape
 from typing import TYPE_CHECKING, Any
 
+from ..result import needed
 from .charts import moment
 from .curves import Curves, Step, curves, farthest, thinned
 from .market_chart import Mark, MarketChart, Panel, price_range
-from .result import needed
 
 if TYPE_CHECKING:
-    from .result import Result
+    from ..result import Result
 
 #: Points and strategies of a figure: with texts for hovering it stays under 500 kB.
 MOST_POINTS = 3000

@@ -10,11 +10,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal
 
+from ..cluster.progress import showing
 from ..names import to_name
 from ..simulate.reading.recordings import Paths, Recording, find_recordings
 from ..strategies.errors import InputError, RecordingError
 from .packed_files import new_folder
-from .progress import showing
 
 Compression = Literal["none", "gz", "bz2"]
 

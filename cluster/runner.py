@@ -1,37 +1,37 @@
-"""The work of one process: replaying batches of units into parts of a result."""
+"""The work of one process: running batches of units into parts of a result."""
 
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import gc
 import logging
 import os
 import socket
 import sys
 import time
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Protocol
 
 from ..actors.clients import Clients
 from ..actors.failures import raised_at, users_code
 from ..actors.logging_controls import LoggingControls
-from ..actors.logs import BatchLog, Told
+from ..actors.logs import BatchLog, Told, set_up
 from ..actors.sieves import Sieve
 from ..config import Config
+from ..results.parts import Batch, Part, add_sieves, store_part, without_markets
+from ..results.places import Place
 from ..simulate.replay import Replay
-from ..simulate.rows import FIELDS, RowCollector, Rows, empty_rows
+from ..simulate.rows import RowCollector, empty_rows
 from ..simulate.setup import Setup
 from ..simulate.units import Unit, parts_of_unit
 from ..strategies.errors import HeadraceError, InputError
 from ..strategies.hosting import opened
 from ..strategies.strategy import Strategy
 from .again import Again
-from .batches import Batch
 from .connection import Caller, caller
-from .files import unpack_files
+from .log_events import EventRecorder
+from .run_files import unpack_files
 from .shipping import require_copies
-from .snapshots import EventRecorder
 from .watchdog import Watchdog, end_here, end_worker, may_exit
 
 logger = logging.getLogger("headrace")
@@ -62,98 +62,6 @@ class Runner(Protocol):
         return
 
 
-@dataclasses.dataclass
-class Stored:
-    """What was made of a part's rows for a folder.
-
-    Attributes:
-        files: their contents by name; empty where they lie there already.
-        rows: how many each table has.
-        digest: what the rows add to the run's digest.
-        shares: of that, the share of each market.
-    """
-
-    files: dict[str, bytes]
-    rows: dict[str, int]
-    digest: int
-    shares: dict[str, int]
-
-
-@dataclasses.dataclass
-class Part:
-    """What a batch gave.
-
-    Attributes:
-        rows: by table; of a part that is stored only its failures.
-        changes: market changes replayed.
-        markets: ids of the markets replayed, each with its unit.
-        log: log lines of the batch.
-        warnings: level and text of the first warnings, where they were logged in another process; those of errors of
-            strategies are `FailureLine`s.
-        events: for the logging controls, where they live in another process.
-        stopped: a strategy has asked for the end of the run.
-        seconds: time spent on it.
-        stored: what was made of its rows for a folder, where the result is kept in one.
-        left_out: ids of markets whose rows do not count: they came in another part as well.
-        digests: SHA-256 of the files of each unit as they were read; of those not read to their end there is none.
-        worn: the process that made it has grown beyond its limit of memory.
-        sieves: what filters let pass, by strategy, or by number of a set.
-    """
-
-    batch: Batch
-    rows: Rows
-    changes: int
-    seconds: float
-    markets: list[tuple[str, str]] = dataclasses.field(default_factory=list)
-    log: str = ""
-    warnings: list[tuple[int, str]] = dataclasses.field(default_factory=list)
-    events: list[bytes] = dataclasses.field(default_factory=list)
-    stopped: bool = False
-    stored: Stored | None = None
-    left_out: set[str] = dataclasses.field(default_factory=set)
-    digests: dict[str, str] = dataclasses.field(default_factory=dict)
-    worn: bool = False
-    sieves: dict[str, Sieve] = dataclasses.field(default_factory=dict)
-
-    def count(self, table: str) -> int:
-        """How many rows a table of it has."""
-        return len(self.rows[table]) if self.stored is None else self.stored.rows[table]
-
-    def join(self, more: Part) -> None:
-        """Take what a further piece of its batch gave; the piece began with the markets of this part."""
-        for table, rows in more.rows.items():
-            self.rows[table].extend(rows)
-        self.changes += more.changes
-        self.markets = more.markets
-        self.digests.update(more.digests)
-        self.stopped = self.stopped or more.stopped
-        add_sieves(self.sieves, more.sieves)
-
-    def drop_left_out(self) -> None:
-        """Drop the rows of markets that came in another part as well; failures stay."""
-        for table, rows in self.rows.items():
-            self.rows[table] = without_markets(table, rows, self.left_out)
-
-    def is_copy(self, known: Mapping[str, str], market_id: str, unit: str) -> bool:
-        """Whether a market of a unit came in another one before: then it is a failure, and left out.
-
-        Args:
-            known: the markets before, each with its unit.
-        """
-        owner = known.get(market_id, unit)
-        if owner == unit:
-            return False
-        message = f"the market is in {owner} as well; this copy is left out"
-        self.rows["failures"].append((None, market_id, unit, 1, "RecordingError", message, None, unit, "", ""))
-        return True
-
-
-def add_sieves(total: dict[str, Sieve], more: Mapping[str, Sieve]) -> None:
-    """Add what filters did in one part of a run to what they did in others."""
-    for name, sieve in more.items():
-        total.setdefault(name, Sieve()).add(sieve)
-
-
 def nothing_passed(strategies: Iterable[Strategy], sieves: Mapping[str, Sieve]) -> list[tuple[Any, ...]]:
     """A row of failures for each strategy whose filter let no market pass: it has replayed nothing."""
     found = []
@@ -162,15 +70,6 @@ def nothing_passed(strategies: Iterable[Strategy], sieves: Mapping[str, Sieve]) 
         if why is not None:
             found.append((strategy.name, None, None, 1, InputError.__name__, why, None, "all markets", "", ""))
     return found
-
-
-def without_markets(table: str, rows: list[tuple[Any, ...]], market_ids: Collection[str]) -> list[tuple[Any, ...]]:
-    """Rows of a table but for those of some markets; failures stay."""
-    columns = [name for name, _ in FIELDS[table]]
-    if not market_ids or table == "failures" or "market_id" not in columns:
-        return rows
-    at = columns.index("market_id")
-    return [row for row in rows if row[at] not in market_ids]
 
 
 class BatchRunner(Runner):
@@ -350,3 +249,53 @@ def resident_bytes() -> int:
 
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         return peak if sys.platform == "darwin" else peak * 1024
+
+
+class StoringRunner(Runner):
+    """Runs batches and makes files of their parts.
+
+    Args:
+        runner: what replays.
+        place: where the files are written here; None: they travel to the driver, which writes them.
+    """
+
+    def __init__(self, runner: Runner, place: Place | None = None) -> None:
+        self._runner = runner
+        self._place = place
+
+    def close(self) -> None:
+        self._runner.close()
+
+    def run(self, batch: Batch) -> Part:
+        part = self._runner.run(batch)
+        part.stored = stored = store_part(part)
+        part.rows = {table: rows if table == "failures" else [] for table, rows in part.rows.items()}
+        part.log = ""
+        if self._place is not None:
+            for name, content in stored.files.items():
+                self._place.write(name, content)
+            stored.files = {}
+        return part
+
+
+def worker_runner(
+    setup: Setup,
+    again: Again,
+    kept: bool,
+    keep_events: bool = False,
+    place: Place | None = None,
+    remote: bool = True,
+) -> Runner:
+    """The runner of a worker process: logging is set up first.
+
+    Args:
+        again: how a unit is run again.
+        kept: the result is kept in a folder.
+        keep_events: logging controls in the process of the run are to hear what happens.
+        place: the folder, where workers write into it themselves.
+        remote: the process is a worker's; False: it is that of the run, where logging has been set up.
+    """
+    if remote:
+        set_up(setup.config)
+    runner = BatchRunner(setup, EventRecorder() if keep_events else None, again, kept, remote)
+    return StoringRunner(runner, place) if kept else runner

@@ -6,17 +6,17 @@ import sys
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from ..failure_places import by_place
+from ..violations import MOST_REASONS, Reason, advice, lines, reasons
 from .cells import cell, heading
-from .failure_places import by_place
 from .spoken import in_options
-from .violations import MOST_REASONS, Reason, advice, lines, reasons
 
 if TYPE_CHECKING:
     import pyarrow as pa
     from rich.table import Table
 
-    from .result import Result
-    from .sweep_result import SweepResult
+    from ..result import Result
+    from ..sweep_result import SweepResult
 
 #: Columns of a sweep after the parameters and what sets are ranked by, the most wanted first.
 _SWEPT = (
@@ -57,7 +57,7 @@ def show_sweep(result: SweepResult, by: str, top: int, out: str | None) -> None:
     Raises:
         InputError: no set has a value in the column `by`.
     """
-    from .sweep_result import MEASURED
+    from ..sweep_result import MEASURED
 
     rows = result.best_sets(by, top)
     parameters = [name for name in rows[0] if name not in MEASURED]

@@ -14,7 +14,14 @@ from typing import Any
 
 from ..actors.market_filter import admits
 from ..actors.sieves import Sieve
+from ..cluster.batches import plan_batches
+from ..cluster.connection import connect
+from ..cluster.dispatch import RayPool
+from ..cluster.progress import ProgressOption, showing
+from ..cluster.runner import Runner
 from ..names import name_of_file, to_text
+from ..results.parts import Batch, Part
+from ..results.places import not_written
 from ..simulate.reading.locations import Source, absolute, is_uri, require_text
 from ..simulate.reading.recordings import Paths, Recording, find_recordings
 from ..simulate.rows import empty_rows
@@ -25,12 +32,6 @@ from ..strategies.errors import InputError, RecordingError
 from ..strategies.hosting import window_of
 from ..strategies.parameters import check_names
 from ..strategies.strategy import Strategy
-from .batches import Batch, plan_batches
-from .connection import connect
-from .dispatch import RayPool
-from .places import not_written
-from .progress import ProgressOption, showing
-from .worker import Part, Runner
 
 #: From so many bytes of recordings on the work is spread over processes.
 _LARGE = 100 * 1024 * 1024

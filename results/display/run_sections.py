@@ -8,11 +8,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 from typing import TYPE_CHECKING, Any
 
-from ..actors.coordinator import kind_of_reason
+from ...actors.coordinator import kind_of_reason
+from ..violations import advice, reasons
 from . import page
-from .job_package import readable_size
+from .cells import readable_size
 from .page import Column, Section
-from .violations import advice, reasons
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -125,7 +125,7 @@ def _machine(manifest: Mapping[str, Any]) -> Iterable[tuple[str, Any]]:
 
 def _settings(config: Mapping[str, Any]) -> str:
     """Those that differ from the defaults first; the others fold."""
-    from ..config import Config
+    from ...config import Config
 
     usual = Config().as_dict()
     other = [(key, shown_value(value)) for key, value in config.items() if key not in usual or usual[key] != value]

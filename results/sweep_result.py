@@ -13,13 +13,13 @@ import msgspec
 
 from ..simulate.rows import DIGESTED, FIELDS, Rows
 from ..strategies.errors import InputError
+from ..strategies.parameters import Values, column_value
 from . import measures
-from .parameter_sets import Values, shown
-from .parts import MANIFEST, read_manifest, why_unread
+from .commits import MANIFEST, read_manifest, why_unread
+from .parts import Part
 from .places import Place, encoded
 from .result import Result, require_format
 from .violations import advice, reasons
-from .worker import Part
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -201,7 +201,8 @@ class SweepResult:
         """64 hexadecimal digits over the sets and what each did; equal for equal sweeps, whatever the engine."""
         total = hashlib.sha256()
         for values, digest in zip(self.parameters, self.manifest["digests"], strict=True):
-            total.update(repr([(name, shown(value)) for name, value in values.items()]).encode() + digest.encode())
+            shown = [(name, column_value(value)) for name, value in values.items()]
+            total.update(repr(shown).encode() + digest.encode())
         return total.hexdigest()
 
     def result(self, number: int) -> Result:
@@ -298,7 +299,7 @@ class SweepResult:
             InputError: there is no such parameter or column.
             RunError: plotly is not installed.
         """
-        from .sweep_figures import heatmap
+        from .display.sweep_figures import heatmap
 
         for name in (x, y):
             self._require_parameter(name)
@@ -312,7 +313,7 @@ class SweepResult:
             InputError: there is no such column.
             RunError: plotly is not installed.
         """
-        from .sweep_figures import parallel_coordinates
+        from .display.sweep_figures import parallel_coordinates
 
         self._require_measure(value)
         return parallel_coordinates(self.table.to_pylist(), self.parameter_columns, value)
@@ -325,7 +326,7 @@ class SweepResult:
         Raises:
             OSError: the file cannot be written.
         """
-        from .sweep_report import write_sweep_page
+        from .display.sweep_report import write_sweep_page
 
         return write_sweep_page(self, path)
 
@@ -342,7 +343,7 @@ class SweepResult:
         for name, table in self._tables.items():
             place.write(f"{name}.parquet", encoded(table))
         place.write("sets.parquet", encoded(self.table))
-        values = [{name: shown(value) for name, value in each.items()} for each in self.parameters]
+        values = [{name: column_value(value) for name, value in each.items()} for each in self.parameters]
         text = json.dumps({**self.manifest, "parameters": values}, indent=1, default=str) + "\n"
         place.write(MANIFEST, text.encode())
 
@@ -473,7 +474,7 @@ class SweepResult:
                     rows[number][name] += count
         columns = {"set": pa.array(range(len(rows)), pa.int64())}
         for name in self._names:
-            columns[self._column(name)] = _array([shown(values[name]) for values in self.parameters])
+            columns[self._column(name)] = _array([column_value(values[name]) for values in self.parameters])
         if self.search is not None:
             fields = (*_SEARCH, *fields)
             for number, score in enumerate(self.search["scores"]):
@@ -515,7 +516,7 @@ class SweepResult:
 
     def _repr_html_(self) -> str:
         """The best sets, for notebooks."""
-        from .notebook import sweep_html
+        from .display.notebook import sweep_html
 
         return sweep_html(self)
 

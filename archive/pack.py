@@ -9,20 +9,20 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from ..cluster.connection import connect
+from ..cluster.dispatch import RayPool
+from ..cluster.progress import ProgressOption, showing
+from ..cluster.runner import Runner
+from ..results.parts import Batch, Part
 from ..simulate.reading.locations import Source, absolute
 from ..simulate.reading.recordings import DAMAGED, Paths, Recording, event_of_path, find_recordings
 from ..simulate.rows import empty_rows
 from ..simulate.units import Unit, parts_of_unit, unit_of_files
 from ..strategies.clock import from_ms
 from ..strategies.errors import RecordingError
-from .batches import Batch
-from .connection import connect
-from .dispatch import RayPool
 from .packed_files import PartFile, UnfinishedFolder
-from .progress import ProgressOption, showing
 from .segmenter import PackedSegment, Segmenter
 from .unpack import Compression, unpack
-from .worker import Part, Runner
 
 __all__ = ["Compression", "PackRunner", "unpack", "write_pack"]
 

@@ -10,10 +10,10 @@ import uuid
 from pathlib import Path
 from typing import Any
 
+from ..results.places import not_written
 from ..simulate.reading.locations import is_uri, require_text
 from ..simulate.reading.packed import FORMAT, INDEX
 from ..strategies.errors import InputError
-from .places import not_written
 from .segmenter import PackedSegment
 
 #: Bytes of lines in a row group, which is unpacked at once: a group ends with the segment that fills it, or with a

@@ -1,4 +1,4 @@
-"""Parts of a result in a folder: what a worker makes of a batch's rows, and how they are read back."""
+"""Committed parts of a result in a folder: their commit files, the manifest, and how tables are read back."""
 
 from __future__ import annotations
 
@@ -9,69 +9,18 @@ from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
-from ..actors.logs import set_up
 from ..simulate.rows import FIELDS
-from ..simulate.setup import Setup
 from ..strategies.errors import InputError
-from .again import Again
-from .places import Place, encoded
-from .snapshots import EventRecorder
-from .worker import BatchRunner, Part, Runner, Stored
+from .places import Place
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from .batches import Batch
 
 MANIFEST = "manifest.json"
 COMMITS = "commits"
-#: The folder of log files, one a part.
-LOGS = "logs"
 #: Files of a store that are read at once.
 _READERS = 16
-
-
-def store_part(part: Part) -> Stored:
-    """The files of a part but for its failures, to which the driver may add, and what a commit says of them."""
-    from .tables import digests_by_market, from_rows
-
-    name = part.batch.part
-    shares = digests_by_market(part.rows)
-    files: dict[str, bytes] = {}
-    for table, rows in part.rows.items():
-        if rows and table != "failures":
-            files[f"{table}/{name}.parquet"] = encoded(from_rows(rows, FIELDS[table]))
-    if part.log:
-        files[f"{LOGS}/{name}.jsonl"] = part.log.encode(errors="backslashreplace")
-    counts = {table: len(rows) for table, rows in part.rows.items()}
-    return Stored(files, counts, sum(shares.values()), shares)
-
-
-class StoringRunner(Runner):
-    """Runs batches and makes files of their parts.
-
-    Args:
-        runner: what replays.
-        place: where the files are written here; None: they travel to the driver, which writes them.
-    """
-
-    def __init__(self, runner: Runner, place: Place | None = None) -> None:
-        self._runner = runner
-        self._place = place
-
-    def close(self) -> None:
-        self._runner.close()
-
-    def run(self, batch: Batch) -> Part:
-        part = self._runner.run(batch)
-        part.stored = stored = store_part(part)
-        part.rows = {table: rows if table == "failures" else [] for table, rows in part.rows.items()}
-        part.log = ""
-        if self._place is not None:
-            for name, content in stored.files.items():
-                self._place.write(name, content)
-            stored.files = {}
-        return part
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -248,26 +197,3 @@ def manifest_of_run(place: Place) -> dict[str, Any]:
     for each in parts:
         checked_commit(each)
     return found
-
-
-def worker_runner(
-    setup: Setup,
-    again: Again,
-    kept: bool,
-    keep_events: bool = False,
-    place: Place | None = None,
-    remote: bool = True,
-) -> Runner:
-    """The runner of a worker process: logging is set up first.
-
-    Args:
-        again: how a unit is run again.
-        kept: the result is kept in a folder.
-        keep_events: logging controls in the process of the run are to hear what happens.
-        place: the folder, where workers write into it themselves.
-        remote: the process is a worker's; False: it is that of the run, where logging has been set up.
-    """
-    if remote:
-        set_up(setup.config)
-    runner = BatchRunner(setup, EventRecorder() if keep_events else None, again, kept, remote)
-    return StoringRunner(runner, place) if kept else runner

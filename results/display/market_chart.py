@@ -8,8 +8,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from ..simulate.reading.locations import Source, is_uri
-from ..simulate.reading.market_history import (
+from ...simulate.reading.locations import Source, is_uri
+from ...simulate.reading.market_history import (
     MarketHistory,
     PricePoint,
     RunnerHistory,
@@ -18,11 +18,11 @@ from ..simulate.reading.market_history import (
     market_history,
     sampled,
 )
-from ..simulate.reading.recordings import Paths, find_recordings
-from ..strategies.errors import InputError, RecordingError
+from ...simulate.reading.recordings import Paths, find_recordings
+from ...strategies.errors import InputError, RecordingError
 
 if TYPE_CHECKING:
-    from .result import Result
+    from ..result import Result
 
 #: Runners that a chart has room for, points that each of their lines has, and orders that are marked.
 MOST_RUNNERS = 6

@@ -1,0 +1,1 @@
+"""Archives of recordings: the catalog of their markets, packed files, price tables."""

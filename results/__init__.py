@@ -1,0 +1,1 @@
+"""Results: tables of rows, parts and stores of them, and what is read off them."""

@@ -1,0 +1,1 @@
+"""How results are shown: pages, figures, notebooks, the terminal."""

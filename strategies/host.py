@@ -34,13 +34,16 @@ class Host:
         config: the settings of the run.
         rules: how orders are kept.
         next_id: makes the id of an order or a trade.
+        next_request_id: makes the id of a request, unique among those made here.
     """
 
     def __init__(self, clock: Clock, config: Config, next_id: Callable[[], str]) -> None:
+        requests = itertools.count(1)
         self.clock = clock
         self.config = config
         self.rules = Rules.named(config.compatibility)
         self.next_id = next_id
+        self.next_request_id: Callable[[], str] = lambda: str(next(requests))
 
     @classmethod
     def detached(cls) -> Host:

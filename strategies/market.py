@@ -17,7 +17,8 @@ from .errors import ControlError, OrderError
 from .events import OrderEvent, TradeEvent
 from .ladder import PriceSize
 from .order import Order
-from .order_package import OrderPackage, OrderPackageType
+from .messages import Request
+from .order_package import OrderPackageType
 from .order_types import LimitOrder
 from .terms import Terms
 from .transaction import Transaction
@@ -175,8 +176,8 @@ class Market:
     def refused(self, order: Order, package_type: OrderPackageType, refusal: ControlError) -> None:
         self.framework.refused(self, order, package_type, refusal)
 
-    def submit(self, package: OrderPackage) -> None:
-        self.framework.process_order_package(package)
+    def submit(self, request: Request) -> None:
+        self.framework.submit(self, request)
 
     def log_order(self, order: Order) -> None:
         self.framework.log_control(OrderEvent(order))

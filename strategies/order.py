@@ -102,11 +102,13 @@ class Responses:
         self.cancel_responses: list[Response] = []
         self.update_responses: list[Response] = []
         self.replace_responses: list[Response] = []
-        self._heard: set[tuple[str, str]] = set()
+        self._heard: set[tuple[str, str]] | None = None
 
     def first(self, request_id: str, operation: str) -> bool:
         """Whether this answer has not been heard before."""
         heard = (request_id, operation)
+        if self._heard is None:
+            self._heard = set()
         if heard in self._heard:
             return False
         self._heard.add(heard)
@@ -449,7 +451,11 @@ class Order(OrderState):
     @property
     def customer_order_ref(self) -> str:
         """The reference sent with the order, 32 characters: hash of the strategy's name, separator, id."""
-        return f"{hash_of_strategy(self.trade.strategy.name)}{self.sep}{self.id}"
+        return self.reference(self.id)
+
+    def reference(self, order_id: str) -> str:
+        """The reference of the order with another id, as one that takes its place has it."""
+        return f"{hash_of_strategy(self.trade.strategy.name)}{self.sep}{order_id}"
 
     @property
     def current_order(self) -> Any:

@@ -14,9 +14,10 @@ from ..strategies.errors import ClientError
 from ..strategies.statuses import Words
 from ..values import did_you_mean, finite, shown, text, unboxed, whole, word
 from .controls import BaseControl, MaxTransactionCount
+from .exchange import AccountTerms
 
 if TYPE_CHECKING:
-    from ..strategies.framework import Framework
+    pass
 
 #: The peer's rate of commission, whatever the market's own is.
 _FLUMINE_COMMISSION = 0.05
@@ -110,6 +111,11 @@ class BaseClient:
     def simulated(self) -> bool:
         """Whether orders are matched by the simulated exchange."""
         return self.VENUE is VenueType.SIMULATED or self.paper_trade
+
+    @property
+    def terms(self) -> AccountTerms:
+        """How the exchange treats the account."""
+        return AccountTerms(self.best_price_execution, self.simulated_full_match, self.min_bsp_liability)
 
     def commission_rate(self, market_base_rate: float) -> float:
         """The rate of commission, 0..1. `market_base_rate`: the market's, in percent."""

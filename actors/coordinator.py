@@ -236,7 +236,12 @@ class Coordinator:
     def refused(self, violation: ViolationFact) -> None:
         """Count a refusal."""
         reason = violation.reason
-        key = (violation.strategy, violation.market_id, violation.control, f"{violation.request} {kind_of_reason(reason)}")
+        key = (
+            violation.strategy,
+            violation.market_id,
+            violation.control,
+            f"{violation.request} {kind_of_reason(reason)}",
+        )
         known = self.violations.get(key)
         if known is not None:
             known.count += 1

@@ -60,7 +60,7 @@ class HostedMarket(Market):
         cleared_bets: results of its last settlement.
     """
 
-    def __init__(self, market_id: str, market_book: MarketBook, actor: MarketActor, exchange: Exchange) -> None:
+    def __init__(self, market_id: str, market_book: MarketBook, actor: MarketActor) -> None:
         super().__init__(market_id, market_book, actor)
         self._actor = actor
         self.seats: list[Seat] = []
@@ -81,7 +81,11 @@ class HostedMarket(Market):
         self._strays: dict[str, list[OrderFact]] = {}
         self._unentered: dict[str, Order] = {}
         self._traders: list[tuple[Seat, StrategyOrders]] = []
-        self.exchange: MarketExchange = exchange.open(market_id, market_book, actor)
+        self.exchange = MarketExchange()
+
+    def open_exchange(self, exchange: Exchange) -> None:
+        """Take the exchange's side of it, which may ask for it: the market is hosted by now."""
+        self.exchange = exchange.open(self.market_id, self.market_book, self._actor)
         self.blotter.ask_queue = self.exchange.queue_ahead
 
     def traders(self) -> list[tuple[Seat, StrategyOrders]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime
 import math
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from ..values import mapping, note, number, shown, text, word
 from .clock import from_ms
@@ -316,6 +316,11 @@ class Order(OrderState):
         elif responses.first(request_id, report.operation):
             self.respond(report)
         return taken
+
+    def answer_placing(self, report: Report) -> None:
+        """Keep the answer to the placing."""
+        self.responses.place_response = _response(report)
+        self.responses.placed_ms = report.placed_at
 
     def respond(self, report: Report) -> None:
         """Keep the answer to a cancel or an update."""

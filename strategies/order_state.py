@@ -251,7 +251,9 @@ class OrderState:
         known, discrepancy = self._key, None
         if known is not None:
             if key <= known:
-                return NOTHING if key == known or fact.at <= known[1] else Taken(discrepancy=self._less(fact, accounted))
+                return (
+                    NOTHING if key == known or fact.at <= known[1] else Taken(discrepancy=self._less(fact, accounted))
+                )
             if fact.at < known[1] and accounted > known[0]:
                 discrepancy = f"{accounted:.2f} accounted for at {fact.at}, and less later"
         self._key = key

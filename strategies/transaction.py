@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from ..values import number, shown, whole
 from .errors import ControlError, OrderError, OrderUpdateError
+from .messages import CancelInstruction, Instruction, ReplaceInstruction, Request, UpdateInstruction
 from .order import Order
 from .order_numbers import require_numbers, require_price
-from .messages import CancelInstruction, Instruction, ReplaceInstruction, Request, UpdateInstruction
 from .order_package import ORDER_LIMITS, OrderPackageType, chunks
 
 if TYPE_CHECKING:
@@ -160,9 +160,7 @@ class Transaction:
             for chunk in chunks(orders, ORDER_LIMITS[kind])
         ]
 
-    def _request(
-        self, kind: OrderPackageType, strategy: str, version: int | None, orders: Sequence[Order]
-    ) -> Request:
+    def _request(self, kind: OrderPackageType, strategy: str, version: int | None, orders: Sequence[Order]) -> Request:
         market, client = self.market, self.client
         request_id = market.framework.host.next_request_id()
         instruct = _INSTRUCTIONS[kind]

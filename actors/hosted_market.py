@@ -137,6 +137,11 @@ class HostedMarket(Market):
         super().enter(order)
         self._actor.plan_orders(self)
 
+    def is_replaced_by(self, order: Order, request_id: str) -> bool:
+        """Whether a request is to replace the order, and waits for its cancel."""
+        replacing = self.replacing.get(order.id)
+        return replacing is not None and replacing[1].request_id == request_id
+
     def await_entry(self, order: Order) -> None:
         """An order that enters the blotter once it is placed, as those that take others' places do for the peer."""
         self._unentered[order.id] = order

@@ -196,16 +196,23 @@ class Hosting(CustomEvents):
 
     def _clear(self, market: HostedMarket) -> None:
         """The results of the market go to the coordinator, and to the logging controls."""
-        results = [
-            (client, ClearedMarket(market.market_id, client.VENUE.value, client.username, *_result(cleared)), cleared)
-            for client in self.clients
-            for cleared in (market.cleared(client),)
+        results = [(client, market.cleared(client)) for client in self.clients]
+        market.market_cleared.extend(cleared for _, cleared in results)
+        messages = [
+            ClearedMarket(
+                market.market_id,
+                client.VENUE.value,
+                client.username,
+                cleared["profit"],
+                cleared["commission"],
+                cleared["betCount"],
+            )
+            for client, cleared in results
         ]
-        market.market_cleared.extend(cleared for _, _, cleared in results)
-        self.coordinator.closed(market.fact("CLOSED"), market.cleared_bets, [message for _, message, _ in results])
+        self.coordinator.closed(market.fact("CLOSED"), market.cleared_bets, messages)
         if market.blotter.active:
             self.coordinator.log(ClearedOrdersMetaEvent(list(market.blotter)))
-        for client, _, cleared in results:
+        for client, cleared in results:
             self.coordinator.log(ClearedMarketsEvent(ClearedMarkets({"client": client.username, **cleared})))
         self.coordinator.log(CloseMarketEvent(market))
 
@@ -264,12 +271,6 @@ class Hosting(CustomEvents):
         self.markets.remove(market_id)
         self._free_instances(market)
         return market
-
-
-def _result(cleared: dict[str, object]) -> tuple[float, float, int]:
-    profit, commission, count = cleared["profit"], cleared["commission"], cleared["betCount"]
-    assert isinstance(profit, (int, float)) and isinstance(commission, (int, float)) and isinstance(count, int)
-    return profit, commission, count
 
 
 def _outcome(definition: MarketDefinition | None) -> object:

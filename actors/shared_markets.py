@@ -11,14 +11,15 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from ..config import Config
+from ..strategies.analysis.deciding_parameters import values_of
 from ..strategies.book import MarketBook
 from ..strategies.changes import MarketChange, MarketDefinition
 from ..strategies.clock import Clock
 from ..strategies.host import Host, numbered_ids
-from ..strategies.shared_check import values_of
 from ..strategies.strategy import Strategy
 from ..strategies.window import Gate, Window
-from .market import HostedMarket, MarketActor
+from .hosted_market import HostedMarket
+from .market import MarketActor
 
 #: What a look at the book takes: `check_market_book`, `process_market_book`, and whose they are.
 _Look = tuple[Callable[..., Any], Callable[..., Any], HostedMarket, Clock, "SetActor", Strategy]

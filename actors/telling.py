@@ -115,9 +115,8 @@ class Telling(Requests):
                         market.log_order(order)
                     for fact in market.take_strays(report.bet_id):
                         self._take_fact(market, fact)
-            elif report.operation == CANCEL and order.id in market.replacing:
-                if market.replacing[order.id][1].request_id == reply.request_id:
-                    self._replace(market, order, report)
+            elif report.operation == CANCEL and market.is_replaced_by(order, reply.request_id):
+                self._replace(market, order, report)
         if taken.discrepancy is not None:
             self._disagree(order, taken.discrepancy)
 
@@ -142,7 +141,7 @@ class Telling(Requests):
         order = market.order(report.order_id)
         if order is None:
             return
-        replacing = market.replacing.get(order.id)
+        replacing = market.is_replaced_by(order, reply.request_id)
         with order.trade:
             if report.operation == PLACE:
                 self._placed_as_peer(market, order, reply, report)
@@ -150,14 +149,14 @@ class Telling(Requests):
             order.respond(report)
             if report.operation != CANCEL or report.status != SUCCESS:
                 order.executable()
-            elif replacing is not None and replacing[1].request_id == reply.request_id:
+            elif replacing:
                 order.execution_complete()
                 self._replace(market, order, report)
             elif order.size_remaining == 0:
                 order.execution_complete()
             else:
                 order.executable()
-        if replacing is not None and replacing[1].request_id == reply.request_id:
+        if replacing:
             market.replacing.pop(order.id, None)
 
     def _placed_as_peer(self, market: HostedMarket, order: Order, reply: Reply, report: Report) -> None:

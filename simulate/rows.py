@@ -8,7 +8,7 @@ from typing import Any
 
 from ..actors.coordinator import Coordinator
 from ..actors.failures import Failure, Failures
-from ..actors.market import HostedMarket
+from ..actors.hosted_market import HostedMarket
 from ..strategies.hosting import parameters_of
 from ..strategies.order import Order
 from ..strategies.order_types import LimitOrder, MarketOnCloseOrder

@@ -11,7 +11,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from ..actors.market import HostedMarket, MarketActor
+from ..actors.hosted_market import HostedMarket
+from ..actors.market import MarketActor
 from ..strategies.errors import InputError, RecordingError
 from .reading.locations import open_file, reason
 from .reading.messages import objects_of

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, BinaryIO, Protocol, cast
 
-from ..actors.market import HostedMarket
+from ..actors.hosted_market import HostedMarket
 from ..strategies.changes import ChangeMessage, MarketChange, MarketDefinition
 from ..strategies.errors import RecordingError
 from ..strategies.hosting import window_of

@@ -127,7 +127,7 @@ class Order(OrderState):
     """One order of a trade. Made by `Trade.create_order`; sent by `market.place_order`.
 
     Attributes:
-        id: 18 digits, unique.
+        id: 18 characters: counted from 1 in a replay, else unique for ever (see `headrace.strategies.host`).
         bet_id: the exchange's number, once placed.
         side: BACK or LAY.
         lookup: (market id, selection id, handicap).

@@ -275,10 +275,6 @@ class OrderState:
             self._stand_at(DONE)
         return self._taken(before, matched, True, discrepancy)
 
-    def _less(self, fact: OrderFact, accounted: float) -> str | None:
-        assert self._key is not None
-        return f"{accounted:.2f} accounted for at {fact.at}, and {self._key[0]:.2f} before"
-
     def _size(self, fact: OrderFact) -> None:
         self.size_matched = fact.matched
         self.average_price_matched = fact.average

@@ -16,7 +16,6 @@ from typing import Any
 from ..actors.clients import BaseClient
 from ..actors.market import HostedMarket, MarketActor
 from ..config import Config
-from ..simulate.bets import SimulatedBet
 from ..strategies.blotter import Blotter
 from ..strategies.clock import Clock
 from ..strategies.hashes import hash_of_strategy
@@ -146,10 +145,6 @@ def _order(order: Order) -> Any:
     return _without(order, "_listener", None)
 
 
-def _bet(bet: SimulatedBet) -> Any:
-    return _without(bet, "_finished", [])
-
-
 def _without(value: Any, slot: str, instead: Any) -> Any:
     made, arguments, state, *rest = value.__reduce_ex__(4)
     attributes, slots = state
@@ -158,7 +153,6 @@ def _without(value: Any, slot: str, instead: Any) -> Any:
 
 _REDUCED: tuple[tuple[type, Callable[[Any], Any]], ...] = (
     (Order, _order),
-    (SimulatedBet, _bet),
     (Strategy, _strategy),
     (Clock, _clock),
     (Host, _host),

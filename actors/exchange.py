@@ -41,9 +41,14 @@ class AccountTerms(msgspec.Struct, frozen=True):
 class Desk(Protocol):
     """Whom an exchange answers, and by whose clock it acts."""
 
-    clock: Clock
-    config: Config
-    rules: Rules
+    @property
+    def clock(self) -> Clock: ...
+
+    @property
+    def config(self) -> Config: ...
+
+    @property
+    def rules(self) -> Rules: ...
 
     def answer(self, message: Answer) -> None:
         """Take a message. It never raises: what a message contradicts is a discrepancy, not an error."""

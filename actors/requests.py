@@ -65,7 +65,7 @@ class Requests(Turns):
         except Exception as error:
             if not self.rules.guarded_status:
                 raise
-            self.failed_by_name(error, request.market_id, request.strategy)
+            self.failed(error, request.market_id, request.strategy)
             reports = tuple([Report(each.order_id, request.kind, FAILURE) for each in request.instructions])
             reply = Reply(
                 request.request_id, market.market_id, self.clock.now_ms, EXPIRED, reports, reason=legible(error)

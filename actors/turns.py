@@ -93,7 +93,7 @@ class Turns:
             exchange,
             [each for each in client_controls if later and each[1].scope == "account"],
             [each for each in trading_controls if later and each[0].scope == "account"],
-            self.failed_by_name,
+            self.failed,
         )
         self.trading_controls: list[BaseControl] = [control(self) for control in DEFAULT_TRADING_CONTROLS]
         self._client_controls: list[tuple[str, str, BaseControl]] = []
@@ -196,12 +196,12 @@ class Turns:
             self._failed(error, strategy, market)
             return None
 
-    def failed(self, error: Exception, strategy: Strategy | None, market: Market | None) -> None:
-        """An error of one strategy, or of one of its orders: a row of the result, and nothing else stops for it."""
-        self._failed(error, strategy, market)
+    def failed(self, error: Exception, market_id: str, strategy: str | None = None) -> None:
+        """An error of one strategy, or of one of its orders: a row of the result, and nothing else stops for it.
 
-    def failed_by_name(self, error: Exception, market_id: str, strategy: str | None) -> None:
-        """The same, told by somebody who knows names alone."""
+        Args:
+            strategy: by name; None where it is nobody's.
+        """
         market = self._hosted.get(market_id)
         seats = () if market is None else market.seats
         found = next((seat.strategy for seat in seats if seat.strategy.name == strategy), None)

@@ -128,7 +128,7 @@ def _unseen(segment: Segment, faces: Sequence[HostedMarket], audience: Audience)
 
 def _is_attended(market: HostedMarket) -> bool:
     """Whether each change matters here: there is a live order, or something to be told."""
-    if not market.shown or market.attended or market.closed or market.exchange.pending:
+    if not market.shown or market.attended or market.closed or market.exchange.busy:
         return True
     return market.blotter.has_live_orders
 

@@ -46,8 +46,5 @@ class Framework(Protocol):
     def submit(self, market: Market, request: Request) -> None:
         """Send a request on its way to the exchange."""
 
-    def failed(self, error: Exception, strategy: Strategy | None, market: Market | None) -> None:
-        """Note an error that must not stop what concerns others."""
-
     def log_control(self, event: Any) -> None:
         """Pass an event to the logging controls."""

@@ -209,7 +209,8 @@ def _cancel(order: Order) -> CancelInstruction:
 
 def _update(order: Order) -> UpdateInstruction:
     # Under compatibility a refused request in between has forgotten what was asked for, but it holds already.
-    persistence: str = order.update_data.get("new_persistence_type", order.persistence_type)
+    persistence = order.update_data.get("new_persistence_type", order.persistence_type)
+    assert persistence is not None
     return UpdateInstruction(order.id, order.bet_id, persistence)
 
 

@@ -22,9 +22,9 @@ from .actors.market import MarketActor
 from .actors.middleware import Middleware
 from .actors.streams import BaseStream
 from .actors.workers import BackgroundWorker
-from .archive.catalog import Catalog, write_catalog
+from .archive.catalog import Catalog
+from .archive.catalog_writer import write_catalog
 from .backtest import Simulation, backtest
-from .cluster.parameter_ranges import log_range
 from .cluster.run_files import path
 from .config import Config, ConfigError
 from .results.repair import repair
@@ -38,7 +38,7 @@ from .simulate.reading.file_facts import detect_file_type, file_line_count, get_
 from .simulate.removals import Removals
 from .simulate.settlement import Settlement
 from .strategies.blotter import Blotter
-from .strategies.book import MarketBook, RunnerBook
+from .strategies.book import MarketBook
 from .strategies.errors import (
     ClientError,
     ControlError,
@@ -82,6 +82,7 @@ from .strategies.prices import (
     wap,
 )
 from .strategies.resource import resource
+from .strategies.runner_book import RunnerBook
 from .strategies.runner_context import RunnerContext
 from .strategies.strategy import BaseStrategy, Strategy
 from .strategies.stream_classes import (
@@ -99,6 +100,7 @@ from .strategies.stream_classes import (
 from .strategies.trade import Trade, TradeStatus
 from .strategies.transaction import Transaction
 from .sweep import sweep
+from .tuning.parameter_ranges import log_range
 
 __version__ = "0.1.0"
 

@@ -10,29 +10,26 @@ import logging
 import os
 import sys
 import time
-from collections.abc import Callable, Generator, Iterable, Sequence
+from collections.abc import Callable, Generator, Sequence
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
-from .actors.clients import BaseClient, Clients, SimulatedClient
-from .actors.controls import BaseControl
+from .actors.clients import BaseClient, SimulatedClient
 from .actors.coordinator import Coordinator
-from .actors.failures import Failures, told, users_code, users_place
-from .actors.logging_controls import LoggingControl, LoggingControls
+from .actors.logging_controls import LoggingControls
 from .actors.logs import Told, at_level, set_up
 from .actors.market import MarketActor
-from .actors.market_filter import check_filter, markets_of
-from .actors.middleware import Middleware
 from .actors.sieves import Sieve
-from .actors.streams import BaseStream, HandlerQueue, Streams
-from .actors.workers import BackgroundWorker
+from .actors.streams import HandlerQueue
 from .archive.catalog import Selection, wanted_markets
+from .assembly import Assembly
 from .cluster.batches import MAX_UNITS, in_turn, plan_batches
 from .cluster.connection import connect
-from .cluster.dispatch import RayPool, run_here
 from .cluster.duplicates import Duplicates
 from .cluster.early_stop import AllFailAlike
+from .cluster.engines import Engine, chosen_engine, require_engine
 from .cluster.log_events import unpickled
+from .cluster.pool import RayPool, run_here
 from .cluster.progress import Progress, ProgressOption, showing
 from .cluster.reproduction import (
     NOT_REPEATED,
@@ -47,34 +44,29 @@ from .cluster.run_files import read_files
 from .cluster.runner import BatchRunner, Runner, StoringRunner, nothing_passed, worker_runner
 from .cluster.shipping import objects_of, sources_digest, why_not_picklable
 from .config import Config, ConfigError
-from .loading import load_strategy as load_strategy
 from .results.folders import Folder, NotWritten
 from .results.parts import add_sieves
 from .results.result import FORMAT, Result
 from .results.store import FolderStore, MemoryStore, require_free
+from .results.versions import versions
 from .simulate.models import Models
 from .simulate.reading.event_file import read_custom_events
 from .simulate.reading.recordings import Paths, find_recordings
-from .simulate.rows import failure_rows
+from .simulate.reading.side_files import check_folder
 from .simulate.setup import Setup
-from .simulate.side_data import check_folder
 from .simulate.units import Unit, changed_at, plan_units
 from .strategies.analysis.check import warnings_of
-from .strategies.errors import ClientError, ControlError, HeadraceError, InputError, RunError
+from .strategies.errors import ClientError, HeadraceError, InputError, RunError
 from .strategies.events import ConfigEvent, StrategyEvent, TerminationEvent
-from .strategies.hosting import limits_of, parameters_of, require_sound
+from .strategies.hosting import limits_of, parameters_of
 from .strategies.strategy import Strategy
-from .values import whole, word
+from .values import whole
 
 if TYPE_CHECKING:
     from .results.parts import Part
 
 logger = logging.getLogger("headrace")
 
-Engine = Literal["auto", "local", "ray"]
-ENGINES = ("auto", "local", "ray")
-#: From so many bytes of recordings on, `engine="auto"` uses Ray.
-_LARGE = 100 * 1024 * 1024
 #: What is said of a run that was stopped.
 _KEPT = (
     "the failures are in {} (headrace.Result.load reads them); put right what failed, and the same run with "
@@ -147,7 +139,7 @@ def backtest(
     return simulation.run()
 
 
-class Simulation:
+class Simulation(Assembly):
     """A backtest, spelled out.
 
     Args:
@@ -184,16 +176,15 @@ class Simulation:
         debug: bool = False,
     ) -> None:
         self._given = given_beside(Simulation, locals(), NOT_REPEATED)
-        word(engine, "engine", ENGINES, InputError)
+        require_engine(engine)
         if workers is not None and whole(workers, "workers", InputError) < 1:
             raise InputError(f"workers={workers}: expected 1 or more")
-        self.config = Config() if config is None else config
+        config = Config() if config is None else config
         if debug:
-            if self.config.unit_timeout is not None:
+            if config.unit_timeout is not None:
                 logger.info("unit_timeout is not kept while debugging: it would end the debugger")
-            self.config, engine = dataclasses.replace(self.config, raise_errors=True, unit_timeout=None), "local"
-        self.clients = Clients()
-        self.strategies: list[Strategy] = []
+            config, engine = dataclasses.replace(config, raise_errors=True, unit_timeout=None), "local"
+        super().__init__(config)
         self.result: Result | None = None
         self._markets = markets
         self._engine = engine
@@ -205,127 +196,18 @@ class Simulation:
         self._shown = progress
         self._workers = workers
         self._command = command
-        self._middleware: list[Middleware] = []
-        self._trading_controls: list[tuple[type[BaseControl], dict[str, Any]]] = []
-        self._client_controls: list[tuple[BaseClient | None, type[BaseControl], dict[str, Any]]] = []
-        self._logging_controls: list[LoggingControl] = []
         self._models = models or Models()
         self._actor_class = market_actor
         self._coordinator_class = coordinator
         self._ran = False
         self._debug = debug
-        self._background: list[BackgroundWorker] = []
         self._custom_events = read_custom_events(custom_events) if custom_events is not None else []
         self._catalogues = check_folder(catalogues, "catalogues")
         self._sports_data = check_folder(sports_data, "sports_data")
         self._files = read_files(files)
         self._stopped = False
         self._told = Told()
-        self.streams = Streams()
         self.handler_queue = HandlerQueue(self._take_event, why_not_picklable)
-
-    # -- putting it together -------------------------------------------------------------------------------------
-
-    def add_client(self, client: BaseClient) -> None:
-        """Add an account. The first is the one that orders use unless told otherwise.
-
-        Raises:
-            ClientError: it is not a client, or one of its name is there.
-        """
-        self.clients.add_client(client)
-
-    def add_strategy(self, strategy: Strategy) -> None:
-        """Add a strategy; its `add(framework)` is called.
-
-        Raises:
-            InputError: it is not a strategy, or one of its name is there: names tell orders apart.
-            ListenerError: its market filter has an unknown key.
-            RunError: its `add` failed.
-        """
-        if isinstance(strategy, type) and issubclass(strategy, Strategy):
-            raise InputError(f"{strategy.__name__} is a class; add an instance: {strategy.__name__}(...)")
-        if not isinstance(strategy, Strategy):
-            raise InputError(f"{strategy!r} is not a strategy; subclass headrace.Strategy")
-        if any(known.name == strategy.name for known in self.strategies):
-            raise InputError(f"two strategies are named {strategy.name!r}; give each a name= of its own")
-        check_filter(strategy.market_filter)
-        require_sound(strategy)
-        self.strategies.append(strategy)
-        with users_code(f"strategy {strategy.name!r} failed in add()", raise_errors=self.config.raise_errors):
-            strategy.add(self)
-        require_sound(strategy)
-
-    def add_trading_control(self, trading_control: type[BaseControl], **settings: Any) -> None:
-        """Add a control of all requests, after those that are always there; made in each actor with `settings`.
-
-        Raises:
-            ControlError: it is not a class of controls.
-        """
-        _check_control(trading_control)
-        self._trading_controls.append((trading_control, settings))
-
-    def add_client_control(self, client: BaseClient, client_control: type[BaseControl], **settings: Any) -> None:
-        """Add a control of one client's requests; made in each coordinator with the client and `settings`.
-
-        Raises:
-            ClientError: the client was not added.
-            ControlError: it is not a class of controls.
-        """
-        _check_control(client_control)
-        if not any(known is client for known in self.clients):
-            raise ClientError(f"client {client!r} was not added; add_client comes first")
-        self._client_controls.append((client, client_control, settings))
-
-    def add_market_middleware(self, middleware: Middleware) -> None:
-        """Add middleware; it lives with the markets, one copy a process.
-
-        Raises:
-            RunError: it cannot be called with a market.
-        """
-        if isinstance(middleware, type) or not callable(middleware):
-            raise RunError(f"{middleware!r} is not middleware; add an instance of a subclass of headrace.Middleware")
-        if middleware not in self._middleware:
-            self._middleware.append(middleware)
-
-    def add_logging_control(self, logging_control: LoggingControl) -> None:
-        """Add a logging control; it lives here, once for the whole run.
-
-        In a run on Ray it hears of what happened once a batch is done, as things were then: in order within a batch.
-
-        Raises:
-            RunError: it cannot be called with an event.
-        """
-        if isinstance(logging_control, type) or not callable(logging_control):
-            raise RunError(
-                f"{logging_control!r} is not a logging control; add an instance of a headrace.LoggingControl"
-            )
-        if logging_control not in self._logging_controls:
-            self._logging_controls.append(logging_control)
-
-    def add_worker(self, worker: BackgroundWorker) -> None:
-        """Add a background worker; it runs once in each unit of replay, by the market's clock.
-
-        Raises:
-            RunError: it is not a worker.
-        """
-        if not isinstance(worker, BackgroundWorker):
-            raise RunError(
-                f"{worker!r} is not a worker; make one with headrace.BackgroundWorker(framework, function, interval)"
-            )
-        if worker not in self._background:
-            self._background.append(worker)
-
-    def add_stream(self, stream: BaseStream) -> None:
-        """Add a stream of your own; the same as `streams.add_custom_stream`.
-
-        Raises:
-            StreamError: it is not a stream.
-        """
-        self.streams.add_custom_stream(stream)
-
-    def log_control(self, event: Any) -> None:
-        """Pass an event to the logging controls."""
-        LoggingControls(self._logging_controls)(event)
 
     def stop(self) -> None:
         """End the run after the batches under way; the result has what was replayed."""
@@ -336,12 +218,6 @@ class Simulation:
             self.stop()
         else:
             self._custom_events.append(event)
-
-    def _run_streams(self) -> None:
-        """Streams of the user's own run before the replay, one after the other: simulated time waits for nobody."""
-        for stream in self.streams:
-            with users_code(f"stream {type(stream).__name__} failed", raise_errors=self.config.raise_errors):
-                stream.run()
 
     def __enter__(self) -> Simulation:
         return self
@@ -383,7 +259,7 @@ class Simulation:
         wanted = wanted_markets(markets, self.strategies)
         paths = find_recordings(wanted)
         units = plan_units(paths, self.strategies)
-        engine = self._chosen_engine(units)
+        engine = chosen_engine(self._engine, units)
         identity = self._identity(units)
         place = None if self._out is None else Folder(self._out)
         controls = LoggingControls(self._logging_controls) if self._logging_controls else None
@@ -438,19 +314,6 @@ class Simulation:
         if controls:
             controls(TerminationEvent(self))
         return self.result
-
-    def _finish(self) -> list[tuple[Any, ...]]:
-        """Call `finish` of each strategy; what fails there is a row, for the result is there already."""
-        failures = Failures("finish()")
-        for strategy in self.strategies:
-            try:
-                strategy.finish(self)
-            except Exception as error:
-                if self.config.raise_errors:
-                    raise
-                logger.error("strategy %r failed in finish(): %s", strategy.name, told(error))
-                failures.add(error, strategy.name, None, users_place(error))
-        return failure_rows(failures, failures.unit)
 
     def _replayer(
         self, setup: Setup, engine: str, place: Folder | None, controls: LoggingControls | None, again: Reproduction
@@ -518,20 +381,6 @@ class Simulation:
             coordinator=self._coordinator_class,
         )
 
-    def _chosen_engine(self, units: Iterable[Unit]) -> str:
-        if self._engine != "auto":
-            return self._engine
-        return "ray" if sum(unit.size for unit in units) >= _LARGE else "local"
-
-    def _filtered_markets(self) -> list[str]:
-        """The files that the strategies' filters name, as flumine 2 has them: `market_filter={"markets": [...]}`."""
-        named = [markets_of(strategy.market_filter) for strategy in self.strategies]
-        if not any(named):
-            raise InputError("no markets: give Simulation(markets=...), or market_filter={'markets': [...]}")
-        if any(each != named[0] for each in named):
-            raise InputError("the strategies' filters name different markets; run them apart, or give markets=")
-        return named[0]
-
     def _identity(self, units: Sequence[Unit]) -> dict[str, Any]:
         """What this run is: a broken-off run goes on only as the same."""
         return {
@@ -576,25 +425,3 @@ class Simulation:
             "clients": [client.info for client in self.clients],
             "engine": self._engine,
         }
-
-
-def versions() -> dict[str, str | None]:
-    """Versions of Python, of headrace and of what it stands on; None of what is not installed as a package."""
-    import platform
-
-    names = ("headrace", "ray", "pyarrow", "msgspec")
-    return {"python": platform.python_version(), **{name: _version(name) for name in names}}
-
-
-def _version(name: str) -> str | None:
-    from importlib import metadata
-
-    try:
-        return metadata.version(name)
-    except metadata.PackageNotFoundError:
-        return None
-
-
-def _check_control(control: Any) -> None:
-    if not (isinstance(control, type) and issubclass(control, BaseControl)):
-        raise ControlError(f"{control!r} is not a control; pass a class that subclasses headrace.BaseControl")

@@ -9,10 +9,8 @@ from typing import Any
 
 from .actors.clients import BaseClient
 from .actors.middleware import Middleware
-from .backtest import Engine
-from .cluster.parameter_sets import parameter_sets, search_space
+from .cluster.engines import Engine
 from .cluster.progress import Progress, ProgressOption, showing
-from .cluster.searcher import Searcher, Suggestion
 from .config import Config
 from .results.sweep_result import LEAST, SweepResult, new_folder, require_goal
 from .simulate.reading.recordings import Paths, find_recordings
@@ -20,6 +18,8 @@ from .strategies.errors import InputError
 from .strategies.parameters import Values
 from .strategies.strategy import Strategy
 from .sweep import SweepRun, check, keeping, strategy_class
+from .tuning.parameter_sets import parameter_sets, search_space
+from .tuning.searcher import Searcher, Suggestion
 
 
 def search(

@@ -16,13 +16,12 @@ from .actors.logs import Told, at_level, set_up
 from .actors.market_filter import check_filter
 from .actors.middleware import Middleware
 from .actors.sieves import Sieve
-from .backtest import ENGINES, Engine, versions
 from .cluster.batches import plan_batches
 from .cluster.connection import connect
-from .cluster.dispatch import RayPool, run_here
 from .cluster.duplicates import Duplicates
 from .cluster.early_stop import AllFailAlike, StoppedRun
-from .cluster.parameter_sets import Parameters, make_sets, parameter_sets
+from .cluster.engines import ENGINES, Engine
+from .cluster.pool import RayPool, run_here
 from .cluster.progress import Progress, ProgressOption, showing
 from .cluster.reproduction import Reproduction, ShellCommand, call_of_backtest, given_beside
 from .cluster.run_files import read_files
@@ -32,6 +31,7 @@ from .cluster.sweep_runner import SweepRunner, SweepUnit, sweep_runner
 from .config import Config
 from .results.parts import Batch, add_sieves
 from .results.sweep_result import FORMAT, SweepResult, SweepStore, new_folder
+from .results.versions import versions
 from .simulate.reading.recordings import Paths, find_recordings
 from .simulate.setup import Setup
 from .simulate.units import plan_units
@@ -40,6 +40,7 @@ from .strategies.errors import ClientError, InputError
 from .strategies.hosting import limits_of, parameters_of, require_sound, scope_of, window_of
 from .strategies.parameters import Values, column_value
 from .strategies.strategy import Strategy
+from .tuning.parameter_sets import Parameters, make_sets, parameter_sets
 from .values import finite, whole, word
 
 #: Bytes of recordings times sets, so weighed, from which on `engine="auto"` uses Ray.

@@ -9,8 +9,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from ..cluster.connection import connect
-from ..cluster.dispatch import RayPool
+from ..cluster.engines import require_engine, spread
 from ..cluster.progress import ProgressOption, showing
 from ..cluster.runner import Runner
 from ..results.parts import Batch, Part
@@ -22,12 +21,7 @@ from ..strategies.clock import from_ms
 from ..strategies.errors import RecordingError
 from .packed_writer import PackedWriter, UnfinishedFolder
 from .segmenter import PackedSegment, Segmenter
-from .unpack import Compression, unpack
 
-__all__ = ["Compression", "PackRunner", "unpack", "write_pack"]
-
-#: From so many bytes of recordings on the work is spread over processes.
-_LARGE = 100 * 1024 * 1024
 #: Bytes of recordings that make a batch, at least and at most: each writes a file for each month that it meets.
 _BATCH = (16 * 1024 * 1024, 256 * 1024 * 1024)
 #: Bytes of lines that are unpacked at once, before any of them is looked at.
@@ -143,8 +137,9 @@ def write_pack(
         no market definition is left out; the others are packed.
 
     Raises:
-        InputError: the markets or `out` cannot be used.
+        InputError: the markets, `out` or the engine cannot be used.
     """
+    require_engine(engine)
     # By one path each: a file that is named twice is packed once.
     found = map(absolute, find_recordings(markets))
     sources = list({(source.path, source.member): source for source in found}.values())
@@ -160,19 +155,11 @@ def write_pack(
 
 def _pack_into(folder: Path, sources: Sequence[Source], engine: str, progress: ProgressOption) -> list[tuple[Any, ...]]:
     units = [unit_of_files([source]) for source in sources]
-    total = sum(unit.size for unit in units)
     runner = functools.partial(PackRunner, str(folder), _root_of(sources))
-    if engine == "ray" or (engine == "auto" and total >= _LARGE):
-        connect()
-        pool = RayPool(runner)
-        parts: Any = pool.run(_batches(units, total, pool.size))
-    else:
-        local = runner()
-        parts = (local.run(batch) for batch in _batches(units, total, 1))
     failures: list[tuple[Any, ...]] = []
     done = 0
     with showing(progress, "packing") as shown:
-        for part in parts:
+        for part in spread(units, runner, engine, _batches):
             failures.extend(part.rows["failures"])
             done += len(part.batch.units)
             if shown is not None:
@@ -194,9 +181,10 @@ def _root_of(sources: Sequence[Source]) -> str:
     return "".join(f"{folder}/" for folder in common or ())
 
 
-def _batches(units: Sequence[Unit], total: int, workers: int) -> list[Batch]:
+def _batches(units: Sequence[Unit], workers: int) -> list[Batch]:
     """Batches in the order of names, which mostly is that of time, so that a file holds much of one month."""
     least, most = _BATCH
+    total = sum(unit.size for unit in units)
     target = min(max(total // (workers * 4), least), most)  # a worker is given four, so that they end together
     batches: list[Batch] = []
     waiting: list[Unit] = []

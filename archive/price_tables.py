@@ -6,14 +6,12 @@ import functools
 import hashlib
 import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from ..actors.failures import raised_at
-from ..cluster.batches import plan_batches
-from ..cluster.connection import connect
-from ..cluster.dispatch import RayPool
+from ..cluster.engines import require_engine, spread
 from ..cluster.progress import ProgressOption, showing
 from ..cluster.runner import Runner
 from ..results.folders import not_written, why_not_written
@@ -26,8 +24,6 @@ from ..simulate.units import parts_of_unit, unit_of_files
 from ..strategies.book import MarketBook
 from ..strategies.errors import InputError, RecordingError
 
-#: From so many bytes of recordings on the work is spread over processes.
-_LARGE = 100 * 1024 * 1024
 #: Levels of each side in a row.
 LEVELS = 3
 
@@ -188,8 +184,9 @@ def write_prices(
         Rows of failures: broken recordings; the others are written.
 
     Raises:
-        InputError: the markets or `out` cannot be used.
+        InputError: the markets, `out` or the engine cannot be used.
     """
+    require_engine(engine)
     sources = find_recordings(markets)
     folder = Path(out)
     try:
@@ -202,18 +199,9 @@ def write_prices(
     failures: list[tuple[Any, ...]] = []
     done = 0
     with showing(progress, "sampling prices") as shown:
-        for part in _parts(units, str(folder.resolve()), every, engine):
+        for part in spread(units, functools.partial(PriceRunner, str(folder.resolve()), every), engine):
             failures.extend(part.rows["failures"])
             done += len(part.batch.units)
             if shown is not None:
                 shown(done, len(units), part)
     return failures
-
-
-def _parts(units: Sequence[Any], out: str, every: float, engine: str) -> Any:
-    if engine == "ray" or (engine == "auto" and sum(unit.size for unit in units) >= _LARGE):
-        connect()
-        pool = RayPool(functools.partial(PriceRunner, out, every))
-        return pool.run(plan_batches(units, pool.size))
-    runner = PriceRunner(out, every)
-    return (runner.run(batch) for unit in units for batch in plan_batches([unit], 1))

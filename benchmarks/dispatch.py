@@ -15,7 +15,7 @@ from pathlib import Path
 import ray
 
 from headrace.cluster.batches import MAX_UNITS
-from headrace.cluster.dispatch import RayPool
+from headrace.cluster.pool import RayPool
 from headrace.results.parts import Batch, Part
 from headrace.simulate.rows import empty_rows
 from headrace.simulate.units import Unit

@@ -18,8 +18,8 @@ import sys
 import time
 
 import headrace as hr
-from headrace.cluster.parameter_ranges import Choice
-from headrace.cluster.searcher import Searcher
+from headrace.tuning.parameter_ranges import Choice
+from headrace.tuning.searcher import Searcher
 
 from .recordings import CHECKOUT
 from .replay import pin

@@ -25,7 +25,7 @@ def new(file: str) -> None:
 
     FILE is a new Python file. What is there is never replaced.
     """
-    from ..cluster.first_strategy import CLASS, write_first_strategy
+    from .first_strategy import CLASS, write_first_strategy
 
     write_first_strategy(file)
     click.echo(f"the strategy {CLASS} in {file}; next, with made-up markets:")
@@ -45,11 +45,11 @@ def check(strategies: tuple[str, ...], parameters: tuple[str, ...]) -> None:
     """
     import ray.cloudpickle
 
-    from ..cluster.parameter_sets import settable
     from ..loading import load_strategy, make_strategy
     from ..strategies.analysis.check import check_class, check_file, check_instance
     from ..strategies.errors import InputError
     from ..strategies.parameters import check_names, from_text
+    from ..tuning.parameter_sets import settable
 
     found: set[Finding] = set()
     classes: list[tuple[type[Strategy], str | None, dict[str, Any]]] = []

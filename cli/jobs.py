@@ -56,7 +56,9 @@ def submit(
     folder and this version of headrace travel with it. The exit code is the script's: 0, 1 where it failed, 2 where it
     was asked wrongly; 2 as well where there is no such script or cluster, and nothing was sent.
     """
-    from ..cluster.submission import Submission, find_token, follow, write_out
+    from ..cluster.dashboard import find_token
+    from ..cluster.following import follow, write_out
+    from ..cluster.submission import Submission
     from ..cluster.submission import submit as send
     from ..strategies.errors import InputError
 

@@ -79,7 +79,7 @@ def catalog(archives: tuple[str, ...], out: str, engine: Any, quiet: bool) -> No
     ARCHIVE is a recording, a folder, a tar or zip, a URI, or a quoted pattern. Where FILE is a catalog already, only
     what is new or has changed is read. What is wrong with recordings is listed; the exit code is then 1.
     """
-    from ..archive.catalog import write_catalog
+    from ..archive.catalog_writer import write_catalog
 
     written = write_catalog(list(archives), out, engine=engine, progress=progress_of(quiet))
     problems = written.problems.to_pylist()
@@ -122,7 +122,7 @@ def pack(archives: tuple[str, ...], out: str, engine: Any, quiet: bool) -> None:
 @quiet_option
 def unpack(packed: str, folder: str, compression: Any, quiet: bool) -> None:
     """Write packed recordings as files again, line for line as they were."""
-    from ..archive.pack import unpack as unpack_into
+    from ..archive.unpack import unpack as unpack_into
 
     problems = unpack_into(packed, folder, compression=compression, progress=progress_of(quiet))
     for problem in problems:

@@ -170,7 +170,6 @@ def sweep(
     draws or --search chooses, each as if it were alone. The exit code is 1 where a recording is broken or a strategy
     failed; all else is still done.
     """
-    from ..cluster.parameter_sets import parse_values, sweepable
     from ..cluster.reproduction import words_of_set
     from ..loading import load_strategy
     from ..results.display.terminal import show_sweep
@@ -178,6 +177,7 @@ def sweep(
     from ..search import search
     from ..strategies.errors import InputError
     from ..sweep import sweep as run_sweep
+    from ..tuning.parameter_sets import parse_values, sweepable
 
     kind = load_strategy(strategy)
     if by is not None:
@@ -224,10 +224,10 @@ def sweep(
 
 
 def _strategies(specs: tuple[str, ...], parameters: tuple[str, ...], limits: dict[str, float]) -> list[Strategy]:
-    from ..cluster.parameter_sets import settable
     from ..loading import load_strategy, make_strategy
     from ..strategies.errors import InputError
     from ..strategies.parameters import check_names, from_text
+    from ..tuning.parameter_sets import settable
 
     texts = pairs(parameters, "-p")
     classes = [load_strategy(spec) for spec in specs]

@@ -10,10 +10,9 @@ import collections
 import contextlib
 import dataclasses
 import logging
-import os
 import queue
 import time
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from typing import Any
 
@@ -21,13 +20,10 @@ from ..results.parts import Batch, Part
 from ..simulate.rows import empty_rows
 from ..simulate.units import Unit
 from ..strategies.errors import RunError
-from .connection import Caller, caller, cause_of, first_line, id_of, loaded_ray, why_no_worker
-from .runner import Runner
-from .shipping import pack
+from .connection import Caller, cause_of, first_line, id_of, why_no_worker
 from .watchdog import take_note
 
 logger = logging.getLogger("headrace")
-
 #: Batches that a worker has at a time: one it works on, one that waits.
 _IN_FLIGHT = 2
 #: Times that a unit may take a worker with it while it runs alone.
@@ -44,92 +40,10 @@ _PATIENCE_ON_RAY = 5.0
 _GLANCE = 0.05
 #: Seconds that an answer may take into the queue once Ray has it.
 _HANDOVER = 1.0
-#: Seconds between two counts of the cluster's CPUs.
-_RECOUNT = 5.0
 
 
-def run_here(batches: Sequence[Batch], runner: Runner) -> Generator[Part, None, None]:
-    """Replay batches in this process."""
-    try:
-        for batch in batches:
-            yield runner.run(batch)
-    finally:
-        runner.close()
-
-
-def _no_command(unit: Unit) -> str:
+def no_command(unit: Unit) -> str:
     return ""
-
-
-class RayPool:
-    """Worker processes on the connected Ray cluster, one per CPU unless told otherwise.
-
-    Args:
-        make_runner: makes the runner of each process.
-        objects: what in it may be of the user's own classes.
-        workers: processes; None: one per CPU that the cluster has, those of nodes that join during the run included.
-            More than there are CPUs wait for them, which tells an autoscaler how many are wanted.
-        limit: seconds that a runner gives a unit, for the message where that is what ended it.
-        command_of: how a unit is run again, for the table of failures.
-        make_here: makes a runner for this process, where it itself runs on Ray and the cluster has no CPU left for any
-            worker; None: as `make_runner`.
-
-    While it waits for workers, a task gives its own CPU back, as in `ray.get`. Actors, and further threads of a task,
-    cannot: they, and tasks that had none to give, replay batches themselves as long as no worker runs.
-
-    Raises:
-        RunError: what the workers need cannot be sent to them.
-    """
-
-    def __init__(
-        self,
-        make_runner: Callable[[], Runner],
-        objects: Sequence[Any] = (),
-        workers: int | None = None,
-        limit: float | None = None,
-        make_here: Callable[[], Runner] | None = None,
-        command_of: Callable[[Unit], str] | None = None,
-    ) -> None:
-        self._ray = loaded_ray()
-        self._make_here = make_here or make_runner
-        self._payload = self._ray.put(pack(make_runner, objects))
-        self._folder = os.getcwd()
-        self._limit = limit
-        self._command_of = command_of or _no_command
-        self._workers = workers
-        self._counted = 0.0
-        self._cpus = 1
-        self._actor_class = self._ray.remote(num_cpus=1, max_restarts=0)(_Worker)
-
-    @property
-    def size(self) -> int:
-        """How many processes the run is to have now."""
-        if self._workers is not None:
-            return self._workers
-        now = time.monotonic()
-        if not self._counted or now - self._counted > _RECOUNT:
-            self._counted = now
-            self._cpus = max(1, int(self._ray.cluster_resources().get("CPU", 1)))
-        return self._cpus
-
-    def run(self, batches: Sequence[Batch]) -> Generator[Part, None, None]:
-        """Parts in order of completion."""
-        run = _Run(self._ray, collections.deque(batches), self._limit, caller(), self._command_of)
-        here: Runner | None = None
-        try:
-            while run.left:
-                while run.wants_workers(self.size):
-                    run.start(self._actor_class.remote(self._payload, self._folder))
-                run.feed()
-                yield from run.next_parts()
-                batch = run.take_here()
-                if batch is not None:
-                    here = here or self._make_here()
-                    yield here.run(batch)
-        finally:
-            if here is not None:
-                here.close()
-            run.end()
 
 
 @dataclasses.dataclass(eq=False)
@@ -148,7 +62,7 @@ class _Process:
     begun: float = 0.0
 
 
-class _Run:
+class FanOut:
     """One fan-out under way.
 
     Answers arrive in a queue, put there as they come: the driver's work for a batch does not grow with the number of
@@ -161,7 +75,7 @@ class _Run:
         waiting: collections.deque[Batch],
         limit: float | None,
         caller: Caller = Caller.DRIVER,
-        command_of: Callable[[Unit], str] = _no_command,
+        command_of: Callable[[Unit], str] = no_command,
     ) -> None:
         self._ray = ray
         self._command_of = command_of
@@ -377,39 +291,3 @@ class _Run:
             self._ray.wait(idle, num_returns=len(idle), timeout=_FAREWELL)
         for process in (*self._running, *self._starting):
             self._ray.kill(process.actor)
-
-
-class _Worker:
-    """A worker process of the pool.
-
-    Args:
-        payload: what makes its runner.
-        folder: that of the process of the run: relative paths mean the same here, where it is there.
-    """
-
-    def __init__(self, payload: bytes, folder: str) -> None:
-        from ray import cloudpickle
-
-        with contextlib.suppress(OSError):
-            os.chdir(folder)
-        # A constructor that raises looks to Ray like a dead process: the error is kept for the first batch.
-        self._error: Exception | None = None
-        self._runner: Runner | None = None
-        try:
-            self._runner = cloudpickle.loads(payload)()
-        except Exception as error:
-            self._error = error
-
-    def ready(self) -> None:
-        """Answer once the process runs."""
-        if self._error is not None:
-            raise self._error
-
-    def run(self, batch: Batch) -> Part:
-        assert self._runner is not None
-        return self._runner.run(batch)
-
-    def close(self) -> None:
-        """Close the runner: the process is about to be killed, and cleans up nothing then."""
-        if self._runner is not None:
-            self._runner.close()

@@ -16,6 +16,7 @@ from typing import Any
 
 import click
 
+from headrace.assembly import Assembly
 from headrace.backtest import Simulation, backtest
 from headrace.cli import main
 from headrace.config import Config, ConfigError
@@ -257,7 +258,8 @@ def calls() -> str:
 
 
 def methods() -> str:
-    found = [each for name, each in vars(Simulation).items() if name.startswith("add_") or name in ("run", "stop")]
+    members = {**vars(Assembly), **vars(Simulation)}
+    found = [each for name, each in members.items() if name.startswith("add_") or name in ("run", "stop")]
     rows = []
     for each in found:
         names = list(inspect.signature(each).parameters.values())[1:]

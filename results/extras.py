@@ -14,9 +14,10 @@ def needed(module: str, extra: str, what: str) -> Any:
     Raises:
         RunError: it is not installed; the message names the extra.
     """
+    package = module.partition(".")[0]
     try:
         return importlib.import_module(module)
     except ModuleNotFoundError as error:
-        if error.name != module.partition(".")[0]:
+        if (error.name or "").partition(".")[0] != package:
             raise
-        raise RunError(f"{what} needs {error.name}: pip install 'headrace[{extra}]'") from None
+        raise RunError(f"{what} needs {package}: pip install 'headrace[{extra}]'") from None

@@ -8,9 +8,9 @@ from __future__ import annotations
 import dataclasses
 
 from ..config import Config
-from ..strategies.book import RunnerBook
 from ..strategies.ladder import PriceSize
 from ..strategies.order_package import OrderPackageType
+from ..strategies.runner_book import RunnerBook
 from .bets import Bet
 from .removals import FlumineRemovals, Removals
 from .settlement import FlumineSettlement, Settlement

@@ -11,7 +11,8 @@ import logging
 from collections.abc import Callable, Mapping
 
 from ..actors.exchange import Desk
-from ..strategies.book import MarketBook, RunnerBook
+from ..strategies.book import MarketBook
+from ..strategies.runner_book import RunnerBook
 from .bets import MARKET_ON_CLOSE, Bet
 from .models import Models
 from .starting_price import actual_sp, reconcile

@@ -8,7 +8,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 
 from ..actors.exchange import Desk, PeerOrders
-from ..strategies.book import MarketBook, RunnerBook
+from ..strategies.book import MarketBook
+from ..strategies.runner_book import RunnerBook
 from .bets import Bet
 from .models import Models
 from .passive import PassiveMatching, Rank, RunnerKey

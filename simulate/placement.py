@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 
-from ..strategies.book import MarketBook, RunnerBook
+from ..strategies.book import MarketBook
 from ..strategies.ladder import PriceSize
 from ..strategies.prices import MAX_PRICE, MIN_PRICE
+from ..strategies.runner_book import RunnerBook
 from ..strategies.terms import Terms
 from .bets import MARKET_ON_CLOSE, Bet
 from .models import Models

@@ -4,8 +4,9 @@ non-runners and reduction factors.
 
 from __future__ import annotations
 
-from ..strategies.book import MarketBook, RunnerBook
+from ..strategies.book import MarketBook
 from ..strategies.prices import MIN_PRICE
+from ..strategies.runner_book import RunnerBook
 from ..strategies.terms import Terms
 from .bets import MARKET_ON_CLOSE, Bet
 

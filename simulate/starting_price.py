@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from ..strategies.book import RunnerBook
+from ..strategies.runner_book import RunnerBook
 from .bets import LIMIT_ON_CLOSE, Bet
 
 

@@ -6,9 +6,10 @@ import math
 from collections.abc import Iterable, Sequence
 
 from ..values import note_of_price
-from .book import MarketBook, RunnerBook
+from .book import MarketBook
 from .ladder import PriceSize
 from .market import Market
+from .runner_book import RunnerBook
 
 
 def get_price(levels: Sequence[PriceSize], level: int) -> float | None:

@@ -395,4 +395,31 @@ def _write(lines: Any, folder: Path) -> list[str]:
     return [str(path)]
 
 
+# -- folders of markets ----------------------------------------------------------------------------------------------
+
+
+def write(folder: Path, *streams: Stream) -> Path:
+    """A folder with a recording of each market, named by its id."""
+    folder.mkdir(exist_ok=True)
+    for stream in streams:
+        stream.write(folder / stream.market_id)
+    return folder
+
+
+def many(folder: Path, count: int) -> Path:
+    """A folder of markets with prices, two of an event, each of four changes."""
+    return write(
+        folder,
+        *(priced(market_id=f"1.2{n:08d}", eventId=f"{n // 2 + 100}").touch(400 + n).close() for n in range(count)),
+    )
+
+
+def records(result: hr.Result, market_id: str | None = None) -> list[Any]:
+    """What strategies have recorded, of all markets or of one."""
+    rows = [row for row in result.records.to_pylist() if market_id in (None, row["market_id"])]
+    return [json.loads(row["record"]) for row in rows]
+
+
 FLUMINE = hr.Config(compatibility="flumine")
+#: Where the peer's run would end, as with a replace of an order that a cancel leaves nothing of, the order fails.
+PEER_ENDS = "the peer's run ends"

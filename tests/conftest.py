@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, settings
 
+from builders import MARKET, priced
 from headrace.simulate.generator import write_markets
 
 #: Clocks decide nothing: a busy machine may be slow.
@@ -126,6 +127,22 @@ def ray_local() -> Iterator[None]:
     ray.init(address="local", num_cpus=2, _system_config=settings, **quiet)
     yield
     ray.shutdown()
+
+
+@pytest.fixture(params=["local", pytest.param("ray", marks=pytest.mark.ray)])
+def engine(request: pytest.FixtureRequest) -> str:
+    """Each engine in turn: this process, and the Ray of the tests."""
+    if request.param == "ray":
+        request.getfixturevalue("ray_local")
+    return str(request.param)
+
+
+@pytest.fixture
+def one_market(tmp_path: Path) -> str:
+    """The recording of one market with prices, alone in its folder."""
+    folder = tmp_path / "markets"
+    folder.mkdir()
+    return priced(eventName="Ascot").touch(400).touch(1500).close().write(folder / MARKET)
 
 
 @pytest.fixture(scope="session")

@@ -16,8 +16,9 @@ import pytest
 
 import headrace as hr
 from builders import priced
-from headrace.archive.pack import unpack, write_pack
+from headrace.archive.pack import write_pack
 from headrace.archive.price_tables import write_prices
+from headrace.archive.unpack import unpack
 from headrace.cluster import job_package
 from headrace.results.display.explain import explain
 
@@ -259,10 +260,11 @@ def test_a_working_folder_that_is_too_large_travels_once_the_largest_is_left_out
 
 def test_extras_that_messages_name_are_there() -> None:
     extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
-    folders = ("strategies", "actors", "simulate", "results", "cluster", "archive")
+    folders = ("strategies", "actors", "simulate", "results", "tuning", "cluster", "archive", "cli")
     sources = [*ROOT.glob("*.py"), *(path for folder in folders for path in (ROOT / folder).rglob("*.py"))]
-    named = {name for path in sources for name in re.findall(r"pip install 'headrace\[([a-z]+)\]'", path.read_text())}
-    assert {"tune", "report"} <= named <= set(extras)
+    told = re.compile(r"""pip install 'headrace\[([a-z]+)\]'|needed\("[\w.]+", "([a-z]+)\"""")
+    named = {one or other for path in sources for one, other in told.findall(path.read_text())}
+    assert {"tune", "report", "sql"} <= named <= set(extras)
 
 
 @pytest.mark.ray

@@ -15,8 +15,9 @@ from click.testing import CliRunner
 
 import headrace as hr
 from builders import Stream, priced
-from headrace.archive import catalog as cataloguing
+from headrace.archive.catalog_columns import FIELDS
 from headrace.archive.pack import write_pack
+from headrace.archive.price_tables import write_prices
 from headrace.cli import main
 from headrace.simulate.reading.recordings import Recording, find_recordings
 
@@ -255,6 +256,13 @@ def test_catalog_on_ray_is_the_same(ray_local: None, generated: Path, tmp_path: 
     assert spread.table.equals(here.table)
 
 
+@pytest.mark.parametrize("write", [hr.write_catalog, write_pack, write_prices])
+def test_engine_that_is_none_is_refused_before_anything_is_written(write: Any, generated: Path, tmp_path: Path) -> None:
+    with pytest.raises(hr.InputError, match=r"engine='rays'.*ray"):
+        write(generated, tmp_path / "out", engine="rays")
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_columns_are_those_of_the_documentation() -> None:
     page = (Path(__file__).resolve().parents[1] / "docs" / "archives.md").read_text(encoding="utf-8")
-    assert [name for name, _ in cataloguing.FIELDS if f"`{name}`" not in page] == []
+    assert [name for name, _ in FIELDS if f"`{name}`" not in page] == []

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from headrace.cluster import dispatch
 from headrace.cluster.batches import MAX_UNITS, plan_batches
 from headrace.cluster.connection import Caller
-from headrace.cluster.dispatch import _Run
+from headrace.cluster.dispatch import FanOut
 from headrace.cluster.watchdog import Stuck
 from headrace.results.parts import Batch, Part
 from headrace.simulate.rows import empty_rows
@@ -109,13 +109,13 @@ def run_of(
     batch: int = 1,
     limit: float | None = None,
     caller: Caller = Caller.DRIVER,
-) -> _Run:
+) -> FanOut:
     numbers = range(0, units, batch)
     batches = [Batch(n, tuple(Unit(f"unit {at}", ()) for at in range(n, n + batch))) for n in numbers]
-    return _Run(cluster or Cluster(), collections.deque(batches), limit, caller)
+    return FanOut(cluster or Cluster(), collections.deque(batches), limit, caller)
 
 
-def started(run: _Run, count: int) -> list[Worker]:
+def started(run: FanOut, count: int) -> list[Worker]:
     workers = [Worker() for _ in range(count)]
     for worker in workers:
         run.start(worker)
@@ -124,7 +124,7 @@ def started(run: _Run, count: int) -> list[Worker]:
     return workers
 
 
-def finished(run: _Run, workers: list[Worker]) -> list[Part]:
+def finished(run: FanOut, workers: list[Worker]) -> list[Part]:
     """Parts of a run whose living workers do all they are given."""
     parts: list[Part] = []
     while run.left:

@@ -17,8 +17,6 @@ from builders import priced
 from headrace.cli import main
 from headrace.results.failure_groups import grouped_failures
 
-ENGINES = ["local", pytest.param("ray", marks=pytest.mark.ray)]
-
 CODE = """
 from pathlib import Path
 
@@ -55,13 +53,6 @@ def sixty(tmp_path_factory: pytest.TempPathFactory) -> Path:
         stream = priced(market_id=f"1.2{number:08d}").touch(400).close()
         stream.write(folder / stream.market_id)
     return folder
-
-
-@pytest.fixture
-def engine(request: pytest.FixtureRequest) -> str:
-    if request.param == "ray":
-        request.getfixturevalue("ray_local")
-    return str(request.param)
 
 
 def strategy(code: Path, name: str, **keywords: Any) -> hr.Strategy:
@@ -135,7 +126,6 @@ def written() -> Iterator[io.StringIO]:
     logging.getLogger("headrace").removeHandler(handler)
 
 
-@pytest.mark.parametrize("engine", ENGINES, indirect=True)
 def test_one_traceback_per_place_is_logged(engine: str, code: Path, sixty: Path, written: io.StringIO) -> None:
     result = hr.backtest(strategy(code, "Picky"), sixty, engine=engine)  # type: ignore[arg-type]
     assert result.failures.num_rows == 60
@@ -166,7 +156,6 @@ def test_the_log_of_the_folder_has_every_line(code: Path, sixty: Path, tmp_path:
 # -- runs that stop --------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("engine", ENGINES, indirect=True)
 def test_a_run_whose_first_units_fail_alike_says_the_error_and_where(engine: str, code: Path, sixty: Path) -> None:
     with pytest.raises(hr.RunError) as caught:
         hr.backtest(strategy(code, "Reads", model="/nowhere/factor"), sixty, engine=engine)  # type: ignore[arg-type]
@@ -182,7 +171,6 @@ def test_a_run_whose_first_units_fail_alike_says_the_error_and_where(engine: str
     assert "self.record(market, factor=float(" in note
 
 
-@pytest.mark.parametrize("engine", ENGINES, indirect=True)
 def test_a_stopped_run_keeps_its_failures_and_goes_on_once_it_is_put_right(
     engine: str, code: Path, sixty: Path, tmp_path: Path
 ) -> None:

@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, Phase, assume, given, settings
 from hypothesis import strategies as st
 
 import headrace as hr
-from builders import FLUMINE, MARKET, T0, Request, Script, replay
+from builders import FLUMINE, MARKET, PEER_ENDS, T0, Request, Script, replay
 from headrace.strategies.order import OrderStatus
 from stories import RUNNERS, Story, stories
 
@@ -39,9 +39,6 @@ NEXT: dict[OrderStatus | None, set[OrderStatus]] = {
 }
 
 # -- what must hold --------------------------------------------------------------------------------------------------
-
-#: Where the peer's run would end, as with a replace of an order that a cancel leaves nothing of, the order fails.
-PEER_ENDS = "the peer's run ends"
 
 
 class Watch:

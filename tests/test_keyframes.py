@@ -9,8 +9,9 @@ from hypothesis import event, given
 from hypothesis import strategies as st
 
 from headrace.simulate.reading.keyframes import image_of, restore
-from headrace.strategies.book import MarketBook, RunnerBook
+from headrace.strategies.book import MarketBook
 from headrace.strategies.changes import ChangeMessage, MarketChange
+from headrace.strategies.runner_book import RunnerBook
 
 RUNNERS = [(1, 0.0), (2, 0.0), (2, -1.5), (2, 1.5), (3, 0.0)]
 PRICES = st.sampled_from([1.01, 1.5, 2.0, 2.02, 1000.0])

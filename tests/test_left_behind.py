@@ -12,8 +12,6 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 import headrace as hr
 from headrace.cluster.run_files import unpack_files
 from processes import LIMIT
@@ -25,12 +23,7 @@ class TellsPlace(hr.Strategy):
         self.record(market, place=place, there=os.path.exists(place))
 
 
-@pytest.mark.parametrize("engine", ["local", pytest.param("ray", marks=pytest.mark.ray)])
-def test_files_of_a_run_are_gone_when_it_ends(
-    engine: Any, generated: Path, tmp_path: Path, request: pytest.FixtureRequest
-) -> None:
-    if engine == "ray":
-        request.getfixturevalue("ray_local")
+def test_files_of_a_run_are_gone_when_it_ends(engine: Any, generated: Path, tmp_path: Path) -> None:
     (tmp_path / "model.json").write_text("{}")
     result = hr.backtest(TellsPlace(), generated, engine=engine, files=[tmp_path / "model.json"])
     rows = [json.loads(text) for text in result.records["record"].to_pylist()]

@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 
 import headrace as hr
 from builders import priced
-from headrace.archive.pack import unpack, write_pack
+from headrace.archive.pack import write_pack
+from headrace.archive.unpack import unpack
 from headrace.names import name_of_file, to_name, to_text
 from headrace.simulate.reading.recordings import Recording, find_recordings
 from headrace.strategies.errors import InputError

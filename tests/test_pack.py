@@ -22,7 +22,8 @@ from builders import FLUMINE, START, Stream
 from headrace.archive import pack as packing
 from headrace.archive import packed_writer as packed_files
 from headrace.archive import segmenter
-from headrace.archive.pack import unpack, write_pack
+from headrace.archive.pack import write_pack
+from headrace.archive.unpack import unpack
 from headrace.cli import main
 from headrace.simulate import skipping
 from headrace.simulate.reading.locations import Source

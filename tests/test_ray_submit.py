@@ -19,7 +19,7 @@ from pathlib import Path
 
 import pytest
 
-from headrace.cluster.submission import check_cluster
+from headrace.cluster.dashboard import check_cluster
 from headrace.strategies.errors import InputError
 from processes import (
     LIMIT,

@@ -18,8 +18,8 @@ from click.testing import CliRunner
 import headrace as hr
 from builders import Stream
 from headrace.cli import main
-from headrace.cluster.parameter_ranges import Choice, Range, range_or_choice
-from headrace.cluster.searcher import Searcher
+from headrace.tuning.parameter_ranges import Choice, Range, range_or_choice
+from headrace.tuning.searcher import Searcher
 
 EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
 LAYER = f"{EXAMPLES / 'lowest_layer.py'}:LowestLayer"

@@ -278,3 +278,25 @@ def test_stream_object_carries_the_filters() -> None:
     assert (strategy.market_filter, strategy.conflate_ms) == ({"event_type_ids": ["7"]}, 50)
     with pytest.raises(ValueError, match="not both"):
         Every(stream=AnyStream(), streams=[AnyStream()])
+
+
+# -- what a strategy's parameters may not be ---------------------------------------------------------------------------
+
+
+class Skips(hr.Strategy):
+    skip: int = 0
+
+
+def test_wrong_parameters_are_one_clear_sentence() -> None:
+    with pytest.raises(TypeError, match="Skips has no parameter 'skipp'; did you mean 'skip'"):
+        Skips(skipp=1)
+    with pytest.raises(TypeError, match=r"Skips.skip = 'x': expected a whole number"):
+        Skips(skip="x")
+
+
+def test_mutable_default_is_one_clear_sentence() -> None:
+    class Shared(hr.Strategy):
+        seen: list[int] = []  # noqa: RUF012
+
+    with pytest.raises(TypeError, match=r"Shared\.seen = \[\].*shared by all markets"):
+        Shared()

@@ -22,9 +22,11 @@ from click.testing import CliRunner, Result
 
 import headrace as hr
 from headrace.cli import main
-from headrace.cluster import job_package, submission
+from headrace.cluster import following, job_package
+from headrace.cluster.dashboard import check_cluster, find_token
+from headrace.cluster.following import Follower
 from headrace.cluster.job_package import headrace_modules, requirements, working_files
-from headrace.cluster.submission import Follower, Job, check_cluster, find_token
+from headrace.cluster.submission import Job
 from headrace.strategies.errors import InputError, RunError
 from processes import (
     LIMIT,
@@ -131,7 +133,7 @@ def test_headrace_travels_without_what_lies_beside_it(tmp_path: Path) -> None:
     modules = headrace_modules(tmp_path / "modules")
     package = modules[0]
     folders = {path.name for path in package.iterdir() if path.is_dir()}
-    assert folders == {"actors", "archive", "cli", "cluster", "results", "simulate", "strategies"}
+    assert folders == {"actors", "archive", "cli", "cluster", "results", "simulate", "strategies", "tuning"}
     assert (package / "py.typed").is_file()
     beside = (package / "results" / "display").glob("page.*")
     assert {path.name for path in beside} == {"page.css", "page.js", "page.py"}
@@ -350,7 +352,7 @@ def state(status: str, code: int | None = None, message: str = "") -> Any:
 
 
 def followed(client: FakeClient, monkeypatch: pytest.MonkeyPatch) -> tuple[int, str, list[str]]:
-    monkeypatch.setattr(submission, "_LOOK", 0.0)
+    monkeypatch.setattr(following, "_LOOK", 0.0)
     log: list[str] = []
     said: list[str] = []
     code = Follower(Job("job-1", "http://head:8265", client), log.append, said.append).run()
@@ -402,13 +404,13 @@ def test_log_goes_on_where_a_connection_fell_silent(monkeypatch: pytest.MonkeyPa
             yield "one\n"
             await asyncio.sleep(600)
 
-    monkeypatch.setattr(submission, "_SILENCE", 0.05)
+    monkeypatch.setattr(following, "_SILENCE", 0.05)
     client = Silent([state("RUNNING"), state("RUNNING"), state("SUCCEEDED", 0)], log="one\ntwo\n")
     assert followed(client, monkeypatch)[1] == "one\ntwo\n"
 
 
 def test_cluster_that_goes_away_ends_the_following(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(submission, "_PATIENCE", 0.0)
+    monkeypatch.setattr(following, "_PATIENCE", 0.0)
     with pytest.raises(RunError, match=r"job job-1 may still run: ray job logs"):
         followed(FakeClient([state("RUNNING"), ConnectionError("refused")]), monkeypatch)
 

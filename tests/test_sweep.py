@@ -578,7 +578,7 @@ def test_parallel_coordinates_has_a_line_a_set(small: str) -> None:
 def test_figures_without_plotly_name_the_extra(small: str, monkeypatch: pytest.MonkeyPatch) -> None:
     sweep = hr.sweep(Backer, {"stake": [2, 3]}, small, engine="local")
     monkeypatch.setitem(sys.modules, "plotly.graph_objects", None)
-    with pytest.raises(hr.RunError, match=r"headrace\[report\]"):
+    with pytest.raises(hr.RunError, match=r"a figure of a sweep needs plotly: .*headrace\[report\]"):
         sweep.parallel_coordinates()
 
 

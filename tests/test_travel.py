@@ -16,8 +16,6 @@ from builders import priced
 from headrace.cluster.shipping import pack
 from headrace.cluster.unpicklable import why_not
 
-ENGINES = ["local", pytest.param("ray", marks=pytest.mark.ray)]
-
 
 class Counts(hr.Strategy):
     """Counts the changes it sees in a database."""
@@ -63,14 +61,6 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-@pytest.fixture
-def engine(request: pytest.FixtureRequest) -> str:
-    if request.param == "ray":
-        request.getfixturevalue("ray_local")
-    return str(request.param)
-
-
-@pytest.mark.parametrize("engine", ENGINES, indirect=True)
 @pytest.mark.parametrize("kind", [MadeInStart, MadeInInit])
 def test_state_that_cannot_be_copied_or_sent_ends_the_run_in_one_sentence(
     kind: type[Counts], engine: str, folder: Path
@@ -85,7 +75,6 @@ def test_state_that_cannot_be_copied_or_sent_ends_the_run_in_one_sentence(
     assert "\n" not in said
 
 
-@pytest.mark.parametrize("engine", ENGINES, indirect=True)
 def test_the_advice_to_make_it_a_resource_works(engine: str, folder: Path) -> None:
     result = hr.backtest(Advised(), folder, engine=engine)  # type: ignore[arg-type]
     assert result.failures.num_rows == 0
@@ -142,3 +131,11 @@ def test_the_advice_works_for_what_is_not_a_strategy() -> None:
 
 def test_what_can_be_copied_is_no_culprit() -> None:
     assert why_not(Counts(), repr, "cannot be shown") is None
+
+
+@pytest.mark.ray
+def test_strategy_that_cannot_be_sent_is_one_clear_sentence(ray_local: None, folder: Path) -> None:
+    strategy = hr.Strategy()
+    strategy.lock = threading.Lock()
+    with pytest.raises(hr.RunError, match=r"Strategy: attribute 'lock'.*cannot be sent to workers.*hr.resource"):
+        hr.backtest(strategy, folder, engine="ray")

@@ -401,14 +401,14 @@ INSIDE = {
     "sweep": "headrace.simulate.shared_replay.SharedReplay.run",
     "generate": "headrace.simulate.generator.write_markets",
     "prices": "headrace.archive.price_tables.PriceRunner.run",
-    "catalog": "headrace.archive.catalog.write_catalog",
+    "catalog": "headrace.archive.catalog_writer.write_catalog",
     "pack": "headrace.archive.pack.PackRunner.run",
     "report": "headrace.results.result.Result.load",
     "explain": "headrace.results.result.Result.load",
     "repair": "headrace.results.repair.repair",
     "check": "headrace.loading.load_strategy",
-    "new": "headrace.cluster.first_strategy.write_first_strategy",
-    "unpack": "headrace.archive.pack.unpack",
+    "new": "headrace.cli.first_strategy.write_first_strategy",
+    "unpack": "headrace.archive.unpack.unpack",
 }
 
 

@@ -6,8 +6,9 @@ from typing import Any
 
 import msgspec
 
-from ...strategies.book import MarketBook, RunnerBook
+from ...strategies.book import MarketBook
 from ...strategies.changes import ChangeMessage
+from ...strategies.runner_book import RunnerBook
 
 _decode = msgspec.json.Decoder(ChangeMessage).decode
 _encode = msgspec.json.Encoder().encode

@@ -5,9 +5,10 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Collection, Iterable, Sequence
 
-from ...strategies.book import MarketBook, RunnerBook
+from ...strategies.book import MarketBook
 from ...strategies.changes import ChangeMessage, MarketChange
 from ...strategies.errors import RecordingError
+from ...strategies.runner_book import RunnerBook
 from .archives import parts_of
 from .locations import Source
 from .recordings import Recording

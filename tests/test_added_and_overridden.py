@@ -12,15 +12,6 @@ import pytest
 import headrace as hr
 from builders import T0, priced
 
-ENGINES = ["local", pytest.param("ray", marks=pytest.mark.ray)]
-
-
-@pytest.fixture(params=ENGINES)
-def engine(request: pytest.FixtureRequest) -> str:
-    if request.param == "ray":
-        request.getfixturevalue("ray_local")
-    return str(request.param)
-
 
 class Backer(hr.Strategy):
     """Backs the first runner at each market's first prices; notes what it is shown as records."""

@@ -215,7 +215,7 @@ def test_stream_that_fails_ends_the_run_and_is_named(markets: Path) -> None:
 
     framework = simulation(markets)
     framework.add_stream(Broken(framework))
-    with pytest.raises(hr.RunError, match=r"stream Broken failed: OSError: no network .*test_features_events.py"):
+    with pytest.raises(hr.RunError, match=r"stream Broken failed: OSError: no network .*test_events_and_workers.py"):
         framework.run()
 
 

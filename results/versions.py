@@ -1,0 +1,20 @@
+"""Which versions made a result."""
+
+from __future__ import annotations
+
+
+def versions() -> dict[str, str | None]:
+    """Versions of Python, of headrace and of what it stands on; None of what is not installed as a package."""
+    import platform
+
+    names = ("headrace", "ray", "pyarrow", "msgspec")
+    return {"python": platform.python_version(), **{name: _version(name) for name in names}}
+
+
+def _version(name: str) -> str | None:
+    from importlib import metadata
+
+    try:
+        return metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return None

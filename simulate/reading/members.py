@@ -1,0 +1,67 @@
+"""Members of archives: what they are called, and the stretch of a file that one is."""
+
+from __future__ import annotations
+
+import io
+from typing import Any, BinaryIO
+
+from ...names import to_text
+
+
+def member_name(name: str) -> str:
+    """The name of a member as a text that can be stored and shown."""
+    return to_text(name.removeprefix("./"))
+
+
+class FilePart(io.RawIOBase):
+    """A part of a file, as a file of its own.
+
+    Attributes:
+        problem: what of it is not there; None where that is nothing, or it was not looked for yet.
+    """
+
+    def __init__(self, file: BinaryIO, offset: int, size: int) -> None:
+        self._file, self._left = file, size
+        self.problem: str | None = None
+        file.seek(offset)
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        with memoryview(buffer) as view:
+            found = self._file.read(min(len(view), self._left)) if self._left else b""
+            view[: len(found)] = found
+        if not found and self._left:
+            self.problem = f"the archive ends {self._left} bytes before this member does"
+            self._left = 0
+        self._left -= len(found)
+        return len(found)
+
+
+class FileBeginning(io.RawIOBase):
+    """The first so many bytes of a file, as a file."""
+
+    def __init__(self, file: io.BufferedReader, size: int) -> None:
+        self._file, self._size = file, size
+        file.seek(0)
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def tell(self) -> int:
+        return self._file.tell()
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        if whence == io.SEEK_END:
+            return self._file.seek(self._size + offset)
+        return self._file.seek(offset, whence)
+
+    def readinto(self, buffer: Any) -> int:
+        with memoryview(buffer) as view:
+            found = self._file.read(max(min(len(view), self._size - self._file.tell()), 0))
+            view[: len(found)] = found
+        return len(found)

@@ -1,0 +1,153 @@
+"""Files recorded beside markets and named by market id: catalogues, and sports data (cricket scores, race progress).
+
+Both are made into betfairlightweight's resources.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from ...strategies.errors import InputError, RecordingError
+from .locations import open_file, reason
+from .messages import objects_of
+from .recordings import Recording
+from .unpacking import unpacked
+
+_SUFFIXES = (".json", ".json.gz", "")
+_SPORTS_SUFFIXES = ("", ".gz", ".bz2", ".zst", ".json")
+
+
+def check_folder(folder: str | os.PathLike[str] | None, what: str) -> str | None:
+    """The folder as a path.
+
+    Raises:
+        InputError: there is no such folder.
+    """
+    if folder is None:
+        return None
+    path = os.path.abspath(os.path.expanduser(os.fspath(folder)))
+    if not os.path.isdir(path):
+        raise InputError(f"{what}={folder!s}: no such folder; expected one with files named by market id")
+    return path
+
+
+def read_catalogue(folder: str, market_id: str) -> Any:
+    """The catalogue `<market id>.json[.gz]` of a folder; None where there is none.
+
+    The file holds the catalogue, or an answer of listMarketCatalogue with it: a list, or a JSON-RPC envelope of one.
+
+    Raises:
+        RecordingError: the file is no catalogue, or has none of this market.
+    """
+    path = _find(folder, market_id, _SUFFIXES)
+    if path is None:
+        return None
+    from .catalogues import catalogue_of
+
+    try:
+        with open_file(str(path)) as file:
+            text = unpacked(file).read()
+        return catalogue_of(text, market_id)
+    except (OSError, EOFError, ValueError) as error:
+        raise RecordingError(f"is no market catalogue: {reason(error)}", str(path), None, market_id) from None
+
+
+def _find(folder: str, market_id: str, suffixes: tuple[str, ...]) -> Path | None:
+    for suffix in suffixes:
+        path = Path(folder, market_id + suffix)
+        if path.is_file():
+            return path
+    return None
+
+
+class SportsFeed:
+    """Sports updates of one market, in order of time.
+
+    Race updates count from the start time that the race's id carries, or once the race shows that it runs; cricket
+    updates always (docs/fidelity.md).
+
+    Args:
+        folder: where `<market id>` is recorded.
+        failed: told of lines that are no sports data, and of what cannot be read; reading goes on where it can.
+    """
+
+    def __init__(self, folder: str, market_id: str, failed: Callable[[RecordingError], object]) -> None:
+        self.market_id = market_id
+        self._failed = failed
+        path = _find(folder, market_id, _SPORTS_SUFFIXES)
+        self._updates = iter(()) if path is None else self._read(str(path))
+        self._next: tuple[int, Any] | None = None
+
+    def peek(self) -> int | None:
+        """When the next update was published, milliseconds since the epoch; None at the end."""
+        if self._next is None:
+            self._next = next(self._updates, None)
+        return None if self._next is None else self._next[0]
+
+    def take(self) -> Any:
+        """The next update, as betfairlightweight's `CricketMatch` or `Race`."""
+        assert self._next is not None
+        _, update = self._next
+        self._next = None
+        return update
+
+    def _read(self, path: str) -> Iterator[tuple[int, Any]]:
+        caches: dict[str, Any] = {}
+        others: dict[str, None] = {}
+        try:
+            for number, lines in Recording(path).pieces():
+                for line, text in enumerate(lines.split(b"\n"), number):
+                    found: list[tuple[int, Any]] = []
+                    try:
+                        for message in objects_of(text) if text.strip() else ():
+                            found.extend(self._updates_of(message, caches, others))
+                    except Exception as error:  # what the caches raise on odd values has no common class
+                        told = f"is no sports data: {type(error).__name__}: {error}"
+                        self._failed(RecordingError(told, path, line, self.market_id))
+                    yield from found
+        except RecordingError as error:
+            self._failed(error)
+        if others and not caches:
+            told = f"holds no updates of the market, but of {', '.join(list(others)[:3])}"
+            self._failed(RecordingError(told, path, None, self.market_id))
+
+    def _updates_of(
+        self, message: dict[str, Any], caches: dict[str, Any], others: dict[str, None]
+    ) -> Iterator[tuple[int, Any]]:
+        from betfairlightweight.streaming.cache import CricketMatchCache, RaceCache
+
+        published = message.get("pt")
+        if not isinstance(published, int):
+            raise ValueError(f"pt is {published!r}, expected a publish time in milliseconds")
+        for kind, name in (("cc", "marketId"), ("rc", "mid")):
+            for change in message.get(kind) or ():
+                key = str(change.get(name) or self.market_id)
+                if key != self.market_id:
+                    others[key] = None
+                    continue
+                if kind == "rc" and not _runs(change, published):
+                    caches.setdefault(kind, None)
+                    continue
+                cache = caches.get(kind)
+                if cache is None and kind == "cc":
+                    cache = CricketMatchCache(key, change.get("eventId"), published, False)
+                elif cache is None:
+                    cache = RaceCache(key, published, change.get("id"), False)
+                caches[kind] = cache
+                cache.update_cache(change, published)
+                yield published, cache.create_resource(0)
+
+
+def _runs(change: dict[str, Any], published: int) -> bool:
+    """Whether a race has begun: by the clock of its id ("event.HHMM", UTC), or by what it shows."""
+    progress = change.get("rpc") or {}
+    if progress.get("rt") or progress.get("spd") or progress.get("ord"):
+        return True
+    clock = str(change.get("id") or "").rpartition(".")[2]
+    if len(clock) != 4 or not clock.isdigit():
+        return False
+    start_ms = (int(clock[:2]) * 60 + int(clock[2:])) * 60_000
+    return published % 86_400_000 >= start_ms

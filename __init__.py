@@ -57,6 +57,7 @@ from .strategies.events import CustomEvent, TerminationEvent
 from .strategies.exposure import calculate_matched_exposure, calculate_unmatched_exposure
 from .strategies.hashes import create_cheap_hash
 from .strategies.ladder import PriceSize
+from .strategies.lookups import get_event_ids, get_market_notes, get_price, get_runner_book, get_size, get_sp
 from .strategies.market import Market, Markets, hedge
 from .strategies.order import COMPLETE_STATUS, LIVE_STATUS, BaseOrder, BetfairOrder, Order, OrderStatus
 from .strategies.order_package import (
@@ -97,7 +98,6 @@ from .strategies.stream_classes import (
 )
 from .strategies.trade import Trade, TradeStatus
 from .strategies.transaction import Transaction
-from .strategies.views import get_event_ids, get_market_notes, get_price, get_runner_book, get_size, get_sp
 from .sweep import sweep
 
 __version__ = "0.1.0"

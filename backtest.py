@@ -27,21 +27,29 @@ from .actors.sieves import Sieve
 from .actors.streams import BaseStream, HandlerQueue, Streams
 from .actors.workers import BackgroundWorker
 from .archive.catalog import Selection, wanted_markets
-from .cluster.again import NOT_REPEATED, Again, ShellCommand, call_of_backtest, given_beside, same_settings, texts_of
-from .cluster.alike import AllFailAlike
 from .cluster.batches import MAX_UNITS, in_turn, plan_batches
 from .cluster.connection import connect
 from .cluster.dispatch import RayPool, run_here
 from .cluster.duplicates import Duplicates
-from .cluster.loading import load_strategy as load_strategy
-from .cluster.log_events import thaw
+from .cluster.early_stop import AllFailAlike
+from .cluster.log_events import unpickled
 from .cluster.progress import Progress, ProgressOption, showing
+from .cluster.reproduction import (
+    NOT_REPEATED,
+    Reproduction,
+    ShellCommand,
+    call_of_backtest,
+    given_beside,
+    same_settings,
+    texts_of,
+)
 from .cluster.run_files import read_files
 from .cluster.runner import BatchRunner, Runner, StoringRunner, nothing_passed, worker_runner
 from .cluster.shipping import objects_of, sources_digest, why_not_picklable
 from .config import Config, ConfigError
+from .loading import load_strategy as load_strategy
+from .results.folders import Folder, NotWritten
 from .results.parts import add_sieves
-from .results.places import NotWritten, Place
 from .results.result import FORMAT, Result
 from .results.store import FolderStore, MemoryStore, require_free
 from .simulate.models import Models
@@ -51,7 +59,7 @@ from .simulate.rows import failure_rows
 from .simulate.setup import Setup
 from .simulate.side_data import check_folder
 from .simulate.units import Unit, changed_at, plan_units
-from .strategies.check import warnings_of
+from .strategies.analysis.check import warnings_of
 from .strategies.errors import ClientError, ControlError, HeadraceError, InputError, RunError
 from .strategies.events import ConfigEvent, StrategyEvent, TerminationEvent
 from .strategies.hosting import limits_of, parameters_of, require_sound
@@ -148,7 +156,7 @@ class Simulation:
         catalogues, sports_data, custom_events, files, debug: as of `backtest`.
         market_actor, coordinator: subclasses with steps of your own.
         models: models of the simulated exchange.
-        workers: processes on Ray; None: one a CPU.
+        workers: processes on Ray; None: one per CPU.
         command: the run as a command of a shell, without its markets; failures then show it with their unit's. Else
             they show the call in Python.
     """
@@ -377,7 +385,7 @@ class Simulation:
         units = plan_units(paths, self.strategies)
         engine = self._chosen_engine(units)
         identity = self._identity(units)
-        place = None if self._out is None else Place(self._out)
+        place = None if self._out is None else Folder(self._out)
         controls = LoggingControls(self._logging_controls) if self._logging_controls else None
         if place is not None and not self._resume:
             require_free(place)
@@ -445,7 +453,7 @@ class Simulation:
         return failure_rows(failures, failures.unit)
 
     def _replayer(
-        self, setup: Setup, engine: str, place: Place | None, controls: LoggingControls | None, again: Again
+        self, setup: Setup, engine: str, place: Folder | None, controls: LoggingControls | None, again: Reproduction
     ) -> Callable[[Sequence[Unit]], Generator[Part, None, None]]:
         """What gives the parts of units as they come, from workers or from this process."""
         if engine == "ray":
@@ -461,7 +469,7 @@ class Simulation:
             return lambda units: run_here(in_turn(units, 1), runner)
         return lambda units: run_here(in_turn(units, MAX_UNITS), StoringRunner(runner))
 
-    def _again(self, markets: Any) -> Again:
+    def _again(self, markets: Any) -> Reproduction:
         """How a unit of this run is run again."""
         if self._command:
             return ShellCommand(self._command, texts_of(markets))
@@ -479,7 +487,7 @@ class Simulation:
         self._told.log(part.warnings)
         if controls:
             for event in part.events:
-                controls(thaw(event))
+                controls(unpickled(event))
 
     def _check(self) -> None:
         if self._ran:

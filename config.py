@@ -45,7 +45,7 @@ class Config:
         place_latency, cancel_latency, update_latency, replace_latency: simulated seconds from request to exchange.
         order_sep: one character between the strategy's hash and the order's id in order references.
         execution_retry_attempts: tries of a cancel while the order stream is down.
-        max_market_actors: market actors at once, live; None: four a CPU, memory allowing.
+        max_market_actors: market actors at once, live; None: four per CPU, memory allowing.
         seed: seeds `market.random`.
         currency: the currency of simulated accounts.
         process_orders_interval: greatest time between two calls of `process_orders` while orders are live, seconds;

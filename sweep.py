@@ -17,14 +17,14 @@ from .actors.market_filter import check_filter
 from .actors.middleware import Middleware
 from .actors.sieves import Sieve
 from .backtest import ENGINES, Engine, versions
-from .cluster.again import Again, ShellCommand, call_of_backtest, given_beside
-from .cluster.alike import AllFailAlike, StoppedRun
 from .cluster.batches import plan_batches
 from .cluster.connection import connect
 from .cluster.dispatch import RayPool, run_here
 from .cluster.duplicates import Duplicates
+from .cluster.early_stop import AllFailAlike, StoppedRun
 from .cluster.parameter_sets import Parameters, make_sets, parameter_sets
 from .cluster.progress import Progress, ProgressOption, showing
+from .cluster.reproduction import Reproduction, ShellCommand, call_of_backtest, given_beside
 from .cluster.run_files import read_files
 from .cluster.runner import nothing_passed
 from .cluster.shipping import objects_of, sources_digest, sources_of
@@ -35,10 +35,10 @@ from .results.sweep_result import FORMAT, SweepResult, SweepStore, new_folder
 from .simulate.reading.recordings import Paths, find_recordings
 from .simulate.setup import Setup
 from .simulate.units import plan_units
+from .strategies.analysis.deciding_parameters import deciding_parameters
 from .strategies.errors import ClientError, InputError
 from .strategies.hosting import limits_of, parameters_of, require_sound, scope_of, window_of
 from .strategies.parameters import Values, column_value
-from .strategies.shared_check import deciding_parameters
 from .strategies.strategy import Strategy
 from .values import finite, whole, word
 
@@ -48,7 +48,7 @@ _LARGE = 100 * 1024 * 1024
 _SETS_A_READ = 10
 
 
-class SweepFace:
+class SweepFramework:
     """The run as `Strategy.add` sees it: for each set, itself alone."""
 
     SIMULATED = True
@@ -96,7 +96,7 @@ def sweep(
         seed: of the draw.
         split: share of events, 0 to 1, that is in sample; markets of one event stay together.
         orders: keep orders, fills and records of all sets; they are held in this process.
-        workers: processes on Ray; None: one a CPU.
+        workers: processes on Ray; None: one per CPU.
         sets_per_replay: most sets over one reading of a market.
         middleware: called at each change in each set's market, which keeps every set awake.
         command: makes of a set the command of a shell that runs it alone, without markets; empty where there is none.
@@ -175,7 +175,7 @@ class SweepRun:
             check_filter(each.market_filter)
             require_sound(each)
             with users_code(f"{type(each).__name__} failed in add()", raise_errors=config.raise_errors):
-                each.add(SweepFace(config, each, clients))
+                each.add(SweepFramework(config, each, clients))
             require_sound(each)
         self.units = _plan(paths, sets, sets_per_replay)
         self._values = list(values)
@@ -183,7 +183,7 @@ class SweepRun:
         given = given_beside(sweep, {"client": client, "files": files}, ())
         texts = [command(each) if command is not None else "" for each in values]
         more = bool(middleware)
-        self._again: list[Again] = [
+        self._again: list[Reproduction] = [
             ShellCommand(text) if text else call_of_backtest([one], config, given, (), rest=more)
             for text, one in zip(texts, sets, strict=True)
         ]
@@ -339,7 +339,12 @@ def _chosen(engine: Engine, units: Sequence[SweepUnit]) -> Engine:
 
 
 def _parts(
-    units: Sequence[SweepUnit], setup: Setup, engine: str, orders: bool, again: Sequence[Again], workers: int | None
+    units: Sequence[SweepUnit],
+    setup: Setup,
+    engine: str,
+    orders: bool,
+    again: Sequence[Reproduction],
+    workers: int | None,
 ) -> Iterator[Any]:
     deciding = deciding_parameters(type(setup.strategies[0]), sources_of(objects_of(setup)))
     if engine == "ray":

@@ -41,9 +41,14 @@ class AccountTerms(msgspec.Struct, frozen=True):
 class Desk(Protocol):
     """Whom an exchange answers, and by whose clock it acts."""
 
-    clock: Clock
-    config: Config
-    rules: Rules
+    @property
+    def clock(self) -> Clock: ...
+
+    @property
+    def config(self) -> Config: ...
+
+    @property
+    def rules(self) -> Rules: ...
 
     def answer(self, message: Answer) -> None:
         """Take a message. It never raises: what a message contradicts is a discrepancy, not an error."""
@@ -121,6 +126,10 @@ class MarketExchange:
         """End what can no longer be placed; whether there was any. `why`: one word."""
         return False
 
+    def queue_ahead(self, order_id: str) -> float | None:
+        """Size estimated to be ahead of an order's bet; None where the exchange does not tell."""
+        return None
+
     def rest(self) -> None:
         """No bet is live: what is traded is of no interest until the next one comes."""
 
@@ -136,3 +145,6 @@ class Exchange(Protocol):
 
     def open(self, market_id: str, book: MarketBook, desk: Desk) -> MarketExchange:
         """Its side of a market that is new here."""
+
+    def send(self, request: Request) -> None:
+        """Take a request for one of its markets. It is answered later, by replies and facts."""

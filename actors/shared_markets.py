@@ -11,14 +11,15 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from ..config import Config
+from ..strategies.analysis.deciding_parameters import values_of
 from ..strategies.book import MarketBook
 from ..strategies.changes import MarketChange, MarketDefinition
 from ..strategies.clock import Clock
 from ..strategies.host import Host, numbered_ids
-from ..strategies.shared_check import values_of
 from ..strategies.strategy import Strategy
 from ..strategies.window import Gate, Window
-from .market import HostedMarket, MarketActor
+from .hosted_market import HostedMarket
+from .market import MarketActor
 
 #: What a look at the book takes: `check_market_book`, `process_market_book`, and whose they are.
 _Look = tuple[Callable[..., Any], Callable[..., Any], HostedMarket, Clock, "SetActor", Strategy]
@@ -131,10 +132,10 @@ class SetActor(MarketActor):
 
     def release(self, market: HostedMarket, publish_time: int) -> None:
         """A change is about to be folded in: requests whose time has come are acted upon."""
-        self._clock.now_ms = publish_time
-        if market.exchange.pending:
+        self.clock.now_ms = publish_time
+        if market.exchange.busy:
             self.current_market = market
-            self._guarded(None, market, market.exchange.release)
+            self._guarded(None, market, market.exchange.changing)
 
     def attend(self, market: HostedMarket) -> None:
         """A change was folded in: match, and tell of orders."""
@@ -154,7 +155,7 @@ class SetActor(MarketActor):
     def is_busy(self, market: HostedMarket) -> bool:
         """Whether the next change concerns the set, in its window or not."""
         blotter = market.blotter
-        if blotter.has_live_orders or market.exchange.pending or blotter.finished or self.middleware:
+        if blotter.has_live_orders or market.exchange.busy or blotter.finished or self.middleware:
             return True
         return any(mine.current or seat.all_orders for seat, mine in market.traders())
 

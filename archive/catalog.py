@@ -20,8 +20,8 @@ from ..cluster.dispatch import RayPool
 from ..cluster.progress import ProgressOption, showing
 from ..cluster.runner import Runner
 from ..names import name_of_file, to_text
+from ..results.folders import not_written
 from ..results.parts import Batch, Part
-from ..results.places import not_written
 from ..simulate.reading.locations import Source, absolute, is_uri, require_text
 from ..simulate.reading.recordings import Paths, Recording, find_recordings
 from ..simulate.rows import empty_rows

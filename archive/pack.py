@@ -20,7 +20,7 @@ from ..simulate.rows import empty_rows
 from ..simulate.units import Unit, parts_of_unit, unit_of_files
 from ..strategies.clock import from_ms
 from ..strategies.errors import RecordingError
-from .packed_files import PartFile, UnfinishedFolder
+from .packed_writer import PackedWriter, UnfinishedFolder
 from .segmenter import PackedSegment, Segmenter
 from .unpack import Compression, unpack
 
@@ -68,7 +68,7 @@ class PackRunner(Runner):
 
     def run(self, batch: Batch) -> Part:
         part = Part(batch, empty_rows(), 0, 0.0)
-        files: dict[str, PartFile] = {}
+        files: dict[str, PackedWriter] = {}
         try:
             for unit in batch.units:
                 for piece in parts_of_unit(unit):
@@ -81,13 +81,13 @@ class PackRunner(Runner):
                 file.abandon()
         return part
 
-    def _pack(self, unit: Unit, files: dict[str, PartFile], name: str, part: Part) -> None:
+    def _pack(self, unit: Unit, files: dict[str, PackedWriter], name: str, part: Part) -> None:
         source = unit.paths[0]
         recording = Recording(source)
         packed_as = str(source).replace("!", "/").removeprefix(self._root)
         segmenter = Segmenter(packed_as, event_of_path(source))
         waiting: list[PackedSegment] = []
-        target: PartFile | None = None
+        target: PackedWriter | None = None
         error: RecordingError | None = None
         pieces = recording.pieces()
         ended = False
@@ -113,11 +113,11 @@ class PackRunner(Runner):
                  f"{error}; {what}", None, unit.name, "", "")
             )  # fmt: skip
 
-    def _target(self, files: dict[str, PartFile], start_ms: int, name: str) -> PartFile:
+    def _target(self, files: dict[str, PackedWriter], start_ms: int, name: str) -> PackedWriter:
         start = from_ms(start_ms)
         place = f"year={start.year}/month={start.month:02d}"
         if place not in files:
-            files[place] = PartFile(self._out / place, name)
+            files[place] = PackedWriter(self._out / place, name)
         return files[place]
 
 

@@ -14,7 +14,7 @@ from ..cluster.progress import showing
 from ..names import to_name
 from ..simulate.reading.recordings import Paths, Recording, find_recordings
 from ..strategies.errors import InputError, RecordingError
-from .packed_files import new_folder
+from .packed_writer import new_folder
 
 Compression = Literal["none", "gz", "bz2"]
 

@@ -11,7 +11,7 @@ import time
 import pyarrow  # noqa: F401  (so that the run does not time its import)
 
 import headrace as hr
-from headrace.backtest import load_strategy
+from headrace.loading import load_strategy
 
 from .recordings import CHECKOUT
 from .work import LIMITS, Answer, Work

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from ..results.places import not_written
+from ..results.folders import not_written
 from ..strategies.errors import InputError
 
 #: The class in the file.

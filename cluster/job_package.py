@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from importlib import metadata
 from pathlib import Path
 
-from ..results.display.cells import readable_size
+from ..results.display.formats import readable_size
 from ..strategies.errors import InputError
 
 #: Names that never travel, at any depth: what can be made again, results, and what must not leave the machine.

@@ -14,7 +14,8 @@ from collections.abc import Callable
 from typing import Any
 
 from ..actors.clients import BaseClient
-from ..actors.market import HostedMarket, MarketActor
+from ..actors.hosted_market import HostedMarket
+from ..actors.market import MarketActor
 from ..config import Config
 from ..strategies.blotter import Blotter
 from ..strategies.clock import Clock
@@ -27,10 +28,21 @@ from ..strategies.strategy import Strategy
 
 logger = logging.getLogger("headrace")
 
-_MARKET_LEFT_OUT = ("_actor", "seats", "readers", "exchange", "_traders", "_random", "context")
+_MARKET_LEFT_OUT = (
+    "_actor",
+    "seats",
+    "readers",
+    "exchange",
+    "_traders",
+    "_random",
+    "context",
+    "replacing",
+    "_unentered",
+    "_strays",
+)
 
 
-class StrategySnapshot:
+class LoggedStrategy:
     """What is told of a strategy.
 
     Attributes:
@@ -49,7 +61,7 @@ class StrategySnapshot:
         return self.name
 
 
-class FrameworkSnapshot:
+class LoggedFramework:
     """What is told of the system around a market."""
 
     def __init__(self, host: Host) -> None:
@@ -65,7 +77,7 @@ class EventRecorder:
 
     def __call__(self, event: Any) -> None:
         try:
-            self._events.append(freeze(event))
+            self._events.append(pickled(event))
         except Exception as error:
             logger.error("An event %r cannot be sent to the logging controls: %r", event.name, error)
 
@@ -75,15 +87,15 @@ class EventRecorder:
         return events
 
 
-def freeze(event: Any) -> bytes:
+def pickled(event: Any) -> bytes:
     """An event as bytes."""
     file = io.BytesIO()
     _pickler()(file).dump(event)
     return file.getvalue()
 
 
-def thaw(frozen: bytes) -> Any:
-    """The event that `freeze` made bytes of."""
+def unpickled(frozen: bytes) -> Any:
+    """The event that `pickled` made bytes of."""
     return pickle.loads(frozen)
 
 
@@ -106,11 +118,11 @@ def _blank(kind: type) -> Any:
 
 
 def _strategy(strategy: Strategy) -> Any:
-    return StrategySnapshot, (description_of(strategy), hash_of_strategy(strategy.name))
+    return LoggedStrategy, (description_of(strategy), hash_of_strategy(strategy.name))
 
 
 def _actor(actor: MarketActor) -> Any:
-    return FrameworkSnapshot, (actor.host,)
+    return LoggedFramework, (actor.host,)
 
 
 def _clock(clock: Clock) -> Any:
@@ -137,7 +149,7 @@ def _market(market: HostedMarket) -> Any:
 
 
 def _blotter(blotter: Blotter) -> Any:
-    return _blank, (Blotter,), {**vars(blotter), "_watchers": []}
+    return _blank, (Blotter,), {**vars(blotter), "_watchers": [], "ask_queue": None}
 
 
 def _order(order: Order) -> Any:

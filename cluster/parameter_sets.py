@@ -8,11 +8,11 @@ import random
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from ..loading import make_strategy
 from ..strategies.errors import InputError
 from ..strategies.parameters import Parameter, Values, check_names, checked, declared_parameters, from_text
 from ..strategies.strategy import Strategy
 from ..values import unboxed
-from .loading import make_strategy
 from .parameter_ranges import Choice, Range, choices, range_or_choice
 
 #: Keys of a strategy's context are swept as "context.KEY".

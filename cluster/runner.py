@@ -18,8 +18,8 @@ from ..actors.logging_controls import LoggingControls
 from ..actors.logs import BatchLog, Told, set_up
 from ..actors.sieves import Sieve
 from ..config import Config
+from ..results.folders import Folder
 from ..results.parts import Batch, Part, add_sieves, store_part, without_markets
-from ..results.places import Place
 from ..simulate.replay import Replay
 from ..simulate.rows import RowCollector, empty_rows
 from ..simulate.setup import Setup
@@ -27,9 +27,9 @@ from ..simulate.units import Unit, parts_of_unit
 from ..strategies.errors import HeadraceError, InputError
 from ..strategies.hosting import opened
 from ..strategies.strategy import Strategy
-from .again import Again
 from .connection import Caller, caller
 from .log_events import EventRecorder
+from .reproduction import Reproduction
 from .run_files import unpack_files
 from .shipping import require_copies
 from .watchdog import Watchdog, end_here, end_worker, may_exit
@@ -40,7 +40,7 @@ logger = logging.getLogger("headrace")
 _PATIENT = (50_000, 20, 100)
 
 
-class WorkerFace:
+class WorkerFramework:
     """The framework as `Strategy.start` sees it: this process's part of the run."""
 
     def __init__(self, setup: Setup) -> None:
@@ -48,7 +48,7 @@ class WorkerFace:
         self.strategies: list[Strategy] = setup.strategies
         self.clients = Clients(setup.clients)
 
-    def __deepcopy__(self, memo: dict[int, Any]) -> WorkerFace:
+    def __deepcopy__(self, memo: dict[int, Any]) -> WorkerFramework:
         return self
 
 
@@ -88,7 +88,7 @@ class BatchRunner(Runner):
         self,
         setup: Setup,
         logging_controls: LoggingControls | EventRecorder | None = None,
-        again: Again | None = None,
+        again: Reproduction | None = None,
         kept: bool = False,
         remote: bool = False,
     ) -> None:
@@ -101,16 +101,16 @@ class BatchRunner(Runner):
         self._told = Told()
         for strategy in setup.strategies:
             with users_code(f"strategy {strategy.name!r} failed in start()", raise_errors=setup.config.raise_errors):
-                opened(strategy, self._face(strategy))
+                opened(strategy, self._framework(strategy))
             require_copies(strategy)
 
     def close(self) -> None:
         if self._files is not None:
             self._files.cleanup()
 
-    def _face(self, strategy: Strategy) -> WorkerFace:
+    def _framework(self, strategy: Strategy) -> WorkerFramework:
         """The framework as a strategy's `start` sees it."""
-        return WorkerFace(self._setup)
+        return WorkerFramework(self._setup)
 
     def run(self, batch: Batch) -> Part:
         """Replay a batch; what fails in a unit is a row of `failures`."""
@@ -259,7 +259,7 @@ class StoringRunner(Runner):
         place: where the files are written here; None: they travel to the driver, which writes them.
     """
 
-    def __init__(self, runner: Runner, place: Place | None = None) -> None:
+    def __init__(self, runner: Runner, place: Folder | None = None) -> None:
         self._runner = runner
         self._place = place
 
@@ -280,10 +280,10 @@ class StoringRunner(Runner):
 
 def worker_runner(
     setup: Setup,
-    again: Again,
+    again: Reproduction,
     kept: bool,
     keep_events: bool = False,
-    place: Place | None = None,
+    place: Folder | None = None,
     remote: bool = True,
 ) -> Runner:
     """The runner of a worker process: logging is set up first.

@@ -8,7 +8,7 @@ import warnings
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
-from ..results.result import needed
+from ..results.extras import needed
 from ..strategies.errors import RunError
 from ..strategies.parameters import Values
 from .parameter_ranges import Choice, Range

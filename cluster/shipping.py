@@ -20,7 +20,7 @@ from ..simulate.setup import Setup
 from ..strategies.errors import RunError
 from ..strategies.hosting import scope_of
 from ..strategies.strategy import Strategy
-from .culprits import why_not
+from .unpicklable import why_not
 
 
 def user_modules(objects: Iterable[Any]) -> list[ModuleType]:

@@ -26,7 +26,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any, Protocol
 
-from ..results.display.cells import readable_size
+from ..results.display.formats import readable_size
 from ..strategies.errors import InputError, RunError
 from .job_package import find_script, headrace_modules, requirements, working_files, write_zip
 

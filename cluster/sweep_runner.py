@@ -8,8 +8,9 @@ from typing import Any
 
 from ..actors.coordinator import Coordinator
 from ..actors.failures import Failures
+from ..actors.hosted_market import HostedMarket
 from ..actors.logs import BatchLog, set_up
-from ..actors.market import HostedMarket, MarketActor
+from ..actors.market import MarketActor
 from ..results.parts import Part, add_sieves, without_markets
 from ..simulate.replay import Replay
 from ..simulate.rows import RowCollector
@@ -17,8 +18,8 @@ from ..simulate.setup import Setup
 from ..simulate.shared_replay import SharedReplay
 from ..simulate.units import Unit
 from ..strategies.strategy import Strategy
-from .again import Again
-from .runner import BatchRunner, WorkerFace, run_to_end
+from .reproduction import Reproduction
+from .runner import BatchRunner, WorkerFramework, run_to_end
 
 
 @dataclasses.dataclass(frozen=True)
@@ -52,7 +53,7 @@ class SweepRunner(BatchRunner):
         self,
         setup: Setup,
         orders: bool,
-        again: Sequence[Again] = (),
+        again: Sequence[Reproduction] = (),
         deciding: tuple[str, ...] | None = None,
         remote: bool = False,
     ) -> None:
@@ -61,8 +62,8 @@ class SweepRunner(BatchRunner):
         self._deciding = deciding
         super().__init__(setup, remote=remote)
 
-    def _face(self, strategy: Strategy) -> WorkerFace:
-        return WorkerFace(self._alone(strategy))
+    def _framework(self, strategy: Strategy) -> WorkerFramework:
+        return WorkerFramework(self._alone(strategy))
 
     def _alone(self, strategy: Strategy) -> Setup:
         return dataclasses.replace(self._setup, strategies=[strategy])
@@ -160,7 +161,7 @@ class _Tally:
 def sweep_runner(
     setup: Setup,
     orders: bool,
-    again: Sequence[Again],
+    again: Sequence[Reproduction],
     deciding: tuple[str, ...] | None = None,
     remote: bool = True,
 ) -> SweepRunner:

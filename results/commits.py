@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..simulate.rows import FIELDS
 from ..strategies.errors import InputError
-from .places import Place
+from .folders import Folder
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -47,7 +47,7 @@ class Commit:
 class Parts:
     """The committed parts of a result, read when somebody asks for a table."""
 
-    def __init__(self, place: Place, commits: Iterable[Commit]) -> None:
+    def __init__(self, place: Folder, commits: Iterable[Commit]) -> None:
         self.place = self._place = place
         self._commits = sorted(commits, key=lambda commit: commit.number)
 
@@ -110,7 +110,7 @@ def _without(table: pa.Table, market_ids: Sequence[str]) -> pa.Table:
     return table.filter(pc.invert(pc.is_in(table["market_id"], pa.array(market_ids, pa.string()))))
 
 
-def read_commits(place: Place, known: Iterable[Mapping[str, Any]] = ()) -> list[dict[str, Any]]:
+def read_commits(place: Folder, known: Iterable[Mapping[str, Any]] = ()) -> list[dict[str, Any]]:
     """The commits of a result: a part counts while its commit file is there.
 
     Args:
@@ -137,7 +137,7 @@ def read_commits(place: Place, known: Iterable[Mapping[str, Any]] = ()) -> list[
         return list(pool.map(read, names))
 
 
-def damaged(place: Place, name: str, error: Exception) -> InputError:
+def damaged(place: Folder, name: str, error: Exception) -> InputError:
     """The error of a file of a part that cannot be read."""
     why = why_unread(error)
     command = f"headrace repair {shlex.quote(str(place))}"
@@ -169,7 +169,7 @@ def checked_commit(found: Any) -> dict[str, Any]:
     return found
 
 
-def read_manifest(place: Place) -> dict[str, Any]:
+def read_manifest(place: Folder) -> dict[str, Any]:
     """The manifest of a result or a sweep.
 
     Raises:
@@ -181,7 +181,7 @@ def read_manifest(place: Place) -> dict[str, Any]:
     return found
 
 
-def manifest_of_run(place: Place) -> dict[str, Any]:
+def manifest_of_run(place: Folder) -> dict[str, Any]:
     """The manifest of a backtest's result.
 
     Raises:

@@ -10,7 +10,7 @@ from typing import Any
 from ..actors.sieves import Sieve
 from ..simulate.rows import FIELDS, Rows
 from ..simulate.units import Unit
-from .places import encoded
+from .folders import encoded
 
 #: The folder of log files, one a part.
 LOGS = "logs"
@@ -37,7 +37,7 @@ class Batch:
 
 
 @dataclasses.dataclass
-class Stored:
+class StoredPart:
     """What was made of a part's rows for a folder.
 
     Attributes:
@@ -83,7 +83,7 @@ class Part:
     warnings: list[tuple[int, str]] = dataclasses.field(default_factory=list)
     events: list[bytes] = dataclasses.field(default_factory=list)
     stopped: bool = False
-    stored: Stored | None = None
+    stored: StoredPart | None = None
     left_out: set[str] = dataclasses.field(default_factory=set)
     digests: dict[str, str] = dataclasses.field(default_factory=dict)
     worn: bool = False
@@ -137,7 +137,7 @@ def without_markets(table: str, rows: list[tuple[Any, ...]], market_ids: Collect
     return [row for row in rows if row[at] not in market_ids]
 
 
-def store_part(part: Part) -> Stored:
+def store_part(part: Part) -> StoredPart:
     """The files of a part but for its failures, to which the driver may add, and what a commit says of them."""
     from .tables import digests_by_market, from_rows
 
@@ -150,4 +150,4 @@ def store_part(part: Part) -> Stored:
     if part.log:
         files[f"{LOGS}/{name}.jsonl"] = part.log.encode(errors="backslashreplace")
     counts = {table: len(rows) for table, rows in part.rows.items()}
-    return Stored(files, counts, sum(shares.values()), shares)
+    return StoredPart(files, counts, sum(shares.values()), shares)

@@ -10,7 +10,7 @@ from typing import Any
 from ..simulate.rows import FIELDS
 from ..strategies.errors import InputError
 from .commits import COMMITS, MANIFEST, checked_commit, manifest_of_run, why_unread
-from .places import Place, not_written
+from .folders import Folder, not_written
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,7 +43,7 @@ def repair(folder: str | os.PathLike[str]) -> list[Dropped]:
         InputError: it holds no backtest's result, or its manifest is damaged, without which no run can go on; or it
             cannot be written.
     """
-    place = Place(folder)
+    place = Folder(folder)
     try:
         manifest = manifest_of_run(place)
     except (FileNotFoundError, NotADirectoryError) as error:
@@ -66,14 +66,14 @@ def repair(folder: str | os.PathLike[str]) -> list[Dropped]:
     return dropped
 
 
-def _read_commit(place: Place, name: str) -> tuple[dict[str, Any] | None, str | None]:
+def _read_commit(place: Folder, name: str) -> tuple[dict[str, Any] | None, str | None]:
     try:
         return checked_commit(json.loads(place.read(name))), None
     except (OSError, ValueError) as error:
         return None, f"{name}: {why_unread(error)}"
 
 
-def _damage(place: Place, commit: dict[str, Any]) -> str | None:
+def _damage(place: Folder, commit: dict[str, Any]) -> str | None:
     """What is wrong with a part's tables; None where nothing is."""
     for table in FIELDS:
         rows = commit["rows"].get(table)
@@ -89,7 +89,7 @@ def _damage(place: Place, commit: dict[str, Any]) -> str | None:
     return None
 
 
-def _drop(place: Place, manifest: dict[str, Any], dropped: list[Dropped]) -> None:
+def _drop(place: Folder, manifest: dict[str, Any], dropped: list[Dropped]) -> None:
     """The manifest first: a run that is not finished reads the commits that are there."""
     gone = {each.part for each in dropped}
     parts = [each for each in manifest.get("parts", ()) if each["part"] not in gone]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -10,10 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 from ..simulate.reading.recordings import Paths
 from ..simulate.rows import FIELDS, Rows
-from ..strategies.errors import InputError, RunError
+from ..strategies.errors import InputError
 from .commits import MANIFEST, Commit, Parts, manifest_of_run, read_commits, why_unread
+from .extras import needed
+from .folders import Folder
 from .measures import MEASURES, NEEDED, Bootstrap, measures
-from .places import Place
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -273,7 +273,7 @@ class Result:
         Raises:
             InputError: the folder holds no result.
         """
-        place = Place(folder)
+        place = Folder(folder)
         try:
             manifest = manifest_of_run(place)
         except (OSError, ValueError) as error:
@@ -295,7 +295,7 @@ class Result:
         return result_html(self)
 
 
-def require_format(place: Place, manifest: Mapping[str, Any], wanted: int) -> None:
+def require_format(place: Folder, manifest: Mapping[str, Any], wanted: int) -> None:
     """Refuse a folder that another headrace wrote with other columns.
 
     Raises:
@@ -307,20 +307,6 @@ def require_format(place: Place, manifest: Mapping[str, Any], wanted: int) -> No
             f"{place}: holds a result of format {found}; this headrace reads format {wanted}: run it again, or read it "
             "with the headrace that wrote it"
         )
-
-
-def needed(module: str, extra: str, what: str) -> Any:
-    """A module that an extra brings.
-
-    Raises:
-        RunError: it is not installed; the message names the extra.
-    """
-    try:
-        return importlib.import_module(module)
-    except ModuleNotFoundError as error:
-        if error.name != module.partition(".")[0]:
-            raise
-        raise RunError(f"{what} needs {error.name}: pip install 'headrace[{extra}]'") from None
 
 
 def _whole_sums(table: pa.Table) -> pa.Table:

@@ -17,8 +17,8 @@ from ..actors.sieves import Sieve
 from ..simulate.rows import FIELDS, empty_rows
 from ..strategies.errors import InputError
 from .commits import COMMITS, MANIFEST, Commit, Parts, manifest_of_run, read_commits, why_unread
+from .folders import Folder, encoded
 from .parts import Batch, Part, add_sieves, store_part
-from .places import Place, encoded
 from .result import Result
 
 #: Rows kept as they are; beyond that tables take less memory.
@@ -106,8 +106,8 @@ class FolderStore:
         InputError: the folder cannot be written, holds something already, or holds another run; says what differs.
     """
 
-    def __init__(self, folder: str | os.PathLike[str] | Place, identity: dict[str, Any], resume: bool = False) -> None:
-        self.place = folder if isinstance(folder, Place) else Place(folder)
+    def __init__(self, folder: str | os.PathLike[str] | Folder, identity: dict[str, Any], resume: bool = False) -> None:
+        self.place = folder if isinstance(folder, Folder) else Folder(folder)
         self._inputs: list[dict[str, Any]] = identity.get("inputs", [])
         self._identity = json.loads(json.dumps({**identity, "inputs": []}, default=str))
         self.markets: list[tuple[str, str]] = []
@@ -306,7 +306,7 @@ class FolderStore:
         return whole
 
 
-def require_free(place: Place) -> None:
+def require_free(place: Folder) -> None:
     """Refuse a folder that holds something.
 
     Raises:
@@ -323,7 +323,7 @@ def _json(value: Any) -> bytes:
     return (json.dumps(value, indent=1, default=str) + "\n").encode()
 
 
-def _near(place: Place) -> str | None:
+def _near(place: Folder) -> str | None:
     """A run beside a folder that is not there, with a name like it."""
     path = Path(str(place))
     if place.shared or not path.absolute().parent.is_dir():

@@ -16,8 +16,8 @@ from ..strategies.errors import InputError
 from ..strategies.parameters import Values, column_value
 from . import measures
 from .commits import MANIFEST, read_manifest, why_unread
+from .folders import Folder, encoded
 from .parts import Part
-from .places import Place, encoded
 from .result import Result, require_format
 from .violations import advice, reasons
 
@@ -385,7 +385,7 @@ class SweepResult:
         Raises:
             InputError: the folder holds no sweep.
         """
-        place = Place(folder)
+        place = Folder(folder)
         try:
             manifest = read_manifest(place)
         except (OSError, ValueError) as error:
@@ -521,7 +521,7 @@ class SweepResult:
         return sweep_html(self)
 
 
-def is_sweep(place: Place) -> bool:
+def is_sweep(place: Folder) -> bool:
     """Whether a folder holds a sweep, as far as its manifest can be read."""
     try:
         return "parameters" in read_manifest(place)
@@ -569,13 +569,13 @@ def require_goal(by: str, split: float | None) -> None:
         raise InputError(f"by={by!r}: that is what checks the choice; go by 'in_sample_net_profit'")
 
 
-def new_folder(folder: str | os.PathLike[str]) -> Place:
+def new_folder(folder: str | os.PathLike[str]) -> Folder:
     """An empty folder, named by its path or URI; asked for before anything runs, for what it cannot take would be lost.
 
     Raises:
         InputError: it cannot be written, or holds something.
     """
-    place = Place(folder)
+    place = Folder(folder)
     if place.taken():
         raise InputError(f"{place}: exists and is not empty; name another folder for the sweep, or remove it")
     place.write_first(_PROBE, b"")

@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from ..strategies.changes import (
     ChangeMessage,
     MarketChange,
     MarketDefinition,
 )
 from ..strategies.hosting import window_of
-from .reader import Reader
+from .reader import Reader, UnitReplay
 from .reading.recordings import Recording
-
-if TYPE_CHECKING:
-    from .replay import Replay
 
 
 class PeerReader(Reader):
@@ -23,7 +18,7 @@ class PeerReader(Reader):
     Changes outside all windows are never shown, and each line of a file with several markets shows all of them again.
     """
 
-    def __init__(self, recording: Recording, replay: Replay) -> None:
+    def __init__(self, recording: Recording, replay: UnitReplay) -> None:
         super().__init__(recording, replay)
         self._waiting: dict[str, list[tuple[int, MarketChange]]] = {}
         self._active: dict[str, bool] = {}

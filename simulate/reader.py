@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import logging
-from collections.abc import Iterator
-from typing import TYPE_CHECKING, TypeGuard
+from collections.abc import Iterator, Sequence
+from typing import Protocol, TypeGuard
 
+from ..actors.failures import Failures
+from ..actors.market import MarketActor
 from ..strategies.changes import (
     ChangeMessage,
     MarketChange,
@@ -18,9 +20,7 @@ from ..strategies.changes import (
 from ..strategies.errors import RecordingError
 from .reading.recordings import Recording
 from .skipping import messages_of
-
-if TYPE_CHECKING:
-    from .replay import Replay
+from .units import Unit
 
 logger = logging.getLogger("headrace")
 
@@ -28,10 +28,33 @@ logger = logging.getLogger("headrace")
 _TOLD_LINES = 100
 
 
+class UnitReplay(Protocol):
+    """The replay of a unit, as the readers of its recordings see it.
+
+    Attributes:
+        actor: hosts the markets.
+        failures: takes what is wrong with recordings.
+        raw: changes are shown as they came, too.
+    """
+
+    unit: Unit
+    actor: MarketActor
+    failures: Failures
+    raw: bool
+
+    def owner(self, market_id: str, recording: str) -> str:
+        """The recording that a market is read from: the first that asks."""
+        ...
+
+    def ended(self, market_ids: Sequence[str]) -> None:
+        """A recording has ended, and with it these markets."""
+        ...
+
+
 class Reader:
     """One recording on its way into the actor."""
 
-    def __init__(self, recording: Recording, replay: Replay) -> None:
+    def __init__(self, recording: Recording, replay: UnitReplay) -> None:
         self.recording = recording
         self._replay = replay
         self._actor = replay.actor
@@ -140,9 +163,9 @@ class Reader:
         if change.market_definition is None:
             self._undefined.setdefault(market_id, line)
             return False
-        if not self._replay.claim(market_id, self):
+        owner = self._replay.owner(market_id, self.recording.name)
+        if owner != self.recording.name:
             self._markets[market_id] = False
-            owner = self._replay._owner[market_id]
             self._bad_line(
                 RecordingError(
                     f"the market is in {owner} as well; this copy is left out", self.recording.name, line, market_id

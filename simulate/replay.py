@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from ..actors.failures import Failures
-from ..actors.market import HostedMarket
+from ..actors.hosted_market import HostedMarket
 from ..strategies.clock import Clock
 from ..strategies.host import Host, numbered_ids
 from ..strategies.rules import Rules
@@ -61,7 +61,7 @@ class Replay:
         self._reemit = Rules.named(setup.config.compatibility).peer_reading
         self._hashed = False
         self.digest: str | None = None
-        self._owner: dict[str, str] = {}
+        self._owners: dict[str, str] = {}
         # Markets of one event know each other until the last of them ends. A run over many files cannot keep them all.
         self._together = 1 < len(unit.paths) <= _MOST_OPEN
         self._waiting: list[str] = []
@@ -118,10 +118,9 @@ class Replay:
             else:
                 heapq.heapreplace(waiting, (due, next(count), reader))
 
-    def claim(self, market_id: str, reader: Reader) -> bool:
-        """Whether a market is this reader's; a second file with the same market is a failure, and is left out."""
-        owner = self._owner.setdefault(market_id, reader.recording.name)
-        return owner == reader.recording.name
+    def owner(self, market_id: str, recording: str) -> str:
+        """The recording that a market is read from: the first of the unit that has it; in others it is left out."""
+        return self._owners.setdefault(market_id, recording)
 
     def ended(self, market_ids: Sequence[str]) -> None:
         """A recording has ended: hand over its markets, at once or, where others of their event go on, at the end."""

@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Callable, Sequence
 
 from ..actors.failures import Failures
-from ..actors.market import HostedMarket
+from ..actors.hosted_market import HostedMarket
 from ..actors.shared_markets import SetActor, SharedMarkets, SharedTimers, set_host
 from ..strategies.strategy import Strategy
 from .replay import Replay

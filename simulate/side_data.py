@@ -11,7 +11,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from ..actors.market import HostedMarket, MarketActor
+from ..actors.hosted_market import HostedMarket
+from ..actors.market import MarketActor
 from ..strategies.errors import InputError, RecordingError
 from .reading.locations import open_file, reason
 from .reading.messages import objects_of
@@ -79,7 +80,7 @@ class RecordedSideData:
     def opened(self, actor: MarketActor, market: HostedMarket) -> None:
         """Give a new market its catalogue, and plan its sports updates."""
         if self._sports_data is not None:
-            failed = functools.partial(actor.failed, strategy=None, market=market)
+            failed = functools.partial(actor.failed, market_id=market.market_id)
             self._plan(actor, market, SportsFeed(self._sports_data, market.market_id, failed))
         if self._catalogues is not None:
             catalogue = read_catalogue(self._catalogues, market.market_id)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from ..actors.exchange import Desk
 from ..strategies.book import MarketBook
+from ..strategies.messages import Request
 from .models import Models
 from .peer_market import PeerMarket
 from .simulated_market import SimulatedMarket
@@ -23,13 +24,23 @@ class SimulatedExchange:
         self._models = models or Models()
         self._last_bet_id = FIRST_BET_ID
         self._completed: Models | None = None
+        self._markets: dict[str, SimulatedMarket] = {}
 
     def open(self, market_id: str, book: MarketBook, desk: Desk) -> SimulatedMarket:
         """Its side of a market that is new; under compatibility the peer's."""
         if self._completed is None:
             self._completed = self._models.completed(desk.config)
         kind = PeerMarket if desk.config.compatibility == "flumine" else SimulatedMarket
-        return kind(market_id, book, desk, self._completed, self)
+        market = self._markets[market_id] = kind(market_id, book, desk, self._completed, self)
+        return market
+
+    def send(self, request: Request) -> None:
+        """Take a request for one of its markets."""
+        self._markets[request.market_id].send(request)
+
+    def gone(self, market_id: str) -> None:
+        """A market was given up."""
+        self._markets.pop(market_id, None)
 
     def next_bet_id(self) -> str:
         """The next number of a bet."""

@@ -55,6 +55,9 @@ class BetIds(Protocol):
     def return_bet_id(self) -> None:
         """The last one was not used."""
 
+    def gone(self, market_id: str) -> None:
+        """A market was given up."""
+
 
 class SimulatedMarket(MarketExchange):
     """The exchange's side of one market.
@@ -80,6 +83,10 @@ class SimulatedMarket(MarketExchange):
 
     def _new_matching(self) -> PassiveMatching:
         return PassiveMatching(self._book, self._desk, self._models, self._bets, self._tell)
+
+    def queue_ahead(self, order_id: str) -> float | None:
+        bet = self._bets.get(order_id)
+        return None if bet is None else bet.queue_ahead
 
     def bet(self, order_id: str) -> Bet | None:
         """The bet of an order, to look at: for tests and for tools in the same process."""
@@ -367,6 +374,7 @@ class SimulatedMarket(MarketExchange):
         removals = self._models.removals
         assert removals is not None
         removals.forget(self.market_id)
+        self._ids.gone(self.market_id)
 
 
 def failure(order_id: str, operation: str, code: str) -> Report:

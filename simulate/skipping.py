@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, BinaryIO, Protocol, cast
 
-from ..actors.market import HostedMarket
+from ..actors.hosted_market import HostedMarket
 from ..strategies.changes import ChangeMessage, MarketChange, MarketDefinition
 from ..strategies.errors import RecordingError
 from ..strategies.hosting import window_of
@@ -128,7 +128,7 @@ def _unseen(segment: Segment, faces: Sequence[HostedMarket], audience: Audience)
 
 def _is_attended(market: HostedMarket) -> bool:
     """Whether each change matters here: there is a live order, or something to be told."""
-    if not market.shown or market.attended or market.closed or market.exchange.pending:
+    if not market.shown or market.attended or market.closed or market.exchange.busy:
         return True
     return market.blotter.has_live_orders
 

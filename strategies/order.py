@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime
 import math
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from ..values import mapping, note, number, shown, text, word
 from .clock import from_ms
@@ -102,11 +102,13 @@ class Responses:
         self.cancel_responses: list[Response] = []
         self.update_responses: list[Response] = []
         self.replace_responses: list[Response] = []
-        self._heard: set[tuple[str, str]] = set()
+        self._heard: set[tuple[str, str]] | None = None
 
     def first(self, request_id: str, operation: str) -> bool:
         """Whether this answer has not been heard before."""
         heard = (request_id, operation)
+        if self._heard is None:
+            self._heard = set()
         if heard in self._heard:
             return False
         self._heard.add(heard)
@@ -125,7 +127,7 @@ class Order(OrderState):
     """One order of a trade. Made by `Trade.create_order`; sent by `market.place_order`.
 
     Attributes:
-        id: 18 digits, unique.
+        id: 18 characters: counted from 1 in a replay, else unique for ever (see `headrace.strategies.host`).
         bet_id: the exchange's number, once placed.
         side: BACK or LAY.
         lookup: (market id, selection id, handicap).
@@ -315,6 +317,11 @@ class Order(OrderState):
             self.respond(report)
         return taken
 
+    def answer_placing(self, report: Report) -> None:
+        """Keep the answer to the placing."""
+        self.responses.place_response = _response(report)
+        self.responses.placed_ms = report.placed_at
+
     def respond(self, report: Report) -> None:
         """Keep the answer to a cancel or an update."""
         answers = self.responses.update_responses if report.operation == UPDATE else self.responses.cancel_responses
@@ -449,7 +456,11 @@ class Order(OrderState):
     @property
     def customer_order_ref(self) -> str:
         """The reference sent with the order, 32 characters: hash of the strategy's name, separator, id."""
-        return f"{hash_of_strategy(self.trade.strategy.name)}{self.sep}{self.id}"
+        return self.reference(self.id)
+
+    def reference(self, order_id: str) -> str:
+        """The reference of the order with another id, as one that takes its place has it."""
+        return f"{hash_of_strategy(self.trade.strategy.name)}{self.sep}{order_id}"
 
     @property
     def current_order(self) -> Any:

@@ -251,7 +251,9 @@ class OrderState:
         known, discrepancy = self._key, None
         if known is not None:
             if key <= known:
-                return NOTHING if key == known or fact.at <= known[1] else Taken(discrepancy=self._less(fact, accounted))
+                if key == known or fact.at <= known[1]:
+                    return NOTHING
+                return Taken(discrepancy=f"{accounted:.2f} accounted for at {fact.at}, and {known[0]:.2f} before")
             if fact.at < known[1] and accounted > known[0]:
                 discrepancy = f"{accounted:.2f} accounted for at {fact.at}, and less later"
         self._key = key
@@ -272,10 +274,6 @@ class OrderState:
                 self._stand_at(LIVE)
             self._stand_at(DONE)
         return self._taken(before, matched, True, discrepancy)
-
-    def _less(self, fact: OrderFact, accounted: float) -> str | None:
-        assert self._key is not None
-        return f"{accounted:.2f} accounted for at {fact.at}, and {self._key[0]:.2f} before"
 
     def _size(self, fact: OrderFact) -> None:
         self.size_matched = fact.matched

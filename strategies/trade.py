@@ -85,7 +85,7 @@ class Trade:
         self.reset_seconds = reset_seconds
         self.pending_orders = pending_orders
         self.orders: list[Order] = []
-        self._replacing: set[str] = set()
+        self._replacing: set[str] | None = None
         self.status = TradeStatus.LIVE
         self.status_log: list[TradeStatus] = [TradeStatus.LIVE]
         self.created_ms = self.host.clock.now_ms
@@ -146,11 +146,12 @@ class Trade:
 
     def replacing(self, order: Order) -> None:
         """An order of it is to be replaced: it does not complete before that is answered."""
-        self._replacing.add(order.id)
+        self._replacing = (self._replacing or set()) | {order.id}
 
     def replaced(self, order: Order) -> None:
         """The replace was answered, or can no longer be."""
-        self._replacing.discard(order.id)
+        if self._replacing:
+            self._replacing.discard(order.id)
         if self.complete:
             self.complete_trade()
 

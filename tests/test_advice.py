@@ -17,7 +17,7 @@ import pytest
 import headrace as hr
 from builders import priced
 from headrace.archive.pack import unpack, write_pack
-from headrace.archive.prices import write_prices
+from headrace.archive.price_tables import write_prices
 from headrace.cluster import job_package
 from headrace.results.display.explain import explain
 

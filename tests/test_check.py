@@ -15,7 +15,8 @@ from click.testing import CliRunner, Result
 
 import headrace as hr
 from headrace.cli import main
-from headrace.strategies.check import Finding, check_class, check_instance, check_source, warnings_of
+from headrace.strategies.analysis.check import check_class, check_instance, check_source, warnings_of
+from headrace.strategies.analysis.findings import Finding
 from headrace.strategies.errors import InputError
 
 ROOT = Path(__file__).parent.parent

@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 import headrace as hr
-from headrace.backtest import load_strategy
+from headrace.loading import load_strategy
 from headrace.simulate.generator import write_markets
 from headrace.strategies.rules import Rules
 

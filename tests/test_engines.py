@@ -14,7 +14,7 @@ import pytest
 
 import headrace as hr
 from builders import priced
-from headrace.backtest import load_strategy
+from headrace.loading import load_strategy
 
 
 class Backer(hr.Strategy):

@@ -15,8 +15,8 @@ from click.testing import CliRunner
 
 import headrace as hr
 from builders import MARKET, T0, back, priced, replay
-from headrace.backtest import load_strategy
 from headrace.cli import main
+from headrace.loading import load_strategy
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ from click.testing import CliRunner, Result
 
 import headrace as hr
 from headrace.cli import main
-from headrace.cluster.loading import load_strategy
+from headrace.loading import load_strategy
 
 ROOT = Path(__file__).resolve().parents[1]
 

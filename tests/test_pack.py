@@ -20,7 +20,8 @@ from click.testing import CliRunner
 import headrace as hr
 from builders import FLUMINE, START, Stream
 from headrace.archive import pack as packing
-from headrace.archive import packed_files, segmenter
+from headrace.archive import packed_writer as packed_files
+from headrace.archive import segmenter
 from headrace.archive.pack import unpack, write_pack
 from headrace.cli import main
 from headrace.simulate import skipping

@@ -18,11 +18,11 @@ import pytest
 from click.testing import CliRunner
 
 import headrace as hr
-from headrace.backtest import load_strategy
 from headrace.cli import main
+from headrace.loading import load_strategy
 from headrace.results.display import charts, page_markets
-from headrace.results.display.cells import heading
 from headrace.results.display.curves import Step, curves, thinned
+from headrace.results.display.formats import heading
 from headrace.results.display.report import result_page as page
 from headrace.results.tables import from_dicts
 from headrace.simulate.generator import write_markets

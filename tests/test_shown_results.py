@@ -10,7 +10,7 @@ import pytest
 
 import headrace as hr
 from headrace.results.display import terminal
-from headrace.results.display.cells import cell, heading
+from headrace.results.display.formats import formatted, heading
 from headrace.results.violations import reasons
 
 
@@ -58,7 +58,7 @@ class Backs(hr.Strategy):
     ],
 )
 def test_values_are_as_people_read_them(name: str, value: Any, text: str) -> None:
-    assert cell(name, value) == text
+    assert formatted(name, value) == text
 
 
 def test_headings_are_words() -> None:
@@ -127,8 +127,8 @@ def test_figures_of_a_sweep_are_never_cut(
     assert "…" not in text
     assert columns is None or max(map(len, table)) <= max(columns, 40)
     for row in swept.table.to_pylist():
-        assert cell("net_profit", row["net_profit"]) in text
-        assert cell("stake", row["stake"]) in text
+        assert formatted("net_profit", row["net_profit"]) in text
+        assert formatted("stake", row["stake"]) in text
     assert "123,457" in text
 
 

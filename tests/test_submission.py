@@ -131,7 +131,7 @@ def test_headrace_travels_without_what_lies_beside_it(tmp_path: Path) -> None:
     modules = headrace_modules(tmp_path / "modules")
     package = modules[0]
     folders = {path.name for path in package.iterdir() if path.is_dir()}
-    assert folders == {"actors", "archive", "cluster", "results", "simulate", "strategies"}
+    assert folders == {"actors", "archive", "cli", "cluster", "results", "simulate", "strategies"}
     assert (package / "py.typed").is_file()
     beside = (package / "results" / "display").glob("page.*")
     assert {path.name for path in beside} == {"page.css", "page.js", "page.py"}

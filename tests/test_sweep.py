@@ -13,8 +13,8 @@ from click.testing import CliRunner
 import headrace as hr
 from builders import Stream, priced
 from headrace.actors.market import MarketActor
-from headrace.backtest import load_strategy
 from headrace.cli import main
+from headrace.loading import load_strategy
 from headrace.results.display.sweep_figures import heatmap, parallel_coordinates
 from headrace.results.measures import MEASURES, max_drawdown, standard_error
 from headrace.results.sweep_result import in_sample

@@ -13,8 +13,8 @@ from click.testing import CliRunner
 import headrace as hr
 from builders import priced
 from headrace.cli import main
-from headrace.results.display.cells import cell
-from headrace.results.display.heat import heat_of
+from headrace.results.display.formats import formatted
+from headrace.results.display.heatmap import heat_of
 from headrace.results.display.sweep_report import sweep_page
 
 NASTY = "</script><script>document.title='ran'</script>&"
@@ -71,7 +71,7 @@ def test_sets_stand_by_the_profit_in_sample_with_what_came_of_it_beside(sweep: h
     found = rows(text)
     best = sweep.best("in_sample_net_profit")
     names = ("set", "stake", "runners", "in_sample_net_profit", "out_of_sample_net_profit", "net_profit")
-    assert found[0][:6] == [cell(name, best[name]) for name in names]
+    assert found[0][:6] == [formatted(name, best[name]) for name in names]
     assert len(found) == 6
     assert text.count(" class=best>") == 1
     in_sample = [float(row[3]) for row in found]
@@ -96,7 +96,7 @@ def test_heatmaps_have_the_figures_and_say_what_they_are_the_mean_of(markets: Pa
     heat = heat_of(three.table.to_pylist(), "stake", "runners", "net_profit", ["stake", "runners", "mood"])
     part = text[text.index("net profit by stake and runners") :]
     shown = re.findall(r'<td style="[^"]*" title="2 sets">(.*?)</td>', part[: part.index("</table>")])
-    assert shown == [cell("net_profit", one) for line in reversed(heat.cells) for one in line]
+    assert shown == [formatted("net_profit", one) for line in reversed(heat.cells) for one in line]
     assert "stake to the right, runners up; each cell: the mean over mood, of 2 sets." in text
 
 

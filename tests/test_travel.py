@@ -13,8 +13,8 @@ import pytest
 
 import headrace as hr
 from builders import priced
-from headrace.cluster.culprits import why_not
 from headrace.cluster.shipping import pack
+from headrace.cluster.unpicklable import why_not
 
 ENGINES = ["local", pytest.param("ray", marks=pytest.mark.ray)]
 

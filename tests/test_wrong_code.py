@@ -18,8 +18,8 @@ from click.testing import CliRunner, Result
 import headrace as hr
 from builders import priced
 from headrace.cli import main
-from headrace.cluster.loading import load_strategy
-from headrace.results.places import Place
+from headrace.loading import load_strategy
+from headrace.results.folders import Folder
 
 CODE = """\
 import json
@@ -350,15 +350,15 @@ def test_what_was_written_before_the_disk_was_full_is_resumed(
     monkeypatch.setattr(sys.modules["headrace.backtest"], "MAX_UNITS", 1)
     strategy = load_strategy(f"{code}:Plain")
     whole = hr.backtest(strategy(), markets, engine="local")
-    out, write, left = tmp_path / "out", Place.write, [6]
+    out, write, left = tmp_path / "out", Folder.write, [6]
 
-    def written(self: Place, name: str, content: bytes) -> None:
+    def written(self: Folder, name: str, content: bytes) -> None:
         left[0] -= 1
         if left[0] < 0:
             raise hr.RunError(f"{name} cannot be written: {os.strerror(errno.ENOSPC)}")
         write(self, name, content)
 
-    monkeypatch.setattr(Place, "write", written)
+    monkeypatch.setattr(Folder, "write", written)
     with pytest.raises(hr.RunError, match="No space left"):
         hr.backtest(strategy(), markets, engine="local", out=out)
     left[0] = 1000
@@ -400,13 +400,13 @@ INSIDE = {
     "backtest": "headrace.simulate.replay.Replay.run",
     "sweep": "headrace.simulate.shared_replay.SharedReplay.run",
     "generate": "headrace.simulate.generator.write_markets",
-    "prices": "headrace.archive.prices.PriceRunner.run",
+    "prices": "headrace.archive.price_tables.PriceRunner.run",
     "catalog": "headrace.archive.catalog.write_catalog",
     "pack": "headrace.archive.pack.PackRunner.run",
     "report": "headrace.results.result.Result.load",
     "explain": "headrace.results.result.Result.load",
     "repair": "headrace.results.repair.repair",
-    "check": "headrace.cluster.loading.load_strategy",
+    "check": "headrace.loading.load_strategy",
     "new": "headrace.cluster.first_strategy.write_first_strategy",
     "unpack": "headrace.archive.pack.unpack",
 }

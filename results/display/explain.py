@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import datetime
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ...strategies.errors import InputError
-
-if TYPE_CHECKING:
-    from ..result import Result
+from .shown import ShownResult
 
 #: When something happened, where that is known, and what.
 Event = tuple[datetime.datetime | None, str]
@@ -21,7 +19,7 @@ _NOT_PLACED = {
 }
 
 
-def explain(result: Result, bet_id: str, market_id: str | None = None) -> list[str]:
+def explain(result: ShownResult, bet_id: str, market_id: str | None = None) -> list[str]:
     """What happened to a bet, in order of time.
 
     Args:

@@ -5,15 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from html import escape
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from ..result import needed
+from ..extras import needed
 from .charts import moment
 from .curves import Curves, Step, curves, farthest, thinned
 from .market_chart import Mark, MarketChart, Panel, price_range
-
-if TYPE_CHECKING:
-    from ..result import Result
+from .shown import ShownResult
 
 #: Points and strategies of a figure: with texts for hovering it stays under 500 kB.
 MOST_POINTS = 3000
@@ -21,7 +19,7 @@ MOST_STRATEGIES = 30
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#b38600", "#56b4e9", "#000000")
 
 
-def profit_figure(result: Result) -> Any:
+def profit_figure(result: ShownResult) -> Any:
     """Profit after commission and drawdown, a colour a strategy, by market number and by time.
 
     Raises:
@@ -65,7 +63,7 @@ def profit_figure(result: Result) -> Any:
     return shown
 
 
-def _title(result: Result, names: list[str], found: Curves) -> str:
+def _title(result: ShownResult, names: list[str], found: Curves) -> str:
     what = names[0] if len(names) == 1 else f"{len(names)} strategies" if names else "no strategies"
     there = sum(map(bool, found.steps.values()))
     if len(names) < there:

@@ -6,7 +6,7 @@ import difflib
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ...simulate.reading.locations import Source, is_uri
 from ...simulate.reading.market_history import (
@@ -20,9 +20,7 @@ from ...simulate.reading.market_history import (
 )
 from ...simulate.reading.recordings import Paths, find_recordings
 from ...strategies.errors import InputError, RecordingError
-
-if TYPE_CHECKING:
-    from ..result import Result
+from .shown import ShownResult
 
 #: Runners that a chart has room for, points that each of their lines has, and orders that are marked.
 MOST_RUNNERS = 6
@@ -99,7 +97,7 @@ class MarketChart:
 
 
 def market_chart(
-    result: Result, market_id: str, strategy: str | None = None, markets: Paths | None = None
+    result: ShownResult, market_id: str, strategy: str | None = None, markets: Paths | None = None
 ) -> MarketChart:
     """The chart of a market of a result; its recording is read again.
 
@@ -136,7 +134,9 @@ def market_chart(
 # -- the tables ----------------------------------------------------------------------------------------------------
 
 
-def _bets(result: Result, market_id: str, strategy: str | None) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+def _bets(
+    result: ShownResult, market_id: str, strategy: str | None
+) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
     import pyarrow.compute as pc
 
     markets = result.markets
@@ -170,7 +170,7 @@ def _runners(orders: Sequence[dict[str, Any]]) -> dict[RunnerKey, float]:
 # -- the recording -------------------------------------------------------------------------------------------------
 
 
-def _history(result: Result, market_id: str, runners: list[RunnerKey], markets: Paths | None) -> MarketHistory:
+def _history(result: ShownResult, market_id: str, runners: list[RunnerKey], markets: Paths | None) -> MarketHistory:
     unit = result.unit_of(market_id)
     if markets is None and unit is None:
         raise InputError(
@@ -193,7 +193,7 @@ def _named(sources: Sequence[Source], market_id: str) -> Iterable[Source]:
     return sorted(sources, key=lambda source: market_id not in os.path.basename(str(source)))
 
 
-def _replayed(result: Result, unit: str) -> Iterable[Source]:
+def _replayed(result: ShownResult, unit: str) -> Iterable[Source]:
     """The recordings of a unit, where the run found them."""
     manifest = result.manifest
     told: dict[str, Any] = next((each for each in manifest.get("inputs", ()) if each["unit"] == unit), {})
@@ -312,7 +312,7 @@ def _about(order: dict[str, Any]) -> tuple[str, ...]:
     return (f"{order['side']} {what}{price}{kind}", f"bet {order['bet_id'] or order['order_id']}, {order['strategy']}")
 
 
-def _title(result: Result, history: MarketHistory, strategy: str | None) -> str:
+def _title(result: ShownResult, history: MarketHistory, strategy: str | None) -> str:
     import pyarrow.compute as pc
 
     rows = result.markets.filter(pc.equal(result.markets["market_id"], history.market_id)).to_pylist()

@@ -6,15 +6,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 from typing import TYPE_CHECKING, Any
 
-from ..failure_places import by_place
+from ..failure_groups import grouped_failures
 from ..violations import Reason, advice, lines, reasons
-from .cells import UNSHOWN, cell, heading
+from .formats import UNSHOWN, formatted, heading
+from .shown import Shown, ShownResult, ShownSweep
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from ..result import Result
-    from ..sweep_result import SweepResult
 
 Row = Mapping[str, Any]
 
@@ -26,7 +25,7 @@ _CELL = "padding:0.25em 0.75em;white-space:nowrap"
 _FAILED = "color:#b3261e"
 
 
-def result_html(result: Result) -> str:
+def result_html(result: ShownResult) -> str:
     """What the run came to, a row a strategy, and what went wrong."""
     rows = result.summary().to_pylist()
     names = [name for name in (rows[0] if rows else ()) if name not in (*UNSHOWN, "failures") or name == "profit"]
@@ -37,7 +36,7 @@ def result_html(result: Result) -> str:
     return _page(title, _table(names, rows), result)
 
 
-def sweep_html(sweep: SweepResult) -> str:
+def sweep_html(sweep: ShownSweep) -> str:
     """The best sets, the best one marked, and what went wrong."""
     by = sweep.shown_by
     every = sweep.best_sets(by)
@@ -60,7 +59,7 @@ def sweep_html(sweep: SweepResult) -> str:
     return _page(title, _table(names, rows, bold, marked=0 if traded else -1), sweep)
 
 
-def _page(title: str, table: str, result: Result | SweepResult) -> str:
+def _page(title: str, table: str, result: Shown) -> str:
     refused = _violations(reasons(result.violations))
     return f'<p style="margin:0.5em 0">{title}</p>{table}{refused}{_failures(result.failures)}'
 
@@ -81,7 +80,7 @@ def _table(names: Sequence[str], rows: Iterable[Row], bold: Iterable[tuple[int, 
     for place, row in enumerate(rows):
         cells = []
         for name in names:
-            text = escape(cell(name, row[name]))
+            text = escape(formatted(name, row[name]))
             if place == marked and name == names[0]:
                 text = f"★ {text}"
             failed = f";{_FAILED}" if name == "failures" and row[name] else ""
@@ -102,7 +101,7 @@ def _style(name: str) -> str:
 def _failures(failures: pa.Table) -> str:
     if not failures.num_rows:
         return ""
-    places = by_place(failures.to_pylist())
+    places = grouped_failures(failures.to_pylist())
     items = []
     for place in places[:_MOST_FAILURES]:
         text, trace = escape(place.line), place.first["traceback"]

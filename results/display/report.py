@@ -8,18 +8,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from . import charts, page
-from .cells import cell, heading
 from .charts import Drawn, Line, Series, moment
 from .curves import Curves, curves, farthest, thinned
+from .formats import formatted, heading
 from .market_chart import market_chart
 from .market_svg import market_charts
 from .page import Column, Section, Tile
 from .page_markets import MarketRows
 from .run_sections import about, failures_section, run_section, violations_section
+from .shown import ShownResult
 
 if TYPE_CHECKING:
     from ...simulate.reading.recordings import Paths
-    from ..result import Result
 
 #: What the page has room for; it names what it leaves out.
 MOST_STRATEGIES = 100
@@ -31,7 +31,7 @@ _POINTS, _TYPE_POINTS = 3000, 1500
 
 
 def write_page(
-    result: Result,
+    result: ShownResult,
     path: str | os.PathLike[str],
     show: Sequence[str] = (),
     markets: Paths | None = None,
@@ -43,7 +43,9 @@ def write_page(
     return target
 
 
-def result_page(result: Result, show: Sequence[str] = (), markets: Paths | None = None, folder: str = "RESULT") -> str:
+def result_page(
+    result: ShownResult, show: Sequence[str] = (), markets: Paths | None = None, folder: str = "RESULT"
+) -> str:
     """A page of HTML that fetches nothing, and runs no script but its own.
 
     Args:
@@ -92,7 +94,7 @@ class _Facts:
         drawn: charts that the script draws again, as they are made.
     """
 
-    def __init__(self, result: Result) -> None:
+    def __init__(self, result: ShownResult) -> None:
         self.result = result
         self.currency = str(result.manifest.get("config", {}).get("currency") or "")
         self.by_strategy = curves(result.markets, "strategy")
@@ -200,7 +202,7 @@ def _strategies(facts: _Facts) -> Section:
     if len(facts.summary) <= MOST_CARDS:
         cards = (
             f'<div class="card"><h3>{page.text(row["strategy"])}</h3>'
-            + page.fields([(heading(name), cell(name, row[name])) for name in row if name != "strategy"])
+            + page.fields([(heading(name), formatted(name, row[name])) for name in row if name != "strategy"])
             + "</div>"
             for row in facts.summary
         )
@@ -313,7 +315,7 @@ def _entry(facts: _Facts) -> Section | None:
 
 
 def _number(name: str, main: bool = False) -> Column:
-    return Column(heading(name), name, lambda value: page.text(cell(name, value)), main=main)
+    return Column(heading(name), name, lambda value: page.text(formatted(name, value)), main=main)
 
 
 _SUMMARY = (

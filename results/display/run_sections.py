@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from ...actors.coordinator import kind_of_reason
 from ..violations import advice, reasons
 from . import page
-from .cells import readable_size
+from .formats import readable_size
 from .page import Column, Section
 
 if TYPE_CHECKING:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ...strategies.errors import RunError
-from .cells import cell
-from .heat import heat_of, label, middle, steps, title
+from ..extras import needed
+from .formats import formatted
+from .heatmap import heat_of, label, middle, steps, title
 
 Row = dict[str, Any]
 
@@ -20,19 +20,11 @@ _MOST_ROWS = 24
 _INK = "#1a1c1e"
 
 
-def _graph_objects() -> Any:
-    try:
-        import plotly.graph_objects as graph_objects
-    except ImportError:
-        raise RunError("figures need plotly: pip install 'headrace[report]' (or 'headrace[notebook]')") from None
-    return graph_objects
-
-
 def heatmap(rows: Sequence[Row], x: str, y: str, value: str, parameters: Sequence[str]) -> Any:
     """The mean of a column by two others, with the figures in the cells where they fit."""
-    go = _graph_objects()
+    go = needed("plotly.graph_objects", "report", "a figure of a sweep")
     heat = heat_of(rows, x, y, value, parameters)
-    texts = [["" if one is None else cell(value, one) for one in line] for line in heat.cells]
+    texts = [["" if one is None else formatted(value, one) for one in line] for line in heat.cells]
     trace = go.Heatmap(
         x=[label(step) for step in heat.across],
         y=[label(level) for level in heat.up],
@@ -62,7 +54,7 @@ def _fits(texts: Sequence[Sequence[str]]) -> bool:
 
 def parallel_coordinates(rows: Sequence[Row], parameters: Sequence[str], value: str) -> Any:
     """A line a row through the parameters to a value."""
-    go = _graph_objects()
+    go = needed("plotly.graph_objects", "report", "a figure of a sweep")
     rows = [row for row in rows if row[value] is not None]
     dimensions = [_dimension(rows, name) for name in parameters]
     values = [row[value] for row in rows]

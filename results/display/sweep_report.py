@@ -7,20 +7,18 @@ import os
 from collections.abc import Iterable, Sequence
 from html import escape
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ..sweep_result import SCORE
 from . import charts, page
-from .cells import UNSHOWN, cell, heading
 from .charts import Drawn, Line, Series
 from .curves import curves, thinned
-from .heat import heat_of, label, middle, steps, title
+from .formats import UNSHOWN, formatted, heading
+from .heatmap import heat_of, label, middle, steps, title
 from .page import MAIN_FIELDS, Column, Section, Tile
 from .page_markets import MarketRows
 from .run_sections import about, failures_section, run_section, shown_value, violations_section
-
-if TYPE_CHECKING:
-    from ..sweep_result import SweepResult
+from .shown import ShownSweep
 
 #: What the page has room for; it names what it leaves out.
 MOST_SETS = 20
@@ -33,14 +31,14 @@ _POINTS = 3000
 Row = dict[str, Any]
 
 
-def write_sweep_page(sweep: SweepResult, path: str | os.PathLike[str]) -> Path:
+def write_sweep_page(sweep: ShownSweep, path: str | os.PathLike[str]) -> Path:
     """Write `sweep_page` to a file; its folder must exist."""
     target = Path(path)
     target.write_text(sweep_page(sweep), encoding="utf-8", errors="backslashreplace")
     return target
 
 
-def sweep_page(sweep: SweepResult) -> str:
+def sweep_page(sweep: ShownSweep) -> str:
     """A page of HTML that fetches nothing, and runs no script but its own."""
     facts = _Facts(sweep)
     found = [
@@ -72,7 +70,7 @@ class _Facts:
         best: the best that traded; None where none did.
     """
 
-    def __init__(self, sweep: SweepResult) -> None:
+    def __init__(self, sweep: ShownSweep) -> None:
         self.sweep = sweep
         self.by = sweep.shown_by
         self.sets: list[Row] = sweep.best_sets(self.by)
@@ -91,7 +89,7 @@ class _Facts:
     def named(self, row: Row) -> str:
         """A set by its number and the parameters that differ between sets."""
         names = [name for name in self.sweep.parameter_columns if len(steps(self.sets, name)) > 1]
-        values = ", ".join(f"{name}={cell(name, row[name])}" for name in names)
+        values = ", ".join(f"{name}={formatted(name, row[name])}" for name in names)
         return charts.shortened(f"set {row['set']}: {values}", 90)
 
 
@@ -146,7 +144,7 @@ def _headed(name: str, parameters: Sequence[str]) -> str:
 
 
 def _cells(name: str) -> Any:
-    return lambda value: page.text(cell(name, value))
+    return lambda value: page.text(formatted(name, value))
 
 
 def _profit(facts: _Facts) -> Section | None:
@@ -232,7 +230,7 @@ def _heatmap(facts: _Facts, x: str, y: str, value: str, parameters: Sequence[str
             "<td></td>"
             if one is None
             else f'<td style="background:{shade(one)}" title="{count} set{"" if count == 1 else "s"}">'
-            f"{escape(cell(value, one))}</td>"
+            f"{escape(formatted(value, one))}</td>"
             for one, count in zip(line, counts, strict=True)
         )
         lines.append(f'<tr><th scope="row">{escape(label(level))}</th>{cells}</tr>')
@@ -263,7 +261,7 @@ def _shades(values: Iterable[float], turn: float | None) -> Any:
     return shade
 
 
-def _run(sweep: SweepResult) -> list[tuple[str, Any]]:
+def _run(sweep: ShownSweep) -> list[tuple[str, Any]]:
     """What was swept: the values of each parameter."""
     manifest = sweep.manifest
     facts: list[tuple[str, Any]] = [

@@ -6,17 +6,16 @@ import sys
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from ..failure_places import by_place
+from ..failure_groups import grouped_failures
 from ..violations import MOST_REASONS, Reason, advice, lines, reasons
-from .cells import cell, heading
-from .spoken import in_options
+from .formats import formatted, heading
+from .option_names import in_options
+from .shown import ShownResult, ShownSweep
 
 if TYPE_CHECKING:
     import pyarrow as pa
     from rich.table import Table
 
-    from ..result import Result
-    from ..sweep_result import SweepResult
 
 #: Columns of a sweep after the parameters and what sets are ranked by, the most wanted first.
 _SWEPT = (
@@ -42,7 +41,7 @@ _UNLIMITED, _NARROWEST = 100_000, 32
 Row = Mapping[str, Any]
 
 
-def show_result(result: Result, out: str | None) -> None:
+def show_result(result: ShownResult, out: str | None) -> None:
     """A column per strategy, then violations, failures, the digest and where the tables are."""
     rows = result.summary().to_pylist()
     names = [name for name in (rows[0] if rows else ()) if name != "strategy"]
@@ -51,7 +50,7 @@ def show_result(result: Result, out: str | None) -> None:
     _show(tables, [], reasons(result.violations), result.failures, result.digest, out)
 
 
-def show_sweep(result: SweepResult, by: str, top: int, out: str | None) -> None:
+def show_sweep(result: ShownSweep, by: str, top: int, out: str | None) -> None:
     """A row per set, the best first, then violations, failures, the digest and where the tables are.
 
     Raises:
@@ -98,7 +97,7 @@ def side_by_side(names: Sequence[str], rows: Sequence[Row]) -> Table:
     for column in table.columns:
         column.justify, column.no_wrap = "right", True
     for row in rows:
-        table.add_row(*(cell(name, row[name]) for name in names))
+        table.add_row(*(formatted(name, row[name]) for name in names))
     return table
 
 
@@ -110,8 +109,8 @@ def stacked(titles: Sequence[str], names: Sequence[str], rows: Sequence[Row], ro
     from rich.table import Table
 
     room = max(room, _NARROWEST)
-    columns = [[cell(name, row[name]) for name in names] for row in rows]
-    figures = (cell(name, row[name]) for row in rows for name in names if not isinstance(row[name], str))
+    columns = [[formatted(name, row[name]) for name in names] for row in rows]
+    figures = (formatted(name, row[name]) for row in rows for name in names if not isinstance(row[name], str))
     # Frame and padding of a table of two columns take seven places.
     most = room - 7 - max(map(len, figures), default=0)
     labels = [heading(name) for name in names]
@@ -141,7 +140,7 @@ def _fitting(needed: Sequence[str], wanted: Iterable[str], rows: Sequence[Row], 
     """Those of the columns that fit, in their order; none where not even the needed ones do."""
 
     def size(name: str) -> int:
-        return max(len(heading(name)), *(len(cell(name, row[name])) for row in rows)) + 3
+        return max(len(heading(name)), *(len(formatted(name, row[name])) for row in rows)) + 3
 
     left = room - 1 - sum(map(size, needed))
     if left < 0:
@@ -178,7 +177,7 @@ def _show(
         how = advice(refused, shell=True)
         if how:
             console.print(f"  {how}", markup=False, highlight=False)
-    places = by_place(failures.to_pylist())
+    places = grouped_failures(failures.to_pylist())
     for place in places[:_MOST_FAILURES]:
         console.print(f"failed: {in_options(place.line)}", markup=False, highlight=False)
         if place.first["command"]:

@@ -7,7 +7,7 @@ import random
 from bisect import bisect_right
 from collections.abc import Callable
 
-from .crowd import Crowd
+from .bettors import Bettors as Bettors
 from .definition import MarketDefinition
 from .order_book import OrderBook
 from .plan import EventPlan, MarketPlan
@@ -49,7 +49,7 @@ class Market:
         self._books = [OrderBook() for _ in plan.runners]
         has_starting_price = field.starting_price and plan.each_way_divisor is None
         self._starting = [StartingPrice() for _ in plan.runners] if has_starting_price else None
-        self._crowd = Crowd(rng, self._books, self._starting, field.depth)
+        self._bettors = Bettors(rng, self._books, self._starting, field.depth)
         clock = rng.randint(1_000_000_000, 9_000_000_000)
         self._publisher = Publisher(market_id, [runner.selection_id for runner in plan.runners], clock)
         self._removed: int | None = None
@@ -85,14 +85,14 @@ class Market:
     def _open(self, time: int) -> None:
         self._define(time)
         self._follow(time)
-        self._crowd.quote_far()
+        self._bettors.quote_far()
         self._change(time + 400)
-        self._crowd.quote(2)
+        self._bettors.quote(2)
         self._change(time + 900)
 
     def _trade(self, times: list[int], end: int, disturbances: list[Disturbance]) -> None:
         """Publish what bettors do at `times`, and what disturbs them before `end`."""
-        crowd, publisher = self._crowd, self._publisher
+        bettors, publisher = self._bettors, self._publisher
         waiting = list(disturbances)
         news_at = 0
         for n, time in enumerate(times):
@@ -103,7 +103,7 @@ class Market:
             if time <= publisher.time:
                 continue
             if not self._definition.in_play:
-                crowd.width = WIDTH_AT_OPENING + (WIDTH_AT_OFF - WIDTH_AT_OPENING) * math.sqrt(n / len(times))
+                bettors.width = WIDTH_AT_OPENING + (WIDTH_AT_OFF - WIDTH_AT_OPENING) * math.sqrt(n / len(times))
             everyone = time >= news_at
             if everyone:
                 news_at = self._follow(time)
@@ -117,7 +117,7 @@ class Market:
     def _bet(self, time: int, everyone: bool) -> None:
         """Let some bettors act and publish it, with what news changed before if `everyone` has heard some."""
         in_play = self._definition.in_play
-        act = self._crowd.act
+        act = self._bettors.act
         bettors = (BETTORS_IN_PLAY if in_play else BETTORS)[self._rng.getrandbits(3)]
         touched = {act(not in_play) for _ in range(bettors)}
         while not self._publisher.change(time, self._books, self._starting, None if everyone else touched):
@@ -128,7 +128,7 @@ class Market:
         assert self._starting is not None
         if self._estimate_at is None:
             if part > FIRST_STARTING_BETS:
-                self._crowd.start()
+                self._bettors.start()
                 self._change(time)
                 self._estimate_at = time + ESTIMATE_EVERY // 2
         elif time >= self._estimate_at:
@@ -177,7 +177,7 @@ class Market:
         self._definition.change_version(self._rng)
         now = self._define(time)
         self._follow(now)
-        self._crowd.quote(4)
+        self._bettors.quote(4)
         return self._change(now + self._rng.randint(80, 400))
 
     def _turn_in_play(self, time: int) -> int:
@@ -195,10 +195,10 @@ class Market:
         definition.change_version(rng)
         now = self._define(time)
         self._change(now)
-        self._crowd.slack = 1
-        self._crowd.width = WIDTH_IN_PLAY
+        self._bettors.slack = 1
+        self._bettors.width = WIDTH_IN_PLAY
         self._follow(now)
-        self._crowd.quote(4)
+        self._bettors.quote(4)
         return self._change(now + rng.randint(80, 300))
 
     def _reconcile(self) -> None:
@@ -227,7 +227,7 @@ class Market:
         """Tell the crowd what is fair at `time`; returns when that changes next."""
         times = self._plan.times
         position = bisect_right(times, time)
-        self._crowd.follow(self._plan.fair[max(position - 1, 0)])
+        self._bettors.follow(self._plan.fair[max(position - 1, 0)])
         return times[position] if position < len(times) else 1 << 62
 
     def _define(self, time: int) -> int:

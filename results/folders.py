@@ -36,7 +36,7 @@ def not_written(what: str, error: Exception) -> RunError:
     return (RunError if getattr(error, "errno", None) in _MACHINES else InputError)(f"{what}: {why}")
 
 
-class Place:
+class Folder:
     """A folder, by its path or its URI (`s3://bucket/run`, `gs://...`, `file:///mnt/shared/run`).
 
     A file is there whole or not at all: stores put objects so; on disks it is written beside and then moved.
@@ -58,7 +58,7 @@ class Place:
         return self._where
 
     def __reduce__(self) -> Any:
-        return Place, (self._where,)
+        return Folder, (self._where,)
 
     @property
     def on_disk(self) -> bool:

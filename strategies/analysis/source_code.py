@@ -8,11 +8,13 @@ import math
 import re
 import sys
 from collections import ChainMap
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Set
 from pathlib import Path
 
 FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
 DEFINITIONS = (*FUNCTIONS, ast.ClassDef)
+#: Calls that make something which can change in place.
+CONTAINERS = {"list", "dict", "set", "bytearray", "defaultdict", "deque", "Counter", "OrderedDict", "count", "cycle"}
 
 
 @dataclasses.dataclass(slots=True)
@@ -177,6 +179,33 @@ class Code:
     def value(self) -> ast.expr | None:
         return self.node.value if isinstance(self.node, (ast.Assign, ast.AnnAssign)) else None
 
+    def dotted(self, node: ast.AST, own: Set[str] = frozenset()) -> str | None:
+        """The full name of something imported.
+
+        Args:
+            own: names that mean something else here, such as the variables of a function.
+        """
+        if isinstance(node, ast.Name):
+            return None if node.id in own else self.module.imports.get(node.id)
+        if isinstance(node, ast.Attribute):
+            base = self.dotted(node.value, own)
+            return f"{base}.{node.attr}" if base else None
+        return None
+
+    def find(self, node: ast.AST, own: Set[str] = frozenset()) -> Code | None:
+        """What a name stands for, where its definition can be seen.
+
+        Args:
+            own: as in `dotted`.
+        """
+        if isinstance(node, ast.Name) and node.id not in own and node.id in self.names:
+            return Code(self.names[node.id], self.module, self.names)
+        dotted = self.dotted(node, own)
+        beside = self.module.beside(dotted) if dotted else None
+        if beside and len(beside[1]) == 1 and beside[1][0] in beside[0].names:
+            return Code(beside[0].names[beside[1][0]], beside[0], beside[0].names)
+        return None
+
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Use:
@@ -242,3 +271,12 @@ def last(node: ast.AST) -> str:
     if isinstance(node, ast.Call):
         return last(node.func)
     return node.attr if isinstance(node, ast.Attribute) else node.id if isinstance(node, ast.Name) else ""
+
+
+def is_container(value: ast.AST | None) -> bool:
+    """Whether an expression makes something that can change in place."""
+    if isinstance(value, ast.BinOp):
+        return is_container(value.left) or is_container(value.right)
+    if isinstance(value, ast.Call):
+        return last(value.func) in CONTAINERS
+    return isinstance(value, (ast.List, ast.Dict, ast.Set, ast.ListComp, ast.DictComp, ast.SetComp, ast.GeneratorExp))

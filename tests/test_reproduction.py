@@ -14,7 +14,7 @@ from click.testing import CliRunner, Result
 import headrace as hr
 from builders import T0, priced
 from headrace.cli import main
-from headrace.cluster.again import NOT_REPEATED
+from headrace.cluster.reproduction import NOT_REPEATED
 
 #: A strategy that fails in the second market, and says in its error all that the run was given.
 CODE = """
@@ -203,7 +203,7 @@ def test_set_of_a_limit_is_the_option_of_the_limit(folder: Path) -> None:
 
 
 def tells(**keywords: Any) -> hr.Strategy:
-    from headrace.backtest import load_strategy
+    from headrace.loading import load_strategy
 
     return load_strategy("my strategies.py:Tells")(**keywords)
 

@@ -10,7 +10,7 @@ import uuid
 from pathlib import Path
 from typing import Any
 
-from ..results.places import not_written
+from ..results.folders import not_written
 from ..simulate.reading.locations import is_uri, require_text
 from ..simulate.reading.packed import FORMAT, INDEX
 from ..strategies.errors import InputError
@@ -47,7 +47,7 @@ def _schema() -> Any:
     return pa.schema(columns)
 
 
-class PartFile:
+class PackedWriter:
     """One Parquet file under way; it gets its name when it is whole."""
 
     def __init__(self, folder: Path, name: str) -> None:

@@ -15,7 +15,7 @@ from click.testing import CliRunner
 import headrace as hr
 from builders import priced
 from headrace.cli import main
-from headrace.results.failure_places import by_place
+from headrace.results.failure_groups import grouped_failures
 
 ENGINES = ["local", pytest.param("ray", marks=pytest.mark.ray)]
 
@@ -65,7 +65,7 @@ def engine(request: pytest.FixtureRequest) -> str:
 
 
 def strategy(code: Path, name: str, **keywords: Any) -> hr.Strategy:
-    from headrace.backtest import load_strategy
+    from headrace.loading import load_strategy
 
     return load_strategy(f"{code}:{name}")(**keywords)
 
@@ -84,7 +84,7 @@ def test_rows_of_one_line_are_one_place_and_the_most_frequent_comes_first() -> N
         row(line="one:7", unit="one", message="one is broken"),
         row(line="two:1", unit="two", message="two is broken"),
     ]
-    assert [(place.line, place.rows) for place in by_place(rows)] == [
+    assert [(place.line, place.rows) for place in grouped_failures(rows)] == [
         ("A 1.1: KeyError: 'x' (7 times in 2 markets), at a.py:9", 2),
         ("RecordingError: one is broken (2 times in 2 markets), at one:7", 2),
         ("A 1.1: KeyError: 'x', at a.py:3", 1),
@@ -94,7 +94,7 @@ def test_rows_of_one_line_are_one_place_and_the_most_frequent_comes_first() -> N
 
 def test_failures_of_sets_name_the_first_and_count_them() -> None:
     rows = [row(strategy="A", market_id="1.1", line="a.py:3", set=number) for number in (4, 2)]
-    (place,) = by_place(rows)
+    (place,) = grouped_failures(rows)
     assert place.line == "set 4 market 1.1: RecordingError: is broken (2 times in 2 sets), at a.py:3"
 
 
@@ -249,7 +249,7 @@ def test_what_was_good_before_a_stop_is_kept_and_still_the_same_run_only(
 
 
 def test_a_stopped_sweep_keeps_its_failures(code: Path, sixty: Path, tmp_path: Path) -> None:
-    from headrace.backtest import load_strategy
+    from headrace.loading import load_strategy
 
     kind = load_strategy(f"{code}:Reads")
     with pytest.raises(hr.RunError, match="failed alike") as caught:

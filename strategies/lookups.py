@@ -1,4 +1,4 @@
-"""Small readers of books, as strategies use them."""
+"""What strategies look up in a book or a market: the price or size of a level, a runner, the events."""
 
 from __future__ import annotations
 

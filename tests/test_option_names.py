@@ -11,7 +11,7 @@ from click.testing import CliRunner, Result
 import headrace as hr
 from builders import priced
 from headrace.cli import main
-from headrace.results.display.spoken import in_options
+from headrace.results.display.option_names import in_options
 
 CODE = """\
 import headrace as hr
@@ -140,7 +140,7 @@ def test_failure_in_a_table_speaks_of_options(code: Path, markets: Path) -> None
 
 
 def load(code: Path, name: str) -> hr.Strategy:
-    from headrace.cluster.loading import load_strategy
+    from headrace.loading import load_strategy
 
     return load_strategy(f"{code}:{name}")()
 

@@ -11,7 +11,7 @@ import pytest
 
 import headrace as hr
 from headrace.cluster.shipping import sources_of
-from headrace.strategies.shared_check import deciding_parameters, values_of
+from headrace.strategies.analysis.deciding_parameters import deciding_parameters, values_of
 
 PLAIN = {
     "return book.status == 'OPEN' and not book.inplay and market.seconds_to_start < self.seconds": ("seconds",),

@@ -8,7 +8,7 @@ from typing import Any
 
 
 @dataclasses.dataclass
-class FailurePlace:
+class FailureGroup:
     """Failures of one kind at one place.
 
     Attributes:
@@ -64,15 +64,15 @@ class FailurePlace:
         return f"{self.who}: {self.what}" if self.who else self.what
 
 
-def by_place(failures: Iterable[Mapping[str, Any]]) -> list[FailurePlace]:
+def grouped_failures(failures: Iterable[Mapping[str, Any]]) -> list[FailureGroup]:
     """Rows of `failures` by place; what happened most often comes first.
 
     The errors of a strategy at one line are one place. What is nobody's, broken recordings or units that ended their
     worker, is one with others that say the same.
     """
-    found: dict[tuple[Any, ...], FailurePlace] = {}
+    found: dict[tuple[Any, ...], FailureGroup] = {}
     for row in failures:
         strategy, line = row["strategy"], row["line"]
         place = row["message"].replace(row["unit"], "") if strategy is None or line is None else line
-        found.setdefault((strategy, row["error_type"], place), FailurePlace(row)).add(row)
+        found.setdefault((strategy, row["error_type"], place), FailureGroup(row)).add(row)
     return sorted(found.values(), key=lambda place: -place.count)

@@ -16,8 +16,8 @@ import types
 from collections.abc import Iterable
 from typing import Any
 
-from .parameters import declared_parameters
-from .strategy import Strategy
+from ..parameters import declared_parameters
+from ..strategy import Strategy
 
 _METHOD = "check_market_book"
 #: What of a market is the same for all sets: nothing that a set can change.

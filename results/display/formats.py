@@ -56,7 +56,7 @@ def heading(name: str) -> str:
     return _HEADINGS.get(name, name.replace("_", " "))
 
 
-def cell(name: str, value: Any) -> str:
+def formatted(name: str, value: Any) -> str:
     """A value of a column: money to the penny, shares in per cent, other numbers to six digits; nothing for None."""
     if value is None:
         return ""

@@ -7,7 +7,8 @@ import dataclasses
 import re
 from collections.abc import Iterable
 
-from .source_code import DEFINITIONS, FUNCTIONS, Code, Facts, Use, last, targets, walk
+from .lineage import bases, default, lineage_of, method_of, values_set
+from .source_code import DEFINITIONS, FUNCTIONS, Code, Facts, Use, is_container, last, targets, walk
 
 CLOCKS = {
     *(f"time.{name}{unit}" for name in ("time", "monotonic", "perf_counter", "process_time") for unit in ("", "_ns")),
@@ -22,7 +23,6 @@ GENERATOR = re.compile(
     r"random\.Random|numpy\.random\.(default_rng|RandomState|SeedSequence|PCG64|MT19937|Philox|SFC64)"
 )
 RANDOM_FUNCTION = re.compile(r"(random|numpy\.random)\.[a-z]\w*|secrets\.\w+")
-CONTAINERS = {"list", "dict", "set", "bytearray", "defaultdict", "deque", "Counter", "OrderedDict", "count", "cycle"}
 TAKERS = {"pop", "popitem", "popleft", "setdefault"}
 MUTATORS = TAKERS | {
     *("append", "appendleft", "extend", "extendleft", "insert", "add", "update", "remove", "discard", "clear"),
@@ -98,23 +98,11 @@ class Reader:
 
     def dotted(self, node: ast.AST) -> str | None:
         """The full name of something imported."""
-        if isinstance(node, ast.Name):
-            return None if node.id in self._locals else self._code.module.imports.get(node.id)
-        if isinstance(node, ast.Attribute):
-            base = self.dotted(node.value)
-            return f"{base}.{node.attr}" if base else None
-        return None
+        return self._code.dotted(node, self._locals)
 
     def find(self, node: ast.AST) -> Code | None:
         """What a name stands for, where its definition can be seen."""
-        code = self._code
-        if isinstance(node, ast.Name) and node.id not in self._locals and node.id in code.names:
-            return Code(code.names[node.id], code.module, code.names)
-        dotted = self.dotted(node)
-        beside = code.module.beside(dotted) if dotted else None
-        if beside and len(beside[1]) == 1 and beside[1][0] in beside[0].names:
-            return Code(beside[0].names[beside[1][0]], beside[0], beside[0].names)
-        return None
+        return self._code.find(node, self._locals)
 
     def _is_self(self, node: ast.AST) -> bool:
         return bool(self._self) and isinstance(node, ast.Name) and node.id == self._self
@@ -281,7 +269,7 @@ class Reader:
         if isinstance(node, ast.Attribute) and lineage:
             base = node.value
             if self._is_self(base) or (self._cls and isinstance(base, ast.Name) and base.id == self._cls):
-                method = _method_of(lineage, node.attr)
+                method = method_of(lineage, node.attr)
                 if method:
                     self.facts.reached.append(method)
                 elif not changed:
@@ -291,14 +279,14 @@ class Reader:
                 return
             if isinstance(base, ast.Call) and isinstance(base.func, ast.Name) and base.func.id == "super":
                 here = [at for at, owner in enumerate(lineage) if self._code.node in owner.members().values()]
-                method = _method_of(lineage[here[0] + 1 :], node.attr, lineage) if here else None
+                method = method_of(lineage[here[0] + 1 :], node.attr, lineage) if here else None
                 if method:
                     self.facts.reached.append(method)
                 return
             owner = self._class_of(base)
             if owner:
                 parent = any(owner[1][0].node is each.node for each in self._strategy)
-                method = _method_of(owner[1], node.attr, self._strategy if parent else None)
+                method = method_of(owner[1], node.attr, self._strategy if parent else None)
                 if method:
                     self.facts.reached.append(method)
         found = self.find(node)
@@ -324,8 +312,7 @@ class Reader:
     def _is_source_of_chance(self, value: ast.AST | None, where: tuple[Code, ...]) -> bool:
         if not isinstance(value, ast.Call) or not _seeded(value):
             return False
-        reader = Reader(Code(value, where[0].module, where[0].names), ())
-        return bool(GENERATOR.fullmatch(reader.dotted(value.func) or ""))
+        return bool(GENERATOR.fullmatch(where[0].dotted(value.func) or ""))
 
     def _drawn(self, node: ast.AST, what: str) -> None:
         message = f"{what} is one generator for all markets of a process: what it draws depends on their order"
@@ -350,60 +337,7 @@ def _seeded(node: ast.Call) -> bool:
     return bool(given) and not all(isinstance(each, ast.Constant) and each.value is None for each in given)
 
 
-def is_container(value: ast.AST | None) -> bool:
-    if isinstance(value, ast.BinOp):
-        return is_container(value.left) or is_container(value.right)
-    if isinstance(value, ast.Call):
-        return last(value.func) in CONTAINERS
-    return isinstance(value, (ast.List, ast.Dict, ast.Set, ast.ListComp, ast.DictComp, ast.SetComp, ast.GeneratorExp))
-
-
 def _names_market(key: ast.AST) -> bool:
     if isinstance(key, ast.Tuple):
         return any(_names_market(each) for each in key.elts)
     return last(key) in ("market_id", "event_id", "market") and not isinstance(key, ast.Call)
-
-
-def bases(cls: Code) -> list[ast.expr]:
-    return cls.node.bases if isinstance(cls.node, ast.ClassDef) else []
-
-
-def lineage_of(cls: Code) -> tuple[Code, ...]:
-    """A class and its parents, as far as their source is seen, nearest first."""
-    found = [cls]
-    reader = Reader(dataclasses.replace(cls, lineage=()), ())
-    for base in bases(cls):
-        parent = reader.find(base)
-        if parent and isinstance(parent.node, ast.ClassDef) and parent.node is not cls.node:
-            found += [each for each in lineage_of(parent) if all(each.node is not known.node for known in found)]
-    return tuple(found)
-
-
-def _method_of(lineage: Iterable[Code], name: str, whole: tuple[Code, ...] | None = None) -> Code | None:
-    """The method that a class has under a name."""
-    lineage = tuple(lineage)
-    for owner in lineage:
-        member = owner.members().get(name)
-        if member is not None:
-            if not isinstance(member, FUNCTIONS):
-                return None
-            return Code(member, owner.module, owner.names, whole or lineage)
-    return None
-
-
-def default(lineage: Iterable[Code], name: str) -> ast.expr | None:
-    """The value that a class gives an attribute."""
-    for owner in lineage:
-        member = owner.members().get(name)
-        if member is not None:
-            return Code(member, owner.module, owner.names).value()
-    return None
-
-
-def values_set(lineage: Iterable[Code]) -> dict[str, list[ast.AST | None]]:
-    """What the methods of a class assign to attributes of the instance."""
-    found: dict[str, list[ast.AST | None]] = {}
-    for owner in lineage:
-        for name, values in owner.module.values_set(owner.node).items():
-            found.setdefault(name, []).extend(values)
-    return found

@@ -17,10 +17,10 @@ from pathlib import Path
 from types import CodeType, ModuleType
 from typing import Any
 
-from ..actors.failures import installed_folders, told, users_code
-from ..strategies.errors import HeadraceError, InputError
-from ..strategies.hosting import instance_of
-from ..strategies.strategy import Strategy
+from .actors.failures import installed_folders, told, users_code
+from .strategies.errors import HeadraceError, InputError
+from .strategies.hosting import instance_of
+from .strategies.strategy import Strategy
 
 
 class _Uncached(importlib.machinery.SourceFileLoader):

@@ -45,7 +45,7 @@ def _get_lognormal(spread: float) -> tuple[float, ...]:
 _SIZES = _get_lognormal(1.1)
 
 
-class Crowd:
+class Bettors:
     """Bettors around the fair prices of a market's runners.
 
     `width` is the mean distance, in prices, of an offer from the fair price; `slack` how far news must move

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..results.failure_places import by_place
+from ..results.failure_groups import grouped_failures
 from ..results.parts import Part
 from ..simulate.rows import FIELDS
 from ..strategies.errors import RunError
@@ -66,7 +66,7 @@ class AllFailAlike:
 
     def _why(self) -> StoppedRun:
         names = [name for name, _ in FIELDS["failures"]]
-        place = by_place(dict(zip(names, row, strict=False)) for row in self._rows)[0]
+        place = grouped_failures(dict(zip(names, row, strict=False)) for row in self._rows)[0]
         reason = f"the first {self._units} units all failed alike, the run stops: {place.line}"
         if place.first["command"]:
             reason += f"\n  again: {place.first['command']}"

@@ -251,4 +251,4 @@ def _written(value: Any) -> str:
 
 
 #: How a unit is run again, as text.
-Again = Callable[[Unit], str]
+Reproduction = Callable[[Unit], str]

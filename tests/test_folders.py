@@ -15,11 +15,11 @@ import pytest
 from click.testing import CliRunner
 
 import headrace as hr
-from headrace.backtest import load_strategy
 from headrace.cli import main
 from headrace.cluster import batches
+from headrace.loading import load_strategy
 from headrace.results.commits import Commit, Parts
-from headrace.results.places import Place, encoded
+from headrace.results.folders import Folder, encoded
 from headrace.simulate.generator import write_markets
 from headrace.simulate.reading.locations import Hashed
 from headrace.simulate.rows import FIELDS
@@ -135,14 +135,14 @@ def test_a_place_that_cannot_be_written_is_one_sentence_and_exit_2(
 
 
 def test_a_part_that_cannot_be_written_ends_the_run(bucket: Any, markets: list[str], monkeypatch: Any) -> None:
-    write = Place.write
+    write = Folder.write
 
-    def failing(self: Place, name: str, content: bytes) -> None:
+    def failing(self: Folder, name: str, content: bytes) -> None:
         if name.startswith("commits/"):
             raise hr.InputError("the bucket is gone")
         write(self, name, content)
 
-    monkeypatch.setattr(Place, "write", failing)
+    monkeypatch.setattr(Folder, "write", failing)
     with pytest.raises(hr.InputError, match="the bucket is gone"):
         hr.backtest(strategy(), markets[:2], engine="local", out=bucket("runs/gone"))
 
@@ -255,13 +255,13 @@ def test_tables_are_read_when_they_are_asked_for(
 ) -> None:
     hr.backtest(strategy(), markets, engine="local", out=tmp_path / "out")
     read: list[tuple[str, Any]] = []
-    real = Place.read_table
+    real = Folder.read_table
 
-    def noted(self: Place, name: str, columns: list[str] | None = None) -> Any:
+    def noted(self: Folder, name: str, columns: list[str] | None = None) -> Any:
         read.append((name.partition("/")[0], columns))
         return real(self, name, columns)
 
-    monkeypatch.setattr(Place, "read_table", noted)
+    monkeypatch.setattr(Folder, "read_table", noted)
     result = hr.Result.load(tmp_path / "out")
     assert result.digest
     assert read == []
@@ -297,7 +297,7 @@ def test_a_part_whose_file_is_gone_is_an_error_that_names_it(markets: list[str],
 def test_counts_are_known_without_reading_unless_something_is_left_out(tmp_path: Path) -> None:
     import pyarrow as pa
 
-    place = Place(tmp_path)
+    place = Folder(tmp_path)
     place.write("orders/a.parquet", encoded(pa.table({"market_id": ["1.1", "1.2", "1.1"]})))
     commit = {"part": "a", "number": 0, "rows": {"orders": 3}, "digest": "0"}
     assert Parts(place, [Commit.of(commit)]).count("orders") == 3
@@ -307,6 +307,6 @@ def test_counts_are_known_without_reading_unless_something_is_left_out(tmp_path:
 
 
 def test_places_print_as_they_were_named(tmp_path: Path) -> None:
-    assert str(Place(tmp_path)) == str(tmp_path)
-    assert not Place(tmp_path).shared
-    assert Place(tmp_path.as_uri()).shared
+    assert str(Folder(tmp_path)) == str(tmp_path)
+    assert not Folder(tmp_path).shared
+    assert Folder(tmp_path.as_uri()).shared

@@ -703,7 +703,7 @@ def lives(draw: st.DrawFn) -> tuple[Stream, dict[int, list[Asked]]]:
     return stream, asked
 
 
-@settings(max_examples=2500, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 @given(life=lives())
 def test_bets_are_what_was_told_of_them(life: tuple[Stream, dict[int, list[Asked]]]) -> None:
     floor = Floor().play(*life)

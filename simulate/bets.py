@@ -259,6 +259,28 @@ class Bet:
             why,
         )
 
+    def successor(
+        self, order_id: str, ref: str, price: float, size: float, ladder: str | None = None
+    ) -> PlaceInstruction:
+        """What takes its place: a plain limit order at another price, without time in force and least fill.
+
+        Args:
+            ref: the reference that the exchange keeps.
+            ladder: another than its own.
+        """
+        return PlaceInstruction(
+            order_id,
+            ref,
+            self.selection_id,
+            self.handicap,
+            self.side,
+            LIMIT,
+            price,
+            size,
+            persistence_type=self.persistence_type,
+            price_ladder=ladder or self.price_ladder_definition,
+        )
+
     def __repr__(self) -> str:
         asked = self.asked
         at = "SP" if self.price is None else f"{self.price:g}"

@@ -27,15 +27,8 @@ from .models import Models
 from .passive import PassiveMatching
 from .peer_matching import PeerMatching
 from .placement import WAIT, Arrival
-from .simulated_market import (
-    BET_ACTION_ERROR,
-    ERROR_IN_ORDER,
-    PASSIVE,
-    BetIds,
-    SimulatedMarket,
-    failure,
-    successor,
-)
+from .reports import BET_ACTION_ERROR, ERROR_IN_ORDER, failure, placed
+from .simulated_market import PASSIVE, BetIds, SimulatedMarket
 
 _UNANSWERED = ("PENDING", "REPLACING")
 
@@ -181,7 +174,7 @@ class PeerMarket(SimulatedMarket):
             bet.placed = True
         if bet.changed:
             self._tell(bet)
-        self._reply(package.request, self._placed(bet, code, self._clock.now_ms))
+        self._reply(package.request, placed(bet, code, self._clock.now_ms))
         if code is None:
             self._peers.placed(bet)
 
@@ -237,7 +230,7 @@ class PeerMarket(SimulatedMarket):
             return
         new_id = self.orders.replacement(bet.order_id)
         if new_id is not None:
-            asked = successor(bet, new_id, new_id, new_price, report.size, ladder="CLASSIC")
+            asked = bet.successor(new_id, new_id, new_price, report.size, ladder="CLASSIC")
             self._enter(asked, bet.strategy, bet.account)
             package.orders.append(new_id)
 

@@ -80,8 +80,8 @@ def _void(bet: Bet) -> None:
             bet.changed = True
         bet.settle_sizes()
     else:
-        # What lapsed at a close is not voided as well.
-        bet.size_voided = round(bet.size - bet.size_lapsed, 2)
+        # What lapsed at a close is not voided as well; what was matched at the starting price is its stake.
+        bet.size_voided = matched or round(bet.size - bet.size_lapsed, 2)
         bet.changed = True
         bet.reconciled()
 

@@ -70,16 +70,13 @@ class Settlement:
         if definition is None:
             return Outcome()
         runner = named_runner(definition, bet)
-        found = Outcome(runner.status if runner else None, definition.market_type, definition.each_way_divisor)
+        status = runner.status if runner else None
+        market_type, divisor = definition.market_type, definition.each_way_divisor
         if not bet.size_matched:
-            return found
+            return Outcome(status, market_type, divisor)
         on_line = Terms.of(definition).is_line(bet)
-        return dataclasses.replace(
-            found,
-            dead_heat_winners=tied_winners(definition),
-            on_line=on_line,
-            line_result=line_result if on_line else None,
-        )
+        tied = tied_winners(definition)
+        return Outcome(status, market_type, divisor, tied, on_line, line_result if on_line else None)
 
     def require_result(self, bet: Bet, outcome: Outcome) -> None:
         """Raise where the definition does not say what became of a matched bet; 0 would look like a void."""

@@ -15,7 +15,6 @@ from ..strategies.book import MarketBook
 from ..strategies.errors import OrderError, SettlementError
 from ..strategies.messages import (
     CANCEL,
-    FAILURE,
     PLACE,
     REPLACE,
     SUCCESS,
@@ -30,10 +29,18 @@ from ..strategies.messages import (
 )
 from ..strategies.order_package import OrderPackageType
 from ..strategies.terms import Terms
-from .bets import LIMIT, Bet
+from .bets import Bet
 from .models import Models
 from .passive import PassiveMatching
 from .placement import WAIT, Arrival
+from .reports import (
+    BET_ACTION_ERROR,
+    BET_TAKEN_OR_LAPSED,
+    ERROR_IN_ORDER,
+    INVALID_PERSISTENCE_TYPE,
+    failure,
+    placed,
+)
 from .settlement import unsettled
 from .starting_price import actual_sp
 
@@ -41,9 +48,6 @@ from .starting_price import actual_sp
 PASSIVE = "PASSIVE"
 #: Why an order was never placed.
 MARKET_CLOSED = "MARKET_CLOSED"
-#: The exchange's codes of failures.
-ERROR_IN_ORDER, BET_TAKEN_OR_LAPSED = "ERROR_IN_ORDER", "BET_TAKEN_OR_LAPSED"
-BET_ACTION_ERROR, INVALID_PERSISTENCE_TYPE = "BET_ACTION_ERROR", "INVALID_PERSISTENCE_TYPE"
 
 
 class BetIds(Protocol):
@@ -182,7 +186,7 @@ class SimulatedMarket(MarketExchange):
             self._tell(bet)
         if code is None and not bet.ended:
             self._matching.add(bet)
-        self._reply(request, self._placed(bet, code, arrival.time_ms))
+        self._reply(request, placed(bet, code, arrival.time_ms))
         return True
 
     def _judge(self, bet: Bet, arrival: Arrival) -> tuple[str | None, str]:
@@ -195,15 +199,6 @@ class SimulatedMarket(MarketExchange):
             if code == WAIT:
                 self._ids.return_bet_id()
         return code, bet_id
-
-    @staticmethod
-    def _placed(bet: Bet, code: str | None, at: int) -> Report:
-        """The answer to a placing."""
-        if code is not None:
-            return Report(bet.order_id, PLACE, FAILURE, code, placed_at=at)
-        waits = bet.is_limit and not bet.size_matched
-        ahead = bet.queue_ahead if waits else None
-        return Report(bet.order_id, PLACE, SUCCESS, None, bet.bet_id, bet.size_matched, at, ahead)
 
     def _terms(self) -> Terms:
         definition = self._book.market_definition
@@ -244,7 +239,7 @@ class SimulatedMarket(MarketExchange):
             self._reply(request, report)
             if bet is not None and report.status == SUCCESS:
                 ref = instruction.new_customer_order_ref or instruction.new_order_id
-                asked = successor(bet, instruction.new_order_id, ref, instruction.new_price, report.size)
+                asked = bet.successor(instruction.new_order_id, ref, instruction.new_price, report.size)
                 successors.append(self._enter(asked, bet.strategy, bet.account))
         if successors:
             self._arrive(request, successors, last_ms)
@@ -375,29 +370,6 @@ class SimulatedMarket(MarketExchange):
         assert removals is not None
         removals.forget(self.market_id)
         self._ids.gone(self.market_id)
-
-
-def failure(order_id: str, operation: str, code: str) -> Report:
-    """The answer to an instruction that the exchange does not follow."""
-    return Report(order_id, operation, FAILURE, code)
-
-
-def successor(
-    bet: Bet, order_id: str, ref: str, price: float, size: float, ladder: str | None = None
-) -> PlaceInstruction:
-    """What takes the place of a bet: a plain limit order at another price. `ladder`: another than the bet's."""
-    return PlaceInstruction(
-        order_id,
-        ref,
-        bet.selection_id,
-        bet.handicap,
-        bet.side,
-        LIMIT,
-        price,
-        size,
-        persistence_type=bet.persistence_type,
-        price_ladder=ladder or bet.price_ladder_definition,
-    )
 
 
 def _no_new_id(market_id: str, order_id: str) -> OrderError:

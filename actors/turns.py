@@ -169,11 +169,12 @@ class Turns:
         return self.clock.next_ms
 
     def _run_timers(self, until_ms: int) -> None:
-        """Timers that are due: each is a turn of its own."""
-        while (function := self.clock.pop_due(until_ms)) is not None:
+        """Timers that are due: those of one moment are a turn."""
+        clock = self.clock
+        while (function := clock.pop_due(until_ms)) is not None:
             self.current_market = None
             self._guarded(None, None, function)
-            if self._touched:
+            if self._touched and clock.next_ms > clock.now_ms:
                 self._tell_touched()
 
     def _tell_touched(self) -> None:

@@ -112,6 +112,8 @@ class Blotter:
         if order.bet_id is not None:
             self._by_bet_id[order.bet_id] = order
         order.listen(self)
+        if order.is_done:
+            self.finished.append(order)
         new_trade = order.trade.id not in self._trades
         if new_trade:
             self._trades[order.trade.id] = order.trade

@@ -98,7 +98,7 @@ class CustomEvents(Telling):
 
     def process_raw_data(self, market: HostedMarket, clk: str, publish_time: int, datum: dict[str, Any]) -> None:
         """A raw change of a market, for strategies that subscribe to a data stream."""
-        self._run_timers(publish_time)
+        self.run_timers(publish_time)
         self.clock.now_ms = publish_time
         self.current_market = market
         for seat in market.seats:

@@ -102,10 +102,12 @@ class MarketExchange:
     """The exchange's side of one market. This one does nothing but send: books mean nothing to a real exchange here.
 
     Attributes:
-        busy: requests wait for their time: the book must not move on without `changing`.
+        polls: requests are looked at as the book changes, by `changing`, and not by the clock.
+        busy: there are some.
         watching: `changed` wants every change of the book, bets or not.
     """
 
+    polls = False
     busy = False
     watching = False
 

@@ -3,24 +3,40 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from ..strategies.blotter import StrategyOrders
 from ..strategies.book import MarketBook
 from ..strategies.errors import OrderError
+from ..strategies.framework import Framework
 from ..strategies.hosting import window_of
 from ..strategies.market import Market
 from ..strategies.messages import ClearedOrder, MarketFact, OrderFact, ReplaceInstruction, Request
 from ..strategies.order import Order, OrderStatus
 from ..strategies.strategy import Strategy
 from ..strategies.window import Gate
-from .exchange import Exchange, MarketExchange
-
-if TYPE_CHECKING:
-    from .market import MarketActor
+from .exchange import Desk, Exchange, MarketExchange
 
 #: What a look at the book takes: `check_market_book`, `process_market_book`, the window's times, the strategy.
 Reader = tuple[Callable[..., object], Callable[..., object], Gate | None, Strategy]
+
+
+class Keeper(Framework, Desk, Protocol):
+    """The actor that hosts a market, as the market sees it."""
+
+    def market(self, market_id: str) -> HostedMarket | None:
+        """The market of that id, while it is hosted."""
+
+    def wake(self, market: HostedMarket) -> None:
+        """Attend to the market at each change from now on."""
+
+    def plan_orders(self, market: HostedMarket) -> None:
+        """See to it that `process_orders` is called in time."""
+
+    def call_for(
+        self, at_ms: int, strategy: Strategy | None, market: HostedMarket, function: Callable[[], object]
+    ) -> None:
+        """Call a function for a strategy when the clock reaches `at_ms`."""
 
 
 class Seat:
@@ -60,7 +76,7 @@ class HostedMarket(Market):
         cleared_bets: results of its last settlement.
     """
 
-    def __init__(self, market_id: str, market_book: MarketBook, actor: MarketActor) -> None:
+    def __init__(self, market_id: str, market_book: MarketBook, actor: Keeper) -> None:
         super().__init__(market_id, market_book, actor)
         self._actor = actor
         self.seats: list[Seat] = []
@@ -129,7 +145,7 @@ class HostedMarket(Market):
             raise OrderError(
                 f"market {self.market_id}: its recording has ended and its results are kept: nothing is placed there"
             )
-        self.attended = True
+        self._actor.wake(self)
         if not self.blotter.has_live_orders:
             # The interval of `process_orders` begins with the first of them.
             self.orders_shown_ms = self.clock.now_ms

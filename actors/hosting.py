@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ..strategies.book import MarketBook
 from ..strategies.changes import MarketChange, MarketDefinition
@@ -19,9 +19,6 @@ from .custom_events import CustomEvents
 from .hosted_market import HostedMarket, Seat
 from .market_filter import admits
 from .sieves import Sieve
-
-if TYPE_CHECKING:
-    from .market import MarketActor
 
 
 class Hosting(CustomEvents):
@@ -52,13 +49,13 @@ class Hosting(CustomEvents):
         if not wanted:
             self._ignored.add(market_id)
             return None
-        self._run_timers(publish_time)
+        self.run_timers(publish_time)
         clock = self.clock
         clock.now_ms = max(clock.now_ms, publish_time) if clock.now_ms else publish_time
         book = self._new_book(market_id, [window_of(strategy) for strategy in wanted])
         # Strategies and filters look at the definition before the change that carries it is folded in.
         book.market_definition = definition
-        market = HostedMarket(market_id, book, self._actor())
+        market = HostedMarket(market_id, book, self)
         market.first_ms = publish_time
         all_orders = self.rules.all_orders
         market.seats = [Seat(self._instance(strategy, market_id, definition), all_orders) for strategy in wanted]
@@ -68,10 +65,10 @@ class Hosting(CustomEvents):
         market.open_exchange(self._exchange)
         return market
 
-    def _actor(self) -> MarketActor:
-        raise NotImplementedError
-
     def _new_book(self, market_id: str, windows: Sequence[Window]) -> MarketBook:
+        return self.books.book(market_id, lambda: self._made_book(market_id, windows))
+
+    def _made_book(self, market_id: str, windows: Sequence[Window]) -> MarketBook:
         book = MarketBook(
             market_id,
             cumulative_runner_tv=any(window.cumulative_runner_tv for window in windows),
@@ -93,10 +90,6 @@ class Hosting(CustomEvents):
         sieve.pass_over(strategy, market_id, definition)
         return False
 
-    def wants_any(self, market_id: str) -> bool:
-        """Whether anybody here wants a market that has been offered."""
-        return market_id not in self._ignored
-
     def _instance(self, strategy: Strategy, market_id: str, definition: MarketDefinition) -> Strategy:
         """The strategy's instance for a market: its own, that of its event, or that of the run."""
         event = definition.event_id or market_id
@@ -107,7 +100,7 @@ class Hosting(CustomEvents):
         instances = self._instances.setdefault(key, {})
         found = instances.get(id(strategy))
         if found is None:
-            found = instances[id(strategy)] = hosted(strategy, self._actor())
+            found = instances[id(strategy)] = hosted(strategy, self)
         return found
 
     def _free_instances(self, market: HostedMarket) -> None:
@@ -129,7 +122,7 @@ class Hosting(CustomEvents):
     def _announce(self, market: HostedMarket) -> None:
         """A market is new: the coordinator and the middleware hear of it before its first change is worked on."""
         market.shown = True
-        self.coordinator.opened(market.fact("OPENED"), self._actor())
+        self.coordinator.opened(market.fact("OPENED"), self)
         self.coordinator.log(MarketEvent(market))
         for middleware in self.middleware:
             self._guarded(None, market, middleware.add_market, market)
@@ -159,7 +152,7 @@ class Hosting(CustomEvents):
     def _open_sides(self, market: HostedMarket) -> None:
         """What is recorded beside the market is opened with it."""
         if self._side is not None:
-            self._guarded(None, market, self._side.opened, self._actor(), market)
+            self._guarded(None, market, self._side.opened, self, market)
 
     # -- going ---------------------------------------------------------------------------------------------------
 

@@ -1,15 +1,16 @@
-"""The market actor: hosts markets and the strategies that trade them, and runs the loop of each change.
+"""The market actor: hosts markets and the strategies that trade them, and takes what comes in for them.
 
 A plain class, free of Ray, sockets and clocks of its own: replay calls it directly, live wraps it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 from ..strategies.book import MarketBook
 from ..strategies.changes import MarketChange, MarketDefinition
+from ..strategies.strategy import Strategy
+from .books import Books
 from .exchange import Answer
 from .hosted_market import HostedMarket
 from .hosting import Hosting
@@ -20,15 +21,18 @@ class MarketActor(Hosting):
 
     The methods without underscore named in the documentation are steps that a subclass may override. How it is made:
     see `Turns`.
+
+    Attributes:
+        books: the loop that brings it changes of books; its own, unless it shares its books with others.
     """
+
+    books: Books
 
     def __init__(self, *arguments: Any, **keywords: Any) -> None:
         super().__init__(*arguments, **keywords)
-        # A subclass may act at each change; sets of a sweep share what is watched of a book.
+        # A subclass may act at each change.
         self._rests = self._timed and type(self) is MarketActor and not self.middleware
-
-    def _actor(self) -> MarketActor:
-        return self
+        Books([self])
 
     def __deepcopy__(self, memo: dict[int, Any]) -> MarketActor:
         return self
@@ -42,60 +46,94 @@ class MarketActor(Hosting):
             at: milliseconds since the epoch: a turn of its own begins, once the timers that are due by then have run,
                 and ends with telling strategies of orders. None: it belongs to the turn under way.
         """
+        if isinstance(message, MarketChange):
+            self.books.process_market_change(self.clock.now_ms if at is None else at, message)
+            return
         if at is None:
-            assert not isinstance(message, MarketChange)
             self.take(message)
             return
-        if isinstance(message, MarketChange):
-            self.process_market_change(at, message)
-            return
-        if self.clock.next_ms <= at:
-            self._run_timers(at)
-        self.clock.now_ms = at
+        self.tick(at)
         self.take(message)
-        if self._touched:
-            self._tell_touched()
+        if self.books.touched:
+            self.books.tell()
 
     def tick(self, at: int) -> None:
         """Time has come to `at`, and nothing else has happened: timers that are due run."""
-        self._run_timers(at)
+        if self.clock.next_ms <= at:
+            self.run_timers(at)
         self.clock.now_ms = at
 
-    def process_market_change(self, publish_time: int, change: MarketChange) -> None:
-        """One change of one market: the loop of the design, in its order.
+    def wake(self, market: HostedMarket) -> None:
+        self.books.wake(market, self)
 
-        Args:
-            publish_time: milliseconds since the epoch.
-        """
-        market = self._hosted.get(change.id)
-        if market is None:
-            market = self._new_market(publish_time, change)
-            if market is None:
-                return
-        clock = self.clock
-        if clock.next_ms <= publish_time:
-            self._run_timers(publish_time)
-        clock.now_ms = publish_time
+    def touch(self, market: HostedMarket) -> None:
+        if not market.touched:
+            market.touched = True
+            self.wake(market)
+            self.books.touched.append((self, market))
+
+    # -- for the loop --------------------------------------------------------------------------------------------
+
+    @property
+    def skips(self) -> bool:
+        """Whether changes that nobody looks at need not come: a subclass, or middleware, may act on each."""
+        return type(self) is MarketActor and not self.middleware
+
+    @property
+    def shows_books(self) -> bool:
+        """Whether it shows books its own way, in a step that a subclass overrides."""
+        return type(self).process_market_books is not MarketActor.process_market_books
+
+    def open(self, publish_time: int, change: MarketChange) -> HostedMarket | None:
+        """Host a market; None where nobody here wants it."""
+        return self._new_market(publish_time, change)
+
+    def poll(self, market: HostedMarket) -> None:
+        """A change is about to be folded in, and the market's exchange acts at changes alone."""
         self.current_market = market
         if market.exchange.busy:
             self._guarded(None, market, market.exchange.changing)
-        book = market.market_book
-        book.apply(publish_time, change)
-        market.changes += 1
-        if change.market_definition is None or not self._defined(market, change.market_definition):
-            self.process_market_books(market, book)
-        if self._touched:
-            self._tell_touched()
 
-    def fold_unseen(self, publish_time: int, change: MarketChange) -> None:
-        """Fold a change into the book without showing it to anybody: it lies outside all windows."""
-        market = self._hosted.get(change.id)
-        if market is None:
-            return
-        market.exchange.hold()
-        market.market_book.apply(publish_time, change)
-        if change.market_definition is not None:
-            self.define_unseen(market)
+    def attend(self, market: HostedMarket) -> bool:
+        """What a change means to matching, middleware and orders; True where strategies have seen the book as well."""
+        exchange, new = market.exchange, not market.shown
+        active = market.blotter.active
+        if new:
+            self._announce(market)
+        if active or exchange.watching:
+            self._guarded(None, market, exchange.changed)
+        for middleware in self.middleware:
+            self._guarded(None, market, middleware, market)
+        if active:
+            self.process_market_orders(market)
+        in_turn = False
+        if new:
+            in_turn = self.rules.shown_in_turn and not self._standing
+            if in_turn:
+                self._show_in_turn(market)
+            else:
+                self._show_new(market)
+        if not self._stays(market):
+            self.books.rest(market)
+        return in_turn
+
+    def _stays(self, market: HostedMarket) -> bool:
+        """Whether the next change concerns the market's orders, or middleware, whoever looks at the book."""
+        blotter, exchange = market.blotter, market.exchange
+        if not self._rests and (blotter.active or self.middleware):
+            return True
+        if blotter.has_live_orders or exchange.watching or exchange.busy or blotter.finished:
+            return True
+        return any(mine.current or seat.all_orders for seat, mine in market.traders())
+
+    def define(self, market: HostedMarket, definition: MarketDefinition) -> None:
+        """The definition is another, and folded in."""
+        market.defined()
+        self._turn_in_play(market)
+        if definition.status == "CLOSED":
+            self.process_close_market(market)
+        elif market.closed:
+            market.open_market()
 
     def define_unseen(self, market: HostedMarket) -> None:
         """The book of a market has another definition, which no strategy is shown; bets may be changed by it."""
@@ -105,19 +143,13 @@ class MarketActor(Hosting):
             self.clock.now_ms = market.market_book.publish_time_epoch
             self._guarded(None, market, market.exchange.changed)
 
-    @property
-    def skips(self) -> bool:
-        """Whether changes that nobody looks at need not come: a subclass, or middleware, may act on each."""
-        return type(self) is MarketActor and not self.middleware
+    def _turn_in_play(self, market: HostedMarket) -> None:
+        if market.market_book.inplay and market.inplay_since_ms is None:
+            market.inplay_since_ms = market.market_book.publish_time_epoch
 
-    def faces(self, market_id: str) -> Sequence[HostedMarket]:
-        """The market as its strategies see it; empty where it is not hosted."""
-        market = self._hosted.get(market_id)
-        return () if market is None else (market,)
-
-    def skip(self, market_id: str, changes: int) -> None:
-        """Count changes of a market that did not come, because nobody looks at them."""
-        self._hosted[market_id].changes += changes
+    def look_failed(self, error: Exception, strategy: Strategy, market: HostedMarket) -> None:
+        """A strategy failed as it looked at the book."""
+        self._failed(error, strategy, market)
 
     def show_again(self, market: HostedMarket) -> None:
         """Run the loop on a book that has not changed, at the book's own time."""
@@ -131,74 +163,8 @@ class MarketActor(Hosting):
 
     def process_market_books(self, market: HostedMarket, book: MarketBook) -> None:
         """The book has changed: matching, middleware, orders, then each strategy."""
-        if market.attended and self._attend(market):
-            return
-        for check, process, gate, strategy in market.readers:
-            if gate is not None:
-                if gate.definition is not book.market_definition:
-                    market.renew(gate)
-                if not gate.from_ms <= self.clock.now_ms <= gate.until_ms:
-                    continue
-            self.running = strategy
-            try:
-                if check(market, book):
-                    process(market, book)
-            except Exception as error:
-                self._failed(error, strategy, market)
+        self.books.show(market, self.clock.now_ms)
 
-    def _attend(self, market: HostedMarket) -> bool:
-        """What a change means to matching, middleware and orders; True where strategies have looked at the book too."""
-        exchange = market.exchange
-        active = market.blotter.active
-        new = not market.shown
-        if new:
-            self._announce(market)
-        if active or exchange.watching:
-            self._guarded(None, market, exchange.changed)
-        for middleware in self.middleware:
-            self._guarded(None, market, middleware, market)
-        if active:
-            self.process_market_orders(market)
-        if new:
-            in_turn = self.rules.shown_in_turn and not self._standing
-            if in_turn:
-                self._show_in_turn(market)
-            else:
-                self._show_new(market)
-            market.attended = market.blotter.active or exchange.watching or bool(self.middleware)
-            return in_turn
-        if self._rests and not market.blotter.has_live_orders:
-            self._rest(market)
-        return False
-
-    def _rest(self, market: HostedMarket) -> None:
-        """Attend to the market no longer, where all its orders are at their end and told of: until the next one comes.
-
-        A new definition is attended to all the same: it may change what was matched.
-        """
-        if market.blotter.finished or market.exchange.watching:
-            return
-        if any(mine.current or seat.all_orders for seat, mine in market.traders()):
-            return
-        market.attended = False
-        market.exchange.rest()
-
-    def _defined(self, market: HostedMarket, definition: MarketDefinition) -> bool:
-        """The definition changed; True where the market is closed and nothing more is to be done."""
-        market.defined()
-        self._turn_in_play(market)
-        if definition.status == "CLOSED":
-            self.process_close_market(market)
-            return True
-        if market.closed:
-            market.open_market()
-        market.attended = market.attended or market.blotter.active
-        return False
-
-    def _turn_in_play(self, market: HostedMarket) -> None:
-        if market.market_book.inplay and market.inplay_since_ms is None:
-            market.inplay_since_ms = market.market_book.publish_time_epoch
-
-    def hosts(self, publish_time: int, change: MarketChange) -> bool:
-        """Whether the market of a change is hosted here; it is from its definition on, if a strategy wants it."""
-        return change.id in self._hosted or self._new_market(publish_time, change) is not None
+    def wants_any(self, market_id: str) -> bool:
+        """Whether anybody here wants a market that has been offered."""
+        return market_id not in self._ignored

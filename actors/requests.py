@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import abc
 import logging
 
 from ..strategies.errors import ControlError
@@ -72,6 +73,6 @@ class Requests(Turns):
             )
             self.take_reply(market, reply)
 
+    @abc.abstractmethod
     def take_reply(self, market: HostedMarket, reply: Reply) -> None:
         """A request was answered."""
-        raise NotImplementedError

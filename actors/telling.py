@@ -46,12 +46,6 @@ class Telling(Requests):
         elif type(message) is ClearedOrder:
             self._take_cleared(market, message)
 
-    def _touch(self, market: HostedMarket) -> None:
-        """Strategies of the market are to be told before the turn ends."""
-        if not market.touched:
-            market.touched = market.attended = True
-            self._touched.append(market)
-
     def _take_fact(self, market: HostedMarket, fact: OrderFact) -> None:
         order = market.order_of(fact)
         if order is None:
@@ -67,7 +61,7 @@ class Telling(Requests):
         if taken.discrepancy is not None:
             self._disagree(order, taken.discrepancy)
         if taken.changed or taken.ended:
-            self._touch(market)
+            self.touch(market)
 
     def _disagree(self, order: Order, discrepancy: str) -> None:
         logger.warning(
@@ -97,7 +91,7 @@ class Telling(Requests):
                 trade.replaced(order)
             elif reply.outcome == REFUSED and order.state.stand is Stand.REFUSED and trade.complete:
                 trade.complete_trade()
-        self._touch(market)
+        self.touch(market)
 
     def _take_report(self, market: HostedMarket, order: Order, reply: Reply, report: Report) -> None:
         if reply.outcome != ANSWERED:
@@ -190,13 +184,11 @@ class Telling(Requests):
 
     # -- telling -------------------------------------------------------------------------------------------------
 
-    def _tell_touched(self) -> None:
-        """One round: what a strategy's answer to it touches is told in the next turn, or after the interval."""
-        touched, self._touched = self._touched, []
-        for market in touched:
-            if market.touched and self._hosted.get(market.market_id) is market:
-                self.current_market = market
-                self.process_market_orders(market)
+    def tell(self, market: HostedMarket) -> None:
+        """Tell strategies of the orders that this turn has touched."""
+        if self._hosted.get(market.market_id) is market:
+            self.current_market = market
+            self.process_market_orders(market)
 
     def process_market_orders(self, market: HostedMarket) -> None:
         """Orders may have changed: complete those at their end, then tell their strategies."""

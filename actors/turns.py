@@ -6,21 +6,24 @@ done before the next one begins; orders that were touched are told of at its end
 
 from __future__ import annotations
 
+import abc
 import functools
 import logging
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ..config import Config
+from ..strategies.changes import MarketChange
 from ..strategies.errors import HeadraceError, RecordingError, SettlementError
 from ..strategies.host import Host
 from ..strategies.market import Market, Markets
 from ..strategies.strategy import Strategy
 from ..values import legible
+from .books import Books
 from .clients import Clients
 from .controls import DEFAULT_TRADING_CONTROLS, BaseControl
 from .coordinator import ClientControl, Coordinator, TradingControl
-from .exchange import AccountTerms, Exchange
+from .exchange import AccountTerms, Answer, Exchange
 from .failures import Failures, place_in, users_code
 from .hosted_market import HostedMarket, OrdersById
 from .logs import FailureLine
@@ -35,7 +38,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger("headrace")
 
 
-class Turns:
+class Turns(abc.ABC):
     """Who is hosted, what time it is, and who is running.
 
     Args:
@@ -55,6 +58,8 @@ class Turns:
         stopped: the run is to end.
         sieves: what filters let pass, by strategy; those without a filter are left out.
     """
+
+    books: Books
 
     def __init__(
         self,
@@ -84,7 +89,6 @@ class Turns:
         self._exchange = exchange
         self._side = side_data
         self._hosted: dict[str | None, HostedMarket] = {}  # a change may come without an id: no market has it
-        self._touched: list[HostedMarket] = []
         self._timed = not host.rules.all_orders
         self._interval_ms = round(host.config.process_orders_interval * 1000)
         later = host.rules.account_controls_later
@@ -109,6 +113,18 @@ class Turns:
                     ):
                         made = control(self, account, **settings)
                     self._client_controls.append((account.VENUE.value, account.username, made))
+
+    @abc.abstractmethod
+    def receive(self, message: Answer | MarketChange, at: int | None = None) -> None:
+        """The one door."""
+
+    @abc.abstractmethod
+    def wake(self, market: HostedMarket) -> None:
+        """Attend to a market at each change from now on."""
+
+    @abc.abstractmethod
+    def touch(self, market: HostedMarket) -> None:
+        """Strategies of the market are to be told of its orders before the turn ends."""
 
     @property
     def clients(self) -> Clients:
@@ -163,23 +179,14 @@ class Turns:
 
     # -- time and errors -----------------------------------------------------------------------------------------
 
-    @property
-    def next_timer_ms(self) -> float:
-        """When the first timer is due, milliseconds since the epoch; infinite where there is none."""
-        return self.clock.next_ms
-
-    def _run_timers(self, until_ms: int) -> None:
+    def run_timers(self, until_ms: int) -> None:
         """Timers that are due: those of one moment are a turn."""
         clock = self.clock
         while (function := clock.pop_due(until_ms)) is not None:
             self.current_market = None
             self._guarded(None, None, function)
-            if self._touched and clock.next_ms > clock.now_ms:
-                self._tell_touched()
-
-    def _tell_touched(self) -> None:
-        """Tell strategies of the orders that this turn has touched."""
-        raise NotImplementedError
+            if self.books.touched and clock.next_ms > clock.now_ms:
+                self.books.tell()
 
     def _guarded(
         self,

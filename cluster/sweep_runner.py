@@ -84,7 +84,7 @@ class SweepRunner(BatchRunner):
         for place, actor in enumerate(shared.sets):
             self._finish(tally, place, actor, actor.failures)
         tally.of_unit(shared.failures, self._reproduce(unit))
-        part.stopped = shared.actor.stopped
+        part.stopped = shared.books.stopped
 
     def _reproduce(self, unit: Unit) -> str:
         """A failure of the recordings shows with any set: here with the unit's first."""

@@ -54,7 +54,7 @@ class _Package:
 class PeerMarket(SimulatedMarket):
     """The exchange's side of one market, by the peer's rules."""
 
-    watching = True
+    watching = polls = True
 
     def __init__(self, market_id: str, book: MarketBook, desk: Desk, models: Models, ids: BetIds) -> None:
         self._packages: list[_Package] = []

@@ -48,7 +48,7 @@ class Audience(Protocol):
     @property
     def next_timer_ms(self) -> float: ...
 
-    def faces(self, market_id: str) -> Sequence[HostedMarket]: ...
+    def hosted(self, market_id: str) -> Sequence[HostedMarket]: ...
 
     def skip(self, market_id: str, changes: int) -> None: ...
 
@@ -79,7 +79,7 @@ def _needed(recording: Recording, audience: Audience) -> Messages:
     following = (*known[1:], None)
     for number, (segment, after) in enumerate(zip(known, following, strict=True)):
         market_id = segment.market_id
-        faces = audience.faces(market_id) if market_id else ()
+        faces = audience.hosted(market_id) if market_id else ()
         if market_id and faces:
             if after is not None and after.image is not None and _unseen(segment, faces, audience):
                 _fold_definitions(segment, audience)

@@ -98,8 +98,8 @@ class PeerOrders(Protocol):
         """All orders of the blotter, in order."""
 
 
-class MarketExchange:
-    """The exchange's side of one market. This one does nothing but send: books mean nothing to a real exchange here.
+class MarketExchange(Protocol):
+    """The exchange's side of one market. To send is all that one must do: books mean nothing to a real exchange here.
 
     Attributes:
         polls: requests are looked at as the book changes, by `changing`, and not by the clock.
@@ -107,13 +107,12 @@ class MarketExchange:
         watching: `changed` wants every change of the book, bets or not.
     """
 
-    polls = False
-    busy = False
-    watching = False
+    polls: bool = False
+    busy: bool = False
+    watching: bool = False
 
     def send(self, request: Request) -> None:
         """Take a request. It is answered later, by replies and facts."""
-        raise NotImplementedError(f"{type(self).__name__} does not say how a request is sent: override send")
 
     def changing(self) -> None:
         """The book is about to change."""

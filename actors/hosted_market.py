@@ -76,6 +76,8 @@ class HostedMarket(Market):
         cleared_bets: results of its last settlement.
     """
 
+    exchange: MarketExchange
+
     def __init__(self, market_id: str, market_book: MarketBook, actor: Keeper) -> None:
         super().__init__(market_id, market_book, actor)
         self._actor = actor
@@ -97,7 +99,6 @@ class HostedMarket(Market):
         self._strays: dict[str, list[OrderFact]] = {}
         self._unentered: dict[str, Order] = {}
         self._traders: list[tuple[Seat, StrategyOrders]] = []
-        self.exchange = MarketExchange()
 
     def open_exchange(self, exchange: Exchange) -> None:
         """Take the exchange's side of it, which may ask for it: the market is hosted by now."""

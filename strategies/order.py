@@ -148,6 +148,7 @@ class Order(OrderState):
         "__weakref__",
         "_clock",
         "_listener",
+        "asked",
         "async_",
         "cleared_order",
         "client",
@@ -243,6 +244,7 @@ class Order(OrderState):
         self.number = -1
         self._clock = host.clock
         self._listener: OrderListener | None = None
+        self.asked: PlaceInstruction | None = None
 
     # -- states --------------------------------------------------------------------------------------------------
 
@@ -313,6 +315,7 @@ class Order(OrderState):
             if self._evidence > known:
                 responses.place_response = _response(report)
             responses.placed_ms = self.placed_ms
+            self._keep_to_what_was_asked()
         elif responses.first(request_id, report.operation):
             self.respond(report)
         return taken
@@ -509,10 +512,10 @@ class Order(OrderState):
         return ",".join(note(each) for each in self.notes.values())
 
     def instruction(self) -> PlaceInstruction:
-        """What is asked of the exchange, as a value."""
+        """What is asked of the exchange, as a value. It holds from now on, whatever becomes of the order's own."""
         order_type = self.order_type
         if isinstance(order_type, LimitOrder):
-            return PlaceInstruction(
+            self.asked = PlaceInstruction(
                 self.id,
                 self.customer_order_ref,
                 self.selection_id,
@@ -529,7 +532,8 @@ class Order(OrderState):
                 order_type.bet_target_size,
                 order_type.price_ladder_definition,
             )
-        return PlaceInstruction(
+            return self.asked
+        self.asked = PlaceInstruction(
             self.id,
             self.customer_order_ref,
             self.selection_id,
@@ -540,6 +544,17 @@ class Order(OrderState):
             liability=order_type.liability,
             price_ladder=order_type.price_ladder_definition,
         )
+        return self.asked
+
+    def _keep_to_what_was_asked(self) -> None:
+        """What a strategy has changed in the order since changes nothing of the bet: take it back."""
+        asked, order_type = self.asked, self.order_type
+        if asked is None or isinstance(order_type, MarketOnCloseOrder):
+            return
+        if order_type.price != asked.price and asked.price is not None:
+            order_type.price = asked.price
+        if isinstance(order_type, LimitOrder) and order_type.size != asked.size:
+            order_type.size = asked.size
 
     def place_instruction(self) -> dict[str, Any]:
         """The exchange's `PlaceInstruction`, as API-NG has it."""

@@ -11,7 +11,6 @@ import os
 import sys
 import time
 from collections.abc import Callable, Generator, Sequence
-from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from .actors.clients import BaseClient, SimulatedClient
@@ -28,6 +27,7 @@ from .cluster.connection import connect
 from .cluster.duplicates import Duplicates
 from .cluster.early_stop import AllFailAlike
 from .cluster.engines import Engine, chosen_engine, require_engine
+from .cluster.identity import Beginning, identity_of
 from .cluster.log_events import unpickled
 from .cluster.pool import RayPool, run_here
 from .cluster.progress import Progress, ProgressOption, showing
@@ -42,7 +42,7 @@ from .cluster.reproduction import (
 )
 from .cluster.run_files import read_files
 from .cluster.runner import BatchRunner, Runner, StoringRunner, nothing_passed, worker_runner
-from .cluster.shipping import objects_of, sources_digest, why_not_picklable
+from .cluster.shipping import objects_of, why_not_picklable
 from .config import Config, ConfigError
 from .results.folders import Folder, NotWritten
 from .results.parts import add_sieves
@@ -54,11 +54,10 @@ from .simulate.reading.event_file import read_custom_events
 from .simulate.reading.recordings import Paths, find_recordings
 from .simulate.reading.side_files import check_folder
 from .simulate.setup import Setup
-from .simulate.units import Unit, changed_at, plan_units
+from .simulate.units import Unit, plan_units
 from .strategies.analysis.check import warnings_of
 from .strategies.errors import ClientError, HeadraceError, InputError, RunError
 from .strategies.events import ConfigEvent, StrategyEvent, TerminationEvent
-from .strategies.hosting import limits_of, parameters_of
 from .strategies.strategy import Strategy
 from .values import whole
 
@@ -101,13 +100,13 @@ def backtest(
             100 MB of recordings, else Ray.
         out: a new folder for the result's tables as Parquet: a path of this machine, or a URI (`s3://bucket/run`,
             `gs://...`, `file:///mnt/shared/run`), into which workers write themselves.
-        resume: go on with the run that `out` holds. It must be there, and be the same: strategies, their sources and
-            parameters, configuration and inputs.
+        resume: go on with the run that `out` holds. It must be there, and be the same in everything that it is made
+            of: strategies and what they hold, sources, settings, clients, controls, models, side data, inputs.
         progress: None: a bar on standard error where that is a terminal, or in a notebook, else nothing; True: always,
-            as lines where standard error is no terminal; False: nothing. Or a function, called after each batch with
+            as lines where standard error is not a terminal; False: nothing. Or a function, called after each batch with
             units done, units in all, and the batch's part.
         catalogues: a folder of market catalogues, `<market id>.json[.gz]`; given to `process_market_catalogue`.
-        sports_data: a folder of recorded cricket or race data, one file a market id; given to `process_sports_data`.
+        sports_data: a folder of recorded cricket or race data, one file per market id; given to `process_sports_data`.
         custom_events: a file of custom events (see `write_custom_events`); given to `process_custom_event`.
         files: files that strategies need; `headrace.path(name)` finds them in every process.
         debug: this process only, errors are raised, `unit_timeout` is not kept, and the debugger opens at the first
@@ -143,9 +142,9 @@ class Simulation(Assembly):
     """A backtest, spelled out.
 
     Args:
-        markets: as of `backtest`; None: those that the strategies' `market_filter["markets"]` names.
-        config, engine, out, resume, progress: as of `backtest`.
-        catalogues, sports_data, custom_events, files, debug: as of `backtest`.
+        markets: as in `backtest`; None: those that the strategies' `market_filter["markets"]` names.
+        config, engine, out, resume, progress: as in `backtest`.
+        catalogues, sports_data, custom_events, files, debug: as in `backtest`.
         market_actor, coordinator: subclasses with steps of your own.
         models: models of the simulated exchange.
         workers: processes on Ray; None: one per CPU.
@@ -200,6 +199,7 @@ class Simulation(Assembly):
         self._actor_class = market_actor
         self._coordinator_class = coordinator
         self._ran = False
+        self._beginning: Beginning | None = None
         self._debug = debug
         self._custom_events = read_custom_events(custom_events) if custom_events is not None else []
         self._catalogues = check_folder(catalogues, "catalogues")
@@ -219,14 +219,6 @@ class Simulation(Assembly):
         else:
             self._custom_events.append(event)
 
-    def __enter__(self) -> Simulation:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        """Nothing stays open after `run`."""
-
-    # -- running -------------------------------------------------------------------------------------------------
-
     def run(self) -> Result:
         """Replay all markets.
 
@@ -234,6 +226,13 @@ class Simulation(Assembly):
             InputError, RunError: see `backtest`.
             ClientError: no client was added, or none that is simulated.
         """
+        try:
+            return self._run_shown()
+        finally:
+            if self._beginning is not None:
+                self._beginning.over()
+
+    def _run_shown(self) -> Result:
         if not self._debug:
             with at_level(self.config), showing(self._shown, "replaying") as self._progress:
                 return self._run()
@@ -260,8 +259,9 @@ class Simulation(Assembly):
         paths = find_recordings(wanted)
         units = plan_units(paths, self.strategies)
         engine = chosen_engine(self._engine, units)
-        identity = self._identity(units)
+        beginning = self._beginning = Beginning(setup, kept=self._out is not None)
         place = None if self._out is None else Folder(self._out)
+        identity = {"format": FORMAT, **identity_of(setup, units, beginning, whole=place is not None)}
         controls = LoggingControls(self._logging_controls) if self._logging_controls else None
         if place is not None and not self._resume:
             require_free(place)
@@ -355,12 +355,9 @@ class Simulation(Assembly):
     def _check(self) -> None:
         if self._ran:
             raise RunError("this simulation has run; make another")
-        if not len(self.clients):
-            raise ClientError("no client: add_client(SimulatedClient()) first")
+        self.require_complete()
         if not all(client.simulated for client in self.clients):
             raise ClientError("a simulation takes simulated clients only: SimulatedClient()")
-        if not self.strategies:
-            raise RunError("no strategy: add_strategy first")
         self._ran = True
 
     def _setup(self) -> Setup:
@@ -381,28 +378,6 @@ class Simulation(Assembly):
             coordinator=self._coordinator_class,
         )
 
-    def _identity(self, units: Sequence[Unit]) -> dict[str, Any]:
-        """What this run is: a broken-off run goes on only as the same."""
-        return {
-            "format": FORMAT,
-            "config": self.config.as_dict(),
-            "strategies": [
-                {
-                    "name": strategy.name,
-                    "class": type(strategy).__qualname__,
-                    "parameters": parameters_of(strategy),
-                    "settings": limits_of(strategy),
-                }
-                for strategy in self.strategies
-            ],
-            "sources": sources_digest([*self.strategies, *self._middleware]),
-            "inputs": [
-                {"unit": unit.name, "files": len(unit.paths), "bytes": unit.size, "changed": changed_at(unit)}
-                | ({"paths": list(map(str, unit.paths))} if len(unit.paths) > 1 else {})
-                for unit in units
-            ],
-        }
-
     def _manifest(
         self, identity: dict[str, Any], engine: str, started: float, changes: int
     ) -> Callable[[], dict[str, Any]]:
@@ -420,8 +395,4 @@ class Simulation(Assembly):
     @property
     def info(self) -> dict[str, Any]:
         """What a log line tells of the run."""
-        return {
-            "strategies": [strategy.name for strategy in self.strategies],
-            "clients": [client.info for client in self.clients],
-            "engine": self._engine,
-        }
+        return {**super().info, "engine": self._engine}

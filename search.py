@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from .actors.clients import BaseClient
 from .actors.middleware import Middleware
+from .cluster.early_stop import StoppedRun
 from .cluster.engines import Engine
 from .cluster.progress import Progress, ProgressOption, showing
 from .config import Config
-from .results.sweep_result import LEAST, SweepResult, new_folder, require_goal
+from .results.sweep_folder import new_folder
+from .results.sweep_measures import LEAST, require_goal
+from .results.sweep_result import SweepResult
+from .results.sweep_tables import sides
 from .simulate.reading.recordings import Paths, find_recordings
 from .strategies.errors import InputError
 from .strategies.parameters import Values
 from .strategies.strategy import Strategy
-from .sweep import SweepRun, check, keeping, strategy_class
+from .sweep import SweepRun, check, strategy_class
 from .tuning.parameter_sets import parameter_sets, search_space
 from .tuning.searcher import Searcher, Suggestion
 
@@ -118,6 +123,25 @@ def search(
     return result
 
 
+@contextlib.contextmanager
+def keeping(out: str | os.PathLike[str] | None) -> Iterator[None]:
+    """Keep what a round gave that was stopped: its failures.
+
+    Raises:
+        StoppedRun: as before; it says where they are.
+    """
+    try:
+        yield
+    except StoppedRun as stopped:
+        if out is None or stopped.result is None:
+            raise
+        stopped.result.save(out)
+        raise stopped.kept(
+            f"the failures are in {out} (headrace.SweepResult.load reads them); put right what failed, and remove the "
+            "folder or name another"
+        ) from None
+
+
 class _Tried:
     """The sets that were run, by number, and what they came to."""
 
@@ -143,8 +167,9 @@ class _Tried:
         Raises:
             InputError: no event is in sample.
         """
-        if part.split is not None and part.markets.num_rows and not any(part.markets["in_sample"].to_pylist()):
-            events = len(set(part.markets["event_id"].to_pylist()))
+        met = part.markets_met
+        if part.split is not None and met.num_rows and not any(sides(met, part.split).to_pylist()):
+            events = len(set(met["event_id"].to_pylist()))
             raise InputError(
                 f"split={part.split}: none of {events} events is in sample, so there is nothing to search by; "
                 f"give a larger share, or more markets"

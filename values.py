@@ -41,7 +41,9 @@ def unboxed(value: Any) -> Any:
         return tuple(unboxed(each) for each in value)
     if kind.__module__.partition(".")[0] != "numpy" or getattr(value, "ndim", None) != 0:
         return value
-    dtype = value.dtype
+    dtype = getattr(value, "dtype", None)
+    if dtype is None:  # a dtype itself has dimensions too
+        return value
     if dtype.kind == "f" and dtype.itemsize < 8:
         return float(str(value))  # the number that was meant: 3.1, and not 3.0999999046
     plain = value.item()

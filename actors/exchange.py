@@ -116,12 +116,15 @@ class MarketExchange(Protocol):
 
     def changing(self) -> None:
         """The book is about to change."""
+        return
 
     def changed(self) -> None:
         """The book has changed."""
+        return
 
     def closed(self, line_result: float | None) -> None:
         """The market is settled by the book's definition. `line_result`: where a line came to, if somebody knows."""
+        return
 
     def expire(self, why: str) -> bool:
         """End what can no longer be placed; whether there was any. `why`: one word."""
@@ -133,12 +136,15 @@ class MarketExchange(Protocol):
 
     def rest(self) -> None:
         """No bet is live: what is traded is of no interest until the next one comes."""
+        return
 
     def hold(self) -> None:
         """The book moves on unseen: requests already made are judged by the book as it stands."""
+        return
 
     def forget(self) -> None:
         """The market is given up."""
+        return
 
 
 class Exchange(Protocol):

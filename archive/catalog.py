@@ -28,7 +28,7 @@ class Catalog:
         path: the file.
 
     Raises:
-        InputError: it is none.
+        InputError: the file is not one, or not there.
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
@@ -40,9 +40,9 @@ class Catalog:
         except FileNotFoundError:
             raise InputError(f"{self.path}: no such catalog; `headrace catalog` writes one") from None
         except Exception as error:
-            raise InputError(f"{self.path}: is no catalog: {str(error).splitlines()[0]}") from None
+            raise InputError(f"{self.path}: is not a catalog: {str(error).splitlines()[0]}") from None
         if (self.table.schema.metadata or {}).get(b"headrace.catalog") != FORMAT[b"headrace.catalog"]:
-            raise InputError(f"{self.path}: is no catalog that this headrace reads; `headrace catalog` writes one")
+            raise InputError(f"{self.path}: is not a catalog that this headrace reads; `headrace catalog` writes one")
 
     def __len__(self) -> int:
         """The number of markets, each counted once."""

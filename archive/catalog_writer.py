@@ -49,16 +49,16 @@ def write_catalog(
     engine: str = "auto",
     progress: ProgressOption = None,
 ) -> Catalog:
-    """Write a catalog of recorded markets as Parquet, a row a market.
+    """Write a catalog of recorded markets as Parquet, a row per market.
 
     Where `out` is a catalog already, only recordings are read that are new, or whose size or time of change is another;
     what is gone from the archive goes from the catalog.
 
     Args:
-        markets: as of `backtest`.
+        markets: as in `backtest`.
         out: the file, such as "catalog.parquet".
-        engine: "local", "ray" or "auto", as of `backtest`.
-        progress: as of `backtest`; a function is called after each batch with recordings done, recordings in all, and
+        engine: "local", "ray" or "auto", as in `backtest`.
+        progress: as in `backtest`; a function is called after each batch with recordings done, recordings in all, and
             the batch's part.
 
     Returns:

@@ -126,10 +126,10 @@ def write_pack(
     files. `backtest(..., markets=OUT)` gives the same result as the recordings themselves.
 
     Args:
-        markets: as of `backtest`.
+        markets: as in `backtest`.
         out: a new folder.
-        engine: "local", "ray" or "auto", as of `backtest`.
-        progress: as of `backtest`; a function is called after each batch with recordings done, recordings in all, and
+        engine: "local", "ray" or "auto", as in `backtest`.
+        progress: as in `backtest`; a function is called after each batch with recordings done, recordings in all, and
             the batch's part.
 
     Returns:

@@ -27,7 +27,7 @@ from ..strategies.errors import InputError, RecordingError
 #: Levels of each side in a row.
 LEVELS = 3
 
-#: Columns: name and kind, as of result tables.
+#: Columns: name and kind, as in result tables.
 PRICE_FIELDS: tuple[tuple[str, str], ...] = (
     ("market_id", "text"),
     ("event_id", "text"),
@@ -58,12 +58,12 @@ def parse_interval(text: str) -> float:
     """Seconds of an interval such as "1s", "500ms", "5m" or "2".
 
     Raises:
-        InputError: it is none, or not above 0.
+        InputError: it is not one, or not above 0.
     """
     match = _EVERY.fullmatch(text.strip())
     seconds = float(match[1]) * _UNITS[match[2]] if match else 0.0
     if seconds <= 0:
-        raise InputError(f"{text!r} is no interval: expected such as 1s, 500ms or 5m")
+        raise InputError(f"{text!r} is not an interval: expected such as 1s, 500ms or 5m")
     return seconds
 
 
@@ -170,14 +170,14 @@ def write_prices(
     *,
     progress: ProgressOption = None,
 ) -> list[tuple[Any, ...]]:
-    """Write prices of recorded markets at regular times as Parquet, a file a recording.
+    """Write prices of recorded markets at regular times as Parquet, a file per recording.
 
     Args:
-        markets: as of `backtest`.
+        markets: as in `backtest`.
         out: a new folder. `pyarrow.dataset.dataset(out)` reads it as one table.
         every: seconds between rows; times without a change are left out.
-        engine: "local", "ray" or "auto", as of `backtest`.
-        progress: as of `backtest`; a function is called after each batch with recordings done, recordings in all, and
+        engine: "local", "ray" or "auto", as in `backtest`.
+        progress: as in `backtest`; a function is called after each batch with recordings done, recordings in all, and
             the batch's part.
 
     Returns:

@@ -34,7 +34,7 @@ def unpack(
         packed: a folder that `write_pack` wrote, or some of its files.
         out: a new folder.
         compression: "bz2", "gz" or "none".
-        progress: as of `backtest`; a function is called after each recording with the number written and the number
+        progress: as in `backtest`; a function is called after each recording with the number written and the number
             in all.
 
     Returns:
@@ -48,7 +48,7 @@ def unpack(
     sources = find_recordings(packed)
     other = next((source for source in sources if source.rows is None and source.problem is None), None)
     if other is not None:
-        raise InputError(f"{other}: is no packed archive; expected a folder that `headrace pack` wrote")
+        raise InputError(f"{other}: is not a packed archive; expected a folder that `headrace pack` wrote")
     folder = new_folder(out)
     problems: list[str] = []
     ending = "" if compression == "none" else f".{compression}"

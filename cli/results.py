@@ -67,7 +67,8 @@ def explain(result: str, bet_id: str, market_id: str | None) -> None:
 def repair(result: str) -> None:
     """Look for damage in a result, and drop the parts that have it, so that --resume does them again.
 
-    RESULT is a folder that `headrace backtest --out` wrote. Every table of every part is read. What is sound stays.
+    RESULT is a folder that `headrace backtest --out` or `headrace sweep --out` wrote. Every table of every part
+    is read. What is sound stays.
     """
     from ..results.repair import repair as drop_damaged
 

@@ -139,6 +139,8 @@ def backtest(
 @click.option(
     "--out", "-o", type=click.Path(), metavar="FOLDER", help="A new folder or URI for the result, as Parquet."
 )
+@click.option("--resume", is_flag=True,
+              help="Go on with the sweep that --out holds; it must be there, and be the same.")  # fmt: skip
 @click.option("--engine", type=click.Choice(["auto", "local", "ray"]), default="auto", show_default=True,
               help="local: this process. ray: a Ray cluster. auto: Ray where there is much to do.")  # fmt: skip
 @workers_option
@@ -158,6 +160,7 @@ def sweep(
     top: int,
     orders: bool,
     out: str | None,
+    resume: bool,
     engine: Any,
     workers: int | None,
     config_file: str | None,
@@ -173,7 +176,7 @@ def sweep(
     from ..cluster.reproduction import words_of_set
     from ..loading import load_strategy
     from ..results.display.terminal import show_sweep
-    from ..results.sweep_result import SCORE, require_measure
+    from ..results.sweep_measures import SCORE, require_measure
     from ..search import search
     from ..strategies.errors import InputError
     from ..sweep import sweep as run_sweep
@@ -184,11 +187,15 @@ def sweep(
         require_measure(by, split)
     if samples is not None and trials is not None:
         raise InputError("--random and --search: give one of them; the one draws sets, the other looks for the best")
-    chosen: dict[str, Any] = {"random": samples}
+    if resume and trials is not None:
+        raise InputError("--resume and --search: give one of them; a search cannot be resumed")
+    if resume and out is not None:
+        resume = _resumes(out)
+    chosen: dict[str, Any] = {"random": samples, "resume": resume}
     if trials is not None:
         chosen = {"trials": trials, "batch": batch, "by": by or "net_profit"}
     config = config_of(config_file, settings, None, False)
-    # What the one command has of the other's options; of the parameters the set's own.
+    # The options given here that `backtest` has too; the parameters are those of the set.
     of_one = backtest.params
     rest = words_given(backtest, ("strategies", "parameters"))
 
@@ -219,7 +226,7 @@ def sweep(
             **chosen,
         )
     show_sweep(result, (by or result.shown_by) if trials is None else SCORE, top, out)
-    if result.failures.num_rows:
+    if any(result.pieces("failures")):
         sys.exit(1)
 
 

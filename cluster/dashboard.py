@@ -75,7 +75,7 @@ def check_cluster(address: str, token: str | None) -> str:
     address = address.rstrip("/")
     ray_version = _ask(address, "/api/version", token).get("ray_version")
     if not ray_version:
-        raise InputError(f"{address} answers, but is no Ray dashboard")
+        raise InputError(f"{address} answers, but is not a Ray dashboard")
     here = metadata.version("ray")
     if ray_version != here:
         raise InputError(f"the cluster at {address} runs Ray {ray_version}, this is Ray {here}: they must be the same")
@@ -118,9 +118,9 @@ def _ask(address: str, path: str, token: str | None, optional: bool = False) -> 
             ) from None
         if optional:
             return {}
-        raise InputError(f"{address} answers, but is no Ray dashboard ({error.code} {error.reason})") from None
+        raise InputError(f"{address} answers, but is not a Ray dashboard ({error.code} {error.reason})") from None
     except json.JSONDecodeError:
-        raise InputError(f"{address} answers, but is no Ray dashboard") from None
+        raise InputError(f"{address} answers, but is not a Ray dashboard") from None
     except (OSError, ValueError, http.client.HTTPException) as error:  # no host, refused, timed out, not an address
         reason = getattr(error, "reason", error)
         reason = getattr(reason, "strerror", None) or reason

@@ -6,9 +6,13 @@ from typing import Any
 
 from ..results.failure_groups import grouped_failures
 from ..results.parts import Part
+from ..results.sweep_parts import sets_of
 from ..simulate.rows import FIELDS
+from ..simulate.units import Unit
 from ..strategies.errors import RunError
 
+#: Where the rows of failures have their unit, and those of a sweep their set.
+_UNIT, _SET = [name for name, _ in FIELDS["failures"]].index("unit"), len(FIELDS["failures"])
 #: Units that fail alike at the start of a run stop it.
 _ALIKE = 50
 
@@ -54,9 +58,9 @@ class AllFailAlike:
         if self._reasons is None:
             return None
         rows = part.rows["failures"]
-        failed = {row[7] for row in rows}
+        failed = _failed(part)
         self._reasons |= {(row[4], row[2] if row[0] else None) for row in rows}
-        if failed != {unit.name for unit in part.batch.units} or len(self._reasons) > 1:
+        if len(failed) < len(part.batch.units) or len(self._reasons) > 1:
             self._reasons = None
             return None
         self.parts.append(part.batch.part)
@@ -71,3 +75,12 @@ class AllFailAlike:
         if place.first["command"]:
             reason += f"\n  again: {place.first['command']}"
         return StoppedRun(reason, place.first["traceback"].rstrip())
+
+
+def _failed(part: Part) -> list[Unit]:
+    """The units of a part that failed: of a sweep those in which all sets did, or whose recordings are broken."""
+    found: dict[str, set[Any]] = {}
+    for row in part.rows["failures"]:
+        found.setdefault(row[_UNIT], set()).add(row[_SET] if len(row) > _SET else None)
+    units = ((unit, found.get(unit.name, set())) for unit in part.batch.units)
+    return [unit for unit, sets in units if sets and (None in sets or sets.issuperset(sets_of(unit)))]

@@ -103,7 +103,7 @@ def headrace_modules(target: Path, wheel: str | None = None) -> list[Path]:
     the network on each node.
 
     Raises:
-        InputError: the wheel cannot be read, or is none of headrace.
+        InputError: the wheel cannot be read, or is not one of headrace.
     """
     target.mkdir(parents=True)
     if wheel is None:
@@ -116,7 +116,7 @@ def headrace_modules(target: Path, wheel: str | None = None) -> list[Path]:
         except (OSError, zipfile.BadZipFile) as error:
             raise InputError(f"{wheel} cannot be read as a wheel: {error}") from None
         if not (target / "headrace" / "__init__.py").is_file():
-            raise InputError(f"{wheel} is no wheel of headrace")
+            raise InputError(f"{wheel} is not a wheel of headrace")
     return [target / "headrace", *sorted(target.glob("headrace-*.dist-info"))]
 
 

@@ -137,13 +137,7 @@ class _Counts:
         self._since: float | None = None
 
     def add(self, part: Part) -> None:
-        from ..simulate.rows import FIELDS
-
-        if part.stored is None:  # a sweep keeps no orders unless asked to; its markets count them
-            at = [name for name, _ in FIELDS["markets"]].index("orders")
-            self._orders += sum(row[at] for row in part.rows["markets"])
-        else:
-            self._orders += part.count("orders")
+        self._orders += part.orders
         self._failures += part.count("failures")
         self._runs = self._runs or part.changes > 0
         if self._since is None:  # the first part came after Ray's start: it tells nothing of the speed

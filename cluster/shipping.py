@@ -148,11 +148,11 @@ def sources_digest(objects: Iterable[Any]) -> str:
     for each in objects:
         for cls in (each if isinstance(each, type) else type(each)).__mro__:
             if cls.__module__ == "__main__":
-                total.update(_source_of(cls).encode())
+                total.update(source_of_class(cls).encode())
     return total.hexdigest()
 
 
-def _source_of(cls: type) -> str:
+def source_of_class(cls: type) -> str:
     """The source of a class of the script or notebook; of a notebook's only functions know theirs."""
     try:
         return inspect.getsource(cls)
@@ -219,7 +219,7 @@ def _texts(module: ModuleType) -> list[str] | None:
 
 
 def _imports(source: str, package: str) -> list[str] | None:
-    """The modules that code imports, wherever in it; None where it is no Python."""
+    """The modules that code imports, wherever in it; None where it is not Python."""
     try:
         tree = ast.parse(source)
     except (SyntaxError, ValueError):

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Sequence
+import functools
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from typing import Any
 
 from ..actors.coordinator import Coordinator
@@ -11,28 +12,21 @@ from ..actors.failures import Failures
 from ..actors.hosted_market import HostedMarket
 from ..actors.logs import BatchLog, set_up
 from ..actors.market import MarketActor
-from ..results.parts import Part, add_sieves, without_markets
+from ..actors.sieves import Sieve
+from ..results.parts import Batch, Part, add_sieves, without_markets
+from ..results.sweep_parts import SweepUnit, sets_of, tabled
 from ..simulate.replay import Replay
 from ..simulate.rows import RowCollector
 from ..simulate.setup import Setup
 from ..simulate.shared_replay import SharedReplay
 from ..simulate.units import Unit
 from ..strategies.strategy import Strategy
+from .batches import plan_batches
+from .connection import connect
+from .pool import RayPool, run_here
 from .reproduction import Reproduction
-from .runner import BatchRunner, WorkerFramework, run_to_end
-
-
-@dataclasses.dataclass(frozen=True)
-class SweepUnit(Unit):
-    """What is read together, and for which sets.
-
-    Attributes:
-        sets: numbers of parameter sets.
-        reading: those of one reading find markets in the same units; other sets may have them read by event.
-    """
-
-    sets: tuple[int, ...] = ()
-    reading: int = 0
+from .runner import BatchRunner, WorkerFramework, nothing_passed, run_to_end
+from .shipping import objects_of
 
 
 class SweepRunner(BatchRunner):
@@ -43,7 +37,7 @@ class SweepRunner(BatchRunner):
         orders: keep orders, fills and records.
         again: how a unit is run again with each set alone.
         deciding: parameters that decide what `check_market_book` answers; None: each set is asked.
-        remote: the run was started from another process.
+        remote: the run was started from another process; parts then have tables in place of rows.
 
     Raises:
         RunError: a strategy failed in `start`.
@@ -62,6 +56,10 @@ class SweepRunner(BatchRunner):
         self._deciding = deciding
         super().__init__(setup, remote=remote)
 
+    def run(self, batch: Batch) -> Part:
+        part = super().run(batch)
+        return tabled(part) if self._remote else part
+
     def _framework(self, strategy: Strategy) -> WorkerFramework:
         return WorkerFramework(self._alone(strategy))
 
@@ -70,7 +68,8 @@ class SweepRunner(BatchRunner):
 
     def _replay_into(self, part: Part, unit: Unit, log: BatchLog) -> None:
         assert isinstance(unit, SweepUnit)
-        tally = _Tally(part, unit, [self._setup.strategies[number] for number in unit.sets], self._orders)
+        sets = [self._setup.strategies[number] for number in unit.sets]
+        tally = _Tally(part, unit, sets, self._orders, self._reproduce)
         raw = any(getattr(strategy.stream_class, "raw", False) for strategy in tally.sets)
         if raw or self._setup.config.compatibility is not None:
             # The peer's reading shows and hides changes by strategy: there is no book to share.
@@ -87,9 +86,9 @@ class SweepRunner(BatchRunner):
         part.stopped = shared.books.stopped
 
     def _reproduce(self, unit: Unit) -> str:
-        """A failure of the recordings shows with any set: here with the unit's first."""
+        """A failure of the recordings shows with any set: here with the first, however sets are spread over units."""
         assert isinstance(unit, SweepUnit)
-        return self._sets_again[unit.sets[0]](unit) if self._sets_again else ""
+        return self._sets_again[unit.first](unit) if self._sets_again else ""
 
     def _finish(self, tally: _Tally, place: int, actor: MarketActor, failures: Failures) -> None:
         number = tally.unit.sets[place]
@@ -99,13 +98,21 @@ class SweepRunner(BatchRunner):
 
 
 class _Tally:
-    """Rows of one unit, of all its sets."""
+    """Rows of one unit, of all its sets.
 
-    def __init__(self, part: Part, unit: SweepUnit, sets: Sequence[Strategy], orders: bool) -> None:
+    Args:
+        orders: keep orders, fills and records.
+        reproduce: how what failed in the unit's recordings is run again.
+    """
+
+    def __init__(
+        self, part: Part, unit: SweepUnit, sets: Sequence[Strategy], orders: bool, reproduce: Callable[[Unit], str]
+    ) -> None:
         self.unit = unit
         self.sets = list(sets)
         self.part = part
         self._orders = orders
+        self._reproduce = reproduce
         self._collectors = [RowCollector([strategy], orders) for strategy in sets]
         self._counted: set[str] = set()
         self._known, self._copies = dict(part.markets), set[str]()
@@ -120,13 +127,24 @@ class _Tally:
         if market_id not in self._counted:
             self._counted.add(market_id)
             self.part.changes += market.changes
-            if self.part.is_copy(self._known, market_id, self.unit.name):
+            owner = self._known.get(market_id, self.unit.name)
+            if owner < self.unit.name:
                 self._copies.add(market_id)
+                self.part.copies.append((market_id, self.unit.name))
             else:
+                if owner != self.unit.name:
+                    self._displace(market_id, owner)
                 self.part.markets.append((market_id, self.unit.name))
         if market_id in self._copies:
             return
         self._collectors[place].market(market)
+
+    def _displace(self, market_id: str, owner: str) -> None:
+        """This unit has the copy that counts, not the one that was there before."""
+        self.part.copies.append((market_id, owner))
+        self.part.drop({market_id})
+        self.part.displaced.add(market_id)
+        self.part.markets = [each for each in self.part.markets if each != (market_id, owner)]
 
     def finish(self, place: int, coordinator: Coordinator, failures: Failures, command: str) -> None:
         """The unit has ended for a set."""
@@ -155,7 +173,7 @@ class _Tally:
                 yield (*row, number)
             elif row[:-1] not in self._broken:  # the command alone is another for each set
                 self._broken.add(row[:-1])
-                yield (*row, None)
+                yield (*row[:-1], self._reproduce(self.unit), None)
 
 
 def sweep_runner(
@@ -169,3 +187,54 @@ def sweep_runner(
     if remote:
         set_up(setup.config)
     return SweepRunner(setup, orders, again, deciding, remote)
+
+
+def replayer(
+    setup: Setup,
+    engine: str,
+    orders: bool,
+    again: Sequence[Reproduction],
+    deciding: tuple[str, ...] | None,
+    workers: int | None,
+) -> Callable[[Sequence[SweepUnit]], Generator[Part, None, None]]:
+    """What gives the parts of a sweep's units as they come, from workers or from this process.
+
+    Raises:
+        RunError: a strategy failed in `start`, or Ray, or what the workers need, cannot be had.
+    """
+    if engine != "ray":
+        runners = [SweepRunner(setup, orders, again, deciding)]
+
+        def replayed_here(units: Sequence[SweepUnit]) -> Generator[Part, None, None]:
+            runner = runners.pop() if runners else SweepRunner(setup, orders, again, deciding)
+            return run_here([Batch(number, (unit,)) for number, unit in enumerate(units)], runner)
+
+        return replayed_here
+    connect()
+    make_runner = functools.partial(sweep_runner, setup, orders, again, deciding)
+    make_here = functools.partial(make_runner, remote=False)
+
+    def again_of(unit: Unit) -> str:
+        return again[sets_of(unit)[0]](unit)
+
+    pool = RayPool(make_runner, objects_of(setup), workers, setup.config.unit_timeout, make_here, again_of)
+
+    def replayed(units: Sequence[SweepUnit]) -> Generator[Part, None, None]:
+        readings: dict[int, list[SweepUnit]] = {}
+        for unit in units:
+            readings.setdefault(unit.reading, []).append(unit)
+        planned = [batch for each in readings.values() for batch in plan_batches(each, pool.size)]
+        return pool.run([Batch(number, batch.units) for number, batch in enumerate(planned)])
+
+    return replayed
+
+
+def sets_without_markets(sets: Sequence[Strategy], sieves: Mapping[str, Sieve]) -> list[tuple[Any, ...]]:
+    """Rows of failures for sets whose filters let no market pass; one, without a set, where that is so of all alike."""
+    found = []
+    for number, strategy in enumerate(sets):
+        mine = {strategy.name: sieves[str(number)]} if str(number) in sieves else {}
+        found += [(*row, number) for row in nothing_passed([strategy], mine)]
+    if len(found) == len(sets) and len({row[:-1] for row in found}) == 1:
+        return [(*found[0][:-1], None)]
+    return found

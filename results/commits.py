@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import shlex
+import types
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
@@ -21,6 +22,7 @@ MANIFEST = "manifest.json"
 COMMITS = "commits"
 #: Files of a store that are read at once.
 _READERS = 16
+NOTHING: Mapping[str, type] = types.MappingProxyType({})
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -110,11 +112,14 @@ def _without(table: pa.Table, market_ids: Sequence[str]) -> pa.Table:
     return table.filter(pc.invert(pc.is_in(table["market_id"], pa.array(market_ids, pa.string()))))
 
 
-def read_commits(place: Folder, known: Iterable[Mapping[str, Any]] = ()) -> list[dict[str, Any]]:
+def read_commits(
+    place: Folder, known: Iterable[Mapping[str, Any]] = (), also: Mapping[str, type] = NOTHING
+) -> list[dict[str, Any]]:
     """The commits of a result: a part counts while its commit file is there.
 
     Args:
         known: what the manifest of a run that has ended tells of them; these files are not opened.
+        also: see `checked_commit`.
 
     Raises:
         InputError: they cannot be read.
@@ -125,7 +130,7 @@ def read_commits(place: Folder, known: Iterable[Mapping[str, Any]] = ()) -> list
         if name in told:
             return told[name]
         try:
-            found = checked_commit(json.loads(place.read(name)))
+            found = checked_commit(json.loads(place.read(name)), also)
         except (OSError, ValueError) as error:
             raise damaged(place, name, error) from None
         return found
@@ -156,13 +161,16 @@ def why_unread(error: Exception) -> str:
     return " ".join(str(error).split())
 
 
-def checked_commit(found: Any) -> dict[str, Any]:
+def checked_commit(found: Any, also: Mapping[str, type] = NOTHING) -> dict[str, Any]:
     """What a commit file holds.
+
+    Args:
+        also: what is to be there beside what all commits say, by name, with its type.
 
     Raises:
         ValueError: that is not what commits say.
     """
-    told = {"part": str, "number": int, "rows": dict, "digest": str}
+    told = {"part": str, "number": int, "rows": dict, "digest": str, **also}
     if not isinstance(found, dict) or any(not isinstance(found.get(name), kind) for name, kind in told.items()):
         raise ValueError("it is not a commit's")
     int(found["digest"], 16)
@@ -173,7 +181,7 @@ def read_manifest(place: Folder) -> dict[str, Any]:
     """The manifest of a result or a sweep.
 
     Raises:
-        OSError, ValueError: there is none, or it is no JSON object.
+        OSError, ValueError: there is none, or it is not a JSON object.
     """
     found = json.loads(place.read(MANIFEST))
     if not isinstance(found, dict):
@@ -188,9 +196,10 @@ def manifest_of_run(place: Folder) -> dict[str, Any]:
         OSError, ValueError: there is none, or it is of something else.
     """
     found = read_manifest(place)
+    if "parameters" in found:
+        raise ValueError("it is a sweep's; headrace.SweepResult.load reads it")
     if not isinstance(found.get("inputs"), list):
-        what = "it is a sweep's; headrace.SweepResult.load reads it" if "parameters" in found else "it names no inputs"
-        raise ValueError(what)
+        raise ValueError("it names no inputs")
     parts = found.get("parts", [])
     if not isinstance(parts, list):
         raise ValueError("its parts are not a list")

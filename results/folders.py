@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import bisect
 import contextlib
 import errno
 import os
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -149,6 +150,25 @@ class Folder:
         with self._store.open_input_file(f"{self._root}/{name}") as file:
             return pq.ParquetFile(file, page_checksum_verification=True).read(columns=columns)
 
+    def read_rows(self, name: str, columns: list[str] | None, column: str, numbers: Sequence[int]) -> pa.Table:
+        """Those groups of rows of a Parquet file that may hold any of some numbers in a column; others as well.
+
+        Args:
+            columns: of the table; None: all.
+            numbers: ascending.
+
+        Raises:
+            FileNotFoundError, OSError: as the store has it.
+        """
+        import pyarrow.parquet as pq
+
+        with self._store.open_input_file(f"{self._root}/{name}") as file:
+            parquet = pq.ParquetFile(file, page_checksum_verification=True)
+            at = parquet.schema_arrow.names.index(column)
+            told = [parquet.metadata.row_group(group).column(at).statistics for group in range(parquet.num_row_groups)]
+            wanted = [group for group, each in enumerate(told) if _may_hold(each, numbers)]
+            return parquet.read_row_groups(wanted, columns=columns)
+
     def names(self, folder: str, ending: str) -> list[str]:
         """Names of files with an ending in a folder below, in order; none where it is not there.
 
@@ -172,11 +192,23 @@ class Folder:
             raise InputError(f"{self._where}: {what}: {reason(error)}") from None
 
 
-def encoded(table: pa.Table) -> bytes:
-    """A table as the bytes of a Parquet file: equal tables give equal bytes."""
+def _may_hold(told: Any, numbers: Sequence[int]) -> bool:
+    """Whether a group of rows of these statistics may hold one of some ascending numbers."""
+    if told is None or not told.has_min_max:
+        return True
+    place = bisect.bisect_left(numbers, told.min)
+    return place < len(numbers) and bool(numbers[place] <= told.max)
+
+
+def encoded(table: pa.Table, group: int | None = None) -> bytes:
+    """A table as the bytes of a Parquet file: equal tables give equal bytes.
+
+    Args:
+        group: rows that can be read by themselves.
+    """
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     sink = pa.BufferOutputStream()
-    pq.write_table(table, sink, compression="zstd", write_page_checksum=True)
+    pq.write_table(table, sink, row_group_size=group, compression="zstd", write_page_checksum=True)
     return bytes(sink.getvalue())

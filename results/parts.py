@@ -12,8 +12,10 @@ from ..simulate.rows import FIELDS, Rows
 from ..simulate.units import Unit
 from .folders import encoded
 
-#: The folder of log files, one a part.
+#: The folder of log files, one per part.
 LOGS = "logs"
+#: Where the rows of markets count the orders.
+_ORDERS = [name for name, _ in FIELDS["markets"]].index("orders")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -68,7 +70,9 @@ class Part:
         stopped: a strategy has asked for the end of the run.
         seconds: time spent on it.
         stored: what was made of its rows for a folder, where the result is kept in one.
-        left_out: ids of markets whose rows do not count: they came in another part as well.
+        copies: markets of which another unit of the part has the copy that counts, each with the unit that lost.
+        displaced: markets that earlier pieces of the batch have, and a better copy of which is in this one.
+        left_out: of a sweep, ids of markets whose rows do not count: they came in another part as well.
         digests: SHA-256 of the files of each unit as they were read; of those not read to their end there is none.
         worn: the process that made it has grown beyond its limit of memory.
         sieves: what filters let pass, by strategy, or by number of a set.
@@ -84,6 +88,8 @@ class Part:
     events: list[bytes] = dataclasses.field(default_factory=list)
     stopped: bool = False
     stored: StoredPart | None = None
+    copies: list[tuple[str, str]] = dataclasses.field(default_factory=list)
+    displaced: set[str] = dataclasses.field(default_factory=set)
     left_out: set[str] = dataclasses.field(default_factory=set)
     digests: dict[str, str] = dataclasses.field(default_factory=dict)
     worn: bool = False
@@ -93,20 +99,33 @@ class Part:
         """How many rows a table of it has."""
         return len(self.rows[table]) if self.stored is None else self.stored.rows[table]
 
+    @property
+    def orders(self) -> int:
+        """How many orders it has; of a sweep, which keeps none unless asked to, how many its markets count."""
+        if self.stored is not None:
+            return self.stored.rows["orders"]
+        return sum(row[_ORDERS] for row in self.rows["markets"])
+
     def join(self, more: Part) -> None:
         """Take what a further piece of its batch gave; the piece began with the markets of this part."""
+        self.drop(more.displaced)
         for table, rows in more.rows.items():
             self.rows[table].extend(rows)
         self.changes += more.changes
         self.markets = more.markets
+        self.copies.extend(more.copies)
         self.digests.update(more.digests)
         self.stopped = self.stopped or more.stopped
         add_sieves(self.sieves, more.sieves)
 
+    def drop(self, market_ids: Collection[str]) -> None:
+        """Drop the rows of markets; failures stay."""
+        for table, rows in self.rows.items():
+            self.rows[table] = without_markets(table, rows, market_ids)
+
     def drop_left_out(self) -> None:
         """Drop the rows of markets that came in another part as well; failures stay."""
-        for table, rows in self.rows.items():
-            self.rows[table] = without_markets(table, rows, self.left_out)
+        self.drop(self.left_out)
 
     def is_copy(self, known: Mapping[str, str], market_id: str, unit: str) -> bool:
         """Whether a market of a unit came in another one before: then it is a failure, and left out.

@@ -5,12 +5,15 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
+from collections.abc import Mapping
 from typing import Any
 
 from ..simulate.rows import FIELDS
 from ..strategies.errors import InputError
-from .commits import COMMITS, MANIFEST, checked_commit, manifest_of_run, why_unread
+from .commits import COMMITS, MANIFEST, NOTHING, checked_commit, manifest_of_run, read_manifest, why_unread
 from .folders import Folder, not_written
+from .result import require_format
+from .sweep_folder import COMMIT, FORMAT, manifest_of_sweep
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,7 +32,7 @@ class Dropped:
 
 
 def repair(folder: str | os.PathLike[str]) -> list[Dropped]:
-    """Read every committed part of a backtest's result, and drop those that are damaged.
+    """Read every committed part of the result of a backtest or of a sweep, and drop those that are damaged.
 
     The result is then what the other parts hold. The same run with `resume=True` replays what was dropped.
 
@@ -40,12 +43,15 @@ def repair(folder: str | os.PathLike[str]) -> list[Dropped]:
         What was dropped; nothing where all is well.
 
     Raises:
-        InputError: it holds no backtest's result, or its manifest is damaged, without which no run can go on; or it
-            cannot be written.
+        InputError: it holds no result, or its manifest is damaged, without which no run can go on; it is a search's,
+            or was saved before it was complete, and something is damaged, for these cannot go on; or it cannot be
+            written.
     """
     place = Folder(folder)
     try:
-        manifest = manifest_of_run(place)
+        manifest = read_manifest(place)
+        swept = "parameters" in manifest
+        manifest = manifest_of_sweep(place) if swept else manifest_of_run(place)
     except (FileNotFoundError, NotADirectoryError) as error:
         raise InputError(f"{place}: no result here: {MANIFEST} cannot be read ({why_unread(error)})") from None
     except (OSError, ValueError) as error:
@@ -53,22 +59,40 @@ def repair(folder: str | os.PathLike[str]) -> list[Dropped]:
             f"{place}: cannot be repaired: {MANIFEST} cannot be read ({error}), and it says what was run; remove the "
             "folder and begin anew"
         ) from None
+    if swept:
+        require_format(place, manifest, FORMAT)
     dropped = []
     for name in place.names(COMMITS, ".json"):
         part = name.removeprefix(f"{COMMITS}/").removesuffix(".json")
-        commit, why = _read_commit(place, name)
+        commit, why = _read_commit(place, name, COMMIT if swept else NOTHING)
         if commit is not None:
             why = _damage(place, commit)
         if why is not None:
-            dropped.append(Dropped(part, None if commit is None else tuple(commit.get("units", ())), why))
+            dropped.append(Dropped(part, None if commit is None else _units(commit), why))
     if dropped:
+        _require_resumable(place, manifest, dropped[0].why)
         _drop(place, manifest, dropped)
     return dropped
 
 
-def _read_commit(place: Folder, name: str) -> tuple[dict[str, Any] | None, str | None]:
+def _require_resumable(place: Folder, manifest: Mapping[str, Any], why: str) -> None:
+    """Refuse to drop parts of what cannot go on: nobody would do them again."""
+    if manifest.get("search"):
+        raise InputError(f"{place}: cannot be repaired, for a search cannot be resumed: run it again; {why}")
+    if manifest.get("saved") and not manifest.get("complete"):
+        raise InputError(
+            f"{place}: cannot be repaired, for the sweep was saved before it had come to its end: run it again; {why}"
+        )
+
+
+def _units(commit: Mapping[str, Any]) -> tuple[str, ...] | None:
+    """The inputs of a part, each once; None where it holds some sets over all inputs."""
+    return None if commit.get("complete") else tuple(dict.fromkeys(commit.get("units", ())))
+
+
+def _read_commit(place: Folder, name: str, also: Mapping[str, type]) -> tuple[dict[str, Any] | None, str | None]:
     try:
-        return checked_commit(json.loads(place.read(name))), None
+        return checked_commit(json.loads(place.read(name)), also), None
     except (OSError, ValueError) as error:
         return None, f"{name}: {why_unread(error)}"
 
@@ -97,6 +121,8 @@ def _drop(place: Folder, manifest: dict[str, Any], dropped: list[Dropped]) -> No
         place.write(MANIFEST, (json.dumps({**manifest, "finished": False, "parts": parts}, indent=1) + "\n").encode())
     except Exception as error:
         raise not_written(f"{place}: {MANIFEST} cannot be written", error) from None
+    # The table of a sweep's sets is written anew by the run that goes on.
+    place.remove("sets.parquet")
     for each in dropped:
         place.remove(f"{COMMITS}/{each.part}.json")
         for table in FIELDS:

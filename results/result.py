@@ -109,17 +109,17 @@ class Result:
 
     @property
     def orders(self) -> pa.Table:
-        """A row an order."""
+        """A row per order."""
         return self.table("orders")
 
     @property
     def fills(self) -> pa.Table:
-        """A row a fill."""
+        """A row per fill."""
         return self.table("fills")
 
     @property
     def markets(self) -> pa.Table:
-        """A row a strategy and market. Commission as if the strategy were alone in its account."""
+        """A row per strategy and market. Commission as if the strategy were alone in its account."""
         return self.table("markets")
 
     @property

@@ -8,7 +8,7 @@ import difflib
 import json
 import os
 import types
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,8 @@ from typing import Any
 from ..actors.sieves import Sieve
 from ..simulate.rows import FIELDS, empty_rows
 from ..strategies.errors import InputError
-from .commits import COMMITS, MANIFEST, Commit, Parts, manifest_of_run, read_commits, why_unread
+from .commits import COMMITS, MANIFEST, NOTHING, Commit, Parts, manifest_of_run, read_commits, why_unread
+from .differences import difference
 from .folders import Folder, encoded
 from .parts import Batch, Part, add_sieves, store_part
 from .result import Result
@@ -106,6 +107,13 @@ class FolderStore:
         InputError: the folder cannot be written, holds something already, or holds another run; says what differs.
     """
 
+    #: What it keeps, in words.
+    what = "run"
+    #: Columns of its tables.
+    fields: Mapping[str, tuple[tuple[str, str], ...]] = FIELDS
+    #: What its commits say beside what all do.
+    also: Mapping[str, type] = NOTHING
+
     def __init__(self, folder: str | os.PathLike[str] | Folder, identity: dict[str, Any], resume: bool = False) -> None:
         self.place = folder if isinstance(folder, Folder) else Folder(folder)
         self._inputs: list[dict[str, Any]] = identity.get("inputs", [])
@@ -129,9 +137,9 @@ class FolderStore:
     def _take_up(self) -> None:
         known = self._known()
         stopped = set((known.get("stopped") or {}).get("parts", ()))
-        commits = read_commits(self.place)
+        commits = read_commits(self.place, also=self.also)
         # Of the run as a whole, of no unit, it is told anew.
-        told = [commit["part"] for commit in commits if not commit["units"]]
+        told = [commit["part"] for commit in commits if not commit["units"] and not commit.get("complete")]
         failed = [commit["part"] for commit in commits if commit["part"] in stopped]
         commits = [commit for commit in commits if commit["part"] not in (*told, *stopped)]
         if commits or not stopped:
@@ -142,11 +150,23 @@ class FolderStore:
         if stopped:
             self._write_manifest({"finished": False})
         for commit in commits:
-            self.done.update(commit["units"])
-            add_sieves(self.sieves, {name: Sieve.of(found) for name, found in commit["sieves"].items()})
-            self.markets.extend((market_id, unit) for market_id, unit in commit["markets"])
-            self._number = max(self._number, commit["number"] + 1)
-            self._count(commit)
+            self._take(commit)
+
+    def _take(self, commit: dict[str, Any]) -> None:
+        """Count a part that is there as done."""
+        self.done.update(commit["units"])
+        add_sieves(self.sieves, {name: Sieve.of(found) for name, found in commit["sieves"].items()})
+        self.markets.extend((market_id, unit) for market_id, unit in commit["markets"])
+        self._number = max(self._number, commit["number"] + 1)
+        self._count(commit)
+
+    def _manifest(self) -> dict[str, Any]:
+        """What the manifest that is there says.
+
+        Raises:
+            OSError, ValueError: there is none, or it is of something else.
+        """
+        return manifest_of_run(self.place)
 
     def _known(self) -> dict[str, Any]:
         """The manifest of the run that is to go on.
@@ -155,17 +175,17 @@ class FolderStore:
             InputError: there is none, or it cannot be read.
         """
         try:
-            return manifest_of_run(self.place)
+            return self._manifest()
         except (FileNotFoundError, NotADirectoryError):
             near = _near(self.place)
             hint = f" (did you mean {near}?)" if near else ""
             raise InputError(
-                f"{self.place}: there is no run to resume{hint}; without resume=True a fresh one begins"
+                f"{self.place}: there is no {self.what} to resume{hint}; without resume=True a fresh one begins"
             ) from None
         except (OSError, ValueError) as error:
             raise InputError(
-                f"{self.place}: holds no run that can be resumed: {MANIFEST} cannot be read ({why_unread(error)}); "
-                "remove the folder, or name another, and begin anew"
+                f"{self.place}: holds no {self.what} that can be resumed: {MANIFEST} cannot be read "
+                f"({why_unread(error)}); remove the folder, or name another, and begin anew"
             ) from None
 
     def _require_same(self, known: dict[str, Any]) -> None:
@@ -178,11 +198,15 @@ class FolderStore:
         for name, value in {**self._identity, "inputs": self._inputs}.items():
             before = inputs if name == "inputs" else known.get(name)
             if before != value:
-                why = _difference(name, before, value)
+                why = self._difference(name, before, value)
                 raise InputError(
-                    f"{self.place}: the run that it holds cannot be resumed: {why}; ask for it as it was, or name "
-                    "another folder for this one"
+                    f"{self.place}: the {self.what} that it holds cannot be resumed: {why}; ask for it as it was, or "
+                    "name another folder for this one"
                 )
+
+    def _difference(self, name: str, known: Any, wanted: Any) -> str:
+        """What of a run's identity differs, as a clause."""
+        return difference(name, known, wanted)
 
     def _drop(self, part: str) -> None:
         """Have a part count no longer.
@@ -193,7 +217,9 @@ class FolderStore:
         name = f"{COMMITS}/{part}.json"
         self.place.remove(name)
         if name in self.place.names(COMMITS, ".json"):
-            raise InputError(f"{self.place}: {name} cannot be removed, so the run cannot go on; name another folder")
+            raise InputError(
+                f"{self.place}: {name} cannot be removed, so the {self.what} cannot go on; name another folder"
+            )
 
     def _count(self, commit: dict[str, Any]) -> None:
         self._commits.append(Commit.of(commit))
@@ -222,9 +248,10 @@ class FolderStore:
         name = part.batch.part
         for file, content in stored.files.items():
             self.place.write(file, content)
-        rows = {**stored.rows, "failures": len(part.rows["failures"])}
-        if part.rows["failures"]:
-            self.place.write(f"failures/{name}.parquet", encoded(from_rows(part.rows["failures"], FIELDS["failures"])))
+        rows, failures = dict(stored.rows), part.rows["failures"]
+        if failures:
+            rows["failures"] = len(failures)
+            self.place.write(f"failures/{name}.parquet", encoded(from_rows(failures, self.fields["failures"])))
         digest = stored.digest - sum(stored.shares.get(market_id, 0) for market_id in part.left_out)
         commit = {
             "part": name,
@@ -238,9 +265,14 @@ class FolderStore:
             "sieves": {name: dataclasses.asdict(sieve) for name, sieve in part.sieves.items()},
             "changes": part.changes,
             "seconds": round(part.seconds, 3),
+            **self._more(part),
         }
         self.place.write(f"{COMMITS}/{name}.json", _json(commit))
         return commit
+
+    def _more(self, part: Part) -> dict[str, Any]:
+        """What the commit of a part says beside what those of all runs say."""
+        return {}
 
     def end(self, failures: list[tuple[Any, ...]]) -> None:
         """Keep what failed of the run as a whole, in place of what was kept so before: a part without units.
@@ -272,6 +304,10 @@ class FolderStore:
 
     def _arrive(self) -> None:
         self.close()
+        self._collect()
+
+    def _collect(self) -> None:
+        """Count all that is on its way."""
         while self._under_way:
             self._count(self._under_way.popleft().result())
 
@@ -282,19 +318,17 @@ class FolderStore:
             RunError: one of them could not be written.
         """
         self._arrive()
-        said = {
-            **manifest(),
-            "changes": self._changes,
-            "replay_seconds": round(self._seconds, 3),
-            "finished": True,
-            "parts": [
-                {"part": each.part, "number": each.number, "rows": each.rows, "digest": each.digest}
-                | ({"left_out": each.left_out} if each.left_out else {})
-                for each in sorted(self._commits, key=lambda commit: commit.number)
-            ],
-        }
-        whole = self._write_manifest(said)
+        parts = [
+            {"part": each.part, "number": each.number, "rows": each.rows, "digest": each.digest}
+            | ({"left_out": each.left_out} if each.left_out else {})
+            for each in sorted(self._commits, key=lambda commit: commit.number)
+        ]
+        whole = self._write_manifest({**manifest(), **self._counted(), "finished": True, "parts": parts})
         return Result(whole, parts=Parts(self.place, self._commits))
+
+    def _counted(self) -> dict[str, Any]:
+        """What the manifest says of all parts together, those of earlier runs included."""
+        return {"changes": self._changes, "replay_seconds": round(self._seconds, 3)}
 
     def _write_manifest(self, more: dict[str, Any]) -> dict[str, Any]:
         digests = self._digests
@@ -331,55 +365,3 @@ def _near(place: Folder) -> str | None:
     runs = [each.parent for each in path.absolute().parent.glob(f"*/{MANIFEST}")]
     found = difflib.get_close_matches(path.name, [run.name for run in runs], 1)
     return str(path.with_name(found[0])) if found else None
-
-
-def _difference(name: str, known: Any, wanted: Any) -> str:
-    """What of a run's identity differs, as a clause."""
-    if name == "sources":
-        return "the source of its strategies has changed since"
-    if name == "format":
-        return f"another version of headrace wrote it (format {known}; this one writes {wanted})"
-    if name == "config":
-        key = next(key for key in (*wanted, *known) if known.get(key) != wanted.get(key))
-        return f"the setting {key} was {known.get(key)!r} and is {wanted.get(key)!r}"
-    if name == "strategies":
-        return _strategies_differ(known, wanted)
-    return _inputs_differ(known, wanted)
-
-
-def _strategies_differ(known: list[dict[str, Any]], wanted: list[dict[str, Any]]) -> str:
-    before = {each["name"]: each for each in known}
-    now = {each["name"]: each for each in wanted}
-    if list(before) != list(now):
-        return f"its strategies were {_listed(before)} and are {_listed(now)}"
-    for name, each in now.items():
-        for part, what in (("parameters", "the parameter"), ("settings", "the setting")):
-            old, new = before[name].get(part) or {}, each.get(part) or {}
-            for key in (*new, *old):
-                if old.get(key) != new.get(key):
-                    return f"{what} {key} of strategy {name!r} was {old.get(key)!r} and is {new.get(key)!r}"
-        if before[name] != each:
-            return f"strategy {name!r} was a {before[name].get('class')} and is a {each.get('class')}"
-    return "its strategies have changed"
-
-
-def _listed(names: Iterable[str]) -> str:
-    return ", ".join(map(repr, names)) or "none"
-
-
-def _inputs_differ(known: list[dict[str, Any]], wanted: list[dict[str, Any]]) -> str:
-    before, now = {each["unit"]: each for each in known}, {each["unit"]: each for each in wanted}
-    numbers = f"it had {len(before)} input{'' if len(before) == 1 else 's'} and now has {len(now)}"
-    for unit in now:
-        if unit not in before:
-            return f"{unit} is not among its inputs ({numbers})"
-    for unit in before:
-        if unit not in now:
-            return f"its input {unit} is not there any more ({numbers})"
-    for unit, each in now.items():
-        old = before[unit]
-        if old.get("bytes") != each.get("bytes"):
-            return f"its input {unit} has changed: it had {old.get('bytes')} bytes and has {each.get('bytes')}"
-        if old != each:
-            return f"its input {unit} has been written again since"
-    return "its inputs come in another order"

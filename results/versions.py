@@ -8,10 +8,11 @@ def versions() -> dict[str, str | None]:
     import platform
 
     names = ("headrace", "ray", "pyarrow", "msgspec")
-    return {"python": platform.python_version(), **{name: _version(name) for name in names}}
+    return {"python": platform.python_version(), **{name: version_of(name) for name in names}}
 
 
-def _version(name: str) -> str | None:
+def version_of(name: str) -> str | None:
+    """The version of an installed package; None of what is not installed as one."""
     from importlib import metadata
 
     try:

@@ -45,17 +45,31 @@ class Reason:
     setting: str | None
 
 
-def reasons(violations: pa.Table) -> list[Reason]:
-    """The reasons in a table `violations`, the most frequent first. Those that differ in figures only are one."""
+def reasons(violations: pa.Table | Iterable[pa.Table]) -> list[Reason]:
+    """The reasons in a table `violations`, the most frequent first. Those that differ in figures only are one.
+
+    Args:
+        violations: the table, or pieces of it, one after the other.
+    """
+    import pyarrow as pa
+
     counts: dict[tuple[str, str], int] = {}
     texts: dict[tuple[str, str], str] = {}
-    found = (violations[name].to_pylist() for name in ("control", "reason", "count"))
-    for control, text, count in zip(*found, strict=True):
-        key = (control, kind_of_reason(text))
-        counts[key] = counts.get(key, 0) + count
-        texts.setdefault(key, text)
+    for piece in [violations] if isinstance(violations, pa.Table) else violations:
+        # In one thread groups come in the order of their first rows.
+        groups = piece.group_by(["control", "reason"], use_threads=False).aggregate([("count", "sum")])
+        found = (groups[name].to_pylist() for name in ("control", "reason", "count_sum"))
+        for control, text, count in zip(*found, strict=True):
+            key = (control, kind_of_reason(text))
+            counts[key] = counts.get(key, 0) + count
+            texts.setdefault(key, text)
     ordered = sorted(counts, key=lambda key: (-counts[key], key))
-    return [Reason(key[0], texts[key], counts[key], _setting(texts[key])) for key in ordered]
+    return [reason_of(key[0], texts[key], counts[key]) for key in ordered]
+
+
+def reason_of(control: str, text: str, count: int) -> Reason:
+    """So many violations of one kind, with what lifts them."""
+    return Reason(control, text, count, _setting(text))
 
 
 def lines(found: Sequence[Reason], most: int = MOST_REASONS) -> list[str]:

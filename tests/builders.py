@@ -20,6 +20,7 @@ from typing import Any
 import headrace as hr
 from headrace.actors.hosted_market import HostedMarket
 from headrace.simulate.replay import Replay
+from headrace.simulate.rows import FIELDS
 from headrace.simulate.setup import Setup
 from headrace.simulate.units import Unit
 
@@ -418,6 +419,12 @@ def records(result: hr.Result, market_id: str | None = None) -> list[Any]:
     """What strategies have recorded, of all markets or of one."""
     rows = [row for row in result.records.to_pylist() if market_id in (None, row["market_id"])]
     return [json.loads(row["record"]) for row in rows]
+
+
+def by_name(table: str, rows: Iterable[Sequence[Any]]) -> list[dict[str, Any]]:
+    """Rows of a table of a result, as workers make them: each value by the name of its column."""
+    names = [name for name, _ in FIELDS[table]]
+    return [dict(zip(names, row, strict=True)) for row in rows]
 
 
 FLUMINE = hr.Config(compatibility="flumine")

@@ -10,17 +10,15 @@ from typing import Any
 import pytest
 
 import headrace as hr
-from builders import T0, priced
+from builders import T0, priced, write
+from common_strategies import BacksAtFirstPrices
 from headrace.strategies.messages import ViolationFact
 
 
-class Backer(hr.Strategy):
-    """Backs the first runner at each market's first prices; notes what it is shown as records."""
+class OfClient(BacksAtFirstPrices):
+    """Backs for one of several clients."""
 
     client_name: str = ""
-
-    def check_market_book(self, market: Any, book: Any) -> bool:
-        return not market.blotter.strategy_orders(self) and bool(book.runners[0].ex.available_to_back)
 
     def process_market_book(self, market: Any, book: Any) -> None:
         client = self.clients.get_client(hr.VenueType.SIMULATED, self.client_name) if self.client_name else None
@@ -31,7 +29,7 @@ class Backer(hr.Strategy):
 def simulation(markets: Any, engine: str = "local", strategies: Any = None, **settings: Any) -> hr.Simulation:
     made = hr.Simulation(markets, engine=engine, workers=2, **settings)
     made.add_client(hr.SimulatedClient())
-    for strategy in strategies or [Backer()]:
+    for strategy in strategies or [OfClient()]:
         made.add_strategy(strategy)
     return made
 
@@ -40,9 +38,7 @@ def simulation(markets: Any, engine: str = "local", strategies: Any = None, **se
 def markets(tmp_path: Path) -> Path:
     folder = tmp_path / "markets"
     folder.mkdir()
-    for number in (1, 2):
-        stream = priced(market_id=f"1.10000000{number}").touch(400).touch(800).close()
-        stream.write(folder / stream.market_id)
+    write(folder, *(priced(market_id=f"1.10000000{number}").touch(400).touch(800).close() for number in (1, 2)))
     return folder
 
 
@@ -80,15 +76,15 @@ def beat(context: Any, framework: Any) -> None:
 
 
 def test_added_strategies_trade(markets: Path) -> None:
-    result = simulation(markets, strategies=[Backer(), Backer(name="second")]).run()
-    assert Counter(result.orders["strategy"].to_pylist()) == {"Backer": 2, "second": 2}
+    result = simulation(markets, strategies=[OfClient(), OfClient(name="second")]).run()
+    assert Counter(result.orders["strategy"].to_pylist()) == {"OfClient": 2, "second": 2}
 
 
 def test_added_clients_have_their_own_orders(markets: Path) -> None:
-    run = simulation(markets, strategies=[Backer(), Backer(name="second", client_name="other")])
+    run = simulation(markets, strategies=[OfClient(), OfClient(name="second", client_name="other")])
     run.add_client(hr.SimulatedClient(username="other"))
     rows = run.run().orders.to_pylist()
-    assert {(row["strategy"], row["client"]) for row in rows} == {("Backer", "simulated"), ("second", "other")}
+    assert {(row["strategy"], row["client"]) for row in rows} == {("OfClient", "simulated"), ("second", "other")}
 
 
 def test_added_trading_control_refuses_with_its_settings(markets: Path) -> None:
@@ -101,7 +97,7 @@ def test_added_trading_control_refuses_with_its_settings(markets: Path) -> None:
 
 
 def test_added_client_control_refuses_its_client_only(markets: Path) -> None:
-    run = simulation(markets, strategies=[Backer(), Backer(name="second", client_name="other")])
+    run = simulation(markets, strategies=[OfClient(), OfClient(name="second", client_name="other")])
     other = hr.SimulatedClient(username="other")
     run.add_client(other)
     run.add_client_control(other, ClientRefuses)
@@ -154,7 +150,7 @@ def test_added_logging_control_hears_of_every_market(markets: Path) -> None:
     ("add", "message"),
     [
         (lambda run: run.add_client("bob"), "'bob' is not a client; make one with SimulatedClient"),
-        (lambda run: run.add_strategy(Backer), "Backer is a class; add an instance"),
+        (lambda run: run.add_strategy(OfClient), "OfClient is a class; add an instance"),
         (lambda run: run.add_strategy(None), "None is not a strategy; subclass headrace.Strategy"),
         (lambda run: run.add_worker(print), "is not a worker; make one with headrace.BackgroundWorker"),
         (lambda run: run.add_stream(print), "is not a stream; subclass headrace.BaseStream"),
@@ -174,7 +170,7 @@ def test_what_cannot_be_added_is_refused_at_once(markets: Path, add: Any, messag
 def test_all_that_is_added_goes_with_the_run_to_other_processes(ray_local: None, markets: Path) -> None:
     digests, heard = [], []
     for engine in ("local", "ray"):
-        run = simulation(markets, engine, [Backer(), Backer(name="second", client_name="other"), ShowsMarks()])
+        run = simulation(markets, engine, [OfClient(), OfClient(name="second", client_name="other"), ShowsMarks()])
         other, control = hr.SimulatedClient(username="other"), Hears()
         run.add_client(other)
         run.add_client_control(other, ClientRefuses)

@@ -15,7 +15,8 @@ from typing import Any
 import pytest
 
 import headrace as hr
-from builders import priced
+from builders import priced, write
+from common_strategies import BacksAtOnce
 from headrace.archive.pack import write_pack
 from headrace.archive.price_tables import write_prices
 from headrace.archive.unpack import unpack
@@ -25,19 +26,11 @@ from headrace.results.display.explain import explain
 ROOT = Path(__file__).resolve().parents[1]
 
 
-class Backs(hr.Strategy):
-    stake: float = 2.0
-
-    def process_new_market(self, market: Any, book: Any) -> None:
-        order = hr.Trade(market.market_id, 1, 0, self).create_order("BACK", hr.LimitOrder(2.0, self.stake))
-        market.place_order(order)
-
-
-class ByEvent(Backs):
+class ByEvent(BacksAtOnce):
     scope = "event"
 
 
-class WithModel(Backs):
+class WithModel(BacksAtOnce):
     def process_new_market(self, market: Any, book: Any) -> None:
         self.record(market, model=Path(hr.path("model.txt")).read_text())
 
@@ -49,18 +42,22 @@ class Case:
         self.folder = folder
         self.markets = folder / "markets"
         self.markets.mkdir()
-        for number in range(4):
-            stream = priced(market_id=f"1.20000000{number}", eventId=f"{number % 2}").touch(400).close()
-            stream.write(self.markets / stream.market_id)
+        write(
+            self.markets,
+            *(
+                priced(market_id=f"1.20000000{number}", eventId=f"{number % 2}").touch(400).close()
+                for number in range(4)
+            ),
+        )
         (folder / "model.txt").write_text("1.5")
 
     def run(self, strategy: hr.Strategy | None = None, markets: Any = None, **settings: Any) -> hr.Result:
         return hr.backtest(
-            strategy or Backs(), self.markets if markets is None else markets, engine="local", **settings
+            strategy or BacksAtOnce(), self.markets if markets is None else markets, engine="local", **settings
         )
 
     def sweep(self, sets: Any = None, **settings: Any) -> hr.SweepResult:
-        return hr.sweep(Backs, sets or {"stake": [2.0, 3.0]}, self.markets, engine="local", **settings)
+        return hr.sweep(BacksAtOnce, sets or {"stake": [2.0, 3.0]}, self.markets, engine="local", **settings)
 
     def used(self) -> Path:
         folder = self.folder / "used"
@@ -128,12 +125,12 @@ ADVICE: dict[str, tuple[Callable[[Case], Any], str, Callable[[Case], Any]]] = {
     ),
     "name another folder for a sweep": (
         lambda case: case.sweep(out=case.used()),
-        "name another folder for the sweep, or remove it",
+        "name another folder for the result, remove it, or resume the run that it holds",
         lambda case: case.sweep(out=case.folder / "another"),
     ),
     "remove the folder of a sweep": (
         lambda case: case.sweep(out=case.used()),
-        "name another folder for the sweep, or remove it",
+        "name another folder for the result, remove it, or resume the run that it holds",
         lambda case: case.sweep(out=case.removed(case.used())),
     ),
     "name another folder for prices": (
@@ -278,6 +275,6 @@ def test_workers_find_recordings_by_paths_relative_to_the_folder_of_the_run(
     assert result.records.num_rows == 4
 
 
-class WithModelBeside(Backs):
+class WithModelBeside(BacksAtOnce):
     def process_new_market(self, market: Any, book: Any) -> None:
         self.record(market, model=Path("model.txt").read_text())

@@ -12,24 +12,14 @@ import pytest
 
 import headrace as hr
 from builders import MARKET, Stream, back, priced, replay
+from common_strategies import BacksAtFirstPrices
 from headrace.actors.streams import HandlerQueue
 from headrace.strategies.hosting import require_sound
 
 ROOT = Path(__file__).resolve().parents[1]
 
 
-class Backer(hr.Strategy):
-    stake: float = 2.0
-
-    def check_market_book(self, market: Any, book: Any) -> bool:
-        return bool(book.runners[0].ex.available_to_back) and not market.blotter.strategy_orders(self)
-
-    def process_market_book(self, market: Any, book: Any) -> None:
-        order = hr.Trade(market.market_id, 1, 0, self).create_order("BACK", hr.LimitOrder(2.0, self.stake))
-        market.place_order(order)
-
-
-class Other(Backer):
+class Other(BacksAtFirstPrices):
     pass
 
 
@@ -61,7 +51,7 @@ def simulation(folder: Path, **settings: Any) -> hr.Simulation:
 def ready(folder: Path, **settings: Any) -> hr.Simulation:
     made = simulation(folder, **settings)
     made.add_client(hr.SimulatedClient())
-    made.add_strategy(Backer())
+    made.add_strategy(BacksAtFirstPrices())
     return made
 
 
@@ -96,12 +86,12 @@ class Case(NamedTuple):
 
 def names_twice(folder: Path) -> None:
     made = ready(folder)
-    made.add_strategy(Backer())
+    made.add_strategy(BacksAtFirstPrices())
 
 
 def named_apart(folder: Path) -> None:
     made = ready(folder)
-    made.add_strategy(Backer(name="second"))
+    made.add_strategy(BacksAtFirstPrices(name="second"))
     assert made.run().orders.num_rows == 2
 
 
@@ -129,7 +119,7 @@ def clients_apart(folder: Path) -> None:
 def by_filter(folder: Path, *filters: Any, markets: Any = None) -> hr.Simulation:
     made = hr.Simulation(markets, engine="local")
     made.add_client(hr.SimulatedClient())
-    for kind, each in zip((Backer, Other), filters, strict=False):
+    for kind, each in zip((BacksAtFirstPrices, Other), filters, strict=False):
         made.add_strategy(kind(market_filter=each))
     return made
 
@@ -185,14 +175,14 @@ def two_requests_in_turn(script: Any, market: Any) -> None:
 
 
 def swept(parameters: Any, **settings: Any) -> Callable[[Path], object]:
-    strategy = settings.pop("strategy", Backer)
+    strategy = settings.pop("strategy", BacksAtFirstPrices)
     return lambda folder: hr.sweep(strategy, parameters, recording(folder), engine="local", **settings)
 
 
 def resumed(folder: Path) -> None:
     out, path = folder / "out", recording(folder)
-    hr.backtest(Backer(), path, engine="local", out=out)
-    assert hr.backtest(Backer(), path, engine="local", out=out, resume=True).orders.num_rows == 1
+    hr.backtest(BacksAtFirstPrices(), path, engine="local", out=out)
+    assert hr.backtest(BacksAtFirstPrices(), path, engine="local", out=out, resume=True).orders.num_rows == 1
 
 
 def of_strategy(make: Callable[[], Any]) -> Callable[[Path], object]:
@@ -228,7 +218,7 @@ def control_with_validate(folder: Path) -> None:
     runs(made)
 
 
-class ReadsFile(Backer):
+class ReadsFile(BacksAtFirstPrices):
     def process_new_market(self, market: Any, book: Any) -> None:
         self.record(market, text=Path(hr.path("model.txt")).read_text())
 
@@ -248,7 +238,7 @@ def with_file_given(folder: Path) -> None:
 
 CASES = [
     # -- putting a run together
-    Case("is a class; add an instance", lambda f: ready(f).add_strategy(Backer), named_apart),  # type: ignore[arg-type]
+    Case("is a class; add an instance", lambda f: ready(f).add_strategy(BacksAtFirstPrices), named_apart),  # type: ignore[arg-type]
     Case("is not a strategy; subclass headrace.Strategy", lambda f: ready(f).add_strategy(5), named_apart),  # type: ignore[arg-type]
     Case("give each a name= of its own", names_twice, named_apart),
     Case("was not added; add_client comes first", control_of_stranger, control_of_client),
@@ -327,8 +317,8 @@ CASES = [
     ),
     Case(
         "did you mean",
-        lambda f: Backer(staek=3),
-        lambda f: Backer(stake=3),
+        lambda f: BacksAtFirstPrices(staek=3),
+        lambda f: BacksAtFirstPrices(stake=3),
     ),
     # -- orders
     Case("before; create another", lambda f: in_market(_raising(placed_twice)), lambda f: in_market(placed_anew)),
@@ -357,7 +347,7 @@ CASES = [
     Case(
         "give a subclass of headrace.Strategy, or an instance of one",
         swept({"stake": [2]}, strategy=dict),
-        lambda f: (swept({"stake": [2]})(f), swept({"stake": [2]}, strategy=Backer(stake=5))(f)),
+        lambda f: (swept({"stake": [2]})(f), swept({"stake": [2]}, strategy=BacksAtFirstPrices(stake=5))(f)),
     ),
     Case("split=", swept({"stake": [2]}, split=5), swept({"stake": [2]}, split=0.5)),
 ]

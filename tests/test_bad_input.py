@@ -17,23 +17,10 @@ from click.testing import CliRunner, Result
 
 import headrace as hr
 from builders import Stream, priced
+from command import call
+from common_strategies import BacksAtFirstPrices, source_of
 from headrace.cli import main
 from headrace.simulate.generator import write_markets
-
-
-class BackFirst(hr.Strategy):
-    """Backs the first runner once, at the best price."""
-
-    stake: float = 2.0
-
-    def check_market_book(self, market: Any, book: Any) -> bool:
-        return book.status == "OPEN" and not market.blotter.active and bool(book.runners[0].ex.available_to_back)
-
-    def process_market_book(self, market: Any, book: Any) -> None:
-        runner = book.runners[0]
-        trade = hr.Trade(market.market_id, runner.selection_id, runner.handicap, self)
-        price = runner.ex.available_to_back[0].price
-        market.place_order(trade.create_order("BACK", hr.LimitOrder(price, self.stake)))
 
 
 def market(market_id: str = "1.100000001", changes: int = 0) -> Stream:
@@ -52,7 +39,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 def run(markets: Any, **settings: Any) -> Any:
-    return hr.backtest(BackFirst(), markets, engine="local", **settings)
+    return hr.backtest(BacksAtFirstPrices(), markets, engine="local", **settings)
 
 
 def profits(result: Any) -> dict[str, float]:
@@ -196,7 +183,7 @@ def test_unreadable_file_is_a_failure(folder: Path) -> None:
 
 
 def test_market_of_two_files_of_an_event_counts_once(tmp_path: Path) -> None:
-    class ByEvent(BackFirst):
+    class ByEvent(BacksAtFirstPrices):
         scope = "event"
 
     first = market().write(tmp_path / "1.100000001")
@@ -209,7 +196,7 @@ def test_market_of_two_files_of_an_event_counts_once(tmp_path: Path) -> None:
 
 
 def test_broken_file_of_an_event_leaves_its_other_markets_alone(tmp_path: Path) -> None:
-    class ByEvent(BackFirst):
+    class ByEvent(BacksAtFirstPrices):
         scope = "event"
 
     sound = market("1.200000000").write(tmp_path / "1.200000000")
@@ -268,7 +255,7 @@ def test_hidden_files_are_left_out(folder: Path) -> None:
 # -- strategies ------------------------------------------------------------------------------------------------------
 
 
-class Failing(BackFirst):
+class Failing(BacksAtFirstPrices):
     def process_market_book(self, market: Any, book: Any) -> None:
         super().process_market_book(market, book)
         raise KeyError("favourite")
@@ -291,10 +278,10 @@ def test_strategy_that_raises_is_a_row_with_line_and_count(folder: Path) -> None
 
 
 def test_strategy_that_raises_harms_no_other(folder: Path) -> None:
-    result = hr.backtest([AlwaysFailing(), BackFirst()], folder, engine="local")
+    result = hr.backtest([AlwaysFailing(), BacksAtFirstPrices()], folder, engine="local")
     assert [(row["strategy"], row["profit"]) for row in result.markets.to_pylist()] == [
         ("AlwaysFailing", 0.0),
-        ("BackFirst", 2.0),
+        ("BacksAtFirstPrices", 2.0),
     ]
 
 
@@ -319,7 +306,7 @@ def test_error_of_any_callback_is_a_row(folder: Path, callback: str, compatibili
     def fail(self: Any, *arguments: Any) -> None:
         raise ValueError(callback)
 
-    strategy = type("FailsOnce", (BackFirst,), {callback: fail})()
+    strategy = type("FailsOnce", (BacksAtFirstPrices,), {callback: fail})()
     result = hr.backtest(strategy, folder, engine="local", config=hr.Config(compatibility=compatibility))
     rows = [row for row in result.failures.to_pylist() if row["message"] == callback]
     assert [(row["strategy"], row["error_type"]) for row in rows] == [("FailsOnce", "ValueError")]
@@ -330,13 +317,13 @@ def test_raise_errors_ends_the_run(folder: Path, callback: str) -> None:
     def fail(self: Any, *arguments: Any) -> None:
         raise ValueError(callback)
 
-    strategy = type("FailsOnce", (BackFirst,), {callback: fail})()
+    strategy = type("FailsOnce", (BacksAtFirstPrices,), {callback: fail})()
     with pytest.raises(ValueError, match=callback):
         hr.backtest(strategy, folder, engine="local", config=hr.Config(raise_errors=True))
 
 
 def test_error_in_start_ends_the_run_and_names_the_strategy(folder: Path) -> None:
-    class NoModel(BackFirst):
+    class NoModel(BacksAtFirstPrices):
         def start(self, framework: Any) -> None:
             raise FileNotFoundError("model.bin")
 
@@ -354,8 +341,8 @@ def test_fifty_units_that_fail_alike_end_the_run(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("strategy", "message"),
     [
-        (BackFirst, r"is a class; add an instance: BackFirst\(...\)"),
-        ("BackFirst", "is not a strategy"),
+        (BacksAtFirstPrices, r"is a class; add an instance: BacksAtFirstPrices\(...\)"),
+        ("BacksAtFirstPrices", "is not a strategy"),
     ],
 )
 def test_what_is_no_strategy_is_refused(folder: Path, strategy: Any, message: str) -> None:
@@ -364,26 +351,18 @@ def test_what_is_no_strategy_is_refused(folder: Path, strategy: Any, message: st
 
 
 def test_two_strategies_of_one_name_are_refused(folder: Path) -> None:
-    with pytest.raises(hr.RunError, match="two strategies are named 'BackFirst'"):
-        hr.backtest([BackFirst(), BackFirst()], folder, engine="local")
+    with pytest.raises(hr.RunError, match="two strategies are named 'BacksAtFirstPrices'"):
+        hr.backtest([BacksAtFirstPrices(), BacksAtFirstPrices()], folder, engine="local")
 
 
 # -- the command line ------------------------------------------------------------------------------------------------
 
-STRATEGY_FILE = """\
-import headrace as hr
+STRATEGY_FILE = (
+    source_of(BacksAtFirstPrices)
+    + """
 
-
-class Backer(hr.Strategy):
-    stake: float = 2.0
-    side: str = "BACK"
-
-    def check_market_book(self, market, book):
-        return book.status == "OPEN" and not market.blotter.active and bool(book.runners[0].ex.available_to_back)
-
-    def process_market_book(self, market, book):
-        trade = hr.Trade(market.market_id, 1, 0, self)
-        market.place_order(trade.create_order(self.side, hr.LimitOrder(2.0, self.stake)))
+class Backer(BacksAtFirstPrices):
+    pass
 
 
 class Failing(Backer):
@@ -397,6 +376,9 @@ class NeedsValue(Backer):
 
 NotAStrategy = 3
 """
+)
+#: Where the file's `Failing` fails.
+RAISES = STRATEGY_FILE.splitlines().index('        raise RuntimeError("it was not to be")') + 1
 
 
 @pytest.fixture
@@ -415,14 +397,6 @@ def recordings(tmp_path: Path) -> Path:
     return found
 
 
-def call(*arguments: object) -> Result:
-    """Run the command; an error that escapes from it fails the test."""
-    result = CliRunner().invoke(main, [str(argument) for argument in arguments])
-    assert result.exception is None or isinstance(result.exception, SystemExit), result.exception
-    assert "Traceback" not in result.output + result.stderr
-    return result
-
-
 def call_backtest(spec: object, markets: object, *more: object) -> Result:
     return call("backtest", spec, "-m", markets, "--engine", "local", *more)
 
@@ -438,7 +412,7 @@ def test_cli_exits_1_where_a_strategy_failed(strategy_file: Path, recordings: Pa
     result = call_backtest(f"{strategy_file}:Failing", recordings)
     assert result.exit_code == 1
     assert "failed: Failing 1.200000000: RuntimeError: it was not to be" in result.output
-    assert f"{strategy_file}:18" in result.output
+    assert f"{strategy_file}:{RAISES}" in result.output
 
 
 def test_cli_exits_1_where_a_recording_is_broken_and_shows_the_rest(strategy_file: Path, recordings: Path) -> None:
@@ -462,7 +436,7 @@ def test_cli_with_raise_errors_stops_at_the_first_error_and_shows_its_line(
     arguments = ["backtest", f"{strategy_file}:Failing", "-m", str(recordings), "--engine", "local", "--raise-errors"]
     result = runner.invoke(main, arguments)
     assert result.exit_code == 1
-    assert f'{strategy_file}", line 18' in result.output
+    assert f'{strategy_file}", line {RAISES}' in result.output
     assert "it was not to be" in result.output
     assert "/backtest.py" not in result.output
 

@@ -15,18 +15,12 @@ from click.testing import CliRunner
 
 import headrace as hr
 from builders import Stream, priced
+from common_strategies import Onlooker
 from headrace.archive.catalog_columns import FIELDS
 from headrace.archive.pack import write_pack
 from headrace.archive.price_tables import write_prices
 from headrace.cli import main
 from headrace.simulate.reading.recordings import Recording, find_recordings
-
-
-class Looker(hr.Strategy):
-    """Places nothing; its markets tell which were read."""
-
-    def check_market_book(self, market: Any, book: Any) -> bool:
-        return False
 
 
 def ids(result: hr.Result) -> set[str]:
@@ -78,11 +72,11 @@ def test_archives_of_all_kinds_can_be_selected_from(generated: Path, tmp_path: P
         for path in sorted(generated.rglob("1.*")):
             zipped.write(path, path.name)
     write_pack(generated, tmp_path / "packed", engine="local")
-    expected = hr.backtest(Looker(), generated, engine="local").digest
+    expected = hr.backtest(Onlooker(), generated, engine="local").digest
     for place in (generated, tmp_path / "a.tar", tmp_path / "a.zip", tmp_path / "packed"):
         catalog = hr.write_catalog(place, tmp_path / "catalog.parquet", engine="local")
         assert len(catalog) == 8
-        assert hr.backtest(Looker(), catalog.select(), engine="local").digest == expected
+        assert hr.backtest(Onlooker(), catalog.select(), engine="local").digest == expected
 
 
 def test_second_call_reads_only_what_is_new_or_changed(generated: Path, tmp_path: Path, read: list[str]) -> None:
@@ -108,7 +102,7 @@ def test_selection_is_all_that_is_read(generated: Path, tmp_path: Path, read: li
     races = catalog.select(event_type="7")
     assert 0 < len(races) < len(catalog)
     read.clear()
-    result = hr.backtest(Looker(), races, engine="local")
+    result = hr.backtest(Onlooker(), races, engine="local")
     assert ids(result) == set(races.market_ids)
     assert len(set(read)) == len(races)
 
@@ -127,9 +121,9 @@ def test_selection_is_all_that_is_read(generated: Path, tmp_path: Path, read: li
 )
 def test_filters_of_strategies_push_down(generated: Path, tmp_path: Path, read: list[str], market_filter: Any) -> None:
     catalog = catalogued(generated, tmp_path)
-    expected = hr.backtest(Looker(market_filter=market_filter), generated, engine="local")
+    expected = hr.backtest(Onlooker(market_filter=market_filter), generated, engine="local")
     read.clear()
-    result = hr.backtest(Looker(market_filter=market_filter), catalog.select(), engine="local")
+    result = hr.backtest(Onlooker(market_filter=market_filter), catalog.select(), engine="local")
     assert result.digest == expected.digest
     assert len(set(read)) == len(ids(expected))
 
@@ -138,7 +132,7 @@ def test_market_of_an_event_file_is_selected_alone(tmp_path: Path) -> None:
     streams = [priced(market_id=f"1.{number}", marketType=kind).close() for number, kind in enumerate("ABC", 1)]
     path = markets_of(*streams, name="29788105", folder=tmp_path)
     chosen = catalogued(path, tmp_path).select(market_type=["A", "C"])
-    assert ids(hr.backtest(Looker(), chosen, engine="local")) == {"1.1", "1.3"}
+    assert ids(hr.backtest(Onlooker(), chosen, engine="local")) == {"1.1", "1.3"}
     assert {book.market_id for book in hr.books(chosen)} == {"1.1", "1.3"}
 
 
@@ -151,7 +145,7 @@ def test_market_that_comes_twice_is_read_once_from_its_own_file(tmp_path: Path) 
         (problem,) = catalog.problems.to_pylist()
         assert (problem["market_id"], problem["file"]) == ("1.1", event)
         assert problem["problems"] == f"the market is in {single} as well, which is read instead"
-    result = hr.backtest(Looker(), catalog.select(), engine="local")
+    result = hr.backtest(Onlooker(), catalog.select(), engine="local")
     assert (ids(result), result.failures.to_pylist()) == ({"1.1", "1.2"}, [])
     assert {str(source): source.only for source in catalog.select().sources()} == {single: None, event: ("1.2",)}
 
@@ -213,7 +207,7 @@ def test_condition_that_means_nothing_is_refused(generated: Path, tmp_path: Path
 
 def test_empty_selection_is_refused(generated: Path, tmp_path: Path) -> None:
     with pytest.raises(hr.InputError, match="holds no market"):
-        hr.backtest(Looker(), catalogued(generated, tmp_path).select(venue="Nowhere"), engine="local")
+        hr.backtest(Onlooker(), catalogued(generated, tmp_path).select(venue="Nowhere"), engine="local")
 
 
 @pytest.mark.parametrize("change", ["touch", "remove"])
@@ -230,7 +224,7 @@ def test_file_that_changed_after_cataloguing_is_refused(tmp_path: Path, change: 
 
 def test_file_that_is_no_catalog_is_refused(generated: Path, tmp_path: Path) -> None:
     (tmp_path / "catalog.parquet").write_text("no")
-    with pytest.raises(hr.InputError, match="is no catalog"):
+    with pytest.raises(hr.InputError, match="is not a catalog"):
         catalogued(generated, tmp_path)
     with pytest.raises(hr.InputError, match="no such catalog"):
         hr.Catalog(tmp_path / "other.parquet")

@@ -8,7 +8,23 @@ from typing import Any
 import pytest
 
 import headrace as hr
-from builders import FLUMINE, MARKET, Played, Stream, at_sp, back, cancel, lay, place, priced, replace, replay, update
+from builders import (
+    FLUMINE,
+    MARKET,
+    Played,
+    Stream,
+    at_sp,
+    back,
+    cancel,
+    lay,
+    place,
+    priced,
+    replace,
+    replay,
+    update,
+    write,
+)
+from common_strategies import BacksAtOnce
 from headrace.strategies.currency import CURRENCIES
 
 LINES = {"minUnitValue": 0.5, "maxUnitValue": 250.5, "interval": 0.1}
@@ -312,15 +328,8 @@ def test_refused_requests_at_the_exchange_count_as_failed() -> None:
 
 
 def test_hours_are_counted_over_all_markets(tmp_path: Any) -> None:
-    class Backer(hr.Strategy):
-        def process_new_market(self, market: Any, book: Any) -> None:
-            order = hr.Trade(market.market_id, 1, 0, self).create_order("BACK", hr.LimitOrder(2.0, 2.0))
-            market.place_order(order)
-
-    for number in range(3):
-        stream = priced(market_id=f"1.10000000{number}").touch(400).close()
-        stream.write(tmp_path / stream.market_id)
-    (row,) = hr.backtest(Backer(), tmp_path, engine="local").transactions.to_pylist()
+    write(tmp_path, *(priced(market_id=f"1.10000000{number}").touch(400).close() for number in range(3)))
+    (row,) = hr.backtest(BacksAtOnce(), tmp_path, engine="local").transactions.to_pylist()
     assert (row["client"], row["placed"], row["failed"]) == ("simulated", 3, 0)
 
 

@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 
 import headrace as hr
 from builders import priced
+from common_strategies import Idle
 from headrace.simulate.reading.recordings import Recording, find_recordings
 from headrace.simulate.reading.unpacking import Unpacked, problem_of, unpacked
 from headrace.strategies.errors import RecordingError
@@ -36,10 +37,6 @@ def zstd(data: bytes) -> bytes:
 PACKINGS: dict[str, Pack] = {"gz": gzip.compress, "bz2": bz2.compress, "zst": zstd}
 packings = pytest.mark.parametrize("pack", PACKINGS.values(), ids=PACKINGS)
 resumed = pytest.mark.parametrize("pack", [gzip.compress, bz2.compress], ids=["gz", "bz2"])
-
-
-class Idle(hr.Strategy):
-    """Looks at nothing."""
 
 
 def lines(changes: int = 400, market_id: str = "1.100000001") -> bytes:

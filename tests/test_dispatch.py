@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from builders import by_name
 from headrace.cluster import dispatch
 from headrace.cluster.batches import MAX_UNITS, plan_batches
 from headrace.cluster.connection import Caller
@@ -140,8 +141,8 @@ def names(parts: list[Part]) -> list[str]:
     return sorted(unit.name for part in parts for unit in part.batch.units)
 
 
-def failures(parts: list[Part]) -> list[Any]:
-    return [row for part in parts for row in part.rows["failures"]]
+def failures(parts: list[Part]) -> list[dict[str, Any]]:
+    return [row for part in parts for row in by_name("failures", part.rows["failures"])]
 
 
 def test_each_worker_has_two_batches_at_most() -> None:
@@ -182,7 +183,7 @@ def test_a_unit_that_ends_its_worker_twice_is_given_up_and_others_are_not() -> N
         parts.extend(run.next_parts())
     assert names(parts) == ["unit 0", "unit 1", "unit 2"]
     (row,) = failures(parts)
-    assert row[7] == "unit 1"
+    assert row["unit"] == "unit 1"
 
 
 def test_a_part_that_is_lost_with_its_node_is_made_again() -> None:
@@ -280,7 +281,10 @@ def test_the_row_of_a_unit_that_overran_and_left_no_word_says_so() -> None:
         worker.die()
         parts.extend(run.next_parts())
     (row,) = failures(parts)
-    assert row[5] == "replaying it ended its worker process 2 times: its last try took 0 s, over unit_timeout=0.05 s"
+    assert (
+        row["message"]
+        == "replaying it ended its worker process 2 times: its last try took 0 s, over unit_timeout=0.05 s"
+    )
 
 
 def test_a_unit_whose_worker_says_why_it_ends_is_given_up_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -292,9 +296,9 @@ def test_a_unit_whose_worker_says_why_it_ends_is_given_up_at_once(monkeypatch: p
     run.feed()
     worker.die()
     parts = list(run.next_parts())
-    assert [(row[0], row[1], row[2], row[4], row[7]) for row in failures(parts)] == [
-        ("Slow", "1.1", "slow.py:7", "TimeoutError", "unit 1")
-    ]
+    (row,) = failures(parts)
+    assert (row["strategy"], row["market_id"], row["line"]) == ("Slow", "1.1", "slow.py:7")
+    assert (row["error_type"], row["unit"]) == ("TimeoutError", "unit 1")
     parts += finished(run, started(run, 1))
     assert names(parts) == ["unit 0", "unit 1", "unit 2"]
     assert len(failures(parts)) == 1

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 import headrace as hr
-from builders import FLUMINE, T0, priced, replay
+from builders import FLUMINE, T0, priced, replay, write
 
 
 class Listener(hr.Strategy):
@@ -39,9 +39,10 @@ def tell(framework: Any, event: Any) -> None:
 def markets(tmp_path: Path) -> Path:
     folder = tmp_path / "markets"
     folder.mkdir()
-    for number in (1, 2):
-        stream = priced(market_id=f"1.10000000{number}", eventId="9").touch(400).touch(800).close()
-        stream.write(folder / stream.market_id)
+    write(
+        folder,
+        *(priced(market_id=f"1.10000000{number}", eventId="9").touch(400).touch(800).close() for number in (1, 2)),
+    )
     return folder
 
 
@@ -272,8 +273,8 @@ def test_events_of_a_file_are_replayed(markets: Path, tmp_path: Path) -> None:
         ],
     )
     result = hr.backtest(Listener(), markets, engine="local", custom_events=path)
-    assert [each for each in heard(result, "1.100000001") if "own" in each[1]] == [(500, {"own": {"rain": 1}})]
-    assert [each for each in heard(result, "1.100000002") if "own" in each[1]] == [
+    assert [(at, what) for at, what in heard(result, "1.100000001") if "own" in what] == [(500, {"own": {"rain": 1}})]
+    assert [(at, what) for at, what in heard(result, "1.100000002") if "own" in what] == [
         (300, {"own": [2]}),
         (500, {"own": {"rain": 1}}),
     ]
@@ -293,7 +294,7 @@ def test_events_come_back_from_a_file_as_they_were(tmp_path: Path) -> None:
 def test_line_that_is_no_event_is_named(markets: Path, tmp_path: Path, line: str) -> None:
     path = tmp_path / "events"
     path.write_text('{"publish_time": 1, "event": 1}\n' + line + "\n")
-    with pytest.raises(hr.InputError, match=r"events, line 2: is no custom event"):
+    with pytest.raises(hr.InputError, match=r"events, line 2: is not a custom event"):
         hr.backtest(Listener(), markets, custom_events=path)
 
 

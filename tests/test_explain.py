@@ -9,10 +9,11 @@ from click.testing import CliRunner
 
 import headrace as hr
 from builders import MARKET, T0, priced
+from common_strategies import BacksAtOnce
 from headrace.cli import main
 
 
-class Backer(hr.Strategy):
+class Noted(hr.Strategy):
     price: float = 2.0
     stake: float = 5.0
 
@@ -27,7 +28,7 @@ class Backer(hr.Strategy):
 def explained(tmp_path: Path, market: str, *words: str, **settings: Any) -> Any:
     out = tmp_path / "out"
     if not out.exists():
-        hr.backtest(Backer(**settings), market, engine="local", out=out)
+        hr.backtest(Noted(**settings), market, engine="local", out=out)
     return CliRunner().invoke(main, ["explain", str(out), *words])
 
 
@@ -35,7 +36,7 @@ def test_explain_tells_a_bets_life(tmp_path: Path, one_market: str) -> None:
     answer = explained(tmp_path, one_market, "100000000001")
     assert answer.exit_code == 0
     assert answer.output.splitlines() == [
-        f"BACK 5.00 at 2 (limit, LAPSE) on 1 of market {MARKET}, by Backer",
+        f"BACK 5.00 at 2 (limit, LAPSE) on 1 of market {MARKET}, by Noted",
         '  parameters {"price": 2.0, "stake": 5.0}',
         "  notes value",
         "  asked for at: best back 2.0, best lay 2.1, last None, 399.9 s before the start",
@@ -47,13 +48,9 @@ def test_explain_tells_a_bets_life(tmp_path: Path, one_market: str) -> None:
 
 
 def test_explain_finds_an_order_that_has_no_bet_id(tmp_path: Path, one_market: str) -> None:
-    class Late(hr.Strategy):
-        def process_new_market(self, market: Any, book: Any) -> None:
-            market.place_order(hr.Trade(MARKET, 1, 0, self).create_order("BACK", hr.LimitOrder(2.0, 2.0)))
-
     out = tmp_path / "out"
     path = priced().write(tmp_path / "short")
-    result = hr.backtest(Late(), path, engine="local", out=out, config=hr.Config(place_latency=50))
+    result = hr.backtest(BacksAtOnce(), path, engine="local", out=out, config=hr.Config(place_latency=50))
     (order,) = result.orders.to_pylist()
     assert order["bet_id"] is None
     answer = CliRunner().invoke(main, ["explain", str(out), order["order_id"]])

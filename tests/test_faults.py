@@ -17,33 +17,25 @@ from typing import Any
 import pytest
 
 import headrace as hr
+from common_strategies import Backer, source_of
 from headrace.simulate.generator import write_markets
 from processes import LIMIT, TOOLS, wait_until
 
 pytestmark = pytest.mark.ray
 
-STRATEGY = '''
+STRATEGY = (
+    source_of(Backer)
+    + '''
+
 import os
 import time
 from pathlib import Path
-import headrace as hr
 
-class Met(hr.Strategy):
-    """Backs each runner once. Where there is a file `wait`, markets end once so many workers have work."""
+class Met(Backer):
+    """Where there is a file `wait`, markets end once so many workers have work."""
 
     folder: str = ""
     workers: int = 0
-
-    def check_market_book(self, market, book):
-        return book.status == "OPEN" and not book.inplay
-
-    def process_market_book(self, market, book):
-        for runner in book.runners:
-            context = self.get_runner_context(market.market_id, runner.selection_id, runner.handicap)
-            price = hr.get_price(runner.ex.available_to_back, 0)
-            if runner.status == "ACTIVE" and price and not context.invested:
-                trade = hr.Trade(market.market_id, runner.selection_id, runner.handicap, self)
-                market.place_order(trade.create_order("BACK", hr.LimitOrder(price, 2.0)))
 
     def process_closed_market(self, market, book):
         here = Path(self.folder)
@@ -52,6 +44,7 @@ class Met(hr.Strategy):
         while (here / "wait").exists() and len(list(here.glob("*.worker"))) < self.workers and time.monotonic() < until:
             time.sleep(0.02)
 '''
+)
 
 LEAKING = """
 import os

@@ -13,10 +13,10 @@ from typing import Any
 import pytest
 
 import headrace as hr
-from builders import T0, priced
+from builders import T0, priced, write
 
 
-class Backer(hr.Strategy):
+class Logs(hr.Strategy):
     def process_new_market(self, market: Any, book: Any) -> None:
         self.log.debug("look")
         self.log.info("new %s", market.market_id, extra={"runners": len(book.runners)})
@@ -31,16 +31,14 @@ class Backer(hr.Strategy):
 def markets(tmp_path: Path) -> Path:
     folder = tmp_path / "markets"
     folder.mkdir()
-    for number in (1, 2, 3):
-        stream = priced(market_id=f"1.10000000{number}").touch(400).close()
-        stream.write(folder / stream.market_id)
+    write(folder, *(priced(market_id=f"1.10000000{number}").touch(400).close() for number in (1, 2, 3)))
     return folder
 
 
 def run(markets: Path, engine: str, *controls: Any, **settings: Any) -> hr.Result:
     made = hr.Simulation(markets, engine=engine, workers=1, **settings)
     made.add_client(hr.SimulatedClient())
-    made.add_strategy(Backer())
+    made.add_strategy(Logs())
     for control in controls:
         made.add_logging_control(control)
     return made.run()
@@ -61,9 +59,9 @@ def test_lines_beside_the_result_are_json_with_their_market(engine: str, markets
     assert sorted(line["market_id"] for line in found) == [f"1.10000000{n}" for n in (1, 2, 3)]
     for line in found:
         assert line["message"] == f"new {line['market_id']}"
-        assert (line["strategy"], line["publish_time"], line["runners"]) == ("Backer", T0, 2)
+        assert (line["strategy"], line["publish_time"], line["runners"]) == ("Logs", T0, 2)
         assert (line["instance_id"], line["process_id"]) == ("i-1", 77)
-        assert line["name"] == "headrace.strategy.Backer"
+        assert line["name"] == "headrace.strategy.Logs"
 
 
 def test_warnings_of_every_process_reach_the_driver(
@@ -85,7 +83,7 @@ def test_lowest_level_of_lines_is_configured(markets: Path, tmp_path: Path, leve
 def test_lines_may_be_plain(markets: Path, tmp_path: Path) -> None:
     run(markets, "local", out=tmp_path / "out", config=hr.Config(log_json=False))
     text = "".join(path.read_text() for path in (tmp_path / "out" / "logs").iterdir())
-    assert "INFO Backer 1.100000001 new 1.100000001\n" in text
+    assert "INFO Logs 1.100000001 new 1.100000001\n" in text
     assert "{" not in text
 
 
@@ -119,7 +117,7 @@ def test_handlers_of_the_user_get_the_market_and_no_lower_level_than_before(
     markets: Path, tmp_path: Path, own_handler: Kept
 ) -> None:
     run(markets, "local", out=tmp_path / "out", config=hr.Config(log_level="DEBUG"))
-    assert own_handler.kept == [("WARNING", "Backer", f"1.10000000{n}") for n in (1, 2, 3)]
+    assert own_handler.kept == [("WARNING", "Logs", f"1.10000000{n}") for n in (1, 2, 3)]
 
 
 @pytest.mark.ray
@@ -252,7 +250,7 @@ def test_events_are_not_kept_where_nobody_listens(ray_local: None, markets: Path
         markets, engine="ray", workers=1, progress=lambda done, total, part: kept.append(len(part.events))
     )
     made.add_client(hr.SimulatedClient())
-    made.add_strategy(Backer())
+    made.add_strategy(Logs())
     made.run()
     assert set(kept) == {0}
 

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 import headrace as hr
 from builders import priced
+from common_strategies import Idle
 from headrace.archive.pack import write_pack
 from headrace.archive.unpack import unpack
 from headrace.names import name_of_file, to_name, to_text
@@ -27,10 +28,6 @@ pytestmark = pytest.mark.skipif(sys.platform == "darwin", reason="macOS takes no
 #: "Zürich" in Latin-1, which is no UTF-8.
 NAME = os.fsdecode(b"1.1 Z\xfcrich")
 TEXT = "1.1 Z\\xfcrich"
-
-
-class Idle(hr.Strategy):
-    """Looks at nothing."""
 
 
 class Fails(hr.Strategy):

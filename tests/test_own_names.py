@@ -16,7 +16,7 @@ from builders import FLUMINE, Stream, priced
 from headrace.strategies.hosting import hosted, instance_of, require_sound
 
 
-class Backer(hr.Strategy):
+class Sized(hr.Strategy):
     """Backs runner 1 at the best price, once in each market."""
 
     def check_market_book(self, market: Any, book: Any) -> bool:
@@ -60,7 +60,7 @@ OWN_NAMES = (
 )
 
 
-class Restless(Backer):
+class Restless(Sized):
     """Sets a name of its own, before and after the base's `__init__`, and in callbacks."""
 
     def __init__(self, own: str, **keywords: Any) -> None:
@@ -90,7 +90,7 @@ def test_names_of_the_framework_may_be_set_on_self(markets: Path, own: str, conf
 
 
 def test_names_may_stand_in_the_class_too(markets: Path, tmp_path: Path) -> None:
-    class Classy(Backer):
+    class Classy(Sized):
         log = logging.getLogger("mine")
         settings: ClassVar[dict[str, int]] = {"a": 1}
         parameters = ("a", "b")
@@ -143,13 +143,13 @@ def test_attribute_of_a_class_in_the_place_of_a_callback_is_refused() -> None:
         type("Late", (Mixin, hr.Strategy), {})
 
 
-class SetsStart(Backer):
+class SetsStart(Sized):
     def __init__(self, **keywords: Any) -> None:
         super().__init__(**keywords)
         self.start = 600  # type: ignore[assignment,method-assign]
 
 
-class SetsFinish(Backer):
+class SetsFinish(Sized):
     def start(self, framework: Any) -> None:
         self.finish = "noon"  # type: ignore[assignment,method-assign]
 
@@ -167,7 +167,7 @@ def test_attribute_of_self_in_the_place_of_a_callback_is_refused(markets: Path, 
 
 
 def test_callbacks_may_be_functions_of_other_kinds() -> None:
-    class Fine(Backer):
+    class Fine(Sized):
         start = staticmethod(lambda framework: None)  # type: ignore[assignment]
 
         @classmethod
@@ -179,7 +179,7 @@ def test_callbacks_may_be_functions_of_other_kinds() -> None:
 # -- settings of the class -------------------------------------------------------------------------------------------
 
 
-class Careful(Backer):
+class Careful(Sized):
     max_order_exposure = 1
     max_live_trade_count: float = 2
     context = {"stake": 5}  # noqa: RUF012
@@ -199,7 +199,7 @@ def test_a_class_may_give_settings_other_defaults(markets: Path) -> None:
 @pytest.mark.parametrize(
     ("keywords", "message"),
     [
-        ({"max_order_exposure": "10"}, "Backer: max_order_exposure='10': expected a number, 0 or more, or None"),
+        ({"max_order_exposure": "10"}, "Sized: max_order_exposure='10': expected a number, 0 or more, or None"),
         ({"max_selection_exposure": float("nan")}, "max_selection_exposure=nan: expected a number"),
         ({"max_market_exposure": -5}, "max_market_exposure=-5: expected a number, 0 or more"),
         ({"max_live_trade_count": None}, "max_live_trade_count=None: expected a number, 0 or more$"),
@@ -213,7 +213,7 @@ def test_a_class_may_give_settings_other_defaults(markets: Path) -> None:
 )
 def test_settings_that_cannot_be_used_are_refused_by_name(keywords: dict[str, Any], message: str) -> None:
     with pytest.raises(TypeError, match=message):
-        Backer(**keywords)
+        Sized(**keywords)
 
 
 @pytest.mark.parametrize(
@@ -225,18 +225,18 @@ def test_settings_that_cannot_be_used_are_refused_by_name(keywords: dict[str, An
 )
 def test_unknown_scopes_are_refused(markets: Path, setting: str, value: str, message: str) -> None:
     with pytest.raises(TypeError, match=message):
-        type("Scoped", (Backer,), {setting: value})()
-    strategy = Backer()
+        type("Scoped", (Sized,), {setting: value})()
+    strategy = Sized()
     setattr(strategy, setting, value)
     with pytest.raises(hr.RunError, match=message):
         hr.backtest(strategy, markets, engine="local")
 
 
 def test_settings_changed_after_the_strategy_was_made_hold(markets: Path) -> None:
-    strategy = Backer()
+    strategy = Sized()
     strategy.market_filter = {"listener_kwargs": {"inplay": True}}
     assert hr.backtest(strategy, markets, engine="local").orders.num_rows == 0
-    strategy = Backer()
+    strategy = Sized()
     strategy.max_order_exposure = "ten"  # type: ignore[assignment]
     with pytest.raises(hr.RunError, match="max_order_exposure='ten': expected a number"):
         hr.backtest(strategy, markets, engine="local")
@@ -245,7 +245,7 @@ def test_settings_changed_after_the_strategy_was_made_hold(markets: Path) -> Non
 # -- without super().__init__() --------------------------------------------------------------------------------------
 
 
-class NoSuper(Backer):
+class NoSuper(Sized):
     def __init__(self, stake: float = 3.0) -> None:
         self.stake = stake
 
@@ -258,7 +258,7 @@ class NoSuperButDeclared(NoSuper):
 
 
 @dataclasses.dataclass
-class Data(Backer):
+class Data(Sized):
     stake: float = 3.0
     prices: list[float] = dataclasses.field(default_factory=list)
 
@@ -268,7 +268,7 @@ class Data(Backer):
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
-class Frozen(Backer):
+class Frozen(Sized):
     stake: float = 3.0
     limit: int = dataclasses.field(default=5, init=False)
 
@@ -277,7 +277,7 @@ class Frozen(Backer):
 
 
 @dataclasses.dataclass
-class WithPostInit(Backer):
+class WithPostInit(Sized):
     stake: float
     max_order_exposure: float | None = 50
 
@@ -346,7 +346,7 @@ def test_limits_are_swept_where_init_does_not_know_them(markets: Path) -> None:
 
 
 def test_parameter_that_init_does_not_take_is_refused_in_a_sweep(markets: Path) -> None:
-    class Derived(Backer):
+    class Derived(Sized):
         stake: float = 2.0
 
         def __init__(self) -> None:
@@ -358,7 +358,7 @@ def test_parameter_that_init_does_not_take_is_refused_in_a_sweep(markets: Path) 
 
 
 def test_declared_parameter_that_init_never_set_is_named(markets: Path) -> None:
-    class Forgets(Backer):
+    class Forgets(Sized):
         stake: float
 
         def __init__(self) -> None:

@@ -18,7 +18,7 @@ import pytest
 from click.testing import CliRunner
 
 import headrace as hr
-from builders import FLUMINE, START, Stream
+from builders import FLUMINE, START, Stream, by_name
 from headrace.archive import pack as packing
 from headrace.archive import packed_writer as packed_files
 from headrace.archive import segmenter
@@ -44,7 +44,7 @@ WINDOWS: list[dict[str, Any]] = [
 ]
 
 
-class Backer(hr.Strategy):
+class Tells(hr.Strategy):
     """Backs each runner once and tells what it has seen."""
 
     first: int = 0
@@ -75,11 +75,11 @@ class Backer(hr.Strategy):
                 market.place_order(trade.create_order("BACK", hr.LimitOrder(price, 2.0)))
 
 
-class ByEvent(Backer):
+class ByEvent(Tells):
     scope = "event"
 
 
-def run(markets: Any, keywords: dict[str, Any], kind: type[Backer] = Backer, **settings: Any) -> hr.Result:
+def run(markets: Any, keywords: dict[str, Any], kind: type[Tells] = Tells, **settings: Any) -> hr.Result:
     return hr.backtest(kind(market_filter={"listener_kwargs": keywords}), markets, engine="local", **settings)
 
 
@@ -126,9 +126,9 @@ def busy(**definition: Any) -> Stream:
 
 
 @pytest.mark.parametrize("keywords", WINDOWS, ids=str)
-@pytest.mark.parametrize("kind", [Backer, ByEvent])
+@pytest.mark.parametrize("kind", [Tells, ByEvent])
 def test_generated_markets_give_equal_digests(
-    generated: Path, tmp_path: Path, small: None, keywords: dict[str, Any], kind: type[Backer]
+    generated: Path, tmp_path: Path, small: None, keywords: dict[str, Any], kind: type[Tells]
 ) -> None:
     plain = run(generated, keywords, kind)
     from_pack = run(packed(generated, tmp_path), keywords, kind)
@@ -165,9 +165,9 @@ def test_a_sweep_reads_what_one_of_its_sets_looks_at(tmp_path: Path, small: None
     folder = packed(path, tmp_path)
     windows = [{"seconds_to_start": 20}, {"seconds_to_start": 40, "inplay": False}, {"inplay": True}]
     sets = [{"first": at, "market_filter": {"listener_kwargs": keywords}} for at, keywords in enumerate(windows)]
-    swept = hr.sweep(Backer, sets, folder, engine="local", orders=True)
+    swept = hr.sweep(Tells, sets, folder, engine="local", orders=True)
     for number, keywords in enumerate(windows):
-        alone = hr.backtest(Backer(first=number, market_filter={"listener_kwargs": keywords}), path, engine="local")
+        alone = hr.backtest(Tells(first=number, market_filter={"listener_kwargs": keywords}), path, engine="local")
         assert swept.result(number).digest == alone.digest
         assert swept.result(number).markets["changes"] == alone.markets["changes"]
     total = sum(segment.changes for segment in segments(find_recordings(folder)[0]))
@@ -209,7 +209,7 @@ class _Everything(hr.Middleware):
         market.context["seen"] = market.context.get("seen", 0) + 1
 
 
-class _Alarm(Backer):
+class _Alarm(Tells):
     """Looks at the book by its own clock, outside its window."""
 
     def process_new_market(self, market: Any, book: Any) -> None:
@@ -225,10 +225,10 @@ def test_nothing_is_left_out_for_whom_sees_more_than_the_window(
     assert run(folder, {"inplay": True}, config=config).digest == plain.digest
     simulation = hr.Simulation(folder, engine="local")
     simulation.add_client(hr.SimulatedClient())
-    simulation.add_strategy(Backer(market_filter={"listener_kwargs": {"inplay": True}}))
+    simulation.add_strategy(Tells(market_filter={"listener_kwargs": {"inplay": True}}))
     simulation.add_market_middleware(_Everything())
     simulation.run()
-    both = [Backer(market_filter={"listener_kwargs": {"inplay": True}}), Backer(name="all")]
+    both = [Tells(market_filter={"listener_kwargs": {"inplay": True}}), Tells(name="all")]
     assert hr.backtest(both, folder, engine="local").failures.num_rows == 0
     assert left_out == []
 
@@ -370,9 +370,9 @@ def test_broken_recordings_are_failures_and_the_rest_is_packed(generated: Path, 
     content = bz2.decompress(whole[0].read_bytes())
     whole[0].write_bytes(bz2.compress(content)[:-20])
     (tmp_path / "archive" / "1.999").write_bytes(b"this is no market\n")
-    failures = write_pack(tmp_path / "archive", tmp_path / "packed", engine="local")
+    failures = by_name("failures", write_pack(tmp_path / "archive", tmp_path / "packed", engine="local"))
     assert len(failures) == 2
-    assert "1.999: holds no market definition; it is left out" in failures[0][5] + failures[1][5]
+    assert any("1.999: holds no market definition; it is left out" in row["message"] for row in failures)
     assert len(find_recordings(tmp_path / "packed")) >= len(whole) - 1
 
 
@@ -383,8 +383,8 @@ def test_recording_cut_short_stays_cut_short(tmp_path: Path) -> None:
         line["clk"] = f"{noise.random()}"
     path = tmp_path / "1.1.bz2"
     path.write_bytes(bz2.compress(stream.text().encode(), 1)[:-30_000])
-    failures = write_pack(path, tmp_path / "packed", engine="local")
-    assert "what can be read of it is packed" in failures[0][5]
+    (failure,) = by_name("failures", write_pack(path, tmp_path / "packed", engine="local"))
+    assert "what can be read of it is packed" in failure["message"]
     plain, from_pack = run(path, {}), run(tmp_path / "packed", {})
     assert from_pack.digest == plain.digest
     assert plain.markets.num_rows == 1
@@ -397,7 +397,7 @@ def test_recording_cut_short_stays_cut_short(tmp_path: Path) -> None:
     [
         (["pack", "markets", "full"], "full: exists and is not empty"),
         (["pack", "nothing", "new"], "nothing: no such file or folder"),
-        (["unpack", "markets", "new"], "is no packed archive; expected a folder that `headrace pack` wrote"),
+        (["unpack", "markets", "new"], "is not a packed archive; expected a folder that `headrace pack` wrote"),
         (["unpack", "new", "other"], "new: no such file or folder"),
         (["pack", "hollow", "new"], "hollow: the folder holds no files; expected recordings"),
         (["pack", "markets", "s3://bucket/new"], "s3://bucket/new: expected a folder of this machine"),
@@ -499,7 +499,7 @@ def test_parquet_of_another_kind_is_a_failure(generated: Path, tmp_path: Path) -
 @pytest.mark.ray
 def test_packed_on_ray_gives_the_same(ray_local: None, generated: Path, tmp_path: Path) -> None:
     assert write_pack(generated, tmp_path / "packed", engine="ray") == []
-    strategy = Backer(market_filter={"listener_kwargs": {"seconds_to_start": 60}})
+    strategy = Tells(market_filter={"listener_kwargs": {"seconds_to_start": 60}})
     from_pack = hr.backtest(strategy, tmp_path / "packed", engine="ray")
     assert from_pack.digest == run(generated, {"seconds_to_start": 60}).digest
 

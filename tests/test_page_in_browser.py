@@ -19,6 +19,7 @@ import pytest
 
 import headrace as hr
 from builders import MARKET, START, Stream
+from common_strategies import BacksAtFirstPrices
 from headrace.results.tables import from_dicts
 from headrace.simulate.rows import FIELDS
 from test_report import BEGIN, NASTY, failure, made, market, order
@@ -165,15 +166,7 @@ def with_prices(folder: Path) -> hr.Result:
     stream.prices(START - 20_000, {1: {"ltp": 2.9}}).turn_in_play(START + 30_000).suspend(START + 90_000)
     recording = stream.close(START + 95_000, winner=1, inPlay=True).write(folder / MARKET)
 
-    class Once(hr.Strategy):
-        def check_market_book(self, market: Any, book: Any) -> bool:
-            return bool(book.runners[0].last_price_traded) and not market.blotter.strategy_orders(self)
-
-        def process_market_book(self, market: Any, book: Any) -> None:
-            trade = hr.Trade(market.market_id, 1, 0, self)
-            market.place_order(trade.create_order("BACK", hr.LimitOrder(3.0, 2.0)))
-
-    return hr.backtest(Once(), recording, engine="local")
+    return hr.backtest(BacksAtFirstPrices(price=3.0), recording, engine="local")
 
 
 def sweep() -> hr.SweepResult:

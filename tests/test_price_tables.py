@@ -55,8 +55,8 @@ def test_broken_recording_costs_its_own_prices_only(ray_local: None, tmp_path: P
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["--every", "often"], "'often' is no interval: expected such as 1s, 500ms or 5m"),
-        (["--every", "0s"], "is no interval"),
+        (["--every", "often"], "'often' is not an interval: expected such as 1s, 500ms or 5m"),
+        (["--every", "0s"], "is not an interval"),
     ],
 )
 def test_prices_asked_wrongly_exit_2(tmp_path: Path, one_market: str, words: list[str], message: str) -> None:

@@ -17,27 +17,12 @@ import pytest
 from click.testing import CliRunner
 
 import headrace as hr
+from common_strategies import Backer
 from headrace.cli import main
 from headrace.cluster.progress import bar
 
 #: Control sequences that hide and show the cursor: a bar that is closed properly has shown it again.
 HIDDEN, SHOWN = "\x1b[?25l", "\x1b[?25h"
-
-
-class Backer(hr.Strategy):
-    """Backs the first runner once, at the best price."""
-
-    stake: float = 2.0
-
-    def check_market_book(self, market: Any, book: Any) -> bool:
-        return book.status == "OPEN" and not book.inplay
-
-    def process_market_book(self, market: Any, book: Any) -> None:
-        runner = book.runners[0]
-        price = hr.get_price(runner.ex.available_to_back, 0)
-        if price and not self.get_runner_context(market.market_id, runner.selection_id, runner.handicap).invested:
-            trade = hr.Trade(market.market_id, runner.selection_id, runner.handicap, self)
-            market.place_order(trade.create_order("BACK", hr.LimitOrder(price, self.stake)))
 
 
 def on_a_terminal(script: str, until: str | None = None, stop: int = signal.SIGINT, **options: Any) -> tuple[int, str]:
@@ -83,7 +68,7 @@ def bare(text: str) -> str:
 def script_of(call: str) -> str:
     """A script that knows this module's strategy."""
     tests = str(Path(__file__).parent)
-    return f"import sys; sys.path.insert(0, {tests!r})\nfrom test_progress import Backer, hr\n{call}\n"
+    return f"import sys; sys.path.insert(0, {tests!r})\nfrom common_strategies import Backer, hr\n{call}\n"
 
 
 def test_bar_is_on_a_terminal_unasked(generated: Path) -> None:

@@ -27,6 +27,7 @@ from pyarrow import fs
 
 import headrace as hr
 from builders import priced
+from common_strategies import Onlooker
 from headrace.cli import main
 from headrace.simulate.reading import locations
 from headrace.simulate.reading.books import books
@@ -35,18 +36,11 @@ from headrace.simulate.reading.recordings import Recording, event_of_path, find_
 from headrace.simulate.units import parts_of_unit, plan_units
 
 
-class Idle(hr.Strategy):
-    """Looks on."""
-
-    def check_market_book(self, market: Any, book: Any) -> bool:
-        return False
-
-
-class IdleByEvent(Idle):
+class ByEvent(Onlooker):
     scope = "event"
 
 
-class IdleInRun(Idle):
+class OverTheRun(Onlooker):
     scope = "run"
 
 
@@ -106,7 +100,7 @@ def names(sources: list[Source], root: Path) -> list[str]:
 
 
 def run(markets: Any, strategy: hr.Strategy | None = None) -> Any:
-    return hr.backtest(strategy or Idle(), markets, engine="local")
+    return hr.backtest(strategy or Onlooker(), markets, engine="local")
 
 
 def markets_of(result: Any) -> list[str]:
@@ -285,7 +279,7 @@ def test_archive_gives_what_its_unpacked_files_give(kind: str, pack: Callable[[b
 @indexed
 def test_member_is_a_unit_with_its_place_in_order_of_names(kind: str, tmp_path: Path) -> None:
     path = ARCHIVES[kind](tmp_path / kind, THREE)
-    units = plan_units(find_recordings(path), [Idle()])
+    units = plan_units(find_recordings(path), [Onlooker()])
     assert [unit.name for unit in units] == [f"{path}!2026/Jan/9000{n}/1.30000000{n}" for n in (1, 2, 3)]
     for unit in pickle.loads(pickle.dumps(units)):
         (source,) = unit.paths
@@ -344,13 +338,13 @@ def test_missing_member_of_a_compressed_tar_is_a_failure(tmp_path: Path) -> None
 def test_compressed_tar_is_one_unit_and_says_what_to_do(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     path = write_packed_tar(tmp_path / "a.tar.bz2", THREE)
     with caplog.at_level(logging.WARNING, "headrace"):
-        (unit,) = plan_units(find_recordings(path), [Idle()])
+        (unit,) = plan_units(find_recordings(path), [Onlooker()])
     assert "decompress it" in caplog.text
     assert unit.size == path.stat().st_size
     assert [part.name.rpartition("/")[2] for part in parts_of_unit(unit)] == ["1.300000002", *IDS[::2]]
 
 
-@pytest.mark.parametrize("strategy", [IdleByEvent, IdleInRun])
+@pytest.mark.parametrize("strategy", [ByEvent, OverTheRun])
 def test_compressed_tar_is_refused_where_markets_are_read_together(strategy: Any, tmp_path: Path) -> None:
     path = write_packed_tar(tmp_path / "a.tar.gz", THREE)
     with pytest.raises(hr.InputError, match="decompress it"):
@@ -361,10 +355,10 @@ def test_compressed_tar_is_refused_where_markets_are_read_together(strategy: Any
 def test_members_of_an_event_share_a_unit(kind: str, tmp_path: Path) -> None:
     members = {f"99999/1.30000000{n}": text(f"1.30000000{n}") for n in (1, 2)} | {"1.1": text("1.1")}
     path = ARCHIVES[kind](tmp_path / kind, members)
-    units = plan_units(find_recordings(path), [IdleByEvent()])
+    units = plan_units(find_recordings(path), [ByEvent()])
     assert sorted(len(unit.paths) for unit in units) == [1, 2]
-    assert markets_of(run(path, IdleByEvent())) == ["1.1", "1.300000001", "1.300000002"]
-    assert markets_of(run(path, IdleInRun())) == ["1.1", "1.300000001", "1.300000002"]
+    assert markets_of(run(path, ByEvent())) == ["1.1", "1.300000001", "1.300000002"]
+    assert markets_of(run(path, OverTheRun())) == ["1.1", "1.300000001", "1.300000002"]
 
 
 def test_tar_named_as_compressed_but_plain_is_indexed_and_the_reverse(tmp_path: Path) -> None:

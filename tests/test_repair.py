@@ -8,35 +8,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from click.testing import CliRunner, Result
 
 import headrace as hr
-from headrace.cli import main
+from command import call
+from common_strategies import Backer, source_of
 from headrace.simulate.generator import write_markets
 
-CODE = """\
-import headrace as hr
-
-
-class Backer(hr.Strategy):
-    stake: float = 2.0
-
-    def check_market_book(self, market, book):
-        return book.status == "OPEN" and not book.inplay and not market.blotter.active
-
-    def process_market_book(self, market, book):
-        runner = book.runners[0]
-        price = hr.get_price(runner.ex.available_to_back, 0)
-        if price:
-            trade = hr.Trade(market.market_id, runner.selection_id, runner.handicap, self)
-            market.place_order(trade.create_order("BACK", hr.LimitOrder(price, self.stake)))
-"""
-
-
-def call(*words: object) -> Result:
-    ended = CliRunner().invoke(main, [str(word) for word in words])
-    assert ended.exception is None or isinstance(ended.exception, SystemExit), ended.exception
-    return ended
+CODE = source_of(Backer)
 
 
 @pytest.fixture

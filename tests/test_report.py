@@ -18,6 +18,7 @@ import pytest
 from click.testing import CliRunner
 
 import headrace as hr
+from common_strategies import Idle
 from headrace.cli import main
 from headrace.loading import load_strategy
 from headrace.results.display import charts, page_markets
@@ -431,9 +432,6 @@ def test_charts_tell_screen_readers_what_they_show(small: hr.Result) -> None:
 @pytest.fixture
 def folder(generated: Path, tmp_path: Path) -> Path:
     """A folder with a result."""
-
-    class Idle(hr.Strategy):
-        pass
 
     hr.backtest(Idle(), markets=generated, engine="local", out=tmp_path / "result")
     return tmp_path / "result"

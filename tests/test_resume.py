@@ -8,33 +8,19 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
 from click.testing import CliRunner
 
 import headrace as hr
+from common_strategies import Backer, source_of
 from headrace.cli import main
 from headrace.simulate.generator import write_markets
 from processes import LIMIT, TOOLS, environment, of_folder, temporary_folder, wait_until
 
-SOURCE = """
-import headrace as hr
-
-class Backer(hr.Strategy):
-    stake: float = 2.0
-
-    def check_market_book(self, market, book):
-        return book.status == "OPEN" and not book.inplay
-
-    def process_market_book(self, market, book):
-        for runner in book.runners:
-            context = self.get_runner_context(market.market_id, runner.selection_id, runner.handicap)
-            price = hr.get_price(runner.ex.available_to_back, 0)
-            if runner.status == "ACTIVE" and price and not context.invested:
-                trade = hr.Trade(market.market_id, runner.selection_id, runner.handicap, self)
-                market.place_order(trade.create_order("BACK", hr.LimitOrder(price, self.stake)))
-"""
+SOURCE = source_of(Backer)
 
 DRIVER = """
 import sys
@@ -54,14 +40,8 @@ def markets(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
 
 
 @pytest.fixture
-def backer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
-    (tmp_path / "backer.py").write_text(SOURCE)
-    monkeypatch.syspath_prepend(str(tmp_path))
-    sys.modules.pop("backer", None)
-    import backer  # type: ignore[import-not-found]
-
-    yield backer.Backer
-    sys.modules.pop("backer", None)
+def backer(user_module: ModuleType) -> Any:
+    return user_module.Backer
 
 
 def test_a_run_that_was_stopped_goes_on_to_the_digest_of_an_undisturbed_one(
@@ -106,7 +86,7 @@ def test_a_finished_run_has_nothing_to_resume_and_gives_its_result(
         ({"stake": 5.0}, "the parameter stake of strategy 'Backer' was 2.0 and is 5.0"),
         ({"config": hr.Config(place_latency=0.5)}, "the setting place_latency was 0.12 and is 0.5"),
         ({"markets": 4}, "it had 3 inputs and now has 4"),
-        ({"source": True}, "the source of its strategies has changed"),
+        ({"source": True}, "the source of its strategies, or of other code that it was given, has changed since"),
     ],
 )
 def test_another_run_is_not_resumed_and_what_differs_is_said(

@@ -29,6 +29,7 @@ from builders import (
     replay,
     update,
 )
+from common_strategies import BacksAtFirstPrices
 from headrace.strategies.order import OrderStatus
 
 S = OrderStatus
@@ -337,17 +338,10 @@ def test_same_horse_removed_in_two_markets_counts_in_both() -> None:
     for stream in (first, second):
         stream.touch(400).remove(500, 3, 20.0).touch(600).close()
 
-    class Backer(hr.Strategy):
+    class ByEvent(BacksAtFirstPrices):
         scope = "event"
 
-        def check_market_book(self, market: Any, book: Any) -> bool:
-            return book.publish_time_epoch == T0 + 100
-
-        def process_market_book(self, market: Any, book: Any) -> None:
-            order = hr.Trade(market.market_id, 1, 0, self).create_order("BACK", hr.LimitOrder(3.0, 5.0))
-            market.place_order(order)
-
-    played = replay([first, second], strategies=[Backer()])
+    played = replay([first, second], strategies=[ByEvent(price=3.0, stake=5.0)])
     averages = [order.average_price_matched for market in played.markets for order in market.blotter]
     assert averages == [pytest.approx(2.4), pytest.approx(2.4)]
 

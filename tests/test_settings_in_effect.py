@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 import pytest
@@ -81,8 +80,10 @@ def test_separator_stands_in_order_references() -> None:
     found = {}
     for separator in "-_":
         played = replay(traded(), strategies=[Asks()], config=hr.Config(order_sep=separator))
-        ((_, _, text),) = next(iter(played.market.seats[1].strategy._headrace.records[i : i + 1] for i in (0,)))
-        found[separator] = json.loads(text)["ref"][13]
+        (order,) = played.market.blotter
+        name, sign, number = order.customer_order_ref[:13], order.customer_order_ref[13], order.customer_order_ref[14:]
+        assert (len(name), number) == (13, order.id)
+        found[separator] = sign
     assert found == {"-": "-", "_": "_"}
 
 

@@ -21,6 +21,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 import headrace as hr
+from common_strategies import Backer, source_of
 from headrace.cli import main
 from headrace.cluster import following, job_package
 from headrace.cluster.dashboard import check_cluster, find_token
@@ -41,23 +42,7 @@ from processes import (
     wait_until,
 )
 
-STRATEGY = """
-import headrace as hr
-
-class Backer(hr.Strategy):
-    stake: float = 2.0
-
-    def check_market_book(self, market, book):
-        return book.status == "OPEN" and not book.inplay
-
-    def process_market_book(self, market, book):
-        for runner in book.runners:
-            context = self.get_runner_context(market.market_id, runner.selection_id, runner.handicap)
-            price = hr.get_price(runner.ex.available_to_back, 0)
-            if runner.status == "ACTIVE" and price and not context.invested:
-                trade = hr.Trade(market.market_id, runner.selection_id, runner.handicap, self)
-                market.place_order(trade.create_order("BACK", hr.LimitOrder(price, self.stake)))
-"""
+STRATEGY = source_of(Backer)
 
 SCRIPT = """
 import os
@@ -244,9 +229,9 @@ def test_cluster_of_the_same_versions_is_taken() -> None:
             r"runs /srv/my env/python: Ray cannot start jobs from a path with a space in it",
         ),
         ({"version": (401, "no")}, "asks for a token"),
-        ({"version": (200, "<html>")}, "is no Ray dashboard"),
-        ({"version": (200, ["a list"])}, "is no Ray dashboard"),
-        ({}, "is no Ray dashboard"),
+        ({"version": (200, "<html>")}, "is not a Ray dashboard"),
+        ({"version": (200, ["a list"])}, "is not a Ray dashboard"),
+        ({}, "is not a Ray dashboard"),
     ],
 )
 def test_cluster_that_cannot_run_it_is_refused(answers: dict[str, tuple[int, Any]], message: str) -> None:

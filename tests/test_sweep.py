@@ -12,12 +12,13 @@ from click.testing import CliRunner
 
 import headrace as hr
 from builders import Stream, priced
+from common_strategies import Backer
 from headrace.actors.books import Books
 from headrace.cli import main
 from headrace.loading import load_strategy
 from headrace.results.display.sweep_figures import heatmap, parallel_coordinates
 from headrace.results.measures import MEASURES, max_drawdown, standard_error
-from headrace.results.sweep_result import in_sample
+from headrace.results.sweep_tables import in_sample
 from headrace.simulate.generator import write_markets
 from headrace.simulate.reading.recordings import Recording
 
@@ -25,23 +26,8 @@ EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
 LAST_SECONDS = {"listener_kwargs": {"seconds_to_start": 120, "inplay": False}}
 
 
-class Backer(hr.Strategy):
-    """Backs every runner once, at the best price."""
-
-    stake: float = 2.0
-    runners: int = 2
+class Bold(Backer):
     bold: bool = False
-
-    def check_market_book(self, market: Any, book: Any) -> bool:
-        return book.status == "OPEN" and not book.inplay
-
-    def process_market_book(self, market: Any, book: Any) -> None:
-        for runner in book.runners[: self.runners]:
-            context = self.get_runner_context(market.market_id, runner.selection_id, runner.handicap)
-            price = hr.get_price(runner.ex.available_to_back, 0)
-            if runner.status == "ACTIVE" and price and not context.invested:
-                trade = hr.Trade(market.market_id, runner.selection_id, runner.handicap, self)
-                market.place_order(trade.create_order("BACK", hr.LimitOrder(price, self.stake)))
 
 
 class Restless(hr.Strategy):
@@ -290,7 +276,7 @@ def test_a_list_of_sets_is_taken_as_it_is(small: str) -> None:
 
 def test_a_sample_lies_in_its_ranges_and_repeats(small: str) -> None:
     ranges = {"stake": (2, 5), "runners": (1, 2), "bold": [True, False]}
-    drawn = [hr.sweep(Backer, ranges, small, engine="local", random=20, seed=seed).parameters for seed in (4, 4, 5)]
+    drawn = [hr.sweep(Bold, ranges, small, engine="local", random=20, seed=seed).parameters for seed in (4, 4, 5)]
     assert drawn[0] == drawn[1] != drawn[2]
     assert len(drawn[0]) == 20
     assert all(2 <= each["stake"] <= 5 and round(each["stake"], 2) == each["stake"] for each in drawn[0])
@@ -520,7 +506,7 @@ def test_to_pandas_is_the_table(small: str) -> None:
 
 def test_heatmap_has_the_mean_over_other_parameters(small: str) -> None:
     pytest.importorskip("plotly")
-    sweep = hr.sweep(Backer, {"stake": [2, 3], "runners": [1, 2], "bold": [True, False]}, small, engine="local")
+    sweep = hr.sweep(Bold, {"stake": [2, 3], "runners": [1, 2], "bold": [True, False]}, small, engine="local")
     (trace,) = sweep.heatmap("stake", "runners", "orders").data
     assert list(trace.x) == ["2", "3"]
     assert trace.zmid is None
@@ -568,7 +554,7 @@ def test_star_goes_by_the_profit_in_sample_where_there_is_a_split(races: Path) -
 
 def test_parallel_coordinates_has_a_line_a_set(small: str) -> None:
     pytest.importorskip("plotly")
-    sweep = hr.sweep(Backer, {"stake": [2, 3], "bold": [True, False]}, small, engine="local")
+    sweep = hr.sweep(Bold, {"stake": [2, 3], "bold": [True, False]}, small, engine="local")
     (trace,) = sweep.parallel_coordinates().data
     assert [dimension.label for dimension in trace.dimensions] == ["stake", "bold", "net profit"]
     assert len(trace.dimensions[0].values) == 4

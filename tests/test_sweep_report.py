@@ -12,6 +12,7 @@ from click.testing import CliRunner
 
 import headrace as hr
 from builders import priced
+from common_strategies import Moody
 from headrace.cli import main
 from headrace.results.display.formats import formatted
 from headrace.results.display.heatmap import heat_of
@@ -20,25 +21,8 @@ from headrace.results.display.sweep_report import sweep_page
 NASTY = "</script><script>document.title='ran'</script>&"
 
 
-class Backer(hr.Strategy):
-    """Backs some runners once; fails, or asks for too much, where it is told to."""
-
-    stake: float = 2.0
+class MoodyFirst(Moody):
     runners: int = 1
-    mood: str = "calm"
-
-    def check_market_book(self, market: Any, book: Any) -> bool:
-        return book.status == "OPEN" and not book.inplay
-
-    def process_market_book(self, market: Any, book: Any) -> None:
-        if self.mood == "broken":
-            raise KeyError("no such runner")
-        for runner in book.runners[: self.runners]:
-            context = self.get_runner_context(market.market_id, runner.selection_id, runner.handicap)
-            price = hr.get_price(runner.ex.available_to_back, 0)
-            if price and not context.invested:
-                trade = hr.Trade(market.market_id, runner.selection_id, runner.handicap, self)
-                market.place_order(trade.create_order("BACK", hr.LimitOrder(price, self.stake)))
 
 
 @pytest.fixture(scope="module")
@@ -51,7 +35,7 @@ def markets(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def swept(markets: Path, values: Any, **settings: Any) -> hr.SweepResult:
-    return hr.sweep(Backer, values, markets, engine="local", progress=False, **settings)
+    return hr.sweep(MoodyFirst, values, markets, engine="local", progress=False, **settings)
 
 
 @pytest.fixture(scope="module")
@@ -59,22 +43,24 @@ def sweep(markets: Path) -> hr.SweepResult:
     return swept(markets, {"stake": [2, 3, 4], "runners": [1, 2]}, split=0.5)
 
 
-def rows(text: str) -> list[list[str]]:
-    """The cells of the first table, a list for each row."""
+COLUMNS = ("set", "stake", "runners", "in_sample_net_profit", "out_of_sample_net_profit", "net_profit")
+
+
+def rows(text: str) -> list[dict[str, str]]:
+    """The first cells of the first table's rows, by the names of their columns."""
     body = text[text.index("<tbody>") : text.index("</tbody>")]
     found = [re.findall(r"<td[^>]*><span>(.*?)</span></td>", row) for row in body.split("<tr")[1:]]
-    return [[html.unescape(each) for each in row] for row in found]
+    return [dict(zip(COLUMNS, map(html.unescape, row), strict=False)) for row in found]
 
 
 def test_sets_stand_by_the_profit_in_sample_with_what_came_of_it_beside(sweep: hr.SweepResult) -> None:
     text = sweep_page(sweep)
     found = rows(text)
     best = sweep.best("in_sample_net_profit")
-    names = ("set", "stake", "runners", "in_sample_net_profit", "out_of_sample_net_profit", "net_profit")
-    assert found[0][:6] == [formatted(name, best[name]) for name in names]
+    assert found[0] == {name: formatted(name, best[name]) for name in COLUMNS}
     assert len(found) == 6
     assert text.count(" class=best>") == 1
-    in_sample = [float(row[3]) for row in found]
+    in_sample = [float(row["in_sample_net_profit"]) for row in found]
     assert in_sample == sorted(in_sample, reverse=True)
     assert f"<dt>of it out of sample</dt><dd>{best['out_of_sample_net_profit']:,.2f}</dd>" in text
 
@@ -128,7 +114,7 @@ def test_command_writes_the_page_of_a_sweep(sweep: hr.SweepResult, tmp_path: Pat
     ended = CliRunner().invoke(main, ["report", str(tmp_path / "sweep")])
     assert (ended.exit_code, ended.output) == (0, f"report in {tmp_path / 'sweep' / 'report.html'}\n")
     text = (tmp_path / "sweep" / "report.html").read_text(encoding="utf-8")
-    assert "<h1>Sweep of Backer</h1>" in text
+    assert "<h1>Sweep of MoodyFirst</h1>" in text
     ended = CliRunner().invoke(main, ["report", str(tmp_path / "sweep"), "--market", "1.100000001"])
     assert ended.exit_code == 2
     assert "is a sweep" in ended.output

@@ -98,7 +98,7 @@ def range_or_choice(name: str, values: Any, parameter: Parameter | None) -> Rang
         parameter: as it is declared; None: it is not.
 
     Raises:
-        InputError: it is empty, or is no range and no list.
+        InputError: it is empty, or neither a range nor a list.
     """
     if isinstance(values, Range):
         return dataclasses.replace(values, whole=_whole(values.low, values.high, parameter))
@@ -117,7 +117,7 @@ def choices(name: str, values: Any) -> list[Any]:
     """Values that are listed.
 
     Raises:
-        InputError: this is no list.
+        InputError: it is not a list.
     """
     if isinstance(values, Range):
         raise InputError(f"parameters[{name!r}] is a range: give the sweep random=N to draw from it, or use search")

@@ -56,7 +56,7 @@ def parameter_sets(
 
     Raises:
         TypeError: a name is not known (the message names the nearest), or a value does not fit its type.
-        InputError: there is no set, or what stands for a name is no list (or, with `samples`, no range).
+        InputError: there is no set, or what stands for a name is not a list (or, with `samples`, not a range).
     """
     known = sweepable(strategy_class)
     owner = strategy_class.__name__

@@ -6,13 +6,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 from typing import TYPE_CHECKING, Any
 
-from ..failure_groups import grouped_failures
+from ..failure_groups import FailureGroup, grouped_failures
 from ..violations import Reason, advice, lines, reasons
 from .formats import UNSHOWN, formatted, heading
-from .shown import Shown, ShownResult, ShownSweep
+from .shown import ShownResult, ShownSweep
 
 if TYPE_CHECKING:
-    import pyarrow as pa
+    pass
 
 
 Row = Mapping[str, Any]
@@ -26,14 +26,14 @@ _FAILED = "color:#b3261e"
 
 
 def result_html(result: ShownResult) -> str:
-    """What the run came to, a row a strategy, and what went wrong."""
+    """What the run came to, a row per strategy, and what went wrong."""
     rows = result.summary().to_pylist()
     names = [name for name in (rows[0] if rows else ()) if name not in (*UNSHOWN, "failures") or name == "profit"]
     names += ["failures"] if any(row["failures"] for row in rows) else []
     markets = max((row["markets"] for row in rows), default=0)
     orders = sum(row["orders"] for row in rows)
     title = f"<b>Result</b> of {_count(markets, 'market')}, {_count(orders, 'order')}"
-    return _page(title, _table(names, rows), result)
+    return _page(title, _table(names, rows), reasons(result.violations), grouped_failures(result.failures.to_pylist()))
 
 
 def sweep_html(sweep: ShownSweep) -> str:
@@ -56,12 +56,11 @@ def sweep_html(sweep: ShownSweep) -> str:
     bold |= {(0, name) for name in names if name not in tops}
     if not traded:
         bold = set()
-    return _page(title, _table(names, rows, bold, marked=0 if traded else -1), sweep)
+    return _page(title, _table(names, rows, bold, marked=0 if traded else -1), sweep.refused, sweep.failure_groups)
 
 
-def _page(title: str, table: str, result: Shown) -> str:
-    refused = _violations(reasons(result.violations))
-    return f'<p style="margin:0.5em 0">{title}</p>{table}{refused}{_failures(result.failures)}'
+def _page(title: str, table: str, refused: Sequence[Reason], failures: Sequence[FailureGroup]) -> str:
+    return f'<p style="margin:0.5em 0">{title}</p>{table}{_violations(refused)}{_failures(failures)}'
 
 
 def _violations(found: Sequence[Reason]) -> str:
@@ -98,10 +97,9 @@ def _style(name: str) -> str:
     return f"{_CELL};text-align:{'left' if name == 'strategy' else 'right'}"
 
 
-def _failures(failures: pa.Table) -> str:
-    if not failures.num_rows:
+def _failures(places: Sequence[FailureGroup]) -> str:
+    if not places:
         return ""
-    places = grouped_failures(failures.to_pylist())
     items = []
     for place in places[:_MOST_FAILURES]:
         text, trace = escape(place.line), place.first["traceback"]
@@ -111,7 +109,7 @@ def _failures(failures: pa.Table) -> str:
     more = sum(place.rows for place in places[_MOST_FAILURES:])
     rest = f"<li>and {more:,} more at other places, in its table <code>failures</code></li>" if more else ""
     return (
-        f'<details open><summary style="{_FAILED}">{_count(failures.num_rows, "failure")}</summary>'
+        f'<details open><summary style="{_FAILED}">{_count(sum(place.rows for place in places), "failure")}</summary>'
         f"<ul>{''.join(items)}{rest}</ul></details>"
     )
 

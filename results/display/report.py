@@ -63,8 +63,8 @@ def result_page(
     sections = [
         _profit(facts),
         _strategies(facts),
-        failures_section(result.failures),
-        violations_section(result.violations),
+        failures_section(result.failures.to_pylist()),
+        violations_section([result.violations]),
         _extremes(facts),
         *_charts_of_markets(facts, drawn, show),
         _orders(facts),

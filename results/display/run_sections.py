@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -9,7 +10,7 @@ from html import escape
 from typing import TYPE_CHECKING, Any
 
 from ...actors.coordinator import kind_of_reason
-from ..violations import advice, reasons
+from ..violations import advice, reason_of
 from . import page
 from .formats import readable_size
 from .page import Column, Section
@@ -137,24 +138,52 @@ def _settings(config: Mapping[str, Any]) -> str:
 # -- failures ------------------------------------------------------------------------------------------------------
 
 
-def failures_section(failures: pa.Table) -> Section:
-    """What went wrong: errors of strategies by their place, then broken recordings."""
-    rows = failures.to_pylist()
-    if not rows:
-        return Section("failures", "Failures", "<p>None.</p>")
-    places: dict[tuple[str, str], list[dict[str, Any]]] = {}
+@dataclasses.dataclass
+class _FailedAt:
+    """Failures of strategies of one type at one line.
+
+    Attributes:
+        first: the first of them, a row of `failures`.
+        messages, markets, who: each once, in order; of a sweep `who` are numbers of sets, else names of strategies.
+    """
+
+    first: Mapping[str, Any]
+    times: int = 0
+    messages: dict[str, None] = dataclasses.field(default_factory=dict)
+    markets: dict[str, None] = dataclasses.field(default_factory=dict)
+    who: dict[str, None] = dataclasses.field(default_factory=dict)
+
+    def add(self, row: Mapping[str, Any]) -> None:
+        self.times += row["count"] or 0
+        self.messages[str(row["message"])] = None
+        if row["market_id"]:
+            self.markets[row["market_id"]] = None
+        who = row.get("set", row["strategy"])
+        if who is not None:
+            self.who[str(who)] = None
+
+
+def failures_section(failures: Iterable[Mapping[str, Any]]) -> Section:
+    """What went wrong: errors of strategies by their place, then broken recordings.
+
+    Args:
+        failures: rows of the table.
+    """
+    places: dict[tuple[str, str], _FailedAt] = {}
     broken = []
-    for row in rows:
+    for row in failures:
         if row["strategy"] is None:
             broken.append(row)
         else:
-            places.setdefault((row["line"] or row["unit"] or "", row["error_type"] or ""), []).append(row)
-    ranked = sorted(places.items(), key=lambda each: -_times(each[1]))
+            places.setdefault((row["line"] or row["unit"] or "", row["error_type"] or ""), _FailedAt(row)).add(row)
+    if not places and not broken:
+        return Section("failures", "Failures", "<p>None.</p>")
+    ranked = sorted(places.items(), key=lambda each: -each[1].times)
     links = ""
     if len(ranked) > 1:
         entries = (
             f'<li><a class="bad" href="#failure-{number}">{page.text(place)}</a> {escape(kind)}, '
-            f"{_times(found):,} times</li>"
+            f"{found.times:,} times</li>"
             for number, ((place, kind), found) in enumerate(ranked[:MOST_PLACES])
         )
         links = f"<ul>{''.join(entries)}</ul>"
@@ -167,22 +196,16 @@ def failures_section(failures: pa.Table) -> Section:
     return Section("failures", "Failures", inside, bad=True)
 
 
-def _times(rows: Iterable[Mapping[str, Any]]) -> int:
-    return sum(row["count"] or 0 for row in rows)
-
-
-def _place(number: int, place: str, kind: str, rows: Sequence[Mapping[str, Any]]) -> str:
-    first = rows[0]
-    messages = list(dict.fromkeys(str(row["message"]) for row in rows))
+def _place(number: int, place: str, kind: str, found: _FailedAt) -> str:
+    first, messages = found.first, list(found.messages)
     other = f" (and {len(messages) - 1:,} other messages)" if messages[1:] else ""
-    markets = {row["market_id"] for row in rows if row["market_id"]}
-    who = _named("set" if "set" in first else "by", [row.get("set", row["strategy"]) for row in rows])
-    where = _named("market", sorted(markets)) if len(markets) < 4 else f"in {len(markets):,} markets"
+    who = _named("set" if "set" in first else "by", found.who)
+    where = _named("market", sorted(found.markets)) if len(found.markets) < 4 else f"in {len(found.markets):,} markets"
     again = f"<p>again: {page.place(first['command'])}</p>" if first["command"] else ""
     return (
         f'<div class="failure" id="failure-{number}"><h3>{page.place(place)} {escape(kind)}</h3>'
         f"<p>{page.text(messages[0])}{other}</p>"
-        f'<p class="soft">{_times(rows):,} times, {escape(where)}, {escape(who)}</p>'
+        f'<p class="soft">{found.times:,} times, {escape(where)}, {escape(who)}</p>'
         f"{again}{page.traceback(first['traceback'])}</div>"
     )
 
@@ -232,25 +255,34 @@ def _split(message: str) -> tuple[str, str]:
 # -- violations ----------------------------------------------------------------------------------------------------
 
 
-def violations_section(violations: pa.Table) -> Section:
-    """What controls refused, by reason."""
-    if not violations.num_rows:
-        return Section("violations", "Violations", "<p>None: no control refused anything.</p>")
+def violations_section(violations: Iterable[pa.Table]) -> Section:
+    """What controls refused, by reason.
+
+    Args:
+        violations: the table, in one piece or in several.
+    """
     found: dict[tuple[str, str], dict[str, Any]] = {}
-    for row in violations.to_pylist():
-        key = (row["control"] or "", kind_of_reason(row["reason"] or ""))
-        each = found.setdefault(key, {"reason": row["reason"], "control": key[0], "count": 0})
-        each["count"] += row["count"] or 0
-        each.setdefault("requests", []).append(row["request"])
-        each.setdefault("by", []).append(f"set {row['set']}" if row.get("set") is not None else row["strategy"])
-        each.setdefault("where", set()).add(row["market_id"])
+    for piece in violations:
+        for row in piece.to_pylist():
+            key = (row["control"] or "", kind_of_reason(row["reason"] or ""))
+            each = found.get(key)
+            if each is None:
+                each = found[key] = {"reason": row["reason"], "control": key[0], "count": 0}
+                each.update(requests={}, by={}, where=set())
+            each["count"] += row["count"] or 0
+            each["requests"][row["request"]] = None
+            each["by"][f"set {row['set']}" if row.get("set") is not None else row["strategy"]] = None
+            each["where"].add(row["market_id"])
+    if not found:
+        return Section("violations", "Violations", "<p>None: no control refused anything.</p>")
     rows = sorted(found.values(), key=lambda each: -each["count"])
     for each in rows:
         each["request"] = _named("", each["requests"]).strip()
         each["strategies"] = _named("", each["by"]).strip()
         each["markets"] = len(each["where"])
     shown = rows[:MOST_REASONS]
-    how = advice(reasons(violations), shell=True)
+    most = found[min(found, key=lambda key: (-found[key]["count"], key))]
+    how = advice([reason_of(most["control"], most["reason"], most["count"])], shell=True)
     stop = "" if how.endswith(".") else "."
     told = f" {how[0].upper()}{how[1:]}{stop}" if how else ""
     inside = (

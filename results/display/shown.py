@@ -6,15 +6,18 @@ shows them, and nothing that shows results knows of them.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
+    from ..failure_groups import FailureGroup
+    from ..violations import Reason
 
-class Shown(Protocol):
-    """What a result and a sweep have alike."""
+
+class ShownResult(Protocol):
+    """What one run did, as `Result` tells it."""
 
     @property
     def violations(self) -> pa.Table: ...
@@ -27,10 +30,6 @@ class Shown(Protocol):
 
     @property
     def digest(self) -> str: ...
-
-
-class ShownResult(Shown, Protocol):
-    """What one run did, as `Result` tells it."""
 
     @property
     def manifest(self) -> dict[str, Any]: ...
@@ -46,14 +45,32 @@ class ShownResult(Shown, Protocol):
     def unit_of(self, market_id: str) -> str | None: ...
 
 
-class ShownSweep(Shown, Protocol):
-    """What the sets of a sweep or a search did, as `SweepResult` tells it."""
+class ShownSweep(Protocol):
+    """What the sets of a sweep or a search did, as `SweepResult` tells it; rows only as many as memory has room for."""
 
     manifest: dict[str, Any]
     parameters: list[dict[str, Any]]
 
     @property
+    def digest(self) -> str: ...
+
+    @property
     def table(self) -> pa.Table: ...
+
+    @property
+    def markets_met(self) -> pa.Table: ...
+
+    @property
+    def refused(self) -> list[Reason]: ...
+
+    @property
+    def failure_groups(self) -> list[FailureGroup]: ...
+
+    def rows(
+        self, name: str, *, sets: Iterable[int] | None = None, columns: Sequence[str] | None = None
+    ) -> pa.Table: ...
+
+    def pieces(self, name: str) -> Iterator[pa.Table]: ...
 
     @property
     def split(self) -> float | None: ...

@@ -9,7 +9,7 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
-from ..sweep_result import SCORE
+from ..sweep_measures import SCORE
 from . import charts, page
 from .charts import Drawn, Line, Series
 from .curves import curves, thinned
@@ -46,9 +46,9 @@ def sweep_page(sweep: ShownSweep) -> str:
         _profit(facts),
         _halves(facts),
         _heatmaps(facts),
-        failures_section(sweep.failures),
-        violations_section(sweep.violations),
-        run_section({**sweep.manifest, "strategies": []}, sweep.markets, _run(sweep)),
+        failures_section(row for piece in sweep.pieces("failures") for row in piece.to_pylist()),
+        violations_section(sweep.pieces("violations")),
+        run_section({**sweep.manifest, "strategies": []}, sweep.markets_met, _run(sweep)),
     ]
     data = {
         "curves": facts.curve_data,
@@ -75,7 +75,10 @@ class _Facts:
         self.by = sweep.shown_by
         self.sets: list[Row] = sweep.best_sets(self.by)
         self.best = self.sets[0] if self.sets[0]["matched_orders"] else None
-        self.rows = MarketRows(sweep.markets)
+        self.chosen = _chosen(self.sets)
+        #: Of all rows those that are drawn: there may be more than memory has room for.
+        self.markets = sweep.rows("markets", sets=[row["set"] for row in self.chosen])
+        self.rows = MarketRows(self.markets)
         self.drawn: list[Drawn] = []
         self.curve_data: dict[str, Any] = {}
         currency = str((sweep.manifest.get("config") or {}).get("currency") or "")
@@ -95,12 +98,12 @@ class _Facts:
 
 def _headline(facts: _Facts) -> str:
     sweep, best = facts.sweep, facts.best
-    failed = sum(sweep.failures["count"].to_pylist())
-    refused = sum(sweep.violations["count"].to_pylist())
+    failed = sum(sum(piece["count"].to_pylist()) for piece in sweep.pieces("failures"))
+    refused = sum(reason.count for reason in sweep.refused)
     nets = sorted(row["net_profit"] for row in sweep.table.to_pylist())
     found = [
         Tile("sets", page.whole(len(sweep.parameters))),
-        Tile("markets", page.whole(len(sweep.markets["market_id"].unique()))),
+        Tile("markets", page.whole(len(sweep.markets_met["market_id"].unique()))),
         Tile(f"net profit of the best{facts.money}", "none traded" if best is None else page.money(best["net_profit"])),
         Tile("median of all sets", page.money(nets[len(nets) // 2])),
         Tile("violations", page.whole(refused), "warn" if refused else "", "violations" if refused else ""),
@@ -147,21 +150,22 @@ def _cells(name: str) -> Any:
     return lambda value: page.text(formatted(name, value))
 
 
-def _profit(facts: _Facts) -> Section | None:
-    """Curves of the best sets, and of the median one and the worst for comparison."""
-    traded = [row for row in facts.sets if row["matched_orders"]]
-    if not traded:
-        return None
+def _chosen(sets: Sequence[Row]) -> list[Row]:
+    """The sets whose profit is drawn: the best, and for comparison the median one and the worst that traded."""
+    traded = [row for row in sets if row["matched_orders"]]
     chosen = traded[: MOST_CURVES - 2]
-    for other in (traded[len(traded) // 2], traded[-1]):
+    for other in (traded[len(traded) // 2], traded[-1]) if traded else ():
         if all(other["set"] != row["set"] for row in chosen):
             chosen.append(other)
-    import pyarrow as pa
-    import pyarrow.compute as pc
+    return chosen
 
-    markets = facts.sweep.markets
-    wanted = pa.array([row["set"] for row in chosen], pa.int64())
-    mine = markets.filter(pc.is_in(markets["set"], wanted))
+
+def _profit(facts: _Facts) -> Section | None:
+    """Curves of the sets that are drawn."""
+    import pyarrow as pa
+
+    chosen, mine = facts.chosen, facts.markets
+    traded = sum(row["matched_orders"] > 0 for row in facts.sets)
     found = curves(mine.set_column(mine.column_names.index("set"), "set", mine["set"].cast(pa.string())), "set")
     lines = []
     for row in chosen:
@@ -177,7 +181,7 @@ def _profit(facts: _Facts) -> Section | None:
     facts.curve_data["sets"] = data
     text = (
         f"Profit after commission{facts.money}, added up market by market in order of their scheduled starts: the best "
-        f"sets by {heading(facts.by)}, and for comparison the middle one and the last of {len(traded):,} that traded. "
+        f"sets by {heading(facts.by)}, and for comparison the middle one and the last of {traded:,} that traded. "
         f"{len(found.markets):,} of {found.seen:,} markets are counted: those in which one of them matched something."
     )
     chart = charts.line_chart("total", "Profit of sets", text, lines, "sets", "total")

@@ -6,14 +6,13 @@ import sys
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from ..failure_groups import grouped_failures
+from ..failure_groups import FailureGroup, grouped_failures
 from ..violations import MOST_REASONS, Reason, advice, lines, reasons
 from .formats import formatted, heading
 from .option_names import in_options
 from .shown import ShownResult, ShownSweep
 
 if TYPE_CHECKING:
-    import pyarrow as pa
     from rich.table import Table
 
 
@@ -47,7 +46,7 @@ def show_result(result: ShownResult, out: str | None) -> None:
     names = [name for name in (rows[0] if rows else ()) if name != "strategy"]
     tables = stacked([row["strategy"] for row in rows], names, rows, width())
 
-    _show(tables, [], reasons(result.violations), result.failures, result.digest, out)
+    _show(tables, [], reasons(result.violations), grouped_failures(result.failures.to_pylist()), result.digest, out)
 
 
 def show_sweep(result: ShownSweep, by: str, top: int, out: str | None) -> None:
@@ -56,12 +55,12 @@ def show_sweep(result: ShownSweep, by: str, top: int, out: str | None) -> None:
     Raises:
         InputError: no set has a value in the column `by`.
     """
-    from ..sweep_result import MEASURED
+    from ..sweep_measures import MEASURED
 
     rows = result.best_sets(by, top)
     parameters = [name for name in rows[0] if name not in MEASURED]
     # Violations matter most where there are any: a set that was mostly refused did not do what it says.
-    # A profit that leaves out bets whose result nobody knows is none to go by.
+    # A profit that leaves out bets whose result nobody knows is not one to go by.
     telling = [name for name in ("unsettled", "violations") if any(row[name] for row in rows)]
     wanted = list(dict.fromkeys((by, "net_profit", *telling, *(name for name in _SWEPT if name in rows[0]))))
     room = width()
@@ -79,11 +78,11 @@ def show_sweep(result: ShownSweep, by: str, top: int, out: str | None) -> None:
     if not rows[0]["matched_orders"]:
         notes.append(result.why_none_traded())
 
-    _show(tables, notes, reasons(result.violations), result.failures, result.digest, out)
+    _show(tables, notes, result.refused, result.failure_groups, result.digest, out)
 
 
 def width() -> int:
-    """The columns of the terminal; without limit where standard output is none."""
+    """The columns of the terminal; without limit where standard output is not one."""
     from rich.console import Console
 
     return Console().width if sys.stdout.isatty() else _UNLIMITED
@@ -157,7 +156,7 @@ def _show(
     tables: Iterable[Table],
     notes: Iterable[str],
     refused: Sequence[Reason],
-    failures: pa.Table,
+    places: Sequence[FailureGroup],
     digest: str,
     out: str | None,
 ) -> None:
@@ -177,7 +176,6 @@ def _show(
         how = advice(refused, shell=True)
         if how:
             console.print(f"  {how}", markup=False, highlight=False)
-    places = grouped_failures(failures.to_pylist())
     for place in places[:_MOST_FAILURES]:
         console.print(f"failed: {in_options(place.line)}", markup=False, highlight=False)
         if place.first["command"]:

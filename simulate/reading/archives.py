@@ -49,7 +49,7 @@ def is_archive(name: str) -> bool:
 
 
 def split_member(address: str) -> tuple[str, str] | None:
-    """Archive and member of `archive.tar!member`; None where it is no such address."""
+    """Archive and member of `archive.tar!member`; None where it is not such an address."""
     match = _MEMBER.fullmatch(address)
     return (match[1], match[2]) if match else None
 

@@ -23,7 +23,7 @@ def read_custom_events(path: str | os.PathLike[str]) -> list[CustomEvent]:
     """The events of a file, in order; strategies get them in `process_custom_event`.
 
     Raises:
-        InputError: a line is no custom event; names the line.
+        InputError: a line is not a custom event; names the line.
     """
     events = []
     try:
@@ -35,7 +35,7 @@ def read_custom_events(path: str | os.PathLike[str]) -> list[CustomEvent]:
                     found = msgspec.json.decode(text.removeprefix(b"\xef\xbb\xbf"), type=_Line)
                 except (msgspec.DecodeError, UnicodeDecodeError) as error:
                     raise InputError(
-                        f"{path}, line {line}: is no custom event: {error}; expected "
+                        f"{path}, line {line}: is not a custom event: {error}; expected "
                         '{"publish_time": 1700000000000, "event": ...}'
                     ) from None
                 events.append(CustomEvent(found.event, None, found.market_ids, found.publish_time))

@@ -104,7 +104,7 @@ def absolute(source: Source) -> Source:
 def find_files(path: str) -> list[Source]:
     """The files that a path, a folder, a pattern or a URI names, in order of their names.
 
-    Of a folder, what its name tells to be no recording is left out (see `may_be_recording`); of a pattern nothing.
+    Of a folder, what its name shows not to be a recording is left out (see `may_be_recording`); of a pattern nothing.
 
     Raises:
         InputError: there is no such file, nothing matches, or the store cannot be reached.

@@ -76,7 +76,7 @@ def find_recordings(markets: Paths) -> list[Source]:
     for each in named:
         if not isinstance(each, (str, os.PathLike)):
             raise InputError(
-                f"markets: {each!r} is no path; give a path, a folder, a pattern, a URI, or a list of these"
+                f"markets: {each!r} is not a path; give a path, a folder, a pattern, a URI, or a list of these"
             )
         for source in _sources(os.fspath(each)):
             found[source.path, source.member] = source
@@ -193,7 +193,7 @@ class Recording:
                 continue
             damage = problem_of(file)
             if rest:
-                # Behind damage a line may end anywhere: half a message is no message.
+                # Behind damage a line may end anywhere: half a message is not a message.
                 if (damage is None and not problems) or _is_whole(rest):
                     yield number, rest
                     number += 1

@@ -40,7 +40,7 @@ def read_catalogue(folder: str, market_id: str) -> Any:
     The file holds the catalogue, or an answer of listMarketCatalogue with it: a list, or a JSON-RPC envelope of one.
 
     Raises:
-        RecordingError: the file is no catalogue, or has none of this market.
+        RecordingError: the file is not a catalogue, or has none of this market.
     """
     path = _find(folder, market_id, _SUFFIXES)
     if path is None:
@@ -52,7 +52,7 @@ def read_catalogue(folder: str, market_id: str) -> Any:
             text = unpacked(file).read()
         return catalogue_of(text, market_id)
     except (OSError, EOFError, ValueError) as error:
-        raise RecordingError(f"is no market catalogue: {reason(error)}", str(path), None, market_id) from None
+        raise RecordingError(f"is not a market catalogue: {reason(error)}", str(path), None, market_id) from None
 
 
 def _find(folder: str, market_id: str, suffixes: tuple[str, ...]) -> Path | None:
@@ -71,7 +71,7 @@ class SportsFeed:
 
     Args:
         folder: where `<market id>` is recorded.
-        failed: told of lines that are no sports data, and of what cannot be read; reading goes on where it can.
+        failed: told of lines that are not sports data, and of what cannot be read; reading goes on where it can.
     """
 
     def __init__(self, folder: str, market_id: str, failed: Callable[[RecordingError], object]) -> None:
@@ -105,7 +105,7 @@ class SportsFeed:
                         for message in objects_of(text) if text.strip() else ():
                             found.extend(self._updates_of(message, caches, others))
                     except Exception as error:  # what the caches raise on odd values has no common class
-                        told = f"is no sports data: {type(error).__name__}: {error}"
+                        told = f"is not sports data: {type(error).__name__}: {error}"
                         self._failed(RecordingError(told, path, line, self.market_id))
                     yield from found
         except RecordingError as error:

@@ -11,7 +11,7 @@ from .members import member_name
 
 
 class _Header(tarfile.TarInfo):
-    """A tar's header. tarfile says nothing of damaged and missing ones; the archive hears of them here."""
+    """A tar's header. tarfile does not report damaged and missing ones; the archive is told of them here."""
 
     @classmethod
     def fromtarfile(cls, archive: tarfile.TarFile) -> _Header:
@@ -26,7 +26,7 @@ class _Header(tarfile.TarInfo):
 
 
 class Tar(tarfile.TarFile):
-    """A tar, or several one behind the other: the mark of the end is no end, if another header follows.
+    """A tar, or several one behind the other: the mark of the end is not the end, if another header follows.
 
     Attributes:
         problems: what of it holds no member, and what is missing.
@@ -74,7 +74,7 @@ class Tar(tarfile.TarFile):
         except tarfile.TarError as error:
             self.problems.append(f"{error}, at byte {self.offset}; what follows is lost")
         if self._lost_from is not None:  # a header that is cut
-            self.problems.append(f"what begins at byte {self._lost_from} is no header of a member, and is lost")
+            self.problems.append(f"what begins at byte {self._lost_from} is not a header of a member, and is lost")
 
 
 def tar_members(path: str, file: BinaryIO) -> Iterator[Source]:

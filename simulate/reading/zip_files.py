@@ -103,7 +103,7 @@ def _unindexed(path: str, file: io.BufferedReader) -> Iterator[Source]:
 
 
 def _measured(file: io.BufferedReader, first: int, end: int) -> tuple[int, int, int]:
-    """Checksum, packed and unpacked size of deflated data that begin at a byte and end nobody knows where."""
+    """Checksum, packed and unpacked size of deflated data that begin at a given byte and end at an unknown one."""
     packed = Packed(cast(BinaryIO, FilePart(file, first, end - first)))
     check = size = 0
     try:

@@ -68,7 +68,7 @@ def check_class(cls: type[Strategy], filename: str | None = None, scope: str | N
 
     Args:
         filename: the source file, where it is known; else the class is asked.
-        scope: as of `check_source`.
+        scope: as in `check_source`.
     """
     checked = _check_of(cls, filename, {})
     return checked.findings(scope) if checked else []
@@ -108,7 +108,7 @@ def check_instance(strategy: Strategy, dumps: Callable[[Any], bytes], filename: 
 
 
 def warnings_of(strategies: Iterable[Strategy]) -> list[str]:
-    """What is found in the sources of strategies, a line each; silent where there is no source.
+    """What is found in the sources of strategies, one line each; silent where there is no source.
 
     Made to be quick: hints on parameters and on scopes are left out, pickling is not tried, and no more than 40,000
     characters of source are read. `headrace check` does all.

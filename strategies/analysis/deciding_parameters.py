@@ -118,7 +118,7 @@ class _Condition:
         self.read: set[str] = set()
 
     def names(self) -> set[str] | None:
-        """The parameters that it reads; None where it is no plain condition."""
+        """The parameters that it reads; None where it is not a plain condition."""
         arguments = self._node.args
         if len(arguments.args) != 3 or arguments.posonlyargs or arguments.kwonlyargs or arguments.defaults:
             return None

@@ -1,4 +1,4 @@
-"""Markets that come in two parts of a run."""
+"""Markets that come in two parts of a sweep."""
 
 from __future__ import annotations
 
@@ -8,9 +8,12 @@ from ..results.parts import Part
 
 
 class Duplicates:
-    """Finds markets that come in two parts: from a market's file and its event's, or from two copies.
+    """Finds markets that come in two parts of a sweep: from a market's file and its event's.
 
-    What comes second is left out, and a row of `failures` says so. (Within a part the worker does it.)
+    What comes second is left out, and a row of `failures` says so. Copies in files that are named after one market
+    come in one part (`batches.with_copies_together`), where the one with the lowest name comes first. What the rows of
+    a market add to the digest of each set is not kept: a part cannot give up a market later, as those of a backtest can
+    (`results/copies.py`).
     """
 
     def __init__(self, known: Iterable[tuple[str, str]] = ()) -> None:

@@ -20,7 +20,7 @@ from ..simulate.setup import Setup
 from ..simulate.shared_replay import SharedReplay
 from ..simulate.units import Unit
 from ..strategies.strategy import Strategy
-from .batches import plan_batches
+from .batches import plan_batches, with_copies_together
 from .connection import connect
 from .pool import RayPool, run_here
 from .reproduction import Reproduction
@@ -192,7 +192,12 @@ def replayer(
     """
     if engine != "ray":
         runner = SweepRunner(setup, orders, again, deciding)
-        return lambda units: run_here([Batch(number, (unit,)) for number, unit in enumerate(units)], runner)
+
+        def replayed_here(units: Sequence[SweepUnit]) -> Generator[Part, None, None]:
+            planned = [Batch(number, (unit,)) for number, unit in enumerate(units)]
+            return run_here(with_copies_together(planned, _reading_and_sets), runner)
+
+        return replayed_here
     connect()
     make_runner = functools.partial(sweep_runner, setup, orders, again, deciding)
     make_here = functools.partial(make_runner, remote=False)
@@ -207,9 +212,13 @@ def replayer(
         for unit in units:
             readings.setdefault(unit.reading, []).append(unit)
         planned = [batch for each in readings.values() for batch in plan_batches(each, pool.size)]
-        return pool.run([Batch(number, batch.units) for number, batch in enumerate(planned)])
+        return pool.run(with_copies_together(planned, _reading_and_sets))
 
     return replayed
+
+
+def _reading_and_sets(unit: Unit) -> object:
+    return (unit.reading, unit.sets) if isinstance(unit, SweepUnit) else None
 
 
 def sets_without_markets(sets: Sequence[Strategy], sieves: Mapping[str, Sieve]) -> list[tuple[Any, ...]]:

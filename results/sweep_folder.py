@@ -90,6 +90,7 @@ class SweepFolder(FolderStore):
     """
 
     what = "sweep"
+    chooses = False
     fields = TABLES
     also = COMMIT
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from typing import Any
+from types import TracebackType
+from typing import Any, Self
 
 from .actors.clients import BaseClient, Clients
 from .actors.controls import BaseControl
@@ -150,6 +151,31 @@ class Assembly:
         for stream in self.streams:
             with users_code(f"stream {type(stream).__name__} failed", raise_errors=self.config.raise_errors):
                 stream.run()
+
+    @property
+    def info(self) -> dict[str, Any]:
+        """What a log line tells of the run."""
+        return {
+            "strategies": [strategy.name for strategy in self.strategies],
+            "clients": [client.info for client in self.clients],
+        }
+
+    def require_complete(self) -> None:
+        """Refuse to run what has no client or no strategy.
+
+        Raises:
+            ClientError, RunError: says what is to be added.
+        """
+        if not len(self.clients):
+            raise ClientError("no client: add_client(SimulatedClient()) first")
+        if not self.strategies:
+            raise RunError("no strategy: add_strategy first")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        """Nothing stays open after `run`."""
 
     def _filtered_markets(self) -> list[str]:
         """The files that the strategies' filters name, as flumine 2 has them: `market_filter={"markets": [...]}`."""

@@ -11,7 +11,6 @@ import os
 import sys
 import time
 from collections.abc import Callable, Generator, Sequence
-from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from .actors.clients import BaseClient, SimulatedClient
@@ -219,14 +218,6 @@ class Simulation(Assembly):
         else:
             self._custom_events.append(event)
 
-    def __enter__(self) -> Simulation:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        """Nothing stays open after `run`."""
-
-    # -- running -------------------------------------------------------------------------------------------------
-
     def run(self) -> Result:
         """Replay all markets.
 
@@ -361,12 +352,9 @@ class Simulation(Assembly):
     def _check(self) -> None:
         if self._ran:
             raise RunError("this simulation has run; make another")
-        if not len(self.clients):
-            raise ClientError("no client: add_client(SimulatedClient()) first")
+        self.require_complete()
         if not all(client.simulated for client in self.clients):
             raise ClientError("a simulation takes simulated clients only: SimulatedClient()")
-        if not self.strategies:
-            raise RunError("no strategy: add_strategy first")
         self._ran = True
 
     def _setup(self) -> Setup:
@@ -404,8 +392,4 @@ class Simulation(Assembly):
     @property
     def info(self) -> dict[str, Any]:
         """What a log line tells of the run."""
-        return {
-            "strategies": [strategy.name for strategy in self.strategies],
-            "clients": [client.info for client in self.clients],
-            "engine": self._engine,
-        }
+        return {**super().info, "engine": self._engine}

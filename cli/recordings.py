@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -108,11 +109,7 @@ def pack(archives: tuple[str, ...], out: str, engine: Any, quiet: bool) -> None:
     from ..archive.pack import write_pack
 
     failures = write_pack(list(archives), out, engine=engine, progress=progress_of(quiet))
-    for row in failures:
-        click.echo(f"failed: {row[5]}", err=True)
-    click.echo(f"packed in {out}")
-    if failures:
-        sys.exit(1)
+    _finish(f"packed in {out}", _messages(failures))
 
 
 @click.command(epilog="Example: headrace unpack packed unpacked")
@@ -125,11 +122,7 @@ def unpack(packed: str, folder: str, compression: Any, quiet: bool) -> None:
     from ..archive.unpack import unpack as unpack_into
 
     problems = unpack_into(packed, folder, compression=compression, progress=progress_of(quiet))
-    for problem in problems:
-        click.echo(f"failed: {problem}", err=True)
-    click.echo(f"unpacked in {folder}")
-    if problems:
-        sys.exit(1)
+    _finish(f"unpacked in {folder}", problems)
 
 
 @click.command(epilog="Example: headrace prices --markets 'recordings/**/*.bz2' --every 1s --out prices")
@@ -149,8 +142,21 @@ def prices(markets: tuple[str, ...], every: str, out: str, engine: str, quiet: b
 
     seconds = parse_interval(every)
     failures = write_prices(list(markets), out, seconds, engine, progress=progress_of(quiet))
-    for row in failures:
-        click.echo(f"failed: {row[5]}", err=True)
-    click.echo(f"prices in {out}")
-    if failures:
+    _finish(f"prices in {out}", _messages(failures))
+
+
+def _messages(failures: Iterable[Sequence[Any]]) -> list[str]:
+    """What rows of failures say."""
+    from ..simulate.rows import FIELDS
+
+    column = [name for name, _ in FIELDS["failures"]].index("message")
+    return [row[column] for row in failures]
+
+
+def _finish(done: str, problems: Sequence[str]) -> None:
+    """Say what failed and what was done; exit with 1 where something failed."""
+    for problem in problems:
+        click.echo(f"failed: {problem}", err=True)
+    click.echo(done)
+    if problems:
         sys.exit(1)

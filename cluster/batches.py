@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 import itertools
-import os
-import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from ..results.parts import Batch
 from ..simulate.units import Unit
 
-#: How files are named after their market.
-_MARKET_NAME = re.compile(r"\d+\.\d+(?=\.|$)")
 #: Most units in a batch: the results of a batch travel together.
 MAX_UNITS = 50
 #: Batches a worker gets over a run, so that the last ones end together.
@@ -58,47 +54,6 @@ def plan_batches(units: Sequence[Unit], workers: int) -> list[Batch]:
     groups = [group for some, size in parts for group in _filled(some, size)]
     groups.sort(key=lambda group: -sum(unit.size for unit in group))
     return [Batch(number, tuple(group)) for number, group in enumerate(groups)]
-
-
-def with_copies_together(batches: Sequence[Batch], alike: Callable[[Unit], object]) -> list[Batch]:
-    """The same batches, but that files with the name of one market stand in one of them, by the names of their units.
-
-    One worker then meets these copies in that order, and the first of them counts, whoever is done first.
-
-    Args:
-        alike: units of which this is not the same are no copies of each other.
-    """
-    homes: dict[tuple[str, object], list[Unit]] = {}
-    found: list[list[Unit]] = []
-    for batch in batches:
-        mine: list[Unit] = []
-        found.append(mine)
-        for unit in batch.units:
-            market_id = _named_market(unit)
-            home = mine if market_id is None else homes.setdefault((market_id, alike(unit)), mine)
-            home.append(unit)
-    return [Batch(number, tuple(_copies_by_name(units))) for number, units in enumerate(filter(None, found))]
-
-
-def _copies_by_name(units: Sequence[Unit]) -> list[Unit]:
-    """Units in their order, but for those with the name of one market: these share their places by their own names."""
-    places: dict[str, list[int]] = {}
-    for place, unit in enumerate(units):
-        market_id = _named_market(unit)
-        if market_id is not None:
-            places.setdefault(market_id, []).append(place)
-    found = list(units)
-    for mine in places.values():
-        ordered = sorted((units[place] for place in mine), key=lambda unit: unit.name)
-        for place, unit in zip(mine, ordered, strict=True):
-            found[place] = unit
-    return found
-
-
-def _named_market(unit: Unit) -> str | None:
-    """The market that a unit's only file is named after; None where it is not."""
-    found = _MARKET_NAME.match(os.path.basename(unit.name)) if len(unit.paths) == 1 else None
-    return found[0] if found else None
 
 
 def _filled(units: Iterable[Unit], target: float) -> Iterator[list[Unit]]:

@@ -20,7 +20,7 @@ from ..simulate.setup import Setup
 from ..simulate.shared_replay import SharedReplay
 from ..simulate.units import Unit
 from ..strategies.strategy import Strategy
-from .batches import plan_batches, with_copies_together
+from .batches import plan_batches
 from .connection import connect
 from .pool import RayPool, run_here
 from .reproduction import Reproduction
@@ -126,13 +126,24 @@ class _Tally:
         if market_id not in self._counted:
             self._counted.add(market_id)
             self.part.changes += market.changes
-            if self.part.is_copy(self._known, market_id, self.unit.name):
+            owner = self._known.get(market_id, self.unit.name)
+            if owner < self.unit.name:
                 self._copies.add(market_id)
+                self.part.copies.append((market_id, self.unit.name))
             else:
+                if owner != self.unit.name:
+                    self._displace(market_id, owner)
                 self.part.markets.append((market_id, self.unit.name))
         if market_id in self._copies:
             return
         self._collectors[place].market(market)
+
+    def _displace(self, market_id: str, owner: str) -> None:
+        """This unit has the copy that counts, not the one that was there before."""
+        self.part.copies.append((market_id, owner))
+        self.part.drop({market_id})
+        self.part.displaced.add(market_id)
+        self.part.markets = [each for each in self.part.markets if each != (market_id, owner)]
 
     def finish(self, place: int, coordinator: Coordinator, failures: Failures, command: str) -> None:
         """The unit has ended for a set."""
@@ -191,11 +202,11 @@ def replayer(
         RunError: a strategy failed in `start`, or Ray, or what the workers need, cannot be had.
     """
     if engine != "ray":
-        runner = SweepRunner(setup, orders, again, deciding)
+        runners = [SweepRunner(setup, orders, again, deciding)]
 
         def replayed_here(units: Sequence[SweepUnit]) -> Generator[Part, None, None]:
-            planned = [Batch(number, (unit,)) for number, unit in enumerate(units)]
-            return run_here(with_copies_together(planned, _reading_and_sets), runner)
+            runner = runners.pop() if runners else SweepRunner(setup, orders, again, deciding)
+            return run_here([Batch(number, (unit,)) for number, unit in enumerate(units)], runner)
 
         return replayed_here
     connect()
@@ -212,13 +223,9 @@ def replayer(
         for unit in units:
             readings.setdefault(unit.reading, []).append(unit)
         planned = [batch for each in readings.values() for batch in plan_batches(each, pool.size)]
-        return pool.run(with_copies_together(planned, _reading_and_sets))
+        return pool.run([Batch(number, batch.units) for number, batch in enumerate(planned)])
 
     return replayed
-
-
-def _reading_and_sets(unit: Unit) -> object:
-    return (unit.reading, unit.sets) if isinstance(unit, SweepUnit) else None
 
 
 def sets_without_markets(sets: Sequence[Strategy], sieves: Mapping[str, Sieve]) -> list[tuple[Any, ...]]:

@@ -109,7 +109,6 @@ class Part:
     def join(self, more: Part) -> None:
         """Take what a further piece of its batch gave; the piece began with the markets of this part."""
         self.drop(more.displaced)
-        self.displaced |= more.displaced
         for table, rows in more.rows.items():
             self.rows[table].extend(rows)
         self.changes += more.changes
@@ -127,19 +126,6 @@ class Part:
     def drop_left_out(self) -> None:
         """Drop the rows of markets that came in another part as well; failures stay."""
         self.drop(self.left_out)
-
-    def is_copy(self, known: Mapping[str, str], market_id: str, unit: str) -> bool:
-        """Whether a market of a unit came in another one before: then it is a failure, and left out.
-
-        Args:
-            known: the markets before, each with its unit.
-        """
-        owner = known.get(market_id, unit)
-        if owner == unit:
-            return False
-        message = f"the market is in {owner} as well; this copy is left out"
-        self.rows["failures"].append((None, market_id, unit, 1, "RecordingError", message, None, unit, "", ""))
-        return True
 
 
 def add_sieves(total: dict[str, Sieve], more: Mapping[str, Sieve]) -> None:

@@ -335,6 +335,10 @@ class FolderStore:
 
     def _arrive(self) -> None:
         self.close()
+        self._collect()
+
+    def _collect(self) -> None:
+        """Count all that is on its way."""
         while self._under_way:
             self._count(self._under_way.popleft().result())
 

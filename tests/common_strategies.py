@@ -37,6 +37,17 @@ class Backer(hr.Strategy):
                 market.place_order(trade.create_order("BACK", hr.LimitOrder(price, self.stake)))
 
 
+class Moody(Backer):
+    """Backs as `Backer` does; fails where it is told to."""
+
+    mood: str = "calm"
+
+    def process_market_book(self, market: Any, book: Any) -> None:
+        if self.mood == "broken":
+            raise KeyError("no such runner")
+        super().process_market_book(market, book)
+
+
 class BacksAtOnce(hr.Strategy):
     """Backs runner 1 at 2.0 as soon as the market is there."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import shutil
 import signal
@@ -9,12 +10,14 @@ import sys
 import tempfile
 from collections.abc import Generator, Iterator
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, settings
 
 from builders import MARKET, priced
+from common_strategies import Backer, Moody, source_of
 from headrace.simulate.generator import write_markets
 
 #: Clocks decide nothing: a busy machine may be slow.
@@ -135,6 +138,14 @@ def engine(request: pytest.FixtureRequest) -> str:
     if request.param == "ray":
         request.getfixturevalue("ray_local")
     return str(request.param)
+
+
+@pytest.fixture
+def user_module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    """A user's file, loaded as the module `backer`, with the strategies `Backer` and `Moody`."""
+    (tmp_path / "backer.py").write_text(source_of(Backer, Moody))
+    monkeypatch.syspath_prepend(str(tmp_path))
+    return importlib.import_module("backer")
 
 
 @pytest.fixture

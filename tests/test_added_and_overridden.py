@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 import headrace as hr
-from builders import T0, priced
+from builders import T0, priced, write
 from common_strategies import BacksAtFirstPrices
 
 
@@ -37,9 +37,7 @@ def simulation(markets: Any, engine: str = "local", strategies: Any = None, **se
 def markets(tmp_path: Path) -> Path:
     folder = tmp_path / "markets"
     folder.mkdir()
-    for number in (1, 2):
-        stream = priced(market_id=f"1.10000000{number}").touch(400).touch(800).close()
-        stream.write(folder / stream.market_id)
+    write(folder, *(priced(market_id=f"1.10000000{number}").touch(400).touch(800).close() for number in (1, 2)))
     return folder
 
 

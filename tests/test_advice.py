@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 import headrace as hr
-from builders import priced
+from builders import priced, write
 from common_strategies import BacksAtOnce
 from headrace.archive.pack import write_pack
 from headrace.archive.price_tables import write_prices
@@ -42,9 +42,13 @@ class Case:
         self.folder = folder
         self.markets = folder / "markets"
         self.markets.mkdir()
-        for number in range(4):
-            stream = priced(market_id=f"1.20000000{number}", eventId=f"{number % 2}").touch(400).close()
-            stream.write(self.markets / stream.market_id)
+        write(
+            self.markets,
+            *(
+                priced(market_id=f"1.20000000{number}", eventId=f"{number % 2}").touch(400).close()
+                for number in range(4)
+            ),
+        )
         (folder / "model.txt").write_text("1.5")
 
     def run(self, strategy: hr.Strategy | None = None, markets: Any = None, **settings: Any) -> hr.Result:

@@ -17,6 +17,7 @@ from click.testing import CliRunner, Result
 
 import headrace as hr
 from builders import Stream, priced
+from command import call
 from common_strategies import BacksAtFirstPrices, source_of
 from headrace.cli import main
 from headrace.simulate.generator import write_markets
@@ -394,14 +395,6 @@ def recordings(tmp_path: Path) -> Path:
     found.mkdir()
     market("1.200000000").write(found / "1.200000000")
     return found
-
-
-def call(*arguments: object) -> Result:
-    """Run the command; an error that escapes from it fails the test."""
-    result = CliRunner().invoke(main, [str(argument) for argument in arguments])
-    assert result.exception is None or isinstance(result.exception, SystemExit), result.exception
-    assert "Traceback" not in result.output + result.stderr
-    return result
 
 
 def call_backtest(spec: object, markets: object, *more: object) -> Result:

@@ -8,7 +8,22 @@ from typing import Any
 import pytest
 
 import headrace as hr
-from builders import FLUMINE, MARKET, Played, Stream, at_sp, back, cancel, lay, place, priced, replace, replay, update
+from builders import (
+    FLUMINE,
+    MARKET,
+    Played,
+    Stream,
+    at_sp,
+    back,
+    cancel,
+    lay,
+    place,
+    priced,
+    replace,
+    replay,
+    update,
+    write,
+)
 from common_strategies import BacksAtOnce
 from headrace.strategies.currency import CURRENCIES
 
@@ -297,9 +312,7 @@ def test_refused_requests_at_the_exchange_count_as_failed() -> None:
 
 
 def test_hours_are_counted_over_all_markets(tmp_path: Any) -> None:
-    for number in range(3):
-        stream = priced(market_id=f"1.10000000{number}").touch(400).close()
-        stream.write(tmp_path / stream.market_id)
+    write(tmp_path, *(priced(market_id=f"1.10000000{number}").touch(400).close() for number in range(3)))
     (row,) = hr.backtest(BacksAtOnce(), tmp_path, engine="local").transactions.to_pylist()
     assert (row["client"], row["placed"], row["failed"]) == ("simulated", 3, 0)
 

@@ -17,8 +17,6 @@ from common_strategies import BacksAtFirstPrices
 from headrace.cluster import batches
 from headrace.results import store
 from headrace.results.copies import Copies
-from headrace.results.parts import Batch
-from headrace.simulate.units import Unit
 
 
 def recording(folder: Path, market_id: str, size: float, best: float = 2.0) -> str:
@@ -184,22 +182,3 @@ def test_sweep_counts_the_same_copy_as_a_backtest_of_each_set(
     for number, stake in enumerate(grid["stake"]):
         alone = hr.backtest(BacksAtFirstPrices(stake=stake), copies, engine="local")
         assert sweep.manifest["digests"][number] == alone.digest
-
-
-def test_files_of_one_market_stand_in_one_batch_by_name() -> None:
-    def unit(name: str, size: int = 1) -> Unit:
-        return Unit(name, (name,), size)
-
-    planned = [
-        Batch(0, (unit("z/1.1.bz2"), unit("a/event"))),
-        Batch(1, (unit("b/1.1.bz2"), unit("b/1.2.bz2"))),
-        Batch(2, (unit("a/1.1"),)),
-        Batch(3, (unit("b/event"), unit("a/1.23"))),
-    ]
-    found = batches.with_copies_together(planned, lambda unit: None)
-    assert [[each.name for each in batch.units] for batch in found] == [
-        ["a/1.1", "a/event", "b/1.1.bz2", "z/1.1.bz2"],
-        ["b/1.2.bz2"],
-        ["b/event", "a/1.23"],
-    ]
-    assert [batch.number for batch in found] == [0, 1, 2]

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 import headrace as hr
-from builders import priced
+from builders import many
 from common_strategies import Backer
 from headrace.loading import load_strategy
 
@@ -28,13 +28,6 @@ class OverTheRun(Backer):
 
 def market_ids(result: hr.Result) -> set[str]:
     return set(result.markets["market_id"].to_pylist())
-
-
-def folder_of_markets(folder: Path, count: int) -> Path:
-    for number in range(count):
-        stream = priced(market_id=f"1.2{number:08d}", eventId=f"{number // 2 + 100}").touch(400).close()
-        stream.write(folder / stream.market_id)
-    return folder
 
 
 # -- digests ---------------------------------------------------------------------------------------------------------
@@ -122,7 +115,7 @@ class Counting(hr.Strategy):
 )
 def test_instances_live_as_long_as_their_scope(tmp_path: Path, scope: str, seen: list[str]) -> None:
     strategy = type("Scoped", (Counting,), {"scope": scope})()
-    result = hr.backtest(strategy, folder_of_markets(tmp_path, 4), engine="local")
+    result = hr.backtest(strategy, many(tmp_path, 4), engine="local")
     rows = sorted(result.orders.to_pylist(), key=lambda row: row["market_id"])
     assert [row["notes"] for row in rows] == seen
     assert strategy.seen == 0
@@ -149,7 +142,7 @@ class Hangs(Backer):
 
 @pytest.mark.ray
 def test_worker_that_dies_costs_its_unit_only(ray_local: None, tmp_path: Path) -> None:
-    result = hr.backtest(Dies(), folder_of_markets(tmp_path, 6), engine="ray")
+    result = hr.backtest(Dies(), many(tmp_path, 6), engine="ray")
     assert len(market_ids(result)) == 5
     assert "1.200000002" not in market_ids(result)
     ((unit, error_type),) = [(row["unit"], row["error_type"]) for row in result.failures.to_pylist()]
@@ -159,7 +152,7 @@ def test_worker_that_dies_costs_its_unit_only(ray_local: None, tmp_path: Path) -
 @pytest.mark.ray
 def test_unit_that_takes_longer_than_its_time_is_stopped(ray_local: None, tmp_path: Path) -> None:
     config = hr.Config(unit_timeout=1.5)
-    result = hr.backtest(Hangs(), folder_of_markets(tmp_path, 4), engine="ray", config=config)
+    result = hr.backtest(Hangs(), many(tmp_path, 4), engine="ray", config=config)
     assert market_ids(result) == {"1.200000000", "1.200000001", "1.200000003"}
     (failure,) = result.failures.to_pylist()
     assert failure["unit"] == str(tmp_path / "1.200000002")
@@ -168,7 +161,7 @@ def test_unit_that_takes_longer_than_its_time_is_stopped(ray_local: None, tmp_pa
 
 @pytest.mark.ray
 def test_error_of_a_strategy_is_the_same_row_on_every_engine(ray_local: None, tmp_path: Path) -> None:
-    folder = folder_of_markets(tmp_path, 2)
+    folder = many(tmp_path, 2)
     (folder / "1.200000009").write_text("no JSON\n")
     rows = [
         sorted(
@@ -189,14 +182,14 @@ class Fails(Backer):
 @pytest.mark.ray
 def test_raise_errors_brings_the_strategys_own_error_here(ray_local: None, tmp_path: Path) -> None:
     with pytest.raises(LookupError, match="no result"):
-        hr.backtest(Fails(), folder_of_markets(tmp_path, 2), engine="ray", config=hr.Config(raise_errors=True))
+        hr.backtest(Fails(), many(tmp_path, 2), engine="ray", config=hr.Config(raise_errors=True))
 
 
 @pytest.mark.ray
 def test_edited_strategy_takes_effect_on_the_next_run(ray_local: None, tmp_path: Path) -> None:
     folder = tmp_path / "markets"
     folder.mkdir()
-    folder_of_markets(folder, 2)
+    many(folder, 2)
     code = tmp_path / "edited_strategy.py"
     source = (
         "import headrace as hr\n\n"
@@ -221,7 +214,7 @@ def test_what_cannot_travel_is_named(ray_local: None, tmp_path: Path) -> None:
     strategy = Backer()
     strategy.model = threading.Lock()
     with pytest.raises(hr.RunError, match="Backer: attribute 'model'"):
-        hr.backtest(strategy, folder_of_markets(tmp_path, 2), engine="ray")
+        hr.backtest(strategy, many(tmp_path, 2), engine="ray")
 
 
 # -- folders ---------------------------------------------------------------------------------------------------------

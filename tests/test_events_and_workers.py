@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 import headrace as hr
-from builders import FLUMINE, T0, priced, replay
+from builders import FLUMINE, T0, priced, replay, write
 
 
 class Listener(hr.Strategy):
@@ -39,9 +39,10 @@ def tell(framework: Any, event: Any) -> None:
 def markets(tmp_path: Path) -> Path:
     folder = tmp_path / "markets"
     folder.mkdir()
-    for number in (1, 2):
-        stream = priced(market_id=f"1.10000000{number}", eventId="9").touch(400).touch(800).close()
-        stream.write(folder / stream.market_id)
+    write(
+        folder,
+        *(priced(market_id=f"1.10000000{number}", eventId="9").touch(400).touch(800).close() for number in (1, 2)),
+    )
     return folder
 
 

@@ -13,7 +13,7 @@ import pytest
 from click.testing import CliRunner
 
 import headrace as hr
-from builders import priced
+from builders import priced, write
 from headrace.cli import main
 from headrace.results.failure_groups import grouped_failures
 
@@ -49,9 +49,7 @@ def code(tmp_path: Path) -> Path:
 @pytest.fixture(scope="module")
 def sixty(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("sixty")
-    for number in range(60):
-        stream = priced(market_id=f"1.2{number:08d}").touch(400).close()
-        stream.write(folder / stream.market_id)
+    write(folder, *(priced(market_id=f"1.2{number:08d}").touch(400).close() for number in range(60)))
     return folder
 
 
@@ -229,7 +227,7 @@ def test_what_was_good_before_a_stop_is_kept_and_still_the_same_run_only(
         run(resume=True)
     assert hr.Result.load(out).records.num_rows == 10
     code.write_text(CODE + "\n# edited\n")
-    with pytest.raises(hr.InputError, match="source of its strategies has changed"):
+    with pytest.raises(hr.InputError, match="or of other code that it was given, has changed"):
         run(resume=True)
     code.write_text(CODE)
     model.write_text("1.5")

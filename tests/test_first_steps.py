@@ -10,19 +10,12 @@ import sys
 from pathlib import Path
 
 import pytest
-from click.testing import CliRunner, Result
 
 import headrace as hr
-from headrace.cli import main
+from command import call
 from headrace.loading import load_strategy
 
 ROOT = Path(__file__).resolve().parents[1]
-
-
-def call(*words: object) -> Result:
-    ended = CliRunner().invoke(main, [str(word) for word in words])
-    assert ended.exception is None or isinstance(ended.exception, SystemExit), ended.exception
-    return ended
 
 
 def test_what_new_says_next_can_be_done_and_places_bets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

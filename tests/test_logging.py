@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 import headrace as hr
-from builders import T0, priced
+from builders import T0, priced, write
 
 
 class Logs(hr.Strategy):
@@ -31,9 +31,7 @@ class Logs(hr.Strategy):
 def markets(tmp_path: Path) -> Path:
     folder = tmp_path / "markets"
     folder.mkdir()
-    for number in (1, 2, 3):
-        stream = priced(market_id=f"1.10000000{number}").touch(400).close()
-        stream.write(folder / stream.market_id)
+    write(folder, *(priced(market_id=f"1.10000000{number}").touch(400).close() for number in (1, 2, 3)))
     return folder
 
 

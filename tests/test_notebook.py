@@ -196,7 +196,7 @@ def test_run_is_not_gone_on_with_once_its_strategy_was_edited(tmp_path: Path, ge
     done = run(notebook_of(cells), tmp_path).cells
     assert said(done[3]) != []
     (text,) = (output["text"] for output in done[5].outputs if output.output_type == "stream")
-    assert "the source of its strategies has changed" in text
+    assert "the source of its strategies, or of other code that it was given, has changed" in text
 
 
 @pytest.mark.usefixtures("private_jupyter")

@@ -6,12 +6,12 @@ import logging
 from pathlib import Path
 
 import pytest
-from click.testing import CliRunner, Result
+from click.testing import Result
 
 import headrace as hr
 from builders import priced
+from command import call
 from common_strategies import Backer, source_of
-from headrace.cli import main
 from headrace.results.display.option_names import in_options
 
 CODE = (
@@ -39,12 +39,6 @@ def markets(tmp_path: Path) -> Path:
     for number in range(2):
         priced(market_id=f"1.20000000{number}").touch(400).close(1_000_000).write(folder / f"1.20000000{number}")
     return folder
-
-
-def call(*words: object, **how: str) -> Result:
-    ended = CliRunner().invoke(main, [str(word) for word in words], **how)  # type: ignore[arg-type]
-    assert ended.exception is None or isinstance(ended.exception, SystemExit), ended.exception
-    return ended
 
 
 def backtest(code: Path, markets: Path, *more: object, name: str = "Backer") -> Result:
@@ -207,7 +201,7 @@ def test_refusals_to_resume_are_sentences(code: Path, markets: Path, tmp_path: P
     assert f"its input {gone} has changed: it had {len(text)} bytes and has {len(text) + 1};" in refused()
     gone.write_bytes(text)
     code.write_text(CODE + "\n# edited\n")
-    assert refused().startswith("the source of its strategies has changed since;")
+    assert refused().startswith("the source of its strategies, or of other code that it was given, has changed since;")
     assert (out / "manifest.json").exists()
 
 

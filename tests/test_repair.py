@@ -8,20 +8,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from click.testing import CliRunner, Result
 
 import headrace as hr
+from command import call
 from common_strategies import Backer, source_of
-from headrace.cli import main
 from headrace.simulate.generator import write_markets
 
 CODE = source_of(Backer)
-
-
-def call(*words: object) -> Result:
-    ended = CliRunner().invoke(main, [str(word) for word in words])
-    assert ended.exception is None or isinstance(ended.exception, SystemExit), ended.exception
-    return ended
 
 
 @pytest.fixture

@@ -9,10 +9,11 @@ from typing import Any
 
 import click
 import pytest
-from click.testing import CliRunner, Result
+from click.testing import Result
 
 import headrace as hr
 from builders import T0, priced
+from command import call
 from headrace.cli import main
 from headrace.cluster.reproduction import NOT_REPEATED
 
@@ -75,10 +76,6 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "sport").mkdir()
     hr.write_custom_events(tmp_path / "events.jsonl", [hr.CustomEvent({"going": "soft"}, publish_time=T0 + 200)])
     return tmp_path
-
-
-def call(*words: str) -> Result:
-    return CliRunner().invoke(main, list(words))
 
 
 def told(result: Result) -> tuple[str, str]:

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -39,14 +40,8 @@ def markets(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
 
 
 @pytest.fixture
-def backer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
-    (tmp_path / "backer.py").write_text(SOURCE)
-    monkeypatch.syspath_prepend(str(tmp_path))
-    sys.modules.pop("backer", None)
-    import backer  # type: ignore[import-not-found]
-
-    yield backer.Backer
-    sys.modules.pop("backer", None)
+def backer(user_module: ModuleType) -> Any:
+    return user_module.Backer
 
 
 def test_a_run_that_was_stopped_goes_on_to_the_digest_of_an_undisturbed_one(

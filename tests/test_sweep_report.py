@@ -12,7 +12,7 @@ from click.testing import CliRunner
 
 import headrace as hr
 from builders import priced
-from common_strategies import Backer
+from common_strategies import Moody
 from headrace.cli import main
 from headrace.results.display.formats import formatted
 from headrace.results.display.heatmap import heat_of
@@ -21,16 +21,8 @@ from headrace.results.display.sweep_report import sweep_page
 NASTY = "</script><script>document.title='ran'</script>&"
 
 
-class Moody(Backer):
-    """Fails where it is told to."""
-
+class MoodyFirst(Moody):
     runners: int = 1
-    mood: str = "calm"
-
-    def process_market_book(self, market: Any, book: Any) -> None:
-        if self.mood == "broken":
-            raise KeyError("no such runner")
-        super().process_market_book(market, book)
 
 
 @pytest.fixture(scope="module")
@@ -43,7 +35,7 @@ def markets(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def swept(markets: Path, values: Any, **settings: Any) -> hr.SweepResult:
-    return hr.sweep(Moody, values, markets, engine="local", progress=False, **settings)
+    return hr.sweep(MoodyFirst, values, markets, engine="local", progress=False, **settings)
 
 
 @pytest.fixture(scope="module")
@@ -122,7 +114,7 @@ def test_command_writes_the_page_of_a_sweep(sweep: hr.SweepResult, tmp_path: Pat
     ended = CliRunner().invoke(main, ["report", str(tmp_path / "sweep")])
     assert (ended.exit_code, ended.output) == (0, f"report in {tmp_path / 'sweep' / 'report.html'}\n")
     text = (tmp_path / "sweep" / "report.html").read_text(encoding="utf-8")
-    assert "<h1>Sweep of Moody</h1>" in text
+    assert "<h1>Sweep of MoodyFirst</h1>" in text
     ended = CliRunner().invoke(main, ["report", str(tmp_path / "sweep"), "--market", "1.100000001"])
     assert ended.exit_code == 2
     assert "is a sweep" in ended.output

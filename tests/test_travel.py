@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 import headrace as hr
-from builders import priced
+from builders import priced, write
 from headrace.cluster.shipping import pack
 from headrace.cluster.unpicklable import why_not
 
@@ -55,9 +55,7 @@ class Advised(Counts):
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    for number in range(3):
-        stream = priced(market_id=f"1.2{number:08d}").touch(400).close()
-        stream.write(tmp_path / stream.market_id)
+    write(tmp_path, *(priced(market_id=f"1.2{number:08d}").touch(400).close() for number in range(3)))
     return tmp_path
 
 

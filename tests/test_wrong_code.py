@@ -13,10 +13,11 @@ from typing import Any
 from unittest.mock import Mock
 
 import pytest
-from click.testing import CliRunner, Result
+from click.testing import CliRunner
 
 import headrace as hr
 from builders import priced
+from command import call
 from headrace.cli import main
 from headrace.loading import load_strategy
 from headrace.results.folders import Folder
@@ -107,14 +108,6 @@ def markets(tmp_path: Path) -> Path:
     folder.mkdir()
     priced(market_id="1.200000000").touch(400).close(1_000_000).write(folder / "1.200000000")
     return folder
-
-
-def call(*words: object) -> Result:
-    """Run the command in this process; what escapes from it fails the test."""
-    ended = CliRunner().invoke(main, [str(word) for word in words])
-    assert ended.exception is None or isinstance(ended.exception, SystemExit), ended.exception
-    assert "Traceback" not in ended.output + ended.stderr
-    return ended
 
 
 CASES: dict[str, tuple[str, int, str]] = {

@@ -16,7 +16,6 @@ from .actors.logs import Told, at_level, set_up
 from .actors.market_filter import check_filter
 from .actors.middleware import Middleware
 from .actors.sieves import Sieve
-from .cluster.duplicates import Duplicates
 from .cluster.early_stop import AllFailAlike, StoppedRun
 from .cluster.engines import ENGINES, Engine
 from .cluster.identity import Beginning, rest_of
@@ -31,7 +30,6 @@ from .results.folders import Folder, NotWritten
 from .results.parts import add_sieves
 from .results.store import require_free
 from .results.sweep_folder import FORMAT, SweepFolder
-from .results.sweep_parts import reading_of
 from .results.sweep_result import SweepResult
 from .results.sweep_store import SweepStore
 from .results.versions import versions
@@ -228,29 +226,30 @@ class SweepRun:
         check_part, told = AllFailAlike(), Told()
         sieves: dict[str, Sieve] = {}
         add_sieves(sieves, store.sieves)
-        duplicates = {reading: Duplicates(known) for reading, known in store.owners.items()}
-        complete = True
+        complete, once_more = True, False
         try:
-            with contextlib.closing(replayed(left)) as parts:
-                for part in parts:
-                    stopped = check_part(part)
-                    duplicates.setdefault(reading_of(part.batch.units[0]), Duplicates())(part)
-                    store.add(part)
-                    if stopped is not None:
-                        store.stop(str(stopped))
-                        if out is not None:
-                            raise stopped.kept(_KEPT.format(out))
-                    done += len(part.batch.units)
-                    changes += part.changes
-                    add_sieves(sieves, part.sieves)
-                    told.log(part.warnings)
-                    if progress is not None:
-                        progress(done, len(units), part)
-                    if part.stopped or stopped is not None:
-                        complete = False
-                        break
-            if complete:
-                store.end(sets_without_markets(setup.strategies, sieves))
+            while left or not once_more:
+                with contextlib.closing(replayed(left)) as parts:
+                    for part in parts:
+                        stopped = check_part(part)
+                        store.add(part)
+                        if stopped is not None:
+                            store.stop(str(stopped))
+                            if out is not None:
+                                raise stopped.kept(_KEPT.format(out))
+                        done += len(part.batch.units)
+                        changes += part.changes
+                        if not once_more:
+                            add_sieves(sieves, part.sieves)
+                        told.log(part.warnings)
+                        if progress is not None:
+                            progress(done, len(units), part)
+                        if part.stopped or stopped is not None:
+                            complete = False
+                            break
+                left, once_more = store.again(units) if complete else [], True
+                done -= len(left)
+            store.end(sets_without_markets(setup.strategies, sieves) if complete else [])
             result = store.result(self._manifest(identity, started, changes, complete), self._values)
         except BaseException as error:
             store.keep()

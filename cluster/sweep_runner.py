@@ -9,8 +9,9 @@ from typing import Any
 
 from ..actors.coordinator import Coordinator
 from ..actors.failures import Failures
+from ..actors.hosted_market import HostedMarket
 from ..actors.logs import BatchLog, set_up
-from ..actors.market import HostedMarket, MarketActor
+from ..actors.market import MarketActor
 from ..actors.sieves import Sieve
 from ..results.parts import Batch, Part, add_sieves, without_markets
 from ..results.sweep_parts import SweepUnit, sets_of, tabled
@@ -82,7 +83,7 @@ class SweepRunner(BatchRunner):
         for place, actor in enumerate(shared.sets):
             self._finish(tally, place, actor, actor.failures)
         tally.of_unit(shared.failures, self._reproduce(unit))
-        part.stopped = shared.actor.stopped
+        part.stopped = shared.books.stopped
 
     def _reproduce(self, unit: Unit) -> str:
         """A failure of the recordings shows with any set: here with the first, however sets are spread over units."""
@@ -126,13 +127,24 @@ class _Tally:
         if market_id not in self._counted:
             self._counted.add(market_id)
             self.part.changes += market.changes
-            if self.part.is_copy(self._known, market_id, self.unit.name):
+            owner = self._known.get(market_id, self.unit.name)
+            if owner < self.unit.name:
                 self._copies.add(market_id)
+                self.part.copies.append((market_id, self.unit.name))
             else:
+                if owner != self.unit.name:
+                    self._displace(market_id, owner)
                 self.part.markets.append((market_id, self.unit.name))
         if market_id in self._copies:
             return
         self._collectors[place].market(market)
+
+    def _displace(self, market_id: str, owner: str) -> None:
+        """This unit has the copy that counts, not the one that was there before."""
+        self.part.copies.append((market_id, owner))
+        self.part.drop({market_id})
+        self.part.displaced.add(market_id)
+        self.part.markets = [each for each in self.part.markets if each != (market_id, owner)]
 
     def finish(self, place: int, coordinator: Coordinator, failures: Failures, command: str) -> None:
         """The unit has ended for a set."""
@@ -191,8 +203,13 @@ def replayer(
         RunError: a strategy failed in `start`, or Ray, or what the workers need, cannot be had.
     """
     if engine != "ray":
-        runner = SweepRunner(setup, orders, again, deciding)
-        return lambda units: run_here([Batch(number, (unit,)) for number, unit in enumerate(units)], runner)
+        runners = [SweepRunner(setup, orders, again, deciding)]
+
+        def replayed_here(units: Sequence[SweepUnit]) -> Generator[Part, None, None]:
+            runner = runners.pop() if runners else SweepRunner(setup, orders, again, deciding)
+            return run_here([Batch(number, (unit,)) for number, unit in enumerate(units)], runner)
+
+        return replayed_here
     connect()
     make_runner = functools.partial(sweep_runner, setup, orders, again, deciding)
     make_here = functools.partial(make_runner, remote=False)

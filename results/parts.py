@@ -70,7 +70,9 @@ class Part:
         stopped: a strategy has asked for the end of the run.
         seconds: time spent on it.
         stored: what was made of its rows for a folder, where the result is kept in one.
-        left_out: ids of markets whose rows do not count: they came in another part as well.
+        copies: markets of which another unit of the part has the copy that counts, each with the unit that lost.
+        displaced: markets that earlier pieces of the batch have, and a better copy of which is in this one.
+        left_out: of a sweep, ids of markets whose rows do not count: they came in another part as well.
         digests: SHA-256 of the files of each unit as they were read; of those not read to their end there is none.
         worn: the process that made it has grown beyond its limit of memory.
         sieves: what filters let pass, by strategy, or by number of a set.
@@ -86,6 +88,8 @@ class Part:
     events: list[bytes] = dataclasses.field(default_factory=list)
     stopped: bool = False
     stored: StoredPart | None = None
+    copies: list[tuple[str, str]] = dataclasses.field(default_factory=list)
+    displaced: set[str] = dataclasses.field(default_factory=set)
     left_out: set[str] = dataclasses.field(default_factory=set)
     digests: dict[str, str] = dataclasses.field(default_factory=dict)
     worn: bool = False
@@ -104,31 +108,24 @@ class Part:
 
     def join(self, more: Part) -> None:
         """Take what a further piece of its batch gave; the piece began with the markets of this part."""
+        self.drop(more.displaced)
         for table, rows in more.rows.items():
             self.rows[table].extend(rows)
         self.changes += more.changes
         self.markets = more.markets
+        self.copies.extend(more.copies)
         self.digests.update(more.digests)
         self.stopped = self.stopped or more.stopped
         add_sieves(self.sieves, more.sieves)
 
+    def drop(self, market_ids: Collection[str]) -> None:
+        """Drop the rows of markets; failures stay."""
+        for table, rows in self.rows.items():
+            self.rows[table] = without_markets(table, rows, market_ids)
+
     def drop_left_out(self) -> None:
         """Drop the rows of markets that came in another part as well; failures stay."""
-        for table, rows in self.rows.items():
-            self.rows[table] = without_markets(table, rows, self.left_out)
-
-    def is_copy(self, known: Mapping[str, str], market_id: str, unit: str) -> bool:
-        """Whether a market of a unit came in another one before: then it is a failure, and left out.
-
-        Args:
-            known: the markets before, each with its unit.
-        """
-        owner = known.get(market_id, unit)
-        if owner == unit:
-            return False
-        message = f"the market is in {owner} as well; this copy is left out"
-        self.rows["failures"].append((None, market_id, unit, 1, "RecordingError", message, None, unit, "", ""))
-        return True
+        self.drop(self.left_out)
 
 
 def add_sieves(total: dict[str, Sieve], more: Mapping[str, Sieve]) -> None:

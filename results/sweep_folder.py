@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ..simulate.rows import empty_rows
 from ..strategies.errors import InputError
 from ..strategies.parameters import Values, column_value
-from .commits import read_manifest
+from .commits import read_commits, read_manifest
 from .differences import difference
 from .folders import Folder, encoded
 from .parts import Part, StoredPart
@@ -35,7 +35,7 @@ FORMAT = 3
 #: Rows that are kept in one part, and those of them that are read by themselves.
 MOST_IN_PART, _GROUP = 50_000, 5_000
 #: What commits of sweeps say beside what all do.
-COMMIT = {"set_digests": dict, "sets": list, "units": list, "markets": list, "readings": list}
+COMMIT = {"set_digests": dict, "sets": list, "units": list, "markets": list, "readings": list, "lost": list}
 #: A file that shows that a folder can be written.
 _PROBE = "probe.part"
 
@@ -47,11 +47,13 @@ class KeptPart(Part):
     Attributes:
         set_digests: what its rows add to the digest of each set.
         readings: of each of its markets, in which reading it came.
+        lost: copies of markets in its units that do not count: market, unit, reading.
         complete: it has no units: it holds all that there is of its sets.
     """
 
     set_digests: dict[int, int] = dataclasses.field(default_factory=dict)
     readings: list[int] = dataclasses.field(default_factory=list)
+    lost: list[tuple[str, str, int]] = dataclasses.field(default_factory=list)
     complete: bool = False
 
 
@@ -86,10 +88,12 @@ class SweepFolder(FolderStore):
 
     Attributes:
         owners: of each reading the markets that are done, each with its unit.
+        lost: copies of markets that do not count: market, unit, reading.
         set_digests: of all parts, by set.
     """
 
     what = "sweep"
+    chooses = False
     fields = TABLES
     also = COMMIT
 
@@ -97,6 +101,7 @@ class SweepFolder(FolderStore):
         self, folder: str | os.PathLike[str] | Folder, identity: dict[str, Any], sets: int, resume: bool = False
     ) -> None:
         self.owners: dict[int, list[tuple[str, str]]] = {}
+        self.lost: set[tuple[str, str, int]] = set()
         self.set_digests = [0] * sets
         self._kept: list[SweepCommit] = []
         #: Sets that are done, by unit, as the bits of a number: there may be ten million of them.
@@ -116,6 +121,7 @@ class SweepFolder(FolderStore):
             self._done[unit] = self._done.get(unit, 0) | bits[text]
         for (market_id, unit), reading in zip(commit["markets"], commit["readings"], strict=True):
             self.owners.setdefault(reading, []).append((market_id, unit))
+        self.lost.update((market_id, unit, reading) for market_id, unit, reading in commit["lost"])
 
     def _count(self, commit: dict[str, Any]) -> None:
         super()._count(commit)
@@ -129,7 +135,7 @@ class SweepFolder(FolderStore):
 
         kept = part if isinstance(part, KeptPart) else KeptPart(part.batch, part.rows, 0, 0.0)
         digests = {str(number): digest_text(digest) for number, digest in sorted(kept.set_digests.items())}
-        more = {"readings": kept.readings, "set_digests": digests}
+        more = {"readings": kept.readings, "lost": kept.lost, "set_digests": digests}
         if kept.complete:
             return {**more, "complete": True, "sets": [numbers_text(sorted(kept.set_digests))]}
         return {**more, "sets": [numbers_text(sets_of(unit)) for unit in part.batch.units]}
@@ -157,17 +163,41 @@ class SweepFolder(FolderStore):
 
     def left(self, units: Iterable[SweepUnit]) -> list[SweepUnit]:
         """What is to be replayed still: units, each with those of its sets that are not done."""
-        found = []
-        for unit in units:
-            done = self._done.get(unit.name, 0) | self._complete
-            if done:
-                sets = tuple(number for number in unit.sets if not done >> number & 1)
-                if len(sets) < len(unit.sets):
-                    if sets:
-                        found.append(dataclasses.replace(unit, sets=sets))
-                    continue
-            found.append(unit)
-        return found
+        return narrowed(units, lambda unit: ~(self._done.get(unit.name, 0) | self._complete))
+
+    def withdrawn(self, stale: Collection[tuple[str, str, int]], units: Iterable[SweepUnit]) -> list[SweepUnit]:
+        """Drop the parts that have rows of some copies of markets.
+
+        Args:
+            stale: market, unit, reading of each copy.
+            units: of the whole sweep.
+
+        Returns:
+            The units of these parts: they are to be replayed.
+
+        Raises:
+            InputError: a commit cannot be read, or removed.
+            RunError: a part could not be written.
+        """
+        self._collect()
+        bits: dict[str, int] = {}
+        for commit in read_commits(self.place, also=self.also):
+            copies = ((*each, reading) for each, reading in zip(commit["markets"], commit["readings"], strict=True))
+            if any(copy in stale for copy in copies):
+                self._drop(commit["part"])
+                self._forget(commit)
+                for unit, text in zip(commit["units"], commit["sets"], strict=True):
+                    bits[unit] = bits.get(unit, 0) | sum(1 << number for number in numbers_of(text))
+        return narrowed(units, lambda unit: bits.get(unit.name, 0))
+
+    def _forget(self, commit: dict[str, Any]) -> None:
+        """Count a part no longer."""
+        self._commits = [each for each in self._commits if each.part != commit["part"]]
+        self._kept = [each for each in self._kept if each.part != commit["part"]]
+        self._changes -= commit["changes"]
+        self._seconds -= commit["seconds"]
+        for number, digest in commit["set_digests"].items():
+            self.set_digests[int(number)] -= int(digest, 16)
 
     def rows(self, keeper: Any = None) -> FolderRows:
         """Its rows, once all parts are there.
@@ -199,6 +229,20 @@ class SweepFolder(FolderStore):
         from .tables import digest_text
 
         return {**self._counted(), "digests": [digest_text(each) for each in self.set_digests]}
+
+
+def narrowed(units: Iterable[SweepUnit], bits: Callable[[SweepUnit], int]) -> list[SweepUnit]:
+    """Units with those of their sets that are among the bits of a number; without those that have none."""
+    found = []
+    for unit in units:
+        chosen = bits(unit)
+        if chosen == -1:
+            found.append(unit)
+            continue
+        sets = tuple(number for number in unit.sets if chosen >> number & 1)
+        if sets:
+            found.append(unit if len(sets) == len(unit.sets) else dataclasses.replace(unit, sets=sets))
+    return found
 
 
 def manifest_of_sweep(place: Folder) -> dict[str, Any]:

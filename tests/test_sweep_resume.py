@@ -16,11 +16,16 @@ import pytest
 from click.testing import CliRunner
 
 import headrace as hr
+from builders import priced
 from common_strategies import Backer, Moody, source_of
 from headrace.cli import main
+from headrace.cluster.sweep_plan import plan_sweep
+from headrace.cluster.sweep_runner import SweepRunner
 from headrace.results import sweep_store
 from headrace.results.folders import Folder
+from headrace.results.parts import Batch
 from headrace.simulate.generator import write_markets
+from headrace.simulate.setup import Setup
 from processes import LIMIT
 
 SOURCE = source_of(Backer, Moody)
@@ -297,6 +302,72 @@ def test_a_copy_of_a_market_is_left_out_by_the_sweep_that_goes_on_too(
     assert_equal(resumed, whole)
 
 
+def differing_copies(folder: Path) -> list[str]:
+    """Three markets in files of their own, and a copy of two of them that ends otherwise, in another folder."""
+    paths = []
+    for name, winner in (("b", 1), ("a", 2)):
+        (folder / name).mkdir()
+        for number in range(3 if name == "b" else 2):
+            stream = priced(market_id=f"1.40000000{number}", eventId=f"{number}").touch(400)
+            paths.append(str(stream.close(9000, winner=winner).write(folder / name / stream.market_id)))
+    return paths
+
+
+@pytest.mark.parametrize("seconds", [0.0, 1000.0])
+@pytest.mark.parametrize("turned", [False, True])
+def test_of_copies_that_differ_the_one_with_the_lowest_name_counts_whichever_is_done_first(
+    backer: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seconds: float, turned: bool
+) -> None:
+    files = differing_copies(tmp_path)
+    wanted = swept(backer, [each for each in files if "/a/" in each or each.endswith("2")], orders=True)
+    monkeypatch.setattr(sweep_store, "_SECONDS", seconds)
+    chosen = list(reversed(files)) if turned else files
+    told: list[tuple[int, int]] = []
+    sweep = swept(
+        backer, chosen, orders=True, out=tmp_path / "out", progress=lambda done, total, _: told.append((done, total))
+    )
+    assert told[-1] == (10, 10)
+    assert sweep.digest == wanted.digest
+    assert sweep.table.drop_columns(["failures"]).equals(wanted.table.drop_columns(["failures"]))
+    assert sweep.markets.equals(wanted.markets)
+    assert sweep.result(0).digest == wanted.result(0).digest
+    assert [(row["market_id"], row["unit"], row["set"]) for row in sweep.failures.to_pylist()] == [
+        (f"1.40000000{number}", f"{tmp_path}/b/1.40000000{number}", None) for number in range(2)
+    ]
+    assert f"is in {tmp_path}/a/1.400000000 as well" in sweep.failures["message"][0].as_py()
+    held = swept(backer, chosen, orders=True)
+    assert_equal(held, sweep)
+    assert_equal(hr.SweepResult.load(tmp_path / "out"), sweep)
+
+
+def test_a_better_copy_that_comes_after_a_sweep_went_on_counts(
+    backer: Any, tmp_path: Path, each_part_at_once: None
+) -> None:
+    files = differing_copies(tmp_path)
+    whole = swept(backer, files)
+    broken_off(backer, files, tmp_path / "out", after=6)
+    resumed = swept(backer, files, out=tmp_path / "out", resume=True)
+    assert_equal(resumed, whole)
+    assert_equal(swept(backer, files, out=tmp_path / "out", resume=True), whole)
+
+
+def test_of_copies_in_one_batch_the_one_with_the_lowest_name_counts(backer: Any, tmp_path: Path) -> None:
+    files = differing_copies(tmp_path)
+    sets = [backer(stake=2.0), backer(stake=3.0)]
+    units = plan_sweep(files, sets, 1)
+    runner = SweepRunner(Setup(sets, [hr.SimulatedClient()], hr.Config()), False)
+    for chosen in (units, units[::-1]):
+        part = runner.run(Batch(0, tuple(chosen)))
+        won = {
+            f"1.40000000{number}": f"{tmp_path}/{'b' if number == 2 else 'a'}/1.40000000{number}" for number in range(3)
+        }
+        assert dict(part.markets) == won
+        assert {unit for _, unit in part.copies} == {f"{tmp_path}/b/1.40000000{number}" for number in range(2)}
+        assert sorted((row[2], row[-1]) for row in part.rows["markets"]) == [
+            (market_id, number) for market_id in sorted(won) for number in (0, 1)
+        ]
+
+
 @pytest.mark.ray
 def test_a_killed_driver_of_a_sweep_is_resumed_to_what_an_undisturbed_sweep_gives(
     ray_local: None, backer: Any, markets: list[str], tmp_path: Path
@@ -348,6 +419,23 @@ def test_rows_that_do_not_fit_in_the_process_lie_in_a_folder_that_goes_with_the_
     del found
     assert list((tmp_path / "temporary").iterdir()) == []
     assert_equal(travelled, whole)
+
+
+def test_no_room_for_rows_is_said_with_what_helps(
+    backer: Any, markets: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, little_room: None
+) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "gone"))
+    with pytest.raises(hr.RunError, match=r"no temporary folder can be made .*give it out="):
+        swept(backer, markets)
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+
+    def full(folder: Folder, name: str, content: bytes) -> None:
+        if name.endswith(".parquet"):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(Folder, "_write", full)
+    with pytest.raises(hr.RunError, match=r"No space left on device; .*give it out="):
+        swept(backer, markets)
 
 
 def test_rows_of_some_sets_and_columns_are_those_of_the_whole_table(

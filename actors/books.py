@@ -21,19 +21,19 @@ from ..strategies.host import Host, numbered_ids
 from ..strategies.strategy import Strategy
 from ..strategies.window import Gate, Window
 from .hosted_market import HostedMarket
+from .turn import Turn
 
 #: What a look at the book takes: `check_market_book`, `process_market_book`, and whose they are.
 Look = tuple[Callable[..., Any], Callable[..., Any], Strategy]
-#: An actor with its market and its clock, and those of its strategies that look at the book through one window.
-Party = tuple["Onlooker", HostedMarket, Clock, tuple[Look, ...]]
+#: An actor's market and clock, and those of its strategies that look through one window.
+Party = tuple[HostedMarket, Clock, tuple[Look, ...]]
 
 
 class Onlooker(Protocol):
     """Who looks at books: a market actor, as the loop sees it."""
 
     books: Books
-    current_market: HostedMarket | None
-    running: Strategy | None
+    turn: Turn
 
     @property
     def clock(self) -> Clock: ...
@@ -70,8 +70,6 @@ class Onlooker(Protocol):
 
     def process_market_books(self, market: HostedMarket, book: MarketBook) -> None: ...
 
-    def look_failed(self, error: Exception, strategy: Strategy, market: HostedMarket) -> None: ...
-
     def tell(self, market: HostedMarket) -> None: ...
 
     def run_timers(self, until_ms: int) -> None: ...
@@ -81,26 +79,19 @@ class Onlooker(Protocol):
     def wants_any(self, market_id: str) -> bool: ...
 
 
-class _View:
-    """Onlookers that look at a book through one window.
+#: Onlookers that look at a book through one window: the window's times (None: at every change); those that are asked
+#: each by itself; lists of those whose `check_market_book` gives one answer to all of a list.
+View = tuple[Gate | None, list[Party], list[list[Party]]]
 
-    Attributes:
-        gate: the window's times; None: at every change.
-        alike: lists of those whose `check_market_book` gives one answer to all of a list.
-        others: each of these is asked.
-    """
 
-    __slots__ = ("alike", "gate", "others")
-
-    def __init__(self, window: Window | None, parties: Sequence[Party], deciding: tuple[str, ...] | None) -> None:
-        self.gate = None if window is None else Gate(window)
-        self.others: list[Party] = []
-        alike: dict[Any, list[Party]] = {}
-        for party in parties:
-            looks = party[3]
-            values = None if deciding is None or len(looks) > 1 else values_of(looks[0][2], deciding)
-            (self.others if values is None else alike.setdefault(values, [])).append(party)
-        self.alike = list(alike.values())
+def _view(window: Window | None, parties: Sequence[Party], deciding: tuple[str, ...] | None) -> View:
+    others: list[Party] = []
+    alike: dict[Any, list[Party]] = {}
+    for party in parties:
+        looks = party[2]
+        values = None if deciding is None or len(looks) > 1 else values_of(looks[0][2], deciding)
+        (others if values is None else alike.setdefault(values, [])).append(party)
+    return None if window is None else Gate(window), others, list(alike.values())
 
 
 class SharedTimers:
@@ -158,15 +149,10 @@ class OpenBook:
             groups = itertools.groupby(market.readers, lambda reader: None if reader[2] is None else reader[2].window)
             for place, (window, readers) in enumerate(groups):
                 looks = tuple([(check, process, strategy) for check, process, _, strategy in readers])
-                by_window.setdefault((place, window), []).append((actor, market, actor.clock, looks))
-        self.views = [_View(window, parties, deciding) for (_, window), parties in sorted_by_place(by_window)]
-
-
-def sorted_by_place(
-    by_window: dict[tuple[int, Window | None], list[Party]],
-) -> list[tuple[tuple[int, Window | None], list[Party]]]:
-    """Windows in the order in which the strategies of an actor look."""
-    return sorted(by_window.items(), key=lambda item: item[0][0])
+                by_window.setdefault((place, window), []).append((market, actor.clock, looks))
+        # Windows in the order in which the strategies of an actor look.
+        in_order = sorted(by_window.items(), key=lambda item: item[0][0])
+        self.views = [_view(window, parties, deciding) for (_, window), parties in in_order]
 
 
 class Books:
@@ -179,7 +165,7 @@ class Books:
             onlooker is asked.
 
     Attributes:
-        at_work: the onlooker whose turn it is.
+        turn: what the turn under way is about; one for all, for one is at work at a time.
         touched: whom to tell of orders before the turn ends.
     """
 
@@ -190,17 +176,18 @@ class Books:
         deciding: tuple[str, ...] | None = None,
     ) -> None:
         self.actors = list(actors)
-        self.at_work: Onlooker = self.actors[0]
+        first = self.actors[0]
+        self.turn = first.turn
         self.touched: list[tuple[Onlooker, HostedMarket]] = []
         self._many = len(self.actors) > 1
-        self._timers: SharedTimers | Clock = self.at_work.clock if timers is None else timers
+        self._timers: SharedTimers | Clock = first.clock if timers is None else timers
         self._deciding = deciding
-        self._steps = not self._many and self.at_work.shows_books
+        self._show = self._take_step if first.shows_books and not self._many else self._show_book
         self._open: dict[str | None, OpenBook] = {}  # a change may come without an id: no market has it
         self._ignored: set[str] = set()
         self._books: dict[str, MarketBook] = {}
         for actor in self.actors:
-            actor.books = self
+            actor.books, actor.turn = self, self.turn
 
     # -- for readers and log lines -------------------------------------------------------------------------------
 
@@ -208,18 +195,6 @@ class Books:
     def stopped(self) -> bool:
         """Whether every onlooker has asked for the end of the run."""
         return all(actor.stopped for actor in self.actors)
-
-    @property
-    def host(self) -> Host:
-        return self.at_work.host
-
-    @property
-    def running(self) -> Strategy | None:
-        return self.at_work.running
-
-    @property
-    def current_market(self) -> HostedMarket | None:
-        return self.at_work.current_market
 
     def wants_any(self, market_id: str) -> bool:
         """Whether anybody here wants a market that has been offered."""
@@ -289,80 +264,79 @@ class Books:
                 return
         if self._timers.next_ms <= publish_time:
             self._run_timers(found, publish_time)
-        for actor, market in found.polled:
-            actor.clock.now_ms = publish_time
-            actor.poll(market)
+        if found.polled:
+            for actor, market in found.polled:
+                actor.clock.now_ms = publish_time
+                actor.poll(market)
         found.book.apply(publish_time, change)
         found.changes += 1
         if change.market_definition is None or not self._define(found, publish_time, change.market_definition):
-            if self._steps:
-                actor, market = found.markets[0]
-                actor.clock.now_ms = publish_time
-                actor.current_market = market
-                actor.process_market_books(market, found.book)
-            else:
-                self._show(found, publish_time)
+            self._show(found, publish_time)
         if self.touched:
             self.tell()
 
+    def _take_step(self, found: OpenBook, now_ms: int) -> None:
+        """The one onlooker shows the book its own way."""
+        actor, market = found.markets[0]
+        actor.clock.now_ms = now_ms
+        self.turn.market = market
+        actor.process_market_books(market, found.book)
+
     def show(self, market: HostedMarket, now_ms: int) -> None:
         """Show a book as it stands: matching, middleware, orders, then each strategy."""
-        self._show(self._open[market.market_id], now_ms)
+        self._show_book(self._open[market.market_id], now_ms)
 
-    def _show(self, found: OpenBook, now_ms: int) -> None:
+    def _show_book(self, found: OpenBook, now_ms: int) -> None:
         book = found.book
         if found.attended:
             if self._many and book.traded:
                 book.newly_traded()
             for market, actor in list(found.attended.items()):
                 actor.clock.now_ms = now_ms
-                actor.current_market = market
-                self.at_work = actor
+                self.turn.market = market
                 market.changes = found.changes
                 if actor.attend(market):
                     return
-        for view in found.views:
-            gate = view.gate
+        turn = self.turn
+        for gate, others, alike in found.views:
             if gate is not None:
                 if gate.definition is not book.market_definition:
                     found.markets[0][1].renew(gate)
                 if not gate.from_ms <= now_ms <= gate.until_ms:
                     continue
-            for actor, market, clock, looks in view.others:
+            for market, clock, looks in others:
                 clock.now_ms = now_ms
-                actor.current_market = market
-                self.at_work = actor
+                turn.market = market
                 for check, process, strategy in looks:
-                    actor.running = strategy
+                    turn.strategy = strategy
                     try:
                         if check(market, book):
                             process(market, book)
                     except Exception as error:
-                        actor.look_failed(error, strategy, market)
-            if view.alike:
-                self._show_alike(view.alike, now_ms, book)
+                        market.look_failed(error, strategy)
+            if alike:
+                self._show_alike(alike, now_ms, book)
 
     def _show_alike(self, alike: Sequence[Sequence[Party]], now_ms: int, book: MarketBook) -> None:
         """Show the book to onlookers that give one answer: one of them is asked."""
         for parties in alike:
-            _, market, clock, looks = parties[0]
+            market, clock, looks = parties[0]
             clock.now_ms = now_ms
-            asked = False
+            each_asked = False
             try:
                 if not looks[0][0](market, book):
                     continue
             except Exception:
-                asked = True  # each fails by itself
-            for actor, market, clock, ((check, process, strategy),) in parties:
+                each_asked = True  # each fails by itself
+            for market, clock, ((check, process, strategy),) in parties:
                 clock.now_ms = now_ms
-                self.at_work = actor
-                actor.current_market = market
-                actor.running = strategy
+                self.turn.market = market
+                self.turn.strategy = strategy
                 try:
-                    if not asked or check(market, book):
+                    if not each_asked or check(market, book):
                         process(market, book)
                 except Exception as error:
-                    actor.look_failed(error, strategy, market)
+                    market.look_failed(error, strategy)
 
     def _define(self, found: OpenBook, publish_time: int, definition: MarketDefinition) -> bool:
         """The definition is another; True where the market is closed, and there is no book to be shown."""
@@ -371,8 +345,7 @@ class Books:
             found.book.newly_traded()
         for actor, market in found.markets:
             actor.clock.now_ms = publish_time
-            actor.current_market = market
-            self.at_work = actor
+            self.turn.market = market
             market.changes = found.changes
             actor.define(market, definition)
             if market.blotter.active:
@@ -386,7 +359,6 @@ class Books:
             return None
         opened = []
         for actor in self.actors:
-            self.at_work = actor
             market = actor.open(publish_time, change)
             if market is not None:
                 opened.append((actor, market))
@@ -416,7 +388,6 @@ class Books:
         """Timers run at changes of markets that their onlooker wants, as they do where it is alone."""
         for actor, _ in found.markets:
             if actor.clock.next_ms <= publish_time:
-                self.at_work = actor
                 actor.run_timers(publish_time)
         if isinstance(self._timers, SharedTimers):
             self._timers.next_ms = min(actor.clock.next_ms for actor in self.actors)
@@ -426,7 +397,6 @@ class Books:
         touched, self.touched = self.touched, []
         for actor, market in touched:
             if market.touched:
-                self.at_work = actor
                 actor.tell(market)
 
     def release_market(self, market_id: str) -> list[tuple[Onlooker, HostedMarket]]:
@@ -434,7 +404,6 @@ class Books:
         found = self._open.get(market_id)
         self._ignored.discard(market_id)
         for actor in self.actors:
-            self.at_work = actor
             market = actor.release_market(market_id)
             if market is not None and found is not None:
                 market.changes = found.changes

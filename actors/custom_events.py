@@ -31,9 +31,9 @@ class CustomEvents(Telling):
         if isinstance(event, TerminationEvent):
             self.stop()
         elif event.publish_time is None:
-            running, market = self.running, self.current_market
+            running, market = self.turn.strategy, self.turn.market
             self._deliver_to_open(event)
-            self.running, self.current_market = running, market
+            self.turn.strategy, self.turn.market = running, market
         else:
             self.add_custom_events([event])
 
@@ -70,7 +70,7 @@ class CustomEvents(Telling):
             finally:
                 self._addressed = None
         for market in markets:
-            self.current_market = market
+            self.turn.market = market
             for seat in market.seats:
                 self._guarded(seat.strategy, market, seat.strategy.process_custom_event, market, event)
 
@@ -90,7 +90,7 @@ class CustomEvents(Telling):
 
     def process_sports_data(self, market: HostedMarket, sports_data: Any) -> None:
         """Sports data of a market has come."""
-        self.current_market = market
+        self.turn.market = market
         for seat in market.seats:
             wanted = self._guarded(seat.strategy, market, seat.strategy.check_sports_data, market, sports_data)
             if wanted:
@@ -100,7 +100,7 @@ class CustomEvents(Telling):
         """A raw change of a market, for strategies that subscribe to a data stream."""
         self.run_timers(publish_time)
         self.clock.now_ms = publish_time
-        self.current_market = market
+        self.turn.market = market
         for seat in market.seats:
             if seat.raw:
                 self._guarded(seat.strategy, market, seat.strategy.process_raw_data, clk, publish_time, datum)

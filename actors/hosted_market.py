@@ -27,6 +27,9 @@ class Keeper(Framework, Desk, Protocol):
     def market(self, market_id: str) -> HostedMarket | None:
         """The market of that id, while it is hosted."""
 
+    def failed_here(self, error: Exception, strategy: Strategy | None, market: Market | None) -> None:
+        """Count an error of a strategy."""
+
     def wake(self, market: HostedMarket) -> None:
         """Attend to the market at each change from now on."""
 
@@ -185,6 +188,10 @@ class HostedMarket(Market):
                 return found
             order_id = self.replaced_by.get(found.id)
         return None
+
+    def look_failed(self, error: Exception, strategy: Strategy) -> None:
+        """A strategy failed as it looked at the book."""
+        self._actor.failed_here(error, strategy, self)
 
     def keep_stray(self, fact: OrderFact) -> None:
         """Keep what is told of a bet that no order here is known to have."""

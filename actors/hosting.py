@@ -253,11 +253,11 @@ class Hosting(CustomEvents):
         if lasting:
             # The market's time ends with its recording, whatever others go on beside it.
             now, self.clock.now_ms = self.clock.now_ms, market.market_book.publish_time_epoch
-            self.current_market = market
+            self.turn.market = market
             self._expire(market, "RECORDING_ENDED")
             self.clock.now_ms = now
         del self._hosted[market_id]
-        self.current_market = None
+        self.turn.market = None
         if lasting or not market.closed:
             self._remove_market(market)
         market.exchange.forget()

@@ -35,12 +35,12 @@ class Context(logging.Filter):
 
     def filter(self, record: logging.LogRecord) -> bool:
         actor = self.actor
-        market = actor.current_market if actor else None
-        running = actor.running if actor else None
+        market = actor.turn.market if actor else None
+        running = actor.turn.strategy if actor else None
         found = {
             "strategy": running.name if running else None,
             "market_id": market.market_id if market else None,
-            "publish_time": actor.host.clock.now_ms if actor else None,
+            "publish_time": (market or actor.host).clock.now_ms if actor else None,
             "instance_id": self._instance_id,
             "process_id": self._process_id,
         }

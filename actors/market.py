@@ -9,7 +9,6 @@ from typing import Any
 
 from ..strategies.book import MarketBook
 from ..strategies.changes import MarketChange, MarketDefinition
-from ..strategies.strategy import Strategy
 from .books import Books
 from .exchange import Answer
 from .hosted_market import HostedMarket
@@ -90,7 +89,7 @@ class MarketActor(Hosting):
 
     def poll(self, market: HostedMarket) -> None:
         """A change is about to be folded in, and the market's exchange acts at changes alone."""
-        self.current_market = market
+        self.turn.market = market
         if market.exchange.busy:
             self._guarded(None, market, market.exchange.changing)
 
@@ -146,10 +145,6 @@ class MarketActor(Hosting):
     def _turn_in_play(self, market: HostedMarket) -> None:
         if market.market_book.inplay and market.inplay_since_ms is None:
             market.inplay_since_ms = market.market_book.publish_time_epoch
-
-    def look_failed(self, error: Exception, strategy: Strategy, market: HostedMarket) -> None:
-        """A strategy failed as it looked at the book."""
-        self._failed(error, strategy, market)
 
     def show_again(self, market: HostedMarket) -> None:
         """Run the loop on a book that has not changed, at the book's own time."""

@@ -187,7 +187,7 @@ class Telling(Requests):
     def tell(self, market: HostedMarket) -> None:
         """Tell strategies of the orders that this turn has touched."""
         if self._hosted.get(market.market_id) is market:
-            self.current_market = market
+            self.turn.market = market
             self.process_market_orders(market)
 
     def process_market_orders(self, market: HostedMarket) -> None:
@@ -196,7 +196,7 @@ class Telling(Requests):
         market.touched = False
         market.orders_shown_ms = self.clock.now_ms
         for seat, mine in market.traders():
-            self.running = seat.strategy
+            self.turn.strategy = seat.strategy
             try:
                 if seat.all_orders:
                     seat.process_orders(market, mine.orders)
@@ -211,7 +211,7 @@ class Telling(Requests):
                     finally:
                         mine.drop(ended)
             except Exception as error:
-                self._failed(error, seat.strategy, market)
+                self.failed_here(error, seat.strategy, market)
         self.plan_orders(market)
 
     def process_current_orders(self, market: HostedMarket) -> None:
@@ -228,7 +228,7 @@ class Telling(Requests):
                 try:
                     order.execution_complete()
                 except Exception as error:
-                    self._failed(error, order.trade.strategy, market)
+                    self.failed_here(error, order.trade.strategy, market)
             if order.complete:
                 blotter.complete_order(order)
         blotter.finished.clear()

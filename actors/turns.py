@@ -30,6 +30,7 @@ from .logs import FailureLine
 from .middleware import Middleware
 from .side_data import SideData
 from .sieves import Sieve
+from .turn import Turn
 
 if TYPE_CHECKING:
     from ..strategies.clock import Clock
@@ -53,8 +54,7 @@ class Turns(abc.ABC):
         side_data: what is recorded beside markets.
 
     Attributes:
-        running: the strategy whose callback is running; None between callbacks.
-        current_market: the market that the turn is about.
+        turn: what the turn under way is about.
         stopped: the run is to end.
         sieves: what filters let pass, by strategy; those without a filter are left out.
     """
@@ -76,8 +76,7 @@ class Turns(abc.ABC):
         self.host = host
         self.config: Config = host.config
         self.markets = Markets()
-        self.running: Strategy | None = None
-        self.current_market: HostedMarket | None = None
+        self.turn = Turn()
         self.stopped = False
         self.coordinator = coordinator
         self.middleware = list(middleware)
@@ -127,6 +126,11 @@ class Turns(abc.ABC):
         """Strategies of the market are to be told of its orders before the turn ends."""
 
     @property
+    def running(self) -> Strategy | None:
+        """The strategy whose callback is running; None between callbacks."""
+        return self.turn.strategy
+
+    @property
     def clients(self) -> Clients:
         return self.coordinator.clients
 
@@ -161,7 +165,7 @@ class Turns(abc.ABC):
         def call() -> None:
             market = self._hosted.get(market_id)
             if market is not None:
-                self.current_market = market
+                self.turn.market = market
                 self._guarded(None, market, function)
 
         self.clock.call_at(at_ms, call)
@@ -172,7 +176,7 @@ class Turns(abc.ABC):
         """Call a function for a strategy at a market when the clock reaches `at_ms`."""
 
         def call() -> None:
-            self.current_market = market
+            self.turn.market = market
             self._guarded(strategy, market, function)
 
         self.clock.call_at(at_ms, call)
@@ -183,7 +187,7 @@ class Turns(abc.ABC):
         """Timers that are due: those of one moment are a turn."""
         clock = self.clock
         while (function := clock.pop_due(until_ms)) is not None:
-            self.current_market = None
+            self.turn.market = None
             self._guarded(None, None, function)
             if self.books.touched and clock.next_ms > clock.now_ms:
                 self.books.tell()
@@ -197,11 +201,11 @@ class Turns(abc.ABC):
         **keywords: Any,
     ) -> object:
         """Call user code; an error becomes a row of the result."""
-        self.running = strategy
+        self.turn.strategy = strategy
         try:
             return function(*arguments, **keywords)
         except Exception as error:
-            self._failed(error, strategy, market)
+            self.failed_here(error, strategy, market)
             return None
 
     def failed(self, error: Exception, market_id: str, strategy: str | None = None) -> None:
@@ -213,9 +217,9 @@ class Turns(abc.ABC):
         market = self._hosted.get(market_id)
         seats = () if market is None else market.seats
         found = next((seat.strategy for seat in seats if seat.strategy.name == strategy), None)
-        self._failed(error, found, market)
+        self.failed_here(error, found, market)
 
-    def _failed(self, error: Exception, strategy: Strategy | None, market: Market | None) -> None:
+    def failed_here(self, error: Exception, strategy: Strategy | None, market: Market | None) -> None:
         if self.config.raise_errors and not isinstance(error, HeadraceError):
             raise error
         name = strategy.name if strategy else None

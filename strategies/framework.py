@@ -24,8 +24,10 @@ class Framework(Protocol):
     host: Host
     config: Config
     markets: Markets
-    #: The strategy whose callback is running; None between callbacks.
-    running: Strategy | None
+
+    @property
+    def running(self) -> Strategy | None:
+        """The strategy whose callback is running; None between callbacks."""
 
     @property
     def strategies(self) -> Sequence[Strategy]: ...

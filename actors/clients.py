@@ -83,6 +83,7 @@ class BaseClient:
         min_bet_validation = _flag(min_bet_validation, "min_bet_validation")
         paper_trade = _flag(paper_trade, "paper_trade")
         simulated_full_match = _flag(simulated_full_match, "simulated_full_match")
+        self.venue: str = self.VENUE.value
         self.betting_client = betting_client
         self.transaction_limit = transaction_limit
         self.capital_base = capital_base
@@ -115,7 +116,8 @@ class BaseClient:
     @property
     def terms(self) -> AccountTerms:
         """How the exchange treats the account."""
-        return AccountTerms(self.best_price_execution, self.simulated_full_match, self.min_bsp_liability)
+        least = CURRENCIES[self.currency_code].min_bsp_liability
+        return AccountTerms(self.best_price_execution, self.simulated_full_match, least)
 
     def commission_rate(self, market_base_rate: float) -> float:
         """The rate of commission, 0..1. `market_base_rate`: the market's, in percent."""
@@ -207,6 +209,7 @@ class Clients:
 
     def __init__(self, clients: list[BaseClient] | None = None) -> None:
         self._clients: list[BaseClient] = []
+        self._named: dict[tuple[str, str], BaseClient] = {}
         for client in clients or []:
             self.add_client(client)
 
@@ -224,6 +227,7 @@ class Clients:
                     f"client {client.username!r} of {client.VENUE.value} was added before; give each its own username"
                 )
         self._clients.append(client)
+        self._named[client.venue, client.username] = client
         return client
 
     def get_default(self, venue: VenueType | None = None) -> BaseClient | None:
@@ -245,9 +249,9 @@ class Clients:
         Raises:
             ClientError: there is none.
         """
-        for client in self._clients:
-            if client.username == username and client.VENUE.value == venue:
-                return client
+        found = self._named.get((venue, username))
+        if found is not None:
+            return found
         raise ClientError(f"no client {username!r} of {venue}: {len(self._clients)} are here")
 
     def account_of(self, client: BaseClient) -> BaseClient:

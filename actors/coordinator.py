@@ -17,7 +17,7 @@ import msgspec
 from ..strategies.errors import ControlError
 from ..strategies.host import Host
 from ..strategies.messages import (
-    CANCEL,
+    EXPIRED,
     FAILURE,
     PLACE,
     REFUSED,
@@ -195,13 +195,15 @@ class Coordinator:
     def _screened(self, request: Request) -> Request | None:
         """What of a request the controls of the account let pass; None where nothing is left."""
         account = self.clients.named(request.venue, request.username)
-        controls = [*self._trading_controls, *(c for c in account.trading_controls if c.scope == "account")]
         counted = request.kind in (PLACE, REPLACE)
         passed = []
         for instruction in request.instructions:
             try:
-                for control in controls:
+                for control in self._trading_controls:
                     control.judge(instruction, request, account)
+                for control in account.trading_controls:
+                    if control.scope == "account":
+                        control.judge(instruction, request, account)
             except Exception as refusal:
                 self._refuse(request, instruction, refusal)
             else:
@@ -272,26 +274,29 @@ class Coordinator:
         if known is None:
             return
         request, open_ = known
-        account = self.clients.named(request.venue, request.username)
-        now, later = self.host.clock.now_ms, self._later
+        later = self._later
         for report in reply.reports:
             open_ -= 1
             failed = report.status == FAILURE
             if report.operation == PLACE:
                 if not later:
-                    account.add_transaction(1, at_ms=now)
+                    self._count_transaction(request)
             elif failed:
-                account.add_transaction(1, failed=True, at_ms=now)
-            if failed and request.kind == REPLACE and report.operation == CANCEL:
-                open_ -= 1  # nothing is placed
-                if later:
-                    account.add_transaction(-1, at_ms=request.asked_at)
-        if reply.outcome in ("REFUSED", "EXPIRED"):
+                self._count_transaction(request, failed=True)
+                if request.kind == REPLACE:
+                    open_ -= 1  # nothing is placed
+                    if later:
+                        self.clients.named(request.venue, request.username).add_transaction(-1, at_ms=request.asked_at)
+        if reply.outcome in (REFUSED, EXPIRED):
             self._forget(request, request.instructions)
         elif open_ <= 0:
             del self.requests[reply.request_id]
         else:
             self.requests[reply.request_id] = (request, open_)
+
+    def _count_transaction(self, request: Request, failed: bool = False) -> None:
+        account = self.clients.named(request.venue, request.username)
+        account.add_transaction(1, failed=failed, at_ms=self.host.clock.now_ms)
 
 
 def violation_of(strategy: str, market_id: str, kind: str, refusal: ControlError, at: int) -> ViolationFact:

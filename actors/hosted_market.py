@@ -170,7 +170,7 @@ class HostedMarket(Market):
         """An order by its id."""
         if order_id is None:
             return None
-        return self.blotter[order_id] if order_id in self.blotter else self._unentered.get(order_id)
+        return self.blotter.get_order(order_id) or self._unentered.get(order_id)
 
     def order_of(self, fact: OrderFact) -> Order | None:
         """Whose bet a fact is about; None where that is not known yet.

@@ -195,7 +195,7 @@ class Hosting(CustomEvents):
         messages = [
             ClearedMarket(
                 market.market_id,
-                client.VENUE.value,
+                client.venue,
                 client.username,
                 cleared["profit"],
                 cleared["commission"],

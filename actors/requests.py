@@ -34,7 +34,7 @@ class Requests(Turns):
             for control in client.trading_controls:
                 control(order, package_type)
         for venue, username, control in self._client_controls:
-            if username == client.username and venue == client.VENUE.value:
+            if username == client.username and venue == client.venue:
                 control(order, package_type)
 
     def refused(self, market: Market, order: Order, package_type: OrderPackageType, refusal: ControlError) -> None:

@@ -111,7 +111,7 @@ class Turns(abc.ABC):
                         f"control {control.__name__} cannot be made", raise_errors=self.config.raise_errors
                     ):
                         made = control(self, account, **settings)
-                    self._client_controls.append((account.VENUE.value, account.username, made))
+                    self._client_controls.append((account.venue, account.username, made))
 
     @abc.abstractmethod
     def receive(self, message: Answer | MarketChange, at: int | None = None) -> None:

@@ -235,6 +235,10 @@ class Blotter:
     def get_order_bet_id(self, bet_id: str) -> Order | None:
         return self._by_bet_id.get(bet_id)
 
+    def get_order(self, order_id: str) -> Order | None:
+        """The order of that id; None where it is not here."""
+        return self._orders.get(order_id)
+
     def has_order(self, customer_order_id: str) -> bool:
         return customer_order_id in self._orders
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 
 
@@ -10,6 +11,7 @@ def create_cheap_hash(txt: str, length: int = 15) -> str:
     return hashlib.sha1(txt.encode()).hexdigest()[:length]
 
 
+@functools.lru_cache(maxsize=1024)
 def hash_of_strategy(name: str) -> str:
     """What the references of a strategy's orders begin with: 13 characters."""
     return create_cheap_hash(name, 13)

@@ -1,7 +1,8 @@
 """What crosses a boundary: requests, replies, facts and rows, as values.
 
 A market, the coordinator and the exchange may stand in one process or in three. What they tell each other is the same:
-frozen structs of plain values, which can be encoded, queued, repeated and kept in a journal. Times are milliseconds
+frozen structs of plain values, which can be encoded, queued, repeated and kept in a journal. They hold no cycles, so
+the garbage collector need not look at them. Times are milliseconds
 since the epoch, UTC; money is in the account's currency.
 """
 
@@ -18,11 +19,11 @@ SUCCESS, FAILURE = "SUCCESS", "FAILURE"
 SIMULATED, STREAM, LIST, CLEARED = "SIMULATED", "STREAM", "LIST", "CLEARED"
 
 
-class Message(msgspec.Struct, frozen=True, tag=True):
+class Message(msgspec.Struct, frozen=True, tag=True, gc=False):
     """One of the messages below."""
 
 
-class PlaceInstruction(msgspec.Struct, frozen=True, tag="place"):
+class PlaceInstruction(msgspec.Struct, frozen=True, tag="place", gc=False):
     """Place an order.
 
     Attributes:
@@ -52,7 +53,7 @@ class PlaceInstruction(msgspec.Struct, frozen=True, tag="place"):
     price_ladder: str = "CLASSIC"
 
 
-class CancelInstruction(msgspec.Struct, frozen=True, tag="cancel"):
+class CancelInstruction(msgspec.Struct, frozen=True, tag="cancel", gc=False):
     """Cancel a bet, or reduce it. `size_reduction`: None: all that remains."""
 
     order_id: str
@@ -60,7 +61,7 @@ class CancelInstruction(msgspec.Struct, frozen=True, tag="cancel"):
     size_reduction: float | None = None
 
 
-class UpdateInstruction(msgspec.Struct, frozen=True, tag="update"):
+class UpdateInstruction(msgspec.Struct, frozen=True, tag="update", gc=False):
     """Give a bet another persistence."""
 
     order_id: str
@@ -68,7 +69,7 @@ class UpdateInstruction(msgspec.Struct, frozen=True, tag="update"):
     new_persistence_type: str
 
 
-class ReplaceInstruction(msgspec.Struct, frozen=True, tag="replace"):
+class ReplaceInstruction(msgspec.Struct, frozen=True, tag="replace", gc=False):
     """Cancel what remains of a bet and place as much at another price.
 
     Attributes:
@@ -87,7 +88,7 @@ class ReplaceInstruction(msgspec.Struct, frozen=True, tag="replace"):
 Instruction = PlaceInstruction | CancelInstruction | UpdateInstruction | ReplaceInstruction
 
 
-class Request(Message, frozen=True):
+class Request(Message, frozen=True, gc=False):
     """Instructions of one kind, from one strategy, with one account.
 
     Attributes:
@@ -117,7 +118,7 @@ class Request(Message, frozen=True):
     deadline: int | None = None
 
 
-class Report(msgspec.Struct, frozen=True):
+class Report(msgspec.Struct, frozen=True, gc=False):
     """What became of one instruction.
 
     Attributes:
@@ -140,7 +141,7 @@ class Report(msgspec.Struct, frozen=True):
     queue_ahead: float | None = None
 
 
-class Reply(Message, frozen=True):
+class Reply(Message, frozen=True, gc=False):
     """The answer to a request, or to a part of it: an exchange may answer order by order.
 
     Attributes:
@@ -162,7 +163,7 @@ class Reply(Message, frozen=True):
 Fill = tuple[float, float, float]
 
 
-class OrderFact(Message, frozen=True):
+class OrderFact(Message, frozen=True, gc=False):
     """How a bet stands at a moment, as a source tells it.
 
     Attributes:
@@ -195,7 +196,7 @@ class OrderFact(Message, frozen=True):
     why: str | None = None
 
 
-class ClearedOrder(Message, frozen=True):
+class ClearedOrder(Message, frozen=True, gc=False):
     """A bet's result.
 
     Attributes:
@@ -219,7 +220,7 @@ class ClearedOrder(Message, frozen=True):
     line_result: float | None = None
 
 
-class ClearedMarket(Message, frozen=True):
+class ClearedMarket(Message, frozen=True, gc=False):
     """An account's result of a market."""
 
     market_id: str
@@ -230,7 +231,7 @@ class ClearedMarket(Message, frozen=True):
     bet_count: int
 
 
-class AccountFact(Message, frozen=True):
+class AccountFact(Message, frozen=True, gc=False):
     """How an account stands.
 
     Attributes:
@@ -245,7 +246,7 @@ class AccountFact(Message, frozen=True):
     exposure: float | None = None
 
 
-class MarketFact(Message, frozen=True):
+class MarketFact(Message, frozen=True, gc=False):
     """A market is hosted, closed or given up by an actor. `what`: OPENED, CLOSED or REMOVED."""
 
     market_id: str
@@ -257,7 +258,7 @@ class MarketFact(Message, frozen=True):
     status: str | None = None
 
 
-class ViolationFact(Message, frozen=True):
+class ViolationFact(Message, frozen=True, gc=False):
     """A control refused a request."""
 
     strategy: str

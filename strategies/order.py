@@ -102,16 +102,14 @@ class Responses:
         self.cancel_responses: list[Response] = []
         self.update_responses: list[Response] = []
         self.replace_responses: list[Response] = []
-        self._heard: set[tuple[str, str]] | None = None
+        self._heard: tuple[str, ...] = ()
 
     def first(self, request_id: str, operation: str) -> bool:
         """Whether this answer has not been heard before."""
-        heard = (request_id, operation)
-        if self._heard is None:
-            self._heard = set()
+        heard = f"{request_id} {operation}"
         if heard in self._heard:
             return False
-        self._heard.add(heard)
+        self._heard += (heard,)
         return True
 
     @property

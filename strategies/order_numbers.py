@@ -32,6 +32,8 @@ def require_numbers(order: Order, terms: Terms) -> None:
     """
     order_type = order.order_type
     if isinstance(order_type, LimitOrder):
+        if _is_ordinary(order_type):
+            return
         target = order_type.bet_target_size
         _require_size(order, "size", order_type.size, needed=target is None)
         _require_size(order, "bet_target_size", target)
@@ -40,6 +42,14 @@ def require_numbers(order: Order, terms: Terms) -> None:
         _require_size(order, "liability", order_type.liability, needed=True)
     if not isinstance(order_type, MarketOnCloseOrder):
         require_price(order, "price", order_type.price, terms)
+
+
+def _is_ordinary(order_type: LimitOrder) -> bool:
+    """A plain size at plain odds, as almost all orders are: one look will do."""
+    size, price = order_type.size, order_type.price
+    if order_type.bet_target_size is not None or order_type.min_fill_size is not None:
+        return False
+    return size is not None and price is not None and 0 < size < math.inf and 1 < price < math.inf
 
 
 def require_price(

@@ -10,6 +10,7 @@ replies: a bet that the exchange shows exists, whatever an answer said.
 
 from __future__ import annotations
 
+import itertools
 from typing import Any, ClassVar, NamedTuple
 
 from . import messages
@@ -63,19 +64,43 @@ LIVE_STATUS = frozenset(
 COMPLETE_STATUS = frozenset({OrderStatus.EXECUTION_COMPLETE, OrderStatus.EXPIRED, OrderStatus.VIOLATION})
 
 
-class State(NamedTuple):
-    """Where an order stands, and the request about it that is under way: CANCEL, UPDATE, REPLACE or None."""
+class State:
+    """Where an order stands, and the request about it that is under way. There is one object of each.
 
-    stand: Stand
-    request: str | None = None
+    Attributes:
+        stand: where it stands.
+        request: CANCEL, UPDATE, REPLACE or None.
+        status: flumine's name of it; None of an order that is new.
+        complete: whether the status is an end.
+        next: where a move that is made here may lead.
+    """
+
+    __slots__ = ("complete", "next", "request", "stand", "status")
+
+    def __init__(self, stand: Stand, status: OrderStatus | None, request: str | None = None) -> None:
+        self.stand = stand
+        self.request = request
+        self.status = status
+        self.complete = status in COMPLETE_STATUS
+        self.next: tuple[State, ...] = ()
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return _state, (self.stand, self.request)
+
+    def __deepcopy__(self, memo: dict[int, object]) -> State:
+        return self
+
+    def __repr__(self) -> str:
+        return f"<State {self.stand.name}{f' {self.request}' if self.request else ''}>"
 
 
-NEW, SENT, IN_DOUBT = State(Stand.NEW), State(Stand.SENT), State(Stand.IN_DOUBT)
-LIVE, DONE = State(Stand.LIVE), State(Stand.DONE)
-NOT_PLACED, REFUSED = State(Stand.NOT_PLACED), State(Stand.REFUSED)
-CANCELLING = State(Stand.LIVE, messages.CANCEL)
-UPDATING = State(Stand.LIVE, messages.UPDATE)
-REPLACING = State(Stand.LIVE, messages.REPLACE)
+NEW, SENT = State(Stand.NEW, None), State(Stand.SENT, OrderStatus.PENDING)
+IN_DOUBT, LIVE = State(Stand.IN_DOUBT, OrderStatus.PENDING), State(Stand.LIVE, OrderStatus.EXECUTABLE)
+CANCELLING = State(Stand.LIVE, OrderStatus.CANCELLING, messages.CANCEL)
+UPDATING = State(Stand.LIVE, OrderStatus.UPDATING, messages.UPDATE)
+REPLACING = State(Stand.LIVE, OrderStatus.REPLACING, messages.REPLACE)
+DONE, NOT_PLACED = State(Stand.DONE, OrderStatus.EXECUTION_COMPLETE), State(Stand.NOT_PLACED, OrderStatus.EXPIRED)
+REFUSED = State(Stand.REFUSED, OrderStatus.VIOLATION)
 
 #: The transition table: where an order may go from each state by a move that is made here.
 NEXT: dict[State, tuple[State, ...]] = {
@@ -90,19 +115,14 @@ NEXT: dict[State, tuple[State, ...]] = {
     NOT_PLACED: (),
     REFUSED: (),
 }
-#: flumine's name of each state.
-STATUS: dict[State, OrderStatus | None] = {
-    NEW: None,
-    SENT: OrderStatus.PENDING,
-    IN_DOUBT: OrderStatus.PENDING,
-    LIVE: OrderStatus.EXECUTABLE,
-    CANCELLING: OrderStatus.CANCELLING,
-    UPDATING: OrderStatus.UPDATING,
-    REPLACING: OrderStatus.REPLACING,
-    DONE: OrderStatus.EXECUTION_COMPLETE,
-    NOT_PLACED: OrderStatus.EXPIRED,
-    REFUSED: OrderStatus.VIOLATION,
-}
+for _each, _following in NEXT.items():
+    _each.next = _following
+
+
+def _state(stand: Stand, request: str | None) -> State:
+    return next(state for state in NEXT if state.stand is stand and state.request == request)
+
+
 _ENDS = (Stand.DONE, Stand.NOT_PLACED, Stand.REFUSED)
 
 #: What is known of a placing by replies alone: that which says more wins.
@@ -136,6 +156,11 @@ class Taken(NamedTuple):
 
 
 NOTHING = Taken()
+#: What comes of most messages, by its first four facts.
+_TAKEN = {
+    (live, matched, ended, changed): Taken(live, matched, ended, changed)
+    for live, matched, ended, changed in itertools.product((False, True), repeat=4)
+}
 
 
 class OrderState:
@@ -210,8 +235,8 @@ class OrderState:
         Raises:
             OrderError: the table does not lead there.
         """
-        if self._guarded and state not in NEXT[self.state]:
-            was, into = (STATUS[each] for each in (self.state, state))
+        if self._guarded and state not in self.state.next:
+            was, into = self.state.status, state.status
             raise OrderError(
                 f"order {self._name()} is {was.name if was else 'new'}: it cannot become {into.name if into else 'new'}"
             )
@@ -220,11 +245,10 @@ class OrderState:
     def _stand_at(self, state: State) -> None:
         before = self.status
         self.state = state
-        status = STATUS[state]
-        assert status is not None
-        self.status = status
-        self.status_log.append(status)
-        self.complete = status in COMPLETE_STATUS
+        self.status = status = state.status
+        if status is not None:
+            self.status_log.append(status)
+        self.complete = state.complete
         self._moved(before)
 
     def _moved(self, before: OrderStatus | None) -> None:
@@ -344,13 +368,9 @@ class OrderState:
 
     def _taken(self, before: State, matched: bool, changed: bool, discrepancy: str | None) -> Taken:
         was, now = before.stand, self.state.stand
-        return Taken(
-            now is Stand.LIVE and was is not Stand.LIVE,
-            matched,
-            now in _ENDS and was not in _ENDS,
-            changed,
-            discrepancy,
-        )
+        went_live = now is Stand.LIVE and was is not Stand.LIVE
+        taken = _TAKEN[went_live, matched, now in _ENDS and was not in _ENDS, changed]
+        return taken if discrepancy is None else taken._replace(discrepancy=discrepancy)
 
     def _numbered(self, bet_id: str) -> None:
         self.bet_id = bet_id

@@ -151,6 +151,9 @@ class Transaction:
 
     def _packed(self, kind: OrderPackageType, asked: list[tuple[Order, int | None]]) -> list[Request]:
         """Requests of one kind: together where they are of one strategy and insist on one version of the market."""
+        if len(asked) == 1:
+            ((order, version),) = asked
+            return [self._request(kind, order.trade.strategy.name, version, (order,))]
         together: dict[tuple[str, int | None], list[Order]] = {}
         for order, version in asked:
             together.setdefault((order.trade.strategy.name, version), []).append(order)
@@ -170,7 +173,7 @@ class Transaction:
             request_id,
             market.market_id,
             strategy,
-            client.VENUE.value,
+            client.venue,
             client.username,
             kind.name,
             tuple([instruct(order) for order in orders]),

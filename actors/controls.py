@@ -6,7 +6,7 @@ import math
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, NoReturn
 
 from ..strategies.errors import ControlError
-from ..strategies.messages import Instruction, Request
+from ..strategies.messages import CANCEL, Instruction, Request
 from ..strategies.order import Order
 from ..strategies.order_package import OrderPackageType
 from ..strategies.order_types import LimitOnCloseOrder, LimitOrder, MarketOnCloseOrder
@@ -320,13 +320,19 @@ class MaxTransactionCount(BaseControl):
         """All transactions, placed and failed."""
         return self.transaction_count + self.failed_transaction_count
 
+    def judge(self, instruction: Instruction, request: Request, account: BaseClient) -> None:
+        self._look(instruction, request.kind == CANCEL)
+
     def _validate(self, order: Any, package_type: OrderPackageType) -> None:
+        self._look(order, package_type is OrderPackageType.CANCEL)
+
+    def _look(self, order: Any, cancelling: bool) -> None:
         hour = self.framework.host.clock.now_ms // _HOUR_MS
         if hour != self._hour:
             self._hour = hour
             self.current_transaction_count = self.current_failed_transaction_count = 0
         limit = self.client.transaction_limit
-        if package_type is OrderPackageType.CANCEL or limit is None:
+        if cancelling or limit is None:
             return
         count = self.current_transaction_count_total
         # What is asked for counts at once; by the peer's rules it counts once it is answered.

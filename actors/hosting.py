@@ -177,6 +177,9 @@ class Hosting(CustomEvents):
         self._guarded(None, market, market.exchange.closed, market.context.get("line_range_result"))
         if lasting:
             self._end_unsent(market, "MARKET_CLOSED")
+            for order in market.blotter:
+                # Its result is nothing, and there is nothing to be told of it.
+                order.settled = order.settled or not order.size_matched
         market.settlements += not market.unsettled()
         if self._timed:
             self.process_market_orders(market)

@@ -161,14 +161,13 @@ class Turns(abc.ABC):
 
     def call_at(self, at_ms: int, market_id: str, function: Callable[[], object]) -> None:
         """Call a function for a market when the clock reaches `at_ms`; nothing happens where it is gone by then."""
+        self.clock.call_at(at_ms, functools.partial(self._act_at, market_id, function))
 
-        def call() -> None:
-            market = self._hosted.get(market_id)
-            if market is not None:
-                self.turn.market = market
-                self._guarded(None, market, function)
-
-        self.clock.call_at(at_ms, call)
+    def _act_at(self, market_id: str, function: Callable[[], object]) -> None:
+        market = self._hosted.get(market_id)
+        if market is not None:
+            self.turn.market = market
+            self._guarded(None, market, function)
 
     def call_for(
         self, at_ms: int, strategy: Strategy | None, market: HostedMarket, function: Callable[[], object]

@@ -6,6 +6,7 @@ Source: docs/fidelity.md.
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable, Sequence
 from typing import Protocol
@@ -48,6 +49,9 @@ from .starting_price import actual_sp
 PASSIVE = "PASSIVE"
 #: Why an order was never placed.
 MARKET_CLOSED = "MARKET_CLOSED"
+
+
+_KINDS = {kind.name: kind for kind in OrderPackageType}
 
 
 class BetIds(Protocol):
@@ -131,16 +135,14 @@ class SimulatedMarket(MarketExchange):
     def _seconds(self, kind: str) -> float:
         latency = self._models.latency
         assert latency is not None
-        return latency.seconds(OrderPackageType[kind])
+        return latency.seconds(_KINDS[kind])
 
     def _call_at(self, at_ms: int, act: Callable[..., object], *values: object) -> None:
-        epoch = self._epoch
+        self._desk.call_at(at_ms, self.market_id, functools.partial(self._act, self._epoch, act, *values))
 
-        def call() -> None:
-            if epoch == self._epoch:
-                act(*values)
-
-        self._desk.call_at(at_ms, self.market_id, call)
+    def _act(self, epoch: int, act: Callable[..., object], *values: object) -> None:
+        if epoch == self._epoch:
+            act(*values)
 
     def _enter(self, asked: PlaceInstruction, strategy: str, account: AccountTerms) -> Bet:
         """A bet is on its way."""
@@ -316,7 +318,9 @@ class SimulatedMarket(MarketExchange):
             if not bet.ended:
                 self._end(bet, MARKET_CLOSED)
         for bet in list(self._bets.values()):
-            self._settle(bet, line_result)
+            # A bet with nothing matched has no result; one that had a result before it was voided has another.
+            if bet.size_matched or bet.profit:
+                self._settle(bet, line_result)
 
     def _settle(self, bet: Bet, line_result: float | None, told: bool = True) -> bool:
         """Tell a bet's result; False where it has none. `told`: tell of an error, too."""

@@ -354,7 +354,7 @@ def test_what_happens_to_a_bet_on_its_way_is_told_when_it_arrives() -> None:
 # -- the close -------------------------------------------------------------------------------------------------------
 
 
-def test_close_ends_what_waits_and_settles_every_bet() -> None:
+def test_close_ends_what_waits_and_settles_what_was_matched() -> None:
     stream = priced().touch(400).close(1000, winner=1)
     asked = {
         100: [ask(back("a", 2.0, 5.0), back("b", 3.0, 5.0), at_sp("c", "BACK", 4.0))],
@@ -367,9 +367,9 @@ def test_close_ends_what_waits_and_settles_every_bet() -> None:
     assert ends == {"b": (5.0, False, None), "c": (4.0, False, None), "d": (2.0, False, "MARKET_CLOSED")}
     assert {ref: [each.profit for each in floor.cleared(ref)] for ref in "abcd"} == {
         "a": [5.0],
-        "b": [0.0],
-        "c": [0.0],
-        "d": [0.0],
+        "b": [],
+        "c": [],
+        "d": [],
     }
     assert floor.cleared("a")[0].runner_status == "WINNER"
     floor.reach(5000)

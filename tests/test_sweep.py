@@ -641,3 +641,28 @@ def test_progress_counts_units(small: str) -> None:
         progress=lambda done, total, part: seen.append((done, total)),
     )
     assert seen[-1] == (8, 8)
+
+
+class Counts(hr.Middleware):
+    """Counts the changes it has seen."""
+
+    def __init__(self) -> None:
+        self.seen = 0
+
+    def __call__(self, market: Any) -> None:
+        self.seen += 1
+        market.context["seen"] = self.seen
+
+
+class ShowsCount(hr.Strategy):
+    number: int = 0
+
+    def process_closed_market(self, market: Any, book: Any) -> None:
+        self.record(market, seen=market.context["seen"])
+
+
+def test_each_set_has_middleware_of_its_own(tmp_path: Path) -> None:
+    path = priced().touch(400).close(1000).write(tmp_path / "1.1")
+    sweep = hr.sweep(ShowsCount(), {"number": [1, 2, 3]}, path, middleware=[Counts()], orders=True, engine="local")
+    alone = hr.backtest(ShowsCount(), path, middleware=[Counts()], engine="local")
+    assert [row["record"] for row in sweep.records.to_pylist()] == [alone.records.to_pylist()[0]["record"]] * 3

@@ -25,7 +25,7 @@ from .sweep_parts import (
     sets_of,
     told_once,
 )
-from .sweep_rows import FolderRows, SweepCommit, SweepRows
+from .sweep_rows import MOST_ROWS, FolderRows, SweepCommit, SweepRows
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -289,7 +289,7 @@ def save_sweep(
     store = SweepFolder(new_folder(folder), identity, len(values))
     try:
         most = max(rows.count(name) for name in TABLES)
-        step = max(1, MOST_IN_PART * len(digests) // max(most, 1))
+        step = max(1, MOST_ROWS * len(digests) // max(most, 1))
         for number, least in enumerate(range(0, len(digests), step)):
             sets: list[int | None] = [*range(len(digests))[least : least + step]]
             # What failed in recordings is no set's.

@@ -340,12 +340,13 @@ def test_of_copies_that_differ_the_one_with_the_lowest_name_counts_whichever_is_
     assert_equal(hr.SweepResult.load(tmp_path / "out"), sweep)
 
 
+@pytest.mark.parametrize("after", [6, 7, 8, 9, 10])
 def test_a_better_copy_that_comes_after_a_sweep_went_on_counts(
-    backer: Any, tmp_path: Path, each_part_at_once: None
+    backer: Any, tmp_path: Path, each_part_at_once: None, after: int
 ) -> None:
     files = differing_copies(tmp_path)
     whole = swept(backer, files)
-    broken_off(backer, files, tmp_path / "out", after=6)
+    broken_off(backer, files, tmp_path / "out", after=after)
     resumed = swept(backer, files, out=tmp_path / "out", resume=True)
     assert_equal(resumed, whole)
     assert_equal(swept(backer, files, out=tmp_path / "out", resume=True), whole)

@@ -24,7 +24,6 @@ from .archive.catalog import Selection, wanted_markets
 from .assembly import Assembly
 from .cluster.batches import MAX_UNITS, in_turn, plan_batches
 from .cluster.connection import connect
-from .cluster.duplicates import Duplicates
 from .cluster.early_stop import AllFailAlike
 from .cluster.engines import Engine, chosen_engine, require_engine
 from .cluster.identity import Beginning, identity_of
@@ -277,12 +276,11 @@ class Simulation(Assembly):
         sieves: dict[str, Sieve] = {}
         add_sieves(sieves, wanted.sieves if isinstance(wanted, Selection) else {})
         add_sieves(sieves, store.sieves)
-        check, find_duplicates = AllFailAlike(), Duplicates(store.markets)
+        check = AllFailAlike()
         try:
             with contextlib.closing(replayed(left)) as parts:
                 for part in parts:
                     stopped = check(part)
-                    find_duplicates(part)
                     store.add(part)
                     if stopped is not None:
                         store.stop(str(stopped), check.parts)
@@ -304,8 +302,7 @@ class Simulation(Assembly):
             store.close()
         manifest = self._manifest(identity, engine, started, changes)
         unused = [] if self._stopped else nothing_passed(self.strategies, sieves)
-        if unused:
-            store.end(unused)
+        store.end(unused)
         self.result = store.result(manifest)
         failed = self._finish()
         if failed:

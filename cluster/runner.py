@@ -18,6 +18,7 @@ from ..actors.logging_controls import LoggingControls
 from ..actors.logs import BatchLog, Told, set_up
 from ..actors.sieves import Sieve
 from ..config import Config
+from ..results.copies import better_copy
 from ..results.folders import Folder
 from ..results.parts import Batch, Part, add_sieves, store_part, without_markets
 from ..simulate.replay import Replay
@@ -134,19 +135,30 @@ class BatchRunner(Runner):
     def _replay_into(self, part: Part, unit: Unit, log: BatchLog) -> None:
         collector = RowCollector(self._setup.strategies)
         known, copies = dict(part.markets), set[str]()
+        displaced: set[str] = set()
 
         def ended(market: Any) -> None:
+            market_id = market.market_id
             part.changes += market.changes
-            if part.is_copy(known, market.market_id, unit.name):
-                copies.add(market.market_id)
-                return
-            part.markets.append((market.market_id, unit.name))
+            owner = known.get(market_id, unit.name)
+            if owner != unit.name:
+                better = better_copy(owner, unit.name)
+                part.copies.append((market_id, unit.name if better == owner else owner))
+                if better == owner:
+                    copies.add(market_id)
+                    return
+                displaced.add(market_id)
+            part.markets.append((market_id, unit.name))
             collector.market(market)
 
         replay = Replay(unit, self._setup, ended, self._logging_controls, hashed=self._kept)
         run_to_end(replay, log, self._setup.config)
         command = self._reproduce(unit) if len(replay.failures) else ""
         collector.finish(replay.coordinator, replay.failures, command)
+        if displaced:
+            part.drop(displaced)
+            part.displaced |= displaced
+            part.markets = [each for each in part.markets if each[0] not in displaced or each[1] == unit.name]
         for table, more in collector.rows.items():
             if table == "transactions" and copies and not collector.rows["markets"]:
                 continue  # all of them were for markets that are left out

@@ -6,12 +6,13 @@ import dataclasses
 import json
 import shlex
 import types
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 from ..simulate.rows import FIELDS
 from ..strategies.errors import InputError
+from .copies import Copies, copies_of
 from .folders import Folder
 
 if TYPE_CHECKING:
@@ -70,8 +71,7 @@ class Parts:
             InputError: a commit file cannot be read.
         """
         known = {commit.part for commit in self._commits}
-        commits = (each for each in read_commits(self._place) if each["part"] in known)
-        return {market_id: unit for each in commits for market_id, unit in each["markets"]}
+        return copies_of(each for each in read_commits(self._place) if each["part"] in known).units()
 
     def table(self, name: str, columns: Sequence[str] | None = None) -> pa.Table:
         """A table, or some of its columns.
@@ -93,7 +93,7 @@ class Parts:
                 found = self._place.read_table(f"{name}/{commit.part}.parquet", names)
             except Exception as error:
                 raise damaged(self._place, f"{name}/{commit.part}.parquet", error) from None
-            return _without(found, left).select([field for field, _ in fields])
+            return table_without(found, left).select([field for field, _ in fields])
 
         if not wanted:
             return schema(tuple(fields)).empty_table()
@@ -103,13 +103,44 @@ class Parts:
             return pa.concat_tables(list(pool.map(read, wanted)))
 
 
-def _without(table: pa.Table, market_ids: Sequence[str]) -> pa.Table:
+def settled(commits: Iterable[Commit], copies: Copies, shares_of: Callable[[str], Mapping[str, str]]) -> list[Commit]:
+    """Commits with the markets left out of which another part has the copy that counts.
+
+    Args:
+        shares_of: what the markets of a part add to its digest, as texts of digests.
+    """
+    left_out = copies.left_out()
+    found = []
+    for commit in commits:
+        left = left_out.get(commit.part)
+        if left:
+            shares = shares_of(commit.part)
+            digest = int(commit.digest, 16) - sum(int(shares.get(market_id, "0"), 16) for market_id in left)
+            text = f"{digest % (1 << 4 * len(commit.digest)):0{len(commit.digest)}x}"
+            commit = dataclasses.replace(commit, digest=text, left_out=tuple(sorted(left)))
+        found.append(commit)
+    return found
+
+
+def commits_to_read(place: Folder, known: Iterable[Mapping[str, Any]] = ()) -> list[Commit]:
+    """The commits of a backtest, with what they leave out.
+
+    Raises:
+        InputError: they cannot be read.
+    """
+    found = read_commits(place, known)
+    shares = {each["part"]: each.get("shares", {}) for each in found}
+    return settled(map(Commit.of, found), copies_of(found), shares.__getitem__)
+
+
+def table_without(table: pa.Table, market_ids: Collection[str]) -> pa.Table:
+    """A table without the rows of some markets."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    if not market_ids:
+    if not market_ids or "market_id" not in table.column_names:
         return table
-    return table.filter(pc.invert(pc.is_in(table["market_id"], pa.array(market_ids, pa.string()))))
+    return table.filter(pc.invert(pc.is_in(table["market_id"], pa.array(sorted(market_ids), pa.string()))))
 
 
 def read_commits(

@@ -127,19 +127,6 @@ class Part:
         """Drop the rows of markets that came in another part as well; failures stay."""
         self.drop(self.left_out)
 
-    def is_copy(self, known: Mapping[str, str], market_id: str, unit: str) -> bool:
-        """Whether a market of a unit came in another one before: then it is a failure, and left out.
-
-        Args:
-            known: the markets before, each with its unit.
-        """
-        owner = known.get(market_id, unit)
-        if owner == unit:
-            return False
-        message = f"the market is in {owner} as well; this copy is left out"
-        self.rows["failures"].append((None, market_id, unit, 1, "RecordingError", message, None, unit, "", ""))
-        return True
-
 
 def add_sieves(total: dict[str, Sieve], more: Mapping[str, Sieve]) -> None:
     """Add what filters did in one part of a run to what they did in others."""

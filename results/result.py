@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from ..simulate.reading.recordings import Paths
 from ..simulate.rows import FIELDS, Rows
 from ..strategies.errors import InputError
-from .commits import MANIFEST, Commit, Parts, manifest_of_run, read_commits, why_unread
+from .commits import MANIFEST, Parts, commits_to_read, manifest_of_run, why_unread
 from .extras import needed
 from .folders import Folder
 from .measures import MEASURES, NEEDED, Bootstrap, measures
@@ -279,7 +279,7 @@ class Result:
         except (OSError, ValueError) as error:
             raise InputError(f"{place}: no result here: {MANIFEST} cannot be read ({why_unread(error)})") from None
         require_format(place, manifest, FORMAT)
-        return cls(manifest, parts=Parts(place, map(Commit.of, read_commits(place, manifest.get("parts", ())))))
+        return cls(manifest, parts=Parts(place, commits_to_read(place, manifest.get("parts", ()))))
 
     def __repr__(self) -> str:
         orders, failures = self._count("orders"), self._count("failures")

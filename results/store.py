@@ -16,10 +16,23 @@ from typing import Any
 from ..actors.sieves import Sieve
 from ..simulate.rows import FIELDS, empty_rows
 from ..strategies.errors import InputError
-from .commits import COMMITS, MANIFEST, NOTHING, Commit, Parts, manifest_of_run, read_commits, why_unread
+from .commits import (
+    COMMITS,
+    MANIFEST,
+    NOTHING,
+    Commit,
+    Parts,
+    damaged,
+    manifest_of_run,
+    read_commits,
+    settled,
+    table_without,
+    why_unread,
+)
+from .copies import Copies, as_pair
 from .differences import difference
 from .folders import Folder, encoded
-from .parts import Batch, Part, add_sieves, store_part
+from .parts import Batch, Part, add_sieves, store_part, without_markets
 from .result import Result
 
 #: Rows kept as they are; beyond that tables take less memory.
@@ -33,19 +46,17 @@ class MemoryStore:
 
     done: frozenset[str] = frozenset()
     sieves: Mapping[str, Sieve] = types.MappingProxyType({})
-    markets: tuple[tuple[str, str], ...] = ()
 
     def __init__(self) -> None:
-        self._tables: list[tuple[int, dict[str, Any]]] = []
-        self._digest = 0
+        #: Number and name of parts, their tables, and what their markets add to the digest.
+        self._tables: list[tuple[int, str, dict[str, Any], dict[str, int]]] = []
         self._waiting: list[Part] = []
         self._count = 0
         self._last: list[tuple[Any, ...]] = []
-        self._units: dict[str, str] = {}
+        self._copies = Copies()
 
     def add(self, part: Part) -> None:
-        part.drop_left_out()
-        self._units.update((market_id, unit) for market_id, unit in part.markets if market_id not in part.left_out)
+        self._copies.add(part.batch.part, part.markets, part.copies)
         self._waiting.append(part)
         self._count += sum(len(rows) for rows in part.rows.values())
         if self._count > _MOST_ROWS:
@@ -62,32 +73,40 @@ class MemoryStore:
         """Nothing is kept of a run that is stopped."""
 
     def _convert(self) -> None:
-        from .tables import digest_of, to_tables
+        from .tables import digests_by_market, to_tables
 
         for part in self._waiting:
-            self._tables.append((part.batch.number, to_tables(part.rows)))
-            self._digest += digest_of(part.rows)
+            shares = digests_by_market(part.rows)
+            self._tables.append((part.batch.number, part.batch.part, to_tables(part.rows), shares))
         self._waiting, self._count = [], 0
 
     def result(self, manifest: Callable[[], dict[str, Any]]) -> Result:
+        left_out, units = self._copies.left_out(), self._copies.units()
+        last = [*self._copies.failures(), *self._last]
         if not self._tables:
             rows = empty_rows()
             for part in sorted(self._waiting, key=lambda part: part.batch.number):
                 for name, more in part.rows.items():
-                    rows[name].extend(more)
-            rows["failures"].extend(self._last)
-            return Result(manifest, rows=rows, units=self._units)
+                    rows[name].extend(without_markets(name, more, left_out.get(part.batch.part, ())))
+            rows["failures"].extend(last)
+            return Result(manifest, rows=rows, units=units)
         import pyarrow as pa
 
         self._convert()
         self._tables.sort(key=lambda part: part[0])
-        tables = {name: pa.concat_tables([part[name] for _, part in self._tables]) for name in FIELDS}
-        if self._last:
+        digest = 0
+        found: dict[str, list[Any]] = {name: [] for name in FIELDS}
+        for _, part_name, of_part, shares in self._tables:
+            left = left_out.get(part_name, set())
+            digest += sum(share for market_id, share in shares.items() if market_id not in left)
+            for name, table in of_part.items():
+                found[name].append(table if name == "failures" else table_without(table, left))
+        if last:
             from .tables import from_rows
 
-            last = from_rows(self._last, FIELDS["failures"])
-            tables["failures"] = pa.concat_tables([tables["failures"], last])
-        return Result(manifest, tables, self._digest, units=self._units)
+            found["failures"].append(from_rows(last, FIELDS["failures"]))
+        tables = {name: pa.concat_tables(each) for name, each in found.items()}
+        return Result(manifest, tables, digest, units=units)
 
 
 class FolderStore:
@@ -100,7 +119,6 @@ class FolderStore:
 
     Attributes:
         done: units whose parts are committed.
-        markets: markets of committed parts, each with its unit.
         sieves: what filters let pass of them, by strategy.
 
     Raises:
@@ -111,6 +129,8 @@ class FolderStore:
     what = "run"
     #: Columns of its tables.
     fields: Mapping[str, tuple[tuple[str, str], ...]] = FIELDS
+    #: Whether it chooses among copies of a market, where several parts have one.
+    chooses: bool = True
     #: What its commits say beside what all do.
     also: Mapping[str, type] = NOTHING
 
@@ -118,7 +138,7 @@ class FolderStore:
         self.place = folder if isinstance(folder, Folder) else Folder(folder)
         self._inputs: list[dict[str, Any]] = identity.get("inputs", [])
         self._identity = json.loads(json.dumps({**identity, "inputs": []}, default=str))
-        self.markets: list[tuple[str, str]] = []
+        self._copies = Copies()
         self.done: set[str] = set()
         self.sieves: dict[str, Sieve] = {}
         self._commits: list[Commit] = []
@@ -156,7 +176,6 @@ class FolderStore:
         """Count a part that is there as done."""
         self.done.update(commit["units"])
         add_sieves(self.sieves, {name: Sieve.of(found) for name, found in commit["sieves"].items()})
-        self.markets.extend((market_id, unit) for market_id, unit in commit["markets"])
         self._number = max(self._number, commit["number"] + 1)
         self._count(commit)
 
@@ -223,9 +242,16 @@ class FolderStore:
 
     def _count(self, commit: dict[str, Any]) -> None:
         self._commits.append(Commit.of(commit))
+        self._claim(commit)
         self._digests.update(commit["digests"])
         self._changes += commit["changes"]
         self._seconds += commit["seconds"]
+
+    def _claim(self, commit: dict[str, Any]) -> None:
+        """Note the markets of a part: of those that others have too, one copy counts."""
+        if self.chooses:
+            copies = map(as_pair, commit.get("copies", ()))
+            self._copies.add(commit["part"], map(as_pair, commit["markets"]), copies)
 
     def add(self, part: Part) -> None:
         """Keep a part.
@@ -252,15 +278,15 @@ class FolderStore:
         if failures:
             rows["failures"] = len(failures)
             self.place.write(f"failures/{name}.parquet", encoded(from_rows(failures, self.fields["failures"])))
-        digest = stored.digest - sum(stored.shares.get(market_id, 0) for market_id in part.left_out)
         commit = {
             "part": name,
             "number": part.batch.number + self._number,
             "units": [unit.name for unit in part.batch.units],
-            "markets": [(market_id, unit) for market_id, unit in part.markets if market_id not in part.left_out],
-            "left_out": sorted(part.left_out),
+            "markets": part.markets,
+            "copies": part.copies,
             "rows": rows,
-            "digest": digest_text(digest),
+            "digest": digest_text(stored.digest),
+            "shares": {market_id: digest_text(share) for market_id, share in stored.shares.items()},
             "digests": part.digests,
             "sieves": {name: dataclasses.asdict(sieve) for name, sieve in part.sieves.items()},
             "changes": part.changes,
@@ -280,6 +306,11 @@ class FolderStore:
         Raises:
             RunError: it cannot be written.
         """
+        if self.chooses:
+            self._arrive()
+            failures = [*self._copies.failures(), *failures]
+        if not failures:
+            return
         part = Part(Batch(0, ()), {**empty_rows(), "failures": failures}, 0, 0.0)
         self._commits = [each for each in self._commits if each.part != part.batch.part]
         self._count(self._keep(part))
@@ -318,13 +349,27 @@ class FolderStore:
             RunError: one of them could not be written.
         """
         self._arrive()
+        commits = settled(self._commits, self._copies, self._shares)
         parts = [
             {"part": each.part, "number": each.number, "rows": each.rows, "digest": each.digest}
             | ({"left_out": each.left_out} if each.left_out else {})
-            for each in sorted(self._commits, key=lambda commit: commit.number)
+            for each in sorted(commits, key=lambda commit: commit.number)
         ]
         whole = self._write_manifest({**manifest(), **self._counted(), "finished": True, "parts": parts})
-        return Result(whole, parts=Parts(self.place, self._commits))
+        return Result(whole, parts=Parts(self.place, commits))
+
+    def _shares(self, part: str) -> dict[str, str]:
+        """What the markets of a part add to its digest.
+
+        Raises:
+            InputError: its commit cannot be read.
+        """
+        name = f"{COMMITS}/{part}.json"
+        try:
+            shares: dict[str, str] = json.loads(self.place.read(name))["shares"]
+        except (OSError, ValueError, KeyError) as error:
+            raise damaged(self.place, name, error) from None
+        return shares
 
     def _counted(self) -> dict[str, Any]:
         """What the manifest says of all parts together, those of earlier runs included."""

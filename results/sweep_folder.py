@@ -93,6 +93,7 @@ class SweepFolder(FolderStore):
     """
 
     what = "sweep"
+    chooses = False
     fields = TABLES
     also = COMMIT
 

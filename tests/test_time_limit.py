@@ -147,7 +147,10 @@ def test_pieces_of_a_unit_add_up_in_every_field() -> None:
     piece = Part(batch, empty_rows(), 3, 0.0, [("1.1", "unit")], stopped=True, digests={"unit": "ab"})
     piece.rows["records"].append(("Strategy", "1.1", 0, "{}"))
     piece.sieves["Strategy"] = Sieve()
-    whole = Part(batch, empty_rows(), 0, 0.0)
+    piece.copies.append(("1.1", "worse unit"))
+    piece.displaced.add("1.1")
+    whole = Part(batch, empty_rows(), 0, 0.0, [("1.1", "worse unit")])
+    whole.rows["records"].append(("Strategy", "1.1", 0, "{}"))
     whole.join(piece)
     of_the_batch = {"batch", "seconds", "log", "warnings", "events", "stored", "displaced", "left_out", "worn"}
     names = {field.name for field in dataclasses.fields(Part)} - of_the_batch

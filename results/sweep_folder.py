@@ -293,7 +293,7 @@ def save_sweep(
         step = max(1, MOST_IN_PART * len(digests) // max(most, 1))
         for number, least in enumerate(range(0, len(digests), step)):
             sets: list[int | None] = [*range(len(digests))[least : least + step]]
-            # What failed in recordings is no set's.
+            # What failed in recordings belongs to no set.
             tables = {name: rows.read(name, sets=sets if number else [*sets, None]) for name in TABLES}
             tables["failures"] = told_once(tables["failures"])
             told = {each: digests[each] for each in sets if each is not None}

@@ -14,9 +14,10 @@ from ..strategies.errors import ClientError
 from ..strategies.statuses import Words
 from ..values import did_you_mean, finite, shown, text, unboxed, whole, word
 from .controls import BaseControl, MaxTransactionCount
+from .exchange import AccountTerms
 
 if TYPE_CHECKING:
-    from ..strategies.framework import Framework
+    pass
 
 #: The peer's rate of commission, whatever the market's own is.
 _FLUMINE_COMMISSION = 0.05
@@ -111,12 +112,17 @@ class BaseClient:
         """Whether orders are matched by the simulated exchange."""
         return self.VENUE is VenueType.SIMULATED or self.paper_trade
 
+    @property
+    def terms(self) -> AccountTerms:
+        """How the exchange treats the account."""
+        return AccountTerms(self.best_price_execution, self.simulated_full_match, self.min_bsp_liability)
+
     def commission_rate(self, market_base_rate: float) -> float:
         """The rate of commission, 0..1. `market_base_rate`: the market's, in percent."""
         return market_base_rate / 100 if self.commission_base is None else self.commission_base
 
-    def open_account(self, framework: Framework) -> BaseClient:
-        """A copy with counters and controls of its own, for one coordinator."""
+    def open_account(self, framework: Any) -> BaseClient:
+        """A copy with counts and controls of its own, for one coordinator."""
         account = copy.copy(self)
         account.transactions_by_hour = {}
         account.trading_controls = [MaxTransactionCount(framework, account)]
@@ -124,10 +130,12 @@ class BaseClient:
             account.commission_base = _FLUMINE_COMMISSION
         return account
 
-    def add_transaction(self, count: int, failed: bool = False) -> None:
-        """Count transactions, of those that the exchange refused where `failed`."""
-        hour = self.trading_controls[0].framework.host.clock.now_ms // 3_600_000
-        self.transactions_by_hour.setdefault(hour, [0, 0])[failed] += count
+    def add_transaction(self, count: int, failed: bool = False, *, at_ms: int) -> None:
+        """Count transactions of the clock hour of `at_ms`, of those that the exchange refused where `failed`.
+
+        A count below 0 gives back what was counted.
+        """
+        self.transactions_by_hour.setdefault(at_ms // 3_600_000, [0, 0])[failed] += count
         for control in self.trading_controls:
             if isinstance(control, MaxTransactionCount):
                 control.add_transaction(count, failed)
@@ -230,6 +238,17 @@ class Clients:
             if client.VENUE is venue and client.username == username:
                 return client
         return None
+
+    def named(self, venue: str, username: str) -> BaseClient:
+        """The client of a venue, by its value, and a username.
+
+        Raises:
+            ClientError: there is none.
+        """
+        for client in self._clients:
+            if client.username == username and client.VENUE.value == venue:
+                return client
+        raise ClientError(f"no client {username!r} of {venue}: {len(self._clients)} are here")
 
     def account_of(self, client: BaseClient) -> BaseClient:
         """The account here of a client that was added to the run: that client, or this process's copy of it.

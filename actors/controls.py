@@ -6,6 +6,7 @@ import math
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, NoReturn
 
 from ..strategies.errors import ControlError
+from ..strategies.messages import Instruction, Request
 from ..strategies.order import Order
 from ..strategies.order_package import OrderPackageType
 from ..strategies.order_types import LimitOnCloseOrder, LimitOrder, MarketOnCloseOrder
@@ -14,7 +15,6 @@ from ..strategies.terms import LINE_RANGE, Terms, lines_of
 from ..strategies.worst_case import Position
 
 if TYPE_CHECKING:
-    from ..strategies.framework import Framework
     from .clients import BaseClient
 
 _HOUR_MS = 3_600_000
@@ -25,13 +25,15 @@ class BaseControl:
 
     Attributes:
         NAME: stands in violations.
-        scope: "market": answered inside the request; "account": by the coordinator.
+        scope: "market": answered inside the request, with the order; "account": by the coordinator, with the
+            instruction (`PlaceInstruction` and its like) where an order stands otherwise.
+        framework: the market's actor; of a control of an account the coordinator.
     """
 
     NAME: ClassVar[str] = "CONTROL"
     scope: ClassVar[Literal["market", "account"]] = "market"
 
-    def __init__(self, framework: Framework, **settings: Any) -> None:
+    def __init__(self, framework: Any, **settings: Any) -> None:
         self.framework = framework
         self.flumine = framework
         for name, value in settings.items():
@@ -40,11 +42,19 @@ class BaseControl:
     def __call__(self, order: Order, package_type: OrderPackageType) -> None:
         self._validate(order, package_type)
 
-    def _validate(self, order: Order, package_type: OrderPackageType) -> None:
+    def judge(self, instruction: Instruction, request: Request, account: BaseClient) -> None:
+        """Look at an instruction in the coordinator; `account` is whose it is.
+
+        Raises:
+            ControlError: the control refuses.
+        """
+        self._validate(instruction, OrderPackageType[request.kind])
+
+    def _validate(self, order: Any, package_type: OrderPackageType) -> None:
         """Return where the request may go; else `_on_error`."""
         raise TypeError(f"control {type(self).__name__} does not say what it validates: override _validate")
 
-    def _on_error(self, order: Order, error: str) -> NoReturn:
+    def _on_error(self, order: Any, error: str) -> NoReturn:
         """Refuse the request.
 
         Raises:
@@ -282,7 +292,7 @@ class MaxTransactionCount(BaseControl):
     NAME = "MAX_TRANSACTION_COUNT"
     scope = "account"
 
-    def __init__(self, framework: Framework, client: BaseClient) -> None:
+    def __init__(self, framework: Any, client: BaseClient) -> None:
         super().__init__(framework, client=client)
         self.client = client
         self._hour = -1
@@ -310,7 +320,7 @@ class MaxTransactionCount(BaseControl):
         """All transactions, placed and failed."""
         return self.transaction_count + self.failed_transaction_count
 
-    def _validate(self, order: Order, package_type: OrderPackageType) -> None:
+    def _validate(self, order: Any, package_type: OrderPackageType) -> None:
         hour = self.framework.host.clock.now_ms // _HOUR_MS
         if hour != self._hour:
             self._hour = hour
@@ -318,10 +328,10 @@ class MaxTransactionCount(BaseControl):
         limit = self.client.transaction_limit
         if package_type is OrderPackageType.CANCEL or limit is None:
             return
-        if self.current_transaction_count_total > limit:
-            self._on_error(
-                order, f"{self.current_transaction_count_total} transactions this hour, the limit is {limit}"
-            )
+        count = self.current_transaction_count_total
+        # What is asked for counts at once; by the peer's rules it counts once it is answered.
+        if count >= limit if self.framework.host.rules.account_controls_later else count > limit:
+            self._on_error(order, f"{count} transactions this hour, the limit is {limit}")
 
 
 DEFAULT_TRADING_CONTROLS: tuple[type[BaseControl], ...] = (OrderValidation, MarketValidation, StrategyExposure)

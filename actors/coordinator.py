@@ -1,25 +1,49 @@
-"""The coordinator: what is shared by all markets of an account. In a replay it is a plain object, one a unit."""
+"""The coordinator: what is shared by all markets of a system: accounts, their controls and counts, requests.
+
+It stands apart from the markets: what it is told, and what it answers, are messages. In a replay it is a plain object,
+one per unit, and the messages are plain calls. Its methods without underscore that the documentation names are steps
+that a subclass may override; they receive messages.
+"""
 
 from __future__ import annotations
 
 import dataclasses
 import re
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
-from ..strategies.cleared import ClearedMarkets
+import msgspec
+
 from ..strategies.errors import ControlError
-from ..strategies.events import ClearedMarketsEvent, ClearedOrdersMetaEvent, CloseMarketEvent, MarketEvent
-from ..strategies.order import Order
-from ..strategies.order_package import OrderPackage, OrderPackageType
+from ..strategies.host import Host
+from ..strategies.messages import (
+    CANCEL,
+    FAILURE,
+    PLACE,
+    REFUSED,
+    REPLACE,
+    ClearedMarket,
+    ClearedOrder,
+    Instruction,
+    MarketFact,
+    Reply,
+    Report,
+    Request,
+    ViolationFact,
+)
 from ..values import legible
 from .clients import BaseClient, Clients
+from .exchange import Answer
 from .failures import users_code
 
 if TYPE_CHECKING:
-    from .market import HostedMarket, MarketActor
+    from .controls import BaseControl
 
 _FIGURE = re.compile(r"-?\d[\d,]*(?:\.\d+)?")
+#: Client (None: all), class and settings of a control.
+ClientControl = tuple[BaseClient | None, Any, dict[str, Any]]
+#: Class and settings of a control.
+TradingControl = tuple[type["BaseControl"], dict[str, Any]]
 
 
 @dataclasses.dataclass
@@ -39,10 +63,29 @@ def kind_of_reason(reason: str) -> str:
     return _FIGURE.sub("#", reason)
 
 
-class Coordinator:
-    """Client controls, order packages, clearing, logging controls.
+class Door(Protocol):
+    """Where messages to a market go in."""
 
-    The methods without underscore are steps that a subclass may override.
+    def receive(self, message: Answer) -> None: ...
+
+
+class Sender(Protocol):
+    """An exchange, as the coordinator sees it."""
+
+    def send(self, request: Request) -> None: ...
+
+
+class Coordinator:
+    """Accounts, controls of accounts, counts, requests under way, violations, logging controls.
+
+    Args:
+        clients: the accounts; each coordinator has copies with counts of their own.
+        logging_controls: takes events.
+
+    Attributes:
+        clients: the accounts here.
+        requests: those that the exchange has not answered in full, with how many of their instructions are open.
+        violations: refusals, counted by kind.
     """
 
     def __init__(self, clients: Sequence[BaseClient], logging_controls: Callable[[Any], object] | None = None) -> None:
@@ -50,44 +93,63 @@ class Coordinator:
         self.clients = Clients()
         self.logging_controls = logging_controls
         self.violations: dict[tuple[str, str, str, str], Violation] = {}
+        self.requests: dict[str, tuple[Request, int]] = {}
+        self._trading_controls: list[BaseControl] = []
+        self._doors: dict[str, Door] = {}
+        self._exchange: Sender | None = None
+        self._failed: Callable[[Exception, str, str | None], object] | None = None
 
     def connect(
-        self, actor: MarketActor, client_controls: Sequence[tuple[BaseClient | None, Any, dict[str, Any]]]
+        self,
+        host: Host,
+        exchange: Sender,
+        client_controls: Sequence[ClientControl] = (),
+        trading_controls: Sequence[TradingControl] = (),
+        failed: Callable[[Exception, str, str | None], object] | None = None,
     ) -> None:
-        """Open the clients' accounts for an actor that hosts markets."""
-        accounts = {id(client): client.open_account(actor) for client in self._client_settings}
+        """Open the accounts, with the controls that are asked here.
+
+        Args:
+            host: the clock, the settings and the rules of the system.
+            exchange: where requests go.
+            trading_controls: those of scope "account".
+            failed: told of errors of controls: the error, the market's id, the strategy's name.
+        """
+        self.host = host
+        self.config = host.config
+        self._exchange, self._failed = exchange, failed
+        # By the peer's rules accounts are asked inside the request, and counts follow the answers.
+        self._later = host.rules.account_controls_later
+        accounts = {id(client): client.open_account(self) for client in self._client_settings}
         for account in accounts.values():
             self.clients.add_client(account)
         for client, control, settings in client_controls:
             targets = [accounts[id(client)]] if client is not None else list(accounts.values())
             for account in targets:
-                with users_code(f"control {control.__name__} cannot be made", raise_errors=actor.config.raise_errors):
-                    account.trading_controls.append(control(actor, account, **settings))
+                with users_code(f"control {control.__name__} cannot be made", raise_errors=host.config.raise_errors):
+                    account.trading_controls.append(control(self, account, **settings))
+        for control, settings in trading_controls:
+            with users_code(f"control {control.__name__} cannot be made", raise_errors=host.config.raise_errors):
+                self._trading_controls.append(control(self, **settings))
 
     # -- steps ---------------------------------------------------------------------------------------------------
 
-    def add_market(self, market: HostedMarket) -> None:
+    def add_market(self, market: MarketFact) -> None:
         """A market is new."""
-        self.log(MarketEvent(market))
 
-    def remove_market(self, market: HostedMarket) -> None:
-        """A market is settled, or its recording has ended."""
+    def remove_market(self, market: MarketFact) -> None:
+        """A market is given up: it is settled, or its recording has ended."""
 
-    def process_order_package(self, package: OrderPackage) -> None:
-        """Requests are on their way to the exchange."""
-        package.market.exchange.submit(package)  # type: ignore[attr-defined]
+    def process_order_package(self, request: Request) -> None:
+        """A request is on its way to the exchange."""
+        assert self._exchange is not None
+        self._exchange.send(request)
 
-    def process_cleared_orders(self, market: HostedMarket) -> None:
-        """The orders of a settled market are known."""
-        if market.blotter.active:
-            self.log(ClearedOrdersMetaEvent(list(market.blotter)))
+    def process_cleared_orders(self, market_id: str, orders: Sequence[ClearedOrder]) -> None:
+        """The results of a settled market's bets are known."""
 
-    def process_cleared_markets(self, market: HostedMarket) -> None:
-        """A settled market's result is known: one entry a client."""
-        for client in self.clients:
-            cleared = market.cleared(client)
-            market.market_cleared.append(cleared)
-            self.log(ClearedMarketsEvent(ClearedMarkets({"client": client.username, **cleared})))
+    def process_cleared_markets(self, market_id: str, markets: Sequence[ClearedMarket]) -> None:
+        """A settled market's result is known: one entry per account."""
 
     def process_custom_event(self, event: Any) -> None:
         """A custom event has come, and is about to reach the strategies."""
@@ -95,25 +157,144 @@ class Coordinator:
     def process_end(self) -> None:
         """The run ends."""
 
-    # -- services ------------------------------------------------------------------------------------------------
+    # -- what markets tell ---------------------------------------------------------------------------------------
 
-    def refused(self, order: Order, package_type: OrderPackageType, refusal: ControlError) -> None:
+    def opened(self, market: MarketFact, door: Door) -> None:
+        """A market is hosted somewhere: its answers go through `door`."""
+        self._doors[market.market_id] = door
+        self.add_market(market)
+
+    def closed(self, market: MarketFact, orders: Sequence[ClearedOrder], markets: Sequence[ClearedMarket]) -> None:
+        """A market was settled."""
+        self.process_cleared_orders(market.market_id, orders)
+        self.process_cleared_markets(market.market_id, markets)
+
+    def removed(self, market: MarketFact) -> None:
+        """A market is given up."""
+        self._doors.pop(market.market_id, None)
+        self.remove_market(market)
+
+    def submit(self, request: Request) -> None:
+        """Take a request: ask the controls of the account, count what they let pass, and send it.
+
+        What is refused is answered at once. A request that is sent stays in `requests` until it is answered.
+        """
+        if self._later:
+            passed = self._screened(request)
+            if passed is None:
+                return
+            request = passed
+        open_ = len(request.instructions) * (2 if request.kind == REPLACE else 1)
+        self.requests[request.request_id] = (request, open_)
+        try:
+            self.process_order_package(request)
+        except BaseException:
+            self._forget(request, request.instructions)
+            raise
+
+    def _screened(self, request: Request) -> Request | None:
+        """What of a request the controls of the account let pass; None where nothing is left."""
+        account = self.clients.named(request.venue, request.username)
+        controls = [*self._trading_controls, *(c for c in account.trading_controls if c.scope == "account")]
+        counted = request.kind in (PLACE, REPLACE)
+        passed = []
+        for instruction in request.instructions:
+            try:
+                for control in controls:
+                    control.judge(instruction, request, account)
+            except Exception as refusal:
+                self._refuse(request, instruction, refusal)
+            else:
+                passed.append(instruction)
+                if counted:
+                    account.add_transaction(1, at_ms=request.asked_at)
+        if len(passed) == len(request.instructions):
+            return request
+        return msgspec.structs.replace(request, instructions=tuple(passed)) if passed else None
+
+    def _refuse(self, request: Request, instruction: Instruction, refusal: Exception) -> None:
+        if isinstance(refusal, ControlError):
+            control, why = refusal.control, str(refusal)
+            self.refused(violation_of(request.strategy, request.market_id, request.kind, refusal, request.asked_at))
+        elif self.config.raise_errors or self._failed is None:
+            raise refusal
+        else:
+            # The control itself is at fault: what it did not judge does not go out, and the others do.
+            control, why = type(refusal).__name__, legible(refusal)
+            self._failed(refusal, request.market_id, request.strategy)
+        report = Report(instruction.order_id, request.kind, FAILURE)
+        at = self.host.clock.now_ms
+        self._pass_on(Reply(request.request_id, request.market_id, at, REFUSED, (report,), control, why))
+
+    def _forget(self, request: Request, instructions: Sequence[Instruction]) -> None:
+        """Instructions were not sent: what they counted is given back."""
+        self.requests.pop(request.request_id, None)
+        if self._later and request.kind in (PLACE, REPLACE):
+            account = self.clients.named(request.venue, request.username)
+            account.add_transaction(-len(instructions), at_ms=request.asked_at)
+
+    def refused(self, violation: ViolationFact) -> None:
         """Count a refusal."""
-        reason = legible(refusal).split("Error: ", 1)[-1]
-        kind = f"{package_type.name} {kind_of_reason(reason)}"
-        key = (order.trade.strategy.name, order.market_id, refusal.control, kind)
+        reason = violation.reason
+        key = (
+            violation.strategy,
+            violation.market_id,
+            violation.control,
+            f"{violation.request} {kind_of_reason(reason)}",
+        )
         known = self.violations.get(key)
         if known is not None:
             known.count += 1
             return
-        self.violations[key] = Violation(key[0], key[1], key[2], package_type.name, reason)
+        self.violations[key] = Violation(key[0], key[1], key[2], violation.request, reason)
 
     def log(self, event: Any) -> None:
+        """Pass an event to the logging controls."""
         if self.logging_controls is not None:
             self.logging_controls(event)
 
-    def closed(self, market: HostedMarket) -> None:
-        """A market was settled: clear it."""
-        self.process_cleared_orders(market)
-        self.process_cleared_markets(market)
-        self.log(CloseMarketEvent(market))
+    # -- what the exchange tells ---------------------------------------------------------------------------------
+
+    def answer(self, message: Answer) -> None:
+        """Take a message of the exchange: count what it answers, and pass it on to its market."""
+        if type(message) is Reply:
+            self._count(message)
+        self._pass_on(message)
+
+    def _pass_on(self, message: Answer) -> None:
+        door = self._doors.get(message.market_id)
+        if door is not None:
+            door.receive(message)
+
+    def _count(self, reply: Reply) -> None:
+        """Count the transactions of a reply; of places, those that were counted when they were asked for stay so."""
+        known = self.requests.get(reply.request_id)
+        if known is None:
+            return
+        request, open_ = known
+        account = self.clients.named(request.venue, request.username)
+        now, later = self.host.clock.now_ms, self._later
+        for report in reply.reports:
+            open_ -= 1
+            failed = report.status == FAILURE
+            if report.operation == PLACE:
+                if not later:
+                    account.add_transaction(1, at_ms=now)
+            elif failed:
+                account.add_transaction(1, failed=True, at_ms=now)
+            if failed and request.kind == REPLACE and report.operation == CANCEL:
+                open_ -= 1  # nothing is placed
+                if later:
+                    account.add_transaction(-1, at_ms=request.asked_at)
+        if reply.outcome in ("REFUSED", "EXPIRED"):
+            self._forget(request, request.instructions)
+        elif open_ <= 0:
+            del self.requests[reply.request_id]
+        else:
+            self.requests[reply.request_id] = (request, open_)
+
+
+def violation_of(strategy: str, market_id: str, kind: str, refusal: ControlError, at: int) -> ViolationFact:
+    """A refusal as a message."""
+    reason = legible(refusal).split("Error: ", 1)[-1]
+    return ViolationFact(strategy, market_id, refusal.control, kind, reason, at)

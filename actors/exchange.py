@@ -1,58 +1,157 @@
-"""What the actors need of an exchange. Live passes the real one, replay and paper trading the simulated one."""
+"""The exchange as actors see it.
+
+An exchange takes requests and answers with messages; it knows no order, trade, strategy, blotter or client. `send` is
+all that a live one implements. A simulated one lives by books as well: it is told what becomes of them, and owns the
+bets that are matched against them.
+"""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any, Protocol
 
-from ..strategies.order import Order
-from ..strategies.order_package import OrderPackage
+import msgspec
+
+from ..strategies.messages import ClearedOrder, OrderFact, Reply, Request
 
 if TYPE_CHECKING:
-    from ..strategies.framework import Framework
-    from ..strategies.market import Market
+    from ..config import Config
+    from ..strategies.book import MarketBook
+    from ..strategies.clock import Clock
+    from ..strategies.rules import Rules
+
+#: What an exchange tells.
+Answer = Reply | OrderFact | ClearedOrder
+
+
+class AccountTerms(msgspec.Struct, frozen=True):
+    """How an exchange treats an account.
+
+    Attributes:
+        best_price_execution: False: orders lapse where the exchange has a better price than asked.
+        full_match: each order is matched whole, at its price.
+        min_bsp_liability: least liability of a lay that is carried over to the starting price.
+    """
+
+    best_price_execution: bool = True
+    full_match: bool = False
+    min_bsp_liability: float = 10.0
+
+
+class Desk(Protocol):
+    """Whom an exchange answers, and by whose clock it acts."""
+
+    @property
+    def clock(self) -> Clock: ...
+
+    @property
+    def config(self) -> Config: ...
+
+    @property
+    def rules(self) -> Rules: ...
+
+    def answer(self, message: Answer) -> None:
+        """Take a message. It never raises: what a message contradicts is a discrepancy, not an error."""
+
+    def failed(self, error: Exception, market_id: str, strategy: str | None) -> None:
+        """Something of one bet failed; the others go on."""
+
+    def account(self, venue: str, username: str) -> AccountTerms:
+        """How an account is treated."""
+
+    def call_at(self, at_ms: int, market_id: str, function: Callable[[], object]) -> None:
+        """Call `function` when the clock reaches `at_ms`, before a change of that moment; then strategies are told."""
+
+    def orders(self, market_id: str) -> PeerOrders:
+        """The market's orders as their strategies hold them; asked for by the compatible exchange alone."""
+
+
+class PeerOrders(Protocol):
+    """What the peer's exchange reads of the strategies' own orders, by their ids.
+
+    flumine has no boundary there: what an order's status says at the moment of an answer, and what its last request
+    asked for, decide what happens to the bet. Under compatibility the exchange asks; by default it never does.
+    """
+
+    def status(self, order_id: str) -> str | None:
+        """The name of the order's status; None before it is placed."""
+
+    def asked(self, order_id: str) -> dict[str, Any]:
+        """What the request under way changes: `size_reduction`, `new_persistence_type`, `new_price`; may be empty."""
+
+    def entered(self, order_id: str) -> bool:
+        """Whether it is in the blotter."""
+
+    def live(self, order_id: str) -> bool:
+        """Whether it is among the blotter's live orders."""
+
+    def number(self, order_id: str) -> int:
+        """Its place in the blotter."""
+
+    def replacement(self, order_id: str) -> str | None:
+        """The id of the order that the market has made to take its place, once its cancel was answered."""
+
+    def watch(self, told: Callable[[str, str | None, str | None], object]) -> None:
+        """Call `told(order id, name of the status before, name of the status now)` at each change of a status."""
+
+    def ids(self) -> Iterable[str]:
+        """All orders of the blotter, in order."""
 
 
 class MarketExchange(Protocol):
-    """The exchange's side of one market.
+    """The exchange's side of one market. To send is all that one must do: books mean nothing to a real exchange here.
 
     Attributes:
-        pending: packages that have not been answered.
-        watching: `match` wants every change, orders or not.
+        polls: requests are looked at as the book changes, by `changing`, and not by the clock.
+        busy: there are some.
+        watching: `changed` wants every change of the book, bets or not.
     """
 
-    pending: list[OrderPackage]
-    watching: bool
+    polls: bool = False
+    busy: bool = False
+    watching: bool = False
 
-    def submit(self, package: OrderPackage) -> None:
-        """Take requests."""
+    def send(self, request: Request) -> None:
+        """Take a request. It is answered later, by replies and facts."""
 
-    def release(self) -> None:
-        """Act on the requests whose time has come, against the book before the change under way."""
+    def changing(self) -> None:
+        """The book is about to change."""
+        return
 
-    def match(self) -> None:
-        """Bring orders up to date with the book as it has become."""
+    def changed(self) -> None:
+        """The book has changed."""
+        return
 
-    def is_done(self, order: Order) -> bool:
-        """Whether nothing of a live order is left to happen."""
-
-    def close(self) -> None:
-        """Settle orders on the closing book."""
+    def closed(self, line_result: float | None) -> None:
+        """The market is settled by the book's definition. `line_result`: where a line came to, if somebody knows."""
+        return
 
     def expire(self, why: str) -> bool:
-        """End the orders whose placing can no longer be answered; whether there were any. `why`: one word."""
+        """End what can no longer be placed; whether there was any. `why`: one word."""
+        return False
 
-    def forget(self) -> None:
-        """The market's recording has ended: nothing of it is asked for again."""
+    def queue_ahead(self, order_id: str) -> float | None:
+        """Size estimated to be ahead of an order's bet; None where the exchange does not tell."""
+        return None
 
     def rest(self) -> None:
-        """No order is live: what is traded is of no interest until the next one comes."""
+        """No bet is live: what is traded is of no interest until the next one comes."""
+        return
 
     def hold(self) -> None:
         """The book moves on unseen: requests already made are judged by the book as it stands."""
+        return
+
+    def forget(self) -> None:
+        """The market is given up."""
+        return
 
 
 class Exchange(Protocol):
     """An exchange, as one actor sees it."""
 
-    def open(self, market: Market, framework: Framework) -> MarketExchange:
+    def open(self, market_id: str, book: MarketBook, desk: Desk) -> MarketExchange:
         """Its side of a market that is new here."""
+
+    def send(self, request: Request) -> None:
+        """Take a request for one of its markets. It is answered later, by replies and facts."""

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from .market import HostedMarket, MarketActor
+    from .hosted_market import HostedMarket
+    from .market import MarketActor
 
 
 class SideData(Protocol):

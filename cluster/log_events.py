@@ -14,9 +14,9 @@ from collections.abc import Callable
 from typing import Any
 
 from ..actors.clients import BaseClient
-from ..actors.market import HostedMarket, MarketActor
+from ..actors.hosted_market import HostedMarket
+from ..actors.market import MarketActor
 from ..config import Config
-from ..simulate.bets import SimulatedBet
 from ..strategies.blotter import Blotter
 from ..strategies.clock import Clock
 from ..strategies.hashes import hash_of_strategy
@@ -28,7 +28,18 @@ from ..strategies.strategy import Strategy
 
 logger = logging.getLogger("headrace")
 
-_MARKET_LEFT_OUT = ("_actor", "seats", "readers", "exchange", "_traders", "_random", "context")
+_MARKET_LEFT_OUT = (
+    "_actor",
+    "seats",
+    "readers",
+    "exchange",
+    "_traders",
+    "_random",
+    "context",
+    "replacing",
+    "_unentered",
+    "_strays",
+)
 
 
 class LoggedStrategy:
@@ -138,16 +149,12 @@ def _market(market: HostedMarket) -> Any:
 
 
 def _blotter(blotter: Blotter) -> Any:
-    return _blank, (Blotter,), {**vars(blotter), "_watchers": []}
+    return _blank, (Blotter,), {**vars(blotter), "_watchers": [], "ask_queue": None}
 
 
 def _order(order: Order) -> Any:
     # Through its listener, the blotter, an order would take all others along.
     return _without(order, "_listener", None)
-
-
-def _bet(bet: SimulatedBet) -> Any:
-    return _without(bet, "_finished", [])
 
 
 def _without(value: Any, slot: str, instead: Any) -> Any:
@@ -158,7 +165,6 @@ def _without(value: Any, slot: str, instead: Any) -> Any:
 
 _REDUCED: tuple[tuple[type, Callable[[Any], Any]], ...] = (
     (Order, _order),
-    (SimulatedBet, _bet),
     (Strategy, _strategy),
     (Clock, _clock),
     (Host, _host),

@@ -9,8 +9,9 @@ from typing import Any
 
 from ..actors.coordinator import Coordinator
 from ..actors.failures import Failures
+from ..actors.hosted_market import HostedMarket
 from ..actors.logs import BatchLog, set_up
-from ..actors.market import HostedMarket, MarketActor
+from ..actors.market import MarketActor
 from ..actors.sieves import Sieve
 from ..results.parts import Batch, Part, add_sieves, without_markets
 from ..results.sweep_parts import SweepUnit, sets_of, tabled
@@ -82,7 +83,7 @@ class SweepRunner(BatchRunner):
         for place, actor in enumerate(shared.sets):
             self._finish(tally, place, actor, actor.failures)
         tally.of_unit(shared.failures, self._reproduce(unit))
-        part.stopped = shared.actor.stopped
+        part.stopped = shared.books.stopped
 
     def _reproduce(self, unit: Unit) -> str:
         """A failure of the recordings shows with any set: here with the first, however sets are spread over units."""

@@ -1,132 +1,225 @@
-"""A bet at the simulated exchange: what of an order was matched, and its place in the queue."""
+"""A bet at the simulated exchange: what was asked, what became of it, and its place in the queue."""
 
 from __future__ import annotations
 
-from typing import Any
-
-from ..strategies.market import Market
-from ..strategies.order import Order
-from ..strategies.order_types import LimitOrder
+from ..actors.exchange import AccountTerms
+from ..strategies.messages import SIMULATED, Fill, OrderFact, PlaceInstruction
+from ..strategies.order_types import stake_of_target
 from ..strategies.prices import wap
+
+LIMIT, LIMIT_ON_CLOSE, MARKET_ON_CLOSE = "LIMIT", "LIMIT_ON_CLOSE", "MARKET_ON_CLOSE"
 
 #: Decimals of an average price: finer than any price, coarser than what floats add to it.
 _DECIMALS = 10
 
 
-class SimulatedBet:
-    """The exchange's side of one order. It alone changes the order's sizes.
+class Bet:
+    """One bet. It stands alone: what happens to it changes nothing else, and the exchange tells of it by facts.
+
+    Sizes are in the account's currency, prices decimal odds or lines, times milliseconds since the epoch.
 
     Attributes:
-        fills: `[time in ms, price, size]`, in order.
-        queue_ahead: size estimated to be ahead at the order's price.
-        market_version: version of the market that the bet last saw; None before it is placed.
-        bsp_reconciled: the bet went through, or past, the reconciliation of starting prices.
-        size: what was asked for, in the account's currency.
+        asked: the instruction that it was made of.
+        market_id, order_id, bet_id: its names; the last is None until it is placed.
+        strategy: whose it is: bets of one strategy share what is traded, where strategies are isolated.
+        account: how its account is treated.
+        number: its place among the bets of the market, in order of arrival.
+        selection_id, handicap, key: its runner; `key` is both.
+        back: it is a back; else a lay.
+        is_limit: it is a limit order; else one for the starting price.
+        price: None for MARKET_ON_CLOSE.
+        price_ladder_definition: which ladder it says its price is on.
+        persistence_type: as it stands; None for starting-price orders.
+        size: what was asked for: the stake, what a bet target comes to, or the liability of a starting-price order.
+        liability: of a starting-price order, as it stands; else 0.0.
+        size_matched, average_price_matched: 0.0 where nothing was matched.
+        size_remaining: 0.0 for starting-price orders.
+        fills: `(time, price, size)`, in order.
+        queue_ahead: size estimated to be ahead at its price.
+        market_version: version of the market that it last saw; None before it arrives.
+        bsp_reconciled: it went through, or past, the reconciliation of starting prices.
+        placed: the exchange has taken it.
+        ended: nothing more can be matched.
+        changed: there is something to tell.
         exact: averages are those of the fills; else they are rounded to pence after each, as the peer's are.
+        profit: what it was last settled for, before commission.
+        rank: its place in the queue that it rests in; None where it does not rest.
     """
 
     __slots__ = (
-        "_finished",
         "_one_price",
         "_total",
         "_value",
+        "account",
+        "asked",
+        "average_price_matched",
+        "back",
+        "bet_id",
         "bsp_reconciled",
+        "changed",
+        "ended",
         "exact",
         "fills",
+        "handicap",
+        "is_limit",
+        "key",
+        "liability",
+        "market_id",
         "market_version",
-        "order",
+        "number",
+        "order_id",
+        "persistence_type",
+        "placed",
+        "price",
+        "price_ladder_definition",
+        "profit",
         "queue_ahead",
+        "rank",
+        "selection_id",
         "size",
+        "size_cancelled",
+        "size_lapsed",
+        "size_matched",
+        "size_remaining",
+        "size_voided",
+        "strategy",
     )
 
-    def __init__(self, order: Order, market: Market) -> None:
-        self.order = order
-        self.fills: list[list[float]] = []
+    def __init__(
+        self,
+        asked: PlaceInstruction,
+        market_id: str,
+        strategy: str,
+        account: AccountTerms,
+        number: int = 0,
+        exact: bool = True,
+    ) -> None:
+        self.asked = asked
+        self.market_id = market_id
+        self.order_id = asked.order_id
+        self.bet_id: str | None = None
+        self.strategy = strategy
+        self.account = account
+        self.number = number
+        self.selection_id = asked.selection_id
+        self.handicap = asked.handicap
+        self.key = (asked.selection_id, asked.handicap)
+        self.back = asked.side == "BACK"
+        self.is_limit = asked.order_type == LIMIT
+        self.price = asked.price
+        self.price_ladder_definition = asked.price_ladder
+        self.persistence_type = asked.persistence_type
+        self.exact = exact
+        self.liability = 0.0 if self.is_limit else asked.liability or 0.0
+        self.size = self._stake() if self.is_limit else self.liability
+        self.size_matched = self.average_price_matched = 0.0
+        self.size_remaining = self.size if self.is_limit else 0.0
+        self.size_cancelled = self.size_lapsed = self.size_voided = 0.0
+        self.fills: list[Fill] = []
         self.queue_ahead = 0.0
         self.market_version: int | None = None
-        self.bsp_reconciled = False
-        self.size = order.requested_size
-        self._finished = market.blotter.finished
-        self.exact = market.framework.host.rules.exact_average
+        self.bsp_reconciled = self.placed = self.ended = self.changed = False
+        self.profit = 0.0
+        self.rank: tuple[int, float, int] | None = None
         self._total = self._value = 0.0
         self._one_price: float | None = None
+
+    def _stake(self) -> float:
+        asked = self.asked
+        if asked.size:
+            return asked.size
+        target = asked.bet_target_size or 0.0
+        if self.exact and target and asked.price is not None:
+            return stake_of_target(target, asked.bet_target_type, asked.price)
+        return target
 
     # -- what happens to it --------------------------------------------------------------------------------------
 
     def fill(self, time_ms: float, price: float, size: float) -> None:
+        """`size` of it is matched at `price`."""
         self._one_price = price if not self.fills or price == self._one_price else None
-        self.fills.append([time_ms, price, size])
+        self.fills.append((time_ms, price, size))
         self._total += size
         self._value += price * size
+        self.changed = True
         self._average()
         self.settle_sizes()
 
-    def recount(self) -> None:
-        """Fills were changed: sum them up again."""
-        self._total = sum(size for _, _, size in self.fills)
-        self._value = sum(price * size for _, price, size in self.fills)
-        prices = {price for _, price, _ in self.fills}
+    def reprice(self, fills: list[Fill]) -> None:
+        """Its fills are others from now on: a runner was removed. Sizes but the one matched stay."""
+        self.changed = self.changed or fills != self.fills
+        self.fills = fills
+        self._total = sum(size for _, _, size in fills)
+        self._value = sum(price * size for _, price, size in fills)
+        prices = {price for _, price, _ in fills}
         self._one_price = prices.pop() if len(prices) == 1 else None
         self._average()
 
     def _average(self) -> None:
-        order = self.order
         if not self.exact:
-            order.size_matched, order.average_price_matched = wap(self.fills)
+            self.size_matched, self.average_price_matched = wap(self.fills)
         elif self._total:
-            order.size_matched = round(self._total, 2)
+            self.size_matched = round(self._total, 2)
             # Sums of floats carry a little noise: strategies compare averages with prices of the ladder.
             one = self._one_price
-            order.average_price_matched = round(self._value / self._total, _DECIMALS) if one is None else one
+            self.average_price_matched = round(self._value / self._total, _DECIMALS) if one is None else one
         else:
-            order.size_matched = order.average_price_matched = 0.0
+            self.size_matched = self.average_price_matched = 0.0
 
     def cancel(self, size: float) -> None:
-        self.order.size_cancelled += size
-        self.settle_sizes()
+        """`size` of what remains is cancelled."""
+        self.size_cancelled += size
+        self._reduced(size)
 
     def lapse(self) -> None:
         """What remains lapses."""
-        order = self.order
-        order.size_lapsed += order.size_remaining
-        self.settle_sizes()
+        size = self.size_remaining
+        self.size_lapsed += size
+        self._reduced(size)
 
     def void(self) -> None:
         """What remains is voided."""
-        order = self.order
-        order.size_voided += order.size_remaining
+        size = self.size_remaining
+        self.size_voided += size
+        self._reduced(size)
+
+    def _reduced(self, size: float) -> None:
+        if size:
+            self.changed = True
         self.settle_sizes()
 
     def settle_sizes(self) -> None:
-        """What remains follows from the other sizes; starting-price orders have nothing remaining."""
-        order = self.order
-        if not order.is_limit:
-            return
-        remaining = self.size - order.size_matched - order.size_cancelled - order.size_lapsed - order.size_voided
-        order.size_remaining = remaining = round(remaining, 2)
-        if remaining == 0:
-            self._finished.append(order)
+        """What remains follows from the other sizes; of a starting-price order nothing does."""
+        if self.is_limit:
+            taken = self.size - self.size_matched - self.size_cancelled - self.size_lapsed - self.size_voided
+            self.size_remaining = round(taken, 2)
+
+    def reduce_liability(self, by: float) -> None:
+        """A runner was removed: the liability is multiplied."""
+        self.liability *= by
+        self.changed = self.changed or by != 1
 
     def reconciled(self) -> None:
+        """The starting prices are known, and have done with the bet what they can."""
+        self.changed = self.changed or not self.bsp_reconciled
         self.bsp_reconciled = True
-        if self.takes_sp:
-            self._finished.append(self.order)
 
     # -- what it is ----------------------------------------------------------------------------------------------
 
     @property
     def takes_sp(self) -> bool:
-        """Whether the bet goes to the starting price."""
-        order_type = self.order.order_type
-        return not isinstance(order_type, LimitOrder) or order_type.persistence_type == "MARKET_ON_CLOSE"
+        """Whether it goes to the starting price."""
+        return not self.is_limit or self.persistence_type == MARKET_ON_CLOSE
 
     @property
     def done(self) -> bool:
-        """Whether nothing is left to happen to it."""
-        order = self.order
-        if not order.is_limit:
-            return self.bsp_reconciled
-        return order.size_remaining == 0
+        """Whether all of it has come to an end."""
+        return self.size_remaining == 0 if self.is_limit else self.bsp_reconciled
+
+    @property
+    def live(self) -> bool:
+        """Whether it is at the exchange and can still be matched."""
+        return self.placed and not self.ended
 
     @property
     def exact_matched(self) -> tuple[float, float]:
@@ -134,33 +227,64 @@ class SimulatedBet:
         return self._total, self._value
 
     @property
-    def matched(self) -> list[list[float]]:
-        return self.fills
+    def side(self) -> str:
+        """BACK or LAY."""
+        return self.asked.side
 
-    @property
-    def piq(self) -> float:
-        """flumine's name for `queue_ahead`: position in queue."""
-        return self.queue_ahead
+    def fact(self, at: int, executable: bool, why: str | None = None) -> OrderFact:
+        """How it stands, to be told.
 
-    @property
-    def size_matched(self) -> float:
-        return self.order.size_matched
+        Args:
+            at: when, milliseconds since the epoch.
+            executable: whether it can still be matched.
+            why: of a bet that ended without having been placed: one word.
+        """
+        return OrderFact(
+            self.market_id,
+            self.order_id,
+            self.bet_id,
+            SIMULATED,
+            at,
+            executable,
+            self.price,
+            self.size if self.is_limit else self.liability,
+            self.persistence_type,
+            self.size_matched,
+            self.average_price_matched,
+            self.size_remaining,
+            self.size_cancelled,
+            self.size_lapsed,
+            self.size_voided,
+            tuple(self.fills),
+            why,
+        )
 
-    @property
-    def average_price_matched(self) -> float:
-        return self.order.average_price_matched
+    def successor(
+        self, order_id: str, ref: str, price: float, size: float, ladder: str | None = None
+    ) -> PlaceInstruction:
+        """What takes its place: a plain limit order at another price, without time in force and least fill.
 
-    @property
-    def size_remaining(self) -> float:
-        return self.order.size_remaining
-
-    @property
-    def profit(self) -> float:
-        return self.order.profit
-
-    @property
-    def info(self) -> dict[str, Any]:
-        return {"profit": self.profit, "piq": self.queue_ahead, "matched": self.fills}
+        Args:
+            ref: the reference that the exchange keeps.
+            ladder: another than its own.
+        """
+        return PlaceInstruction(
+            order_id,
+            ref,
+            self.selection_id,
+            self.handicap,
+            self.side,
+            LIMIT,
+            price,
+            size,
+            persistence_type=self.persistence_type,
+            price_ladder=ladder or self.price_ladder_definition,
+        )
 
     def __repr__(self) -> str:
-        return f"<SimulatedBet of {self.order!r}: {self.order.size_matched} at {self.order.average_price_matched}>"
+        asked = self.asked
+        at = "SP" if self.price is None else f"{self.price:g}"
+        return (
+            f"<Bet {self.bet_id} of order {self.order_id}: {asked.side} {self.size:g} at {at} on {self.selection_id}, "
+            f"{self.size_matched:g} matched>"
+        )

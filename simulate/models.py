@@ -11,7 +11,7 @@ from ..config import Config
 from ..strategies.ladder import PriceSize
 from ..strategies.order_package import OrderPackageType
 from ..strategies.runner_book import RunnerBook
-from .bets import SimulatedBet
+from .bets import Bet
 from .removals import FlumineRemovals, Removals
 from .settlement import FlumineSettlement, Settlement
 
@@ -30,10 +30,11 @@ class QueueModel:
                 return level.size
         return 0.0
 
-    def trade(self, bet: SimulatedBet, volume: float) -> tuple[float, float]:
+    def trade(self, bet: Bet, volume: float) -> tuple[float, float]:
         """Volume traded at the bet's price or better.
 
         Args:
+            bet: `queue_ahead` is the model's to change; `size_remaining`, `price`, `back` and the like are to be read.
             volume: as published: both sides count.
 
         Returns:
@@ -41,7 +42,7 @@ class QueueModel:
         """
         half, ahead = volume / 2, bet.queue_ahead
         if ahead - half < 0:
-            matched = round(min(bet.order.size_remaining, half - ahead), 2)
+            matched = round(min(bet.size_remaining, half - ahead), 2)
             bet.queue_ahead = 0.0
             return matched, (ahead + matched) * 2
         bet.queue_ahead = ahead - half
@@ -80,6 +81,8 @@ class LatencyModel:
         }
 
     def seconds(self, package_type: OrderPackageType) -> float:
+        """Seconds, 0 or more, from a request to the exchange acting on it; asked once for each request, of a replace
+        for its placing too."""
         return self._seconds[package_type]
 
 

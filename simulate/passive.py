@@ -8,230 +8,182 @@ from __future__ import annotations
 
 import bisect
 import logging
-from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Mapping
 
+from ..actors.exchange import Desk
 from ..strategies.book import MarketBook
-from ..strategies.order import Order, OrderStatus
-from ..strategies.order_types import LimitOrder, MarketOnCloseOrder
 from ..strategies.runner_book import RunnerBook
-from .bets import SimulatedBet
+from .bets import MARKET_ON_CLOSE, Bet
 from .models import Models
 from .starting_price import actual_sp, reconcile
 
-if TYPE_CHECKING:
-    from ..strategies.framework import Framework
-    from ..strategies.market import Market
-    from ..strategies.strategy import Strategy
-
 logger = logging.getLogger("headrace")
 
-_RESTING = frozenset({OrderStatus.EXECUTABLE, OrderStatus.CANCELLING, OrderStatus.UPDATING, OrderStatus.REPLACING})
-
-#: (group, price as sorted, place in the blotter): lays from the highest price, backs from the lowest, then the rest.
+#: (group, price as sorted, number): lays from the highest price, backs from the lowest, then the rest.
 Rank = tuple[int, float, int]
 RunnerKey = tuple[int, float]
 
 
-def _rank(order: Order) -> Rank:
-    order_type = order.order_type
-    if isinstance(order_type, MarketOnCloseOrder):
-        return (2, 0.0, order.number)
-    if order.side == "LAY":
-        return (0, -order_type.price, order.number)
-    return (1, order_type.price, order.number)
-
-
-class _Queue:
+class Queue:
     """Resting bets of one isolation group on one runner, the most generous first."""
 
     __slots__ = ("bets", "ranks")
 
     def __init__(self) -> None:
         self.ranks: list[Rank] = []
-        self.bets: list[SimulatedBet] = []
+        self.bets: list[Bet] = []
 
-    def add(self, bet: SimulatedBet) -> None:
-        rank = _rank(bet.order)
+    def add(self, bet: Bet, rank: Rank) -> None:
+        """Put a bet at its place."""
         at = bisect.bisect_right(self.ranks, rank)
         self.ranks.insert(at, rank)
         self.bets.insert(at, bet)
+        bet.rank = rank
 
-    def remove(self, bet: SimulatedBet) -> None:
-        at = bisect.bisect_left(self.ranks, _rank(bet.order))
-        if at < len(self.bets) and self.bets[at] is bet:
-            del self.ranks[at], self.bets[at]
-        elif bet in self.bets:
+    def remove(self, bet: Bet) -> None:
+        """Take a bet out, if it is there."""
+        rank, bet.rank = bet.rank, None
+        if rank is None:
+            return
+        at = bisect.bisect_left(self.ranks, rank)
+        if at >= len(self.bets) or self.bets[at] is not bet:
             at = self.bets.index(bet)
-            del self.ranks[at], self.bets[at]
+        del self.ranks[at], self.bets[at]
 
 
 class PassiveMatching:
-    """The resting bets of a market, and what each update does to them."""
+    """The resting bets of a market, and what each update does to them.
 
-    def __init__(self, market: Market, framework: Framework, models: Models) -> None:
-        config, rules = framework.config, framework.host.rules
-        self._market = market
-        self._framework = framework
+    Args:
+        bets: all of the market by their orders, in order of arrival; its owner adds to it.
+        tell: called with a bet that an update has changed.
+    """
+
+    #: The peer's way with bets that have nothing left, and with starting prices.
+    peer = False
+
+    def __init__(
+        self, book: MarketBook, desk: Desk, models: Models, bets: Mapping[str, Bet], tell: Callable[[Bet], object]
+    ) -> None:
+        self._book = book
+        self._desk = desk
         self._models = models
-        self._isolated = config.simulated_strategy_isolation
-        self._available_prices = config.simulation_available_prices
-        self._compatible = rules.watch_all
-        self._queues: dict[RunnerKey, dict[Strategy | None, _Queue]] = {}
-        self._bets: list[SimulatedBet] = []
-        self._fresh: list[SimulatedBet] = []
-        self._awaiting_sp: dict[SimulatedBet, None] = {}
+        self._bets = bets
+        self._tell = tell
+        self._isolated = desk.config.simulated_strategy_isolation
+        self._available_prices = desk.config.simulation_available_prices
+        self._queues: dict[RunnerKey, dict[str | None, Queue]] = {}
+        self._fresh: list[Bet] = []
+        self._awaiting_sp: dict[Bet, None] = {}
         self._version: int | None = None
         self._reconciled = False
         self._definition: object = None
-        self._behind_deltas: dict[RunnerKey, dict[float, float]] = {}
-        self._deltas: Mapping[RunnerKey, dict[float, float]] = self._behind_deltas
-        self._seen: set[RunnerKey] = set()
-        self._behind: dict[RunnerKey, RunnerBook] = {}
-        self._unseen: set[RunnerKey] = set()
-        market.blotter.watch(self)
+        self._deltas: Mapping[RunnerKey, dict[float, float]] = {}
 
     # -- the index -----------------------------------------------------------------------------------------------
 
-    def enter(self, order: Order) -> None:
-        """An order is on its way here: it gets its bet, and its runner's trades are followed."""
-        bet = order.simulated = SimulatedBet(order, self._market)
-        if not self._bets and not self._compatible:
-            # Nobody has looked so far: runners that are gone already are no news to this order.
-            removals = self._models.removals
-            assert removals is not None
-            removals.find(self._market.market_book)
-        self._bets.append(bet)
-        runner = self._market.market_book.runner(order.selection_id, order.handicap)
+    def enter(self, bet: Bet) -> None:
+        """A bet is on its way here: its runner's trades are followed from now on."""
+        if not self._bets:
+            self._look_first()
+        runner = self._book.runner(bet.selection_id, bet.handicap)
         if runner is not None:
-            self._market.market_book.watch(runner)
+            self._book.watch(runner)
 
-    def placed(self, order: Order) -> None:
-        """The order rests: this update looks at it."""
-        self._fresh.append(order.simulated)
+    def _look_first(self) -> None:
+        """Nobody has looked so far: runners that are gone already are no news to the first bet."""
+        removals = self._models.removals
+        assert removals is not None
+        removals.find(self._book)
 
-    def order_changed(self, order: Order, before: OrderStatus | None) -> None:
-        """The blotter's word of a change of status."""
-        bet: SimulatedBet | None = order.simulated
-        if bet is None:
-            return
-        rests, rested = order.status in _RESTING, before in _RESTING
-        if rests == rested:
-            return
-        key = (order.selection_id, order.handicap)
-        group = order.trade.strategy if self._isolated else None
-        if rests:
-            if not self._looked_at(order):
-                return
-            groups = self._queues.setdefault(key, {})
-            queue = groups.get(group)
-            if queue is None:
-                queue = groups[group] = _Queue()
-            queue.add(bet)
-            book = self._market.market_book
-            if bet.market_version != book.version or bet.bsp_reconciled is not self._reconciled:
-                self._fresh.append(bet)
-            if self._compatible and key not in self._seen:
-                self._unseen.add(key)
-        elif group in self._queues.get(key, ()):
-            self._queues[key][group].remove(bet)
+    def add(self, bet: Bet) -> None:
+        """The bet rests: the next update looks at it, and each that can change it."""
+        self._queue_of(bet).add(bet, self.rank(bet))
+        self._fresh.append(bet)
+
+    def remove(self, bet: Bet) -> None:
+        """The bet rests no longer."""
+        if bet.rank is not None:
+            self._queue_of(bet).remove(bet)
             self._awaiting_sp.pop(bet, None)
 
-    def _looked_at(self, order: Order) -> bool:
-        """Whether matching sees a resting order.
+    def _queue_of(self, bet: Bet) -> Queue:
+        groups = self._queues.setdefault(bet.key, {})
+        group = bet.strategy if self._isolated else None
+        queue = groups.get(group)
+        if queue is None:
+            queue = groups[group] = Queue()
+        return queue
 
-        Where strategies share volume, the peer goes through the live orders of the market: one that a refusal has
-        brought back from its end is not among them. Where they are isolated it goes through all.
-        """
-        return self._isolated or not self._compatible or order in self._market.blotter.live_orders
+    def rank(self, bet: Bet) -> Rank:
+        """Where a bet stands among those of its group."""
+        if bet.price is None or bet.asked.order_type == MARKET_ON_CLOSE:
+            return (2, 0.0, bet.number)
+        return (1, bet.price, bet.number) if bet.back else (0, -bet.price, bet.number)
+
+    def _rests(self, bet: Bet) -> bool:
+        return not bet.ended
 
     # -- an update -----------------------------------------------------------------------------------------------
 
     def update(self) -> None:
         """Bring all bets up to date with the book."""
-        book = self._market.market_book
-        defined = book.market_definition is not self._definition
-        self._definition = book.market_definition
-        self._take_deltas(book, defined)
+        book = self._book
+        definition = book.market_definition
+        defined = definition is not self._definition
+        self._definition = definition
+        self._take_deltas(defined)
         if defined:
-            self._remove_runners(book)
+            self._remove_runners()
         everything = self._available_prices
         if book.version != self._version:
             self._version, everything = book.version, True
         if book.bsp_reconciled and not self._reconciled:
             self._reconciled, everything = True, True
-        if self._unseen:
-            self._visit_until_unseen(book)
-        elif everything:
-            for key in self._queues:
-                self._visit_runner(book, key)
-        else:
-            for key in self._deltas:
-                if key in self._queues:
-                    self._visit_runner(book, key)
+        self._visit_bets(everything)
+        if self._fresh:
+            self._fresh.clear()
+
+    def _take_deltas(self, defined: bool) -> None:
+        """Find what was newly traded, by runner and price; only ACTIVE runners count."""
+        self._deltas = self._book.newly_traded()
+
+    def _visit_bets(self, everything: bool) -> None:
+        """Visit all bets, or those that the update may have changed."""
+        queues, deltas = self._queues, self._deltas
+        if everything:
+            for key in list(queues):
+                self._visit_runner(key)
+            return
+        for key in deltas:
+            if key in queues:
+                self._visit_runner(key)
+        if self._fresh or self._awaiting_sp:
             for bet in [*self._fresh, *self._awaiting_sp]:
-                key = (bet.order.selection_id, bet.order.handicap)
-                if key not in self._deltas and bet.order.status in _RESTING:
-                    self._visit(book, self._runner(book, key), bet, {})
-        self._fresh.clear()
+                if bet.key not in deltas and self._rests(bet):
+                    self._visit(self._book.runner(*bet.key), bet, {})
 
     def close(self) -> None:
         """The closing book: bets that wait for a starting price get it, if it has one."""
-        book = self._market.market_book
+        book = self._book
         if not book.bsp_reconciled:
             return
         for key, groups in self._queues.items():
-            runner = self._runner(book, key)
+            runner = book.runner(*key)
             for queue in groups.values():
                 for bet in list(queue.bets):
                     if not bet.bsp_reconciled and bet.takes_sp:
                         try:
-                            self._reconcile(book, runner, bet)
+                            self._reconcile(runner, bet)
                         except Exception as error:
                             self._failed(error, bet)
-
-    @staticmethod
-    def _runner(book: MarketBook, key: RunnerKey) -> RunnerBook | None:
-        return book.runner(*key)
-
-    # -- traded volume -------------------------------------------------------------------------------------------
-
-    def _take_deltas(self, book: MarketBook, defined: bool) -> None:
-        """Work out what was newly traded, by runner and price; only ACTIVE runners count.
-
-        Under compatibility a runner that left ACTIVE keeps its last delta, and what it trades meanwhile counts once it
-        is back.
-        """
-        if not self._compatible:
-            self._deltas = book.newly_traded()
-            return
-        deltas, behind = self._behind_deltas, self._behind
-        if deltas:
-            for key in [key for key in deltas if _is_active(book.runner(*key))]:
-                del deltas[key]
-        if defined:
-            for runner in book.runners:
-                key = (runner.selection_id, runner.handicap)
-                if runner.status == "ACTIVE" and key not in self._seen:
-                    self._seen.add(key)
-                    self._unseen.discard(key)
-                    if runner.traded_before:
-                        runner.traded_before.clear()
-        for runner in book.traded:
-            behind[runner.selection_id, runner.handicap] = runner
-        book.traded.clear()
-        if behind:
-            for key, runner in list(behind.items()):
-                if runner.status == "ACTIVE":
-                    del behind[key]
-                    delta = runner.take_traded()
-                    if delta:
-                        deltas[key] = delta
+                        if bet.changed:
+                            self._tell(bet)
 
     # -- visits --------------------------------------------------------------------------------------------------
 
-    def _visit_runner(self, book: MarketBook, key: RunnerKey) -> None:
-        runner, delta = self._runner(book, key), self._deltas.get(key, {})
+    def _visit_runner(self, key: RunnerKey) -> None:
+        runner, delta = self._book.runner(*key), self._deltas.get(key, {})
         for queue in list(self._queues[key].values()):
             bets = queue.bets
             if not bets:
@@ -239,113 +191,87 @@ class PassiveMatching:
             # Bets of a group share the volume: each leaves what it does not use to the next.
             working = dict(delta) if len(bets) > 1 else delta
             for bet in list(bets):
-                self._visit(book, runner, bet, working, shared=working is not delta)
+                self._visit(runner, bet, working, shared=working is not delta)
 
-    def _visit(
-        self,
-        book: MarketBook,
-        runner: RunnerBook | None,
-        bet: SimulatedBet,
-        delta: dict[float, float],
-        shared: bool = False,
-    ) -> None:
+    def _visit(self, runner: RunnerBook | None, bet: Bet, delta: dict[float, float], shared: bool = False) -> None:
         """What the update does to one bet; an error in that is the bet's own, and the others go on."""
-        order = bet.order
+        book = self._book
         try:
-            if book.bsp_reconciled and not bet.bsp_reconciled:
-                if bet.takes_sp:
-                    self._reconcile(book, runner, bet)
-                    return
-                bet.bsp_reconciled = True
-            order_type = order.order_type
-            if not isinstance(order_type, LimitOrder):
-                return
-            if delta:
-                self._trade(bet, order_type.price, delta, shared, book.publish_time_epoch)
-            if self._available_prices and runner is not None:
-                self._match_available(bet, order_type.price, runner, book.publish_time_epoch)
-            if book.version != bet.market_version:
-                bet.market_version = book.version
-                if book.status == "SUSPENDED" and order_type.persistence_type == "LAPSE":
-                    bet.lapse()
+            if book.bsp_reconciled and not bet.bsp_reconciled and bet.takes_sp:
+                self._reconcile(runner, bet)
+            else:
+                bet.bsp_reconciled = bet.bsp_reconciled or book.bsp_reconciled
+                price = bet.price
+                if bet.is_limit and price is not None:
+                    if delta:
+                        self._trade(bet, price, delta, shared)
+                    if self._available_prices and runner is not None:
+                        self._match_available(bet, price, runner)
+                    if book.version != bet.market_version:
+                        bet.market_version = book.version
+                        if book.status == "SUSPENDED" and bet.persistence_type == "LAPSE":
+                            bet.lapse()
         except Exception as error:
             self._failed(error, bet)
+        if bet.changed:
+            self._tell(bet)
 
-    def _failed(self, error: Exception, bet: SimulatedBet) -> None:
-        self._framework.failed(error, bet.order.trade.strategy, self._market)
+    def _failed(self, error: Exception, bet: Bet) -> None:
+        self._desk.failed(error, bet.market_id, bet.strategy)
 
-    def _trade(self, bet: SimulatedBet, price: float, delta: dict[float, float], shared: bool, time_ms: int) -> None:
+    def _trade(self, bet: Bet, price: float, delta: dict[float, float], shared: bool) -> None:
         """Let the bet take its part of `delta`; where that is shared it keeps what the bet leaves."""
-        back = bet.order.side == "BACK"
-        queue = self._models.queue
+        back, peer, queue = bet.back, self.peer, self._models.queue
         for traded_at, volume in delta.items():
             if traded_at < price if back else traded_at > price:
                 continue
-            if not self._compatible and bet.order.size_remaining <= 0:
+            if not peer and bet.size_remaining <= 0:
                 return
             matched, used = queue.trade(bet, volume)
             if matched:
-                bet.fill(time_ms, price, matched)
+                bet.fill(self._book.publish_time_epoch, price, matched)
             if used and shared:
                 delta[traded_at] = max(volume - used, 0)
 
-    def _match_available(self, bet: SimulatedBet, price: float, runner: RunnerBook, time_ms: int) -> None:
+    def _match_available(self, bet: Bet, price: float, runner: RunnerBook) -> None:
         """Match against what can be taken now, at the bet's own price (`Config.simulation_available_prices`)."""
-        back = bet.order.side == "BACK"
+        back = bet.back
         liquidity = self._models.liquidity
         for at, available in liquidity.to_back(runner) if back else liquidity.to_lay(runner):
             if at < price if back else at > price:
                 return
-            matched = round(min(bet.order.size_remaining, available), 2)
+            matched = round(min(bet.size_remaining, available), 2)
             if matched:
-                bet.fill(time_ms, price, matched)
+                bet.fill(self._book.publish_time_epoch, price, matched)
             bet.queue_ahead = 0.0
 
-    def _reconcile(self, book: MarketBook, runner: RunnerBook | None, bet: SimulatedBet) -> None:
-        sp = actual_sp(runner, self._compatible)
+    def _reconcile(self, runner: RunnerBook | None, bet: Bet) -> None:
+        sp = actual_sp(runner, self.peer)
         if sp is None:
             self._awaiting_sp[bet] = None
-            logger.debug("Market %s: no starting price for %r yet", book.market_id, bet)
+            logger.debug("Market %s: no starting price for %r yet", bet.market_id, bet)
             return
         self._awaiting_sp.pop(bet, None)
-        reconcile(bet, sp, book.publish_time_epoch, bet.order.client.min_bsp_liability)
-        if self._compatible:
-            # At once, and so orders complete too that a refusal had brought back from their end.
-            bet.order.execution_complete()
+        reconcile(bet, sp, self._book.publish_time_epoch)
 
-    def _remove_runners(self, book: MarketBook) -> None:
+    # -- removals ------------------------------------------------------------------------------------------------
+
+    def _remove_runners(self) -> None:
         removals = self._models.removals
         assert removals is not None
-        for runner in removals.find(book):
-            for bet in self._bets:
-                if self._market.blotter.has_order(bet.order.id):
-                    try:
-                        removals.apply(bet, runner, self._market)
-                    except Exception as error:
-                        self._failed(error, bet)
-                    if bet.order.complete:
-                        self._market.blotter.sizes_changed(bet.order)
+        for runner in removals.find(self._book):
+            for bet in list(self._bets.values()):
+                if not self._meets(bet, runner):
+                    continue
+                try:
+                    removals.apply(bet, runner, self._book)
+                except Exception as error:
+                    self._failed(error, bet)
+                if bet.changed:
+                    self._tell(bet)
 
-    def _visit_until_unseen(self, book: MarketBook) -> None:
-        """The peer's fault: an order on a runner that was never active ends the pass over all orders."""
-        for bet, delta in self._in_peer_order():
-            order = bet.order
-            key = (order.selection_id, order.handicap)
-            if key not in self._seen:
-                raise KeyError(f"market {book.market_id}: order on runner {order.lookup[1:]}, which was never active")
-            self._visit(book, self._runner(book, key), bet, delta, shared=True)
-
-    def _in_peer_order(self) -> Iterator[tuple[SimulatedBet, dict[float, float]]]:
-        groups: dict[Strategy | None, list[SimulatedBet]] = {}
-        for bet in self._bets:
-            order = bet.order
-            if order.status in _RESTING and self._market.blotter.has_order(order.id) and self._looked_at(order):
-                groups.setdefault(order.trade.strategy if self._isolated else None, []).append(bet)
-        for bets in groups.values():
-            working = {key: dict(delta) for key, delta in self._deltas.items()}
-            for bet in sorted(bets, key=lambda bet: _rank(bet.order)):
-                yield bet, working.get((bet.order.selection_id, bet.order.handicap), {})
-
-
-def _is_active(runner: RunnerBook | None) -> bool:
-    return runner is not None and runner.status == "ACTIVE"
+    def _meets(self, bet: Bet, removed: RunnerBook) -> bool:
+        """Whether a removal concerns a bet: one on its way is refused when it arrives, a refused one is no bet."""
+        if bet.placed:
+            return True
+        return not bet.ended and bet.key != (removed.selection_id, removed.handicap)

@@ -29,7 +29,7 @@ class PeerReader(Reader):
         self._windows = windows if all(window.bounded for window in windows) else []
 
     def run(self) -> None:
-        while self.peek() is not None and not self._actor.stopped:
+        while self.peek() is not None and not self._books.stopped:
             self.step()
         self.end()
 
@@ -64,7 +64,7 @@ class PeerReader(Reader):
             market_id = change.id
             assert market_id is not None
             waiting = self._waiting.setdefault(market_id, [])
-            if not self._actor.hosts(message.pt, change):
+            if not self._books.hosts(message.pt, change):
                 shown = False
                 self._active[market_id] = False
                 continue
@@ -73,9 +73,9 @@ class PeerReader(Reader):
                 waiting.append((message.pt, change))
                 continue
             for publish_time, earlier in waiting:
-                self._actor.fold_unseen(publish_time, earlier)
+                self._books.fold_unseen(publish_time, earlier)
             waiting.clear()
-            self._actor.fold_unseen(message.pt, change)
+            self._books.fold_unseen(message.pt, change)
         return shown
 
     def _is_active(self, market_id: str, publish_time: int, change: MarketChange) -> bool:
@@ -99,7 +99,7 @@ class PeerReader(Reader):
     def step(self) -> None:
         """Show every active market: changed ones with their changes, the others as they are."""
         self._next = None
-        actor = self._actor
+        actor, books = self._actor, self._books
         for market_id, active in self._active.items():
             if not active:
                 continue
@@ -107,9 +107,9 @@ class PeerReader(Reader):
             if waiting:
                 publish_time, change = waiting.pop()
                 for earlier_time, earlier in waiting:
-                    actor.fold_unseen(earlier_time, earlier)
+                    books.fold_unseen(earlier_time, earlier)
                 waiting.clear()
-                actor.process_market_change(publish_time, change)
+                books.process_market_change(publish_time, change)
             else:
                 market = actor.market(market_id)
                 if market is not None:

@@ -7,6 +7,7 @@ import logging
 from collections.abc import Iterator, Sequence
 from typing import Protocol, TypeGuard
 
+from ..actors.books import Books
 from ..actors.failures import Failures
 from ..actors.market import MarketActor
 from ..strategies.changes import (
@@ -32,13 +33,15 @@ class UnitReplay(Protocol):
     """The replay of a unit, as the readers of its recordings see it.
 
     Attributes:
-        actor: hosts the markets.
+        actor: hosts the markets; of a sweep the first of those that do.
+        books: takes the changes.
         failures: takes what is wrong with recordings.
         raw: changes are shown as they came, too.
     """
 
     unit: Unit
     actor: MarketActor
+    books: Books
     failures: Failures
     raw: bool
 
@@ -57,6 +60,7 @@ class Reader:
     def __init__(self, recording: Recording, replay: UnitReplay) -> None:
         self.recording = recording
         self._replay = replay
+        self._books = replay.books
         self._actor = replay.actor
         self._markets: dict[str, bool] = {}
         self._undefined: dict[str, int] = {}
@@ -69,16 +73,16 @@ class Reader:
     def run(self) -> None:
         """Read it all."""
         if self._replay.raw:
-            while self.peek() is not None and not self._actor.stopped:
+            while self.peek() is not None and not self._books.stopped:
                 self.step()
             self.end()
             return
-        actor, process = self._actor, self._actor.process_market_change
+        books, process = self._books, self._books.process_market_change
         known = self._markets
         try:
-            for number, messages in messages_of(self.recording, self._actor, len(self._replay.unit.paths) == 1):
+            for number, messages in messages_of(self.recording, self._books, len(self._replay.unit.paths) == 1):
                 for line, message in enumerate(messages, number):
-                    if actor.stopped:
+                    if books.stopped:
                         break
                     if type(message) is not ChangeMessage and not self._usable(message, line):
                         continue
@@ -86,7 +90,7 @@ class Reader:
                     for change in message.mc:
                         if change.id in known or self._admit(change, publish_time, line):
                             process(publish_time, change)
-                if actor.stopped or self._finished():
+                if books.stopped or self._finished():
                     break
         except RecordingError as error:
             self._bad_line(error)
@@ -95,7 +99,7 @@ class Reader:
     def _finished(self) -> bool:
         """Whether nobody wants anything that this file has shown: the rest need not be read."""
         markets = self._markets
-        return len(markets) == 1 and not self._undefined and not any(map(self._actor.wants_any, markets))
+        return len(markets) == 1 and not self._undefined and not any(map(self._books.wants_any, markets))
 
     def first_time(self) -> int | None:
         """When the first message was published, found by a look at the beginning; None where there is none."""
@@ -139,11 +143,11 @@ class Reader:
         for change in message.mc:
             if isinstance(change, RawMarketChange):
                 self._raw(message, change)
-            self._actor.process_market_change(message.pt, change)
+            self._books.process_market_change(message.pt, change)
 
     def _raw(self, message: ChangeMessage, change: RawMarketChange) -> None:
         """Show a change as it came to the strategies that want it so."""
-        if self._actor.hosts(message.pt, change):
+        if self._books.hosts(message.pt, change):
             market = self._actor.market(change.id or "")
             assert market is not None
             assert isinstance(message, RawMessage)

@@ -5,11 +5,10 @@ non-runners and reduction factors.
 from __future__ import annotations
 
 from ..strategies.book import MarketBook
-from ..strategies.market import Market
-from ..strategies.order_types import LimitOrder, MarketOnCloseOrder
 from ..strategies.prices import MIN_PRICE
 from ..strategies.runner_book import RunnerBook
-from .bets import SimulatedBet
+from ..strategies.terms import Terms
+from .bets import MARKET_ON_CLOSE, Bet
 
 #: Factors below this many percent change nothing on win markets.
 WIN_THRESHOLD = 2.5
@@ -50,45 +49,41 @@ class Removals:
         """The market is gone."""
         self._seen = {key for key in self._seen if key[0] != market_id}
 
-    def apply(self, bet: SimulatedBet, removed: RunnerBook, market: Market) -> None:
-        """What the removal of a runner does to a bet of the market."""
-        order = bet.order
-        if order.selection_id == removed.selection_id and order.handicap == removed.handicap:
-            self._void(bet)
+    def apply(self, bet: Bet, removed: RunnerBook, book: MarketBook) -> None:
+        """What the removal of a runner does to a bet of the market, by its book."""
+        if bet.selection_id == removed.selection_id and bet.handicap == removed.handicap:
+            _void(bet)
             return
         factor = removed.adjustment_factor or 0.0
-        definition = market.market_book.market_definition
+        definition = book.market_definition
         place = definition is not None and definition.market_type in _PLACE
-        order_type = order.order_type
-        if market.blotter.terms.is_line(order_type):
+        if Terms.of(definition).is_line(bet):
             return  # a line is no price: nothing of it is reduced
-        if isinstance(order_type, MarketOnCloseOrder) and order.side == "LAY" and not bet.bsp_reconciled:
-            _reduce_liability(bet, order_type, removed, market)
+        if bet.asked.order_type == MARKET_ON_CLOSE and not bet.back and not bet.bsp_reconciled:
+            _reduce_liability(bet, factor, book)
         elif bet.fills and factor and (place or factor >= WIN_THRESHOLD):
-            for fill in bet.fills:
-                fill[1] = max(_reduced(fill[1], factor, place), MIN_PRICE)
-            bet.recount()
-        if (
-            isinstance(order_type, LimitOrder)
-            and order.side == "LAY"
-            and not order.complete
-            and order.size_remaining > 0
-        ):
+            bet.reprice([(at, max(_reduced(price, factor, place), MIN_PRICE), size) for at, price, size in bet.fills])
+        if bet.is_limit and not bet.back and not bet.ended and bet.size_remaining > 0:
             threshold = PLACE_CANCEL_THRESHOLD if place else WIN_THRESHOLD
             if factor >= threshold and bet.market_version is not None:
-                bet.cancel(order.size_remaining)
+                bet.cancel(bet.size_remaining)
 
-    def _void(self, bet: SimulatedBet) -> None:
-        order = bet.order
-        matched = order.size_matched
-        bet.fills.clear()
-        bet.recount()
-        if order.is_limit:
-            order.size_voided = round(order.size_voided + matched + order.size_remaining, 2)
-            bet.settle_sizes()
-        else:
-            order.size_voided = bet.size
-            bet.reconciled()
+
+def _void(bet: Bet) -> None:
+    matched = bet.size_matched
+    if bet.fills:
+        bet.reprice([])
+    if bet.is_limit:
+        voided = matched + bet.size_remaining
+        if voided:
+            bet.size_voided = round(bet.size_voided + voided, 2)
+            bet.changed = True
+        bet.settle_sizes()
+    else:
+        # What lapsed at a close is not voided as well; what was matched at the starting price is its stake.
+        bet.size_voided = matched or round(bet.size - bet.size_lapsed, 2)
+        bet.changed = True
+        bet.reconciled()
 
 
 def _reduced(price: float, factor: float, place: bool) -> float:
@@ -96,17 +91,18 @@ def _reduced(price: float, factor: float, place: bool) -> float:
     return round(1 + (price - 1) * kept if place else price * kept, _DECIMALS)
 
 
-def _reduce_liability(bet: SimulatedBet, order_type: MarketOnCloseOrder, removed: RunnerBook, market: Market) -> None:
-    factor = removed.adjustment_factor or 0.0
-    if market.market_type == "WIN":
-        runner = market.market_book.runner(bet.order.selection_id, bet.order.handicap)
+def _reduce_liability(bet: Bet, factor: float, book: MarketBook) -> None:
+    definition = book.market_definition
+    market_type = definition.market_type if definition else None
+    if market_type == "WIN":
+        runner = book.runner(bet.selection_id, bet.handicap)
         own = (runner.adjustment_factor if runner else None) or 0.0
         # Factors of a market add up to 100. Where a recording has others, a bet cannot risk less than nothing.
         if own < 100:
-            order_type.liability *= max(1 - factor / (100 - own), 0.0)
-    elif market.market_type in _PLACE:
-        order_type.liability *= (100 - factor) * 0.01
-    bet.size = order_type.liability
+            bet.reduce_liability(max(1 - factor / (100 - own), 0.0))
+    elif market_type in _PLACE:
+        bet.reduce_liability((100 - factor) * 0.01)
+    bet.size = bet.liability
 
 
 class FlumineRemovals(Removals):
@@ -135,26 +131,29 @@ class FlumineRemovals(Removals):
     def forget(self, market_id: str) -> None:
         """The peer never forgets."""
 
-    def apply(self, bet: SimulatedBet, removed: RunnerBook, market: Market) -> None:
-        order, factor = bet.order, removed.adjustment_factor
+    def apply(self, bet: Bet, removed: RunnerBook, book: MarketBook) -> None:
+        factor = removed.adjustment_factor
         assert factor is not None
-        order_type = order.order_type
-        if order.selection_id == removed.selection_id and order.handicap == removed.handicap:
-            bet.fills.clear()
-            bet.recount()
-            order.size_voided = bet.size if isinstance(order_type, LimitOrder) else order_type.liability
+        if bet.selection_id == removed.selection_id and bet.handicap == removed.handicap:
+            bet.reprice([])
+            bet.size_voided = bet.size if bet.is_limit else bet.liability
+            bet.changed = True
             bet.settle_sizes()
-        elif isinstance(order_type, MarketOnCloseOrder) and order.side == "LAY":
-            runner = market.market_book.runner(order.selection_id, order.handicap)
-            if market.market_type == "WIN":
+        elif bet.asked.order_type == MARKET_ON_CLOSE and not bet.back:
+            definition = book.market_definition
+            market_type = definition.market_type if definition else None
+            if market_type == "WIN":
+                runner = book.runner(bet.selection_id, bet.handicap)
                 own = runner.adjustment_factor if runner else None
                 if own is not None and own != 100:
-                    order_type.liability *= 1 - factor / (100 - own)
-            elif market.market_type in _PLACE:
-                order_type.liability *= (100 - factor) * 0.01
-            if order.size_matched and order.average_price_matched != 1:
-                order.size_matched = round(order_type.liability / (order.average_price_matched - 1), 2)
+                    bet.reduce_liability(1 - factor / (100 - own))
+            elif market_type in _PLACE:
+                bet.reduce_liability((100 - factor) * 0.01)
+            if bet.size_matched and bet.average_price_matched != 1:
+                matched = round(bet.liability / (bet.average_price_matched - 1), 2)
+                bet.changed = bet.changed or matched != bet.size_matched
+                bet.size_matched = matched
         elif factor >= WIN_THRESHOLD:
-            for fill in bet.fills:
-                fill[1] = max(round(fill[1] * (1 - factor / 100), 2), MIN_PRICE)
-            bet.recount()
+            bet.reprice(
+                [(at, max(round(price * (1 - factor / 100), 2), MIN_PRICE), size) for at, price, size in bet.fills]
+            )

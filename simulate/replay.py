@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from ..actors.failures import Failures
-from ..actors.market import HostedMarket
+from ..actors.hosted_market import HostedMarket
 from ..strategies.clock import Clock
 from ..strategies.host import Host, numbered_ids
 from ..strategies.rules import Rules
@@ -49,6 +49,7 @@ class Replay:
         self.coordinator = setup.coordinator(setup.clients, logging_controls)
         host = Host(Clock(), setup.config, numbered_ids())
         self.actor = make_actor(setup.market_actor, host, setup, self.coordinator, self.failures)
+        self.books = self.actor.books
         self.actor.add_custom_events(setup.custom_events)
         self._on_market = on_market
 
@@ -111,7 +112,7 @@ class Replay:
             _, _, reader = waiting[0]
             if reader.peek() is not None:
                 reader.step()
-            due = None if self.actor.stopped else reader.peek()
+            due = None if self.books.stopped else reader.peek()
             if due is None:
                 heapq.heappop(waiting)
                 reader.end()
@@ -131,8 +132,7 @@ class Replay:
 
     def _hand_over(self, market_ids: Sequence[str]) -> None:
         for market_id in market_ids:
-            market = self.actor.release_market(market_id)
-            if market is not None:
+            for _, market in self.books.release_market(market_id):
                 self._on_market(market)
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from ..actors.coordinator import Coordinator
 from ..actors.failures import Failure, Failures
-from ..actors.market import HostedMarket
+from ..actors.hosted_market import HostedMarket
 from ..strategies.hosting import parameters_of
 from ..strategies.order import Order
 from ..strategies.order_types import LimitOrder, MarketOnCloseOrder
@@ -231,9 +231,8 @@ class RowCollector:
         self._unfit.add(lost.with_traceback(error.__traceback__), order.trade.strategy.name, order.market_id)
 
     def _order(self, order: Order, market: HostedMarket, place: tuple[Any, ...]) -> tuple[Any, ...]:
-        order_type, placement, bet = order.order_type, order.placement, order.simulated
+        order_type, placement, fills = order.order_type, order.placement, order.fills
         strategy = order.trade.strategy
-        fills = bet.fills if bet else []
         limit = order_type if isinstance(order_type, LimitOrder) else None
         runner = market.market_book.runner(order.selection_id, order.handicap)
         answer = order.responses.place_response
@@ -326,7 +325,7 @@ def _fills(order: Order) -> list[tuple[Any, ...]]:
             price,
             size,
         )
-        for time_ms, price, size in (order.simulated.fills if order.simulated else ())
+        for time_ms, price, size in order.fills
     ]
 
 

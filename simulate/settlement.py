@@ -6,14 +6,15 @@ settled as the statuses say (see docs/fidelity.md).
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 
+from ..strategies.book import MarketBook
 from ..strategies.changes import MarketDefinition, RunnerDefinition
 from ..strategies.errors import SettlementError
-from ..strategies.market import Market
-from ..strategies.order import Order
-from ..strategies.order_types import LimitOrder
-from ..strategies.terms import EACH_WAY, LINE_RANGE, has_handicaps
+from ..strategies.messages import ClearedOrder
+from ..strategies.terms import EACH_WAY, LINE_RANGE, Terms, has_handicaps
+from .bets import Bet
 from .removals import GONE
 
 logger = logging.getLogger("headrace")
@@ -22,107 +23,129 @@ _RESULTS = ("WINNER", "LOSER", *GONE)
 _EACH_WAY_RESULTS = (*_RESULTS, "PLACED")
 
 
+@dataclasses.dataclass(frozen=True, slots=True)
+class Outcome:
+    """What a bet is settled by.
+
+    Attributes:
+        runner_status: of the bet's runner in the closing definition; None where that does not name it.
+        market_type, each_way_divisor: of the market.
+        dead_heat_winners: how many share the win; None where nobody has counted: the bet has nothing matched.
+        on_line: the bet is one on a line.
+        line_result: where the line came to; None: nobody knows, or it does not matter.
+    """
+
+    runner_status: str | None = None
+    market_type: str | None = None
+    each_way_divisor: float | None = None
+    dead_heat_winners: int | None = None
+    on_line: bool = False
+    line_result: float | None = None
+
+
 class Settlement:
     """Profits from exact fills; dead heats of win markets share the stake; the line itself returns the stake."""
 
-    def settle(self, market: Market, order: Order) -> None:
-        """Give `order` its result by the market's closing definition.
+    def settle(self, book: MarketBook, bet: Bet, line_result: float | None) -> ClearedOrder:
+        """The result of `bet` by the market's closing definition.
+
+        Args:
+            book: the closing book.
+            line_result: where the market's line came to, if somebody knows.
 
         Raises:
             SettlementError: something of it was matched, and the definition does not say what became of its runner.
         """
-        definition = market.market_book.market_definition
-        if definition is None:
-            raise SettlementError(f"market {market.market_id}: closed without a definition")
-        runner = named_runner(definition, order)
-        order.runner_status = runner.status if runner else None
-        order.market_type = definition.market_type
-        order.each_way_divisor = definition.each_way_divisor
-        if not order.size_matched:
-            order.profit = 0.0
-            return
-        order.number_of_dead_heat_winners = tied_winners(definition)
-        order.on_line = market.blotter.terms.is_line(order.order_type)
-        if order.on_line:
-            self.read_line(market, order)
-        self.require_result(order, runner)
-        order.profit = self.profit(order)
+        if book.market_definition is None:
+            raise SettlementError(f"market {bet.market_id}: closed without a definition")
+        outcome = self.outcome(book, bet, line_result)
+        if not bet.size_matched:
+            return cleared(book, bet, outcome)
+        self.require_result(bet, outcome)
+        return cleared(book, bet, outcome, self.profit(bet, outcome))
 
-    def require_result(self, order: Order, runner: RunnerDefinition | None) -> None:
+    def outcome(self, book: MarketBook, bet: Bet, line_result: float | None) -> Outcome:
+        """What the closing definition says of a bet; of one that has nothing matched only what became of its runner."""
+        definition = book.market_definition
+        if definition is None:
+            return Outcome()
+        runner = named_runner(definition, bet)
+        status = runner.status if runner else None
+        market_type, divisor = definition.market_type, definition.each_way_divisor
+        if not bet.size_matched:
+            return Outcome(status, market_type, divisor)
+        on_line = Terms.of(definition).is_line(bet)
+        tied = tied_winners(definition)
+        return Outcome(status, market_type, divisor, tied, on_line, line_result if on_line else None)
+
+    def require_result(self, bet: Bet, outcome: Outcome) -> None:
         """Raise where the definition does not say what became of a matched bet; 0 would look like a void."""
-        bet = f"market {order.market_id}: bet {order.bet_id}, {order.size_matched:.2f} matched on {order.selection_id}"
-        if order.handicap:
-            bet += f" ({order.handicap:+g})"
-        if order.on_line:
-            if order.line_range_result is None and order.runner_status not in GONE:
+        status, market_type, divisor = outcome.runner_status, outcome.market_type, outcome.each_way_divisor
+        if outcome.on_line:
+            if outcome.line_result is None and status not in GONE:
                 raise SettlementError(
-                    f"{bet} on a line, has no result: put it into market.context['line_range_result'] before the close"
+                    f"{_name(bet)} on a line, has no result: put it into market.context['line_range_result'] before "
+                    f"the close"
                 )
             return
-        if runner is None:
-            raise SettlementError(f"{bet}, has no result: the closing definition does not name the runner")
-        known = _EACH_WAY_RESULTS if order.market_type == EACH_WAY else _RESULTS
-        if runner.status not in known:
+        if status is None:
+            raise SettlementError(f"{_name(bet)}, has no result: the closing definition does not name the runner")
+        known = _EACH_WAY_RESULTS if market_type == EACH_WAY else _RESULTS
+        if status not in known:
             raise SettlementError(
-                f"{bet}, has no result: the runner is {runner.status} in the closing definition, expected one of "
+                f"{_name(bet)}, has no result: the runner is {status} in the closing definition, expected one of "
                 f"{', '.join(known)}"
             )
-        if order.market_type == EACH_WAY and not (order.each_way_divisor or 0) > 0:
-            raise SettlementError(
-                f"{bet}, cannot be settled: an each-way market with eachWayDivisor {order.each_way_divisor}"
-            )
+        if market_type == EACH_WAY and not (divisor or 0) > 0:
+            raise SettlementError(f"{_name(bet)}, cannot be settled: an each-way market with eachWayDivisor {divisor}")
 
-    def read_line(self, market: Market, order: Order) -> None:
-        """The user puts the line's result into the market's context; recordings do not hold it."""
-        order.line_range_result = market.context.get("line_range_result")
-
-    def stake(self, order: Order) -> tuple[float, float]:
+    def stake(self, bet: Bet) -> tuple[float, float]:
         """Size matched, and size times price."""
-        bet = order.simulated
-        if bet is None:
-            return order.size_matched, order.size_matched * order.average_price_matched
         size, value = bet.exact_matched
-        if size and round(size, 2) != order.size_matched:
-            return order.size_matched, order.size_matched * order.average_price_matched
+        if round(size, 2) != bet.size_matched:
+            return bet.size_matched, bet.size_matched * bet.average_price_matched
         return size, value
 
-    def profit(self, order: Order) -> float:
+    def profit(self, bet: Bet, outcome: Outcome) -> float:
         """Profit in the account's currency, before commission, rounded to pence."""
-        size, value = self.stake(order)
+        size, value = self.stake(bet)
         if not size:
             return 0.0
         win = value - size
-        sign = 1 if order.side == "BACK" else -1
-        status = order.runner_status
+        sign = 1 if bet.back else -1
+        status = outcome.runner_status
         if status in GONE:
             return 0.0
-        if order.market_type == EACH_WAY:
-            return self._each_way(order, size, win, sign)
-        if order.on_line:
-            return self._line(order)
+        if outcome.market_type == EACH_WAY:
+            return self._each_way(outcome, size, win, sign)
+        if outcome.on_line:
+            return self._line(bet, outcome)
         if status == "WINNER":
-            return round(sign * _shared(win, size, order.number_of_dead_heat_winners), 2)
+            return round(sign * _shared(win, size, outcome.dead_heat_winners), 2)
         if status == "LOSER":
             return round(-sign * size, 2)
         return 0.0
 
-    def _each_way(self, order: Order, size: float, win: float, sign: int) -> float:
-        divisor = order.each_way_divisor
+    def _each_way(self, outcome: Outcome, size: float, win: float, sign: int) -> float:
+        divisor = outcome.each_way_divisor
         assert divisor is not None
         place = win / divisor
-        won = _shared(win, size, order.number_of_dead_heat_winners)
-        result = {"WINNER": won + place, "PLACED": place - size, "LOSER": -2 * size}.get(order.runner_status or "", 0.0)
-        return round(sign * result, 2)
+        won = _shared(win, size, outcome.dead_heat_winners)
+        results = {"WINNER": won + place, "PLACED": place - size, "LOSER": -2 * size}
+        return round(sign * results.get(outcome.runner_status or "", 0.0), 2)
 
-    def _line(self, order: Order) -> float:
-        """Each fill by its own line: those of one order may lie on both sides of the result."""
-        result = order.line_range_result
+    def _line(self, bet: Bet, outcome: Outcome) -> float:
+        """Each fill by its own line: those of one bet may lie on both sides of the result."""
+        result = outcome.line_result
         if result is None:
             return 0.0
-        bet = order.simulated
-        fills = bet.fills if bet is not None else [(0, order.average_price_matched, order.size_matched)]
-        won = sum(size if line > result else -size for _, line, size in fills if line != result)
-        return round(won if order.side == "BACK" else -won, 2)
+        won = sum(size if line > result else -size for _, line, size in bet.fills if line != result)
+        return round(won if bet.back else -won, 2)
+
+
+def _name(bet: Bet) -> str:
+    name = f"market {bet.market_id}: bet {bet.bet_id}, {bet.size_matched:.2f} matched on {bet.selection_id}"
+    return f"{name} ({bet.handicap:+g})" if bet.handicap else name
 
 
 def _shared(win: float, size: float, tied: int | None) -> float:
@@ -131,10 +154,38 @@ def _shared(win: float, size: float, tied: int | None) -> float:
     return win / tied - size * (tied - 1) / tied
 
 
-def named_runner(definition: MarketDefinition, order: Order) -> RunnerDefinition | None:
-    """The order's runner, if the definition names it."""
+def cleared(book: MarketBook, bet: Bet, outcome: Outcome, profit: float = 0.0, settled: bool = True) -> ClearedOrder:
+    """The message of a bet's result."""
+    return ClearedOrder(
+        bet.market_id,
+        bet.order_id,
+        bet.bet_id,
+        book.publish_time_epoch,
+        profit,
+        settled,
+        outcome.runner_status,
+        outcome.market_type,
+        outcome.each_way_divisor,
+        outcome.dead_heat_winners,
+        outcome.on_line,
+        outcome.line_result,
+    )
+
+
+def unsettled(book: MarketBook, bet: Bet) -> ClearedOrder:
+    """The message of a bet that has no result."""
+    definition = book.market_definition
+    if definition is None:
+        return cleared(book, bet, Outcome(), settled=False)
+    runner = named_runner(definition, bet)
+    known = Outcome(runner.status if runner else None, definition.market_type, definition.each_way_divisor)
+    return cleared(book, bet, known, settled=False)
+
+
+def named_runner(definition: MarketDefinition, bet: Bet) -> RunnerDefinition | None:
+    """The bet's runner, if the definition names it."""
     for runner in definition.runners:
-        if runner.id == order.selection_id and runner.hc == order.handicap:
+        if runner.id == bet.selection_id and runner.hc == bet.handicap:
             return runner
     return None
 
@@ -151,41 +202,42 @@ class FlumineSettlement(Settlement):
     on a line where it says so; a bet without a result is void.
     """
 
-    def settle(self, market: Market, order: Order) -> None:
-        book = market.market_book
-        runner = book.runner(order.selection_id, order.handicap)
+    def settle(self, book: MarketBook, bet: Bet, line_result: float | None) -> ClearedOrder:
+        outcome = self.outcome(book, bet, line_result)
+        if outcome == Outcome():
+            return cleared(book, bet, outcome, bet.profit)  # the peer leaves such a bet as it is
+        return cleared(book, bet, outcome, self.profit(bet, outcome))
+
+    def outcome(self, book: MarketBook, bet: Bet, line_result: float | None) -> Outcome:
+        """By the runners of the book, those that the closing definition no longer names among them."""
+        runner = book.runner(bet.selection_id, bet.handicap)
         definition = book.market_definition
         if runner is None or definition is None:
-            return
-        order.runner_status = runner.status
-        order.market_type = definition.market_type
-        order.each_way_divisor = definition.each_way_divisor
+            return Outcome()
         winners = sum(1 for each in book.runners if each.status == "WINNER")
-        expected = definition.number_of_winners
-        order.number_of_dead_heat_winners = winners if expected == 1 and winners > 1 else 1
-        order_type = order.order_type
-        order.on_line = isinstance(order_type, LimitOrder) and order_type.price_ladder_definition == LINE_RANGE
-        if order.on_line:
-            self.read_line(market, order)
-        order.profit = self.profit(order)
+        tied = winners if definition.number_of_winners == 1 and winners > 1 else 1
+        on_line = bet.is_limit and bet.price_ladder_definition == LINE_RANGE
+        if on_line and not line_result:
+            logger.warning("Market %s: no context['line_range_result'], line bets are not settled", bet.market_id)
+        return Outcome(
+            runner.status,
+            definition.market_type,
+            definition.each_way_divisor,
+            tied,
+            on_line,
+            (line_result or None) if on_line else None,
+        )
 
-    def read_line(self, market: Market, order: Order) -> None:
-        result = market.context.get("line_range_result")
-        if result:
-            order.line_range_result = result
-        else:
-            logger.warning("Market %s: no context['line_range_result'], line bets are not settled", market.market_id)
-
-    def profit(self, order: Order) -> float:
-        size, average = order.size_matched, order.average_price_matched
-        sign = 1 if order.side == "BACK" else -1
-        status = order.runner_status
-        if order.market_type == EACH_WAY:
-            return self._flumine_each_way(order, size, average, sign)
-        if order.on_line:
-            return self._flumine_line(order, size, average)
+    def profit(self, bet: Bet, outcome: Outcome) -> float:
+        size, average = bet.size_matched, bet.average_price_matched
+        sign = 1 if bet.back else -1
+        status = outcome.runner_status
+        if outcome.market_type == EACH_WAY:
+            return self._flumine_each_way(bet, outcome, size, average, sign)
+        if outcome.on_line:
+            return self._flumine_line(bet, outcome, size, average)
         if status == "WINNER":
-            tied = order.number_of_dead_heat_winners or 1
+            tied = outcome.dead_heat_winners or 1
             profit = (size / tied) * (average - 1)
             if tied >= 2:
                 profit -= size * (tied - 1) / tied
@@ -194,26 +246,23 @@ class FlumineSettlement(Settlement):
             return -sign * size
         return 0.0
 
-    def _flumine_each_way(self, order: Order, size: float, average: float, sign: int) -> float:
-        divisor = order.each_way_divisor
+    def _flumine_each_way(self, bet: Bet, outcome: Outcome, size: float, average: float, sign: int) -> float:
+        divisor = outcome.each_way_divisor
         if not divisor:
-            raise SettlementError(
-                f"market {order.market_id}: bet {order.bet_id}, {size:.2f} matched on {order.selection_id}, cannot be "
-                f"settled: an each-way market with eachWayDivisor {divisor}"
-            )
+            raise SettlementError(f"{_name(bet)}, cannot be settled: an each-way market with eachWayDivisor {divisor}")
         place = size * ((average - 1) * (1 / divisor))
         win = size * (average - 1)
-        if order.runner_status == "WINNER":
+        if outcome.runner_status == "WINNER":
             return sign * round(win + place, 2)
-        if order.runner_status == "PLACED":
+        if outcome.runner_status == "PLACED":
             return sign * round(place - size, 2)
-        if order.runner_status == "LOSER":
+        if outcome.runner_status == "LOSER":
             return -sign * round(2 * size, 2)
         return 0.0
 
-    def _flumine_line(self, order: Order, size: float, average: float) -> float:
-        result = order.line_range_result
+    def _flumine_line(self, bet: Bet, outcome: Outcome, size: float, average: float) -> float:
+        result = outcome.line_result
         if not result:
             return 0.0
-        won = average > result if order.side == "BACK" else average < result
+        won = average > result if bet.back else average < result
         return round(size, 2) if won else -size

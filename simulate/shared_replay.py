@@ -5,9 +5,10 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Sequence
 
+from ..actors.books import Books, SharedTimers, shared_host
 from ..actors.failures import Failures
-from ..actors.market import HostedMarket
-from ..actors.shared_markets import SetActor, SharedMarkets, SharedTimers, set_host
+from ..actors.hosted_market import HostedMarket
+from ..actors.market import MarketActor
 from ..strategies.strategy import Strategy
 from .replay import Replay
 from .setup import Setup, make_actor
@@ -39,14 +40,15 @@ class SharedReplay(Replay):
         timers = SharedTimers()
         actors = [self._seat(setup, strategy, timers) for strategy in sets]
         self._places = {id(actor): place for place, actor in enumerate(actors)}
-        self._on_face = on_market
+        self._on_set = on_market
         self.sets = actors
-        self.actor = SharedMarkets(actors, timers, deciding)  # type: ignore[assignment]
+        self.actor = actors[0]
+        self.books = Books(actors, timers, deciding)
 
-    def _seat(self, setup: Setup, strategy: Strategy, timers: SharedTimers) -> SetActor:
+    def _seat(self, setup: Setup, strategy: Strategy, timers: SharedTimers) -> MarketActor:
         mine = dataclasses.replace(setup, strategies=[strategy])
         coordinator = setup.coordinator(setup.clients, None)
-        actor = make_actor(SetActor, set_host(setup.config, timers), mine, coordinator, Failures(self.unit.name))
+        actor = make_actor(MarketActor, shared_host(setup.config, timers), mine, coordinator, Failures(self.unit.name))
         actor.add_custom_events(setup.custom_events)
         return actor
 
@@ -56,6 +58,5 @@ class SharedReplay(Replay):
 
     def _hand_over(self, market_ids: Sequence[str]) -> None:
         for market_id in market_ids:
-            faces: list[tuple[SetActor, HostedMarket]] = self.actor.release_market(market_id)  # type: ignore[assignment]
-            for actor, market in faces:
-                self._on_face(self._places[id(actor)], market)
+            for actor, market in self.books.release_market(market_id):
+                self._on_set(self._places[id(actor)], market)

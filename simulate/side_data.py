@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import functools
 
-from ..actors.market import HostedMarket, MarketActor
+from ..actors.hosted_market import HostedMarket
+from ..actors.market import MarketActor
 from .reading.side_files import SportsFeed, read_catalogue
 
 
@@ -22,7 +23,7 @@ class RecordedSideData:
     def opened(self, actor: MarketActor, market: HostedMarket) -> None:
         """Give a new market its catalogue, and plan its sports updates."""
         if self._sports_data is not None:
-            failed = functools.partial(actor.failed, strategy=None, market=market)
+            failed = functools.partial(actor.failed, market_id=market.market_id)
             self._plan(actor, market, SportsFeed(self._sports_data, market.market_id, failed))
         if self._catalogues is not None:
             catalogue = read_catalogue(self._catalogues, market.market_id)

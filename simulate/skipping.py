@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, BinaryIO, Protocol, cast
 
-from ..actors.market import HostedMarket
+from ..actors.hosted_market import HostedMarket
 from ..strategies.changes import ChangeMessage, MarketChange, MarketDefinition
 from ..strategies.errors import RecordingError
 from ..strategies.hosting import window_of
@@ -48,7 +48,7 @@ class Audience(Protocol):
     @property
     def next_timer_ms(self) -> float: ...
 
-    def faces(self, market_id: str) -> Sequence[HostedMarket]: ...
+    def hosted(self, market_id: str) -> Sequence[HostedMarket]: ...
 
     def skip(self, market_id: str, changes: int) -> None: ...
 
@@ -79,7 +79,7 @@ def _needed(recording: Recording, audience: Audience) -> Messages:
     following = (*known[1:], None)
     for number, (segment, after) in enumerate(zip(known, following, strict=True)):
         market_id = segment.market_id
-        faces = audience.faces(market_id) if market_id else ()
+        faces = audience.hosted(market_id) if market_id else ()
         if market_id and faces:
             if after is not None and after.image is not None and _unseen(segment, faces, audience):
                 _fold_definitions(segment, audience)
@@ -128,7 +128,7 @@ def _unseen(segment: Segment, faces: Sequence[HostedMarket], audience: Audience)
 
 def _is_attended(market: HostedMarket) -> bool:
     """Whether each change matters here: there is a live order, or something to be told."""
-    if not market.shown or market.attended or market.closed or market.exchange.pending:
+    if not market.shown or market.attended or market.closed or market.exchange.busy:
         return True
     return market.blotter.has_live_orders
 

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import math
 
-from ..strategies.order_types import LimitOnCloseOrder, LimitOrder
 from ..strategies.runner_book import RunnerBook
-from .bets import SimulatedBet
+from .bets import LIMIT_ON_CLOSE, Bet
 
 
 def actual_sp(runner: RunnerBook | None, peer: bool = False) -> float | None:
@@ -30,36 +29,32 @@ def lay_stake(liability: float, sp: float, exact: bool) -> float:
     return math.floor(round(stake * 100, 6)) / 100 if exact else round(stake, 2)
 
 
-def reconcile(bet: SimulatedBet, sp: float, time_ms: int, min_bsp_liability: float) -> None:
+def reconcile(bet: Bet, sp: float, time_ms: int) -> None:
     """Match a bet that takes the starting price, `sp`.
 
-    Args:
-        min_bsp_liability: least liability of a lay that is carried over; a smaller one lapses.
+    What is left of a limit order to lay lapses where its risk is below `bet.account.min_bsp_liability`.
     """
-    order = bet.order
-    order_type = order.order_type
-    back = order.side == "BACK"
-    if isinstance(order_type, LimitOrder):
-        remaining = order.size_remaining
+    back, price = bet.back, bet.price
+    if bet.is_limit:
+        assert price is not None
+        remaining = bet.size_remaining
         if not remaining:
             pass  # matched whole in this very update
         elif back:
             bet.fill(time_ms, sp, remaining)
         else:
-            risk = (order_type.price - 1) * remaining
-            if risk >= min_bsp_liability:
+            risk = (price - 1) * remaining
+            if risk >= bet.account.min_bsp_liability:
                 size = lay_stake(risk, sp, bet.exact)
-                order.size_cancelled += round(remaining - size, 2)
+                bet.cancel(round(remaining - size, 2))
                 if size or not bet.exact:
                     bet.fill(time_ms, sp, size)
-                else:
-                    bet.settle_sizes()
             else:
                 bet.lapse()
-    elif isinstance(order_type, LimitOnCloseOrder) and (sp < order_type.price if back else sp > order_type.price):
+    elif bet.asked.order_type == LIMIT_ON_CLOSE and price is not None and (sp < price if back else sp > price):
         pass
     else:
-        size = order_type.liability if back else lay_stake(order_type.liability, sp, bet.exact)
+        size = bet.liability if back else lay_stake(bet.liability, sp, bet.exact)
         if size or not bet.exact:
             bet.fill(time_ms, sp, size)
     bet.reconciled()

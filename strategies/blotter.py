@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from typing import TYPE_CHECKING, Any
 
 from .book import MarketBook
@@ -86,7 +86,9 @@ class Blotter:
         self._by_bet_id: dict[str, Order] = {}
         self._trades: dict[str, Trade] = {}
         self._strategy_trades: dict[Strategy, dict[str, Trade]] = {}
-        self._watchers: list[Any] = []
+        self._watchers: list[Callable[[Order, OrderStatus | None], object]] = []
+        #: Asks the exchange for the size ahead of an order, where it can tell.
+        self.ask_queue: Callable[[str], float | None] | None = None
 
     # -- keeping -------------------------------------------------------------------------------------------------
 
@@ -110,6 +112,8 @@ class Blotter:
         if order.bet_id is not None:
             self._by_bet_id[order.bet_id] = order
         order.listen(self)
+        if order.is_done:
+            self.finished.append(order)
         new_trade = order.trade.id not in self._trades
         if new_trade:
             self._trades[order.trade.id] = order.trade
@@ -119,8 +123,8 @@ class Blotter:
     def _new_selection(self) -> SelectionBets | FlumineSelectionOrders:
         return SelectionBets() if self._rules.worst_case else FlumineSelectionOrders()
 
-    def watch(self, watcher: Any) -> None:
-        """Call `watcher.order_changed(order, status before)` at each change of an order's status."""
+    def watch(self, watcher: Callable[[Order, OrderStatus | None], object]) -> None:
+        """Call `watcher(order, status before)` at each change of an order's status."""
         self._watchers.append(watcher)
 
     def status_changed(self, order: Order, before: OrderStatus | None) -> None:
@@ -132,7 +136,18 @@ class Blotter:
         elif before in COMPLETE_STATUS:
             self.sizes_changed(order)
         for watcher in self._watchers:
-            watcher.order_changed(order, before)
+            watcher(order, before)
+
+    def fact_taken(self, order: Order, was_complete: bool) -> None:
+        """The exchange has told of the order's sizes."""
+        if was_complete:
+            self.sizes_changed(order)
+        if order.is_done and not order.complete:
+            self.finished.append(order)
+
+    def queue_ahead(self, order: Order) -> float | None:
+        """Size estimated to be ahead of an order; None where nobody can tell."""
+        return None if self.ask_queue is None else self.ask_queue(order.id)
 
     def sizes_changed(self, order: Order) -> None:
         """Sizes of a complete order changed: a void, a reduction."""

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any, Protocol
 from ..config import Config
 from .errors import ControlError
 from .host import Host
+from .messages import Request
 from .order import Order
-from .order_package import OrderPackage, OrderPackageType
+from .order_package import OrderPackageType
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -42,11 +43,8 @@ class Framework(Protocol):
     def refused(self, market: Market, order: Order, package_type: OrderPackageType, refusal: ControlError) -> None:
         """Note a refusal."""
 
-    def process_order_package(self, package: OrderPackage) -> None:
-        """Send a package to the exchange."""
-
-    def failed(self, error: Exception, strategy: Strategy | None, market: Market | None) -> None:
-        """Note an error that must not stop what concerns others."""
+    def submit(self, market: Market, request: Request) -> None:
+        """Send a request on its way to the exchange."""
 
     def log_control(self, event: Any) -> None:
         """Pass an event to the logging controls."""

@@ -22,6 +22,11 @@ def numbered_ids() -> Callable[[], str]:
     return lambda: f"{next(count):0{ORDER_ID_LENGTH}d}"
 
 
+def _counted() -> Callable[[], str]:
+    count = itertools.count(1)
+    return lambda: str(next(count))
+
+
 def unique_id() -> str:
     """An id that no other process, machine or run has given: 18 digits and small letters, drawn by chance.
 
@@ -48,6 +53,7 @@ class Host:
         config: the settings of the run.
         rules: how orders are kept.
         next_id: makes the id of an order or a trade: `numbered_ids` in a replay, else `unique_id`.
+        next_request_id: makes the id of a request, unique among those made here.
     """
 
     def __init__(self, clock: Clock, config: Config, next_id: Callable[[], str]) -> None:
@@ -55,6 +61,7 @@ class Host:
         self.config = config
         self.rules = Rules.named(config.compatibility)
         self.next_id = next_id
+        self.next_request_id = next_id if next_id is unique_id else _counted()
 
     @classmethod
     def detached(cls) -> Host:

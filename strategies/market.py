@@ -16,8 +16,9 @@ from .clock import Clock, from_ms
 from .errors import ControlError, OrderError
 from .events import OrderEvent, TradeEvent
 from .ladder import PriceSize
+from .messages import Request
 from .order import Order
-from .order_package import OrderPackage, OrderPackageType
+from .order_package import OrderPackageType
 from .order_types import LimitOrder
 from .terms import Terms
 from .transaction import Transaction
@@ -175,8 +176,8 @@ class Market:
     def refused(self, order: Order, package_type: OrderPackageType, refusal: ControlError) -> None:
         self.framework.refused(self, order, package_type, refusal)
 
-    def submit(self, package: OrderPackage) -> None:
-        self.framework.process_order_package(package)
+    def submit(self, request: Request) -> None:
+        self.framework.submit(self, request)
 
     def log_order(self, order: Order) -> None:
         self.framework.log_control(OrderEvent(order))
@@ -395,24 +396,32 @@ class Markets:
     def __init__(self) -> None:
         self.markets: dict[str, Market] = {}
         self._events: dict[str | None, dict[str, Market]] = {}
+        self._event_of: dict[str, str | None] = {}
 
     def add(self, market: Market) -> None:
         self.markets[market.market_id] = market
-        self._events.setdefault(market.event_id, {})[market.market_id] = market
+        self._enter(market)
+
+    def _enter(self, market: Market) -> None:
+        event_id = self._event_of[market.market_id] = market.event_id
+        self._events.setdefault(event_id, {})[market.market_id] = market
+
+    def _leave(self, market_id: str) -> None:
+        event_id = self._event_of.pop(market_id, None)
+        mates = self._events.get(event_id, {})
+        mates.pop(market_id, None)
+        if not mates:
+            self._events.pop(event_id, None)
 
     def regroup(self, market: Market) -> None:
         """The market's event may have become known, or be another."""
-        if market.market_id not in self._events.get(market.event_id, {}):
-            for event in self._events.values():
-                event.pop(market.market_id, None)
-            self._events.setdefault(market.event_id, {})[market.market_id] = market
+        if self._event_of.get(market.market_id, market) != market.event_id:
+            self._leave(market.market_id)
+            self._enter(market)
 
     def remove(self, market_id: str) -> None:
-        market = self.markets.pop(market_id, None)
-        for event in self._events.values():
-            event.pop(market_id, None)
-        if market is not None and not self._events.get(market.event_id, True):
-            del self._events[market.event_id]
+        if self.markets.pop(market_id, None) is not None:
+            self._leave(market_id)
 
     def of_event(self, event_id: str | None) -> list[Market]:
         """The hosted markets of an event, in order of arrival."""

@@ -4,12 +4,28 @@ from __future__ import annotations
 
 import datetime
 import math
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from ..values import mapping, note, number, shown, text, word
 from .clock import from_ms
 from .errors import OrderError, OrderUpdateError
 from .hashes import hash_of_strategy
+from .messages import PLACE, SUCCESS, UPDATE, Fill, OrderFact, PlaceInstruction, Report
+from .order_state import (
+    CANCELLING,
+    COMPLETE_STATUS,
+    DONE,
+    LIVE,
+    LIVE_STATUS,
+    NOT_PLACED,
+    REFUSED,
+    REPLACING,
+    SENT,
+    UPDATING,
+    OrderState,
+    OrderStatus,
+    Taken,
+)
 from .order_types import (
     PERSISTENCE_TYPES,
     BaseOrderType,
@@ -18,64 +34,15 @@ from .order_types import (
     MarketOnCloseOrder,
     OrderTypes,
 )
-from .statuses import Status
 
 if TYPE_CHECKING:
     from .trade import Trade
 
 
+__all__ = ["COMPLETE_STATUS", "LIVE_STATUS", "SIDES", "BaseOrder", "BetfairOrder", "Order", "OrderStatus"]
+
 #: The sides of an order.
 SIDES = ("BACK", "LAY")
-
-
-class OrderStatus(Status):
-    """The state of an order."""
-
-    __slots__ = ()
-
-    PENDING: ClassVar[Any] = "Pending"
-    CANCELLING: ClassVar[Any] = "Cancelling"
-    UPDATING: ClassVar[Any] = "Updating"
-    REPLACING: ClassVar[Any] = "Replacing"
-    EXECUTABLE: ClassVar[Any] = "Executable"
-    EXECUTION_COMPLETE: ClassVar[Any] = "Execution complete"
-    EXPIRED: ClassVar[Any] = "Expired"
-    VIOLATION: ClassVar[Any] = "Violation"
-
-
-LIVE_STATUS = frozenset(
-    {
-        OrderStatus.PENDING,
-        OrderStatus.CANCELLING,
-        OrderStatus.UPDATING,
-        OrderStatus.REPLACING,
-        OrderStatus.EXECUTABLE,
-    }
-)
-COMPLETE_STATUS = frozenset({OrderStatus.EXECUTION_COMPLETE, OrderStatus.EXPIRED, OrderStatus.VIOLATION})
-
-_IN_FLIGHT = {OrderStatus.EXECUTABLE, OrderStatus.EXECUTION_COMPLETE}
-_NEXT: dict[OrderStatus | None, set[OrderStatus]] = {
-    None: {OrderStatus.PENDING, OrderStatus.VIOLATION},
-    OrderStatus.PENDING: {
-        OrderStatus.EXECUTABLE,
-        OrderStatus.EXECUTION_COMPLETE,
-        OrderStatus.EXPIRED,
-        OrderStatus.VIOLATION,
-    },
-    OrderStatus.EXECUTABLE: {
-        OrderStatus.CANCELLING,
-        OrderStatus.UPDATING,
-        OrderStatus.REPLACING,
-        OrderStatus.EXECUTION_COMPLETE,
-    },
-    OrderStatus.CANCELLING: _IN_FLIGHT,
-    OrderStatus.UPDATING: _IN_FLIGHT,
-    OrderStatus.REPLACING: _IN_FLIGHT,
-    OrderStatus.EXECUTION_COMPLETE: set(),
-    OrderStatus.EXPIRED: set(),
-    OrderStatus.VIOLATION: set(),
-}
 
 
 class OrderListener(Protocol):
@@ -84,6 +51,10 @@ class OrderListener(Protocol):
     def status_changed(self, order: Order, before: OrderStatus | None) -> None: ...
 
     def bet_id_assigned(self, order: Order) -> None: ...
+
+    def fact_taken(self, order: Order, was_complete: bool) -> None: ...
+
+    def queue_ahead(self, order: Order) -> float | None: ...
 
 
 class Response:
@@ -113,6 +84,7 @@ class Responses:
     """All answers to an order's requests, in order of arrival."""
 
     __slots__ = (
+        "_heard",
         "cancel_responses",
         "created_ms",
         "current_order",
@@ -130,6 +102,17 @@ class Responses:
         self.cancel_responses: list[Response] = []
         self.update_responses: list[Response] = []
         self.replace_responses: list[Response] = []
+        self._heard: set[tuple[str, str]] | None = None
+
+    def first(self, request_id: str, operation: str) -> bool:
+        """Whether this answer has not been heard before."""
+        heard = (request_id, operation)
+        if self._heard is None:
+            self._heard = set()
+        if heard in self._heard:
+            return False
+        self._heard.add(heard)
+        return True
 
     @property
     def date_time_created(self) -> datetime.datetime:
@@ -140,7 +123,7 @@ class Responses:
         return None if self.placed_ms is None else from_ms(self.placed_ms)
 
 
-class Order:
+class Order(OrderState):
     """One order of a trade. Made by `Trade.create_order`; sent by `market.place_order`.
 
     Attributes:
@@ -157,7 +140,6 @@ class Order:
         on_line: whether it was settled as a bet on a line.
         violation_msg: why a control refused it.
         update_data: what the request under way changes.
-        simulated: the bet at the simulated exchange, None live.
     """
 
     # Many strategies look at every order at every change: slots are read faster. Users may add attributes of their own.
@@ -165,14 +147,11 @@ class Order:
         "__dict__",
         "__weakref__",
         "_clock",
-        "_guarded",
         "_listener",
+        "asked",
         "async_",
-        "average_price_matched",
-        "bet_id",
         "cleared_order",
         "client",
-        "complete",
         "complete_ms",
         "context",
         "created_ms",
@@ -186,7 +165,6 @@ class Order:
         "market_notes",
         "market_type",
         "market_version",
-        "not_placed",
         "notes",
         "number",
         "number_of_dead_heat_winners",
@@ -201,14 +179,6 @@ class Order:
         "sep",
         "settled",
         "side",
-        "simulated",
-        "size_cancelled",
-        "size_lapsed",
-        "size_matched",
-        "size_remaining",
-        "size_voided",
-        "status",
-        "status_log",
         "status_ms",
         "trade",
         "update_data",
@@ -245,16 +215,13 @@ class Order:
         self.selection_id = trade.selection_id
         self.handicap = handicap
         self.lookup = (trade.market_id, trade.selection_id, handicap)
+        super().__init__(self.requested_size if self.is_limit else 0.0, host.rules.guarded_status)
         self.sep = host.config.order_sep if sep is None else sep
         shared = host.rules.shared_empty_context
         self.context = context if context or (shared and context is not None) else {}
         self.notes = notes if notes or (shared and notes is not None) else {}
         self.market_notes: str | None = None
         self.client: Any = None
-        self.bet_id: str | None = None
-        self.status: OrderStatus | None = None
-        self.status_log: list[OrderStatus] = []
-        self.complete = False
         self.violation_msg: str | None = None
         self.update_data: dict[str, Any] = {}
         self.created_ms = host.clock.now_ms
@@ -264,17 +231,9 @@ class Order:
         self.publish_time: datetime.datetime | None = None
         self.market_version: int | None = None
         self.async_ = False
-        self.simulated: Any = None
         self.cleared_order: Any = None
-        self.size_matched = 0.0
-        self.average_price_matched = 0.0
-        self.size_remaining: float = self.requested_size if self.is_limit else 0.0
-        self.size_cancelled = 0.0
-        self.size_lapsed = 0.0
-        self.size_voided = 0.0
         self.profit = 0.0
         self.settled = False
-        self.not_placed: str | None = None
         self.on_line = False
         self.runner_status: str | None = None
         self.market_type: str | None = None
@@ -283,58 +242,106 @@ class Order:
         self.line_range_result: float | None = None
         self.placement: Any = None
         self.number = -1
-        self._guarded = host.rules.guarded_status
         self._clock = host.clock
         self._listener: OrderListener | None = None
+        self.asked: PlaceInstruction | None = None
 
     # -- states --------------------------------------------------------------------------------------------------
 
-    def _move(self, status: OrderStatus) -> None:
-        before = self.status
-        if self._guarded and status not in _NEXT[before]:
-            was = before.name if before else "new"
-            raise OrderError(f"order {self.id} of market {self.market_id} is {was}: it cannot become {status.name}")
-        self.status = status
-        self.status_log.append(status)
+    def _moved(self, before: OrderStatus | None) -> None:
         self.status_ms = self._clock.now_ms
-        self.complete = status in COMPLETE_STATUS
+        if self.complete and self.state is not REFUSED:
+            self.complete_ms = self.status_ms
+        if self.state is LIVE or self.complete:
+            self.update_data.clear()
         if self._listener is not None:
             self._listener.status_changed(self, before)
-        if self.complete and status is not OrderStatus.VIOLATION and self.trade.complete:
+        if self.complete and self.state is not REFUSED and self.trade.complete:
             self.trade.complete_trade()
 
     def placing(self) -> None:
-        self._move(OrderStatus.PENDING)
+        self.move(SENT)
 
     def executable(self) -> None:
-        self._move(OrderStatus.EXECUTABLE)
-        self.update_data.clear()
+        self.move(LIVE)
 
     def execution_complete(self) -> None:
-        self.complete_ms = self._clock.now_ms
-        self._move(OrderStatus.EXECUTION_COMPLETE)
-        self.update_data.clear()
+        self.move(DONE)
 
     def expired(self, not_placed: str | None = None) -> None:
         """The order can no longer be placed. `not_placed`: why."""
         self.not_placed = not_placed
-        self.complete_ms = self._clock.now_ms
-        self._move(OrderStatus.EXPIRED)
-        self.update_data.clear()
+        self.move(NOT_PLACED)
 
     def cancelling(self) -> None:
-        self._move(OrderStatus.CANCELLING)
+        self.move(CANCELLING)
 
     def updating(self) -> None:
-        self._move(OrderStatus.UPDATING)
+        self.move(UPDATING)
 
     def replacing(self) -> None:
-        self._move(OrderStatus.REPLACING)
+        self.move(REPLACING)
 
     def violation(self, violation_msg: str) -> None:
         self.violation_msg = violation_msg
-        self._move(OrderStatus.VIOLATION)
-        self.update_data.clear()
+        self.move(REFUSED)
+
+    # -- what the exchange tells ---------------------------------------------------------------------------------
+
+    def take_fact(self, fact: OrderFact) -> Taken:
+        was_complete = self.complete
+        if self._guarded:
+            taken = super().take_fact(fact)
+        else:
+            # The peer's exchange works on the order itself: whatever it says holds at once.
+            taken = Taken(matched=fact.matched > self.size_matched, changed=True)
+            self._size(fact)
+        if taken.changed and self._listener is not None:
+            self._listener.fact_taken(self, was_complete)
+        return taken
+
+    def _size(self, fact: OrderFact) -> None:
+        super()._size(fact)
+        order_type = self.order_type
+        if not isinstance(order_type, LimitOrder):
+            order_type.liability = fact.size
+        elif self._guarded and fact.persistence_type is not None:
+            order_type.persistence_type = fact.persistence_type
+
+    def take_report(self, request_id: str, report: Report) -> Taken:
+        known, responses = self._evidence, self.responses
+        taken = super().take_report(request_id, report)
+        if report.operation == PLACE:
+            if self._evidence > known:
+                responses.place_response = _response(report)
+            responses.placed_ms = self.placed_ms
+            self._keep_to_what_was_asked()
+        elif responses.first(request_id, report.operation):
+            self.respond(report)
+        return taken
+
+    def answer_placing(self, report: Report) -> None:
+        """Keep the answer to the placing."""
+        self.responses.place_response = _response(report)
+        self.responses.placed_ms = report.placed_at
+
+    def respond(self, report: Report) -> None:
+        """Keep the answer to a cancel or an update."""
+        answers = self.responses.update_responses if report.operation == UPDATE else self.responses.cancel_responses
+        answers.append(_response(report))
+
+    def _answered(self, report: Report) -> None:
+        if report.operation == UPDATE and report.status == SUCCESS and isinstance(self.order_type, LimitOrder):
+            persistence = self.update_data.get("new_persistence_type", self.order_type.persistence_type)
+            self.order_type.persistence_type = persistence
+
+    def _numbered(self, bet_id: str) -> None:
+        self.assign_bet_id(bet_id)
+
+    @property
+    def is_done(self) -> bool:
+        """Whether the exchange has said that nothing is left to happen to it."""
+        return self._done
 
     # -- requests ------------------------------------------------------------------------------------------------
 
@@ -452,12 +459,21 @@ class Order:
     @property
     def customer_order_ref(self) -> str:
         """The reference sent with the order, 32 characters: hash of the strategy's name, separator, id."""
-        return f"{hash_of_strategy(self.trade.strategy.name)}{self.sep}{self.id}"
+        return self.reference(self.id)
+
+    def reference(self, order_id: str) -> str:
+        """The reference of the order with another id, as one that takes its place has it."""
+        return f"{hash_of_strategy(self.trade.strategy.name)}{self.sep}{order_id}"
 
     @property
     def current_order(self) -> Any:
         """The latest that is known of the order: the simulated bet, the stream's order, or the answer to placing."""
         return self.simulated or self.responses.current_order or self.responses.place_response
+
+    @property
+    def simulated(self) -> SimulatedOrder | None:
+        """What flumine's strategies read of a simulated bet; None where the account is not simulated."""
+        return SimulatedOrder(self) if self.client is not None and self.client.simulated else None
 
     @property
     def date_time_created(self) -> datetime.datetime:
@@ -495,8 +511,53 @@ class Order:
     def notes_str(self) -> str:
         return ",".join(note(each) for each in self.notes.values())
 
+    def instruction(self) -> PlaceInstruction:
+        """What is asked of the exchange, as a value. It holds from now on, whatever becomes of the order's own."""
+        order_type = self.order_type
+        if isinstance(order_type, LimitOrder):
+            self.asked = PlaceInstruction(
+                self.id,
+                self.customer_order_ref,
+                self.selection_id,
+                self.handicap,
+                self.side,
+                "LIMIT",
+                order_type.price,
+                order_type.size,
+                None,
+                order_type.persistence_type,
+                order_type.time_in_force,
+                order_type.min_fill_size,
+                order_type.bet_target_type,
+                order_type.bet_target_size,
+                order_type.price_ladder_definition,
+            )
+            return self.asked
+        self.asked = PlaceInstruction(
+            self.id,
+            self.customer_order_ref,
+            self.selection_id,
+            self.handicap,
+            self.side,
+            order_type.ORDER_TYPE.name,
+            order_type.price if isinstance(order_type, LimitOnCloseOrder) else None,
+            liability=order_type.liability,
+            price_ladder=order_type.price_ladder_definition,
+        )
+        return self.asked
+
+    def _keep_to_what_was_asked(self) -> None:
+        """What a strategy has changed in the order since changes nothing of the bet: take it back."""
+        asked, order_type = self.asked, self.order_type
+        if asked is None or isinstance(order_type, MarketOnCloseOrder):
+            return
+        if order_type.price != asked.price and asked.price is not None:
+            order_type.price = asked.price
+        if isinstance(order_type, LimitOrder) and order_type.size != asked.size:
+            order_type.size = asked.size
+
     def place_instruction(self) -> dict[str, Any]:
-        """The exchange's `PlaceInstruction`."""
+        """The exchange's `PlaceInstruction`, as API-NG has it."""
         kind = {"LIMIT": "limitOrder", "LIMIT_ON_CLOSE": "limitOnCloseOrder", "MARKET_ON_CLOSE": "marketOnCloseOrder"}
         name = self.order_type.ORDER_TYPE.name
         return {
@@ -544,6 +605,82 @@ class Order:
     def __repr__(self) -> str:
         status = self.status.name if self.status else "new"
         return f"<Order {self.id} {self.side} {self.order_type} {status} on {self.selection_id} of {self.market_id}>"
+
+
+def _response(report: Report) -> Response:
+    return Response(report.status, report.error_code, report.size, report.bet_id)
+
+
+class SimulatedOrder:
+    """A simulated bet as flumine's strategies know it: `order.simulated`.
+
+    Attributes:
+        order: whose bet it is.
+    """
+
+    __slots__ = ("order",)
+
+    def __init__(self, order: Order) -> None:
+        self.order = order
+
+    @property
+    def fills(self) -> tuple[Fill, ...]:
+        """Time in milliseconds, price and size of each fill, in order."""
+        return self.order.fills
+
+    @property
+    def matched(self) -> list[list[float]]:
+        """The same as lists, by flumine's name."""
+        return [list(fill) for fill in self.order.fills]
+
+    @property
+    def queue_ahead(self) -> float:
+        """Size estimated to be ahead at the order's price; 0.0 where nobody can tell."""
+        listener = self.order._listener
+        found = None if listener is None else listener.queue_ahead(self.order)
+        return 0.0 if found is None else found
+
+    @property
+    def piq(self) -> float:
+        """flumine's name for `queue_ahead`: position in queue."""
+        return self.queue_ahead
+
+    @property
+    def size(self) -> float:
+        """What was asked for."""
+        return self.order.requested_size
+
+    @property
+    def size_matched(self) -> float:
+        return self.order.size_matched
+
+    @property
+    def average_price_matched(self) -> float:
+        return self.order.average_price_matched
+
+    @property
+    def size_remaining(self) -> float:
+        return self.order.size_remaining
+
+    @property
+    def size_cancelled(self) -> float:
+        return self.order.size_cancelled
+
+    @property
+    def size_lapsed(self) -> float:
+        return self.order.size_lapsed
+
+    @property
+    def size_voided(self) -> float:
+        return self.order.size_voided
+
+    @property
+    def profit(self) -> float:
+        return self.order.profit
+
+    @property
+    def info(self) -> dict[str, Any]:
+        return {"profit": self.profit, "piq": self.queue_ahead, "matched": self.matched}
 
 
 def _separator(sep: Any) -> str:

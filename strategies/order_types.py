@@ -18,6 +18,17 @@ BET_TARGET_TYPES = ("PAYOUT", "BACKERS_PROFIT")
 PRICE_LADDERS = ("CLASSIC", "FINEST", "LINE_RANGE")
 
 
+def stake_of_target(target: float, target_type: str | None, price: float) -> float:
+    """The stake that reaches a bet target at a price.
+
+    Args:
+        target: in the account's currency.
+        target_type: PAYOUT: stake and profit together; else the profit alone.
+    """
+    odds = price if target_type == "PAYOUT" else price - 1
+    return round(target / odds, 2) if odds > 0 else target
+
+
 class OrderTypes(Words):
     """The exchange's order types."""
 
@@ -113,9 +124,7 @@ class LimitOrder(BaseOrderType):
     @property
     def stake_of_target(self) -> float:
         """The stake that reaches the bet target at the order's price; 0.0 where there is no target."""
-        target = self.bet_target_size or 0.0
-        odds = self.price if self.bet_target_type == "PAYOUT" else self.price - 1
-        return round(target / odds, 2) if odds > 0 else target
+        return stake_of_target(self.bet_target_size or 0.0, self.bet_target_type, self.price)
 
     def place_instruction(self) -> dict[str, Any]:
         """The exchange's `limitOrder`."""

@@ -85,6 +85,7 @@ class Trade:
         self.reset_seconds = reset_seconds
         self.pending_orders = pending_orders
         self.orders: list[Order] = []
+        self._replacing: set[str] | None = None
         self.status = TradeStatus.LIVE
         self.status_log: list[TradeStatus] = [TradeStatus.LIVE]
         self.created_ms = self.host.clock.now_ms
@@ -110,8 +111,13 @@ class Trade:
         self.orders.append(made)
         return made
 
-    def create_order_replacement(self, order: Order, new_price: float, size: float, created_ms: int) -> Order:
+    def create_order_replacement(
+        self, order: Order, new_price: float, size: float, created_ms: int, order_id: str | None = None
+    ) -> Order:
         """The order that takes the place of `order` at another price.
+
+        Args:
+            order_id: its id, where it was given already.
 
         Raises:
             OrderError: `order` is not a limit order.
@@ -124,6 +130,8 @@ class Trade:
             order_type.price_ladder_definition = order.order_type.price_ladder_definition
             order_type.line_range_info = order.order_type.line_range_info
         made = type(order)(self, order.side, order_type, order.handicap, order.sep, order.context, order.notes)
+        if order_id is not None:
+            made.id = order_id
         made.created_ms = made.responses.created_ms = created_ms
         made.client = order.client
         self.orders.append(made)
@@ -132,9 +140,20 @@ class Trade:
     @property
     def complete(self) -> bool:
         """Whether nothing of the trade is under way."""
-        if self.status is not TradeStatus.LIVE or self.pending_orders:
+        if self.status is not TradeStatus.LIVE or self.pending_orders or self._replacing:
             return False
         return all(order.complete for order in self.orders)
+
+    def replacing(self, order: Order) -> None:
+        """An order of it is to be replaced: it does not complete before that is answered."""
+        self._replacing = (self._replacing or set()) | {order.id}
+
+    def replaced(self, order: Order) -> None:
+        """The replace was answered, or can no longer be."""
+        if self._replacing:
+            self._replacing.discard(order.id)
+        if self.complete:
+            self.complete_trade()
 
     def complete_trade(self) -> None:
         """Mark the trade complete; its runner's context is told."""

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from ..values import number, shown, whole
 from .errors import ControlError, OrderError, OrderUpdateError
+from .messages import CancelInstruction, Instruction, ReplaceInstruction, Request, UpdateInstruction
 from .order import Order
 from .order_numbers import require_numbers, require_price
-from .order_package import ORDER_LIMITS, OrderPackage, OrderPackageType, chunks
+from .order_package import ORDER_LIMITS, OrderPackageType, chunks
 
 if TYPE_CHECKING:
     from .market import Market
@@ -131,32 +134,52 @@ class Transaction:
         self._requests.setdefault(package_type, []).append((order, market_version))
 
     def execute(self) -> int:
-        """Send what was asked for; the number of packages it took."""
-        requests = self._requests
-        if not requests:
+        """Send what was asked for; the number of requests to the exchange that it took."""
+        asked = self._requests
+        if not asked:
             return 0
         self._requests = {}
-        packages = [
-            package
-            for package_type in OrderPackageType  # places first, then cancels, updates and replaces
-            if package_type in requests
-            for package in self._packages(package_type, requests[package_type])
+        requests = [
+            request
+            for kind in OrderPackageType  # places first, then cancels, updates and replaces
+            if kind in asked
+            for request in self._packed(kind, asked[kind])
         ]
-        for package in packages:
-            self.market.submit(package)
-        return len(packages)
+        for request in requests:
+            self.market.submit(request)
+        return len(requests)
 
-    def _packages(self, package_type: OrderPackageType, requests: list[tuple[Order, int | None]]) -> list[OrderPackage]:
-        by_version: dict[int | None, list[Order]] = {}
-        for order, version in requests:
-            by_version.setdefault(version, []).append(order)
-        market, limit = self.market, ORDER_LIMITS[package_type]
-        now, delay = market.clock.now_ms, market.bet_delay
+    def _packed(self, kind: OrderPackageType, asked: list[tuple[Order, int | None]]) -> list[Request]:
+        """Requests of one kind: together where they are of one strategy and insist on one version of the market."""
+        together: dict[tuple[str, int | None], list[Order]] = {}
+        for order, version in asked:
+            together.setdefault((order.trade.strategy.name, version), []).append(order)
         return [
-            OrderPackage(package_type, list(chunk), market, self.client, now, delay, version, self._async, self._ref)
-            for version, orders in by_version.items()
-            for chunk in chunks(orders, limit)
+            self._request(kind, strategy, version, chunk)
+            for (strategy, version), orders in together.items()
+            for chunk in chunks(orders, ORDER_LIMITS[kind])
         ]
+
+    def _request(self, kind: OrderPackageType, strategy: str, version: int | None, orders: Sequence[Order]) -> Request:
+        market, client = self.market, self.client
+        request_id = market.framework.host.next_request_id()
+        instruct = _INSTRUCTIONS[kind]
+        for order in orders:
+            order.request_id = request_id
+        return Request(
+            request_id,
+            market.market_id,
+            strategy,
+            client.VENUE.value,
+            client.username,
+            kind.name,
+            tuple([instruct(order) for order in orders]),
+            market.clock.now_ms,
+            market.bet_delay,
+            version,
+            self._async,
+            self._ref,
+        )
 
     def _refuse_twice(self, order: Order) -> NoReturn:
         raise OrderError(f"order {order.id} was placed in market {self.market.market_id} before; create another")
@@ -178,3 +201,31 @@ class Transaction:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self.execute()
+
+
+def _cancel(order: Order) -> CancelInstruction:
+    return CancelInstruction(order.id, order.bet_id, order.update_data.get("size_reduction"))
+
+
+def _update(order: Order) -> UpdateInstruction:
+    # Under compatibility a refused request in between has forgotten what was asked for, but it holds already.
+    persistence = order.update_data.get("new_persistence_type", order.persistence_type)
+    assert persistence is not None
+    return UpdateInstruction(order.id, order.bet_id, persistence)
+
+
+def _replace(order: Order) -> ReplaceInstruction:
+    """Under compatibility the new order has its id once the old one is cancelled, as flumine's has."""
+    trade, price = order.trade, order.update_data.get("new_price", math.nan)
+    if not trade.host.rules.guarded_status:
+        return ReplaceInstruction(order.id, order.bet_id, price)
+    order_id = trade.host.next_id()
+    return ReplaceInstruction(order.id, order.bet_id, price, order_id, order.reference(order_id))
+
+
+_INSTRUCTIONS: dict[OrderPackageType, Callable[[Order], Instruction]] = {
+    OrderPackageType.PLACE: Order.instruction,
+    OrderPackageType.CANCEL: _cancel,
+    OrderPackageType.UPDATE: _update,
+    OrderPackageType.REPLACE: _replace,
+}

@@ -68,8 +68,7 @@ class Position:
 
     def _match(self, order: Order, sign: float) -> None:
         if self.terms.is_line(order.order_type):
-            fills = order.simulated.fills if order.simulated is not None else None
-            for _, price, size in fills or [(0, order.average_price_matched, order.size_matched)]:
+            for _, price, size in order.fills or [(0, order.average_price_matched, order.size_matched)]:
                 self.lines.append((price, sign * size, True))
         else:
             self.size += sign * order.size_matched

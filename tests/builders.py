@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import headrace as hr
-from headrace.actors.market import HostedMarket
+from headrace.actors.hosted_market import HostedMarket
 from headrace.simulate.replay import Replay
 from headrace.simulate.rows import FIELDS
 from headrace.simulate.setup import Setup

@@ -12,6 +12,7 @@ import pytest
 import headrace as hr
 from builders import T0, priced, write
 from common_strategies import BacksAtFirstPrices
+from headrace.strategies.messages import ViolationFact
 
 
 class OfClient(BacksAtFirstPrices):
@@ -225,32 +226,35 @@ class Steps(hr.MarketActor):
 
 
 class Office(hr.Coordinator):
-    """Notes the coordinator's steps; those of no market go to the first one."""
+    """Notes its steps as violations: what it is told are messages, and that is a table of its own."""
+
+    def note(self, market_id: str, step: str) -> None:
+        self.refused(ViolationFact("office", market_id, "OFFICE", step, step, 0))
 
     def add_market(self, market: Any) -> None:
-        self.market = market
-        note(market, "add_market")
+        self.market_id = market.market_id
+        self.note(market.market_id, f"add_market {market.what}")
         super().add_market(market)
 
     def remove_market(self, market: Any) -> None:
-        note(market, "remove_market")
+        self.note(market.market_id, f"remove_market {market.what}")
         super().remove_market(market)
 
-    def process_order_package(self, package: Any) -> None:
-        note(package.market, f"process_order_package {package.package_type.name}")
-        super().process_order_package(package)
+    def process_order_package(self, request: Any) -> None:
+        self.note(request.market_id, f"process_order_package {request.kind}")
+        super().process_order_package(request)
 
     def process_custom_event(self, event: Any) -> None:
-        note(self.market, f"process_custom_event {event.event}")
+        self.note(self.market_id, f"process_custom_event {event.event}")
         super().process_custom_event(event)
 
-    def process_cleared_orders(self, market: Any) -> None:
-        note(market, "process_cleared_orders")
-        super().process_cleared_orders(market)
+    def process_cleared_orders(self, market_id: str, orders: Any) -> None:
+        self.note(market_id, f"process_cleared_orders of {orders[0].runner_status}")
+        super().process_cleared_orders(market_id, orders)
 
-    def process_cleared_markets(self, market: Any) -> None:
-        note(market, "process_cleared_markets")
-        super().process_cleared_markets(market)
+    def process_cleared_markets(self, market_id: str, markets: Any) -> None:
+        self.note(market_id, f"process_cleared_markets of {markets[0].username}")
+        super().process_cleared_markets(market_id, markets)
 
     def process_end(self) -> None:
         END.append(len(self.clients))
@@ -261,7 +265,10 @@ END: list[int] = []
 
 
 def steps(result: hr.Result) -> Counter[str]:
-    return Counter(json.loads(row["record"])["step"] for row in result.records.to_pylist())
+    found = Counter(json.loads(row["record"])["step"] for row in result.records.to_pylist())
+    for row in result.violations.to_pylist():
+        found[row["reason"]] += row["count"]
+    return found
 
 
 def test_steps_of_actor_and_coordinator_are_taken(engine: str, markets: Path, tmp_path: Path) -> None:
@@ -285,18 +292,18 @@ def test_steps_of_actor_and_coordinator_are_taken(engine: str, markets: Path, tm
     assert result.failures.num_rows == 0
     found = {step: count / 2 for step, count in steps(result).items()}
     assert found == {
-        "add_market": 1,
-        "remove_market": 1,
+        "add_market OPENED": 1,
+        "remove_market REMOVED": 1,
         "process_market_books": 4,
-        "process_market_orders": 4,
-        "process_current_orders": 4,
+        "process_market_orders": 5,
+        "process_current_orders": 5,
         "process_market_catalogues 5f": 1,
         "process_sports_data 77": 1,
         "process_custom_event rain": 1,
         "process_order_package PLACE": 1,
         "process_close_market": 1,
-        "process_cleared_orders": 1,
-        "process_cleared_markets": 1,
+        "process_cleared_orders of WINNER": 1,
+        "process_cleared_markets of simulated": 1,
     }
 
 
@@ -339,5 +346,5 @@ class Blind(hr.MarketActor):
 def test_custom_events_reach_only_the_market_they_name(markets: Path) -> None:
     run = simulation(markets, coordinator=Office)
     run.handler_queue.put(hr.CustomEvent("x", market_ids=["1.100000002"], publish_time=T0 + 300))
-    rows = [row for row in run.run().records.to_pylist() if "process_custom_event" in row["record"]]
+    rows = [row for row in run.run().violations.to_pylist() if "process_custom_event" in row["reason"]]
     assert [row["market_id"] for row in rows] == ["1.100000002"]

@@ -258,7 +258,7 @@ def test_runner_context_knows_how_long_ago() -> None:
         elapsed.append((context.placed_elapsed_seconds, context.reset_elapsed_seconds, context.invested))
 
     replay(priced().touch(400).touch(1400), {100: [look, back("a", 2.0, 5.0)], 1400: [look]})
-    assert elapsed == [(None, None, False), (1.3, 1.0, True)]
+    assert elapsed == [(None, None, False), (1.3, 1.18, True)]
 
 
 def test_hedge_levels_the_result() -> None:

@@ -42,7 +42,7 @@ def test_explain_tells_a_bets_life(tmp_path: Path, one_market: str) -> None:
         "  asked for at: best back 2.0, best lay 2.1, last None, 399.9 s before the start",
         "  22:13:20.220  placed as bet 100000000001",
         "  22:13:20.220  matched 5.00 at 2 (in all 5.00)",
-        "  22:13:20.400  execution complete: matched 5.00 at 2 on average",
+        "  22:13:20.220  execution complete: matched 5.00 at 2 on average",
         "  profit 5.00 before commission",
     ]
 

@@ -258,19 +258,17 @@ def test_any_finite_line_is_a_price(line: float) -> None:
     assert played["a"].order_type.price == line  # type: ignore[union-attr]
 
 
-@pytest.mark.parametrize(
-    ("changed", "code"),
-    [({"price": -2.0}, "INVALID_ODDS"), ({"price": 1001.0}, "INVALID_ODDS"), ({"size": -5.0}, "INVALID_BET_SIZE")],
-)
-def test_numbers_changed_under_way_are_refused_by_the_exchange(changed: dict[str, float], code: str) -> None:
+@pytest.mark.parametrize("changed", [{"price": -2.0}, {"price": 1001.0}, {"size": -5.0}])
+def test_numbers_changed_under_way_change_nothing_of_the_bet(changed: dict[str, float]) -> None:
     def change(script: Any, market: Any) -> None:
         for name, value in changed.items():
             setattr(script.orders["a"].order_type, name, value)
 
-    played = replay(priced().touch(400).touch(800).close(), {100: [back("a", 2.2, 5.0), change]})
-    assert played.error("a") == code
-    assert (played["a"].size_matched, played["a"].profit) == (0.0, 0.0)
-    assert played["a"].status is hr.OrderStatus.EXECUTION_COMPLETE
+    asked = {100: [back("a", 2.2, 5.0)]}
+    changed_too = {100: [*asked[100], change]}
+    as_asked, played = (replay(priced().touch(400).touch(800).close(), each) for each in (asked, changed_too))
+    assert vars(played["a"].order_type) == vars(as_asked["a"].order_type)
+    assert (played.error("a"), played["a"].profit) == (None, as_asked["a"].profit)
 
 
 @pytest.mark.parametrize("price", [math.nan, math.inf, -math.inf, -3.0, 0, 1.0])

@@ -76,7 +76,7 @@ class Watch:
         assert order.size_voided >= 0, order
         assert all(size > 0 and price >= 1.01 for _, price, size in order.simulated.fills), order
         # A lay that goes to a lower starting price has a larger size there: the rest of it is a negative cancel.
-        if not (order.is_limit and order.side == "LAY" and order.simulated.bsp_reconciled):
+        if not (order.is_limit and order.side == "LAY" and order.persistence_type == "MARKET_ON_CLOSE"):
             assert order.size_cancelled >= 0, order
 
     def nothing_matches_outside_its_limit(self, order: hr.Order, market: Any) -> None:

@@ -58,3 +58,13 @@ def test_every_file_that_the_code_reads_beside_itself_is_shipped() -> None:
 def test_every_listed_package_has_an_init(package: str) -> None:
     folder = ROOT.joinpath(*package.split(".")[1:])
     assert (folder / "__init__.py").is_file()
+
+
+def test_help_of_the_command_loads_no_more_than_importing_headrace() -> None:
+    script = (
+        "import sys; from headrace.cli import main; main(['--help'], standalone_mode=False); "
+        "sys.exit(str({'ray', 'aiohttp', 'pandas', 'pyarrow', 'rich'} & set(sys.modules) or ''))"
+    )
+    ended = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=150)
+    assert ended.stderr.strip() == ""
+    assert "Commands:" in ended.stdout

@@ -571,6 +571,7 @@ def test_process_orders_shows_live_orders_at_each_book_and_the_complete_once_mor
     stream = priced().touch(400).prices(500, {1: {"trd": [[2.2, 200]]}}).touch(600).touch(700).close(800)
     played = replay(stream, {100: [back("a", 2.15, 5.0), back("b", 3.0, 5.0)]})
     assert played.calls == [
+        (220, ["a", "b"]),  # placed
         (400, ["a", "b"]),
         (500, ["a", "b"]),
         (600, ["b"]),
@@ -582,27 +583,27 @@ def test_process_orders_shows_live_orders_at_each_book_and_the_complete_once_mor
 def test_process_orders_is_not_called_where_nothing_is_left() -> None:
     stream = priced().touch(400).touch(500).touch(600).close(700)
     played = replay(stream, {100: [back("a", 2.0, 5.0)]})
-    assert played.calls == [(400, ["a"])]
+    assert played.calls == [(220, ["a"])]
 
 
 def test_process_orders_is_called_in_a_quiet_market() -> None:
     stream = priced().touch(400).touch(4000).close(4100)
     played = replay(stream, {100: [back("a", 3.0, 5.0)]})
     times = [at for at, _ in played.calls]
-    assert times == [400, 1400, 2400, 3400, 4000, 4100]
+    assert times == [220, 400, 1400, 2400, 3400, 4000, 4100]
 
 
 def test_process_orders_interval_is_the_configured_one() -> None:
     stream = priced().touch(400).touch(2000).close(2100)
     config = hr.Config(process_orders_interval=0.5)
     times = [at for at, _ in replay(stream, {100: [back("a", 3.0, 5.0)]}, config=config).calls]
-    assert times == [400, 900, 1400, 1900, 2000, 2100]
+    assert times == [220, 400, 900, 1400, 1900, 2000, 2100]
 
 
 def test_pending_order_is_placed_in_a_quiet_market() -> None:
     stream = priced().touch(5000).close(5100)
     played = replay(stream, {100: [back("a", 3.0, 5.0)]})
-    assert [at for at, _ in played.calls] == [1100, 2100, 3100, 4100, 5000, 5100]
+    assert [at for at, _ in played.calls] == [220, 1220, 2220, 3220, 4220, 5000, 5100]
     assert played["a"].responses.placed_ms == T0 + 220
 
 
@@ -615,7 +616,8 @@ def test_process_orders_is_called_at_books_alone_under_compatibility() -> None:
 def test_process_orders_with_scope_all_shows_every_order_ever_placed() -> None:
     stream = priced().touch(400).touch(500).touch(600).close(700)
     played = replay(stream, {100: [back("a", 2.0, 5.0)], 400: [back("b", 3.0, 5.0)]}, scope="all")
-    assert played.calls == [(400, ["a"]), (500, ["a", "b"]), (600, ["a", "b"]), (700, ["a", "b"])]
+    both = ["a", "b"]
+    assert played.calls == [(220, ["a"]), (400, ["a"]), (500, both), (520, both), (600, both), (700, both)]
 
 
 def test_refused_order_never_reaches_process_orders() -> None:
@@ -664,7 +666,7 @@ def test_order_placed_when_the_market_is_new_is_matched_and_shown() -> None:
     stream = priced().touch(400).prices(500, {1: {"trd": [[3.0, 100]]}}).touch(600).close(700)
     played = replay(stream, strategies=[Early()])
     (order,) = played.market.blotter
-    assert (order.size_matched, shown) == (5.0, [100, 400, 500])
+    assert (order.size_matched, shown) == (5.0, [100, 120, 400, 500])
 
 
 # -- one failing market ----------------------------------------------------------------------------------------------

@@ -118,9 +118,9 @@ def test_environment_that_does_not_fit_is_a_config_error(name: str, value: str) 
 def test_latencies_of_the_configuration_are_those_of_the_exchange() -> None:
     from builders import back, priced, replay
 
-    stream = priced().touch(250).touch(400).close()
+    stream = priced().touch(249).touch(400).close()
     slow = replay(stream, {100: [back("a", 3.0, 5.0)]}, config=hr.Config(place_latency=0.15))
-    assert [slow.snapshots[at]["a"].status for at in (250, 400)] == ["PENDING", "EXECUTABLE"]
+    assert [slow.snapshots[at]["a"].status for at in (249, 400)] == ["PENDING", "EXECUTABLE"]
 
 
 # -- parameters ------------------------------------------------------------------------------------------------------

@@ -302,30 +302,30 @@ def test_starting_price_that_leaves_nothing_to_win_is_none(price: Any, said: int
 
 
 class Fragile:
-    """Raises for orders of 7.77."""
+    """Raises for bets of 7.77."""
 
     @staticmethod
-    def look(order: hr.Order) -> None:
-        if order.order_type.size == 7.77:
+    def look(bet: Any) -> None:
+        if bet.size == 7.77:
             raise ArithmeticError("seven")
 
 
 class FragileQueue(hr.QueueModel):
     def trade(self, bet: Any, volume: float) -> tuple[float, float]:
-        Fragile.look(bet.order)
+        Fragile.look(bet)
         return super().trade(bet, volume)
 
 
 class FragileRemovals(hr.Removals):
-    def apply(self, bet: Any, removed: Any, market: Any) -> None:
-        Fragile.look(bet.order)
-        super().apply(bet, removed, market)
+    def apply(self, bet: Any, removed: Any, book: Any) -> None:
+        Fragile.look(bet)
+        super().apply(bet, removed, book)
 
 
 class FragileSettlement(hr.Settlement):
-    def profit(self, order: hr.Order) -> float:
-        Fragile.look(order)
-        return super().profit(order)
+    def profit(self, bet: Any, outcome: Any) -> float:
+        Fragile.look(bet)
+        return super().profit(bet, outcome)
 
 
 class FragileLiquidity(hr.LiquidityModel):
@@ -384,8 +384,9 @@ def test_account_control_that_fails_costs_the_order_it_looked_at() -> None:
     class Fussy(hr.BaseControl):
         NAME, scope = "FUSSY", "account"
 
-        def _validate(self, order: hr.Order, package_type: Any) -> None:
-            Fragile.look(order)
+        def _validate(self, order: Any, package_type: Any) -> None:
+            if order.size == 7.77:
+                raise ArithmeticError("of this size it knows nothing")
 
     def both(script: Script, market: Any) -> None:
         with market.transaction() as transaction:

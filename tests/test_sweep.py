@@ -13,7 +13,7 @@ from click.testing import CliRunner
 import headrace as hr
 from builders import Stream, priced
 from common_strategies import Backer
-from headrace.actors.market import MarketActor
+from headrace.actors.books import Books
 from headrace.cli import main
 from headrace.loading import load_strategy
 from headrace.results.display.sweep_figures import heatmap, parallel_coordinates
@@ -162,16 +162,15 @@ def test_a_market_at_rest_is_as_one_that_is_attended_to_at_each_change(
     cls: Any, races: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     rested: list[str] = []
-    rest = MarketActor._rest
+    rest = Books.rest
 
-    def noted(actor: MarketActor, market: Any) -> None:
-        rest(actor, market)
-        if not market.attended:
-            rested.append(market.market_id)
+    def noted(books: Books, market: Any) -> None:
+        rest(books, market)
+        rested.append(market.market_id)
 
-    monkeypatch.setattr(MarketActor, "_rest", noted)
+    monkeypatch.setattr(Books, "rest", noted)
     resting = hr.backtest(cls(), races, engine="local")
-    monkeypatch.setattr(MarketActor, "_rest", lambda actor, market: None)
+    monkeypatch.setattr(Books, "rest", lambda books, market: None)
     assert len(set(rested)) > 3
     assert hr.backtest(cls(), races, engine="local").digest == resting.digest
 

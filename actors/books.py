@@ -1,0 +1,448 @@
+"""The loop of each change: a book is folded once, and shown to whoever looks at it.
+
+A plain run has one onlooker, a market actor. A sweep has one for each parameter set: each has a market, an account and
+a clock of its own, and what it does and gets is what it does and gets alone. An onlooker that is outside its window,
+with nothing at the exchange, costs nothing.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol
+
+from ..config import Config
+from ..strategies.analysis.deciding_parameters import values_of
+from ..strategies.book import MarketBook
+from ..strategies.changes import MarketChange, MarketDefinition
+from ..strategies.clock import Clock
+from ..strategies.host import Host, numbered_ids
+from ..strategies.strategy import Strategy
+from ..strategies.window import Gate, Window
+from .hosted_market import HostedMarket
+
+#: What a look at the book takes: `check_market_book`, `process_market_book`, and whose they are.
+Look = tuple[Callable[..., Any], Callable[..., Any], Strategy]
+#: An actor with its market and its clock, and those of its strategies that look at the book through one window.
+Party = tuple["Onlooker", HostedMarket, Clock, tuple[Look, ...]]
+
+
+class Onlooker(Protocol):
+    """Who looks at books: a market actor, as the loop sees it."""
+
+    books: Books
+    current_market: HostedMarket | None
+    running: Strategy | None
+
+    @property
+    def clock(self) -> Clock: ...
+
+    @property
+    def host(self) -> Host: ...
+
+    @property
+    def middleware(self) -> Sequence[Any]: ...
+
+    @property
+    def prototypes(self) -> list[Strategy]: ...
+
+    @property
+    def stopped(self) -> bool: ...
+
+    @property
+    def skips(self) -> bool:
+        """Whether changes that nobody looks at need not come."""
+
+    @property
+    def shows_books(self) -> bool:
+        """Whether it shows books its own way, in a step that a subclass overrides."""
+
+    def open(self, publish_time: int, change: MarketChange) -> HostedMarket | None: ...
+
+    def poll(self, market: HostedMarket) -> None: ...
+
+    def attend(self, market: HostedMarket) -> bool: ...
+
+    def define(self, market: HostedMarket, definition: MarketDefinition) -> None: ...
+
+    def define_unseen(self, market: HostedMarket) -> None: ...
+
+    def process_market_books(self, market: HostedMarket, book: MarketBook) -> None: ...
+
+    def look_failed(self, error: Exception, strategy: Strategy, market: HostedMarket) -> None: ...
+
+    def tell(self, market: HostedMarket) -> None: ...
+
+    def run_timers(self, until_ms: int) -> None: ...
+
+    def release_market(self, market_id: str) -> HostedMarket | None: ...
+
+    def wants_any(self, market_id: str) -> bool: ...
+
+
+class _View:
+    """Onlookers that look at a book through one window.
+
+    Attributes:
+        gate: the window's times; None: at every change.
+        alike: lists of those whose `check_market_book` gives one answer to all of a list.
+        others: each of these is asked.
+    """
+
+    __slots__ = ("alike", "gate", "others")
+
+    def __init__(self, window: Window | None, parties: Sequence[Party], deciding: tuple[str, ...] | None) -> None:
+        self.gate = None if window is None else Gate(window)
+        self.others: list[Party] = []
+        alike: dict[Any, list[Party]] = {}
+        for party in parties:
+            looks = party[3]
+            values = None if deciding is None or len(looks) > 1 else values_of(looks[0][2], deciding)
+            (self.others if values is None else alike.setdefault(values, [])).append(party)
+        self.alike = list(alike.values())
+
+
+class SharedTimers:
+    """When the first timer of several clocks is due, or earlier."""
+
+    __slots__ = ("next_ms",)
+
+    def __init__(self) -> None:
+        self.next_ms: float = math.inf
+
+
+class SharedClock(Clock):
+    """The clock of one of several onlookers; its timers are known to all."""
+
+    __slots__ = ("_shared",)
+
+    def __init__(self, shared: SharedTimers) -> None:
+        super().__init__()
+        self._shared = shared
+
+    def call_at(self, at_ms: int, function: Callable[[], object]) -> None:
+        super().call_at(at_ms, function)
+        if self.next_ms < self._shared.next_ms:
+            self._shared.next_ms = self.next_ms
+
+
+class OpenBook:
+    """One book with its onlookers.
+
+    Attributes:
+        book: the one book.
+        markets: each onlooker and its market; those that do not want the market are not among them.
+        attended: those of them with something at the exchange, or something to be told.
+        polled: those whose exchange acts at changes of the book alone.
+        views: what looks at the book, by window.
+        changes: changes folded in.
+    """
+
+    __slots__ = ("attended", "book", "changes", "markets", "polled", "views")
+
+    def __init__(
+        self,
+        book: MarketBook,
+        markets: Sequence[tuple[Onlooker, HostedMarket]],
+        deciding: tuple[str, ...] | None = None,
+    ) -> None:
+        self.book = book
+        self.markets = list(markets)
+        self.attended: dict[HostedMarket, Onlooker] = {market: actor for actor, market in markets}
+        self.polled = [(actor, market) for actor, market in markets if market.exchange.polls]
+        self.changes = 0
+        by_window: dict[tuple[int, Window | None], list[Party]] = {}
+        for actor, market in self.markets:
+            # Strategies of one actor look in the order of the run, whatever their windows.
+            groups = itertools.groupby(market.readers, lambda reader: None if reader[2] is None else reader[2].window)
+            for place, (window, readers) in enumerate(groups):
+                looks = tuple([(check, process, strategy) for check, process, _, strategy in readers])
+                by_window.setdefault((place, window), []).append((actor, market, actor.clock, looks))
+        self.views = [_View(window, parties, deciding) for (_, window), parties in sorted_by_place(by_window)]
+
+
+def sorted_by_place(
+    by_window: dict[tuple[int, Window | None], list[Party]],
+) -> list[tuple[tuple[int, Window | None], list[Party]]]:
+    """Windows in the order in which the strategies of an actor look."""
+    return sorted(by_window.items(), key=lambda item: item[0][0])
+
+
+class Books:
+    """The books of one replay, or of one live actor. Readers of recordings bring their changes here.
+
+    Args:
+        actors: the onlookers.
+        timers: what their clocks were made with, where there are several.
+        deciding: parameters that decide what `check_market_book` answers (see `deciding_parameters`); None: each
+            onlooker is asked.
+
+    Attributes:
+        at_work: the onlooker whose turn it is.
+        touched: whom to tell of orders before the turn ends.
+    """
+
+    def __init__(
+        self,
+        actors: Sequence[Onlooker],
+        timers: SharedTimers | None = None,
+        deciding: tuple[str, ...] | None = None,
+    ) -> None:
+        self.actors = list(actors)
+        self.at_work: Onlooker = self.actors[0]
+        self.touched: list[tuple[Onlooker, HostedMarket]] = []
+        self._many = len(self.actors) > 1
+        self._timers: SharedTimers | Clock = self.at_work.clock if timers is None else timers
+        self._deciding = deciding
+        self._steps = not self._many and self.at_work.shows_books
+        self._open: dict[str | None, OpenBook] = {}  # a change may come without an id: no market has it
+        self._ignored: set[str] = set()
+        self._books: dict[str, MarketBook] = {}
+        for actor in self.actors:
+            actor.books = self
+
+    # -- for readers and log lines -------------------------------------------------------------------------------
+
+    @property
+    def stopped(self) -> bool:
+        """Whether every onlooker has asked for the end of the run."""
+        return all(actor.stopped for actor in self.actors)
+
+    @property
+    def host(self) -> Host:
+        return self.at_work.host
+
+    @property
+    def running(self) -> Strategy | None:
+        return self.at_work.running
+
+    @property
+    def current_market(self) -> HostedMarket | None:
+        return self.at_work.current_market
+
+    def wants_any(self, market_id: str) -> bool:
+        """Whether anybody here wants a market that has been offered."""
+        return any(actor.wants_any(market_id) for actor in self.actors)
+
+    @property
+    def prototypes(self) -> list[Strategy]:
+        """The strategies that markets get copies of."""
+        return [strategy for actor in self.actors for strategy in actor.prototypes]
+
+    @property
+    def skips(self) -> bool:
+        """Whether changes that nobody looks at need not come."""
+        return all(actor.skips for actor in self.actors)
+
+    @property
+    def next_timer_ms(self) -> float:
+        """When the first timer is due, milliseconds since the epoch; infinite where there is none."""
+        return self._timers.next_ms
+
+    def hosted(self, market_id: str) -> Sequence[HostedMarket]:
+        """The market as each onlooker has it; empty where it is not hosted."""
+        found = self._open.get(market_id)
+        return () if found is None else [market for _, market in found.markets]
+
+    def skip(self, market_id: str, changes: int) -> None:
+        """Count changes of a market that did not come, because nobody looks at them."""
+        self._open[market_id].changes += changes
+
+    # -- what onlookers ask for ----------------------------------------------------------------------------------
+
+    def book(self, market_id: str, make: Callable[[], MarketBook]) -> MarketBook:
+        """The book of a market, made by the first onlooker that wants it."""
+        book = self._books.get(market_id)
+        if book is None:
+            book = self._books[market_id] = make()
+        return book
+
+    def wake(self, market: HostedMarket, actor: Onlooker) -> None:
+        """Attend to a market at each change from now on."""
+        market.attended = True
+        found = self._open.get(market.market_id)
+        if found is not None:
+            found.attended[market] = actor
+
+    def rest(self, market: HostedMarket) -> None:
+        """Attend to a market no longer: until its next order, or the next definition."""
+        market.attended = False
+        found = self._open.get(market.market_id)
+        if found is not None:
+            found.attended.pop(market, None)
+            if not found.attended:
+                market.exchange.rest()
+
+    # -- changes -------------------------------------------------------------------------------------------------
+
+    def process_market_change(self, publish_time: int, change: MarketChange) -> None:
+        """One change of one market: the loop of the design, in its order.
+
+        Args:
+            publish_time: milliseconds since the epoch.
+        """
+        found = self._open.get(change.id)
+        if found is None:
+            found = self._host(publish_time, change)
+            if found is None:
+                return
+        if self._timers.next_ms <= publish_time:
+            self._run_timers(found, publish_time)
+        for actor, market in found.polled:
+            actor.clock.now_ms = publish_time
+            actor.poll(market)
+        found.book.apply(publish_time, change)
+        found.changes += 1
+        if change.market_definition is None or not self._define(found, publish_time, change.market_definition):
+            if self._steps:
+                actor, market = found.markets[0]
+                actor.clock.now_ms = publish_time
+                actor.current_market = market
+                actor.process_market_books(market, found.book)
+            else:
+                self._show(found, publish_time)
+        if self.touched:
+            self.tell()
+
+    def show(self, market: HostedMarket, now_ms: int) -> None:
+        """Show a book as it stands: matching, middleware, orders, then each strategy."""
+        self._show(self._open[market.market_id], now_ms)
+
+    def _show(self, found: OpenBook, now_ms: int) -> None:
+        book = found.book
+        if found.attended:
+            if self._many and book.traded:
+                book.newly_traded()
+            for market, actor in list(found.attended.items()):
+                actor.clock.now_ms = now_ms
+                actor.current_market = market
+                self.at_work = actor
+                market.changes = found.changes
+                if actor.attend(market):
+                    return
+        for view in found.views:
+            gate = view.gate
+            if gate is not None:
+                if gate.definition is not book.market_definition:
+                    found.markets[0][1].renew(gate)
+                if not gate.from_ms <= now_ms <= gate.until_ms:
+                    continue
+            for actor, market, clock, looks in view.others:
+                clock.now_ms = now_ms
+                actor.current_market = market
+                self.at_work = actor
+                for check, process, strategy in looks:
+                    actor.running = strategy
+                    try:
+                        if check(market, book):
+                            process(market, book)
+                    except Exception as error:
+                        actor.look_failed(error, strategy, market)
+            if view.alike:
+                self._show_alike(view.alike, now_ms, book)
+
+    def _show_alike(self, alike: Sequence[Sequence[Party]], now_ms: int, book: MarketBook) -> None:
+        """Show the book to onlookers that give one answer: one of them is asked."""
+        for parties in alike:
+            _, market, clock, looks = parties[0]
+            clock.now_ms = now_ms
+            asked = False
+            try:
+                if not looks[0][0](market, book):
+                    continue
+            except Exception:
+                asked = True  # each fails by itself
+            for actor, market, clock, ((check, process, strategy),) in parties:
+                clock.now_ms = now_ms
+                self.at_work = actor
+                actor.current_market = market
+                actor.running = strategy
+                try:
+                    if not asked or check(market, book):
+                        process(market, book)
+                except Exception as error:
+                    actor.look_failed(error, strategy, market)
+
+    def _define(self, found: OpenBook, publish_time: int, definition: MarketDefinition) -> bool:
+        """The definition is another; True where the market is closed, and there is no book to be shown."""
+        closed = definition.status == "CLOSED"
+        if self._many and not closed and found.book.traded:
+            found.book.newly_traded()
+        for actor, market in found.markets:
+            actor.clock.now_ms = publish_time
+            actor.current_market = market
+            self.at_work = actor
+            market.changes = found.changes
+            actor.define(market, definition)
+            if market.blotter.active:
+                # A new definition is attended to in any case: it may change what was matched.
+                self.wake(market, actor)
+        return closed
+
+    def _host(self, publish_time: int, change: MarketChange) -> OpenBook | None:
+        market_id = change.id
+        if market_id is None or market_id in self._ignored or change.market_definition is None:
+            return None
+        opened = []
+        for actor in self.actors:
+            self.at_work = actor
+            market = actor.open(publish_time, change)
+            if market is not None:
+                opened.append((actor, market))
+        if not opened:
+            self._ignored.add(market_id)
+            return None
+        found = self._open[market_id] = OpenBook(self._books[market_id], opened, self._deciding)
+        return found
+
+    def hosts(self, publish_time: int, change: MarketChange) -> bool:
+        """Whether the market of a change is hosted here; it is from its definition on, if a strategy wants it."""
+        return change.id in self._open or self._host(publish_time, change) is not None
+
+    def fold_unseen(self, publish_time: int, change: MarketChange) -> None:
+        """Fold a change into the book without showing it to anybody: it lies outside all windows."""
+        found = self._open.get(change.id)
+        if found is None:
+            return
+        for _, market in found.polled:
+            market.exchange.hold()
+        found.book.apply(publish_time, change)
+        if change.market_definition is not None:
+            for actor, market in found.markets:
+                actor.define_unseen(market)
+
+    def _run_timers(self, found: OpenBook, publish_time: int) -> None:
+        """Timers run at changes of markets that their onlooker wants, as they do where it is alone."""
+        for actor, _ in found.markets:
+            if actor.clock.next_ms <= publish_time:
+                self.at_work = actor
+                actor.run_timers(publish_time)
+        if isinstance(self._timers, SharedTimers):
+            self._timers.next_ms = min(actor.clock.next_ms for actor in self.actors)
+
+    def tell(self) -> None:
+        """Tell of touched orders: one round; what the answer to that touches is told in the next turn."""
+        touched, self.touched = self.touched, []
+        for actor, market in touched:
+            if market.touched:
+                self.at_work = actor
+                actor.tell(market)
+
+    def release_market(self, market_id: str) -> list[tuple[Onlooker, HostedMarket]]:
+        """Give up a market whose recording has ended: each onlooker with its market."""
+        found = self._open.get(market_id)
+        self._ignored.discard(market_id)
+        for actor in self.actors:
+            self.at_work = actor
+            market = actor.release_market(market_id)
+            if market is not None and found is not None:
+                market.changes = found.changes
+        self._open.pop(market_id, None)
+        self._books.pop(market_id, None)
+        return [] if found is None else found.markets
+
+
+def shared_host(config: Config, timers: SharedTimers) -> Host:
+    """What one of several onlookers lives by: a clock and ids of its own."""
+    return Host(SharedClock(timers), config, numbered_ids())

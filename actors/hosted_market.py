@@ -1,0 +1,240 @@
+"""A market as its actor keeps it: what strategies see of it, who sits at it, and the exchange's side of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, Protocol
+
+from ..strategies.blotter import StrategyOrders
+from ..strategies.book import MarketBook
+from ..strategies.errors import OrderError
+from ..strategies.framework import Framework
+from ..strategies.hosting import window_of
+from ..strategies.market import Market
+from ..strategies.messages import ClearedOrder, MarketFact, OrderFact, ReplaceInstruction, Request
+from ..strategies.order import Order, OrderStatus
+from ..strategies.strategy import Strategy
+from ..strategies.window import Gate
+from .exchange import Desk, Exchange, MarketExchange
+
+#: What a look at the book takes: `check_market_book`, `process_market_book`, the window's times, the strategy.
+Reader = tuple[Callable[..., object], Callable[..., object], Gate | None, Strategy]
+
+
+class Keeper(Framework, Desk, Protocol):
+    """The actor that hosts a market, as the market sees it."""
+
+    def market(self, market_id: str) -> HostedMarket | None:
+        """The market of that id, while it is hosted."""
+
+    def wake(self, market: HostedMarket) -> None:
+        """Attend to the market at each change from now on."""
+
+    def plan_orders(self, market: HostedMarket) -> None:
+        """See to it that `process_orders` is called in time."""
+
+    def call_for(
+        self, at_ms: int, strategy: Strategy | None, market: HostedMarket, function: Callable[[], object]
+    ) -> None:
+        """Call a function for a strategy when the clock reaches `at_ms`."""
+
+
+class Seat:
+    """A strategy at a market."""
+
+    __slots__ = ("all_orders", "process_orders", "raw", "reader", "strategy", "wants_books")
+
+    def __init__(self, strategy: Strategy, all_orders: bool) -> None:
+        cls = type(strategy)
+        self.strategy = strategy
+        self.all_orders = all_orders or strategy.process_orders_scope == "all"
+        self.process_orders = strategy.process_orders
+        window = window_of(strategy)
+        gate = Gate(window) if window.bounded else None
+        self.raw = bool(getattr(strategy.stream_class, "raw", False))
+        self.reader: Reader = (strategy.check_market_book, strategy.process_market_book, gate, strategy)
+        looks = cls.check_market_book is not Strategy.check_market_book or "check_market_book" in vars(strategy)
+        self.wants_books = looks and not self.raw
+
+
+class HostedMarket(Market):
+    """A market with what its actor keeps of it.
+
+    Attributes:
+        exchange: the exchange's side of it.
+        seats: its strategies, in the order of the run.
+        readers: those of them that look at books.
+        changes: changes folded in.
+        inplay_since_ms: when it turned in play.
+        shown: strategies have been told of it.
+        settlements: how often every bet of it was given a result.
+        outcome: what it was last settled by.
+        attended: there is more to do at a change than to show the book: orders, middleware, a first showing.
+        touched: strategies are to be told of orders before the turn ends.
+        replacing: replaces whose cancel has not been answered, by the id of the order to be replaced.
+        replaced_by: the ids of orders that took the place of others.
+        cleared_bets: results of its last settlement.
+    """
+
+    exchange: MarketExchange
+
+    def __init__(self, market_id: str, market_book: MarketBook, actor: Keeper) -> None:
+        super().__init__(market_id, market_book, actor)
+        self._actor = actor
+        self.seats: list[Seat] = []
+        self.readers: list[Reader] = []
+        self.attended = True
+        self.touched = False
+        self.changes = 0
+        self.first_ms = 0
+        self.inplay_since_ms: int | None = None
+        self.shown = False
+        self.settlements = 0
+        self.outcome: object = None
+        self.orders_shown_ms = 0
+        self.orders_timer = False
+        self.replacing: dict[str, tuple[ReplaceInstruction, Request]] = {}
+        self.replaced_by: dict[str, str] = {}
+        self.cleared_bets: list[ClearedOrder] = []
+        self._strays: dict[str, list[OrderFact]] = {}
+        self._unentered: dict[str, Order] = {}
+        self._traders: list[tuple[Seat, StrategyOrders]] = []
+
+    def open_exchange(self, exchange: Exchange) -> None:
+        """Take the exchange's side of it, which may ask for it: the market is hosted by now."""
+        self.exchange = exchange.open(self.market_id, self.market_book, self._actor)
+        self.blotter.ask_queue = self.exchange.queue_ahead
+
+    def traders(self) -> list[tuple[Seat, StrategyOrders]]:
+        """The strategies that have placed an order here, in the order of the run."""
+        blotter = self.blotter
+        if len(self._traders) != len(blotter.strategies):
+            found = [(seat, blotter.orders_of(seat.strategy)) for seat in self.seats]
+            self._traders = [(seat, mine) for seat, mine in found if mine is not None]
+        return self._traders
+
+    def unsettled(self, strategy: Strategy | None = None) -> int:
+        """How many matched bets (of a strategy) have no result."""
+        orders = self.blotter if strategy is None else self.blotter.strategy_orders(strategy)
+        return sum(1 for order in orders if order.size_matched and not order.settled)
+
+    def renew(self, gate: Gate) -> None:
+        """Bring a window's times up to date with the market's definition."""
+        gate.renew(self.market_book.market_definition, self._start_ms, self.inplay_since_ms)
+
+    def fact(self, what: str) -> MarketFact:
+        """What the coordinator is told of it. `what`: OPENED, CLOSED or REMOVED."""
+        return MarketFact(
+            self.market_id,
+            what,
+            self.clock.now_ms,
+            self.event_id,
+            self.event_type_id,
+            self.market_type,
+            self.status,
+        )
+
+    # -- orders --------------------------------------------------------------------------------------------------
+
+    def enter(self, order: Order) -> None:
+        """Put an order into the blotter.
+
+        Raises:
+            OrderError: the recording of the market has ended.
+        """
+        if self._actor.market(self.market_id) is not self:
+            raise OrderError(
+                f"market {self.market_id}: its recording has ended and its results are kept: nothing is placed there"
+            )
+        self._actor.wake(self)
+        if not self.blotter.has_live_orders:
+            # The interval of `process_orders` begins with the first of them.
+            self.orders_shown_ms = self.clock.now_ms
+        self._unentered.pop(order.id, None)
+        super().enter(order)
+        self._actor.plan_orders(self)
+
+    def is_replaced_by(self, order: Order, request_id: str) -> bool:
+        """Whether a request is to replace the order, and waits for its cancel."""
+        replacing = self.replacing.get(order.id)
+        return replacing is not None and replacing[1].request_id == request_id
+
+    def await_entry(self, order: Order) -> None:
+        """An order that enters the blotter once it is placed, as those that take others' places do for the peer."""
+        self._unentered[order.id] = order
+
+    def order(self, order_id: str | None) -> Order | None:
+        """An order by its id."""
+        if order_id is None:
+            return None
+        return self.blotter[order_id] if order_id in self.blotter else self._unentered.get(order_id)
+
+    def order_of(self, fact: OrderFact) -> Order | None:
+        """Whose bet a fact is about; None where that is not known yet.
+
+        A replaced bet keeps its reference under a new number. So the number goes first; a reference that names an
+        order with another number names what took its place.
+        """
+        bet_id, order_id = fact.bet_id, fact.order_id
+        if bet_id is not None:
+            known = self.blotter.get_order_bet_id(bet_id)
+            if known is not None:
+                return known
+        while (found := self.order(order_id)) is not None:
+            if bet_id is None or found.bet_id is None or found.bet_id == bet_id:
+                return found
+            order_id = self.replaced_by.get(found.id)
+        return None
+
+    def keep_stray(self, fact: OrderFact) -> None:
+        """Keep what is told of a bet that no order here is known to have."""
+        self._strays.setdefault(fact.bet_id or "", []).append(fact)
+
+    def take_strays(self, bet_id: str | None) -> list[OrderFact]:
+        """What was told of a bet before it was known whose it is."""
+        return self._strays.pop(bet_id, []) if bet_id is not None and self._strays else []
+
+    def _call_at(self, at_ms: int, function: Callable[[], object]) -> None:
+        """Timers belong to whoever asked: its chance, its name in log lines and failures."""
+        self._actor.call_for(at_ms, self._actor.running, self, function)
+
+
+class OrdersById:
+    """What the peer's exchange reads of the strategies' orders; see `PeerOrders`."""
+
+    def __init__(self, market: HostedMarket) -> None:
+        self._market = market
+
+    def status(self, order_id: str) -> str | None:
+        order = self._market.order(order_id)
+        return None if order is None or order.status is None else order.status.name
+
+    def asked(self, order_id: str) -> dict[str, Any]:
+        order = self._market.order(order_id)
+        return {} if order is None else order.update_data
+
+    def entered(self, order_id: str) -> bool:
+        return order_id in self._market.blotter
+
+    def live(self, order_id: str) -> bool:
+        blotter = self._market.blotter
+        return order_id in blotter and blotter[order_id] in blotter.live_orders
+
+    def number(self, order_id: str) -> int:
+        order = self._market.order(order_id)
+        return -1 if order is None else order.number
+
+    def replacement(self, order_id: str) -> str | None:
+        return self._market.replaced_by.get(order_id)
+
+    def watch(self, told: Callable[[str, str | None, str | None], object]) -> None:
+        def changed(order: Order, before: OrderStatus | None) -> None:
+            told(order.id, before.name if before else None, order.status.name if order.status else None)
+
+        self._market.blotter.watch(changed)
+
+    def ids(self) -> Iterable[str]:
+        return self._ids()
+
+    def _ids(self) -> Iterator[str]:
+        return iter([order.id for order in self._market.blotter])

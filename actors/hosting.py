@@ -1,0 +1,275 @@
+"""Markets that come and go: which strategies want one, when they hear of it, how it is closed, settled and freed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from ..strategies.book import MarketBook
+from ..strategies.changes import MarketChange, MarketDefinition
+from ..strategies.cleared import ClearedMarkets
+from ..strategies.events import ClearedMarketsEvent, ClearedOrdersMetaEvent, CloseMarketEvent, MarketEvent
+from ..strategies.hosting import hosted, scope_of, window_of
+from ..strategies.messages import ClearedMarket
+from ..strategies.order_state import Stand
+from ..strategies.strategy import Strategy
+from ..strategies.terms import Terms
+from ..strategies.window import Window
+from .custom_events import CustomEvents
+from .hosted_market import HostedMarket, Seat
+from .market_filter import admits
+from .sieves import Sieve
+
+
+class Hosting(CustomEvents):
+    """The life of a market here."""
+
+    def __init__(self, *arguments: Any, **keywords: Any) -> None:
+        super().__init__(*arguments, **keywords)
+        self._ignored: set[str] = set()
+        # By scope, and by market or event; then by prototype.
+        self._instances: dict[tuple[str, str], dict[int, Strategy]] = {}
+        self._events_hosted: dict[str, set[str]] = {}
+
+    @property
+    def strategies(self) -> list[Strategy]:
+        """The instances that live here; in the callback of a custom event those it is for."""
+        if self._addressed is not None:
+            return self._addressed
+        return [each for instances in self._instances.values() for each in instances.values()] or self._prototypes
+
+    # -- coming --------------------------------------------------------------------------------------------------
+
+    def _new_market(self, publish_time: int, change: MarketChange) -> HostedMarket | None:
+        """Host a market, once its definition is known and some strategy wants it."""
+        market_id, definition = change.id, change.market_definition
+        if market_id is None or market_id in self._ignored or definition is None:
+            return None
+        wanted = [strategy for strategy in self._prototypes if self.admits(strategy, market_id, definition)]
+        if not wanted:
+            self._ignored.add(market_id)
+            return None
+        # What was due before finds the time as it was; what is due now finds the market.
+        self.run_timers(publish_time - 1)
+        clock = self.clock
+        clock.now_ms = max(clock.now_ms, publish_time) if clock.now_ms else publish_time
+        book = self._new_book(market_id, [window_of(strategy) for strategy in wanted])
+        # Strategies and filters look at the definition before the change that carries it is folded in.
+        book.market_definition = definition
+        market = HostedMarket(market_id, book, self)
+        market.first_ms = publish_time
+        all_orders = self.rules.all_orders
+        market.seats = [Seat(self._instance(strategy, market_id, definition), all_orders) for strategy in wanted]
+        market.readers = [seat.reader for seat in market.seats if seat.wants_books]
+        self._hosted[market_id] = market
+        self.markets.add(market)
+        market.open_exchange(self._exchange)
+        return market
+
+    def _new_book(self, market_id: str, windows: Sequence[Window]) -> MarketBook:
+        return self.books.book(market_id, lambda: self._made_book(market_id, windows))
+
+    def _made_book(self, market_id: str, windows: Sequence[Window]) -> MarketBook:
+        book = MarketBook(
+            market_id,
+            cumulative_runner_tv=any(window.cumulative_runner_tv for window in windows),
+            calculate_market_tv=any(window.calculate_market_tv for window in windows),
+        )
+        if self.rules.watch_all:
+            book.watch_all()
+        return book
+
+    def admits(self, strategy: Strategy, market_id: str, definition: MarketDefinition) -> bool:
+        """Whether a strategy wants a market, by its filters."""
+        if not strategy.market_filter:
+            return True
+        sieve = self.sieves.setdefault(strategy.name, Sieve())
+        sport = window_of(strategy).admits_sport(definition.event_type_id)
+        if sport and admits(strategy.market_filter, market_id, definition):
+            sieve.admitted += 1
+            return True
+        sieve.pass_over(strategy, market_id, definition)
+        return False
+
+    def _instance(self, strategy: Strategy, market_id: str, definition: MarketDefinition) -> Strategy:
+        """The strategy's instance for a market: its own, that of its event, or that of the run."""
+        event = definition.event_id or market_id
+        scope = scope_of(strategy)
+        key = {"market": (scope, market_id), "event": (scope, event), "run": (scope, "")}[scope]
+        if scope == "event":
+            self._events_hosted.setdefault(event, set()).add(market_id)
+        instances = self._instances.setdefault(key, {})
+        found = instances.get(id(strategy))
+        if found is None:
+            found = instances[id(strategy)] = hosted(strategy, self)
+        return found
+
+    def _free_instances(self, market: HostedMarket) -> None:
+        """Instances go with their market, those of an event with the last of its markets.
+
+        Where all is of one event they stay: others of its markets may be to come.
+        """
+        self._instances.pop(("market", market.market_id), None)
+        definition = market.market_book.market_definition
+        event = (definition.event_id if definition else None) or market.market_id
+        mates = self._events_hosted.get(event)
+        if mates is None:
+            return
+        mates.discard(market.market_id)
+        if not mates and len(self._events_hosted) > 1:
+            del self._events_hosted[event]
+            self._instances.pop(("event", event), None)
+
+    def _announce(self, market: HostedMarket) -> None:
+        """A market is new: the coordinator and the middleware hear of it before its first change is worked on."""
+        market.shown = True
+        self.coordinator.opened(market.fact("OPENED"), self)
+        self.coordinator.log(MarketEvent(market))
+        for middleware in self.middleware:
+            self._guarded(None, market, middleware.add_market, market)
+
+    def _show_new(self, market: HostedMarket) -> None:
+        """Then its strategies do."""
+        self._open_sides(market)
+        for seat in market.seats:
+            self._guarded(seat.strategy, market, seat.strategy.process_new_market, market, market.market_book)
+        for event in self._standing:
+            self.deliver(event, [market])
+
+    def _show_in_turn(self, market: HostedMarket) -> None:
+        """Or each strategy hears of the market and looks at its first book, before the next does."""
+        self._open_sides(market)
+        book = market.market_book
+        for seat in market.seats:
+            strategy = seat.strategy
+            self._guarded(strategy, market, strategy.process_new_market, market, book)
+            check, process, gate, _ = seat.reader
+            if gate is not None:
+                market.renew(gate)
+            inside = gate is None or gate.from_ms <= self.clock.now_ms <= gate.until_ms
+            if seat.wants_books and inside and self._guarded(strategy, market, check, market, book):
+                self._guarded(strategy, market, process, market, book)
+
+    def _open_sides(self, market: HostedMarket) -> None:
+        """What is recorded beside the market is opened with it."""
+        if self._side is not None:
+            self._guarded(None, market, self._side.opened, self, market)
+
+    # -- going ---------------------------------------------------------------------------------------------------
+
+    def process_close_market(self, market: HostedMarket) -> None:
+        """The exchange has closed the market: settle it."""
+        lasting = self.rules.lasting_markets
+        outcome = _outcome(market.market_book.market_definition)
+        if market.closed:
+            if not lasting or outcome == market.outcome:
+                return
+            market.open_market()
+        if not (market.shown or self.rules.shown_at_close):
+            return
+        if not market.shown:
+            self._announce(market)
+            self._show_new(market)
+        market.outcome = outcome
+        market.close_market()
+        market.market_book_closed = market.market_book
+        market.cleared_bets = []
+        self._guarded(None, market, market.exchange.closed, market.context.get("line_range_result"))
+        if lasting:
+            self._end_unsent(market, "MARKET_CLOSED")
+        market.settlements += not market.unsettled()
+        if self._timed:
+            self.process_market_orders(market)
+        for seat in market.seats:
+            self._guarded(seat.strategy, market, seat.strategy.process_closed_market, market, market.market_book)
+        if lasting:
+            self._expire(market, "MARKET_CLOSED")
+        self._clear(market)
+        if not lasting:
+            self._remove_market(market)
+
+    def _clear(self, market: HostedMarket) -> None:
+        """The results of the market go to the coordinator, and to the logging controls."""
+        results = [(client, market.cleared(client)) for client in self.clients]
+        market.market_cleared.extend(cleared for _, cleared in results)
+        messages = [
+            ClearedMarket(
+                market.market_id,
+                client.VENUE.value,
+                client.username,
+                cleared["profit"],
+                cleared["commission"],
+                cleared["betCount"],
+            )
+            for client, cleared in results
+        ]
+        self.coordinator.closed(market.fact("CLOSED"), market.cleared_bets, messages)
+        if market.blotter.active:
+            self.coordinator.log(ClearedOrdersMetaEvent(list(market.blotter)))
+        for client, cleared in results:
+            self.coordinator.log(ClearedMarketsEvent(ClearedMarkets({"client": client.username, **cleared})))
+        self.coordinator.log(CloseMarketEvent(market))
+
+    def _end_unsent(self, market: HostedMarket, why: str) -> bool:
+        """End the orders that the exchange knows nothing of and will not be told of; whether there were any."""
+        ended = False
+        for order in list(market.blotter.live_orders):
+            if order.state.stand is Stand.SENT:
+                ended = True
+                with order.trade:
+                    order.expired(why)
+        for order_id in list(market.replacing):
+            del market.replacing[order_id]
+            order = market.blotter[order_id]
+            order.trade.replaced(order)
+        return ended
+
+    def _expire(self, market: HostedMarket, why: str) -> None:
+        """Orders that can no longer be placed end, and their strategies are told."""
+        if self._expire_at_exchange(market, why):
+            self.process_market_orders(market)
+            # What was asked for in answer to that comes too late as well.
+            self._expire_at_exchange(market, why)
+            self.process_current_orders(market)
+
+    def _expire_at_exchange(self, market: HostedMarket, why: str) -> bool:
+        expired = self._guarded(None, market, market.exchange.expire, why)
+        return self._end_unsent(market, why) or bool(expired)
+
+    def _remove_market(self, market: HostedMarket) -> None:
+        """Middleware and strategies forget a market."""
+        for middleware in self.middleware:
+            self._guarded(None, market, middleware.remove_market, market)
+        for seat in market.seats:
+            self._guarded(seat.strategy, market, seat.strategy.remove_market, market.market_id)
+
+    def release_market(self, market_id: str) -> HostedMarket | None:
+        """Give up a market whose recording has ended; None where it was never hosted."""
+        self._ignored.discard(market_id)
+        market = self._hosted.get(market_id)
+        if market is None:
+            return None
+        lasting = self.rules.lasting_markets
+        if lasting:
+            # The market's time ends with its recording, whatever others go on beside it.
+            now, self.clock.now_ms = self.clock.now_ms, market.market_book.publish_time_epoch
+            self.current_market = market
+            self._expire(market, "RECORDING_ENDED")
+            self.clock.now_ms = now
+        del self._hosted[market_id]
+        self.current_market = None
+        if lasting or not market.closed:
+            self._remove_market(market)
+        market.exchange.forget()
+        self.coordinator.removed(market.fact("REMOVED"))
+        self.markets.remove(market_id)
+        self._free_instances(market)
+        return market
+
+
+def _outcome(definition: MarketDefinition | None) -> object:
+    """What bets are settled by: a definition that says the same again settles nothing anew."""
+    if definition is None:
+        return None
+    statuses = frozenset((runner.id, runner.hc, runner.status) for runner in definition.runners)
+    return statuses, Terms.of(definition), definition.number_of_winners, definition.each_way_divisor

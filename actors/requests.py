@@ -1,0 +1,78 @@
+"""Requests of strategies on their way out: controls, refusals, the coordinator."""
+
+from __future__ import annotations
+
+import abc
+import logging
+
+from ..strategies.errors import ControlError
+from ..strategies.market import Market
+from ..strategies.messages import EXPIRED, FAILURE, REPLACE, ReplaceInstruction, Reply, Report, Request
+from ..strategies.order import Order
+from ..strategies.order_package import OrderPackageType
+from ..values import legible
+from .clients import BaseClient
+from .coordinator import violation_of
+from .hosted_market import HostedMarket
+from .turns import Turns
+
+logger = logging.getLogger("headrace")
+
+
+class Requests(Turns):
+    """What strategies ask for."""
+
+    def validate(self, market: Market, order: Order, package_type: OrderPackageType, client: BaseClient) -> None:
+        """Run the controls that answer inside the request.
+
+        Raises:
+            ControlError: one of them refuses.
+        """
+        for control in self.trading_controls:
+            control(order, package_type)
+        if not self.rules.account_controls_later:
+            for control in client.trading_controls:
+                control(order, package_type)
+        for venue, username, control in self._client_controls:
+            if username == client.username and venue == client.VENUE.value:
+                control(order, package_type)
+
+    def refused(self, market: Market, order: Order, package_type: OrderPackageType, refusal: ControlError) -> None:
+        """A control has refused a request that was about to be made."""
+        kind = package_type.name
+        self.coordinator.refused(
+            violation_of(order.trade.strategy.name, order.market_id, kind, refusal, self.clock.now_ms)
+        )
+        placing = package_type is OrderPackageType.PLACE
+        if placing or not self.rules.guarded_status:
+            order.violation(str(refusal))
+            if not placing:
+                order.executable()
+        else:
+            order.violation_msg = str(refusal)
+
+    def submit(self, market: Market, request: Request) -> None:
+        """Hand a request to the coordinator. What it cannot take ends, and the strategy's other requests go on."""
+        assert isinstance(market, HostedMarket)
+        if request.kind == REPLACE:
+            for instruction in request.instructions:
+                assert isinstance(instruction, ReplaceInstruction)
+                order = market.blotter[instruction.order_id]
+                market.replacing[order.id] = (instruction, request)
+                if self.rules.guarded_status:
+                    order.trade.replacing(order)
+        try:
+            self.coordinator.submit(request)
+        except Exception as error:
+            if not self.rules.guarded_status:
+                raise
+            self.failed(error, request.market_id, request.strategy)
+            reports = tuple([Report(each.order_id, request.kind, FAILURE) for each in request.instructions])
+            reply = Reply(
+                request.request_id, market.market_id, self.clock.now_ms, EXPIRED, reports, reason=legible(error)
+            )
+            self.take_reply(market, reply)
+
+    @abc.abstractmethod
+    def take_reply(self, market: HostedMarket, reply: Reply) -> None:
+        """A request was answered."""

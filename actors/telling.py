@@ -1,0 +1,257 @@
+"""What the exchange tells of orders: taken into their states, then told to their strategies."""
+
+from __future__ import annotations
+
+import logging
+
+from ..strategies.messages import (
+    ANSWERED,
+    CANCEL,
+    PLACE,
+    REFUSED,
+    SUCCESS,
+    ClearedOrder,
+    OrderFact,
+    Reply,
+    Report,
+)
+from ..strategies.order import Order
+from ..strategies.order_state import Stand
+from ..strategies.trade import TradeStatus
+from .exchange import Answer
+from .hosted_market import HostedMarket
+from .requests import Requests
+
+logger = logging.getLogger("headrace")
+
+
+class Telling(Requests):
+    """Replies, facts and results, and `process_orders`."""
+
+    # -- taking --------------------------------------------------------------------------------------------------
+
+    def answer(self, message: Answer) -> None:
+        """The exchange tells something; the coordinator hears it first."""
+        self.coordinator.answer(message)
+
+    def take(self, message: Answer) -> None:
+        """A message of the exchange, about orders of a market here. It never raises for what the message says."""
+        market = self._hosted.get(message.market_id)
+        if market is None:
+            return
+        if type(message) is OrderFact:
+            self._take_fact(market, message)
+        elif type(message) is Reply:
+            self.take_reply(market, message)
+        elif type(message) is ClearedOrder:
+            self._take_cleared(market, message)
+
+    def _take_fact(self, market: HostedMarket, fact: OrderFact) -> None:
+        order = market.order_of(fact)
+        if order is None:
+            market.keep_stray(fact)
+            return
+        if not self.rules.guarded_status:
+            order.take_fact(fact)
+            if fact.why == "SP":
+                # At once, and so orders complete too that a refusal had brought back from their end.
+                order.execution_complete()
+            return
+        taken = order.take_fact(fact)
+        if taken.discrepancy is not None:
+            self._disagree(order, taken.discrepancy)
+        if taken.changed or taken.ended:
+            self.touch(market)
+
+    def _disagree(self, order: Order, discrepancy: str) -> None:
+        logger.warning(
+            "Order %s of market %s %s",
+            order.id,
+            order.market_id,
+            discrepancy,
+            extra={"strategy": order.trade.strategy.name, "market_id": order.market_id},
+        )
+
+    def take_reply(self, market: HostedMarket, reply: Reply) -> None:
+        if not self.rules.guarded_status:
+            for report in reply.reports:
+                self._take_report_as_peer(market, reply, report)
+            return
+        for report in reply.reports:
+            order = market.order(report.order_id)
+            if order is None:
+                continue
+            trade = order.trade
+            if trade.status is TradeStatus.COMPLETE:
+                self._take_report(market, order, reply, report)
+            else:
+                with trade:
+                    self._take_report(market, order, reply, report)
+            if report.operation != PLACE:
+                trade.replaced(order)
+            elif reply.outcome == REFUSED and order.state.stand is Stand.REFUSED and trade.complete:
+                trade.complete_trade()
+        self.touch(market)
+
+    def _take_report(self, market: HostedMarket, order: Order, reply: Reply, report: Report) -> None:
+        if reply.outcome != ANSWERED:
+            if reply.outcome == REFUSED:
+                order.violation_msg = reply.reason
+            taken = order.take_outcome(reply.request_id, reply.outcome, report.operation)
+            market.replacing.pop(order.id, None)
+        else:
+            first = order.responses.place_response is None
+            taken = order.take_report(reply.request_id, report)
+            if report.operation == PLACE:
+                if report.status == SUCCESS:
+                    if first:
+                        _note_queue(order, report)
+                        market.log_order(order)
+                    for fact in market.take_strays(report.bet_id):
+                        self._take_fact(market, fact)
+            elif report.operation == CANCEL and market.is_replaced_by(order, reply.request_id):
+                self._replace(market, order, report)
+        if taken.discrepancy is not None:
+            self._disagree(order, taken.discrepancy)
+
+    def _replace(self, market: HostedMarket, order: Order, report: Report) -> None:
+        """The old bet is cancelled: the order that takes its place is on its way."""
+        instruction, request = market.replacing.pop(order.id)
+        if report.status != SUCCESS:
+            return
+        made = order.trade.create_order_replacement(
+            order, instruction.new_price, report.size, request.asked_at, instruction.new_order_id
+        )
+        made.request_id = request.request_id
+        market.replaced_by[order.id] = made.id
+        made.place(market.publish_time, request.market_version, request.async_)
+        if self.rules.reserve_pending:
+            market.enter(made)
+        else:
+            market.await_entry(made)
+
+    def _take_report_as_peer(self, market: HostedMarket, reply: Reply, report: Report) -> None:
+        """The peer's answers set the status, whatever it was."""
+        order = market.order(report.order_id)
+        if order is None:
+            return
+        replacing = market.is_replaced_by(order, reply.request_id)
+        with order.trade:
+            if report.operation == PLACE:
+                self._placed_as_peer(market, order, reply, report)
+                return
+            order.respond(report)
+            if report.operation != CANCEL or report.status != SUCCESS:
+                order.executable()
+            elif replacing:
+                order.execution_complete()
+                self._replace(market, order, report)
+            elif order.size_remaining == 0:
+                order.execution_complete()
+            else:
+                order.executable()
+        if replacing:
+            market.replacing.pop(order.id, None)
+
+    def _placed_as_peer(self, market: HostedMarket, order: Order, reply: Reply, report: Report) -> None:
+        order.answer_placing(report)
+        if report.status != SUCCESS:
+            order.execution_complete()
+            return
+        order.assign_bet_id(report.bet_id or "")
+        waiting = order.id not in market.blotter
+        if not waiting:
+            _note_queue(order, report)
+        market.log_order(order)
+        if waiting:
+            order.place(market.publish_time, order.market_version, order.async_)
+            market.enter(order)
+        order.executable()
+
+    def _take_cleared(self, market: HostedMarket, cleared: ClearedOrder) -> None:
+        """A bet's result: the last one counts."""
+        order = market.order(cleared.order_id)
+        if order is None and cleared.bet_id is not None:
+            order = market.blotter.get_order_bet_id(cleared.bet_id)
+        if order is None:
+            return
+        order.profit, order.settled = cleared.profit, cleared.settled
+        order.runner_status, order.market_type = cleared.runner_status, cleared.market_type
+        order.each_way_divisor = cleared.each_way_divisor
+        order.number_of_dead_heat_winners = cleared.dead_heat_winners
+        order.on_line, order.line_range_result = cleared.on_line, cleared.line_result
+        market.cleared_bets.append(cleared)
+
+    # -- telling -------------------------------------------------------------------------------------------------
+
+    def tell(self, market: HostedMarket) -> None:
+        """Tell strategies of the orders that this turn has touched."""
+        if self._hosted.get(market.market_id) is market:
+            self.current_market = market
+            self.process_market_orders(market)
+
+    def process_market_orders(self, market: HostedMarket) -> None:
+        """Orders may have changed: complete those at their end, then tell their strategies."""
+        self.process_current_orders(market)
+        market.touched = False
+        market.orders_shown_ms = self.clock.now_ms
+        for seat, mine in market.traders():
+            self.running = seat.strategy
+            try:
+                if seat.all_orders:
+                    seat.process_orders(market, mine.orders)
+                elif mine.current:
+                    orders = mine.listed()
+                    if not mine.ended:
+                        seat.process_orders(market, orders)
+                        continue
+                    ended = mine.take_ended()
+                    try:
+                        seat.process_orders(market, orders)
+                    finally:
+                        mine.drop(ended)
+            except Exception as error:
+                self._failed(error, seat.strategy, market)
+        self.plan_orders(market)
+
+    def process_current_orders(self, market: HostedMarket) -> None:
+        """The exchange has told of orders: complete those at their end."""
+        blotter = market.blotter
+        if not blotter.finished:
+            return
+        finished, live = list(dict.fromkeys(blotter.finished)), blotter.live_orders
+        blotter.finished.clear()
+        for order in finished:
+            if order not in live:
+                continue
+            if not order.complete and order.is_done:
+                try:
+                    order.execution_complete()
+                except Exception as error:
+                    self._failed(error, order.trade.strategy, market)
+            if order.complete:
+                blotter.complete_order(order)
+        blotter.finished.clear()
+
+    def plan_orders(self, market: HostedMarket) -> None:
+        """See to it that `process_orders` is called in time while there are live orders."""
+        if self._timed and not market.orders_timer and market.blotter.has_live_orders:
+            market.orders_timer = True
+            self.clock.call_at(self.clock.now_ms + self._interval_ms, lambda: self._orders_due(market))
+
+    def _orders_due(self, market: HostedMarket) -> None:
+        """The interval of `process_orders` has passed since it was planned; perhaps not since the last call."""
+        market.orders_timer = False
+        if market.closed or self._hosted.get(market.market_id) is not market:
+            return
+        due = market.orders_shown_ms + self._interval_ms
+        if due > self.clock.now_ms:
+            market.orders_timer = True
+            self.clock.call_at(due, lambda: self._orders_due(market))
+            return
+        self.process_market_orders(market)
+
+
+def _note_queue(order: Order, report: Report) -> None:
+    if order.placement is not None and order.size_matched == 0:
+        order.placement.queue_ahead = report.queue_ahead if order.is_limit else None

@@ -1,0 +1,379 @@
+"""One market of the simulated exchange: its bets, and the requests that are on their way to them.
+
+Nothing is polled: a request acts when the clock reaches its time, on the book in force at that moment.
+Source: docs/fidelity.md.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+from ..actors.exchange import AccountTerms, Desk, MarketExchange
+from ..strategies.book import MarketBook
+from ..strategies.errors import OrderError, SettlementError
+from ..strategies.messages import (
+    CANCEL,
+    PLACE,
+    REPLACE,
+    SUCCESS,
+    UPDATE,
+    CancelInstruction,
+    PlaceInstruction,
+    ReplaceInstruction,
+    Reply,
+    Report,
+    Request,
+    UpdateInstruction,
+)
+from ..strategies.order_package import OrderPackageType
+from ..strategies.terms import Terms
+from .bets import Bet
+from .models import Models
+from .passive import PassiveMatching
+from .placement import WAIT, Arrival
+from .reports import (
+    BET_ACTION_ERROR,
+    BET_TAKEN_OR_LAPSED,
+    ERROR_IN_ORDER,
+    INVALID_PERSISTENCE_TYPE,
+    failure,
+    placed,
+)
+from .settlement import unsettled
+from .starting_price import actual_sp
+
+#: The bet delay's model by which bets that match nothing do not wait.
+PASSIVE = "PASSIVE"
+#: Why an order was never placed.
+MARKET_CLOSED = "MARKET_CLOSED"
+
+
+class BetIds(Protocol):
+    """Where a market has the numbers of its bets from."""
+
+    def next_bet_id(self) -> str:
+        """A number that no bet has."""
+
+    def return_bet_id(self) -> None:
+        """The last one was not used."""
+
+    def gone(self, market_id: str) -> None:
+        """A market was given up."""
+
+
+class SimulatedMarket(MarketExchange):
+    """The exchange's side of one market.
+
+    Args:
+        models: complete ones.
+        ids: numbers for its bets.
+    """
+
+    def __init__(self, market_id: str, book: MarketBook, desk: Desk, models: Models, ids: BetIds) -> None:
+        self.market_id = market_id
+        self._book = book
+        self._desk = desk
+        self._clock = desk.clock
+        self._models = models
+        self._ids = ids
+        self._bets: dict[str, Bet] = {}
+        # What was asked before the market's last end finds nobody at the exchange.
+        self._epoch = 0
+        self._defined: object = None
+        self._known_terms = Terms()
+        self._matching = self._new_matching()
+
+    def _new_matching(self) -> PassiveMatching:
+        return PassiveMatching(self._book, self._desk, self._models, self._bets, self._tell)
+
+    def queue_ahead(self, order_id: str) -> float | None:
+        bet = self._bets.get(order_id)
+        return None if bet is None else bet.queue_ahead
+
+    def bet(self, order_id: str) -> Bet | None:
+        """The bet of an order, to look at: for tests and for tools in the same process."""
+        return self._bets.get(order_id)
+
+    # -- requests ------------------------------------------------------------------------------------------------
+
+    def send(self, request: Request) -> None:
+        try:
+            due_ms, last_ms = self._times(request)
+        except Exception as error:  # of a latency model
+            self._desk.failed(error, self.market_id, request.strategy)
+            self._call_at(request.asked_at, self._refuse, request)
+            return
+        if request.kind == PLACE:
+            account = self._desk.account(request.venue, request.username)
+            bets = [
+                self._enter(instruction, request.strategy, account)
+                for instruction in request.instructions
+                if isinstance(instruction, PlaceInstruction)
+            ]
+            self._call_at(due_ms, self._arrive, request, bets, last_ms)
+        elif request.kind == REPLACE:
+            self._call_at(due_ms, self._replace, request, last_ms)
+        else:
+            self._call_at(due_ms, self._change, request)
+
+    def _times(self, request: Request) -> tuple[int, int]:
+        """When a request reaches the exchange, and when the bet delay of what it places has passed."""
+        seconds = self._seconds(request.kind)
+        placing = seconds
+        if request.kind == REPLACE:
+            # What takes a bet's place is not placed before the bet is cancelled.
+            placing = max(seconds, self._seconds(PLACE))
+        asked_ms = request.asked_at
+        return asked_ms + round(seconds * 1000), asked_ms + round((placing + request.bet_delay) * 1000)
+
+    def _seconds(self, kind: str) -> float:
+        latency = self._models.latency
+        assert latency is not None
+        return latency.seconds(OrderPackageType[kind])
+
+    def _call_at(self, at_ms: int, act: Callable[..., object], *values: object) -> None:
+        epoch = self._epoch
+
+        def call() -> None:
+            if epoch == self._epoch:
+                act(*values)
+
+        self._desk.call_at(at_ms, self.market_id, call)
+
+    def _enter(self, asked: PlaceInstruction, strategy: str, account: AccountTerms) -> Bet:
+        """A bet is on its way."""
+        exact = self._desk.rules.exact_average
+        bet = Bet(asked, self.market_id, strategy, account, len(self._bets), exact)
+        self._matching.enter(bet)
+        self._bets[bet.order_id] = bet
+        return bet
+
+    # -- placing -------------------------------------------------------------------------------------------------
+
+    def _arrive(self, request: Request, bets: Sequence[Bet], last_ms: int) -> None:
+        """Bets reach the exchange; each that has to wait for the bet delay comes back once that has passed.
+
+        Where the market is PASSIVE, only bets that would match wait.
+        """
+        book, now = self._book, self._clock.now_ms
+        delay_done = now >= last_ms
+        waiting = [bet for bet in bets if not bet.ended]
+        if delay_done or PASSIVE in book.bet_delay_models:
+            arrival = Arrival(book, self._models, request.market_version, delay_done, self._terms(), now)
+            waiting = [bet for bet in waiting if not self._place(request, bet, arrival)]
+        if waiting and not delay_done:
+            self._call_at(last_ms, self._arrive, request, waiting, last_ms)
+
+    def _place(self, request: Request, bet: Bet, arrival: Arrival) -> bool:
+        """Place one bet and answer; False where it has to wait."""
+        bet_id = None
+        try:
+            code, bet_id = self._judge(bet, arrival)
+        except Exception as error:
+            self._desk.failed(error, self.market_id, bet.strategy)
+            bet.void()
+            code = ERROR_IN_ORDER
+        if code == WAIT:
+            return False
+        if code is None:
+            bet.bet_id = bet_id
+            bet.placed = True
+        else:
+            bet.ended = True
+        if bet.changed:
+            self._tell(bet)
+        if code is None and not bet.ended:
+            self._matching.add(bet)
+        self._reply(request, placed(bet, code, arrival.time_ms))
+        return True
+
+    def _judge(self, bet: Bet, arrival: Arrival) -> tuple[str | None, str]:
+        """What becomes of a placing (see `Arrival.place`), and the bet id that an answer uses up."""
+        bet_id = self._ids.next_bet_id()
+        code: str | None = WAIT
+        try:
+            code = arrival.place(bet)
+        finally:
+            if code == WAIT:
+                self._ids.return_bet_id()
+        return code, bet_id
+
+    def _terms(self) -> Terms:
+        definition = self._book.market_definition
+        if definition is not self._defined:
+            self._defined, self._known_terms = definition, Terms.of(definition)
+        return self._known_terms
+
+    # -- changes of bets -----------------------------------------------------------------------------------------
+
+    def _change(self, request: Request) -> None:
+        """Cancels and updates reach the exchange."""
+        for instruction in request.instructions:
+            bet = self._bets.get(instruction.order_id)
+            if isinstance(instruction, CancelInstruction):
+                report = self._reduce(bet, instruction.order_id, instruction.size_reduction)
+            elif isinstance(instruction, UpdateInstruction):
+                report = self._persist(bet, instruction.order_id, instruction.new_persistence_type)
+            else:
+                continue
+            if bet is not None and bet.changed:
+                self._tell(bet)
+            self._reply(request, report)
+
+    def _replace(self, request: Request, last_ms: int) -> None:
+        """Replaces reach the exchange: first all are cancelled, then what takes their place is placed, or waits."""
+        successors = []
+        for instruction in request.instructions:
+            if not isinstance(instruction, ReplaceInstruction):
+                continue
+            bet = self._bets.get(instruction.order_id)
+            if instruction.new_order_id is None:
+                self._desk.failed(_no_new_id(self.market_id, instruction.order_id), self.market_id, request.strategy)
+                self._reply(request, failure(instruction.order_id, CANCEL, ERROR_IN_ORDER))
+                continue
+            report = self._reduce(bet, instruction.order_id, None)
+            if bet is not None and bet.changed:
+                self._tell(bet)
+            self._reply(request, report)
+            if bet is not None and report.status == SUCCESS:
+                ref = instruction.new_customer_order_ref or instruction.new_order_id
+                asked = bet.successor(instruction.new_order_id, ref, instruction.new_price, report.size)
+                successors.append(self._enter(asked, bet.strategy, bet.account))
+        if successors:
+            self._arrive(request, successors, last_ms)
+
+    def _reduce(self, bet: Bet | None, order_id: str, reduction: float | None) -> Report:
+        """Cancel `reduction` of a bet; None: all that remains."""
+        if self._book.status != "OPEN":
+            return failure(order_id, CANCEL, ERROR_IN_ORDER)
+        if bet is None:
+            return failure(order_id, CANCEL, BET_TAKEN_OR_LAPSED)
+        if not bet.is_limit:
+            return failure(order_id, CANCEL, BET_ACTION_ERROR)
+        if not bet.live:
+            return failure(order_id, CANCEL, BET_TAKEN_OR_LAPSED)
+        size = bet.size_remaining if reduction is None else min(reduction, bet.size_remaining)
+        bet.cancel(size)
+        return Report(order_id, CANCEL, SUCCESS, None, bet.bet_id, size)
+
+    def _persist(self, bet: Bet | None, order_id: str, persistence_type: str) -> Report:
+        """Give a bet another persistence."""
+        code = self._persistence_refused(self._book)
+        if code is None and bet is not None and bet.live:
+            if bet.is_limit:
+                bet.changed = bet.changed or bet.persistence_type != persistence_type
+                bet.persistence_type = persistence_type
+                return Report(order_id, UPDATE, SUCCESS, None, bet.bet_id)
+            code = BET_ACTION_ERROR
+        return failure(order_id, UPDATE, code or BET_TAKEN_OR_LAPSED)
+
+    @staticmethod
+    def _persistence_refused(book: MarketBook) -> str | None:
+        """Why no bet here can have another persistence."""
+        if book.status != "OPEN":
+            return ERROR_IN_ORDER
+        definition = book.market_definition
+        enabled = definition is not None and definition.persistence_enabled
+        return None if enabled else INVALID_PERSISTENCE_TYPE
+
+    def _refuse(self, request: Request) -> None:
+        """Nobody knows when the request would have arrived."""
+        operation = CANCEL if request.kind == REPLACE else request.kind
+        for instruction in request.instructions:
+            self._reply(request, failure(instruction.order_id, operation, ERROR_IN_ORDER))
+
+    # -- telling -------------------------------------------------------------------------------------------------
+
+    def _tell(self, bet: Bet, why: str | None = None) -> None:
+        """Tell how a bet stands now. What happens to one on its way is told when it has arrived."""
+        if not bet.placed and not bet.ended:
+            return
+        if bet.done and not bet.ended:
+            bet.ended = True
+        if bet.ended:
+            self._matching.remove(bet)
+        bet.changed = False
+        self._desk.answer(bet.fact(self._clock.now_ms, not bet.ended, why))
+
+    def _reply(self, request: Request, report: Report) -> None:
+        self._desk.answer(Reply(request.request_id, self.market_id, self._clock.now_ms, reports=(report,)))
+
+    # -- the book ------------------------------------------------------------------------------------------------
+
+    def changed(self) -> None:
+        self._matching.update()
+
+    def rest(self) -> None:
+        self._book.unwatch()
+
+    def closed(self, line_result: float | None) -> None:
+        """Settle all bets; what still waits has its starting price, or lapses, first."""
+        self._epoch += 1
+        self._matching.close()
+        for bet in list(self._bets.values()):
+            if not bet.ended:
+                self._end(bet, MARKET_CLOSED)
+        for bet in list(self._bets.values()):
+            self._settle(bet, line_result)
+
+    def _settle(self, bet: Bet, line_result: float | None, told: bool = True) -> bool:
+        """Tell a bet's result; False where it has none. `told`: tell of an error, too."""
+        settlement = self._models.settlement
+        assert settlement is not None
+        try:
+            result = settlement.settle(self._book, bet, line_result)
+        except Exception as error:  # the others are settled all the same
+            bet.profit = 0.0
+            self._desk.answer(unsettled(self._book, bet))
+            if told:
+                self._desk.failed(error, self.market_id, bet.strategy)
+            return False
+        bet.profit = result.profit
+        self._desk.answer(result)
+        return True
+
+    def expire(self, why: str) -> bool:
+        """End the bets that have not arrived, and whose market or recording has ended; no request arrives any more."""
+        self._epoch += 1
+        waiting = [bet for bet in self._bets.values() if not bet.placed and not bet.ended]
+        for bet in waiting:
+            self._end(bet, why)
+        return bool(waiting)
+
+    def _end(self, bet: Bet, why: str) -> None:
+        """Nothing more can happen to a bet: its market, or its recording, has ended."""
+        if bet.placed and bet.takes_sp:
+            self._tell_of_bad_sp(bet)
+        if bet.is_limit:
+            bet.lapse()
+        elif not bet.size_matched:
+            bet.size_lapsed = bet.size
+        bet.ended = True
+        self._tell(bet, None if bet.placed else why)
+
+    def _tell_of_bad_sp(self, bet: Bet) -> None:
+        """A bet that waited for a price that is none is not matched, which nobody would expect."""
+        runner = self._book.runner(bet.selection_id, bet.handicap)
+        price = runner.sp.actual_sp if runner else None
+        if isinstance(price, (int, float)) and math.isfinite(price) and price and actual_sp(runner) is None:
+            error = SettlementError(
+                f"market {self.market_id}: bet {bet.bet_id} on {bet.selection_id} is not matched: the recording "
+                f"has a starting price of {price:g}, which leaves nothing to win"
+            )
+            self._desk.failed(error, self.market_id, bet.strategy)
+
+    def forget(self) -> None:
+        self._epoch += 1
+        removals = self._models.removals
+        assert removals is not None
+        removals.forget(self.market_id)
+        self._ids.gone(self.market_id)
+
+
+def _no_new_id(market_id: str, order_id: str) -> OrderError:
+    return OrderError(
+        f"market {market_id}: the replace of order {order_id} does not say which order takes its place: expected "
+        f"new_order_id"
+    )

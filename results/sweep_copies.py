@@ -30,12 +30,13 @@ class SweepCopies:
         """Take what an earlier run has.
 
         Args:
-            owners: of each reading its markets, each with its unit.
+            owners: of each reading its markets, each with its unit: their rows are written.
             lost: copies that do not count.
         """
         for reading, markets in owners.items():
             for market_id, unit in markets:
-                self._take(market_id, unit, reading)
+                if not self._take(market_id, unit, reading):
+                    self.stale.add((market_id, unit, reading))
         self._lost.update(lost)
 
     def add(self, part: Part, reading: int) -> list[str]:

@@ -30,12 +30,13 @@ class SweepCopies:
         """Take what an earlier run has.
 
         Args:
-            owners: of each reading its markets, each with its unit.
+            owners: of each reading its markets, each with its unit: their rows are written.
             lost: copies that do not count.
         """
         for reading, markets in owners.items():
             for market_id, unit in markets:
-                self._take(market_id, unit, reading)
+                if not self._take(market_id, unit, reading):
+                    self.stale.add((market_id, unit, reading))
         self._lost.update(lost)
 
     def add(self, part: Part, reading: int) -> list[str]:
@@ -69,7 +70,7 @@ class SweepCopies:
         return owner == unit
 
     def failures(self) -> list[tuple[Any, ...]]:
-        """A row of `failures` for each copy that does not count, in order; they are no set's."""
+        """A row of `failures` for each copy that does not count, in order; they belong to no set."""
         rows: dict[tuple[Any, ...], None] = {}
         for market_id, unit, reading in sorted(self._lost):
             message = f"the market is in {self._owner[market_id, reading]} as well; this copy is left out"

@@ -25,7 +25,7 @@ from .sweep_parts import (
     sets_of,
     told_once,
 )
-from .sweep_rows import FolderRows, SweepCommit, SweepRows
+from .sweep_rows import MOST_ROWS, FolderRows, HeldRows, JoinedRows, SweepCommit, SweepRows
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -224,6 +224,15 @@ class SweepFolder(FolderStore):
         self.place.write("sets.parquet", encoded(table))
         return self._write_manifest({**manifest, "finished": True})
 
+    def note(self, manifest: Mapping[str, Any]) -> None:
+        """Write the manifest of a sweep of which there is more to come.
+
+        Raises:
+            RunError: it, or a part, cannot be written.
+        """
+        self._collect()
+        self._write_manifest({**manifest, "finished": False})
+
     def counted(self) -> dict[str, Any]:
         """What the manifest says of all parts together."""
         from .tables import digest_text
@@ -270,38 +279,77 @@ def digests_of(commits: Iterable[Mapping[str, Any]], sets: int) -> list[str]:
     return [digest_text(each) for each in found]
 
 
-def save_sweep(
-    folder: str | os.PathLike[str],
-    manifest: Mapping[str, Any],
-    parameters: Sequence[Values],
-    rows: SweepRows,
-    table: pa.Table,
-) -> None:
-    """Write a sweep into a new folder, some sets at a time.
+class SavedSweep:
+    """A folder into which a sweep is written some sets at a time.
+
+    Args:
+        place: an empty folder.
+        sets: how many the sweep is to have at most.
+        manifest: of the sweep.
+        parameters: the values of its sets, as far as they are known.
 
     Raises:
-        InputError: the folder cannot be written, or holds something already.
-        RunError: the disk is full, or fails.
+        InputError, RunError: the folder cannot be written.
     """
-    digests = [int(each, 16) for each in manifest["digests"]]
-    values = [{name: column_value(value) for name, value in each.items()} for each in parameters]
-    identity = {**manifest, "parameters": values, "saved": True}
-    complete = bool(manifest.get("complete"))
-    store = SweepFolder(new_folder(folder), identity, len(values))
-    try:
+
+    def __init__(self, place: Folder, sets: int, manifest: Mapping[str, Any], parameters: Sequence[Values]) -> None:
+        self._complete = bool(manifest.get("complete"))
+        self._store = SweepFolder(place, {**manifest, "parameters": _told(parameters), "saved": True}, sets)
+        self._sets = self._parts = 0
+
+    def add(self, rows: SweepRows, digests: Sequence[str]) -> None:
+        """Write the next sets, numbered on.
+
+        Args:
+            rows: their sets are numbered from 0.
+            digests: of each set.
+
+        Raises:
+            RunError: they cannot be written.
+        """
+        before, count = self._sets, len(digests)
+        self._sets += count
+        numbered = JoinedRows([(HeldRows({}), before), (rows, count)])
         most = max(rows.count(name) for name in TABLES)
-        step = max(1, MOST_IN_PART * len(digests) // max(most, 1))
-        for number, least in enumerate(range(0, len(digests), step)):
-            sets: list[int | None] = [*range(len(digests))[least : least + step]]
-            # What failed in recordings is no set's.
-            tables = {name: rows.read(name, sets=sets if number else [*sets, None]) for name in TABLES}
+        step = max(1, MOST_ROWS * count // max(most, 1))
+        for least in range(0, count, step):
+            sets = [*range(before, self._sets)][least : least + step]
+            # What failed in recordings belongs to no set.
+            chosen = sets if least else [*sets, None]
+            tables = {name: numbered.read(name, sets=chosen) for name in TABLES}
             tables["failures"] = told_once(tables["failures"])
-            told = {each: digests[each] for each in sets if each is not None}
-            part = KeptPart(_SavedBatch(number, ()), empty_rows(), 0, 0.0, set_digests=told, complete=complete)
-            store.add(_with_files(part, part.batch.part, tables))
-    finally:
-        store.close()
-    store.finish(manifest, table)
+            told = {number: int(digests[number - before], 16) for number in sets}
+            batch = _SavedBatch(self._parts, ())
+            part = KeptPart(batch, empty_rows(), 0, 0.0, set_digests=told, complete=self._complete)
+            self._store.add(_with_files(part, batch.part, tables))
+            self._parts += 1
+
+    def note(self, manifest: Mapping[str, Any], parameters: Sequence[Values]) -> None:
+        """Say what the sets are that were written, and that there are more to come.
+
+        Raises:
+            RunError: it, or a part, cannot be written.
+        """
+        self._store.note({**manifest, "parameters": _told(parameters)})
+
+    def finish(self, manifest: Mapping[str, Any], parameters: Sequence[Values], table: pa.Table) -> None:
+        """All sets are there.
+
+        Args:
+            table: of sets.
+
+        Raises:
+            RunError: it, or a part, cannot be written.
+        """
+        self._store.finish({**manifest, "parameters": _told(parameters)}, table)
+
+    def close(self) -> None:
+        """Let what is on its way arrive."""
+        self._store.close()
+
+
+def _told(parameters: Sequence[Values]) -> list[Values]:
+    return [{name: column_value(value) for name, value in each.items()} for each in parameters]
 
 
 @dataclasses.dataclass(frozen=True)

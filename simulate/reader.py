@@ -68,7 +68,6 @@ class Reader:
         self._oddities: dict[tuple[str | None, str], int] = {}
         self._ahead: Iterator[ChangeMessage] | None = None
         self._next: ChangeMessage | None = None
-        self._broken = False
 
     def run(self) -> None:
         """Read it all."""
@@ -78,11 +77,12 @@ class Reader:
             self.end()
             return
         books, process = self._books, self._books.process_market_change
-        known = self._markets
+        # All have stopped only where the first has: a look at one attribute, for there are many messages.
+        first, known = self._actor, self._markets
         try:
             for number, messages in messages_of(self.recording, self._books, len(self._replay.unit.paths) == 1):
                 for line, message in enumerate(messages, number):
-                    if books.stopped:
+                    if first.stopped and books.stopped:
                         break
                     if type(message) is not ChangeMessage and not self._usable(message, line):
                         continue

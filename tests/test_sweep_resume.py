@@ -340,12 +340,13 @@ def test_of_copies_that_differ_the_one_with_the_lowest_name_counts_whichever_is_
     assert_equal(hr.SweepResult.load(tmp_path / "out"), sweep)
 
 
+@pytest.mark.parametrize("after", [6, 7, 8, 9, 10])
 def test_a_better_copy_that_comes_after_a_sweep_went_on_counts(
-    backer: Any, tmp_path: Path, each_part_at_once: None
+    backer: Any, tmp_path: Path, each_part_at_once: None, after: int
 ) -> None:
     files = differing_copies(tmp_path)
     whole = swept(backer, files)
-    broken_off(backer, files, tmp_path / "out", after=6)
+    broken_off(backer, files, tmp_path / "out", after=after)
     resumed = swept(backer, files, out=tmp_path / "out", resume=True)
     assert_equal(resumed, whole)
     assert_equal(swept(backer, files, out=tmp_path / "out", resume=True), whole)
@@ -480,7 +481,7 @@ def test_a_sweep_that_is_saved_can_be_loaded_and_has_nothing_left_to_do(
     broken = tmp_path / "1.399999999"
     broken.write_text("no market at all\n")
     files = [*markets, str(broken)]
-    monkeypatch.setattr("headrace.results.sweep_folder.MOST_IN_PART", 17)
+    monkeypatch.setattr("headrace.results.sweep_folder.MOST_ROWS", 17)
     sweep = swept(backer, files, orders=True)
     sweep.save(tmp_path / "saved")
     assert len(list((tmp_path / "saved" / "commits").iterdir())) > 2
@@ -513,7 +514,7 @@ def test_damage_of_a_sweep_is_named_dropped_and_done_again(
     backer: Any, markets: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, each_part_at_once: None,
     table: str, saved: bool,
 ) -> None:  # fmt: skip
-    monkeypatch.setattr("headrace.results.sweep_folder.MOST_IN_PART", 17)
+    monkeypatch.setattr("headrace.results.sweep_folder.MOST_ROWS", 17)
     out = tmp_path / "out"
     whole = swept(backer, markets)
     if saved:

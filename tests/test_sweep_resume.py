@@ -490,7 +490,7 @@ def test_a_sweep_that_is_saved_can_be_loaded_and_has_nothing_left_to_do(
     broken = tmp_path / "1.399999999"
     broken.write_text("no market at all\n")
     files = [*markets, str(broken)]
-    monkeypatch.setattr("headrace.results.sweep_folder.MOST_ROWS", 17)
+    monkeypatch.setattr("headrace.results.saved_sweep.MOST_ROWS", 17)
     sweep = swept(backer, files, orders=True)
     sweep.save(tmp_path / "saved")
     assert len(list((tmp_path / "saved" / "commits").iterdir())) > 2
@@ -523,7 +523,7 @@ def test_damage_of_a_sweep_is_named_dropped_and_done_again(
     backer: Any, markets: list[str], whole: hr.SweepResult, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
     each_part_at_once: None, table: str, saved: bool,
 ) -> None:  # fmt: skip
-    monkeypatch.setattr("headrace.results.sweep_folder.MOST_ROWS", 17)
+    monkeypatch.setattr("headrace.results.saved_sweep.MOST_ROWS", 17)
     out = tmp_path / "out"
     if saved:
         swept(backer, markets).save(out)

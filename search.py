@@ -65,19 +65,19 @@ def search(
     Args:
         strategy, markets, config, client, engine, out, orders, workers, sets_per_replay, middleware, files, command: as
             of `sweep`; "auto" counts the sets of a round.
-        parameters: by name, as of `sweep`: a `(low, high)` tuple is a range, `log_range(low, high)` one by ratio, a
+        parameters: by name, as in `sweep`: a `(low, high)` tuple is a range, `log_range(low, high)` one by ratio, a
             list holds choices. Numbers are rounded as `sweep(random=N)` rounds them.
         trials: sets to suggest in all, 1 or more.
         batch: sets to a round, 1 or more. Fewer give more rounds to learn from; more cost less for each set.
         by: the column that is to be great; or small, where less is better, such as `max_drawdown`. A set without a
             value there counts as worse than all others.
         seed: of the searcher, 0 to 2^32 - 1.
-        split: as of `sweep`. The search then goes by the events in sample alone, whatever the column, so the profit out
+        split: as in `sweep`. The search then goes by the events in sample alone, whatever the column, so the profit out
             of sample stays a check.
-        progress: as of `backtest`, over all rounds.
+        progress: as in `backtest`, over all rounds.
 
     Returns:
-        A row a set, numbered as first suggested, with its `round` and its `score`. `best()` goes by the score.
+        One row per set, numbered as first suggested, with its `round` and its `score`. `best()` goes by the score.
 
     Raises:
         TypeError: a name is unknown (the message names the nearest), or a value does not fit its type.

@@ -70,7 +70,7 @@ class SweepCopies:
         return owner == unit
 
     def failures(self) -> list[tuple[Any, ...]]:
-        """A row of `failures` for each copy that does not count, in order; they are no set's."""
+        """A row of `failures` for each copy that does not count, in order; they belong to no set."""
         rows: dict[tuple[Any, ...], None] = {}
         for market_id, unit, reading in sorted(self._lost):
             message = f"the market is in {self._owner[market_id, reading]} as well; this copy is left out"

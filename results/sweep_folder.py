@@ -12,9 +12,9 @@ from ..strategies.errors import InputError
 from ..strategies.parameters import Values, column_value
 from .commits import read_commits, read_manifest
 from .differences import difference
+from .folder_store import FolderStore
 from .folders import Folder, encoded
 from .parts import Part, StoredPart
-from .store import FolderStore
 from .sweep_parts import (
     TABLES,
     SweepBatch,
@@ -314,7 +314,7 @@ class SavedSweep:
         step = max(1, MOST_ROWS * count // max(most, 1))
         for least in range(0, count, step):
             sets = [*range(before, self._sets)][least : least + step]
-            # What failed in recordings is no set's.
+            # What failed in recordings belongs to no set.
             chosen = sets if least else [*sets, None]
             tables = {name: numbered.read(name, sets=chosen) for name in TABLES}
             tables["failures"] = told_once(tables["failures"])

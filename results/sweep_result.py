@@ -44,7 +44,7 @@ class SweepResult(SweepTables):
 
     @property
     def table(self) -> pa.Table:
-        """A row a set: `set` (its number), its parameters, then
+        """One row per set: `set` (its number), its parameters, then
 
         `markets`; `orders`; `matched_orders` (with something matched); `matched` (size); `profit`; `commission`;
         `net_profit` (after commission); `return_on_matched` (net profit by size matched); `strike_rate` (matched
@@ -178,7 +178,7 @@ class SweepResult(SweepTables):
         return heatmap(self.table.to_pylist(), self._column(x), self._column(y), value, self.parameter_columns)
 
     def parallel_coordinates(self, value: str = "net_profit") -> Any:
-        """A plotly figure: a line a set through its parameters to `value` (extra `report`).
+        """A plotly figure: one line per set, through its parameters to `value` (extra `report`).
 
         Raises:
             InputError: there is no such column.

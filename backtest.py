@@ -43,10 +43,11 @@ from .cluster.run_files import read_files
 from .cluster.runner import BatchRunner, Runner, StoringRunner, nothing_passed, worker_runner
 from .cluster.shipping import objects_of, why_not_picklable
 from .config import Config, ConfigError
+from .results.folder_store import FolderStore, require_free
 from .results.folders import Folder, NotWritten
+from .results.memory_store import MemoryStore
 from .results.parts import add_sieves
 from .results.result import FORMAT, Result
-from .results.store import FolderStore, MemoryStore, require_free
 from .results.versions import versions
 from .simulate.models import Models
 from .simulate.reading.event_file import read_custom_events

@@ -26,9 +26,9 @@ from .cluster.shipping import objects_of, sources_digest, sources_of
 from .cluster.sweep_plan import large, plan_sweep, recordings_of
 from .cluster.sweep_runner import replayer, sets_without_markets
 from .config import Config
+from .results.folder_store import require_free
 from .results.folders import Folder, NotWritten
 from .results.parts import add_sieves
-from .results.store import require_free
 from .results.sweep_folder import FORMAT, SweepFolder
 from .results.sweep_result import SweepResult
 from .results.sweep_store import SweepStore

@@ -12,9 +12,9 @@ from ..strategies.errors import InputError
 from ..strategies.parameters import Values, column_value
 from .commits import read_commits, read_manifest
 from .differences import difference
+from .folder_store import FolderStore
 from .folders import Folder, encoded
 from .parts import Part, StoredPart
-from .store import FolderStore
 from .sweep_parts import (
     TABLES,
     SweepBatch,

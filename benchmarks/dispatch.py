@@ -2,9 +2,10 @@
 
     python -m benchmarks.dispatch [--units N] [--workers N]
 
-Prints units per second, the driver's own processor time per batch, and its resident memory, then their ratio to the bars;
-the exit status is 1 where a bar is missed. The bars are for two workers. More of them share the same processors, so
-that units per second say little; the driver's processor time per batch says how many batches it could handle elsewhere.
+Prints units per second, the driver's own processor time per batch, and its resident memory, then their ratio to the
+bars; the exit status is 1 where a bar is missed. The bars are for two workers. More of them share the same processors,
+so that units per second say little; the driver's processor time per batch says how many batches it could handle
+elsewhere.
 """
 
 import argparse

@@ -1,4 +1,4 @@
-"""The result of a sweep: a row a parameter set, and what can be read off them."""
+"""The result of a sweep: one row per parameter set, and what can be read off them."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ class SweepResult(SweepTables):
         """How sets were searched for; None of a sweep.
 
         `by`, `seed`, `trials`, `batch`; `rounds`, a list a round with the number of the set that each trial came to (a
-        set that is suggested again is run once); `scores`, a number or None a set.
+        set that is suggested again is run once); `scores`, a number or None for each set.
         """
         return self.manifest.get("search")
 

@@ -14,7 +14,8 @@ from ..strategies.parameters import Values, column_value
 from .commits import MANIFEST, read_commits, read_manifest, why_unread
 from .folders import Folder
 from .result import Result, require_format
-from .sweep_folder import COMMIT, FORMAT, SavedSweep, digests_of, manifest_of_sweep, new_folder
+from .saved_sweep import SavedSweep
+from .sweep_folder import COMMIT, FORMAT, digests_of, manifest_of_sweep, new_folder
 from .sweep_measures import LEAST, MEASURED, SCORE, measured, require_goal, require_measure, set_table
 from .sweep_parts import TABLES, in_order
 from .sweep_rows import FolderRows, JoinedRows, SweepCommit, SweepRows

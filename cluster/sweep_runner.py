@@ -13,6 +13,7 @@ from ..actors.hosted_market import HostedMarket
 from ..actors.logs import BatchLog, set_up
 from ..actors.market import MarketActor
 from ..actors.sieves import Sieve
+from ..results.copies import better_copy
 from ..results.parts import Batch, Part, add_sieves, without_markets
 from ..results.sweep_parts import SweepUnit, sets_of, tabled
 from ..simulate.replay import Replay
@@ -128,7 +129,7 @@ class _Tally:
             self._counted.add(market_id)
             self.part.changes += market.changes
             owner = self._known.get(market_id, self.unit.name)
-            if owner < self.unit.name:
+            if better_copy(owner, self.unit.name) != self.unit.name:
                 self._copies.add(market_id)
                 self.part.copies.append((market_id, self.unit.name))
             else:

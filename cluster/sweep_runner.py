@@ -22,11 +22,11 @@ from ..simulate.setup import Setup
 from ..simulate.shared_replay import SharedReplay
 from ..simulate.units import Unit
 from ..strategies.strategy import Strategy
+from .batch_runner import BatchRunner, WorkerFramework, nothing_passed, run_to_end
 from .batches import plan_batches
 from .connection import connect
 from .pool import RayPool, run_here
 from .reproduction import Reproduction
-from .runner import BatchRunner, WorkerFramework, nothing_passed, run_to_end
 from .shipping import objects_of
 
 

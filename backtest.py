@@ -22,6 +22,7 @@ from .actors.sieves import Sieve
 from .actors.streams import HandlerQueue
 from .archive.catalog import Selection, wanted_markets
 from .assembly import Assembly
+from .cluster.batch_runner import BatchRunner, Runner, StoringRunner, nothing_passed, worker_runner
 from .cluster.batches import MAX_UNITS, in_turn, plan_batches
 from .cluster.connection import connect
 from .cluster.early_stop import AllFailAlike
@@ -40,7 +41,6 @@ from .cluster.reproduction import (
     texts_of,
 )
 from .cluster.run_files import read_files
-from .cluster.runner import BatchRunner, Runner, StoringRunner, nothing_passed, worker_runner
 from .cluster.shipping import objects_of, why_not_picklable
 from .config import Config, ConfigError
 from .results.folder_store import FolderStore, require_free

@@ -15,7 +15,8 @@ from .cluster.engines import Engine
 from .cluster.progress import Progress, ProgressOption, showing
 from .config import Config
 from .results.folders import Folder
-from .results.sweep_folder import SavedSweep, new_folder
+from .results.saved_sweep import SavedSweep
+from .results.sweep_folder import new_folder
 from .results.sweep_measures import LEAST, require_goal
 from .results.sweep_result import SweepResult
 from .results.sweep_tables import sides

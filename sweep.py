@@ -143,7 +143,7 @@ class SweepRun:
     """Parameter sets and markets to run them over, checked and planned; nothing is read or started yet.
 
     Args:
-        strategy, config, client, engine, split, orders, workers, sets_per_replay, middleware, files, command: as of
+        strategy, config, client, engine, split, orders, workers, sets_per_replay, middleware, files, command: as in
             `sweep`.
         values: of each set, checked.
         paths: of the recordings.

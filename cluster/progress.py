@@ -59,7 +59,7 @@ def bar(wanted: bool | None, label: str) -> Iterator[Bar | None]:
 
 
 class Bar:
-    """Units done of all, time remaining, failures, orders, and market changes a second.
+    """Units done of all, time remaining, failures, orders, and market changes per second.
 
     Args:
         place: "terminal" (standard error), "notebook", or "lines" on standard error.

@@ -1,4 +1,4 @@
-"""The result of a sweep: a row a parameter set, and what can be read off them."""
+"""The result of a sweep: one row per parameter set, and what can be read off them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ from ..strategies.parameters import Values, column_value
 from .commits import MANIFEST, read_commits, read_manifest, why_unread
 from .folders import Folder
 from .result import Result, require_format
-from .sweep_folder import COMMIT, FORMAT, SavedSweep, digests_of, manifest_of_sweep, new_folder
+from .saved_sweep import SavedSweep
+from .sweep_folder import COMMIT, FORMAT, digests_of, manifest_of_sweep, new_folder
 from .sweep_measures import LEAST, MEASURED, SCORE, measured, require_goal, require_measure, set_table
 from .sweep_parts import TABLES, in_order
 from .sweep_rows import FolderRows, JoinedRows, SweepCommit, SweepRows
@@ -63,7 +64,7 @@ class SweepResult(SweepTables):
         """How sets were searched for; None of a sweep.
 
         `by`, `seed`, `trials`, `batch`; `rounds`, a list a round with the number of the set that each trial came to (a
-        set that is suggested again is run once); `scores`, a number or None a set.
+        set that is suggested again is run once); `scores`, a number or None for each set.
         """
         return self.manifest.get("search")
 

@@ -22,6 +22,7 @@ from .actors.sieves import Sieve
 from .actors.streams import HandlerQueue
 from .archive.catalog import Selection, wanted_markets
 from .assembly import Assembly
+from .cluster.batch_runner import BatchRunner, Runner, StoringRunner, nothing_passed, worker_runner
 from .cluster.batches import MAX_UNITS, in_turn, plan_batches
 from .cluster.connection import connect
 from .cluster.early_stop import AllFailAlike
@@ -40,13 +41,13 @@ from .cluster.reproduction import (
     texts_of,
 )
 from .cluster.run_files import read_files
-from .cluster.runner import BatchRunner, Runner, StoringRunner, nothing_passed, worker_runner
 from .cluster.shipping import objects_of, why_not_picklable
 from .config import Config, ConfigError
+from .results.folder_store import FolderStore, require_free
 from .results.folders import Folder, NotWritten
+from .results.memory_store import MemoryStore
 from .results.parts import add_sieves
 from .results.result import FORMAT, Result
-from .results.store import FolderStore, MemoryStore, require_free
 from .results.versions import versions
 from .simulate.models import Models
 from .simulate.reading.event_file import read_custom_events

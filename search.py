@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from .actors.clients import BaseClient
@@ -14,6 +14,8 @@ from .cluster.early_stop import StoppedRun
 from .cluster.engines import Engine
 from .cluster.progress import Progress, ProgressOption, showing
 from .config import Config
+from .results.folders import Folder
+from .results.saved_sweep import SavedSweep
 from .results.sweep_folder import new_folder
 from .results.sweep_measures import LEAST, require_goal
 from .results.sweep_result import SweepResult
@@ -25,6 +27,12 @@ from .strategies.strategy import Strategy
 from .sweep import SweepRun, check, strategy_class
 from .tuning.parameter_sets import parameter_sets, search_space
 from .tuning.searcher import Searcher, Suggestion
+
+#: What is said of a search that was stopped.
+_STOPPED = (
+    "the failures are in {} (headrace.SweepResult.load reads them); put right what failed, and remove the folder or "
+    "name another"
+)
 
 
 def search(
@@ -58,19 +66,19 @@ def search(
     Args:
         strategy, markets, config, client, engine, out, orders, workers, sets_per_replay, middleware, files, command: as
             of `sweep`; "auto" counts the sets of a round.
-        parameters: by name, as of `sweep`: a `(low, high)` tuple is a range, `log_range(low, high)` one by ratio, a
+        parameters: by name, as in `sweep`: a `(low, high)` tuple is a range, `log_range(low, high)` one by ratio, a
             list holds choices. Numbers are rounded as `sweep(random=N)` rounds them.
         trials: sets to suggest in all, 1 or more.
         batch: sets to a round, 1 or more. Fewer give more rounds to learn from; more cost less for each set.
         by: the column that is to be great; or small, where less is better, such as `max_drawdown`. A set without a
             value there counts as worse than all others.
         seed: of the searcher, 0 to 2^32 - 1.
-        split: as of `sweep`. The search then goes by the events in sample alone, whatever the column, so the profit out
+        split: as in `sweep`. The search then goes by the events in sample alone, whatever the column, so the profit out
             of sample stays a check.
-        progress: as of `backtest`, over all rounds.
+        progress: as in `backtest`, over all rounds.
 
     Returns:
-        A row a set, numbered as first suggested, with its `round` and its `score`. `best()` goes by the score.
+        One row per set, numbered as first suggested, with its `round` and its `score`. `best()` goes by the score.
 
     Raises:
         TypeError: a name is unknown (the message names the nearest), or a value does not fit its type.
@@ -104,49 +112,73 @@ def search(
         files=files,
         command=command,
     )
-    tried = _Tried(by)
+    tried = _Tried(by, {"by": by, "seed": seed, "trials": trials, "batch": batch})
     planned = [min(batch, trials - start) for start in range(0, trials, batch)]
-    with showing(progress, f"searching {trials} sets") as shown, keeping(out):
+    kept: _Kept | None = None
+    with showing(progress, f"searching {trials} sets") as shown, contextlib.ExitStack() as at_end:
         for number, count in enumerate(planned):
             suggestions = searcher.suggest(count)
             values = tried.new(suggestions)
+            part: SweepResult | None = None
             if values:
                 run = make_run(values=parameter_sets(kind, values))
                 if number == 0 and out is not None:
-                    new_folder(out)
-                tried.add(run.run(_over_rounds(shown, number, len(planned))))
+                    kept = at_end.enter_context(_Kept(new_folder(out), trials))
+                try:
+                    part = run.run(_over_rounds(shown, number, len(planned)))
+                except StoppedRun as stopped:
+                    if kept is None or stopped.result is None:
+                        raise
+                    kept.add(stopped.result, tried.given_up(stopped.result, suggestions))
+                    raise stopped.kept(_STOPPED.format(out)) from None
+                tried.add(part)
             for suggestion, score in zip(suggestions, tried.end_round(suggestions), strict=True):
                 searcher.tell(suggestion.trial, score)
-    result = tried.result({"by": by, "seed": seed, "trials": trials, "batch": batch})
-    if out is not None:
-        result.save(out)
+            if kept is not None and part is not None:
+                kept.add(part, tried.result())
+        result = tried.result()
+        if kept is not None:
+            kept.finish(result)
     return result
 
 
-@contextlib.contextmanager
-def keeping(out: str | os.PathLike[str] | None) -> Iterator[None]:
-    """Keep what a round gave that was stopped: its failures.
+class _Kept(contextlib.AbstractContextManager["_Kept"]):
+    """The folder of a search: a round is written when it is done."""
 
-    Raises:
-        StoppedRun: as before; it says where they are.
-    """
-    try:
-        yield
-    except StoppedRun as stopped:
-        if out is None or stopped.result is None:
-            raise
-        stopped.result.save(out)
-        raise stopped.kept(
-            f"the failures are in {out} (headrace.SweepResult.load reads them); put right what failed, and remove the "
-            "folder or name another"
-        ) from None
+    def __init__(self, place: Folder, trials: int) -> None:
+        self._place, self._trials = place, trials
+        self._saved: SavedSweep | None = None
+
+    def add(self, part: SweepResult, whole: SweepResult) -> None:
+        """Write a round.
+
+        Raises:
+            RunError: it cannot be written.
+        """
+        if self._saved is None:
+            self._saved = SavedSweep(self._place, self._trials, whole.manifest, whole.parameters)
+        part.append_to(self._saved)
+        self._saved.note(whole.manifest, whole.parameters)
+
+    def finish(self, whole: SweepResult) -> None:
+        """All rounds are there.
+
+        Raises:
+            RunError: the table of sets cannot be written.
+        """
+        assert self._saved is not None
+        self._saved.finish(whole.manifest, whole.parameters, whole.table)
+
+    def __exit__(self, *error: object) -> None:
+        if self._saved is not None:
+            self._saved.close()
 
 
 class _Tried:
     """The sets that were run, by number, and what they came to."""
 
-    def __init__(self, by: str) -> None:
-        self._by = by
+    def __init__(self, by: str, settings: Mapping[str, Any]) -> None:
+        self._by, self._settings = by, settings
         self._numbers: dict[tuple[Any, ...], int] = {}
         self._parts: list[SweepResult] = []
         self._scores: list[float | None] = []
@@ -183,8 +215,17 @@ class _Tried:
         self._rounds.append(numbers)
         return [self._scores[number] for number in numbers]
 
-    def result(self, settings: Mapping[str, Any]) -> SweepResult:
-        return SweepResult.joined(self._parts, {**settings, "rounds": self._rounds, "scores": self._scores})
+    def given_up(self, part: SweepResult, suggestions: Sequence[Suggestion]) -> SweepResult:
+        """What the search came to, with the sets of a round that was stopped: they have no scores."""
+        self._parts.append(part)
+        self._scores.extend([None] * len(part.parameters))
+        self.end_round(suggestions)
+        return self.result()
+
+    def result(self) -> SweepResult:
+        """What all sets so far came to."""
+        search = {**self._settings, "rounds": list(self._rounds), "scores": list(self._scores)}
+        return SweepResult.joined(self._parts, search)
 
 
 def _over_rounds(progress: Progress | None, number: int, rounds: int) -> Progress | None:

@@ -26,9 +26,9 @@ from .cluster.shipping import objects_of, sources_digest, sources_of
 from .cluster.sweep_plan import large, plan_sweep, recordings_of
 from .cluster.sweep_runner import replayer, sets_without_markets
 from .config import Config
+from .results.folder_store import require_free
 from .results.folders import Folder, NotWritten
 from .results.parts import add_sieves
-from .results.store import require_free
 from .results.sweep_folder import FORMAT, SweepFolder
 from .results.sweep_result import SweepResult
 from .results.sweep_store import SweepStore
@@ -92,8 +92,8 @@ def sweep(
     Args:
         strategy: a class, or an instance that gives the values which the sets leave out.
         parameters: values by name: all combinations are run. Names are declared parameters, limits
-            (`max_order_exposure` ...), `market_filter`, and "context.KEY". Or a list of dicts: one a set.
-        markets, config, client, engine, progress, files: as of `backtest`; "auto" counts the sets as well.
+            (`max_order_exposure` ...), `market_filter`, and "context.KEY". Or a list of dicts: one per set.
+        markets, config, client, engine, progress, files: as in `backtest`; "auto" counts the sets as well.
         out: a new folder for the result, as Parquet, by its path or URI. What is done is written within 20 seconds.
         resume: go on with the sweep that `out` holds. It must be there, and be the same: strategy, sources, parameter
             sets, configuration, split and recordings.
@@ -106,7 +106,7 @@ def sweep(
         workers: processes on Ray; None: one per CPU.
         sets_per_replay: most sets over one reading of a market.
         middleware: called at each change in each set's market, which keeps every set awake.
-        command: makes of a set the command of a shell that runs it alone, without markets; empty where there is none.
+        command: makes of a set the shell command that runs it alone, without markets; empty where there is none.
             Failures show it with their unit's; else they show the call in Python.
 
     Raises:
@@ -143,7 +143,7 @@ class SweepRun:
     """Parameter sets and markets to run them over, checked and planned; nothing is read or started yet.
 
     Args:
-        strategy, config, client, engine, split, orders, workers, sets_per_replay, middleware, files, command: as of
+        strategy, config, client, engine, split, orders, workers, sets_per_replay, middleware, files, command: as in
             `sweep`.
         values: of each set, checked.
         paths: of the recordings.

@@ -1,8 +1,8 @@
 """What user code hands over, as the values that everything behind it takes: plain numbers, texts, words of closed sets.
 
 Scalars of numpy and pandas, `Decimal`, `Fraction` and members of enums are ordinary values: they are told by what they
-can do, and neither library is imported. What is none of these is refused where it is handed over, by name; an error
-that comes later, when results are written, would cost everybody's.
+can do, and neither library is imported. Anything else is refused by name where it is handed over; an error that comes
+later, when results are written, would cost everybody's.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ def unboxed(value: Any) -> Any:
 
 
 def number_of(value: Any) -> float | None:
-    """What a value is as a number; None where it is none. True and False are none, and text is none."""
+    """What a value is as a number; None where it is not one. True and False are not numbers, and text is not."""
     if type(value) is float:
         return value
     if isinstance(value, enum.Enum) and not isinstance(value, (int, float)):
@@ -76,7 +76,7 @@ def number(value: Any, what: str, error: type[Exception] = TypeError) -> float:
         what: names the value in the error, such as "LimitOrder price".
 
     Raises:
-        error: it is none.
+        error: it is not one.
     """
     found = number_of(value)
     if found is None:
@@ -89,7 +89,7 @@ def finite(value: Any, what: str, error: type[Exception] = TypeError, least: flo
     """A number that is neither infinite nor not-a-number, `least` or more.
 
     Raises:
-        error: it is none.
+        error: it is not one.
     """
     found = number(value, what, error)
     if not (math.isfinite(found) and found >= least):
@@ -101,7 +101,7 @@ def whole(value: Any, what: str, error: type[Exception] = TypeError) -> int:
     """A whole number, of a float too: columns of pandas with gaps hold their ids as floats.
 
     Raises:
-        error: it is none.
+        error: it is not one.
     """
     found = number_of(value)
     if found is None or not math.isfinite(found) or found != int(found):
@@ -114,7 +114,7 @@ def text(value: Any, what: str, error: type[Exception] = TypeError) -> str:
     """A text.
 
     Raises:
-        error: it is none.
+        error: it is not one.
     """
     plain = value.value if isinstance(value, enum.Enum) else value
     if not isinstance(plain, str):
@@ -140,7 +140,7 @@ def mapping(value: Any, what: str, error: type[Exception] = TypeError) -> Any:
     """A dict, or what is read like one.
 
     Raises:
-        error: it is none.
+        error: it is not one.
     """
     if not isinstance(value, Mapping):
         raise error(f"{what}={shown(value)}: expected a dict")

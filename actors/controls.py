@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, NoReturn
+from typing import Any, ClassVar, Literal, NoReturn, Protocol
 
 from ..strategies.errors import ControlError
 from ..strategies.messages import CANCEL, Instruction, Request
@@ -14,10 +14,17 @@ from ..strategies.prices import is_classic_price, is_finest_price, make_line_pri
 from ..strategies.terms import LINE_RANGE, Terms, lines_of
 from ..strategies.worst_case import Position
 
-if TYPE_CHECKING:
-    from .clients import BaseClient
-
 _HOUR_MS = 3_600_000
+
+
+class Account(Protocol):
+    """Whose requests a control of an account looks at: a client, as far as controls ask for it."""
+
+    @property
+    def username(self) -> str: ...
+
+    @property
+    def transaction_limit(self) -> int | None: ...
 
 
 class BaseControl:
@@ -42,7 +49,7 @@ class BaseControl:
     def __call__(self, order: Order, package_type: OrderPackageType) -> None:
         self._validate(order, package_type)
 
-    def judge(self, instruction: Instruction, request: Request, account: BaseClient) -> None:
+    def judge(self, instruction: Instruction, request: Request, account: Account) -> None:
         """Look at an instruction in the coordinator; `account` is whose it is.
 
         Raises:
@@ -292,7 +299,7 @@ class MaxTransactionCount(BaseControl):
     NAME = "MAX_TRANSACTION_COUNT"
     scope = "account"
 
-    def __init__(self, framework: Any, client: BaseClient) -> None:
+    def __init__(self, framework: Any, client: Account) -> None:
         super().__init__(framework, client=client)
         self.client = client
         self._hour = -1

@@ -7,17 +7,32 @@ import io
 import logging
 import time
 from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from ..config import Config, default_instance_id
 
 if TYPE_CHECKING:
-    from .market import MarketActor
+    from ..strategies.host import Host
+    from ..strategies.market import Market
+    from ..strategies.strategy import Strategy
 
 #: Parent of all loggers of this package; a strategy's is `headrace.strategy.<name>`.
 LOGGER = "headrace"
 #: Warnings of one batch that are shown where the run was started.
 _SHOWN = 20
+
+
+class AtWork(Protocol):
+    """An actor as lines of the log tell of it."""
+
+    @property
+    def current_market(self) -> Market | None: ...
+
+    @property
+    def running(self) -> Strategy | None: ...
+
+    @property
+    def host(self) -> Host: ...
 
 
 class Context(logging.Filter):
@@ -29,7 +44,7 @@ class Context(logging.Filter):
 
     def __init__(self, config: Config) -> None:
         super().__init__()
-        self.actor: MarketActor | None = None
+        self.actor: AtWork | None = None
         self._instance_id = config.instance_id or default_instance_id()
         self._process_id = config.process_id
 

@@ -8,9 +8,9 @@ import os
 from pathlib import Path
 from typing import Any
 
+from ..cluster.batch_runner import Runner
 from ..cluster.engines import require_engine, spread
 from ..cluster.progress import ProgressOption, showing
-from ..cluster.runner import Runner
 from ..results.folders import not_written
 from ..results.parts import Batch, Part
 from ..simulate.reading.locations import Source, absolute, require_text

@@ -9,9 +9,9 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from ..cluster.batch_runner import Runner
 from ..cluster.engines import require_engine, spread
 from ..cluster.progress import ProgressOption, showing
-from ..cluster.runner import Runner
 from ..results.parts import Batch, Part
 from ..simulate.reading.locations import Source, absolute
 from ..simulate.reading.recordings import DAMAGED, Paths, Recording, event_of_path, find_recordings

@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from ..actors.failures import raised_at
+from ..cluster.batch_runner import Runner
 from ..cluster.engines import require_engine, spread
 from ..cluster.progress import ProgressOption, showing
-from ..cluster.runner import Runner
 from ..results.folders import not_written, why_not_written
 from ..results.parts import Batch, Part
 from ..simulate.reading.books import changes_of

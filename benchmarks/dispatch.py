@@ -2,9 +2,10 @@
 
     python -m benchmarks.dispatch [--units N] [--workers N]
 
-Prints units a second, the driver's own processor time a batch, and its resident memory, then their ratio to the bars;
-the exit status is 1 where a bar is missed. The bars are for two workers. More of them share the same processors, so
-that units a second say little; the driver's processor time a batch says how many batches it could handle elsewhere.
+Prints units per second, the driver's own processor time per batch, and its resident memory, then their ratio to the
+bars; the exit status is 1 where a bar is missed. The bars are for two workers. More of them share the same processors,
+so that units per second say little; the driver's processor time per batch says how many batches it could handle
+elsewhere.
 """
 
 import argparse
@@ -20,7 +21,7 @@ from headrace.results.parts import Batch, Part
 from headrace.simulate.rows import empty_rows
 from headrace.simulate.units import Unit
 
-LEAST_RATE = 2000.0  # units a second
+LEAST_RATE = 2000.0  # units per second
 MOST_MEMORY = 300.0  # megabytes
 
 
@@ -60,7 +61,7 @@ def main(arguments: list[str] | None = None) -> int:
     memory = resident()
     print(f"{options.workers} workers, {own / (len(batches) - early) * 1e6:.0f} microseconds of the driver's a batch")
     rate = done / seconds
-    print(f"{done} units in {seconds:.2f} s: {rate:.0f} units a second  bar {LEAST_RATE:.0f}")
+    print(f"{done} units in {seconds:.2f} s: {rate:.0f} units per second  bar {LEAST_RATE:.0f}")
     print(f"driver {memory:.0f} MB  bar {MOST_MEMORY:.0f}")
     passed = rate >= LEAST_RATE and memory <= MOST_MEMORY
     print(f"{'ok' if passed else 'BELOW THE BAR'}  {rate / LEAST_RATE:.2f}")

@@ -66,6 +66,6 @@ def order_row(order: Any) -> list[Any]:
 
 
 def write(path: str, rows: list[list[Any]]) -> None:
-    """Rows as JSON, one a line."""
+    """Rows as JSON, one per line."""
     with Path(path).open("w") as file:
         file.writelines(json.dumps(row) + "\n" for row in rows)

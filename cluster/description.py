@@ -240,7 +240,7 @@ def _of_the_user(cls: type) -> bool:
 
 
 def _is_foreign(module: str) -> bool:
-    """Whether a module is a library's: what stands in it is no part of a run."""
+    """Whether a module is a library's: what is defined there is not part of a run."""
     name = module.split(".")[0]
     if name in ("headrace", "__main__"):
         return False

@@ -9,10 +9,10 @@ from ..results.parts import Batch, Part
 from ..simulate.units import Unit
 from ..strategies.errors import InputError
 from ..values import word
+from .batch_runner import Runner
 from .batches import in_turn, plan_batches
 from .connection import connect
 from .pool import RayPool, run_here
-from .runner import Runner
 
 Engine = Literal["auto", "local", "ray"]
 ENGINES = ("auto", "local", "ray")

@@ -64,7 +64,7 @@ class Beginning:
             before, after = self._told[key], self._now(owner)
             if before is None or after is None:
                 continue
-            with contextlib.suppress(TypeError):  # of some objects there are no weak references
+            with contextlib.suppress(TypeError):  # some objects cannot be referenced weakly
                 _KNOWN[key] = (weakref.ref(owner, functools.partial(_forget, key)), before, after)
 
     def _as_it_was(self, owner: Any) -> Described:

@@ -11,9 +11,9 @@ from typing import Any
 
 from ..results.parts import Batch, Part
 from ..simulate.units import Unit
+from .batch_runner import Runner
 from .connection import caller, loaded_ray
 from .dispatch import FanOut, no_command
-from .runner import Runner
 from .shipping import pack
 
 #: Seconds between two counts of the cluster's CPUs.

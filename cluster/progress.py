@@ -33,7 +33,7 @@ def showing(progress: _C | bool | None, label: str) -> Iterator[_C | Bar | None]
     A bar is closed when the block ends, also by an error or Ctrl-C.
 
     Raises:
-        InputError: `progress` is none of these.
+        InputError: `progress` is not one of these.
     """
     if callable(progress):
         yield progress
@@ -59,7 +59,7 @@ def bar(wanted: bool | None, label: str) -> Iterator[Bar | None]:
 
 
 class Bar:
-    """Units done of all, time remaining, failures, orders, and market changes a second.
+    """Units done of all, time remaining, failures, orders, and market changes per second.
 
     Args:
         place: "terminal" (standard error), "notebook", or "lines" on standard error.

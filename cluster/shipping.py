@@ -39,7 +39,7 @@ def user_modules(objects: Iterable[Any]) -> list[ModuleType]:
     folders = {os.path.dirname(module.__file__) for module in found.values() if module.__file__}
     for key, module in list(sys.modules.items()):
         file = getattr(module, "__file__", None)
-        # A module whose file is gone was loaded from a folder that is no more: it is not of this run.
+        # A module whose file is gone was loaded from a folder that no longer exists: it is not part of this run.
         if file and os.path.dirname(file) in folders and _is_users(module) and os.path.exists(file):
             found[key] = module
     return list(found.values())

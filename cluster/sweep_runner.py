@@ -13,6 +13,7 @@ from ..actors.hosted_market import HostedMarket
 from ..actors.logs import BatchLog, set_up
 from ..actors.market import MarketActor
 from ..actors.sieves import Sieve
+from ..results.copies import better_copy
 from ..results.parts import Batch, Part, add_sieves, without_markets
 from ..results.sweep_parts import SweepUnit, sets_of, tabled
 from ..simulate.replay import Replay
@@ -21,11 +22,11 @@ from ..simulate.setup import Setup
 from ..simulate.shared_replay import SharedReplay
 from ..simulate.units import Unit
 from ..strategies.strategy import Strategy
+from .batch_runner import BatchRunner, WorkerFramework, nothing_passed, run_to_end
 from .batches import plan_batches
 from .connection import connect
 from .pool import RayPool, run_here
 from .reproduction import Reproduction
-from .runner import BatchRunner, WorkerFramework, nothing_passed, run_to_end
 from .shipping import objects_of
 
 
@@ -128,7 +129,7 @@ class _Tally:
             self._counted.add(market_id)
             self.part.changes += market.changes
             owner = self._known.get(market_id, self.unit.name)
-            if owner < self.unit.name:
+            if better_copy(owner, self.unit.name) != self.unit.name:
                 self._copies.add(market_id)
                 self.part.copies.append((market_id, self.unit.name))
             else:

@@ -42,9 +42,9 @@ TIME = "UTC, ms"
 TABLES = {
     "orders": "A row an order that passed the trading controls.",
     "fills": "A row a fill.",
-    "markets": "A row a strategy and market, for every market that passed the strategy's filter.",
+    "markets": "One row per strategy and market, for every market that passed the strategy's filter.",
     "records": "What strategies recorded with `self.record(market, name=value)`.",
-    "violations": "What controls refused: a row a strategy, market, control, request and reason.",
+    "violations": "What controls refused: one row per strategy, market, control, request and reason.",
     "failures": "What went wrong: broken recordings, errors of strategies and middleware, filters that nothing passes.",
     "transactions": "Transactions that count towards the hourly limit. `result.transactions` adds up all units.",
 }

@@ -1,4 +1,4 @@
-"""Lay the favourite in the last seconds before the off, once a market."""
+"""Lay the favourite in the last seconds before the off, once per market."""
 
 import headrace as hr
 
@@ -8,7 +8,7 @@ class LowestLayer(hr.Strategy):
 
     stake: float = 2.0  #: pounds a bet
     seconds: float = 60.0  #: how long before the scheduled start it looks
-    max_price: float = 5.0  #: dearer favourites are left alone
+    max_price: float = 5.0  #: favourites at longer odds are left alone
 
     def check_market_book(self, market, book):
         return book.status == "OPEN" and not book.inplay and market.seconds_to_start < self.seconds

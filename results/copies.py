@@ -49,8 +49,7 @@ class Copies:
         rows = []
         for market_id, owner, others in sorted(self._twice()):
             for unit in sorted({unit for unit, _ in others} - {owner[0]}):
-                message = f"the market is in {owner[0]} as well; this copy is left out"
-                rows.append((None, market_id, unit, 1, "RecordingError", message, None, unit, "", ""))
+                rows.append(failure_of(market_id, unit, owner[0]))
         return rows
 
     def units(self) -> dict[str, str]:
@@ -64,6 +63,16 @@ class Copies:
         for market_id, more in self._others.items():
             owner, *others = sorted((self._first[market_id], *more), key=_by_name)
             yield market_id, owner, others
+
+
+def failure_of(market_id: str, unit: str, owner: str) -> tuple[Any, ...]:
+    """The row of `failures` for a copy that does not count.
+
+    Args:
+        owner: the unit whose copy does.
+    """
+    message = f"the market is in {owner} as well; this copy is left out"
+    return None, market_id, unit, 1, "RecordingError", message, None, unit, "", ""
 
 
 def better_copy(unit: str, other: str) -> str:

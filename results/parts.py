@@ -73,7 +73,7 @@ class Part:
         copies: markets of which another unit of the part has the copy that counts, each with the unit that lost.
         displaced: markets that earlier pieces of the batch have, and a better copy of which is in this one.
         left_out: of a sweep, ids of markets whose rows do not count: they came in another part as well.
-        digests: SHA-256 of the files of each unit as they were read; of those not read to their end there is none.
+        digests: SHA-256 of the files of each unit as they were read; of those not read to their end there is no entry.
         worn: the process that made it has grown beyond its limit of memory.
         sieves: what filters let pass, by strategy, or by number of a set.
     """

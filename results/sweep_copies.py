@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from .copies import better_copy, failure_of
 from .parts import Part
 
 #: A market, a unit that has a copy of it, and the reading in which it has.
@@ -30,12 +31,13 @@ class SweepCopies:
         """Take what an earlier run has.
 
         Args:
-            owners: of each reading its markets, each with its unit.
+            owners: of each reading its markets, each with its unit: their rows are written.
             lost: copies that do not count.
         """
         for reading, markets in owners.items():
             for market_id, unit in markets:
-                self._take(market_id, unit, reading)
+                if not self._take(market_id, unit, reading):
+                    self.stale.add((market_id, unit, reading))
         self._lost.update(lost)
 
     def add(self, part: Part, reading: int) -> list[str]:
@@ -60,7 +62,7 @@ class SweepCopies:
         before = self._owner.setdefault(key, unit)
         if before == unit:
             return True
-        owner = min(before, unit)
+        owner = better_copy(before, unit)
         loser = (market_id, unit if owner == before else before, reading)
         self._lost.add(loser)
         if owner == unit:
@@ -69,10 +71,8 @@ class SweepCopies:
         return owner == unit
 
     def failures(self) -> list[tuple[Any, ...]]:
-        """A row of `failures` for each copy that does not count, in order; they are no set's."""
+        """A row of `failures` for each copy that does not count, in order; they belong to no set."""
         rows: dict[tuple[Any, ...], None] = {}
         for market_id, unit, reading in sorted(self._lost):
-            message = f"the market is in {self._owner[market_id, reading]} as well; this copy is left out"
-            row = (None, market_id, unit, 1, "RecordingError", message, None, unit, "", "", None)
-            rows[row] = None
+            rows[*failure_of(market_id, unit, self._owner[market_id, reading]), None] = None
         return list(rows)

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 from ..simulate.rows import empty_rows
 from ..strategies.errors import InputError
-from ..strategies.parameters import Values, column_value
+from ..strategies.parameters import Values
 from .commits import read_commits, read_manifest
 from .differences import difference
+from .folder_store import FolderStore
 from .folders import Folder, encoded
 from .parts import Part, StoredPart
-from .store import FolderStore
 from .sweep_parts import (
     TABLES,
     SweepBatch,
@@ -23,9 +23,8 @@ from .sweep_parts import (
     numbers_of,
     numbers_text,
     sets_of,
-    told_once,
 )
-from .sweep_rows import FolderRows, SweepCommit, SweepRows
+from .sweep_rows import FolderRows, SweepCommit
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -66,10 +65,11 @@ def kept_part(number: int, units: Sequence[SweepUnit], tables: Mapping[str, pa.T
     part = KeptPart(SweepBatch(number, tuple(units)), empty_rows(), 0, 0.0)
     for name, value in told.items():
         setattr(part, name, value)
-    return _with_files(part, part.batch.part, tables)
+    return with_files(part, part.batch.part, tables)
 
 
-def _with_files(part: KeptPart, name: str, tables: Mapping[str, pa.Table]) -> KeptPart:
+def with_files(part: KeptPart, name: str, tables: Mapping[str, pa.Table]) -> KeptPart:
+    """A part with the files of its tables."""
     files = {
         f"{table}/{name}.parquet": encoded(in_order(table, rows), _GROUP)
         for table, rows in tables.items()
@@ -224,6 +224,15 @@ class SweepFolder(FolderStore):
         self.place.write("sets.parquet", encoded(table))
         return self._write_manifest({**manifest, "finished": True})
 
+    def note(self, manifest: Mapping[str, Any]) -> None:
+        """Write the manifest of a sweep of which there is more to come.
+
+        Raises:
+            RunError: it, or a part, cannot be written.
+        """
+        self._collect()
+        self._write_manifest({**manifest, "finished": False})
+
     def counted(self) -> dict[str, Any]:
         """What the manifest says of all parts together."""
         from .tables import digest_text
@@ -268,49 +277,6 @@ def digests_of(commits: Iterable[Mapping[str, Any]], sets: int) -> list[str]:
         for number, digest in commit["set_digests"].items():
             found[int(number)] += int(digest, 16)
     return [digest_text(each) for each in found]
-
-
-def save_sweep(
-    folder: str | os.PathLike[str],
-    manifest: Mapping[str, Any],
-    parameters: Sequence[Values],
-    rows: SweepRows,
-    table: pa.Table,
-) -> None:
-    """Write a sweep into a new folder, some sets at a time.
-
-    Raises:
-        InputError: the folder cannot be written, or holds something already.
-        RunError: the disk is full, or fails.
-    """
-    digests = [int(each, 16) for each in manifest["digests"]]
-    values = [{name: column_value(value) for name, value in each.items()} for each in parameters]
-    identity = {**manifest, "parameters": values, "saved": True}
-    complete = bool(manifest.get("complete"))
-    store = SweepFolder(new_folder(folder), identity, len(values))
-    try:
-        most = max(rows.count(name) for name in TABLES)
-        step = max(1, MOST_IN_PART * len(digests) // max(most, 1))
-        for number, least in enumerate(range(0, len(digests), step)):
-            sets: list[int | None] = [*range(len(digests))[least : least + step]]
-            # What failed in recordings is no set's.
-            tables = {name: rows.read(name, sets=sets if number else [*sets, None]) for name in TABLES}
-            tables["failures"] = told_once(tables["failures"])
-            told = {each: digests[each] for each in sets if each is not None}
-            part = KeptPart(_SavedBatch(number, ()), empty_rows(), 0, 0.0, set_digests=told, complete=complete)
-            store.add(_with_files(part, part.batch.part, tables))
-    finally:
-        store.close()
-    store.finish(manifest, table)
-
-
-@dataclasses.dataclass(frozen=True)
-class _SavedBatch(SweepBatch):
-    """Of a part that has no units, but all that there is of some sets."""
-
-    @property
-    def part(self) -> str:
-        return f"saved-{self.number}"
 
 
 def new_folder(folder: str | os.PathLike[str]) -> Folder:

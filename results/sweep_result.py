@@ -1,4 +1,4 @@
-"""The result of a sweep: a row a parameter set, and what can be read off them."""
+"""The result of a sweep: one row per parameter set, and what can be read off them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ from ..strategies.parameters import Values, column_value
 from .commits import MANIFEST, read_commits, read_manifest, why_unread
 from .folders import Folder
 from .result import Result, require_format
-from .sweep_folder import COMMIT, FORMAT, digests_of, manifest_of_sweep, save_sweep
+from .saved_sweep import SavedSweep
+from .sweep_folder import COMMIT, FORMAT, digests_of, manifest_of_sweep, new_folder
 from .sweep_measures import LEAST, MEASURED, SCORE, measured, require_goal, require_measure, set_table
 from .sweep_parts import TABLES, in_order
 from .sweep_rows import FolderRows, JoinedRows, SweepCommit, SweepRows
@@ -44,7 +45,7 @@ class SweepResult(SweepTables):
 
     @property
     def table(self) -> pa.Table:
-        """A row a set: `set` (its number), its parameters, then
+        """One row per set: `set` (its number), its parameters, then
 
         `markets`; `orders`; `matched_orders` (with something matched); `matched` (size); `profit`; `commission`;
         `net_profit` (after commission); `return_on_matched` (net profit by size matched); `strike_rate` (matched
@@ -63,7 +64,7 @@ class SweepResult(SweepTables):
         """How sets were searched for; None of a sweep.
 
         `by`, `seed`, `trials`, `batch`; `rounds`, a list a round with the number of the set that each trial came to (a
-        set that is suggested again is run once); `scores`, a number or None a set.
+        set that is suggested again is run once); `scores`, a number or None for each set.
         """
         return self.manifest.get("search")
 
@@ -178,7 +179,7 @@ class SweepResult(SweepTables):
         return heatmap(self.table.to_pylist(), self._column(x), self._column(y), value, self.parameter_columns)
 
     def parallel_coordinates(self, value: str = "net_profit") -> Any:
-        """A plotly figure: a line a set through its parameters to `value` (extra `report`).
+        """A plotly figure: one line per set, through its parameters to `value` (extra `report`).
 
         Raises:
             InputError: there is no such column.
@@ -210,7 +211,20 @@ class SweepResult(SweepTables):
             InputError: the folder cannot be written, or holds something already.
             RunError: the disk is full, or fails.
         """
-        save_sweep(folder, self.manifest, self.parameters, self._rows, self.table)
+        saved = SavedSweep(new_folder(folder), len(self.parameters), self.manifest, self.parameters)
+        try:
+            self.append_to(saved)
+            saved.finish(self.manifest, self.parameters, self.table)
+        finally:
+            saved.close()
+
+    def append_to(self, saved: SavedSweep) -> None:
+        """Write the sets into a folder, behind those that are there.
+
+        Raises:
+            RunError: they cannot be written.
+        """
+        saved.add(self._rows, self.manifest["digests"])
 
     @classmethod
     def joined(cls, parts: Sequence[SweepResult], search: Mapping[str, Any]) -> SweepResult:

@@ -225,8 +225,8 @@ class SweepStore:
         Raises:
             RunError: it cannot be written.
         """
-        self.flush()
         if self._folder is not None and self._lasting:
+            self.flush()
             self._folder.stop(reason, self._parts)
 
     def keep(self) -> None:

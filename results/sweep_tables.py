@@ -84,7 +84,7 @@ class SweepTables:
 
         Args:
             name: "markets", "violations", "failures", or, where the sweep kept orders, "orders", "fills", "records".
-            sets: numbers of sets; None: all, and with them what failed in recordings, which is no set's.
+            sets: numbers of sets; None: all, and with them what failed in recordings, which belongs to no set.
             columns: names of columns, in this order; None: all.
 
         Raises:

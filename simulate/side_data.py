@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 
 from ..actors.hosted_market import HostedMarket
-from ..actors.market import MarketActor
+from ..actors.side_data import Receiver
 from .reading.side_files import SportsFeed, read_catalogue
 
 
@@ -20,7 +20,7 @@ class RecordedSideData:
         self._catalogues = catalogues
         self._sports_data = sports_data
 
-    def opened(self, actor: MarketActor, market: HostedMarket) -> None:
+    def opened(self, actor: Receiver, market: HostedMarket) -> None:
         """Give a new market its catalogue, and plan its sports updates."""
         if self._sports_data is not None:
             failed = functools.partial(actor.failed, market_id=market.market_id)
@@ -30,7 +30,7 @@ class RecordedSideData:
             if catalogue is not None:
                 actor.process_market_catalogues(market, catalogue)
 
-    def _plan(self, actor: MarketActor, market: HostedMarket, feed: SportsFeed) -> None:
+    def _plan(self, actor: Receiver, market: HostedMarket, feed: SportsFeed) -> None:
         """Deliver the next update at its time; the updates from before the market's first book come at once."""
         due = feed.peek()
         if due is None:

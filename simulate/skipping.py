@@ -136,7 +136,7 @@ def _is_attended(market: HostedMarket) -> bool:
 def _may_show(window: Window, first_ms: int, last_ms: int, definition: MarketDefinition, since: int | None) -> bool:
     """Whether a window may be open at some time of a stretch under one definition."""
     scheduled = definition.market_time
-    # The test errs on the side of open: the time to the start as of its end, the time in play as of its beginning.
+    # The test errs on the side of open: the time to the start is that at its end, the time in play that at its start.
     to_start = (scheduled.timestamp() * 1000 - last_ms - _SLACK) / 1000 if scheduled else float("inf")
     inplay_seconds = None if since is None else (first_ms - since - _SLACK) / 1000
     return window.contains_state(definition.status, definition.in_play, to_start, inplay_seconds)

@@ -221,7 +221,7 @@ class MarketBook:
     def newly_traded(self) -> Mapping[tuple[int, float], dict[float, float]]:
         """Volume newly traded on watched runners that are ACTIVE: by runner, then by price, ascending.
 
-        Worked out once an update, by whoever asks first; whoever asks must leave it as it is.
+        Worked out once per update, by whoever asks first; whoever asks must leave it as it is.
         """
         if self._newly_traded_at is not self.streaming_update:
             self._newly_traded_at = self.streaming_update

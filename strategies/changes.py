@@ -17,7 +17,7 @@ Whole = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]
 Millis = Annotated[int, msgspec.Meta(ge=0, le=253_402_300_799_999)]
 #: A time that says what zone it is in.
 Moment = Annotated[datetime.datetime, msgspec.Meta(tz=True)]
-#: A starting price; the exchange writes what is no number as a text.
+#: A starting price; the exchange writes what is not a number as text.
 StartingPrice = float | Literal["NaN", "Infinity"] | None
 #: `[price, size]`: size 0 removes the price.
 Level = tuple[float, float]

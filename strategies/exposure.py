@@ -34,7 +34,7 @@ def calculate_unmatched_exposure(backs: Iterable[Stake], lays: Iterable[Stake]) 
 
 
 def _checked(stakes: Iterable[Stake]) -> list[Stake]:
-    """The bets; one that is none would take away from what the others can lose."""
+    """The bets, checked: a negative size would hide what the others can lose."""
     found = list(stakes)
     for price, size in found:
         if not (math.isfinite(price) and 0 <= size < math.inf):

@@ -32,7 +32,7 @@ def unique_id() -> str:
 
     The chance is the operating system's (`os.urandom`), so there is no state that a fork, a copy of a virtual machine
     or a restart could repeat, and no clock that could be set back. There are 36^18 ids, 93 bits. Of n orders two share
-    one with a chance of about n^2 / (2 * 36^18). The exchange takes at most 1 000 instructions a second: an account
+    one with a chance of about n^2 / (2 * 36^18). The exchange takes at most 1 000 instructions per second: an account
     that sends as many for ten years, 3 * 10^11, has two equal ones with a chance of 1 in 200 000; one that places a
     million orders a day, with a chance of 1 in 1 500 million.
     """

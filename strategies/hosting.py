@@ -243,7 +243,7 @@ def limits(settings: Any, owner: str, error: type[Exception]) -> dict[str, Any]:
     """The limits among settings (a strategy, or a dict), as plain numbers.
 
     Raises:
-        error: one of them is none.
+        error: one of them is not a number.
     """
     read = settings.get if isinstance(settings, dict) else lambda name: getattr(settings, name)
     found: dict[str, Any] = {}

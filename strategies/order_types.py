@@ -74,7 +74,7 @@ class LimitOrder(BaseOrderType):
         line_range_info: for LINE_RANGE: the market's line unit range (`minUnitValue`, `maxUnitValue`, `interval`).
 
     Raises:
-        OrderError: a word is not one that the exchange has, or a number is none. Numbers that the exchange does not
+        OrderError: a word is not one that the exchange has, or a number is not one. Numbers that the exchange does not
             take (off the ladder, infinite, not-a-number) are left to the controls, which refuse the order.
     """
 

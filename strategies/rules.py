@@ -61,7 +61,7 @@ class Rules:
 
     @classmethod
     def flumine(cls) -> Rules:
-        """The peer's rules, as of its version 3.3.2."""
+        """The peer's rules, as in its version 3.3.2."""
         return cls(
             guarded_status=False,
             reserve_pending=False,

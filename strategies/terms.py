@@ -20,7 +20,7 @@ class Terms:
         line: bets are on a line: their price is the line, and they are settled at even money. None where the definition
             does not say: an order is then what its ladder says.
         each_way: a bet is two of its size: one to win, one for a place.
-        divisor: what an each-way bet's profit is divided by for a place; 1, the dearest, where the definition has none.
+        divisor: what an each-way bet's profit is divided by for a place; 1, the worst, where the definition has none.
         winners: how many runners win; None: any number, for each handicap of an Asian market has its own.
         ladder: which prices the market takes: CLASSIC, FINEST or LINE_RANGE; None where the definition does not say.
     """

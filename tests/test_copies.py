@@ -15,7 +15,7 @@ import headrace as hr
 from builders import Stream
 from common_strategies import BacksAtFirstPrices
 from headrace.cluster import batches
-from headrace.results import store
+from headrace.results import memory_store
 from headrace.results.copies import Copies
 
 
@@ -76,7 +76,7 @@ def test_copy_with_the_lowest_name_counts_whichever_is_done_first(
     monkeypatch.setattr(sys.modules["headrace.backtest"], "MAX_UNITS", together)
     monkeypatch.setattr(batches, "_TURN_BYTES", 1e9)
     if kept_in == "tables":
-        monkeypatch.setattr(store, "_MOST_ROWS", 3)
+        monkeypatch.setattr(memory_store, "_MOST_ROWS", 3)
     in_order(monkeypatch, lambda parts: random.Random(seed).sample(parts, len(parts)))
     out = {"folder": tmp_path / "out", "uri": (tmp_path / "out").as_uri()}.get(kept_in)
     result = hr.backtest(BacksAtFirstPrices(), copies, engine="local", out=out)

@@ -20,8 +20,7 @@ from click.testing import CliRunner
 import headrace as hr
 from builders import FLUMINE, START, Stream, by_name
 from headrace.archive import pack as packing
-from headrace.archive import packed_writer as packed_files
-from headrace.archive import segmenter
+from headrace.archive import packed_writer, segmenter
 from headrace.archive.pack import write_pack
 from headrace.archive.unpack import unpack
 from headrace.cli import main
@@ -88,7 +87,7 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
     """Keyframes so often that small markets have some."""
     monkeypatch.setattr(segmenter, "_KEYFRAME_BYTES", 2000)
     monkeypatch.setattr(segmenter, "_KEYFRAME_MS", 1000)
-    monkeypatch.setattr(packed_files, "_GROUP_BYTES", 30_000)
+    monkeypatch.setattr(packed_writer, "_GROUP_BYTES", 30_000)
 
 
 @pytest.fixture
@@ -440,7 +439,7 @@ def test_what_is_not_packed_to_its_end_is_no_archive(
     generated: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(packing, "_BATCH", (1, 1))
-    monkeypatch.setattr(packed_files.UnfinishedFolder, "abandon", lambda self: None)  # as if killed
+    monkeypatch.setattr(packed_writer.UnfinishedFolder, "abandon", lambda self: None)  # as if killed
 
     def stop(done: int, total: int, part: Any) -> None:
         raise KeyboardInterrupt

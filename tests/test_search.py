@@ -207,6 +207,46 @@ def test_folder_holds_the_whole_search(markets: str, tmp_path: Path) -> None:
     assert loaded.best() == sweep.best()
 
 
+def test_rounds_of_a_search_that_breaks_off_are_kept(markets: str, tmp_path: Path) -> None:
+    whole = hr.search(Various, {"stake": (2, 9)}, markets, trials=9, batch=3, engine="local", split=0.5)
+    assert {len(trials) for trials in whole.search["rounds"]} == {3}  # type: ignore[index]
+
+    def stop(done: int, total: int, part: Any) -> None:
+        if done > total * 2 / 3:
+            raise KeyboardInterrupt
+
+    out, space = tmp_path / "out", {"stake": (2, 9)}
+    with pytest.raises(KeyboardInterrupt):
+        hr.search(Various, space, markets, trials=9, batch=3, engine="local", split=0.5, out=out, progress=stop)
+    kept = hr.SweepResult.load(out)
+    assert kept.manifest["finished"] is False
+    assert kept.search is not None
+    assert whole.search is not None
+    assert kept.search["rounds"] == whole.search["rounds"][:2]
+    count = len(kept.parameters)
+    assert 3 < count < len(whole.parameters)
+    assert kept.table.equals(whole.table.slice(0, count))
+    assert kept.markets.equals(whole.rows("markets", sets=range(count)))
+    assert kept.manifest["digests"] == whole.manifest["digests"][:count]
+    with pytest.raises(hr.InputError, match="it holds a search"):
+        hr.sweep(Various, {"stake": [2]}, markets, engine="local", out=out, resume=True)
+
+
+def test_a_search_that_is_stopped_keeps_the_rounds_and_the_failures(
+    markets: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("headrace.cluster.early_stop._ALIKE", 8)
+    space, out = {"runs": [3, 4, 5]}, tmp_path / "out"
+    with pytest.raises(hr.RunError, match="failed alike") as stopped:
+        hr.search(Failing, space, markets, trials=4, batch=2, engine="local", out=out)
+    assert f"the failures are in {out}" in str(stopped.value)
+    kept = hr.SweepResult.load(out)
+    assert kept.search is not None
+    assert kept.search["scores"] == [None] * len(kept.parameters)
+    assert kept.table["failures"].to_pylist() == [8 * 3] * len(kept.parameters)  # each at three changes
+    assert "none traded" in repr(kept)
+
+
 def test_figures_take_a_search(market: str) -> None:
     pytest.importorskip("plotly")
     sweep = hr.search(Various, {"stake": [2, 4, 6], "runs": (1, 2)}, market, trials=12, batch=6, engine="local")

@@ -53,6 +53,12 @@ def markets(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
     return [str(path) for path in write_markets(folder, 8, seed=3, changes=120)]
 
 
+@pytest.fixture(scope="module")
+def whole(markets: list[str]) -> hr.SweepResult:
+    """What an undisturbed sweep gives."""
+    return swept(Moody, markets)
+
+
 @pytest.fixture
 def backer(user_module: ModuleType) -> Any:
     return user_module.Moody
@@ -207,9 +213,13 @@ def test_resume_needs_a_folder_with_a_sweep(backer: Any, markets: list[str], tmp
 
 
 def test_a_full_disk_keeps_what_was_written_and_the_sweep_goes_on(
-    backer: Any, markets: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, each_part_at_once: None
+    backer: Any,
+    markets: list[str],
+    whole: hr.SweepResult,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    each_part_at_once: None,
 ) -> None:
-    whole = swept(backer, markets)
     written: list[str] = []
     write = Folder._write
 
@@ -230,7 +240,7 @@ def test_a_full_disk_keeps_what_was_written_and_the_sweep_goes_on(
 
 
 def test_a_full_disk_at_the_end_loses_nothing(
-    backer: Any, markets: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    backer: Any, markets: list[str], whole: hr.SweepResult, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     write = Folder._write
 
@@ -243,7 +253,6 @@ def test_a_full_disk_at_the_end_loses_nothing(
     with pytest.raises(hr.RunError, match="No space left on device"):
         swept(backer, markets, out=tmp_path / "out")
     monkeypatch.setattr(Folder, "_write", write)
-    whole = swept(backer, markets)
     assert_equal(hr.SweepResult.load(tmp_path / "out"), whole)
     assert_equal(swept(backer, markets, out=tmp_path / "out", resume=True), whole)
 
@@ -340,12 +349,13 @@ def test_of_copies_that_differ_the_one_with_the_lowest_name_counts_whichever_is_
     assert_equal(hr.SweepResult.load(tmp_path / "out"), sweep)
 
 
+@pytest.mark.parametrize("after", [6, 7, 8, 9, 10])
 def test_a_better_copy_that_comes_after_a_sweep_went_on_counts(
-    backer: Any, tmp_path: Path, each_part_at_once: None
+    backer: Any, tmp_path: Path, each_part_at_once: None, after: int
 ) -> None:
     files = differing_copies(tmp_path)
     whole = swept(backer, files)
-    broken_off(backer, files, tmp_path / "out", after=6)
+    broken_off(backer, files, tmp_path / "out", after=after)
     resumed = swept(backer, files, out=tmp_path / "out", resume=True)
     assert_equal(resumed, whole)
     assert_equal(swept(backer, files, out=tmp_path / "out", resume=True), whole)
@@ -370,7 +380,7 @@ def test_of_copies_in_one_batch_the_one_with_the_lowest_name_counts(backer: Any,
 
 @pytest.mark.ray
 def test_a_killed_driver_of_a_sweep_is_resumed_to_what_an_undisturbed_sweep_gives(
-    ray_local: None, backer: Any, markets: list[str], tmp_path: Path
+    ray_local: None, backer: Any, markets: list[str], whole: hr.SweepResult, tmp_path: Path
 ) -> None:
     import ray
 
@@ -387,7 +397,7 @@ def test_a_killed_driver_of_a_sweep_is_resumed_to_what_an_undisturbed_sweep_give
     assert not json.loads((out / "manifest.json").read_text())["finished"]
     assert list((out / "commits").iterdir())
     resumed = swept(backer, markets, engine="ray", out=out, resume=True)
-    assert_equal(resumed, swept(backer, markets))
+    assert_equal(resumed, whole)
 
 
 # -- many rows -------------------------------------------------------------------------------------------------------
@@ -480,7 +490,7 @@ def test_a_sweep_that_is_saved_can_be_loaded_and_has_nothing_left_to_do(
     broken = tmp_path / "1.399999999"
     broken.write_text("no market at all\n")
     files = [*markets, str(broken)]
-    monkeypatch.setattr("headrace.results.sweep_folder.MOST_IN_PART", 17)
+    monkeypatch.setattr("headrace.results.saved_sweep.MOST_ROWS", 17)
     sweep = swept(backer, files, orders=True)
     sweep.save(tmp_path / "saved")
     assert len(list((tmp_path / "saved" / "commits").iterdir())) > 2
@@ -510,14 +520,13 @@ def test_a_sweep_that_was_saved_before_its_end_is_not_resumed(backer: Any, marke
 @pytest.mark.parametrize("table", ["markets", "violations", "commits"])
 @pytest.mark.parametrize("saved", [False, True])
 def test_damage_of_a_sweep_is_named_dropped_and_done_again(
-    backer: Any, markets: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, each_part_at_once: None,
-    table: str, saved: bool,
+    backer: Any, markets: list[str], whole: hr.SweepResult, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    each_part_at_once: None, table: str, saved: bool,
 ) -> None:  # fmt: skip
-    monkeypatch.setattr("headrace.results.sweep_folder.MOST_IN_PART", 17)
+    monkeypatch.setattr("headrace.results.saved_sweep.MOST_ROWS", 17)
     out = tmp_path / "out"
-    whole = swept(backer, markets)
     if saved:
-        whole.save(out)
+        swept(backer, markets).save(out)
     else:
         swept(backer, markets, out=out)
     path = sorted((out / table).iterdir())[0]

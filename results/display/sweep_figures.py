@@ -53,7 +53,7 @@ def _fits(texts: Sequence[Sequence[str]]) -> bool:
 
 
 def parallel_coordinates(rows: Sequence[Row], parameters: Sequence[str], value: str) -> Any:
-    """A line a row through the parameters to a value."""
+    """One line per row, through the parameters to a value."""
     go = needed("plotly.graph_objects", "report", "a figure of a sweep")
     rows = [row for row in rows if row[value] is not None]
     dimensions = [_dimension(rows, name) for name in parameters]

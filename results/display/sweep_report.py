@@ -121,7 +121,7 @@ def _sets(facts: _Facts) -> Section:
     sweep = facts.sweep
     rows = facts.sets[:MOST_SETS]
     parameters = sweep.parameter_columns
-    # On a phone a line of parameters, and one of what came of them.
+    # On a phone one line of parameters, and one of what came of them.
     told_apart = [name for name in parameters if len(steps(facts.sets, name)) > 1] or parameters
     main = {*told_apart[:MAIN_FIELDS], facts.by, "out_of_sample_net_profit", "net_profit"}
     columns = [Column("set", "set", _cells("set"))]

@@ -41,7 +41,7 @@ def check_source(source: str, filename: str, class_name: str, scope: str | None 
         scope: of the instance; None: as the source has it.
 
     Raises:
-        InputError: the source is no Python, or has no such class; names the nearest.
+        InputError: the source is not Python, or has no such class; names the nearest.
     """
     try:
         module = Module(source, filename, Family())

@@ -35,7 +35,7 @@ class Module:
     """A source file: its tree, and what its names mean.
 
     Raises:
-        SyntaxError: it is no Python.
+        SyntaxError: it is not Python.
     """
 
     def __init__(self, source: str, file: str, family: Family) -> None:

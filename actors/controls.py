@@ -327,7 +327,7 @@ class MaxTransactionCount(BaseControl):
         """All transactions, placed and failed."""
         return self.transaction_count + self.failed_transaction_count
 
-    def judge(self, instruction: Instruction, request: Request, account: BaseClient) -> None:
+    def judge(self, instruction: Instruction, request: Request, account: Account) -> None:
         self._look(instruction, request.kind == CANCEL)
 
     def _validate(self, order: Any, package_type: OrderPackageType) -> None:

@@ -13,8 +13,7 @@ from ..config import Config, default_instance_id
 
 if TYPE_CHECKING:
     from ..strategies.host import Host
-    from ..strategies.market import Market
-    from ..strategies.strategy import Strategy
+    from .turn import Turn
 
 #: Parent of all loggers of this package; a strategy's is `headrace.strategy.<name>`.
 LOGGER = "headrace"
@@ -26,10 +25,7 @@ class AtWork(Protocol):
     """An actor as lines of the log tell of it."""
 
     @property
-    def current_market(self) -> Market | None: ...
-
-    @property
-    def running(self) -> Strategy | None: ...
+    def turn(self) -> Turn: ...
 
     @property
     def host(self) -> Host: ...

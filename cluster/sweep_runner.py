@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import functools
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
@@ -12,6 +13,7 @@ from ..actors.failures import Failures
 from ..actors.hosted_market import HostedMarket
 from ..actors.logs import BatchLog, set_up
 from ..actors.market import MarketActor
+from ..actors.middleware import Middleware
 from ..actors.sieves import Sieve
 from ..results.copies import better_copy
 from ..results.parts import Batch, Part, add_sieves, without_markets
@@ -55,6 +57,7 @@ class SweepRunner(BatchRunner):
         self._orders = orders
         self._sets_again = again
         self._deciding = deciding
+        self._set_middleware: dict[int, list[Middleware]] = {}
         super().__init__(setup, remote=remote)
 
     def run(self, batch: Batch) -> Part:
@@ -62,10 +65,14 @@ class SweepRunner(BatchRunner):
         return tabled(part) if self._remote else part
 
     def _framework(self, strategy: Strategy) -> WorkerFramework:
-        return WorkerFramework(self._alone(strategy))
+        return WorkerFramework(dataclasses.replace(self._setup, strategies=[strategy]))
 
-    def _alone(self, strategy: Strategy) -> Setup:
-        return dataclasses.replace(self._setup, strategies=[strategy])
+    def _alone(self, number: int) -> Setup:
+        """The run of one set: its strategy, and middleware of its own, which it keeps from unit to unit."""
+        mine = self._set_middleware.get(number)
+        if mine is None:
+            mine = self._set_middleware[number] = copy.deepcopy(self._setup.middleware)
+        return dataclasses.replace(self._setup, strategies=[self._setup.strategies[number]], middleware=mine)
 
     def _replay_into(self, part: Part, unit: Unit, log: BatchLog) -> None:
         assert isinstance(unit, SweepUnit)
@@ -74,12 +81,12 @@ class SweepRunner(BatchRunner):
         raw = any(getattr(strategy.stream_class, "raw", False) for strategy in tally.sets)
         if raw or self._setup.config.compatibility is not None:
             # The peer's reading shows and hides changes by strategy: there is no book to share.
-            for place, strategy in enumerate(tally.sets):
-                replay = Replay(unit, self._alone(strategy), tally.listener(place))
+            for place, number in enumerate(unit.sets):
+                replay = Replay(unit, self._alone(number), tally.listener(place))
                 run_to_end(replay, log, self._setup.config)
                 self._finish(tally, place, replay.actor, replay.failures)
             return
-        shared = SharedReplay(unit, self._setup, tally.sets, tally.market, self._deciding)
+        shared = SharedReplay(unit, [self._alone(number) for number in unit.sets], tally.market, self._deciding)
         run_to_end(shared, log, self._setup.config)
         for place, actor in enumerate(shared.sets):
             self._finish(tally, place, actor, actor.failures)

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import copy
 import dataclasses
-import logging
 from typing import Any, TypeVar
 
 from ..actors.clients import BaseClient
@@ -21,8 +19,6 @@ from ..strategies.strategy import Strategy
 from .models import Models
 from .side_data import RecordedSideData
 from .simulated_exchange import SimulatedExchange
-
-logger = logging.getLogger("headrace")
 
 
 @dataclasses.dataclass
@@ -57,18 +53,6 @@ class Setup:
 ActorKind = TypeVar("ActorKind", bound=MarketActor)
 
 
-def _own(middleware: Middleware) -> Middleware:
-    """A copy for one actor: what middleware counts is counted for one unit and one parameter set, whoever runs beside it.
-
-    What cannot be copied, such as an open file, is shared within the process.
-    """
-    try:
-        return copy.deepcopy(middleware)
-    except Exception as error:
-        logger.warning("%s cannot be copied (%r): one serves all of a process", type(middleware).__name__, error)
-        return middleware
-
-
 def make_actor(
     kind: type[ActorKind], host: Host, setup: Setup, coordinator: Coordinator, failures: Failures
 ) -> ActorKind:
@@ -78,7 +62,7 @@ def make_actor(
         setup.strategies,
         coordinator,
         SimulatedExchange(setup.models),
-        [_own(each) for each in setup.middleware],
+        setup.middleware,
         setup.trading_controls,
         setup.client_controls,
         failures,

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable, Sequence
 
 from ..actors.books import Books, SharedTimers, shared_host
 from ..actors.failures import Failures
 from ..actors.hosted_market import HostedMarket
 from ..actors.market import MarketActor
-from ..strategies.strategy import Strategy
 from .replay import Replay
 from .setup import Setup, make_actor
 from .units import Unit
@@ -19,8 +17,7 @@ class SharedReplay(Replay):
     """Runs one unit for many sets.
 
     Args:
-        setup: the run; its strategies are those of `sets`.
-        sets: one strategy each.
+        setups: the run of each set: with one strategy, and middleware of its own.
         deciding: parameters that decide what `check_market_book` answers; None: each set is asked.
         on_market: called with the place of each set and its market once the recording has ended.
 
@@ -31,24 +28,22 @@ class SharedReplay(Replay):
     def __init__(
         self,
         unit: Unit,
-        setup: Setup,
-        sets: Sequence[Strategy],
+        setups: Sequence[Setup],
         on_market: Callable[[int, HostedMarket], None],
         deciding: tuple[str, ...] | None = None,
     ) -> None:
-        self._prepare(unit, setup)
+        self._prepare(unit, setups[0])
         timers = SharedTimers()
-        actors = [self._seat(setup, strategy, timers) for strategy in sets]
+        actors = [self._seat(setup, timers) for setup in setups]
         self._places = {id(actor): place for place, actor in enumerate(actors)}
         self._on_set = on_market
         self.sets = actors
         self.actor = actors[0]
         self.books = Books(actors, timers, deciding)
 
-    def _seat(self, setup: Setup, strategy: Strategy, timers: SharedTimers) -> MarketActor:
-        mine = dataclasses.replace(setup, strategies=[strategy])
+    def _seat(self, setup: Setup, timers: SharedTimers) -> MarketActor:
         coordinator = setup.coordinator(setup.clients, None)
-        actor = make_actor(MarketActor, shared_host(setup.config, timers), mine, coordinator, Failures(self.unit.name))
+        actor = make_actor(MarketActor, shared_host(setup.config, timers), setup, coordinator, Failures(self.unit.name))
         actor.add_custom_events(setup.custom_events)
         return actor
 

@@ -662,7 +662,13 @@ class ShowsCount(hr.Strategy):
 
 
 def test_each_set_has_middleware_of_its_own(tmp_path: Path) -> None:
-    path = priced().touch(400).close(1000).write(tmp_path / "1.1")
-    sweep = hr.sweep(ShowsCount(), {"number": [1, 2, 3]}, path, middleware=[Counts()], orders=True, engine="local")
-    alone = hr.backtest(ShowsCount(), path, middleware=[Counts()], engine="local")
-    assert [row["record"] for row in sweep.records.to_pylist()] == [alone.records.to_pylist()[0]["record"]] * 3
+    for number in (1, 2):
+        Stream(market_id=f"1.{number}").touch(100).touch(400).close(1000).write(tmp_path / f"1.{number}")
+    sweep = hr.sweep(ShowsCount(), {"number": [1, 2, 3]}, tmp_path, middleware=[Counts()], orders=True, engine="local")
+    run = hr.Simulation(tmp_path, engine="local")
+    run.add_strategy(ShowsCount())
+    run.add_client(hr.SimulatedClient())
+    run.add_market_middleware(Counts())
+    alone = sorted(row["record"] for row in run.run().records.to_pylist())
+    assert len(set(alone)) == 2
+    assert sorted(row["record"] for row in sweep.records.to_pylist()) == sorted(alone * 3)

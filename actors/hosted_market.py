@@ -11,8 +11,9 @@ from ..strategies.errors import OrderError
 from ..strategies.framework import Framework
 from ..strategies.hosting import window_of
 from ..strategies.market import Market
-from ..strategies.messages import ClearedOrder, MarketFact, OrderFact, ReplaceInstruction, Request
+from ..strategies.messages import ClearedOrder, MarketFact, OrderFact, ReplaceInstruction, Reply, Request
 from ..strategies.order import Order, OrderStatus
+from ..strategies.order_state import key_of
 from ..strategies.strategy import Strategy
 from ..strategies.window import Gate
 from .exchange import Desk, Exchange, MarketExchange
@@ -99,7 +100,7 @@ class HostedMarket(Market):
         self.replacing: dict[str, tuple[ReplaceInstruction, Request]] = {}
         self.replaced_by: dict[str, str] = {}
         self.cleared_bets: list[ClearedOrder] = []
-        self._strays: dict[str, list[OrderFact]] = {}
+        self._strays: dict[tuple[str | None, str | None, str], OrderFact | Reply] = {}
         self._unentered: dict[str, Order] = {}
         self._traders: list[tuple[Seat, StrategyOrders]] = []
 
@@ -193,13 +194,33 @@ class HostedMarket(Market):
         """A strategy failed as it looked at the book."""
         self._actor.failed_here(error, strategy, self)
 
-    def keep_stray(self, fact: OrderFact) -> None:
-        """Keep what is told of a bet that no order here is known to have."""
-        self._strays.setdefault(fact.bet_id or "", []).append(fact)
+    def keep_stray(self, message: OrderFact | Reply) -> None:
+        """Keep what is told of an order that is not known here, or not by the number of its bet.
 
-    def take_strays(self, bet_id: str | None) -> list[OrderFact]:
-        """What was told of a bet before it was known whose it is."""
-        return self._strays.pop(bet_id, []) if bet_id is not None and self._strays else []
+        An account may have bets that nobody here has placed: of each of them the last fact of a source is kept.
+        """
+        if isinstance(message, Reply):
+            (report,) = message.reports
+            self._strays[message.request_id, report.order_id, report.operation] = message
+            return
+        names = (message.bet_id, message.order_id, message.source)
+        known = self._strays.get(names)
+        if not isinstance(known, OrderFact) or key_of(known) < key_of(message):
+            self._strays[names] = message
+
+    def take_strays(self) -> list[OrderFact | Reply]:
+        """What was told of orders that have become known since."""
+        if not self._strays:
+            return []
+        found = {names: each for names, each in self._strays.items() if not self._is_stray(each)}
+        for names in found:
+            del self._strays[names]
+        return list(found.values())
+
+    def _is_stray(self, message: OrderFact | Reply) -> bool:
+        if isinstance(message, OrderFact):
+            return self.order_of(message) is None
+        return all(self.order(report.order_id) is None for report in message.reports)
 
     def _call_at(self, at_ms: int, function: Callable[[], object]) -> None:
         """Timers belong to whoever asked: its chance, its name in log lines and failures."""

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 
+import msgspec
+
 from ..strategies.messages import (
     ANSWERED,
     CANCEL,
@@ -80,6 +82,8 @@ class Telling(Requests):
         for report in reply.reports:
             order = market.order(report.order_id)
             if order is None:
+                # It may be told of before the reply that names whose place it takes.
+                market.keep_stray(msgspec.structs.replace(reply, reports=(report,)))
                 continue
             trade = order.trade
             if trade.status is TradeStatus.COMPLETE:
@@ -91,6 +95,9 @@ class Telling(Requests):
                 trade.replaced(order)
             elif reply.outcome == REFUSED and order.state.stand is Stand.REFUSED and trade.complete:
                 trade.complete_trade()
+        # Orders, and the numbers of their bets, have become known: take what was told of them before.
+        for message in market.take_strays():
+            self.take(message)
         self.touch(market)
 
     def _take_report(self, market: HostedMarket, order: Order, reply: Reply, report: Report) -> None:
@@ -103,12 +110,9 @@ class Telling(Requests):
             first = order.responses.place_response is None
             taken = order.take_report(reply.request_id, report)
             if report.operation == PLACE:
-                if report.status == SUCCESS:
-                    if first:
-                        _note_queue(order, report)
-                        market.log_order(order)
-                    for fact in market.take_strays(report.bet_id):
-                        self._take_fact(market, fact)
+                if report.status == SUCCESS and first:
+                    _note_queue(order, report)
+                    market.log_order(order)
             elif report.operation == CANCEL and market.is_replaced_by(order, reply.request_id):
                 self._replace(market, order, report)
         if taken.discrepancy is not None:

@@ -11,7 +11,7 @@ from ..strategies.cleared import ClearedMarkets
 from ..strategies.events import ClearedMarketsEvent, ClearedOrdersMetaEvent, CloseMarketEvent, MarketEvent
 from ..strategies.hosting import hosted, scope_of, window_of
 from ..strategies.messages import ClearedMarket
-from ..strategies.order_state import Stand
+from ..strategies.stands import Stand
 from ..strategies.strategy import Strategy
 from ..strategies.terms import Terms
 from ..strategies.window import Window

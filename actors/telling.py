@@ -18,7 +18,7 @@ from ..strategies.messages import (
     Report,
 )
 from ..strategies.order import Order
-from ..strategies.order_state import Stand
+from ..strategies.stands import Stand
 from ..strategies.trade import TradeStatus
 from .exchange import Answer
 from .hosted_market import HostedMarket

@@ -12,7 +12,16 @@ from .clock import from_ms
 from .errors import OrderError, OrderUpdateError
 from .hashes import hash_of_strategy
 from .messages import PLACE, SUCCESS, UPDATE, Fill, OrderFact, PlaceInstruction, Report
-from .order_state import (
+from .order_state import OrderState, Taken
+from .order_types import (
+    PERSISTENCE_TYPES,
+    BaseOrderType,
+    LimitOnCloseOrder,
+    LimitOrder,
+    MarketOnCloseOrder,
+    OrderTypes,
+)
+from .stands import (
     CANCELLING,
     COMPLETE_STATUS,
     DONE,
@@ -23,17 +32,7 @@ from .order_state import (
     REPLACING,
     SENT,
     UPDATING,
-    OrderState,
     OrderStatus,
-    Taken,
-)
-from .order_types import (
-    PERSISTENCE_TYPES,
-    BaseOrderType,
-    LimitOnCloseOrder,
-    LimitOrder,
-    MarketOnCloseOrder,
-    OrderTypes,
 )
 
 if TYPE_CHECKING:

@@ -1,4 +1,4 @@
-"""A market as its actor keeps it: what strategies see of it, who sits at it, and the exchange's side of it."""
+"""A market as its actor keeps it: what strategies see, which strategies trade it, and the exchange's side of it."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Keeper(Framework, Desk, Protocol):
         """Attend to the market at each change from now on."""
 
     def plan_orders(self, market: HostedMarket) -> None:
-        """See to it that `process_orders` is called in time."""
+        """Make sure that `process_orders` is called in time."""
 
     def call_for(
         self, at_ms: int, strategy: Strategy | None, market: HostedMarket, function: Callable[[], object]
@@ -67,14 +67,14 @@ class HostedMarket(Market):
     Attributes:
         exchange: the exchange's side of it.
         seats: its strategies, in the order of the run.
-        readers: those of them that look at books.
+        readers: how those of them that look at books are called.
         changes: changes folded in.
         inplay_since_ms: when it turned in play.
-        shown: strategies have been told of it.
-        settlements: how often every bet of it was given a result.
+        shown: strategies have been told about it.
+        settlements: how often it was settled with a result for every bet.
         outcome: what it was last settled by.
-        attended: there is more to do at a change than to show the book: orders, middleware, a first showing.
-        touched: strategies are to be told of orders before the turn ends.
+        attended: a change needs more than showing the book: orders, middleware, or a first showing.
+        touched: `process_orders` is to be called before the turn ends.
         replacing: replaces whose cancel has not been answered, by the id of the order to be replaced.
         replaced_by: the ids of orders that took the place of others.
         cleared_bets: results of its last settlement.
@@ -105,7 +105,7 @@ class HostedMarket(Market):
         self._traders: list[tuple[Seat, StrategyOrders]] = []
 
     def open_exchange(self, exchange: Exchange) -> None:
-        """Take the exchange's side of it, which may ask for it: the market is hosted by now."""
+        """Open the exchange's side of it. The market must be hosted already: the exchange may ask for its orders."""
         self.exchange = exchange.open(self.market_id, self.market_book, self._actor)
         self.blotter.ask_queue = self.exchange.queue_ahead
 
@@ -127,7 +127,7 @@ class HostedMarket(Market):
         gate.renew(self.market_book.market_definition, self._start_ms, self.inplay_since_ms)
 
     def fact(self, what: str) -> MarketFact:
-        """What the coordinator is told of it. `what`: OPENED, CLOSED or REMOVED."""
+        """The market as a message to the coordinator. `what`: OPENED, CLOSED or REMOVED."""
         return MarketFact(
             self.market_id,
             what,
@@ -152,7 +152,7 @@ class HostedMarket(Market):
             )
         self._actor.wake(self)
         if not self.blotter.has_live_orders:
-            # The interval of `process_orders` begins with the first of them.
+            # The interval of `process_orders` begins with the first live order.
             self.orders_shown_ms = self.clock.now_ms
         self._unentered.pop(order.id, None)
         super().enter(order)
@@ -164,7 +164,7 @@ class HostedMarket(Market):
         return replacing is not None and replacing[1].request_id == request_id
 
     def await_entry(self, order: Order) -> None:
-        """An order that enters the blotter once it is placed, as those that take others' places do for the peer."""
+        """Keep an order that enters the blotter once it is placed, as replacements do in flumine."""
         self._unentered[order.id] = order
 
     def order(self, order_id: str | None) -> Order | None:
@@ -174,10 +174,10 @@ class HostedMarket(Market):
         return self.blotter.get_order(order_id) or self._unentered.get(order_id)
 
     def order_of(self, fact: OrderFact) -> Order | None:
-        """Whose bet a fact is about; None where that is not known yet.
+        """The order that a fact is about; None if that is not known yet.
 
-        A replaced bet keeps its reference under a new number. So the number goes first; a reference that names an
-        order with another number names what took its place.
+        A bet that replaces another keeps its reference and has a new bet id. So the bet id decides; if a reference
+        names an order with another bet id, it means the order that took its place.
         """
         bet_id, order_id = fact.bet_id, fact.order_id
         if bet_id is not None:
@@ -191,13 +191,13 @@ class HostedMarket(Market):
         return None
 
     def look_failed(self, error: Exception, strategy: Strategy) -> None:
-        """A strategy failed as it looked at the book."""
+        """Count an error of a strategy that was looking at the book."""
         self._actor.failed_here(error, strategy, self)
 
     def keep_stray(self, message: OrderFact | Reply) -> None:
-        """Keep what is told of an order that is not known here, or not by the number of its bet.
+        """Keep a message about an order that is not known here, or not under that bet id.
 
-        An account may have bets that nobody here has placed: of each of them the last fact of a source is kept.
+        An account may have bets that were not placed here: of each the last fact from each source is kept.
         """
         if isinstance(message, Reply):
             (report,) = message.reports
@@ -209,7 +209,7 @@ class HostedMarket(Market):
             self._strays[names] = message
 
     def take_strays(self) -> list[OrderFact | Reply]:
-        """What was told of orders that have become known since."""
+        """Take the messages about orders that have become known since."""
         if not self._strays:
             return []
         found = {names: each for names, each in self._strays.items() if not self._is_stray(each)}
@@ -223,7 +223,7 @@ class HostedMarket(Market):
         return all(self.order(report.order_id) is None for report in message.reports)
 
     def _call_at(self, at_ms: int, function: Callable[[], object]) -> None:
-        """Timers belong to whoever asked: its chance, its name in log lines and failures."""
+        """A timer belongs to the strategy that asked for it: it decides the random draws and the name in failures."""
         self._actor.call_for(at_ms, self._actor.running, self, function)
 
 

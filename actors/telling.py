@@ -1,4 +1,4 @@
-"""What the exchange tells of orders: taken into their states, then told to their strategies."""
+"""Messages from the exchange about orders: they change the states of orders, then strategies are told."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from ..strategies.messages import (
     Report,
 )
 from ..strategies.order import Order
-from ..strategies.order_state import Stand
+from ..strategies.stands import Stand
 from ..strategies.trade import TradeStatus
 from .exchange import Answer
 from .hosted_market import HostedMarket
@@ -33,11 +33,11 @@ class Telling(Requests):
     # -- taking --------------------------------------------------------------------------------------------------
 
     def answer(self, message: Answer) -> None:
-        """The exchange tells something; the coordinator hears it first."""
+        """Take a message from the exchange; it goes to the coordinator first."""
         self.coordinator.answer(message)
 
     def take(self, message: Answer) -> None:
-        """A message of the exchange, about orders of a market here. It never raises for what the message says."""
+        """Take a message about orders of a market here. It never raises because of what the message says."""
         market = self._hosted.get(message.market_id)
         if market is None:
             return
@@ -56,7 +56,7 @@ class Telling(Requests):
         if not self.rules.guarded_status:
             order.take_fact(fact)
             if fact.why == "SP":
-                # At once, and so orders complete too that a refusal had brought back from their end.
+                # At once: so orders complete as well that a refusal had made executable again.
                 order.execution_complete()
             return
         taken = order.take_fact(fact)
@@ -135,7 +135,7 @@ class Telling(Requests):
             market.await_entry(made)
 
     def _take_report_as_peer(self, market: HostedMarket, reply: Reply, report: Report) -> None:
-        """The peer's answers set the status, whatever it was."""
+        """The peer's answers set the status, whatever it was before."""
         order = market.order(report.order_id)
         if order is None:
             return
@@ -173,7 +173,7 @@ class Telling(Requests):
         order.executable()
 
     def _take_cleared(self, market: HostedMarket, cleared: ClearedOrder) -> None:
-        """A bet's result: the last one counts."""
+        """Take the result of a bet; the last one counts."""
         order = market.order(cleared.order_id)
         if order is None and cleared.bet_id is not None:
             order = market.blotter.get_order_bet_id(cleared.bet_id)
@@ -189,7 +189,7 @@ class Telling(Requests):
     # -- telling -------------------------------------------------------------------------------------------------
 
     def tell(self, market: HostedMarket) -> None:
-        """Tell strategies of the orders that this turn has touched."""
+        """Tell strategies about the orders that this turn has touched."""
         if self._hosted.get(market.market_id) is market:
             self.turn.market = market
             self.process_market_orders(market)
@@ -219,7 +219,7 @@ class Telling(Requests):
         self.plan_orders(market)
 
     def process_current_orders(self, market: HostedMarket) -> None:
-        """The exchange has told of orders: complete those at their end."""
+        """Complete the orders that have come to their end, by what the exchange has said."""
         blotter = market.blotter
         if not blotter.finished:
             return
@@ -238,7 +238,7 @@ class Telling(Requests):
         blotter.finished.clear()
 
     def plan_orders(self, market: HostedMarket) -> None:
-        """See to it that `process_orders` is called in time while there are live orders."""
+        """Make sure that `process_orders` is called in time while there are live orders."""
         if self._timed and not market.orders_timer and market.blotter.has_live_orders:
             market.orders_timer = True
             self.clock.call_at(self.clock.now_ms + self._interval_ms, lambda: self._orders_due(market))

@@ -12,21 +12,7 @@ from .clock import from_ms
 from .errors import OrderError, OrderUpdateError
 from .hashes import hash_of_strategy
 from .messages import PLACE, SUCCESS, UPDATE, OrderFact, PlaceInstruction, Report
-from .order_state import (
-    CANCELLING,
-    COMPLETE_STATUS,
-    DONE,
-    LIVE,
-    LIVE_STATUS,
-    NOT_PLACED,
-    REFUSED,
-    REPLACING,
-    SENT,
-    UPDATING,
-    OrderState,
-    OrderStatus,
-    Taken,
-)
+from .order_state import OrderState, Taken
 from .order_types import (
     PERSISTENCE_TYPES,
     BaseOrderType,
@@ -37,6 +23,19 @@ from .order_types import (
 )
 from .responses import Responses
 from .simulated_order import SimulatedOrder
+from .stands import (
+    CANCELLING,
+    COMPLETE_STATUS,
+    DONE,
+    LIVE,
+    LIVE_STATUS,
+    NOT_PLACED,
+    REFUSED,
+    REPLACING,
+    SENT,
+    UPDATING,
+    OrderStatus,
+)
 
 if TYPE_CHECKING:
     from .trade import Trade

@@ -3,6 +3,7 @@
 Two facts are kept apart: where the order stands, and which request about it is under way. Strategies make local moves,
 which are guarded: an order that cannot be cancelled raises. What the exchange tells is taken, whatever it is: replies
 and facts come in any order, late, twice or not at all, and whoever has taken the same ones stands at the same place.
+The states, and the table of moves between them, are in `stands.py`.
 
 Of facts the one that accounts for more wins, then the later one. Of replies the one that says more wins. Facts win over
 replies: a bet that the exchange shows exists, whatever an answer said.
@@ -16,119 +17,12 @@ gives one order two numbers or two different refusals, which of them was the fir
 from __future__ import annotations
 
 import itertools
-from typing import Any, ClassVar, NamedTuple
+from typing import NamedTuple
 
 from . import messages
 from .errors import OrderError
 from .messages import OrderFact, Report
-from .statuses import Status
-
-
-class OrderStatus(Status):
-    """The state of an order, by flumine's names."""
-
-    __slots__ = ()
-
-    PENDING: ClassVar[Any] = "Pending"
-    CANCELLING: ClassVar[Any] = "Cancelling"
-    UPDATING: ClassVar[Any] = "Updating"
-    REPLACING: ClassVar[Any] = "Replacing"
-    EXECUTABLE: ClassVar[Any] = "Executable"
-    EXECUTION_COMPLETE: ClassVar[Any] = "Execution complete"
-    EXPIRED: ClassVar[Any] = "Expired"
-    VIOLATION: ClassVar[Any] = "Violation"
-
-
-class Stand(Status):
-    """Where an order stands.
-
-    NEW: not sent. SENT: on its way. IN_DOUBT: sent, and nobody knows whether it arrived. LIVE: a bet at the exchange.
-    DONE: the exchange has nothing more to do with it. NOT_PLACED: it never reached the exchange. REFUSED: by a control.
-    """
-
-    __slots__ = ()
-
-    NEW: ClassVar[Any] = "New"
-    SENT: ClassVar[Any] = "Sent"
-    IN_DOUBT: ClassVar[Any] = "In doubt"
-    LIVE: ClassVar[Any] = "Live"
-    DONE: ClassVar[Any] = "Done"
-    NOT_PLACED: ClassVar[Any] = "Not placed"
-    REFUSED: ClassVar[Any] = "Refused"
-
-
-LIVE_STATUS = frozenset(
-    {
-        OrderStatus.PENDING,
-        OrderStatus.CANCELLING,
-        OrderStatus.UPDATING,
-        OrderStatus.REPLACING,
-        OrderStatus.EXECUTABLE,
-    }
-)
-COMPLETE_STATUS = frozenset({OrderStatus.EXECUTION_COMPLETE, OrderStatus.EXPIRED, OrderStatus.VIOLATION})
-
-
-class State:
-    """Where an order stands, and the request about it that is under way. There is one object of each.
-
-    Attributes:
-        stand: where it stands.
-        request: CANCEL, UPDATE, REPLACE or None.
-        status: flumine's name of it; None of an order that is new.
-        complete: whether the status is an end.
-        next: where a move that is made here may lead.
-    """
-
-    __slots__ = ("complete", "next", "request", "stand", "status")
-
-    def __init__(self, stand: Stand, status: OrderStatus | None, request: str | None = None) -> None:
-        self.stand = stand
-        self.request = request
-        self.status = status
-        self.complete = status in COMPLETE_STATUS
-        self.next: tuple[State, ...] = ()
-
-    def __reduce__(self) -> tuple[object, ...]:
-        return _state, (self.stand, self.request)
-
-    def __deepcopy__(self, memo: dict[int, object]) -> State:
-        return self
-
-    def __repr__(self) -> str:
-        return f"<State {self.stand.name}{f' {self.request}' if self.request else ''}>"
-
-
-NEW, SENT = State(Stand.NEW, None), State(Stand.SENT, OrderStatus.PENDING)
-IN_DOUBT, LIVE = State(Stand.IN_DOUBT, OrderStatus.PENDING), State(Stand.LIVE, OrderStatus.EXECUTABLE)
-CANCELLING = State(Stand.LIVE, OrderStatus.CANCELLING, messages.CANCEL)
-UPDATING = State(Stand.LIVE, OrderStatus.UPDATING, messages.UPDATE)
-REPLACING = State(Stand.LIVE, OrderStatus.REPLACING, messages.REPLACE)
-DONE, NOT_PLACED = State(Stand.DONE, OrderStatus.EXECUTION_COMPLETE), State(Stand.NOT_PLACED, OrderStatus.EXPIRED)
-REFUSED = State(Stand.REFUSED, OrderStatus.VIOLATION)
-
-#: The transition table: where an order may go from each state by a move that is made here.
-NEXT: dict[State, tuple[State, ...]] = {
-    NEW: (SENT, REFUSED),
-    SENT: (LIVE, DONE, IN_DOUBT, NOT_PLACED, REFUSED),
-    IN_DOUBT: (LIVE, DONE, NOT_PLACED),
-    LIVE: (CANCELLING, UPDATING, REPLACING, DONE),
-    CANCELLING: (LIVE, DONE),
-    UPDATING: (LIVE, DONE),
-    REPLACING: (LIVE, DONE),
-    DONE: (),
-    NOT_PLACED: (),
-    REFUSED: (),
-}
-for _each, _following in NEXT.items():
-    _each.next = _following
-
-
-def _state(stand: Stand, request: str | None) -> State:
-    return next(state for state in NEXT if state.stand is stand and state.request == request)
-
-
-_ENDS = (Stand.DONE, Stand.NOT_PLACED, Stand.REFUSED)
+from .stands import DONE, ENDS, IN_DOUBT, LIVE, NEW, NOT_PLACED, REFUSED, OrderStatus, Stand, State
 
 #: What is known of a placing by replies alone: that which says more wins.
 _EVIDENCE = {
@@ -328,7 +222,7 @@ class OrderState:
         self._key, self._fact = key, fact
         matched = fact.matched > self.size_matched
         self._size(fact)
-        if fact.executable and before.stand in _ENDS:
+        if fact.executable and before.stand in ENDS:
             discrepancy = discrepancy or f"is {before.stand.value.lower()}, told that it can be matched"
         self._follow()
         return self._taken(before, matched, True, discrepancy)
@@ -417,7 +311,7 @@ class OrderState:
                 self._number(report.bet_id)
             if self.error_code is not None:
                 self.error_code = self.placed_ms = None
-            if self._fact is None and before.stand in _ENDS and self._evidence < _EVIDENCE[messages.SUCCESS]:
+            if self._fact is None and before.stand in ENDS and self._evidence < _EVIDENCE[messages.SUCCESS]:
                 discrepancy = f"is {before.stand.value.lower()}, told that it was placed"
             if at is not None and (self.placed_ms is None or at > self.placed_ms):
                 self.placed_ms = at
@@ -470,7 +364,7 @@ class OrderState:
     def _taken(self, before: State, matched: bool, changed: bool, discrepancy: str | None) -> Taken:
         was, now = before.stand, self.state.stand
         went_live = now is Stand.LIVE and was is not Stand.LIVE
-        taken = _TAKEN[went_live, matched, now in _ENDS and was not in _ENDS, changed]
+        taken = _TAKEN[went_live, matched, now in ENDS and was not in ENDS, changed]
         return taken if discrepancy is None else taken._replace(discrepancy=discrepancy)
 
     def _another_bet(self, bet_id: str | None) -> Taken:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 import headrace as hr
 from builders import FLUMINE, MARKET, PEER_ENDS, T0, Request, Script, replay
 from headrace.strategies.order import OrderStatus
-from headrace.strategies.order_state import NEXT
+from headrace.strategies.stands import NEXT
 from stories import RUNNERS, Story, stories
 
 LIMITS = {"max_order_exposure": 20.0, "max_selection_exposure": 25.0, "max_market_exposure": 35.0}

@@ -41,7 +41,9 @@ from headrace.strategies.messages import (
     Report,
     Request,
 )
-from headrace.strategies.order_state import (
+from headrace.strategies.order_state import OrderState, Taken
+from headrace.strategies.rules import Rules
+from headrace.strategies.stands import (
     CANCELLING,
     DONE,
     IN_DOUBT,
@@ -52,14 +54,11 @@ from headrace.strategies.order_state import (
     REPLACING,
     SENT,
     UPDATING,
-    OrderState,
     OrderStatus,
     Stand,
     State,
-    Taken,
 )
-from headrace.strategies.order_state import REFUSED as REFUSED_STATE
-from headrace.strategies.rules import Rules
+from headrace.strategies.stands import REFUSED as REFUSED_STATE
 
 S = OrderStatus
 SIZE, PRICE = 10.0, 3.0
@@ -118,15 +117,15 @@ def test_by_the_peers_rules_any_state_follows_any() -> None:
 
 def test_statuses_are_flumines_names_of_the_states() -> None:
     assert {repr(state): state.status.name for state in NEXT if state.status} == {
-        "<State Sent>": "PENDING",
-        "<State In doubt>": "PENDING",
-        "<State Live>": "EXECUTABLE",
-        "<State Live CANCEL>": "CANCELLING",
-        "<State Live UPDATE>": "UPDATING",
-        "<State Live REPLACE>": "REPLACING",
-        "<State Done>": "EXECUTION_COMPLETE",
-        "<State Not placed>": "EXPIRED",
-        "<State Refused>": "VIOLATION",
+        "<State SENT>": "PENDING",
+        "<State IN_DOUBT>": "PENDING",
+        "<State LIVE>": "EXECUTABLE",
+        "<State LIVE CANCEL>": "CANCELLING",
+        "<State LIVE UPDATE>": "UPDATING",
+        "<State LIVE REPLACE>": "REPLACING",
+        "<State DONE>": "EXECUTION_COMPLETE",
+        "<State NOT_PLACED>": "EXPIRED",
+        "<State REFUSED>": "VIOLATION",
     }
     assert {state.stand for state in NEXT} == set(Stand)
 

@@ -105,11 +105,13 @@ class MarketExchange(Protocol):
         polls: requests are looked at as the book changes, by `changing`, and not by the clock.
         busy: there are some.
         watching: `changed` wants every change of the book, bets or not.
+        settles: `closed` has told every result when it returns; else results come later.
     """
 
     polls: bool = False
     busy: bool = False
     watching: bool = False
+    settles: bool = True
 
     def send(self, request: Request) -> None:
         """Take a request. It is answered later, by replies and facts."""

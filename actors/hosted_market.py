@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Protocol
 
+import msgspec
+
 from ..strategies.blotter import StrategyOrders
 from ..strategies.book import MarketBook
 from ..strategies.errors import OrderError
 from ..strategies.framework import Framework
 from ..strategies.hosting import window_of
 from ..strategies.market import Market
-from ..strategies.messages import ClearedOrder, MarketFact, OrderFact, ReplaceInstruction, Request
+from ..strategies.messages import ClearedOrder, MarketFact, OrderFact, ReplaceInstruction, Reply, Report, Request
 from ..strategies.order import Order, OrderStatus
 from ..strategies.strategy import Strategy
 from ..strategies.window import Gate
@@ -76,7 +78,8 @@ class HostedMarket(Market):
         touched: strategies are to be told of orders before the turn ends.
         replacing: replaces whose cancel has not been answered, by the id of the order to be replaced.
         replaced_by: the ids of orders that took the place of others.
-        cleared_bets: results of its last settlement.
+        cleared_bets: results of its last settlement, by order: the last one of each.
+        told_results: those that the coordinator was told of; None before it was.
     """
 
     exchange: MarketExchange
@@ -98,8 +101,10 @@ class HostedMarket(Market):
         self.orders_timer = False
         self.replacing: dict[str, tuple[ReplaceInstruction, Request]] = {}
         self.replaced_by: dict[str, str] = {}
-        self.cleared_bets: list[ClearedOrder] = []
-        self._strays: dict[str, list[OrderFact]] = {}
+        self.cleared_bets: dict[str, ClearedOrder] = {}
+        self.told_results: tuple[ClearedOrder, ...] | None = None
+        self._strays: list[OrderFact] = []
+        self._early: list[Reply] = []
         self._unentered: dict[str, Order] = {}
         self._traders: list[tuple[Seat, StrategyOrders]] = []
 
@@ -195,11 +200,63 @@ class HostedMarket(Market):
 
     def keep_stray(self, fact: OrderFact) -> None:
         """Keep what is told of a bet that no order here is known to have."""
-        self._strays.setdefault(fact.bet_id or "", []).append(fact)
+        if fact not in self._strays:
+            self._strays.append(fact)
 
-    def take_strays(self, bet_id: str | None) -> list[OrderFact]:
-        """What was told of a bet before it was known whose it is."""
-        return self._strays.pop(bet_id, []) if bet_id is not None and self._strays else []
+    def take_strays(self, order: Order) -> list[OrderFact]:
+        """What was told of an order, or of its bet, before it was known here."""
+        if not self._strays:
+            return []
+        found = [
+            fact
+            for fact in self._strays
+            if (
+                fact.order_id == order.id
+                if fact.bet_id is None or order.bet_id is None
+                else fact.bet_id == order.bet_id
+            )
+        ]
+        for fact in found:
+            self._strays.remove(fact)
+        return found
+
+    def keep_early(self, reply: Reply, report: Report) -> None:
+        """Keep the answer to the placing of an order whose predecessor's cancel has not been answered yet."""
+        if any(instruction.new_order_id == report.order_id for instruction, _ in self.replacing.values()):
+            early = msgspec.structs.replace(reply, reports=(report,))
+            if early not in self._early:
+                self._early.append(early)
+
+    def take_early(self) -> list[Reply]:
+        """Such answers whose orders are known by now."""
+        if not self._early:
+            return []
+        found = [reply for reply in self._early if self.order(reply.reports[0].order_id) is not None]
+        for reply in found:
+            self._early.remove(reply)
+        return found
+
+    def new_settlement(self) -> None:
+        """Forget the results of an earlier settlement."""
+        now = self.clock.now_ms
+        self.cleared_bets = {key: each for key, each in self.cleared_bets.items() if each.at >= now}
+        self.told_results = None
+
+    def is_news(self, order: Order, cleared: ClearedOrder) -> bool:
+        """Whether a bet's result is later than what is known, or says more; then it is kept."""
+        known = self.cleared_bets.get(order.id)
+        if known is not None and (known.at, known.settled) > (cleared.at, cleared.settled):
+            return False
+        self.cleared_bets[order.id] = cleared
+        return known != cleared
+
+    @property
+    def all_cleared(self) -> bool:
+        """Whether no order is live, and each that was matched has its result."""
+        blotter = self.blotter
+        if blotter.has_live_orders:
+            return False
+        return all(order.id in self.cleared_bets for order in blotter if order.size_matched)
 
     def _call_at(self, at_ms: int, function: Callable[[], object]) -> None:
         """Timers belong to whoever asked: its chance, its name in log lines and failures."""

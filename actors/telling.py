@@ -80,6 +80,8 @@ class Telling(Requests):
         for report in reply.reports:
             order = market.order(report.order_id)
             if order is None:
+                # An answer may overtake another: that to the cancel of a replace, which makes the order.
+                market.keep_early(reply, report)
                 continue
             trade = order.trade
             if trade.status is TradeStatus.COMPLETE:
@@ -88,9 +90,12 @@ class Telling(Requests):
                 with trade:
                     self._take_report(market, order, reply, report)
             if report.operation != PLACE:
-                trade.replaced(order)
+                if order.id not in market.replacing:
+                    trade.replaced(order)
             elif reply.outcome == REFUSED and order.state.stand is Stand.REFUSED and trade.complete:
                 trade.complete_trade()
+        for early in market.take_early():
+            self.take_reply(market, early)
         self.touch(market)
 
     def _take_report(self, market: HostedMarket, order: Order, reply: Reply, report: Report) -> None:
@@ -98,7 +103,8 @@ class Telling(Requests):
             if reply.outcome == REFUSED:
                 order.violation_msg = reply.reason
             taken = order.take_outcome(reply.request_id, reply.outcome, report.operation)
-            market.replacing.pop(order.id, None)
+            if market.is_replaced_by(order, reply.request_id):
+                del market.replacing[order.id]
         else:
             first = order.responses.place_response is None
             taken = order.take_report(reply.request_id, report)
@@ -107,12 +113,15 @@ class Telling(Requests):
                     if first:
                         _note_queue(order, report)
                         market.log_order(order)
-                    for fact in market.take_strays(report.bet_id):
-                        self._take_fact(market, fact)
+                    self._take_strays(market, order)
             elif report.operation == CANCEL and market.is_replaced_by(order, reply.request_id):
                 self._replace(market, order, report)
         if taken.discrepancy is not None:
             self._disagree(order, taken.discrepancy)
+
+    def _take_strays(self, market: HostedMarket, order: Order) -> None:
+        for fact in market.take_strays(order):
+            self._take_fact(market, fact)
 
     def _replace(self, market: HostedMarket, order: Order, report: Report) -> None:
         """The old bet is cancelled: the order that takes its place is on its way."""
@@ -127,6 +136,7 @@ class Telling(Requests):
         made.place(market.publish_time, request.market_version, request.async_)
         if self.rules.reserve_pending:
             market.enter(made)
+            self._take_strays(market, made)
         else:
             market.await_entry(made)
 
@@ -169,18 +179,19 @@ class Telling(Requests):
         order.executable()
 
     def _take_cleared(self, market: HostedMarket, cleared: ClearedOrder) -> None:
-        """A bet's result: the last one counts."""
+        """A bet's result: the last one counts, whatever comes first."""
         order = market.order(cleared.order_id)
         if order is None and cleared.bet_id is not None:
             order = market.blotter.get_order_bet_id(cleared.bet_id)
-        if order is None:
+        if order is None or not market.is_news(order, cleared):
             return
         order.profit, order.settled = cleared.profit, cleared.settled
         order.runner_status, order.market_type = cleared.runner_status, cleared.market_type
         order.each_way_divisor = cleared.each_way_divisor
         order.number_of_dead_heat_winners = cleared.dead_heat_winners
         order.on_line, order.line_range_result = cleared.on_line, cleared.line_result
-        market.cleared_bets.append(cleared)
+        if not market.exchange.settles:
+            self.touch(market)
 
     # -- telling -------------------------------------------------------------------------------------------------
 

@@ -339,17 +339,18 @@ class OrderState:
                 discrepancy = f"is bet {self.bet_id}, told that it was not placed: {report.error_code}"
         return self._learn(report.status, discrepancy)
 
-    def take_outcome(self, request_id: str, outcome: str, reason: str | None = None) -> Taken:
+    def take_outcome(self, request_id: str, outcome: str, operation: str = messages.PLACE) -> Taken:
         """Take what became of a request that the exchange did not answer. Never raises.
 
         Args:
             outcome: REFUSED, EXPIRED or UNKNOWN.
-            reason: of a refusal.
+            operation: what was asked for; what becomes of a cancel says nothing of the placing.
         """
-        if self.state.stand is Stand.LIVE:
+        if operation != messages.PLACE:
             if request_id == self.request_id and self.state.request is not None:
                 self._stand_at(LIVE)
-                return NOTHING
+            return NOTHING
+        if self.state.stand is Stand.LIVE:
             return Taken(discrepancy=f"is live, told that its placing is {outcome.lower()}")
         if outcome == messages.EXPIRED and self.not_placed is None:
             self.not_placed = outcome

@@ -22,6 +22,7 @@ from ..strategies.messages import (
     PLACE,
     REFUSED,
     REPLACE,
+    SUCCESS,
     ClearedMarket,
     ClearedOrder,
     Instruction,
@@ -339,6 +340,9 @@ class Coordinator:
             return
         request, open_ = known
         later = self._later
+        if later and open_ == 1 and reply.reports and reply.reports[0].status == SUCCESS:
+            del self.requests[reply.request_id]  # what it counts was counted when it was asked for
+            return
         for report in reply.reports:
             open_ -= 1
             failed = report.status == FAILURE

@@ -139,6 +139,12 @@ class Transaction:
         if not asked:
             return 0
         self._requests = {}
+        if len(asked) == 1:
+            ((kind, orders),) = asked.items()
+            if len(orders) == 1:
+                ((order, version),) = orders
+                self.market.submit(self._request(kind, order.trade.strategy.name, version, (order,)))
+                return 1
         requests = [
             request
             for kind in OrderPackageType  # places first, then cancels, updates and replaces
@@ -151,9 +157,6 @@ class Transaction:
 
     def _packed(self, kind: OrderPackageType, asked: list[tuple[Order, int | None]]) -> list[Request]:
         """Requests of one kind: together where they are of one strategy and insist on one version of the market."""
-        if len(asked) == 1:
-            ((order, version),) = asked
-            return [self._request(kind, order.trade.strategy.name, version, (order,))]
         together: dict[tuple[str, int | None], list[Order]] = {}
         for order, version in asked:
             together.setdefault((order.trade.strategy.name, version), []).append(order)

@@ -671,4 +671,4 @@ def test_each_set_has_middleware_of_its_own(tmp_path: Path) -> None:
     run.add_market_middleware(Counts())
     alone = sorted(row["record"] for row in run.run().records.to_pylist())
     assert len(set(alone)) == 2
-    assert sorted(row["record"] for row in sweep.records.to_pylist()) == sorted(alone * 3)
+    assert sorted(row["record"] for row in sweep.rows("records").to_pylist()) == sorted(alone * 3)

@@ -1,8 +1,8 @@
-"""The loop of each change: a book is folded once, and shown to whoever looks at it.
+"""The loop over changes: each is folded into its book once, and the book is shown to all onlookers.
 
 A plain run has one onlooker, a market actor. A sweep has one for each parameter set: each has a market, an account and
-a clock of its own, and what it does and gets is what it does and gets alone. An onlooker that is outside its window,
-with nothing at the exchange, costs nothing.
+a clock of its own, and gives the same result as if it ran alone. An onlooker that is outside its window, with nothing
+at the exchange, costs nothing.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ Party = tuple[HostedMarket, Clock, tuple[Look, ...]]
 
 
 class Onlooker(Protocol):
-    """Who looks at books: a market actor, as the loop sees it."""
+    """A market actor, as the loop sees it."""
 
     books: Books
     turn: Turn
@@ -52,7 +52,7 @@ class Onlooker(Protocol):
 
     @property
     def skips(self) -> bool:
-        """Whether changes that nobody looks at need not come."""
+        """Whether changes that no strategy looks at may be left out."""
 
     @property
     def shows_books(self) -> bool:
@@ -79,8 +79,8 @@ class Onlooker(Protocol):
     def wants_any(self, market_id: str) -> bool: ...
 
 
-#: Onlookers that look at a book through one window: the window's times (None: at every change); those that are asked
-#: each by itself; lists of those whose `check_market_book` gives one answer to all of a list.
+#: Onlookers that look at a book through one window: the window's times (None: at every change); those that are each
+#: asked; and lists of those among which one is asked, because `check_market_book` gives all of a list one answer.
 View = tuple[Gate | None, list[Party], list[list[Party]]]
 
 
@@ -104,7 +104,7 @@ class SharedTimers:
 
 
 class SharedClock(Clock):
-    """The clock of one of several onlookers; its timers are known to all."""
+    """The clock of one of several onlookers. All of them know when its next timer is due."""
 
     __slots__ = ("_shared",)
 
@@ -124,8 +124,8 @@ class OpenBook:
     Attributes:
         book: the one book.
         markets: each onlooker and its market; those that do not want the market are not among them.
-        attended: those of them with something at the exchange, or something to be told.
-        polled: those whose exchange acts at changes of the book alone.
+        attended: those of them with bets at the exchange, or with orders that strategies have not been shown.
+        polled: those whose exchange acts only when the book changes.
         views: what looks at the book, by window.
         changes: changes folded in.
     """
@@ -160,13 +160,13 @@ class Books:
 
     Args:
         actors: the onlookers.
-        timers: what their clocks were made with, where there are several.
+        timers: what their clocks were made with, if there are several.
         deciding: parameters that decide what `check_market_book` answers (see `deciding_parameters`); None: each
             onlooker is asked.
 
     Attributes:
-        turn: what the turn under way is about; one for all, for one is at work at a time.
-        touched: whom to tell of orders before the turn ends.
+        turn: the market and the strategy at work; shared by all onlookers, for one is at work at a time.
+        touched: the actors and markets whose `process_orders` is to be called before the turn ends.
     """
 
     def __init__(
@@ -197,7 +197,7 @@ class Books:
         return all(actor.stopped for actor in self.actors)
 
     def wants_any(self, market_id: str) -> bool:
-        """Whether anybody here wants a market that has been offered."""
+        """Whether any onlooker wants a market that has been offered."""
         return any(actor.wants_any(market_id) for actor in self.actors)
 
     @property
@@ -207,12 +207,12 @@ class Books:
 
     @property
     def skips(self) -> bool:
-        """Whether changes that nobody looks at need not come."""
+        """Whether changes that no strategy looks at may be left out."""
         return all(actor.skips for actor in self.actors)
 
     @property
     def next_timer_ms(self) -> float:
-        """When the first timer is due, milliseconds since the epoch; infinite where there is none."""
+        """When the first timer is due, milliseconds since the epoch; infinite if there is none."""
         return self._timers.next_ms
 
     def hosted(self, market_id: str) -> Sequence[HostedMarket]:
@@ -221,7 +221,7 @@ class Books:
         return () if found is None else [market for _, market in found.markets]
 
     def skip(self, market_id: str, changes: int) -> None:
-        """Count changes of a market that did not come, because nobody looks at them."""
+        """Count changes of a market that were left out because no strategy looks at them."""
         self._open[market_id].changes += changes
 
     # -- what onlookers ask for ----------------------------------------------------------------------------------
@@ -241,7 +241,7 @@ class Books:
             found.attended[market] = actor
 
     def rest(self, market: HostedMarket) -> None:
-        """Attend to a market no longer: until its next order, or the next definition."""
+        """Stop attending to a market until its next order, or the next definition."""
         market.attended = False
         found = self._open.get(market.market_id)
         if found is not None:
@@ -252,7 +252,7 @@ class Books:
     # -- changes -------------------------------------------------------------------------------------------------
 
     def process_market_change(self, publish_time: int, change: MarketChange) -> None:
-        """One change of one market: the loop of the design, in its order.
+        """Process one change of one market, in the order that docs/design.md gives.
 
         Args:
             publish_time: milliseconds since the epoch.
@@ -339,7 +339,7 @@ class Books:
                     market.look_failed(error, strategy)
 
     def _define(self, found: OpenBook, publish_time: int, definition: MarketDefinition) -> bool:
-        """The definition is another; True where the market is closed, and there is no book to be shown."""
+        """Process a new definition; True if it closes the market, so that there is no book to show."""
         closed = definition.status == "CLOSED"
         if self._many and not closed and found.book.traded:
             found.book.newly_traded()
@@ -349,7 +349,7 @@ class Books:
             market.changes = found.changes
             actor.define(market, definition)
             if market.blotter.active:
-                # A new definition is attended to in any case: it may change what was matched.
+                # A new definition is always attended to: it may change what was matched.
                 self.wake(market, actor)
         return closed
 
@@ -369,11 +369,11 @@ class Books:
         return found
 
     def hosts(self, publish_time: int, change: MarketChange) -> bool:
-        """Whether the market of a change is hosted here; it is from its definition on, if a strategy wants it."""
+        """Whether the market of a change is hosted; it is from its first definition on, if a strategy wants it."""
         return change.id in self._open or self._host(publish_time, change) is not None
 
     def fold_unseen(self, publish_time: int, change: MarketChange) -> None:
-        """Fold a change into the book without showing it to anybody: it lies outside all windows."""
+        """Fold a change into the book without showing it: it is outside all windows."""
         found = self._open.get(change.id)
         if found is None:
             return
@@ -385,7 +385,7 @@ class Books:
                 actor.define_unseen(market)
 
     def _run_timers(self, found: OpenBook, publish_time: int) -> None:
-        """Timers run at changes of markets that their onlooker wants, as they do where it is alone."""
+        """Run the timers of onlookers that want this market, at the changes at which they would run alone."""
         for actor, _ in found.markets:
             if actor.clock.next_ms <= publish_time:
                 actor.run_timers(publish_time)
@@ -393,14 +393,14 @@ class Books:
             self._timers.next_ms = min(actor.clock.next_ms for actor in self.actors)
 
     def tell(self) -> None:
-        """Tell of touched orders: one round; what the answer to that touches is told in the next turn."""
+        """Call `process_orders` for touched orders, once; what that touches in turn is told in the next turn."""
         touched, self.touched = self.touched, []
         for actor, market in touched:
             if market.touched:
                 actor.tell(market)
 
     def release_market(self, market_id: str) -> list[tuple[Onlooker, HostedMarket]]:
-        """Give up a market whose recording has ended: each onlooker with its market."""
+        """Free a market whose recording has ended; returns each onlooker with its market."""
         found = self._open.get(market_id)
         self._ignored.discard(market_id)
         for actor in self.actors:
@@ -413,5 +413,5 @@ class Books:
 
 
 def shared_host(config: Config, timers: SharedTimers) -> Host:
-    """What one of several onlookers lives by: a clock and ids of its own."""
+    """The host of one of several onlookers: with a clock and ids of its own."""
     return Host(SharedClock(timers), config, numbered_ids())

@@ -35,12 +35,12 @@ class BaseClient:
 
     Args:
         betting_client: the library's client that talks to the exchange; None where nothing is sent.
-        transaction_limit: counted transactions an hour (placed and failed); None: no limit.
+        transaction_limit: counted transactions per hour (placed and failed); None: no limit.
         capital_base: the account's capital, for the user's own calculations.
         commission_base: rate of commission on a market's profit, 0..1; None: the market's own base rate (5 % under
             compatibility, as the peer has it).
         username: default: the betting client's.
-        best_price_execution: False: orders lapse where the exchange has a better price than asked.
+        best_price_execution: False: orders lapse if the exchange has a better price than asked.
         min_bet_validation: check orders against the currency's minimum stakes.
         paper_trade: simulate against live prices.
         simulated_full_match: simulation: match every placed limit order whole, at its price.
@@ -120,7 +120,7 @@ class BaseClient:
         return AccountTerms(self.best_price_execution, self.simulated_full_match, least)
 
     def commission_rate(self, market_base_rate: float) -> float:
-        """The rate of commission, 0..1. `market_base_rate`: the market's, in percent."""
+        """The rate of commission, 0..1. `market_base_rate`: that of the market, in percent."""
         return market_base_rate / 100 if self.commission_base is None else self.commission_base
 
     def open_account(self, framework: Any) -> BaseClient:
@@ -133,7 +133,7 @@ class BaseClient:
         return account
 
     def add_transaction(self, count: int, failed: bool = False, *, at_ms: int) -> None:
-        """Count transactions of the clock hour of `at_ms`, of those that the exchange refused where `failed`.
+        """Count transactions of the clock hour of `at_ms`. `failed`: those that the exchange refused.
 
         A count below 0 gives back what was counted.
         """

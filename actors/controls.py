@@ -18,7 +18,7 @@ _HOUR_MS = 3_600_000
 
 
 class Account(Protocol):
-    """Whose requests a control of an account looks at: a client, as far as controls ask for it."""
+    """What a control asks of the account whose requests it judges."""
 
     @property
     def username(self) -> str: ...
@@ -32,9 +32,9 @@ class BaseControl:
 
     Attributes:
         NAME: stands in violations.
-        scope: "market": answered inside the request, with the order; "account": by the coordinator, with the
-            instruction (`PlaceInstruction` and its like) where an order stands otherwise.
-        framework: the market's actor; of a control of an account the coordinator.
+        scope: "market": asked inside the request, about the order; "account": asked in the coordinator, about the
+            instruction (such as `PlaceInstruction`) instead of the order.
+        framework: the market's actor; the coordinator for controls with the scope "account".
     """
 
     NAME: ClassVar[str] = "CONTROL"
@@ -50,7 +50,7 @@ class BaseControl:
         self._validate(order, package_type)
 
     def judge(self, instruction: Instruction, request: Request, account: Account) -> None:
-        """Look at an instruction in the coordinator; `account` is whose it is.
+        """Judge an instruction in the coordinator. `account`: the account that it is for.
 
         Raises:
             ControlError: the control refuses.
@@ -58,7 +58,7 @@ class BaseControl:
         self._validate(instruction, OrderPackageType[request.kind])
 
     def _validate(self, order: Any, package_type: OrderPackageType) -> None:
-        """Return where the request may go; else `_on_error`."""
+        """Return if the request may be sent; otherwise call `_on_error`."""
         raise TypeError(f"control {type(self).__name__} does not say what it validates: override _validate")
 
     def _on_error(self, order: Any, error: str) -> NoReturn:
@@ -71,7 +71,7 @@ class BaseControl:
 
 
 class OrderValidation(BaseControl):
-    """Sizes, prices and minimum stakes are the exchange's."""
+    """The exchange accepts sizes, prices and minimum stakes."""
 
     NAME = "ORDER_VALIDATION"
 
@@ -86,7 +86,7 @@ class OrderValidation(BaseControl):
             self._size(order, size, "size")
             self._price(order, order_type, order_type.price)
             if self.framework.host.rules.validate_place_only:
-                size = order_type.size  # a target is no stake: what it comes to is known at the exchange
+                size = order_type.size  # a target is not a stake: the exchange works out what it comes to
             self._minimum_size(order, order_type.price, size)
         else:
             if isinstance(order_type, LimitOnCloseOrder):
@@ -142,7 +142,7 @@ class OrderValidation(BaseControl):
 
 
 def _line_prices(info: Any) -> tuple[float, ...]:
-    """The prices of a line market; none where nothing is known of its range."""
+    """The prices of a line market; none if its range is not known."""
 
     def unit(key: str, name: str) -> Any:
         return info.get(key) if isinstance(info, dict) else getattr(info, name, None)
@@ -197,7 +197,7 @@ class StrategyExposure(BaseControl):
         blotter, lookup, book = market.blotter, order.lookup, market.market_book
         limit, new_price = strategy.max_market_exposure, None
         if replacing:
-            # It counts with the order itself, at the worse of its prices, once its new price is noted.
+            # With its new price noted, the order counts at the worse of its two prices.
             new_price = order.update_data.pop("new_price", None)
         position = blotter.position(strategy, lookup)
         before = position.worst
@@ -226,7 +226,7 @@ class StrategyExposure(BaseControl):
 
     @staticmethod
     def _alone(order: Order, terms: Terms, new_price: float | None) -> float:
-        """What the order can lose by itself, were there no other; of a replace what remains, at the new price."""
+        """What the order alone can lose; for a replace, what remains of it at the new price."""
         order_type = order.order_type
         if new_price is None and terms.line is False and not terms.each_way:
             size = order.requested_size
@@ -309,7 +309,7 @@ class MaxTransactionCount(BaseControl):
         self.failed_transaction_count = 0
 
     def add_transaction(self, count: int, failed: bool = False) -> None:
-        """Count `count` transactions, of those that the exchange refused where `failed`."""
+        """Count `count` transactions; `failed`: those that the exchange refused."""
         if failed:
             self.failed_transaction_count += count
             self.current_failed_transaction_count += count
@@ -342,7 +342,7 @@ class MaxTransactionCount(BaseControl):
         if cancelling or limit is None:
             return
         count = self.current_transaction_count_total
-        # What is asked for counts at once; by the peer's rules it counts once it is answered.
+        # Requests count when they are asked for; by the peer's rules, when they are answered.
         if count >= limit if self.framework.host.rules.account_controls_later else count > limit:
             self._on_error(order, f"{count} transactions this hour, the limit is {limit}")
 

@@ -1,8 +1,7 @@
-"""The coordinator: what is shared by all markets of a system: accounts, their controls and counts, requests.
+"""The coordinator: what all markets of a system share: accounts with their controls and counts, and requests.
 
-It stands apart from the markets: what it is told, and what it answers, are messages. In a replay it is a plain object,
-one per unit, and the messages are plain calls. Its methods without underscore that the documentation names are steps
-that a subclass may override; they receive messages.
+It is separate from the markets: all that passes between them is messages. In a replay it is a plain object, one per
+unit, and messages are the arguments of plain calls. The steps that a subclass may override receive messages.
 """
 
 from __future__ import annotations
@@ -65,7 +64,7 @@ def kind_of_reason(reason: str) -> str:
 
 
 class Door(Protocol):
-    """Where messages to a market go in."""
+    """Takes messages for a market."""
 
     def receive(self, message: Answer) -> None: ...
 
@@ -131,7 +130,7 @@ class Coordinator:
 
     Attributes:
         clients: the accounts here.
-        requests: those that the exchange has not answered in full, with how many of their instructions are open.
+        requests: those that the exchange has not answered in full, each with the number of answers that are missing.
         violations: refusals, counted by kind.
     """
 
@@ -157,10 +156,10 @@ class Coordinator:
         """Open the accounts, with the controls that are asked here.
 
         Args:
-            host: the clock, the settings and the rules of the system.
+            host: the clock, settings and rules of the system.
             exchange: where requests go.
-            trading_controls: those of scope "account".
-            failed: told of errors of controls: the error, the market's id, the strategy's name.
+            trading_controls: those with the scope "account".
+            failed: called with an error of a control, the market's id and the strategy's name.
         """
         self.host = host
         self.config = host.config
@@ -185,7 +184,7 @@ class Coordinator:
         """A market is new."""
 
     def remove_market(self, market: MarketFact) -> None:
-        """A market is given up: it is settled, or its recording has ended."""
+        """A market is freed: it is settled, or its recording has ended."""
 
     def process_order_package(self, request: Request) -> None:
         """A request is on its way to the exchange."""
@@ -199,7 +198,7 @@ class Coordinator:
         """A settled market's result is known: one entry per account."""
 
     def process_custom_event(self, event: Any) -> None:
-        """A custom event has come, and is about to reach the strategies."""
+        """A custom event has arrived, and strategies are about to receive it."""
 
     def process_end(self) -> None:
         """The run ends."""
@@ -207,7 +206,7 @@ class Coordinator:
     # -- what markets tell ---------------------------------------------------------------------------------------
 
     def opened(self, market: MarketFact, door: Door) -> None:
-        """A market is hosted somewhere: its answers go through `door`."""
+        """A market is hosted: answers for it go to `door`."""
         self._doors[market.market_id] = door
         self.add_market(market)
 
@@ -217,7 +216,7 @@ class Coordinator:
         self.process_cleared_markets(market.market_id, markets)
 
     def removed(self, market: MarketFact) -> None:
-        """A market is given up."""
+        """A market is freed."""
         market_id = market.market_id
         self._doors.pop(market_id, None)
         if self.requests:
@@ -226,7 +225,7 @@ class Coordinator:
         self.remove_market(market)
 
     def submit(self, request: Request) -> None:
-        """Take a request: ask the controls of the account, count what they let pass, and send it.
+        """Ask the controls of the account about a request, count what they let pass, and send that.
 
         What is refused is answered at once, and so is what comes after its deadline. A request that is sent stays in
         `requests` until it is answered, or its market is given up.
@@ -258,7 +257,7 @@ class Coordinator:
         self._pass_on(self.expired(request, reason))
 
     def _screened(self, request: Request) -> Request | None:
-        """What of a request the controls of the account let pass; None where nothing is left."""
+        """The part of a request that the controls of the account let pass; None if nothing is left."""
         account = self.clients.named(request.venue, request.username)
         counted = request.kind in (PLACE, REPLACE)
         passed = []
@@ -286,7 +285,7 @@ class Coordinator:
         elif self.config.raise_errors or self._failed is None:
             raise refusal
         else:
-            # The control itself is at fault: what it did not judge does not go out, and the others do.
+            # The control itself is at fault: what it did not judge is not sent, and the rest is.
             control, why = type(refusal).__name__, legible(refusal)
             self._failed(refusal, request.market_id, request.strategy)
         report = Report(instruction.order_id, request.kind, FAILURE)
@@ -294,7 +293,7 @@ class Coordinator:
         self._pass_on(Reply(request.request_id, request.market_id, at, REFUSED, (report,), control, why))
 
     def _forget(self, request: Request, instructions: Sequence[Instruction]) -> None:
-        """Instructions were not sent: what they counted is given back."""
+        """Give back the counts of instructions that were not sent."""
         self.requests.pop(request.request_id, None)
         if self._later and request.kind in (PLACE, REPLACE):
             account = self.clients.named(request.venue, request.username)
@@ -323,7 +322,7 @@ class Coordinator:
     # -- what the exchange tells ---------------------------------------------------------------------------------
 
     def answer(self, message: Answer) -> None:
-        """Take a message of the exchange: count what it answers, and pass it on to its market."""
+        """Count what a message from the exchange answers, and pass it on to its market."""
         if type(message) is Reply:
             self._count(message)
         self._pass_on(message)
@@ -334,7 +333,7 @@ class Coordinator:
             door.receive(message)
 
     def _count(self, reply: Reply) -> None:
-        """Count the transactions of a reply; of places, those that were counted when they were asked for stay so."""
+        """Count the transactions of a reply. Placings were counted when asked for, but for the peer's rules."""
         known = self.requests.get(reply.request_id)
         if known is None:
             return

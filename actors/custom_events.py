@@ -16,18 +16,18 @@ from .workers import BackgroundWorker
 
 
 class CustomEvents(Telling):
-    """What comes beside the book."""
+    """Delivers what comes beside the book."""
 
     def __init__(self, *arguments: Any, **keywords: Any) -> None:
         super().__init__(*arguments, **keywords)
         self._addressed: list[Strategy] | None = None
-        # Events without a time, with the strategies that have heard of each: instances go with their markets.
+        # Events without a time, each with the strategies that have received it; weak, for instances are freed.
         self._standing: dict[CustomEvent, weakref.WeakSet[Strategy]] = {}
         self._announced: set[CustomEvent] = set()
         self.handler_queue = HandlerQueue(self._take_event)
 
     def _take_event(self, event: CustomEvent | TerminationEvent) -> None:
-        """An event that code here has put on `handler_queue`: it comes at once."""
+        """Deliver an event that code in this process has put on `handler_queue`: at once if it has no time."""
         if isinstance(event, TerminationEvent):
             self.stop()
         elif event.publish_time is None:
@@ -80,7 +80,7 @@ class CustomEvents(Telling):
             worker.start(self, self.clock, self._guarded)
 
     def process_market_catalogues(self, market: HostedMarket, market_catalogue: Any) -> None:
-        """The catalogue of a market is there, or has changed."""
+        """The catalogue of a market has arrived, or has changed."""
         market.market_catalogue = market_catalogue
         market.update_market_catalogue = False
         market.defined()
@@ -89,7 +89,7 @@ class CustomEvents(Telling):
             self._guarded(seat.strategy, market, seat.strategy.process_market_catalogue, market, market_catalogue)
 
     def process_sports_data(self, market: HostedMarket, sports_data: Any) -> None:
-        """Sports data of a market has come."""
+        """Sports data of a market has arrived."""
         self.turn.market = market
         for seat in market.seats:
             wanted = self._guarded(seat.strategy, market, seat.strategy.check_sports_data, market, sports_data)

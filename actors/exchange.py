@@ -1,8 +1,7 @@
 """The exchange as actors see it.
 
 An exchange takes requests and answers with messages; it knows no order, trade, strategy, blotter or client. `send` is
-all that a live one implements. A simulated one lives by books as well: it is told what becomes of them, and owns the
-bets that are matched against them.
+all that a live one implements. A simulated one also needs the books: it owns the bets that are matched against them.
 """
 
 from __future__ import annotations
@@ -20,7 +19,7 @@ if TYPE_CHECKING:
     from ..strategies.clock import Clock
     from ..strategies.rules import Rules
 
-#: What an exchange tells.
+#: What an exchange answers with.
 Answer = Reply | OrderFact | ClearedOrder
 
 
@@ -28,7 +27,7 @@ class AccountTerms(msgspec.Struct, frozen=True):
     """How an exchange treats an account.
 
     Attributes:
-        best_price_execution: False: orders lapse where the exchange has a better price than asked.
+        best_price_execution: False: orders lapse if the exchange has a better price than asked.
         full_match: each order is matched whole, at its price.
         min_bsp_liability: least liability of a lay that is carried over to the starting price.
     """
@@ -39,7 +38,7 @@ class AccountTerms(msgspec.Struct, frozen=True):
 
 
 class Desk(Protocol):
-    """Whom an exchange answers, and by whose clock it acts."""
+    """The actor that an exchange answers, and whose clock it acts by."""
 
     @property
     def clock(self) -> Clock: ...
@@ -54,7 +53,7 @@ class Desk(Protocol):
         """Take a message. It never raises: what a message contradicts is a discrepancy, not an error."""
 
     def failed(self, error: Exception, market_id: str, strategy: str | None) -> None:
-        """Something of one bet failed; the others go on."""
+        """Count an error about one bet; the other bets go on."""
 
     def account(self, venue: str, username: str) -> AccountTerms:
         """How an account is treated."""
@@ -63,14 +62,14 @@ class Desk(Protocol):
         """Call `function` when the clock reaches `at_ms`, before a change of that moment; then strategies are told."""
 
     def orders(self, market_id: str) -> PeerOrders:
-        """The market's orders as their strategies hold them; asked for by the compatible exchange alone."""
+        """The market's orders as their strategies hold them; only the compatible exchange asks for them."""
 
 
 class PeerOrders(Protocol):
     """What the peer's exchange reads of the strategies' own orders, by their ids.
 
-    flumine has no boundary there: what an order's status says at the moment of an answer, and what its last request
-    asked for, decide what happens to the bet. Under compatibility the exchange asks; by default it never does.
+    flumine has no boundary there: the order's status at the moment of an answer, and what its last request asked for,
+    decide what happens to the bet. Under compatibility the exchange asks for both; by default it never does.
     """
 
     def status(self, order_id: str) -> str | None:
@@ -86,10 +85,10 @@ class PeerOrders(Protocol):
         """Whether it is among the blotter's live orders."""
 
     def number(self, order_id: str) -> int:
-        """Its place in the blotter."""
+        """The order's place in the blotter."""
 
     def replacement(self, order_id: str) -> str | None:
-        """The id of the order that the market has made to take its place, once its cancel was answered."""
+        """The id of the order that the market has made to take its place, after its cancel was answered."""
 
     def watch(self, told: Callable[[str, str | None, str | None], object]) -> None:
         """Call `told(order id, name of the status before, name of the status now)` at each change of a status."""
@@ -99,12 +98,12 @@ class PeerOrders(Protocol):
 
 
 class MarketExchange(Protocol):
-    """The exchange's side of one market. To send is all that one must do: books mean nothing to a real exchange here.
+    """The exchange's side of one market. Only `send` must be implemented: a real exchange needs no books from here.
 
     Attributes:
-        polls: requests are looked at as the book changes, by `changing`, and not by the clock.
-        busy: there are some.
-        watching: `changed` wants every change of the book, bets or not.
+        polls: requests are looked at when the book changes, in `changing`, and not by the clock.
+        busy: there are requests to look at.
+        watching: `changed` is to be called at every change of the book, even without bets.
         settles: `closed` has told every result when it returns; else results come later.
     """
 
@@ -125,27 +124,27 @@ class MarketExchange(Protocol):
         return
 
     def closed(self, line_result: float | None) -> None:
-        """The market is settled by the book's definition. `line_result`: where a line came to, if somebody knows."""
+        """The market is settled by the book's definition. `line_result`: the result of its line, if it is known."""
         return
 
     def expire(self, why: str) -> bool:
-        """End what can no longer be placed; whether there was any. `why`: one word."""
+        """End what can no longer be placed; True if there was any. `why`: one word."""
         return False
 
     def queue_ahead(self, order_id: str) -> float | None:
-        """Size estimated to be ahead of an order's bet; None where the exchange does not tell."""
+        """Size estimated to be ahead of an order's bet; None if the exchange does not tell."""
         return None
 
     def rest(self) -> None:
-        """No bet is live: what is traded is of no interest until the next one comes."""
+        """No bet is live: traded volume does not matter until the next one comes."""
         return
 
     def hold(self) -> None:
-        """The book moves on unseen: requests already made are judged by the book as it stands."""
+        """The book is about to change unseen: requests already made are judged by the book as it is now."""
         return
 
     def forget(self) -> None:
-        """The market is given up."""
+        """The market is freed."""
         return
 
 

@@ -1,11 +1,9 @@
-"""A market as its actor keeps it: what strategies see of it, who sits at it, and the exchange's side of it."""
+"""A market as its actor keeps it: what strategies see, which strategies trade it, and the exchange's side of it."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Protocol
-
-import msgspec
 
 from ..strategies.blotter import StrategyOrders
 from ..strategies.book import MarketBook
@@ -13,11 +11,12 @@ from ..strategies.errors import OrderError
 from ..strategies.framework import Framework
 from ..strategies.hosting import window_of
 from ..strategies.market import Market
-from ..strategies.messages import ClearedOrder, MarketFact, OrderFact, ReplaceInstruction, Reply, Report, Request
+from ..strategies.messages import ClearedOrder, MarketFact, OrderFact, ReplaceInstruction, Reply, Request
 from ..strategies.order import Order, OrderStatus
+from ..strategies.order_state import key_of
 from ..strategies.strategy import Strategy
 from ..strategies.window import Gate
-from .exchange import Desk, Exchange, MarketExchange
+from .exchange import Answer, Desk, Exchange, MarketExchange
 
 #: What a look at the book takes: `check_market_book`, `process_market_book`, the window's times, the strategy.
 Reader = tuple[Callable[..., object], Callable[..., object], Gate | None, Strategy]
@@ -36,7 +35,7 @@ class Keeper(Framework, Desk, Protocol):
         """Attend to the market at each change from now on."""
 
     def plan_orders(self, market: HostedMarket) -> None:
-        """See to it that `process_orders` is called in time."""
+        """Make sure that `process_orders` is called in time."""
 
     def call_for(
         self, at_ms: int, strategy: Strategy | None, market: HostedMarket, function: Callable[[], object]
@@ -68,14 +67,14 @@ class HostedMarket(Market):
     Attributes:
         exchange: the exchange's side of it.
         seats: its strategies, in the order of the run.
-        readers: those of them that look at books.
+        readers: how those of them that look at books are called.
         changes: changes folded in.
         inplay_since_ms: when it turned in play.
-        shown: strategies have been told of it.
-        settlements: how often every bet of it was given a result.
+        shown: strategies have been told about it.
+        settlements: how often it was settled with a result for every bet.
         outcome: what it was last settled by.
-        attended: there is more to do at a change than to show the book: orders, middleware, a first showing.
-        touched: strategies are to be told of orders before the turn ends.
+        attended: a change needs more than showing the book: orders, middleware, or a first showing.
+        touched: `process_orders` is to be called before the turn ends.
         replacing: replaces whose cancel has not been answered, by the id of the order to be replaced.
         replaced_by: the ids of orders that took the place of others.
         cleared_bets: results of its last settlement, by order: the last one of each.
@@ -103,13 +102,12 @@ class HostedMarket(Market):
         self.replaced_by: dict[str, str] = {}
         self.cleared_bets: dict[str, ClearedOrder] = {}
         self.told_results: tuple[ClearedOrder, ...] | None = None
-        self._strays: list[OrderFact] = []
-        self._early: list[Reply] = []
+        self._strays: dict[tuple[str | None, str | None, str], Answer] = {}
         self._unentered: dict[str, Order] = {}
         self._traders: list[tuple[Seat, StrategyOrders]] = []
 
     def open_exchange(self, exchange: Exchange) -> None:
-        """Take the exchange's side of it, which may ask for it: the market is hosted by now."""
+        """Open the exchange's side of it. The market must be hosted already: the exchange may ask for its orders."""
         self.exchange = exchange.open(self.market_id, self.market_book, self._actor)
         self.blotter.ask_queue = self.exchange.queue_ahead
 
@@ -131,7 +129,7 @@ class HostedMarket(Market):
         gate.renew(self.market_book.market_definition, self._start_ms, self.inplay_since_ms)
 
     def fact(self, what: str) -> MarketFact:
-        """What the coordinator is told of it. `what`: OPENED, CLOSED or REMOVED."""
+        """The market as a message to the coordinator. `what`: OPENED, CLOSED or REMOVED."""
         return MarketFact(
             self.market_id,
             what,
@@ -156,7 +154,7 @@ class HostedMarket(Market):
             )
         self._actor.wake(self)
         if not self.blotter.has_live_orders:
-            # The interval of `process_orders` begins with the first of them.
+            # The interval of `process_orders` begins with the first live order.
             self.orders_shown_ms = self.clock.now_ms
         self._unentered.pop(order.id, None)
         super().enter(order)
@@ -168,7 +166,7 @@ class HostedMarket(Market):
         return replacing is not None and replacing[1].request_id == request_id
 
     def await_entry(self, order: Order) -> None:
-        """An order that enters the blotter once it is placed, as those that take others' places do for the peer."""
+        """Keep an order that enters the blotter once it is placed, as replacements do in flumine."""
         self._unentered[order.id] = order
 
     def order(self, order_id: str | None) -> Order | None:
@@ -178,10 +176,10 @@ class HostedMarket(Market):
         return self.blotter.get_order(order_id) or self._unentered.get(order_id)
 
     def order_of(self, fact: OrderFact) -> Order | None:
-        """Whose bet a fact is about; None where that is not known yet.
+        """The order that a fact is about; None if that is not known yet.
 
-        A replaced bet keeps its reference under a new number. So the number goes first; a reference that names an
-        order with another number names what took its place.
+        A bet that replaces another keeps its reference and has a new bet id. So the bet id decides; if a reference
+        names an order with another bet id, it means the order that took its place.
         """
         bet_id, order_id = fact.bet_id, fact.order_id
         if bet_id is not None:
@@ -195,46 +193,50 @@ class HostedMarket(Market):
         return None
 
     def look_failed(self, error: Exception, strategy: Strategy) -> None:
-        """A strategy failed as it looked at the book."""
+        """Count an error of a strategy that was looking at the book."""
         self._actor.failed_here(error, strategy, self)
 
-    def keep_stray(self, fact: OrderFact) -> None:
-        """Keep what is told of a bet that no order here is known to have."""
-        if fact not in self._strays:
-            self._strays.append(fact)
+    def cleared_order(self, cleared: ClearedOrder) -> Order | None:
+        """Whose result it is; None where that is not known yet."""
+        found = self.order(cleared.order_id)
+        if found is None and cleared.bet_id is not None:
+            found = self.blotter.get_order_bet_id(cleared.bet_id)
+        return found
 
-    def take_strays(self, order: Order) -> list[OrderFact]:
-        """What was told of an order, or of its bet, before it was known here."""
+    def keep_stray(self, message: OrderFact | Reply | ClearedOrder) -> None:
+        """Keep a message about an order that is not known here, or not under that bet id.
+
+        An account may have bets that were not placed here: of each the last fact from each source is kept.
+        """
+        if isinstance(message, Reply):
+            (report,) = message.reports
+            self._strays[message.request_id, report.order_id, report.operation] = message
+            return
+        if isinstance(message, ClearedOrder):
+            earlier = self._strays.get((message.bet_id, message.order_id, "RESULT"))
+            if not isinstance(earlier, ClearedOrder) or earlier.at <= message.at:
+                self._strays[message.bet_id, message.order_id, "RESULT"] = message
+            return
+        names = (message.bet_id, message.order_id, message.source)
+        known = self._strays.get(names)
+        if not isinstance(known, OrderFact) or key_of(known) < key_of(message):
+            self._strays[names] = message
+
+    def take_strays(self) -> list[Answer]:
+        """Take the messages about orders that have become known since."""
         if not self._strays:
             return []
-        found = [
-            fact
-            for fact in self._strays
-            if (
-                fact.order_id == order.id
-                if fact.bet_id is None or order.bet_id is None
-                else fact.bet_id == order.bet_id
-            )
-        ]
-        for fact in found:
-            self._strays.remove(fact)
-        return found
+        found = {names: each for names, each in self._strays.items() if not self._is_stray(each)}
+        for names in found:
+            del self._strays[names]
+        return list(found.values())
 
-    def keep_early(self, reply: Reply, report: Report) -> None:
-        """Keep the answer to the placing of an order whose predecessor's cancel has not been answered yet."""
-        if any(instruction.new_order_id == report.order_id for instruction, _ in self.replacing.values()):
-            early = msgspec.structs.replace(reply, reports=(report,))
-            if early not in self._early:
-                self._early.append(early)
-
-    def take_early(self) -> list[Reply]:
-        """Such answers whose orders are known by now."""
-        if not self._early:
-            return []
-        found = [reply for reply in self._early if self.order(reply.reports[0].order_id) is not None]
-        for reply in found:
-            self._early.remove(reply)
-        return found
+    def _is_stray(self, message: Answer) -> bool:
+        if isinstance(message, OrderFact):
+            return self.order_of(message) is None
+        if isinstance(message, ClearedOrder):
+            return self.cleared_order(message) is None
+        return all(self.order(report.order_id) is None for report in message.reports)
 
     def new_settlement(self) -> None:
         """Forget the results of an earlier settlement."""
@@ -259,7 +261,7 @@ class HostedMarket(Market):
         return all(order.id in self.cleared_bets for order in blotter if order.size_matched)
 
     def _call_at(self, at_ms: int, function: Callable[[], object]) -> None:
-        """Timers belong to whoever asked: its chance, its name in log lines and failures."""
+        """A timer belongs to the strategy that asked for it: it decides the random draws and the name in failures."""
         self._actor.call_for(at_ms, self._actor.running, self, function)
 
 

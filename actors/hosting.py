@@ -1,4 +1,4 @@
-"""Markets that come and go: which strategies want one, when they hear of it, how it is closed, settled and freed."""
+"""The life of a market: which strategies want it, when they are told, how it is closed, settled and freed."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from ..strategies.cleared import ClearedMarkets
 from ..strategies.events import ClearedMarketsEvent, ClearedOrdersMetaEvent, CloseMarketEvent, MarketEvent
 from ..strategies.hosting import hosted, scope_of, window_of
 from ..strategies.messages import ClearedMarket
-from ..strategies.order_state import Stand
+from ..strategies.stands import Stand
 from ..strategies.strategy import Strategy
 from ..strategies.terms import Terms
 from ..strategies.window import Window
@@ -22,7 +22,7 @@ from .sieves import Sieve
 
 
 class Hosting(CustomEvents):
-    """The life of a market here."""
+    """Opens, settles and frees markets."""
 
     def __init__(self, *arguments: Any, **keywords: Any) -> None:
         super().__init__(*arguments, **keywords)
@@ -33,7 +33,7 @@ class Hosting(CustomEvents):
 
     @property
     def strategies(self) -> list[Strategy]:
-        """The instances that live here; in the callback of a custom event those it is for."""
+        """The instances that live here; in the callback of a custom event, those that the event is for."""
         if self._addressed is not None:
             return self._addressed
         return [each for instances in self._instances.values() for each in instances.values()] or self._prototypes
@@ -49,7 +49,7 @@ class Hosting(CustomEvents):
         if not wanted:
             self._ignored.add(market_id)
             return None
-        # What was due before finds the time as it was; what is due now finds the market.
+        # Timers that were due earlier see the earlier time; those due now see the market.
         self.run_timers(publish_time - 1)
         clock = self.clock
         clock.now_ms = max(clock.now_ms, publish_time) if clock.now_ms else publish_time
@@ -105,9 +105,9 @@ class Hosting(CustomEvents):
         return found
 
     def _free_instances(self, market: HostedMarket) -> None:
-        """Instances go with their market, those of an event with the last of its markets.
+        """Free the instances of a market; those of an event are freed with the last of its markets.
 
-        Where all is of one event they stay: others of its markets may be to come.
+        Where all markets are of one event they are kept: more of its markets may come.
         """
         self._instances.pop(("market", market.market_id), None)
         definition = market.market_book.market_definition
@@ -121,7 +121,7 @@ class Hosting(CustomEvents):
             self._instances.pop(("event", event), None)
 
     def _announce(self, market: HostedMarket) -> None:
-        """A market is new: the coordinator and the middleware hear of it before its first change is worked on."""
+        """Tell the coordinator and the middleware about a new market, before its first change is processed."""
         market.shown = True
         self.coordinator.opened(market.fact("OPENED"), self)
         self.coordinator.log(MarketEvent(market))
@@ -129,7 +129,7 @@ class Hosting(CustomEvents):
             self._guarded(None, market, middleware.add_market, market)
 
     def _show_new(self, market: HostedMarket) -> None:
-        """Then its strategies do."""
+        """Tell all strategies about a new market."""
         self._open_sides(market)
         for seat in market.seats:
             self._guarded(seat.strategy, market, seat.strategy.process_new_market, market, market.market_book)
@@ -137,7 +137,7 @@ class Hosting(CustomEvents):
             self.deliver(event, [market])
 
     def _show_in_turn(self, market: HostedMarket) -> None:
-        """Or each strategy hears of the market and looks at its first book, before the next does."""
+        """Tell one strategy after the other about a new market, and show it the first book before the next is told."""
         self._open_sides(market)
         book = market.market_book
         for seat in market.seats:
@@ -151,7 +151,7 @@ class Hosting(CustomEvents):
                 self._guarded(strategy, market, process, market, book)
 
     def _open_sides(self, market: HostedMarket) -> None:
-        """What is recorded beside the market is opened with it."""
+        """Open what was recorded beside the market."""
         if self._side is not None:
             self._guarded(None, market, self._side.opened, self, market)
 
@@ -195,7 +195,7 @@ class Hosting(CustomEvents):
         if self.rules.lasting_markets:
             self._end_unsent(market, "MARKET_CLOSED")
             for order in market.blotter:
-                # Its result is nothing, and there is nothing to be told of it.
+                # An order with nothing matched is settled: no result will come for it.
                 order.settled = order.settled or not order.size_matched
         market.settlements += market.told_results is None and not market.unsettled()
 
@@ -216,7 +216,7 @@ class Hosting(CustomEvents):
             self._settle_later(market)
 
     def _clear(self, market: HostedMarket) -> None:
-        """The results of the market go to the coordinator, and to the logging controls."""
+        """Send the results of the market to the coordinator and to the logging controls."""
         results = [(client, market.cleared(client)) for client in self.clients]
         market.market_cleared = [cleared for _, cleared in results]
         market.told_results = tuple(market.cleared_bets.values())
@@ -239,7 +239,7 @@ class Hosting(CustomEvents):
         self.coordinator.log(CloseMarketEvent(market))
 
     def _end_unsent(self, market: HostedMarket, why: str) -> bool:
-        """End the orders that the exchange knows nothing of and will not be told of; whether there were any."""
+        """End the orders whose requests never reached the exchange, and no longer will; True if there were any."""
         ended = False
         for order in list(market.blotter.live_orders):
             if order.state.stand is Stand.SENT:
@@ -253,10 +253,10 @@ class Hosting(CustomEvents):
         return ended
 
     def _expire(self, market: HostedMarket, why: str) -> None:
-        """Orders that can no longer be placed end, and their strategies are told."""
+        """End the orders that can no longer be placed, and tell their strategies."""
         if self._expire_at_exchange(market, why):
             self.process_market_orders(market)
-            # What was asked for in answer to that comes too late as well.
+            # Requests made in answer to that come too late as well.
             self._expire_at_exchange(market, why)
             self.process_current_orders(market)
 
@@ -265,21 +265,21 @@ class Hosting(CustomEvents):
         return self._end_unsent(market, why) or bool(expired)
 
     def _remove_market(self, market: HostedMarket) -> None:
-        """Middleware and strategies forget a market."""
+        """Have middleware and strategies forget a market."""
         for middleware in self.middleware:
             self._guarded(None, market, middleware.remove_market, market)
         for seat in market.seats:
             self._guarded(seat.strategy, market, seat.strategy.remove_market, market.market_id)
 
     def release_market(self, market_id: str) -> HostedMarket | None:
-        """Give up a market whose recording has ended; None where it was never hosted."""
+        """Free a market whose recording has ended; None if it was never hosted."""
         self._ignored.discard(market_id)
         market = self._hosted.get(market_id)
         if market is None:
             return None
         lasting = self.rules.lasting_markets
         if lasting:
-            # The market's time ends with its recording, whatever others go on beside it.
+            # The market's time ends with its recording, although other markets go on.
             now, self.clock.now_ms = self.clock.now_ms, market.market_book.publish_time_epoch
             self.turn.market = market
             self._expire(market, "RECORDING_ENDED")
@@ -298,7 +298,7 @@ class Hosting(CustomEvents):
 
 
 def outcome_of(definition: MarketDefinition | None) -> object:
-    """What bets are settled by: a definition that says the same again settles nothing anew."""
+    """What bets are settled by: if a new definition says the same, nothing is settled again."""
     if definition is None:
         return None
     statuses = frozenset((runner.id, runner.hc, runner.status) for runner in definition.runners)

@@ -62,7 +62,7 @@ class Context(logging.Filter):
 
 
 def json_formatter() -> logging.Formatter:
-    """One JSON object a line; times in UTC."""
+    """One JSON object per line; times in UTC."""
     from pythonjsonlogger.json import JsonFormatter
 
     formatter = JsonFormatter(
@@ -74,10 +74,10 @@ def json_formatter() -> logging.Formatter:
 
 
 class FailureLine(str):
-    """What is logged of an error of a strategy.
+    """The log line of an error of a strategy.
 
     Attributes:
-        place: strategy, line and kind of the error: errors of one place are one story.
+        place: strategy, line and kind of the error: errors with the same place are shown once.
     """
 
     place: tuple[Any, ...]
@@ -203,7 +203,7 @@ class BatchLog:
         guests = [*logger.handlers, *logging.getLogger().handlers]
         borrowed: logging.Handler | None = None
         if not guests and not remote and logging.lastResort is not None:
-            # Where nobody has set up logging Python writes warnings to standard error; here we do, each story once.
+            # Without any set-up of logging Python writes warnings to standard error; here we do, each error once.
             plain_handler = logging.StreamHandler()
             plain_handler.setLevel(logging.lastResort.level)
             logger.addHandler(plain_handler)

@@ -1,4 +1,4 @@
-"""The market actor: hosts markets and the strategies that trade them, and takes what comes in for them.
+"""The market actor: hosts markets and the strategies that trade them, and receives what comes in for them.
 
 A plain class, free of Ray, sockets and clocks of its own: replay calls it directly, live wraps it.
 """
@@ -22,7 +22,7 @@ class MarketActor(Hosting):
     see `Turns`.
 
     Attributes:
-        books: the loop that brings it changes of books; its own, unless it shares its books with others.
+        books: the loop that brings it changes of books; its own, unless it shares its books with other actors.
     """
 
     books: Books
@@ -39,11 +39,11 @@ class MarketActor(Hosting):
     # -- the door ------------------------------------------------------------------------------------------------
 
     def receive(self, message: Answer | MarketChange, at: int | None = None) -> None:
-        """The one door: a change of a book, or a message of the exchange.
+        """Take what comes in: a change of a book, or a message from the exchange. There is no other way in.
 
         Args:
-            at: milliseconds since the epoch: a turn of its own begins, once the timers that are due by then have run,
-                and ends with telling strategies of orders. None: it belongs to the turn under way.
+            at: milliseconds since the epoch: timers that are due by then run, then the message is a turn of its own,
+                which ends with `process_orders`. None: the message belongs to the turn under way.
         """
         if isinstance(message, MarketChange):
             self.books.process_market_change(self.clock.now_ms if at is None else at, message)
@@ -57,7 +57,7 @@ class MarketActor(Hosting):
             self.books.tell()
 
     def tick(self, at: int) -> None:
-        """Time has come to `at`, and nothing else has happened: timers that are due run."""
+        """Run the timers that are due by `at`; nothing else has happened."""
         if self.clock.next_ms <= at:
             self.run_timers(at)
         self.clock.now_ms = at
@@ -84,17 +84,17 @@ class MarketActor(Hosting):
         return type(self).process_market_books is not MarketActor.process_market_books
 
     def open(self, publish_time: int, change: MarketChange) -> HostedMarket | None:
-        """Host a market; None where nobody here wants it."""
+        """Host a market; None if no strategy here wants it."""
         return self._new_market(publish_time, change)
 
     def poll(self, market: HostedMarket) -> None:
-        """A change is about to be folded in, and the market's exchange acts at changes alone."""
+        """Let an exchange that acts only at changes act, before the next change is folded in."""
         self.turn.market = market
         if market.exchange.busy:
             self._guarded(None, market, market.exchange.changing)
 
     def attend(self, market: HostedMarket) -> bool:
-        """What a change means to matching, middleware and orders; True where strategies have seen the book as well."""
+        """Run matching, middleware and `process_orders` after a change; True if strategies have seen the book too."""
         exchange, new = market.exchange, not market.shown
         active = market.blotter.active
         if new:
@@ -117,7 +117,7 @@ class MarketActor(Hosting):
         return in_turn
 
     def _stays(self, market: HostedMarket) -> bool:
-        """Whether the next change concerns the market's orders, or middleware, whoever looks at the book."""
+        """Whether the next change concerns orders or middleware, and not only the strategies that look at the book."""
         blotter, exchange = market.blotter, market.exchange
         if not self._rests and (blotter.active or self.middleware):
             return True
@@ -126,7 +126,7 @@ class MarketActor(Hosting):
         return any(mine.current or seat.all_orders for seat, mine in market.traders())
 
     def define(self, market: HostedMarket, definition: MarketDefinition) -> None:
-        """The definition is another, and folded in."""
+        """A new definition was folded in."""
         market.defined()
         self._turn_in_play(market)
         if definition.status == "CLOSED":
@@ -135,7 +135,7 @@ class MarketActor(Hosting):
             market.open_market()
 
     def define_unseen(self, market: HostedMarket) -> None:
-        """The book of a market has another definition, which no strategy is shown; bets may be changed by it."""
+        """A new definition was folded in that no strategy is shown; it may change bets."""
         market.defined()
         self._turn_in_play(market)
         if self._timed and market.blotter.active:
@@ -161,5 +161,5 @@ class MarketActor(Hosting):
         self.books.show(market, self.clock.now_ms)
 
     def wants_any(self, market_id: str) -> bool:
-        """Whether anybody here wants a market that has been offered."""
+        """Whether any strategy here wants a market that has been offered."""
         return market_id not in self._ignored

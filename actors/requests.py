@@ -1,4 +1,4 @@
-"""Requests of strategies on their way out: controls, refusals, the coordinator."""
+"""Requests of strategies on their way to the coordinator: controls and refusals."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ logger = logging.getLogger("headrace")
 
 
 class Requests(Turns):
-    """What strategies ask for."""
+    """Checks the requests of strategies and sends them."""
 
     def validate(self, market: Market, order: Order, package_type: OrderPackageType, client: BaseClient) -> None:
         """Run the controls that answer inside the request.
@@ -52,7 +52,7 @@ class Requests(Turns):
             order.violation_msg = str(refusal)
 
     def submit(self, market: Market, request: Request) -> None:
-        """Hand a request to the coordinator. What it cannot take ends, and the strategy's other requests go on."""
+        """Hand a request to the coordinator. If that fails, its orders end, and the strategy's other requests go on."""
         assert isinstance(market, HostedMarket)
         if request.kind == REPLACE:
             for instruction in request.instructions:

@@ -1,4 +1,4 @@
-"""What comes beside a market's book: its catalogue and its sports data, from wherever the actor's owner has them."""
+"""What comes beside a market's book: its catalogue and its sports data, wherever they are kept."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 
 class Receiver(Protocol):
-    """The actor that hosts a market, as far as it is given what lies beside the book."""
+    """The actor that hosts a market, as a receiver of what comes beside the book."""
 
     @property
     def host(self) -> Host: ...

@@ -12,7 +12,7 @@ from ..strategies.strategy import Strategy
 from ..values import shown
 from .market_filter import conditions
 
-#: Values of one kind that are kept apart, and those that are told.
+#: How many values of one kind are kept apart, and how many are reported.
 _KEPT, _TOLD = 50, 5
 _OTHERS = "others"
 #: The sports of a window are a condition like those of the filter.
@@ -64,7 +64,7 @@ class Sieve:
         return cls(found["admitted"], found["passed_over"], found["ended"])
 
     def why_nothing_passed(self, strategy: Strategy) -> str | None:
-        """In words which condition left how many markets; None where a market passed, or none was offered."""
+        """Says which condition left how many markets; None if a market passed, or none was offered."""
         if self.admitted or not self.passed_over:
             return None
         told = [

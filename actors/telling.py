@@ -1,8 +1,10 @@
-"""What the exchange tells of orders: taken into their states, then told to their strategies."""
+"""Messages from the exchange about orders: they change the states of orders, then strategies are told."""
 
 from __future__ import annotations
 
 import logging
+
+import msgspec
 
 from ..strategies.messages import (
     ANSWERED,
@@ -16,7 +18,7 @@ from ..strategies.messages import (
     Report,
 )
 from ..strategies.order import Order
-from ..strategies.order_state import Stand
+from ..strategies.stands import Stand
 from ..strategies.trade import TradeStatus
 from .exchange import Answer
 from .hosted_market import HostedMarket
@@ -31,11 +33,11 @@ class Telling(Requests):
     # -- taking --------------------------------------------------------------------------------------------------
 
     def answer(self, message: Answer) -> None:
-        """The exchange tells something; the coordinator hears it first."""
+        """Take a message from the exchange; it goes to the coordinator first."""
         self.coordinator.answer(message)
 
     def take(self, message: Answer) -> None:
-        """A message of the exchange, about orders of a market here. It never raises for what the message says."""
+        """Take a message about orders of a market here. It never raises because of what the message says."""
         market = self._hosted.get(message.market_id)
         if market is None:
             return
@@ -54,7 +56,7 @@ class Telling(Requests):
         if not self.rules.guarded_status:
             order.take_fact(fact)
             if fact.why == "SP":
-                # At once, and so orders complete too that a refusal had brought back from their end.
+                # At once: so orders complete as well that a refusal had made executable again.
                 order.execution_complete()
             return
         taken = order.take_fact(fact)
@@ -80,8 +82,8 @@ class Telling(Requests):
         for report in reply.reports:
             order = market.order(report.order_id)
             if order is None:
-                # An answer may overtake another: that to the cancel of a replace, which makes the order.
-                market.keep_early(reply, report)
+                # It may be told of before the reply that names whose place it takes.
+                market.keep_stray(msgspec.structs.replace(reply, reports=(report,)))
                 continue
             trade = order.trade
             if trade.status is TradeStatus.COMPLETE:
@@ -94,8 +96,9 @@ class Telling(Requests):
                     trade.replaced(order)
             elif reply.outcome == REFUSED and order.state.stand is Stand.REFUSED and trade.complete:
                 trade.complete_trade()
-        for early in market.take_early():
-            self.take_reply(market, early)
+        # Orders, and the numbers of their bets, have become known: take what was told of them before.
+        for message in market.take_strays():
+            self.take(message)
         self.touch(market)
 
     def _take_report(self, market: HostedMarket, order: Order, reply: Reply, report: Report) -> None:
@@ -109,19 +112,13 @@ class Telling(Requests):
             first = order.responses.place_response is None
             taken = order.take_report(reply.request_id, report)
             if report.operation == PLACE:
-                if report.status == SUCCESS:
-                    if first:
-                        _note_queue(order, report)
-                        market.log_order(order)
-                    self._take_strays(market, order)
+                if report.status == SUCCESS and first:
+                    _note_queue(order, report)
+                    market.log_order(order)
             elif report.operation == CANCEL and market.is_replaced_by(order, reply.request_id):
                 self._replace(market, order, report)
         if taken.discrepancy is not None:
             self._disagree(order, taken.discrepancy)
-
-    def _take_strays(self, market: HostedMarket, order: Order) -> None:
-        for fact in market.take_strays(order):
-            self._take_fact(market, fact)
 
     def _replace(self, market: HostedMarket, order: Order, report: Report) -> None:
         """The old bet is cancelled: the order that takes its place is on its way."""
@@ -136,12 +133,11 @@ class Telling(Requests):
         made.place(market.publish_time, request.market_version, request.async_)
         if self.rules.reserve_pending:
             market.enter(made)
-            self._take_strays(market, made)
         else:
             market.await_entry(made)
 
     def _take_report_as_peer(self, market: HostedMarket, reply: Reply, report: Report) -> None:
-        """The peer's answers set the status, whatever it was."""
+        """The peer's answers set the status, whatever it was before."""
         order = market.order(report.order_id)
         if order is None:
             return
@@ -179,11 +175,12 @@ class Telling(Requests):
         order.executable()
 
     def _take_cleared(self, market: HostedMarket, cleared: ClearedOrder) -> None:
-        """A bet's result: the last one counts, whatever comes first."""
-        order = market.order(cleared.order_id)
-        if order is None and cleared.bet_id is not None:
-            order = market.blotter.get_order_bet_id(cleared.bet_id)
-        if order is None or not market.is_news(order, cleared):
+        """Take the result of a bet; the last one counts, whatever comes first."""
+        order = market.cleared_order(cleared)
+        if order is None:
+            market.keep_stray(cleared)
+            return
+        if not market.is_news(order, cleared):
             return
         order.profit, order.settled = cleared.profit, cleared.settled
         order.runner_status, order.market_type = cleared.runner_status, cleared.market_type
@@ -196,7 +193,7 @@ class Telling(Requests):
     # -- telling -------------------------------------------------------------------------------------------------
 
     def tell(self, market: HostedMarket) -> None:
-        """Tell strategies of the orders that this turn has touched."""
+        """Tell strategies about the orders that this turn has touched."""
         if self._hosted.get(market.market_id) is market:
             self.turn.market = market
             self.process_market_orders(market)
@@ -226,7 +223,7 @@ class Telling(Requests):
         self.plan_orders(market)
 
     def process_current_orders(self, market: HostedMarket) -> None:
-        """The exchange has told of orders: complete those at their end."""
+        """Complete the orders that have come to their end, by what the exchange has said."""
         blotter = market.blotter
         if not blotter.finished:
             return
@@ -245,7 +242,7 @@ class Telling(Requests):
         blotter.finished.clear()
 
     def plan_orders(self, market: HostedMarket) -> None:
-        """See to it that `process_orders` is called in time while there are live orders."""
+        """Make sure that `process_orders` is called in time while there are live orders."""
         if self._timed and not market.orders_timer and market.blotter.has_live_orders:
             market.orders_timer = True
             self.clock.call_at(self.clock.now_ms + self._interval_ms, lambda: self._orders_due(market))

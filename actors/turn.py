@@ -1,4 +1,4 @@
-"""What the turn under way is about, for whoever writes log lines, draws chance or counts errors."""
+"""What the turn under way is about: read by log lines, random draws and the counting of errors."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ if TYPE_CHECKING:
 
 
 class Turn:
-    """Where a turn stands. It is written for each look at a book: a small object of its own is written faster.
+    """The market and the strategy at work. Set before each look at a book: a small object with slots is set faster.
 
     Attributes:
-        market: what it is about; None where it is about none.
+        market: the market at work; None if there is none.
         strategy: whose callback is running; None between callbacks.
     """
 

@@ -1,7 +1,7 @@
-"""What every turn of a market actor goes by: its strategies, its markets, its time, and what happens to errors.
+"""What every turn of a market actor uses: its strategies, its markets, its time, and what happens to errors.
 
-A turn is one thing that comes in: a change of a book, a message of the exchange, a timer. All that follows from it is
-done before the next one begins; orders that were touched are told of at its end.
+A turn is one thing that comes in: a change of a book, a message from the exchange, a timer. All that follows from it is
+done before the next one begins; at its end strategies are told about the orders that it touched.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ logger = logging.getLogger("headrace")
 
 
 class Turns(abc.ABC):
-    """Who is hosted, what time it is, and who is running.
+    """Which strategies and markets are hosted, what time it is, and which strategy is running.
 
     Args:
         host: clock, rules and ids.
@@ -51,12 +51,12 @@ class Turns(abc.ABC):
         trading_controls: further controls, class and settings, after the three that are always there.
         client_controls: client (None: all), class and settings.
         failures: where errors of strategies are counted.
-        side_data: what is recorded beside markets.
+        side_data: catalogues and sports data that were recorded beside markets.
 
     Attributes:
-        turn: what the turn under way is about.
+        turn: the market and the strategy at work.
         stopped: the run is to end.
-        sieves: what filters let pass, by strategy; those without a filter are left out.
+        sieves: what filters let pass, by strategy; strategies without a filter are left out.
     """
 
     books: Books
@@ -123,7 +123,7 @@ class Turns(abc.ABC):
 
     @abc.abstractmethod
     def touch(self, market: HostedMarket) -> None:
-        """Strategies of the market are to be told of its orders before the turn ends."""
+        """Call `process_orders` of the market's strategies before the turn ends."""
 
     @property
     def running(self) -> Strategy | None:
@@ -183,7 +183,7 @@ class Turns(abc.ABC):
     # -- time and errors -----------------------------------------------------------------------------------------
 
     def run_timers(self, until_ms: int) -> None:
-        """Timers that are due: those of one moment are a turn."""
+        """Run the timers that are due; those of one moment are one turn."""
         clock = self.clock
         while (function := clock.pop_due(until_ms)) is not None:
             self.turn.market = None
@@ -208,10 +208,10 @@ class Turns(abc.ABC):
             return None
 
     def failed(self, error: Exception, market_id: str, strategy: str | None = None) -> None:
-        """An error of one strategy, or of one of its orders: a row of the result, and nothing else stops for it.
+        """Count an error of one strategy, or of one of its orders, as a row of the result; everything else goes on.
 
         Args:
-            strategy: by name; None where it is nobody's.
+            strategy: its name; None if the error belongs to no strategy.
         """
         market = self._hosted.get(market_id)
         seats = () if market is None else market.seats
@@ -226,7 +226,7 @@ class Turns(abc.ABC):
         if isinstance(error, RecordingError):
             line: str | None = error.path if error.line is None else f"{error.path}:{error.line}"
         elif isinstance(error, SettlementError):
-            line = None  # it is the recording that does not say
+            line = None  # the recording lacks it: no line of code is at fault
         else:
             line = place_in(_sources_of(Strategy if strategy is None else type(strategy)), error)
         if self.failures.add(error, name, market_id, line, self.clock.now_ms):
@@ -240,7 +240,7 @@ class Turns(abc.ABC):
 
 @functools.lru_cache(maxsize=64)
 def _sources_of(kind: type) -> frozenset[str]:
-    """The files that the classes of a strategy are defined in; none where nobody's code failed."""
+    """The files that the classes of a strategy are defined in; none for `Strategy` itself."""
     ours = Strategy.__module__.partition(".")[0]
     theirs = [cls for cls in kind.__mro__ if cls.__module__.partition(".")[0] not in (ours, "builtins")]
     codes = (getattr(value, "__code__", None) for cls in theirs for value in vars(cls).values())

@@ -135,8 +135,18 @@ class Blotter:
             mine.selections[order.lookup].completed(order)
         elif before in COMPLETE_STATUS:
             self.sizes_changed(order)
+            if self._rules.guarded_status:
+                self._revive(order)
         for watcher in self._watchers:
             watcher(order, before)
+
+    def _revive(self, order: Order) -> None:
+        """The exchange has shown that an order which was thought to be over is not."""
+        self._live[order] = None
+        mine = self._by_strategy[order.trade.strategy]
+        if order not in mine.current:
+            mine.current[order] = None
+            mine._listed = None
 
     def fact_taken(self, order: Order, was_complete: bool) -> None:
         """The exchange has told of the order's sizes."""

@@ -7,11 +7,21 @@ import math
 from typing import TYPE_CHECKING, Any, Protocol
 
 from ..values import mapping, note, number, shown, text, word
+from . import messages
 from .clock import from_ms
 from .errors import OrderError, OrderUpdateError
 from .hashes import hash_of_strategy
 from .messages import PLACE, SUCCESS, UPDATE, Fill, OrderFact, PlaceInstruction, Report
-from .order_state import (
+from .order_state import OrderState, Taken
+from .order_types import (
+    PERSISTENCE_TYPES,
+    BaseOrderType,
+    LimitOnCloseOrder,
+    LimitOrder,
+    MarketOnCloseOrder,
+    OrderTypes,
+)
+from .stands import (
     CANCELLING,
     COMPLETE_STATUS,
     DONE,
@@ -22,17 +32,7 @@ from .order_state import (
     REPLACING,
     SENT,
     UPDATING,
-    OrderState,
     OrderStatus,
-    Taken,
-)
-from .order_types import (
-    PERSISTENCE_TYPES,
-    BaseOrderType,
-    LimitOnCloseOrder,
-    LimitOrder,
-    MarketOnCloseOrder,
-    OrderTypes,
 )
 
 if TYPE_CHECKING:
@@ -268,7 +268,9 @@ class Order(OrderState):
 
     def expired(self, not_placed: str | None = None) -> None:
         """The order can no longer be placed. `not_placed`: why."""
+        self.require_next(NOT_PLACED)
         self.not_placed = not_placed
+        self.decide(messages.EXPIRED)
         self.move(NOT_PLACED)
 
     def cancelling(self) -> None:
@@ -281,7 +283,9 @@ class Order(OrderState):
         self.move(REPLACING)
 
     def violation(self, violation_msg: str) -> None:
+        self.require_next(REFUSED)
         self.violation_msg = violation_msg
+        self.decide(messages.REFUSED)
         self.move(REFUSED)
 
     # -- what the exchange tells ---------------------------------------------------------------------------------
@@ -334,6 +338,7 @@ class Order(OrderState):
             self.order_type.persistence_type = persistence
 
     def _numbered(self, bet_id: str) -> None:
+        self.responses.placed_ms = self.placed_ms
         self.assign_bet_id(bet_id)
 
     @property

@@ -3,138 +3,67 @@
 Two facts are kept apart: where the order stands, and which request about it is under way. Strategies make local moves,
 which are guarded: an order that cannot be cancelled raises. What the exchange tells is taken, whatever it is: replies
 and facts come in any order, late, twice or not at all, and whoever has taken the same ones stands at the same place.
+The states, and the table of moves between them, are in `stands.py`.
 
 Of facts the one that accounts for more wins, then the later one. Of replies the one that says more wins. Facts win over
 replies: a bet that the exchange shows exists, whatever an answer said.
+
+So these do not depend on the order of arrival, nor on repetitions: where the order stands and its status, the sizes,
+the average, the fills, the bet's number, when it was placed, and why it was not. These may: `status_log`, which tells
+what was known here and when; `discrepancy`, which tells what contradicted what was known; and, of an exchange that
+gives one order two numbers or two different refusals, which of them was the first.
 """
 
 from __future__ import annotations
 
 import itertools
-from typing import Any, ClassVar, NamedTuple
+from typing import NamedTuple
 
 from . import messages
 from .errors import OrderError
 from .messages import OrderFact, Report
-from .statuses import Status
-
-
-class OrderStatus(Status):
-    """The state of an order, by flumine's names."""
-
-    __slots__ = ()
-
-    PENDING: ClassVar[Any] = "Pending"
-    CANCELLING: ClassVar[Any] = "Cancelling"
-    UPDATING: ClassVar[Any] = "Updating"
-    REPLACING: ClassVar[Any] = "Replacing"
-    EXECUTABLE: ClassVar[Any] = "Executable"
-    EXECUTION_COMPLETE: ClassVar[Any] = "Execution complete"
-    EXPIRED: ClassVar[Any] = "Expired"
-    VIOLATION: ClassVar[Any] = "Violation"
-
-
-class Stand(Status):
-    """Where an order stands.
-
-    NEW: not sent. SENT: on its way. IN_DOUBT: sent, and nobody knows whether it arrived. LIVE: a bet at the exchange.
-    DONE: the exchange has nothing more to do with it. NOT_PLACED: it never reached the exchange. REFUSED: by a control.
-    """
-
-    __slots__ = ()
-
-    NEW: ClassVar[Any] = "New"
-    SENT: ClassVar[Any] = "Sent"
-    IN_DOUBT: ClassVar[Any] = "In doubt"
-    LIVE: ClassVar[Any] = "Live"
-    DONE: ClassVar[Any] = "Done"
-    NOT_PLACED: ClassVar[Any] = "Not placed"
-    REFUSED: ClassVar[Any] = "Refused"
-
-
-LIVE_STATUS = frozenset(
-    {
-        OrderStatus.PENDING,
-        OrderStatus.CANCELLING,
-        OrderStatus.UPDATING,
-        OrderStatus.REPLACING,
-        OrderStatus.EXECUTABLE,
-    }
-)
-COMPLETE_STATUS = frozenset({OrderStatus.EXECUTION_COMPLETE, OrderStatus.EXPIRED, OrderStatus.VIOLATION})
-
-
-class State:
-    """Where an order stands, and the request about it that is under way. There is one object of each.
-
-    Attributes:
-        stand: where it stands.
-        request: CANCEL, UPDATE, REPLACE or None.
-        status: flumine's name of it; None of an order that is new.
-        complete: whether the status is an end.
-        next: where a move that is made here may lead.
-    """
-
-    __slots__ = ("complete", "next", "request", "stand", "status")
-
-    def __init__(self, stand: Stand, status: OrderStatus | None, request: str | None = None) -> None:
-        self.stand = stand
-        self.request = request
-        self.status = status
-        self.complete = status in COMPLETE_STATUS
-        self.next: tuple[State, ...] = ()
-
-    def __reduce__(self) -> tuple[object, ...]:
-        return _state, (self.stand, self.request)
-
-    def __deepcopy__(self, memo: dict[int, object]) -> State:
-        return self
-
-    def __repr__(self) -> str:
-        return f"<State {self.stand.name}{f' {self.request}' if self.request else ''}>"
-
-
-NEW, SENT = State(Stand.NEW, None), State(Stand.SENT, OrderStatus.PENDING)
-IN_DOUBT, LIVE = State(Stand.IN_DOUBT, OrderStatus.PENDING), State(Stand.LIVE, OrderStatus.EXECUTABLE)
-CANCELLING = State(Stand.LIVE, OrderStatus.CANCELLING, messages.CANCEL)
-UPDATING = State(Stand.LIVE, OrderStatus.UPDATING, messages.UPDATE)
-REPLACING = State(Stand.LIVE, OrderStatus.REPLACING, messages.REPLACE)
-DONE, NOT_PLACED = State(Stand.DONE, OrderStatus.EXECUTION_COMPLETE), State(Stand.NOT_PLACED, OrderStatus.EXPIRED)
-REFUSED = State(Stand.REFUSED, OrderStatus.VIOLATION)
-
-#: The transition table: where an order may go from each state by a move that is made here.
-NEXT: dict[State, tuple[State, ...]] = {
-    NEW: (SENT, REFUSED),
-    SENT: (LIVE, DONE, IN_DOUBT, NOT_PLACED, REFUSED),
-    IN_DOUBT: (LIVE, DONE, NOT_PLACED),
-    LIVE: (CANCELLING, UPDATING, REPLACING, DONE),
-    CANCELLING: (LIVE, DONE),
-    UPDATING: (LIVE, DONE),
-    REPLACING: (LIVE, DONE),
-    DONE: (),
-    NOT_PLACED: (),
-    REFUSED: (),
-}
-for _each, _following in NEXT.items():
-    _each.next = _following
-
-
-def _state(stand: Stand, request: str | None) -> State:
-    return next(state for state in NEXT if state.stand is stand and state.request == request)
-
-
-_ENDS = (Stand.DONE, Stand.NOT_PLACED, Stand.REFUSED)
+from .stands import DONE, ENDS, IN_DOUBT, LIVE, NEW, NOT_PLACED, REFUSED, OrderStatus, Stand, State
 
 #: What is known of a placing by replies alone: that which says more wins.
 _EVIDENCE = {
-    messages.UNKNOWN: (1, IN_DOUBT),
-    messages.EXPIRED: (2, NOT_PLACED),
-    messages.REFUSED: (3, REFUSED),
-    messages.FAILURE: (4, DONE),
-    messages.SUCCESS: (5, LIVE),
+    messages.UNKNOWN: 1,
+    messages.EXPIRED: 2,
+    messages.REFUSED: 3,
+    messages.FAILURE: 4,
+    messages.SUCCESS: 5,
 }
-#: How a fact is compared with another of the same bet: size accounted for, time, what is void, the lower average.
-_Key = tuple[float, int, float, float]
+_BY_REPLIES = (None, IN_DOUBT, NOT_PLACED, REFUSED, DONE, LIVE)
+#: Averages nearer than this are one: sources round them to pence.
+_SAME_AVERAGE = 0.01
+#: How a fact is compared with another of the same bet; see `key_of`.
+_Key = tuple[float, int, bool, float, float, float]
+
+
+def key_of(fact: OrderFact) -> _Key:
+    """What makes one fact win over another: size accounted for, then time.
+
+    At one moment what is over wins over what is not, then the greater void, the lower average (prices are reduced,
+    never raised) and the lower liability.
+    """
+    accounted = round(fact.matched + fact.cancelled + fact.lapsed + fact.voided, 2)
+    return accounted, fact.at, not fact.executable, fact.voided, -fact.average, -fact.size
+
+
+def _details(fact: OrderFact) -> tuple[object, ...]:
+    """What decides between facts of equal keys that differ all the same: nothing but that it is always the same one."""
+    return (
+        fact.fills is not None,
+        fact.fills or (),
+        fact.matched,
+        fact.cancelled,
+        fact.lapsed,
+        fact.remaining,
+        fact.persistence_type or "",
+        fact.price or 0.0,
+        fact.why or "",
+        fact.bet_id or "",
+        fact.source,
+    )
 
 
 class Taken(NamedTuple):
@@ -181,8 +110,10 @@ class OrderState:
     __slots__ = (
         "_done",
         "_evidence",
+        "_fact",
         "_guarded",
         "_key",
+        "_told",
         "average_price_matched",
         "bet_id",
         "complete",
@@ -221,6 +152,8 @@ class OrderState:
         self._done = False
         self._evidence = 0
         self._key: _Key | None = None
+        self._fact: OrderFact | None = None
+        self._told: OrderFact | None = None
 
     @property
     def stand(self) -> Stand:
@@ -235,12 +168,20 @@ class OrderState:
         Raises:
             OrderError: the table does not lead there.
         """
+        self.require_next(state)
+        self._stand_at(state)
+
+    def require_next(self, state: State) -> None:
+        """Refuse a move that the table does not have.
+
+        Raises:
+            OrderError: names the order, its status and the one that it cannot have.
+        """
         if self._guarded and state not in self.state.next:
             was, into = self.state.status, state.status
             raise OrderError(
                 f"order {self._name()} is {was.name if was else 'new'}: it cannot become {into.name if into else 'new'}"
             )
-        self._stand_at(state)
 
     def _stand_at(self, state: State) -> None:
         before = self.status
@@ -265,39 +206,47 @@ class OrderState:
         A fact of another bet changes nothing either: a replaced bet keeps its reference under a new number, so one
         reference may name several.
         """
-        bet_id = fact.bet_id
+        bet_id, before = fact.bet_id, self.state
+        numbered = False
         if bet_id is not None and bet_id != self.bet_id:
             if self.bet_id is not None:
-                return Taken(discrepancy=f"is bet {self.bet_id}, told of bet {bet_id}")
-            self._numbered(bet_id)
-        accounted = round(fact.matched + fact.cancelled + fact.lapsed + fact.voided, 2)
-        key = (accounted, fact.at, fact.voided, -fact.average)
-        known, discrepancy = self._key, None
+                return self._another_bet(bet_id)
+            numbered = True
+            self._number(bet_id)
+        key, known, discrepancy = key_of(fact), self._key, None
         if known is not None:
-            if key <= known:
-                if key == known or fact.at <= known[1]:
-                    return NOTHING
-                return Taken(discrepancy=f"{accounted:.2f} accounted for at {fact.at}, and {known[0]:.2f} before")
-            if fact.at < known[1] and accounted > known[0]:
-                discrepancy = f"{accounted:.2f} accounted for at {fact.at}, and less later"
-        self._key = key
+            if key < known or (key == known and not self._says_more(fact)):
+                return self._take_late(fact, key, known, before, numbered)
+            if fact.at < known[1]:
+                discrepancy = f"{key[0]:.2f} accounted for at {fact.at}, and less later"
+        self._key, self._fact = key, fact
         matched = fact.matched > self.size_matched
         self._size(fact)
-        before = self.state
-        if fact.executable:
-            if before.stand is not Stand.LIVE:
-                if before.stand in _ENDS:
-                    discrepancy = discrepancy or f"is {before.stand.value.lower()}, told that it can be matched"
-                self._stand_at(LIVE)
-        elif fact.why is not None and bet_id is None and self.bet_id is None:
-            if before.stand is not Stand.NOT_PLACED:
-                self.not_placed = fact.why
-                self._stand_at(NOT_PLACED)
-        elif before.stand is not Stand.DONE:
-            if before.stand is not Stand.LIVE and self.bet_id is not None:
-                self._stand_at(LIVE)
-            self._stand_at(DONE)
+        if fact.executable and before.stand in ENDS:
+            discrepancy = discrepancy or f"is {before.stand.value.lower()}, told that it can be matched"
+        self._follow()
         return self._taken(before, matched, True, discrepancy)
+
+    def _says_more(self, fact: OrderFact) -> bool:
+        """Whether a fact wins over the one that stands, although their keys are equal."""
+        known = self._fact
+        return known is not None and fact is not known and _details(fact) > _details(known)
+
+    def _take_late(self, fact: OrderFact, key: _Key, known: _Key, before: State, numbered: bool) -> Taken:
+        """A fact that another has overtaken: its number and its fills may be news all the same."""
+        changed = False
+        if fact.fills is not None and self._fact is not None and self._fact.fills is None:
+            told = self._told
+            if told is None or (key_of(told), _details(told)) < (key, _details(fact)):
+                fills, self._told = self.fills, fact
+                self._show_fills()
+                changed = self.fills != fills
+        if numbered:
+            self._follow()
+        discrepancy = None
+        if key[0] < known[0] and fact.at > known[1]:
+            discrepancy = f"{key[0]:.2f} accounted for at {fact.at}, and {known[0]:.2f} before"
+        return self._taken(before, False, changed, discrepancy)
 
     def _size(self, fact: OrderFact) -> None:
         self.size_matched = fact.matched
@@ -307,8 +256,38 @@ class OrderState:
         self.size_lapsed = fact.lapsed
         self.size_voided = fact.voided
         if fact.fills is not None:
-            self.fills = fact.fills
+            self._told, self.fills = fact, fact.fills
+        elif self._told is not None:
+            self._show_fills()
         self._done = not fact.executable
+
+    def _show_fills(self) -> None:
+        """Fills that one source told hold while another tells of the same size at the same price, and no longer."""
+        told = self._told
+        assert told is not None
+        same = told.matched == self.size_matched and abs(told.average - self.average_price_matched) < _SAME_AVERAGE
+        self.fills = told.fills or () if same else ()
+
+    def _follow(self) -> None:
+        """Stand where what is known leads: facts first, then replies."""
+        fact, state = self._fact, _BY_REPLIES[self._evidence]
+        if fact is not None:
+            unplaced = fact.why is not None and self.bet_id is None
+            state = LIVE if fact.executable else NOT_PLACED if unplaced else DONE
+        if state is None:
+            return
+        if state is not NOT_PLACED:
+            self.not_placed = None
+        elif fact is not None:
+            self.not_placed = fact.why
+        elif self.not_placed is None:
+            self.not_placed = messages.EXPIRED
+        stand = self.state.stand
+        if state.stand is stand:
+            return
+        if fact is not None and state is DONE and stand is not Stand.LIVE and self.bet_id is not None:
+            self._stand_at(LIVE)
+        self._stand_at(state)
 
     def take_report(self, request_id: str, report: Report) -> Taken:
         """Take the exchange's answer to an instruction. Never raises; the same again changes nothing."""
@@ -323,55 +302,79 @@ class OrderState:
         """The request under way has its answer."""
 
     def _placed(self, report: Report) -> Taken:
-        discrepancy = None
+        before, at = self.state, report.placed_at
         if report.status == messages.SUCCESS:
+            discrepancy = None
             if report.bet_id is not None and report.bet_id != self.bet_id:
                 if self.bet_id is not None:
-                    return Taken(discrepancy=f"is bet {self.bet_id}, told of bet {report.bet_id}")
-                self._numbered(report.bet_id)
-            if self.placed_ms is None or (report.placed_at or 0) > self.placed_ms:
-                self.placed_ms = report.placed_at
-        else:
-            self.error_code = report.error_code
-            if self.placed_ms is None:
-                self.placed_ms = report.placed_at
-            if self.bet_id is not None:
-                discrepancy = f"is bet {self.bet_id}, told that it was not placed: {report.error_code}"
-        return self._learn(report.status, discrepancy)
+                    return self._another_bet(report.bet_id)
+                self._number(report.bet_id)
+            if self.error_code is not None:
+                self.error_code = self.placed_ms = None
+            if self._fact is None and before.stand in ENDS and self._evidence < _EVIDENCE[messages.SUCCESS]:
+                discrepancy = f"is {before.stand.value.lower()}, told that it was placed"
+            if at is not None and (self.placed_ms is None or at > self.placed_ms):
+                self.placed_ms = at
+            return self._learn(before, report.status, discrepancy)
+        if self.bet_id is not None or self._evidence == _EVIDENCE[messages.SUCCESS]:
+            bet = f"bet {self.bet_id}" if self.bet_id is not None else "placed"
+            return self._learn(before, report.status, f"is {bet}, told that it was not placed: {report.error_code}")
+        if self.error_code is None:
+            self.error_code, self.placed_ms = report.error_code, at
+        elif report.error_code != self.error_code:
+            return Taken(discrepancy=f"was not placed for {self.error_code}, told of {report.error_code}")
+        return self._learn(before, report.status, None)
 
     def take_outcome(self, request_id: str, outcome: str, operation: str = messages.PLACE) -> Taken:
-        """Take what became of a request that the exchange did not answer. Never raises.
+        """Take what became of an instruction that the exchange did not answer. Never raises.
 
         Args:
             outcome: REFUSED, EXPIRED or UNKNOWN.
-            operation: what was asked for; what becomes of a cancel says nothing of the placing.
+            operation: what was asked: PLACE, CANCEL, UPDATE or REPLACE. Of those about a bet none changes more than
+                that it is no longer under way.
         """
         if operation != messages.PLACE:
             if request_id == self.request_id and self.state.request is not None:
                 self._stand_at(LIVE)
             return NOTHING
-        if self.state.stand is Stand.LIVE:
-            return Taken(discrepancy=f"is live, told that its placing is {outcome.lower()}")
-        if outcome == messages.EXPIRED and self.not_placed is None:
-            self.not_placed = outcome
-        return self._learn(outcome, None)
+        discrepancy = None
+        exists = self.bet_id is not None or self._evidence == _EVIDENCE[messages.SUCCESS]
+        if exists and outcome != messages.UNKNOWN:
+            discrepancy = f"is bet {self.bet_id}, told that its placing is {outcome.lower()}"
+        return self._learn(self.state, outcome, discrepancy)
 
-    def _learn(self, evidence: str, discrepancy: str | None) -> Taken:
-        """Something is known of the placing; where a fact tells of the bet, that stands."""
-        rank, state = _EVIDENCE[evidence]
-        before = self.state
-        if rank <= self._evidence:
+    def _learn(self, before: State, evidence: str, discrepancy: str | None) -> Taken:
+        """Something is known of the placing; where a fact tells of the bet, that stands.
+
+        Args:
+            before: where the order stood before the message.
+        """
+        rank = _EVIDENCE[evidence]
+        if rank > self._evidence:
+            self._evidence = rank
+            self._follow()
+        elif self.state is before:
             return NOTHING if discrepancy is None else Taken(discrepancy=discrepancy)
-        self._evidence = rank
-        if self._key is None and before.stand is not state.stand and before.stand is not Stand.LIVE:
-            self._stand_at(state)
         return self._taken(before, False, False, discrepancy)
+
+    def decide(self, outcome: str) -> None:
+        """It is decided here what became of the placing: a late reply that says less changes nothing of it."""
+        self._evidence = max(self._evidence, _EVIDENCE[outcome])
 
     def _taken(self, before: State, matched: bool, changed: bool, discrepancy: str | None) -> Taken:
         was, now = before.stand, self.state.stand
         went_live = now is Stand.LIVE and was is not Stand.LIVE
-        taken = _TAKEN[went_live, matched, now in _ENDS and was not in _ENDS, changed]
+        taken = _TAKEN[went_live, matched, now in ENDS and was not in ENDS, changed]
         return taken if discrepancy is None else taken._replace(discrepancy=discrepancy)
+
+    def _another_bet(self, bet_id: str | None) -> Taken:
+        return Taken(discrepancy=f"is bet {self.bet_id}, told of bet {bet_id}")
+
+    def _number(self, bet_id: str) -> None:
+        """The bet's number is known: it exists, whatever an answer said."""
+        if self.error_code is not None:
+            self.error_code = self.placed_ms = None
+        self._numbered(bet_id)
 
     def _numbered(self, bet_id: str) -> None:
         self.bet_id = bet_id

@@ -203,3 +203,89 @@ def play(path: str, office: Office, rooms: Sequence[Room], post: Callable[[str],
         room.end(ids)
         for data in room.collect():
             office.receive(room.name, data)
+
+
+# -- a strategy whose decisions depend on the book and on the time alone -----------------------------------------------
+
+#: Changes of the book after which everything that a request leads to has come, however late it is delivered.
+PATIENCE = 6
+#: Milliseconds that a request takes to the exchange, at most, without the bet delay.
+LATENCY = 500
+
+
+class Clockwork(hr.Strategy):
+    """Places an order at some books, and does things to it at later ones: what, is drawn from the numbers of the books.
+
+    It never looks at how an order stands: messages that come late change nothing of what it asks for.
+    """
+
+    seed = 1
+    every = 7
+
+    def start(self) -> None:
+        self.books = 0
+        self.placed: list[Order] = []
+        self.due: list[tuple[int, int, Order, int]] = []
+
+    def check_market_book(self, market: Any, market_book: Any) -> bool:
+        return market_book.status == "OPEN"
+
+    def process_market_book(self, market: Any, market_book: Any) -> None:
+        self.books += 1
+        now = market_book.publish_time_epoch
+        due, self.due = self.due, []
+        for ready_ms, books, order, step in due:
+            if now <= ready_ms:
+                self.due.append((ready_ms, PATIENCE, order, step))
+            elif books > 1:
+                self.due.append((ready_ms, books - 1, order, step))
+            else:
+                self.go_on(market, order, step)
+        if self.books % self.every == 0:
+            self.place(market, market_book)
+
+    def place(self, market: Any, book: Any) -> None:
+        chance = random.Random(f"{self.seed}:{self.books}")
+        runners = [each for each in book.runners if each.status == "ACTIVE" and each.ex.available_to_back]
+        if not runners:
+            return
+        runner = chance.choice(runners)
+        side = chance.choice(("BACK", "LAY"))
+        offers = runner.ex.available_to_back if side == "BACK" else runner.ex.available_to_lay
+        if not offers:
+            return
+        price = hr.price_ticks_away(offers[0].price, chance.randint(-1, 6) * (1 if side == "BACK" else -1))
+        persistence = chance.choice(("LAPSE", "PERSIST", "MARKET_ON_CLOSE"))
+        trade = hr.Trade(market.market_id, runner.selection_id, runner.handicap, self)
+        made = trade.create_order(side, hr.LimitOrder(price, chance.choice((2.0, 5.5, 40.0)), persistence))
+        if market.place_order(made, force=True):
+            self.placed.append(made)
+            self.plan(market, made, 0)
+
+    def plan(self, market: Any, order: Order, step: int) -> None:
+        book = market.market_book
+        self.due.append((book.publish_time_epoch + LATENCY + book.bet_delay * 1000, PATIENCE, order, step))
+
+    def go_on(self, market: Any, order: Order, step: int) -> None:
+        """One thing after another is done to an order, and to what takes its place."""
+        order = order.trade.orders[-1]
+        chance = random.Random(f"{self.seed}:{self.placed.index(order.trade.orders[0])}:{step}")
+        what = chance.choice(("reduce", "update", "replace", "replace", "replace", "cancel"))
+        try:
+            if what == "reduce":
+                market.cancel_order(order, 0.5, force=True)
+            elif what == "cancel":
+                market.cancel_order(order, force=True)
+            elif what == "update":
+                market.update_order(order, chance.choice(("LAPSE", "PERSIST")), force=True)
+            else:
+                price = hr.price_ticks_away(order.order_type.price, chance.choice((-2, -1, 1, 2)))
+                market.replace_order(order, price, force=True)
+        except hr.OrderError:
+            return  # it has ended, and that is known here
+        if step < 4:
+            self.plan(market, order, step + 1)
+
+    def outcomes(self) -> list[Outcome]:
+        """How all orders ended, in the order in which they were asked for."""
+        return [outcome(order) for placed in self.placed for order in placed.trade.orders]

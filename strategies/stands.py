@@ -1,0 +1,113 @@
+"""The states of an order, and the one table of the moves between them."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from . import messages
+from .statuses import Status
+
+
+class OrderStatus(Status):
+    """The state of an order, by flumine's names."""
+
+    __slots__ = ()
+
+    PENDING: ClassVar[Any] = "Pending"
+    CANCELLING: ClassVar[Any] = "Cancelling"
+    UPDATING: ClassVar[Any] = "Updating"
+    REPLACING: ClassVar[Any] = "Replacing"
+    EXECUTABLE: ClassVar[Any] = "Executable"
+    EXECUTION_COMPLETE: ClassVar[Any] = "Execution complete"
+    EXPIRED: ClassVar[Any] = "Expired"
+    VIOLATION: ClassVar[Any] = "Violation"
+
+
+class Stand(Status):
+    """Where an order stands.
+
+    NEW: not sent. SENT: on its way. IN_DOUBT: sent, and nobody knows whether it arrived. LIVE: a bet at the exchange.
+    DONE: the exchange has nothing more to do with it. NOT_PLACED: it never reached the exchange. REFUSED: by a control.
+    """
+
+    __slots__ = ()
+
+    NEW: ClassVar[Any] = "New"
+    SENT: ClassVar[Any] = "Sent"
+    IN_DOUBT: ClassVar[Any] = "In doubt"
+    LIVE: ClassVar[Any] = "Live"
+    DONE: ClassVar[Any] = "Done"
+    NOT_PLACED: ClassVar[Any] = "Not placed"
+    REFUSED: ClassVar[Any] = "Refused"
+
+
+LIVE_STATUS = frozenset(
+    {
+        OrderStatus.PENDING,
+        OrderStatus.CANCELLING,
+        OrderStatus.UPDATING,
+        OrderStatus.REPLACING,
+        OrderStatus.EXECUTABLE,
+    }
+)
+COMPLETE_STATUS = frozenset({OrderStatus.EXECUTION_COMPLETE, OrderStatus.EXPIRED, OrderStatus.VIOLATION})
+ENDS = (Stand.DONE, Stand.NOT_PLACED, Stand.REFUSED)
+
+
+class State:
+    """Where an order stands, and the request about it that is under way. There is one object of each.
+
+    Attributes:
+        stand: where it stands.
+        request: CANCEL, UPDATE, REPLACE or None.
+        status: flumine's name of it; None of an order that is new.
+        complete: whether the status is an end.
+        next: where a move that is made here may lead.
+    """
+
+    __slots__ = ("complete", "next", "request", "stand", "status")
+
+    def __init__(self, stand: Stand, status: OrderStatus | None, request: str | None = None) -> None:
+        self.stand = stand
+        self.request = request
+        self.status = status
+        self.complete = status in COMPLETE_STATUS
+        self.next: tuple[State, ...] = ()
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return _state, (self.stand, self.request)
+
+    def __deepcopy__(self, memo: dict[int, object]) -> State:
+        return self
+
+    def __repr__(self) -> str:
+        return f"<State {self.stand.name}{f' {self.request}' if self.request else ''}>"
+
+
+NEW, SENT = State(Stand.NEW, None), State(Stand.SENT, OrderStatus.PENDING)
+IN_DOUBT, LIVE = State(Stand.IN_DOUBT, OrderStatus.PENDING), State(Stand.LIVE, OrderStatus.EXECUTABLE)
+CANCELLING = State(Stand.LIVE, OrderStatus.CANCELLING, messages.CANCEL)
+UPDATING = State(Stand.LIVE, OrderStatus.UPDATING, messages.UPDATE)
+REPLACING = State(Stand.LIVE, OrderStatus.REPLACING, messages.REPLACE)
+DONE, NOT_PLACED = State(Stand.DONE, OrderStatus.EXECUTION_COMPLETE), State(Stand.NOT_PLACED, OrderStatus.EXPIRED)
+REFUSED = State(Stand.REFUSED, OrderStatus.VIOLATION)
+
+#: The transition table: where an order may go from each state by a move that is made here.
+NEXT: dict[State, tuple[State, ...]] = {
+    NEW: (SENT, REFUSED),
+    SENT: (LIVE, DONE, IN_DOUBT, NOT_PLACED, REFUSED),
+    IN_DOUBT: (LIVE, DONE, NOT_PLACED),
+    LIVE: (CANCELLING, UPDATING, REPLACING, DONE),
+    CANCELLING: (LIVE, DONE),
+    UPDATING: (LIVE, DONE),
+    REPLACING: (LIVE, DONE),
+    DONE: (),
+    NOT_PLACED: (),
+    REFUSED: (),
+}
+for _each, _following in NEXT.items():
+    _each.next = _following
+
+
+def _state(stand: Stand, request: str | None) -> State:
+    return next(state for state in NEXT if state.stand is stand and state.request == request)

@@ -14,25 +14,25 @@ _DECIMALS = 10
 
 
 class Bet:
-    """One bet. It stands alone: what happens to it changes nothing else, and the exchange tells of it by facts.
+    """One bet. It refers to no other object of the run: what happens to it is sent out as facts.
 
     Sizes are in the account's currency, prices decimal odds or lines, times milliseconds since the epoch.
 
     Attributes:
-        asked: the instruction that it was made of.
+        asked: the instruction that it was made from.
         market_id, order_id, bet_id: its names; the last is None until it is placed.
-        strategy: whose it is: bets of one strategy share what is traded, where strategies are isolated.
-        account: how its account is treated.
+        strategy: whose it is; if strategies are isolated, bets of one strategy share traded volume.
+        account: how the exchange treats its account.
         number: its place among the bets of the market, in order of arrival.
         selection_id, handicap, key: its runner; `key` is both.
         back: it is a back; else a lay.
         is_limit: it is a limit order; else one for the starting price.
         price: None for MARKET_ON_CLOSE.
         price_ladder_definition: which ladder it says its price is on.
-        persistence_type: as it stands; None for starting-price orders.
+        persistence_type: the current one; None for starting-price orders.
         size: what was asked for: the stake, what a bet target comes to, or the liability of a starting-price order.
-        liability: of a starting-price order, as it stands; else 0.0.
-        size_matched, average_price_matched: 0.0 where nothing was matched.
+        liability: of a starting-price order, the current one; otherwise 0.0.
+        size_matched, average_price_matched: 0.0 if nothing was matched.
         size_remaining: 0.0 for starting-price orders.
         fills: `(time, price, size)`, in order.
         queue_ahead: size estimated to be ahead at its price.
@@ -40,10 +40,10 @@ class Bet:
         bsp_reconciled: it went through, or past, the reconciliation of starting prices.
         placed: the exchange has taken it.
         ended: nothing more can be matched.
-        changed: there is something to tell.
-        exact: averages are those of the fills; else they are rounded to pence after each, as the peer's are.
-        profit: what it was last settled for, before commission.
-        rank: its place in the queue that it rests in; None where it does not rest.
+        changed: there is something to send a fact about.
+        exact: averages are those of the fills; otherwise they are rounded to pence after each fill, as the peer's are.
+        profit: of its last settlement, before commission.
+        rank: its place in the queue that it rests in; None if it does not rest.
     """
 
     __slots__ = (
@@ -136,7 +136,7 @@ class Bet:
     # -- what happens to it --------------------------------------------------------------------------------------
 
     def fill(self, time_ms: float, price: float, size: float) -> None:
-        """`size` of it is matched at `price`."""
+        """Match `size` of it at `price`."""
         self._one_price = price if not self.fills or price == self._one_price else None
         self.fills.append((time_ms, price, size))
         self._total += size
@@ -146,7 +146,7 @@ class Bet:
         self.settle_sizes()
 
     def reprice(self, fills: list[Fill]) -> None:
-        """Its fills are others from now on: a runner was removed. Sizes but the one matched stay."""
+        """Replace its fills, because a runner was removed. Only the size matched changes with them."""
         self.changed = self.changed or fills != self.fills
         self.fills = fills
         self._total = sum(size for _, _, size in fills)
@@ -167,18 +167,18 @@ class Bet:
             self.size_matched = self.average_price_matched = 0.0
 
     def cancel(self, size: float) -> None:
-        """`size` of what remains is cancelled."""
+        """Cancel `size` of what remains."""
         self.size_cancelled += size
         self._reduced(size)
 
     def lapse(self) -> None:
-        """What remains lapses."""
+        """Let what remains lapse."""
         size = self.size_remaining
         self.size_lapsed += size
         self._reduced(size)
 
     def void(self) -> None:
-        """What remains is voided."""
+        """Void what remains."""
         size = self.size_remaining
         self.size_voided += size
         self._reduced(size)
@@ -189,18 +189,18 @@ class Bet:
         self.settle_sizes()
 
     def settle_sizes(self) -> None:
-        """What remains follows from the other sizes; of a starting-price order nothing does."""
+        """Work out what remains from the other sizes; nothing remains of a starting-price order."""
         if self.is_limit:
             taken = self.size - self.size_matched - self.size_cancelled - self.size_lapsed - self.size_voided
             self.size_remaining = round(taken, 2)
 
     def reduce_liability(self, by: float) -> None:
-        """A runner was removed: the liability is multiplied."""
+        """Multiply the liability by `by`, because a runner was removed."""
         self.liability *= by
         self.changed = self.changed or by != 1
 
     def reconciled(self) -> None:
-        """The starting prices are known, and have done with the bet what they can."""
+        """The starting prices are known, and the bet has been matched at them or not."""
         self.changed = self.changed or not self.bsp_reconciled
         self.bsp_reconciled = True
 
@@ -232,7 +232,7 @@ class Bet:
         return self.asked.side
 
     def fact(self, at: int, executable: bool, why: str | None = None) -> OrderFact:
-        """How it stands, to be told.
+        """The bet as it is now, as a fact.
 
         Args:
             at: when, milliseconds since the epoch.
@@ -262,11 +262,11 @@ class Bet:
     def successor(
         self, order_id: str, ref: str, price: float, size: float, ladder: str | None = None
     ) -> PlaceInstruction:
-        """What takes its place: a plain limit order at another price, without time in force and least fill.
+        """The order that takes its place: a plain limit order at another price, without time in force and least fill.
 
         Args:
             ref: the reference that the exchange keeps.
-            ladder: another than its own.
+            ladder: one other than its own.
         """
         return PlaceInstruction(
             order_id,

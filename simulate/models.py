@@ -17,10 +17,10 @@ from .settlement import FlumineSettlement, Settlement
 
 
 class QueueModel:
-    """Where a resting order stands, and what traded volume does to it. Source: docs/fidelity.md.
+    """The place of a resting order in the queue, and what traded volume does to it. Source: docs/fidelity.md.
 
-    Assumes that everybody who was there first stays and is served first, and that half of the volume published at a
-    price was on either side. Wrong where orders ahead are cancelled: real orders then match sooner.
+    Assumes that orders that were there first stay and are served first, and that half of the volume published at a
+    price was on either side. Wrong if orders ahead are cancelled: real orders then match sooner.
     """
 
     def ahead(self, levels: list[PriceSize], price: float) -> float:
@@ -52,7 +52,7 @@ class QueueModel:
 class LiquidityModel:
     """What an order finds at its placement. Source: docs/fidelity.md.
 
-    Assumes that the published sizes are there to take, and that taking them changes nothing for anybody: small orders.
+    Assumes that the published sizes can be taken, and that taking them changes nothing: this holds for small orders.
     Wrong for sizes that would move the market, and for several orders that take the same level.
     """
 
@@ -81,8 +81,8 @@ class LatencyModel:
         }
 
     def seconds(self, package_type: OrderPackageType) -> float:
-        """Seconds, 0 or more, from a request to the exchange acting on it; asked once for each request, of a replace
-        for its placing too."""
+        """Seconds, 0 or more, from a request to the exchange acting on it. Called once for each request; for a
+        replace a second time, with PLACE."""
         return self._seconds[package_type]
 
 

@@ -59,7 +59,7 @@ class PassiveMatching:
         tell: called with a bet that an update has changed.
     """
 
-    #: The peer's way with bets that have nothing left, and with starting prices.
+    #: Treat bets that have nothing left, and starting prices, as the peer does.
     peer = False
 
     def __init__(
@@ -83,7 +83,7 @@ class PassiveMatching:
     # -- the index -----------------------------------------------------------------------------------------------
 
     def enter(self, bet: Bet) -> None:
-        """A bet is on its way here: its runner's trades are followed from now on."""
+        """Follow the trades of the runner of a bet that is on its way."""
         if not self._bets:
             self._look_first()
         runner = self._book.runner(bet.selection_id, bet.handicap)
@@ -91,18 +91,18 @@ class PassiveMatching:
             self._book.watch(runner)
 
     def _look_first(self) -> None:
-        """Nobody has looked so far: runners that are gone already are no news to the first bet."""
+        """Note the runners that are removed already: their removals do not concern the first bet."""
         removals = self._models.removals
         assert removals is not None
         removals.find(self._book)
 
     def add(self, bet: Bet) -> None:
-        """The bet rests: the next update looks at it, and each that can change it."""
+        """Let the bet rest: the next update looks at it, and each later one that can change it."""
         self._queue_of(bet).add(bet, self.rank(bet))
         self._fresh.append(bet)
 
     def remove(self, bet: Bet) -> None:
-        """The bet rests no longer."""
+        """Let the bet rest no longer."""
         if bet.rank is not None:
             self._queue_of(bet).remove(bet)
             self._awaiting_sp.pop(bet, None)
@@ -116,7 +116,7 @@ class PassiveMatching:
         return queue
 
     def rank(self, bet: Bet) -> Rank:
-        """Where a bet stands among those of its group."""
+        """The place of a bet among those of its group."""
         if bet.price is None or bet.asked.order_type == MARKET_ON_CLOSE:
             return (2, 0.0, bet.number)
         return (1, bet.price, bet.number) if bet.back else (0, -bet.price, bet.number)
@@ -194,7 +194,7 @@ class PassiveMatching:
                 self._visit(runner, bet, working, shared=working is not delta)
 
     def _visit(self, runner: RunnerBook | None, bet: Bet, delta: dict[float, float], shared: bool = False) -> None:
-        """What the update does to one bet; an error in that is the bet's own, and the others go on."""
+        """Apply the update to one bet; an error is a failure of that bet, and the others go on."""
         book = self._book
         try:
             if book.bsp_reconciled and not bet.bsp_reconciled and bet.takes_sp:
@@ -220,7 +220,7 @@ class PassiveMatching:
         self._desk.failed(error, bet.market_id, bet.strategy)
 
     def _trade(self, bet: Bet, price: float, delta: dict[float, float], shared: bool) -> None:
-        """Let the bet take its part of `delta`; where that is shared it keeps what the bet leaves."""
+        """Let the bet take its part of `delta`; if that is shared, what the bet leaves stays in it."""
         back, peer, queue = bet.back, self.peer, self._models.queue
         for traded_at, volume in delta.items():
             if traded_at < price if back else traded_at > price:
@@ -271,7 +271,7 @@ class PassiveMatching:
                     self._tell(bet)
 
     def _meets(self, bet: Bet, removed: RunnerBook) -> bool:
-        """Whether a removal concerns a bet: one on its way is refused when it arrives, a refused one is no bet."""
+        """Whether a removal concerns a bet: not one on its way, which is refused when it arrives, nor a refused one."""
         if bet.placed:
             return True
         return not bet.ended and bet.key != (removed.selection_id, removed.handicap)

@@ -1,7 +1,7 @@
 """One market of the exchange as the peer simulates it, for compatibility. Source: docs/fidelity.md.
 
-Requests are polled at each change of the book, and what they find is what the strategies' own orders say at that
-moment: flumine has no boundary there.
+Requests are polled at each change of the book, and they go by what the strategies' own orders say at that moment:
+flumine has no boundary there.
 """
 
 from __future__ import annotations
@@ -37,9 +37,9 @@ class _Package:
     """A request on its way.
 
     Attributes:
-        orders: ids of those that it still concerns; what takes the place of a replaced one joins them.
+        orders: ids of the orders that it still concerns; the replacement of an order joins them.
         latency: seconds until it is looked at.
-        place_latency: of a replace: seconds until what takes the orders' place can be placed, bet delay aside.
+        place_latency: for a replace: seconds until the replacements can be placed, apart from the bet delay.
     """
 
     __slots__ = ("latency", "orders", "place_latency", "request")
@@ -91,7 +91,7 @@ class PeerMarket(SimulatedMarket):
         for instruction in request.instructions:
             bet = self._bets.get(instruction.order_id)
             if isinstance(instruction, UpdateInstruction) and bet is not None:
-                # It holds from the request on, even where that is refused.
+                # It holds from the request on, even if that is refused.
                 bet.persistence_type = instruction.new_persistence_type
         self._packages.append(_Package(request, latency, place_latency))
         self.busy = True
@@ -138,7 +138,7 @@ class PeerMarket(SimulatedMarket):
                     self._each(package, order_id, change, book)
 
     def _each(self, package: _Package, order_id: str, act: Callable[..., object], *arguments: object) -> None:
-        """Act on one order of a package; where that fails it is not tried again, and never answered."""
+        """Act on one order of a package; if that fails, it is not tried again and never answered."""
         bet = self._bets.get(order_id)
         try:
             if bet is None:
@@ -185,7 +185,7 @@ class PeerMarket(SimulatedMarket):
         self._reply(package.request, report)
 
     def _cut(self, bet: Bet, book: MarketBook, reduction: float | None) -> Report:
-        """Cancel what is asked for, where anything remains; no size is also all that remains."""
+        """Cancel what is asked for, as far as it remains; without a size, all that remains."""
         if book.status != "OPEN":
             return failure(bet.order_id, CANCEL, ERROR_IN_ORDER)
         if not bet.is_limit:
@@ -198,7 +198,7 @@ class PeerMarket(SimulatedMarket):
         code = self._persistence_refused(book)
         if code is None:
             if bet.is_limit and bet.size_remaining > 0:
-                # A refused request in between has forgotten what was asked for, but it holds already.
+                # A request refused in between has erased what was asked for, but that holds already.
                 asked = self.orders.asked(bet.order_id)
                 bet.persistence_type = asked.get("new_persistence_type", bet.persistence_type)
             else:
@@ -207,7 +207,7 @@ class PeerMarket(SimulatedMarket):
         self._reply(package.request, failure(bet.order_id, UPDATE, code) if code else report)
 
     def _poll_replaces(self, package: _Package, book: MarketBook, age: float) -> None:
-        """First the cancels; at a later look, once the bet delay has passed, the placing of what takes their place."""
+        """First the cancels; at a later change, once the bet delay has passed, the placing of the replacements."""
         arrival = None
         for order_id in list(package.orders):
             status = self.orders.status(order_id)
@@ -242,21 +242,21 @@ class PeerMarket(SimulatedMarket):
     # -- telling -------------------------------------------------------------------------------------------------
 
     def _tell(self, bet: Bet, why: str | None = None) -> None:
-        """Tell how a bet stands now, wherever it is. Its order comes to its end when the market looks."""
+        """Send a fact about a bet, even one on its way. Its order is completed when the market next looks at it."""
         bet.changed = False
         self._desk.answer(bet.fact(self._clock.now_ms, not bet.done, why))
 
     def _tell_reconciled(self, bet: Bet) -> None:
-        """At once, and so orders complete too that a refusal had brought back from their end."""
+        """Send it at once: so orders complete as well that a refusal had made executable again."""
         bet.changed = False
         self._desk.answer(bet.fact(self._clock.now_ms, False, "SP"))
 
     # -- the book ------------------------------------------------------------------------------------------------
 
     def closed(self, line_result: float | None) -> None:
-        """Settle the orders of the blotter; what still waits stays as it is.
+        """Settle the orders of the blotter; those that still wait stay as they are.
 
-        Only the first error is told: the peer's run ends with it.
+        Only the first error is reported: it would end the peer's run.
         """
         self._drop_requests()
         tell = True

@@ -1,6 +1,6 @@
 """Matching as the peer does it, for compatibility. Source: docs/fidelity.md.
 
-Which bets rest is what the statuses of their orders say, as the strategies hold them.
+Which bets rest depends on the statuses of the strategies' own orders.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ class PeerMatching(PassiveMatching):
     """Traded volume of every runner from the start on; stale volume is shown again; the peer's order of bets.
 
     Args:
-        reconciled: called with a bet that has got its starting price: the peer completes its order at once.
+        reconciled: called with a bet that was matched at its starting price: the peer completes its order at once.
     """
 
     peer = True
@@ -61,7 +61,7 @@ class PeerMatching(PassiveMatching):
         """The peer finds removals at each update, whether there are orders or not."""
 
     def placed(self, bet: Bet) -> None:
-        """The bet rests, if its order says so: this update looks at it."""
+        """Let the bet rest, if its order says so: this update looks at it."""
         self._fresh.append(bet)
 
     def _order_changed(self, order_id: str, before: str | None, now: str | None) -> None:
@@ -85,8 +85,8 @@ class PeerMatching(PassiveMatching):
     def _looked_at(self, bet: Bet) -> bool:
         """Whether matching sees a resting bet.
 
-        Where strategies share volume, the peer goes through the live orders of the market: one that a refusal has
-        brought back from its end is not among them. Where they are isolated it goes through all.
+        If strategies share volume, the peer goes through the live orders of the market, without those that a refusal
+        has made executable again. If they are isolated, it goes through all.
         """
         return self._isolated or self.orders.live(bet.order_id)
 
@@ -158,7 +158,7 @@ class PeerMatching(PassiveMatching):
             self._tell_reconciled(bet)
 
     def _meets(self, bet: Bet, removed: RunnerBook) -> bool:
-        """Any that is in the blotter, wherever it stands."""
+        """Any bet whose order is in the blotter, whatever its status."""
         return self.orders.entered(bet.order_id)
 
 

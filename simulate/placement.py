@@ -14,12 +14,12 @@ from .models import Models
 from .removals import GONE
 
 FILL_OR_KILL = "FILL_OR_KILL"
-#: The bet has to wait for the bet delay. It is no code of the exchange.
+#: The bet has to wait for the bet delay. This is not a code of the exchange.
 WAIT = "WAIT"
 
 
 class Arrival:
-    """A moment at the exchange's door.
+    """The moment at which bets of a request arrive at the exchange.
 
     Args:
         book: the market's book in force.
@@ -51,7 +51,7 @@ class Arrival:
         self.time_ms = time_ms
 
     def place(self, bet: Bet) -> str | None:
-        """Place a bet: None where that succeeds, WAIT where it has to wait, else the exchange's code of the failure.
+        """Place a bet: None if that succeeds, WAIT if it has to wait, otherwise the exchange's code of the failure.
 
         Raises:
             NotImplementedError, AttributeError: the peer's run would end here (`stop_on_unknown`).
@@ -135,7 +135,7 @@ class Arrival:
 
 
 def _unusable(bet: Bet, terms: Terms) -> str | None:
-    """The exchange's code where a number of the order is none that a bet can have, which controls were told to skip."""
+    """The exchange's code if a number of the order is not one that a bet can have, and controls were skipped."""
     asked = bet.asked
     if asked.order_type != MARKET_ON_CLOSE:
         price = asked.price  # in a market of lines it is a line, of any size

@@ -33,10 +33,10 @@ class UnitReplay(Protocol):
     """The replay of a unit, as the readers of its recordings see it.
 
     Attributes:
-        actor: hosts the markets; of a sweep the first of those that do.
+        actor: hosts the markets; in a sweep, the first of several.
         books: takes the changes.
         failures: takes what is wrong with recordings.
-        raw: changes are shown as they came, too.
+        raw: changes are also shown as they were recorded.
     """
 
     unit: Unit
@@ -77,7 +77,7 @@ class Reader:
             self.end()
             return
         books, process = self._books, self._books.process_market_change
-        # All have stopped only where the first has: a look at one attribute, for there are many messages.
+        # All can only have stopped if the first has. One attribute is cheap to check, and there are many messages.
         first, known = self._actor, self._markets
         try:
             for number, messages in messages_of(self.recording, self._books, len(self._replay.unit.paths) == 1):
@@ -97,7 +97,7 @@ class Reader:
         self.end()
 
     def _finished(self) -> bool:
-        """Whether nobody wants anything that this file has shown: the rest need not be read."""
+        """Whether no strategy wants any market that this file has shown: then the rest need not be read."""
         markets = self._markets
         return len(markets) == 1 and not self._undefined and not any(map(self._books.wants_any, markets))
 

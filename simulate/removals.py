@@ -46,11 +46,11 @@ class Removals:
         return found
 
     def forget(self, market_id: str) -> None:
-        """The market is gone."""
+        """Forget a market that was freed."""
         self._seen = {key for key in self._seen if key[0] != market_id}
 
     def apply(self, bet: Bet, removed: RunnerBook, book: MarketBook) -> None:
-        """What the removal of a runner does to a bet of the market, by its book."""
+        """Apply the removal of a runner to a bet of the market; `book` is the market's."""
         if bet.selection_id == removed.selection_id and bet.handicap == removed.handicap:
             _void(bet)
             return
@@ -58,7 +58,7 @@ class Removals:
         definition = book.market_definition
         place = definition is not None and definition.market_type in _PLACE
         if Terms.of(definition).is_line(bet):
-            return  # a line is no price: nothing of it is reduced
+            return  # a line is not a price: nothing of it is reduced
         if bet.asked.order_type == MARKET_ON_CLOSE and not bet.back and not bet.bsp_reconciled:
             _reduce_liability(bet, factor, book)
         elif bet.fills and factor and (place or factor >= WIN_THRESHOLD):

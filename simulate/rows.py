@@ -1,4 +1,4 @@
-"""Rows of a result: what is kept of a market once its recording has ended."""
+"""Rows of a result: what remains of a market once its recording has ended."""
 
 from __future__ import annotations
 
@@ -214,7 +214,7 @@ class RowCollector:
             )
 
     def _keep(self, table: str, found: list[tuple[Order, tuple[Any, ...]]]) -> None:
-        """Keep rows of orders; one that cannot be written alone is lost, and that is a failure."""
+        """Keep rows of orders; only a row that cannot be written is lost, and that is a failure."""
         check = _CHECKS[table]
         rows = [row for _, row in found]
         if check.all_sound(rows):
@@ -330,7 +330,7 @@ def _fills(order: Order) -> list[tuple[Any, ...]]:
 
 
 def _commission(orders: list[Order], base_rate: float) -> float:
-    """What the clients pay on a market's profit: each on its own."""
+    """The commission that the clients pay on a market's profit, each on its own."""
     profits: dict[Any, float] = {}
     for order in orders:
         profits[order.client] = profits.get(order.client, 0.0) + order.profit
@@ -354,5 +354,5 @@ def parameters_text(strategy: Strategy) -> str:
     values = {name: unboxed(value) for name, value in parameters_of(strategy).items()}
     try:
         return json.dumps(values, default=legible, sort_keys=True)
-    except (TypeError, ValueError, RecursionError):  # keys of a dict that cannot be sorted, or are no text
+    except (TypeError, ValueError, RecursionError):  # keys of a dict that cannot be sorted, or are not texts
         return json.dumps({name: legible(value) for name, value in values.items()}, sort_keys=True)

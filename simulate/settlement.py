@@ -30,9 +30,9 @@ class Outcome:
     Attributes:
         runner_status: of the bet's runner in the closing definition; None where that does not name it.
         market_type, each_way_divisor: of the market.
-        dead_heat_winners: how many share the win; None where nobody has counted: the bet has nothing matched.
+        dead_heat_winners: how many share the win; None if that was not counted, because nothing of the bet was matched.
         on_line: the bet is one on a line.
-        line_result: where the line came to; None: nobody knows, or it does not matter.
+        line_result: the result of the line; None if it is not known, or does not matter.
     """
 
     runner_status: str | None = None
@@ -51,7 +51,7 @@ class Settlement:
 
         Args:
             book: the closing book.
-            line_result: where the market's line came to, if somebody knows.
+            line_result: the result of the market's line, if it is known.
 
         Raises:
             SettlementError: something of it was matched, and the definition does not say what became of its runner.
@@ -65,7 +65,7 @@ class Settlement:
         return cleared(book, bet, outcome, self.profit(bet, outcome))
 
     def outcome(self, book: MarketBook, bet: Bet, line_result: float | None) -> Outcome:
-        """What the closing definition says of a bet; of one that has nothing matched only what became of its runner."""
+        """What the closing definition says about a bet; if nothing was matched, only what became of its runner."""
         definition = book.market_definition
         if definition is None:
             return Outcome()
@@ -155,7 +155,7 @@ def _shared(win: float, size: float, tied: int | None) -> float:
 
 
 def cleared(book: MarketBook, bet: Bet, outcome: Outcome, profit: float = 0.0, settled: bool = True) -> ClearedOrder:
-    """The message of a bet's result."""
+    """A bet's result, as a message."""
     return ClearedOrder(
         bet.market_id,
         bet.order_id,
@@ -173,7 +173,7 @@ def cleared(book: MarketBook, bet: Bet, outcome: Outcome, profit: float = 0.0, s
 
 
 def unsettled(book: MarketBook, bet: Bet) -> ClearedOrder:
-    """The message of a bet that has no result."""
+    """A bet without a result, as a message."""
     definition = book.market_definition
     if definition is None:
         return cleared(book, bet, Outcome(), settled=False)

@@ -18,12 +18,12 @@ class SharedReplay(Replay):
     """Runs one unit for many sets.
 
     Args:
-        setups: the run of each set: with one strategy, and middleware of its own.
+        setups: one per set, each with one strategy and middleware of its own.
         deciding: parameters that decide what `check_market_book` answers; None: each set is asked.
-        on_market: called with the place of each set and its market once the recording has ended.
+        on_market: called with the number of each set and its market once the recording has ended.
 
     Attributes:
-        failures: of the recordings; those of each set are its actor's.
+        failures: those of the recordings; each set's own are in its actor.
         coordinators: of each set.
     """
 

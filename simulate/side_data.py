@@ -21,7 +21,7 @@ class RecordedSideData:
         self._sports_data = sports_data
 
     def opened(self, actor: Receiver, market: HostedMarket) -> None:
-        """Give a new market its catalogue, and plan its sports updates."""
+        """Give a new market its catalogue, and set timers for its sports updates."""
         if self._sports_data is not None:
             failed = functools.partial(actor.failed, market_id=market.market_id)
             self._plan(actor, market, SportsFeed(self._sports_data, market.market_id, failed))

@@ -1,4 +1,4 @@
-"""The simulated exchange: one a unit of replay, with a `SimulatedMarket` for each market. Source: docs/fidelity.md."""
+"""The simulated exchange: one per unit of replay, with a `SimulatedMarket` per market. Source: docs/fidelity.md."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class SimulatedExchange:
     """The exchange of one actor: bet ids count over all its markets.
 
     Args:
-        models: what is left out follows the configuration.
+        models: those left out follow the settings.
     """
 
     def __init__(self, models: Models | None = None) -> None:
@@ -27,7 +27,7 @@ class SimulatedExchange:
         self._markets: dict[str, SimulatedMarket] = {}
 
     def open(self, market_id: str, book: MarketBook, desk: Desk) -> SimulatedMarket:
-        """Its side of a market that is new; under compatibility the peer's."""
+        """Open its side of a new market; under compatibility, the peer's."""
         if self._completed is None:
             self._completed = self._models.completed(desk.config)
         kind = PeerMarket if desk.config.compatibility == "flumine" else SimulatedMarket
@@ -39,7 +39,7 @@ class SimulatedExchange:
         self._markets[request.market_id].send(request)
 
     def gone(self, market_id: str) -> None:
-        """A market was given up."""
+        """A market was freed."""
         self._markets.pop(market_id, None)
 
     def next_bet_id(self) -> str:
@@ -48,5 +48,5 @@ class SimulatedExchange:
         return str(self._last_bet_id)
 
     def return_bet_id(self) -> None:
-        """The bet has to wait: its number goes to the next."""
+        """The bet has to wait: the next bet gets its number."""
         self._last_bet_id -= 1

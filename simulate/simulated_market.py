@@ -55,16 +55,16 @@ _KINDS = {kind.name: kind for kind in OrderPackageType}
 
 
 class BetIds(Protocol):
-    """Where a market has the numbers of its bets from."""
+    """Gives the bets of a market their numbers."""
 
     def next_bet_id(self) -> str:
         """A number that no bet has."""
 
     def return_bet_id(self) -> None:
-        """The last one was not used."""
+        """The last number was not used."""
 
     def gone(self, market_id: str) -> None:
-        """A market was given up."""
+        """A market was freed."""
 
 
 class SimulatedMarket(MarketExchange):
@@ -83,7 +83,7 @@ class SimulatedMarket(MarketExchange):
         self._models = models
         self._ids = ids
         self._bets: dict[str, Bet] = {}
-        # What was asked before the market's last end finds nobody at the exchange.
+        # Requests made before the market last closed, or expired, no longer reach the exchange.
         self._epoch = 0
         self._defined: object = None
         self._known_terms = Terms()
@@ -97,7 +97,7 @@ class SimulatedMarket(MarketExchange):
         return None if bet is None else bet.queue_ahead
 
     def bet(self, order_id: str) -> Bet | None:
-        """The bet of an order, to look at: for tests and for tools in the same process."""
+        """The bet of an order, for reading: for tests and for tools in the same process."""
         return self._bets.get(order_id)
 
     # -- requests ------------------------------------------------------------------------------------------------
@@ -123,11 +123,11 @@ class SimulatedMarket(MarketExchange):
             self._call_at(due_ms, self._change, request)
 
     def _times(self, request: Request) -> tuple[int, int]:
-        """When a request reaches the exchange, and when the bet delay of what it places has passed."""
+        """When a request reaches the exchange, and when the bet delay of its placings has passed."""
         seconds = self._seconds(request.kind)
         placing = seconds
         if request.kind == REPLACE:
-            # What takes a bet's place is not placed before the bet is cancelled.
+            # A replacement is not placed before the old bet is cancelled.
             placing = max(seconds, self._seconds(PLACE))
         asked_ms = request.asked_at
         return asked_ms + round(seconds * 1000), asked_ms + round((placing + request.bet_delay) * 1000)
@@ -145,7 +145,7 @@ class SimulatedMarket(MarketExchange):
             act(*values)
 
     def _enter(self, asked: PlaceInstruction, strategy: str, account: AccountTerms) -> Bet:
-        """A bet is on its way."""
+        """Make a bet that is on its way."""
         exact = self._desk.rules.exact_average
         bet = Bet(asked, self.market_id, strategy, account, len(self._bets), exact)
         self._matching.enter(bet)
@@ -192,7 +192,7 @@ class SimulatedMarket(MarketExchange):
         return True
 
     def _judge(self, bet: Bet, arrival: Arrival) -> tuple[str | None, str]:
-        """What becomes of a placing (see `Arrival.place`), and the bet id that an answer uses up."""
+        """The outcome of a placing (see `Arrival.place`), and the bet id that an answer uses up."""
         bet_id = self._ids.next_bet_id()
         code: str | None = WAIT
         try:
@@ -225,7 +225,7 @@ class SimulatedMarket(MarketExchange):
             self._reply(request, report)
 
     def _replace(self, request: Request, last_ms: int) -> None:
-        """Replaces reach the exchange: first all are cancelled, then what takes their place is placed, or waits."""
+        """Replaces reach the exchange: first all old bets are cancelled, then the new ones are placed, or wait."""
         successors = []
         for instruction in request.instructions:
             if not isinstance(instruction, ReplaceInstruction):
@@ -273,7 +273,7 @@ class SimulatedMarket(MarketExchange):
 
     @staticmethod
     def _persistence_refused(book: MarketBook) -> str | None:
-        """Why no bet here can have another persistence."""
+        """The code for which no bet here can change its persistence; None if it can."""
         if book.status != "OPEN":
             return ERROR_IN_ORDER
         definition = book.market_definition
@@ -281,7 +281,7 @@ class SimulatedMarket(MarketExchange):
         return None if enabled else INVALID_PERSISTENCE_TYPE
 
     def _refuse(self, request: Request) -> None:
-        """Nobody knows when the request would have arrived."""
+        """Refuse a request, because it is not known when it would have arrived."""
         operation = CANCEL if request.kind == REPLACE else request.kind
         for instruction in request.instructions:
             self._reply(request, failure(instruction.order_id, operation, ERROR_IN_ORDER))
@@ -289,7 +289,7 @@ class SimulatedMarket(MarketExchange):
     # -- telling -------------------------------------------------------------------------------------------------
 
     def _tell(self, bet: Bet, why: str | None = None) -> None:
-        """Tell how a bet stands now. What happens to one on its way is told when it has arrived."""
+        """Send a fact about a bet as it is now. For a bet on its way, that waits until it has arrived."""
         if not bet.placed and not bet.ended:
             return
         if bet.done and not bet.ended:
@@ -311,7 +311,7 @@ class SimulatedMarket(MarketExchange):
         self._book.unwatch()
 
     def closed(self, line_result: float | None) -> None:
-        """Settle all bets; what still waits has its starting price, or lapses, first."""
+        """Settle all bets; those that still wait first get the starting price, or lapse."""
         self._epoch += 1
         self._matching.close()
         for bet in list(self._bets.values()):
@@ -323,7 +323,7 @@ class SimulatedMarket(MarketExchange):
                 self._settle(bet, line_result)
 
     def _settle(self, bet: Bet, line_result: float | None, told: bool = True) -> bool:
-        """Tell a bet's result; False where it has none. `told`: tell of an error, too."""
+        """Send the result of a bet; False if it has none. `told`: count an error as a failure too."""
         settlement = self._models.settlement
         assert settlement is not None
         try:
@@ -339,7 +339,7 @@ class SimulatedMarket(MarketExchange):
         return True
 
     def expire(self, why: str) -> bool:
-        """End the bets that have not arrived, and whose market or recording has ended; no request arrives any more."""
+        """End the bets that have not arrived, for their market or recording has ended; no more requests arrive."""
         self._epoch += 1
         waiting = [bet for bet in self._bets.values() if not bet.placed and not bet.ended]
         for bet in waiting:
@@ -358,7 +358,7 @@ class SimulatedMarket(MarketExchange):
         self._tell(bet, None if bet.placed else why)
 
     def _tell_of_bad_sp(self, bet: Bet) -> None:
-        """A bet that waited for a price that is none is not matched, which nobody would expect."""
+        """Report a bet that is not matched because the starting price that it waited for is not a price."""
         runner = self._book.runner(bet.selection_id, bet.handicap)
         price = runner.sp.actual_sp if runner else None
         if isinstance(price, (int, float)) and math.isfinite(price) and price and actual_sp(runner) is None:
@@ -378,6 +378,6 @@ class SimulatedMarket(MarketExchange):
 
 def _no_new_id(market_id: str, order_id: str) -> OrderError:
     return OrderError(
-        f"market {market_id}: the replace of order {order_id} does not say which order takes its place: expected "
+        f"market {market_id}: the replace of order {order_id} does not name the order that takes its place: expected "
         f"new_order_id"
     )

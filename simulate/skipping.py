@@ -1,4 +1,4 @@
-"""What of a packed recording nobody wants to see is not read: stretches outside all windows.
+"""Leaves out what no strategy wants to see of a packed recording: stretches outside all windows.
 
 A stretch is left out where a reader could not tell: each strategy that looks at books declares a window and none of
 them is open in it, no order is live, no timer is due, and no middleware sees every change. The first message is
@@ -34,7 +34,7 @@ class Audience(Protocol):
     """Who looks at the markets: an actor, or several parameter sets over the same books.
 
     Attributes:
-        skips: changes that nobody looks at need not come.
+        skips: changes that no strategy looks at may be left out.
         prototypes: the strategies.
         next_timer_ms: when the first timer is due.
     """
@@ -56,10 +56,10 @@ class Audience(Protocol):
 
 
 def messages_of(recording: Recording, audience: Audience, alone: bool) -> Messages:
-    """The messages of a recording for an actor, without what nobody there wants to see.
+    """The messages of a recording for an actor, without what no strategy there wants to see.
 
     Args:
-        alone: the recording is all there is in its unit.
+        alone: the unit has no other recording.
     """
     source = recording.source
     if source.rows is None or source.only or not alone or not audience.skips:

@@ -9,10 +9,10 @@ from .bets import LIMIT_ON_CLOSE, Bet
 
 
 def actual_sp(runner: RunnerBook | None, peer: bool = False) -> float | None:
-    """The runner's starting price; None where there is none yet.
+    """The runner's starting price; None if there is none yet.
 
-    "NaN" and "Infinity" are none, and so is a price that leaves nothing to win: 1 or less. `peer`: any number but 0 is
-    one, as it is for the peer.
+    "NaN" and "Infinity" do not count, nor does a price that leaves nothing to win: 1 or less. `peer`: any number but 0
+    counts, as it does for the peer.
     """
     price = runner.sp.actual_sp if runner else None
     if isinstance(price, (int, float)) and math.isfinite(price) and (price if peer else price > 1):

@@ -21,8 +21,8 @@ class Unit:
 
     Attributes:
         name: the file, the archive's member, or the event.
-        paths: where the recordings lie, in order.
-        size: bytes as they lie there, packed.
+        paths: where the recordings are, in order.
+        size: bytes as stored, packed.
     """
 
     name: str
@@ -33,8 +33,8 @@ class Unit:
 def plan_units(paths: Sequence[str | Source], strategies: Iterable[Strategy]) -> list[Unit]:
     """The units of a run, in the order of its files.
 
-    A file or member of an archive each; those of an event where a strategy has the scope "event"; all where one has
-    "run".
+    Each file or member of an archive is one; with a strategy of the scope "event", the files of each event; with one
+    of the scope "run", all files together.
 
     Raises:
         InputError: a compressed tar is among them and must be read together with other files.

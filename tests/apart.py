@@ -222,7 +222,7 @@ class Clockwork(hr.Strategy):
     seed = 1
     every = 7
 
-    def start(self) -> None:
+    def process_new_market(self, market: Any, market_book: Any) -> None:
         self.books = 0
         self.placed: list[Order] = []
         self.due: list[tuple[int, int, Order, int]] = []

@@ -17,7 +17,7 @@ _LADDER = tuple(int(price) if price == int(price) else price for price in PRICES
 
 
 def to_pounds(pence: int) -> int | float:
-    """Pounds for a ladder: an int where there are no pence."""
+    """Pounds for a ladder: an int if there are no pence."""
     pounds, left = divmod(pence, 100)
     return pence / 100 if left else pounds
 

@@ -48,7 +48,7 @@ SIDES = ("BACK", "LAY")
 
 
 class OrderListener(Protocol):
-    """Who is told of an order's changes: the blotter it stands in."""
+    """What receives an order's changes: the blotter that it is in."""
 
     def status_changed(self, order: Order, before: OrderStatus | None) -> None: ...
 
@@ -75,7 +75,7 @@ class Order(OrderState):
         not_placed: why it never reached the exchange: MARKET_CLOSED or RECORDING_ENDED; None where it did, or may yet.
         on_line: whether it was settled as a bet on a line.
         violation_msg: why a control refused it.
-        update_data: what the request under way changes.
+        update_data: what the request under way asks to change.
     """
 
     # Many strategies look at every order at every change: slots are read faster. Users may add attributes of their own.
@@ -233,7 +233,7 @@ class Order(OrderState):
         if self._guarded:
             taken = super().take_fact(fact)
         else:
-            # The peer's exchange works on the order itself: whatever it says holds at once.
+            # The peer's exchange works on the order itself: whatever it says takes effect at once.
             taken = Taken(matched=fact.matched > self.size_matched, changed=True)
             self._size(fact)
         if taken.changed and self._listener is not None:
@@ -281,7 +281,7 @@ class Order(OrderState):
 
     @property
     def is_done(self) -> bool:
-        """Whether the exchange has said that nothing is left to happen to it."""
+        """Whether the exchange has said that nothing more can happen to it."""
         return self._done
 
     # -- requests ------------------------------------------------------------------------------------------------
@@ -383,7 +383,7 @@ class Order(OrderState):
 
     @property
     def requested_size(self) -> float:
-        """Size asked for; what a bet target comes to where no size is given; the liability of starting-price orders."""
+        """Size asked for; without a size, what the bet target comes to; the liability of starting-price orders."""
         order_type = self.order_type
         if isinstance(order_type, LimitOrder):
             if order_type.size:
@@ -403,12 +403,12 @@ class Order(OrderState):
         return self.reference(self.id)
 
     def reference(self, order_id: str) -> str:
-        """The reference of the order with another id, as one that takes its place has it."""
+        """The reference that an order of this trade with another id has, such as a replacement."""
         return f"{hash_of_strategy(self.trade.strategy.name)}{self.sep}{order_id}"
 
     @property
     def current_order(self) -> Any:
-        """The latest that is known of the order: the simulated bet, the stream's order, or the answer to placing."""
+        """The latest that is known about the order: the simulated bet, the stream's order, or the answer to placing."""
         return self.simulated or self.responses.current_order or self.responses.place_response
 
     @property
@@ -418,7 +418,7 @@ class Order(OrderState):
 
     @property
     def simulated(self) -> SimulatedOrder | None:
-        """What flumine's strategies read of a simulated bet; None where the account is not simulated."""
+        """The simulated bet as flumine's strategies read it; None if the account is not simulated."""
         return SimulatedOrder(self) if self.client is not None and self.client.simulated else None
 
     @property
@@ -458,7 +458,7 @@ class Order(OrderState):
         return ",".join(note(each) for each in self.notes.values())
 
     def instruction(self) -> PlaceInstruction:
-        """What is asked of the exchange, as a value. It holds from now on, whatever becomes of the order's own."""
+        """What is asked of the exchange, as a value. Later changes of the order's own attributes do not affect it."""
         order_type = self.order_type
         if isinstance(order_type, LimitOrder):
             self.asked = PlaceInstruction(
@@ -493,7 +493,7 @@ class Order(OrderState):
         return self.asked
 
     def _keep_to_what_was_asked(self) -> None:
-        """What a strategy has changed in the order since changes nothing of the bet: take it back."""
+        """Take back what a strategy has changed in the order since it was asked for: the bet does not have it."""
         asked, order_type = self.asked, self.order_type
         if asked is None or isinstance(order_type, MarketOnCloseOrder):
             return

@@ -258,6 +258,19 @@ class MarketFact(Message, frozen=True, gc=False):
     status: str | None = None
 
 
+class MarketResult(Message, frozen=True, gc=False):
+    """A market was settled, as its actor tells the coordinator. Told again where results change: the last one counts.
+
+    Attributes:
+        orders: the results of its bets.
+        markets: one for each account.
+    """
+
+    market: MarketFact
+    orders: tuple[ClearedOrder, ...] = ()
+    markets: tuple[ClearedMarket, ...] = ()
+
+
 class ViolationFact(Message, frozen=True, gc=False):
     """A control refused a request."""
 

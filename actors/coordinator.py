@@ -69,6 +69,52 @@ class Door(Protocol):
     def receive(self, message: Answer) -> None: ...
 
 
+class MarketsCoordinator(Protocol):
+    """The coordinator as a market actor sees it, here or elsewhere.
+
+    Everything goes one way: nothing is answered by a call. What comes back, replies and facts, comes as messages
+    through the door, at once or later.
+    """
+
+    @property
+    def clients(self) -> Clients:
+        """The accounts, as they are known here."""
+
+    def connect(
+        self,
+        host: Host,
+        exchange: Sender,
+        client_controls: Sequence[ClientControl] = (),
+        trading_controls: Sequence[TradingControl] = (),
+        failed: Callable[[Exception, str, str | None], object] | None = None,
+    ) -> None:
+        """Open the accounts. See `Coordinator.connect`."""
+
+    def opened(self, market: MarketFact, door: Door) -> None:
+        """A market is hosted: what is told of its orders is to go through `door`."""
+
+    def closed(self, market: MarketFact, orders: Sequence[ClearedOrder], markets: Sequence[ClearedMarket]) -> None:
+        """A market was settled; told again where results come later."""
+
+    def removed(self, market: MarketFact) -> None:
+        """A market is given up."""
+
+    def submit(self, request: Request) -> None:
+        """Take a request."""
+
+    def refused(self, violation: ViolationFact) -> None:
+        """A control of the market refused a request."""
+
+    def log(self, event: Any) -> None:
+        """Pass an event to the logging controls."""
+
+    def process_custom_event(self, event: Any) -> None:
+        """A custom event is about to reach the strategies."""
+
+    def answer(self, message: Answer) -> None:
+        """An exchange in the actor's own process tells something."""
+
+
 class Sender(Protocol):
     """An exchange, as the coordinator sees it."""
 
@@ -171,14 +217,22 @@ class Coordinator:
 
     def removed(self, market: MarketFact) -> None:
         """A market is freed."""
-        self._doors.pop(market.market_id, None)
+        market_id = market.market_id
+        self._doors.pop(market_id, None)
+        if self.requests:
+            # What the market's end has overtaken is not answered any more.
+            self.requests = {key: each for key, each in self.requests.items() if each[0].market_id != market_id}
         self.remove_market(market)
 
     def submit(self, request: Request) -> None:
         """Ask the controls of the account about a request, count what they let pass, and send that.
 
-        What is refused is answered at once. A request that is sent stays in `requests` until it is answered.
+        What is refused is answered at once, and so is what comes after its deadline. A request that is sent stays in
+        `requests` until it is answered, or its market is given up.
         """
+        if request.deadline is not None and self.host.clock.now_ms > request.deadline:
+            self.expire(request, f"came {self.host.clock.now_ms - request.deadline} ms after its deadline")
+            return
         if self._later:
             passed = self._screened(request)
             if passed is None:
@@ -191,6 +245,16 @@ class Coordinator:
         except BaseException:
             self._forget(request, request.instructions)
             raise
+
+    def expired(self, request: Request, reason: str) -> Reply:
+        """The answer to a request that was not sent, and will not be."""
+        reports = tuple([Report(each.order_id, request.kind, FAILURE) for each in request.instructions])
+        at = self.host.clock.now_ms
+        return Reply(request.request_id, request.market_id, at, EXPIRED, reports, reason=reason)
+
+    def expire(self, request: Request, reason: str) -> None:
+        """Answer a request that was not sent, and will not be."""
+        self._pass_on(self.expired(request, reason))
 
     def _screened(self, request: Request) -> Request | None:
         """The part of a request that the controls of the account let pass; None if nothing is left."""

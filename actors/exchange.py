@@ -104,11 +104,13 @@ class MarketExchange(Protocol):
         polls: requests are looked at when the book changes, in `changing`, and not by the clock.
         busy: there are requests to look at.
         watching: `changed` is to be called at every change of the book, even without bets.
+        settles: `closed` has told every result when it returns; else results come later.
     """
 
     polls: bool = False
     busy: bool = False
     watching: bool = False
+    settles: bool = True
 
     def send(self, request: Request) -> None:
         """Take a request. It is answered later, by replies and facts."""

@@ -16,7 +16,7 @@ from ..strategies.order import Order, OrderStatus
 from ..strategies.order_state import key_of
 from ..strategies.strategy import Strategy
 from ..strategies.window import Gate
-from .exchange import Desk, Exchange, MarketExchange
+from .exchange import Answer, Desk, Exchange, MarketExchange
 
 #: What a look at the book takes: `check_market_book`, `process_market_book`, the window's times, the strategy.
 Reader = tuple[Callable[..., object], Callable[..., object], Gate | None, Strategy]
@@ -77,7 +77,8 @@ class HostedMarket(Market):
         touched: `process_orders` is to be called before the turn ends.
         replacing: replaces whose cancel has not been answered, by the id of the order to be replaced.
         replaced_by: the ids of orders that took the place of others.
-        cleared_bets: results of its last settlement.
+        cleared_bets: results of its last settlement, by order: the last one of each.
+        told_results: those that the coordinator was told of; None before it was.
     """
 
     exchange: MarketExchange
@@ -99,8 +100,9 @@ class HostedMarket(Market):
         self.orders_timer = False
         self.replacing: dict[str, tuple[ReplaceInstruction, Request]] = {}
         self.replaced_by: dict[str, str] = {}
-        self.cleared_bets: list[ClearedOrder] = []
-        self._strays: dict[tuple[str | None, str | None, str], OrderFact | Reply] = {}
+        self.cleared_bets: dict[str, ClearedOrder] = {}
+        self.told_results: tuple[ClearedOrder, ...] | None = None
+        self._strays: dict[tuple[str | None, str | None, str], Answer] = {}
         self._unentered: dict[str, Order] = {}
         self._traders: list[tuple[Seat, StrategyOrders]] = []
 
@@ -194,7 +196,14 @@ class HostedMarket(Market):
         """Count an error of a strategy that was looking at the book."""
         self._actor.failed_here(error, strategy, self)
 
-    def keep_stray(self, message: OrderFact | Reply) -> None:
+    def cleared_order(self, cleared: ClearedOrder) -> Order | None:
+        """Whose result it is; None where that is not known yet."""
+        found = self.order(cleared.order_id)
+        if found is None and cleared.bet_id is not None:
+            found = self.blotter.get_order_bet_id(cleared.bet_id)
+        return found
+
+    def keep_stray(self, message: OrderFact | Reply | ClearedOrder) -> None:
         """Keep a message about an order that is not known here, or not under that bet id.
 
         An account may have bets that were not placed here: of each the last fact from each source is kept.
@@ -203,12 +212,17 @@ class HostedMarket(Market):
             (report,) = message.reports
             self._strays[message.request_id, report.order_id, report.operation] = message
             return
+        if isinstance(message, ClearedOrder):
+            earlier = self._strays.get((message.bet_id, message.order_id, "RESULT"))
+            if not isinstance(earlier, ClearedOrder) or earlier.at <= message.at:
+                self._strays[message.bet_id, message.order_id, "RESULT"] = message
+            return
         names = (message.bet_id, message.order_id, message.source)
         known = self._strays.get(names)
         if not isinstance(known, OrderFact) or key_of(known) < key_of(message):
             self._strays[names] = message
 
-    def take_strays(self) -> list[OrderFact | Reply]:
+    def take_strays(self) -> list[Answer]:
         """Take the messages about orders that have become known since."""
         if not self._strays:
             return []
@@ -217,10 +231,34 @@ class HostedMarket(Market):
             del self._strays[names]
         return list(found.values())
 
-    def _is_stray(self, message: OrderFact | Reply) -> bool:
+    def _is_stray(self, message: Answer) -> bool:
         if isinstance(message, OrderFact):
             return self.order_of(message) is None
+        if isinstance(message, ClearedOrder):
+            return self.cleared_order(message) is None
         return all(self.order(report.order_id) is None for report in message.reports)
+
+    def new_settlement(self) -> None:
+        """Forget the results of an earlier settlement."""
+        now = self.clock.now_ms
+        self.cleared_bets = {key: each for key, each in self.cleared_bets.items() if each.at >= now}
+        self.told_results = None
+
+    def is_news(self, order: Order, cleared: ClearedOrder) -> bool:
+        """Whether a bet's result is later than what is known, or says more; then it is kept."""
+        known = self.cleared_bets.get(order.id)
+        if known is not None and (known.at, known.settled) > (cleared.at, cleared.settled):
+            return False
+        self.cleared_bets[order.id] = cleared
+        return known != cleared
+
+    @property
+    def all_cleared(self) -> bool:
+        """Whether no order is live, and each that was matched has its result."""
+        blotter = self.blotter
+        if blotter.has_live_orders:
+            return False
+        return all(order.id in self.cleared_bets for order in blotter if order.size_matched)
 
     def _call_at(self, at_ms: int, function: Callable[[], object]) -> None:
         """A timer belongs to the strategy that asked for it: it decides the random draws and the name in failures."""

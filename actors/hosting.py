@@ -160,7 +160,7 @@ class Hosting(CustomEvents):
     def process_close_market(self, market: HostedMarket) -> None:
         """The exchange has closed the market: settle it."""
         lasting = self.rules.lasting_markets
-        outcome = _outcome(market.market_book.market_definition)
+        outcome = outcome_of(market.market_book.market_definition)
         if market.closed:
             if not lasting or outcome == market.outcome:
                 return
@@ -173,28 +173,53 @@ class Hosting(CustomEvents):
         market.outcome = outcome
         market.close_market()
         market.market_book_closed = market.market_book
-        market.cleared_bets = []
+        market.new_settlement()
         self._guarded(None, market, market.exchange.closed, market.context.get("line_range_result"))
-        if lasting:
-            self._end_unsent(market, "MARKET_CLOSED")
-            for order in market.blotter:
-                # An order with nothing matched is settled: no result will come for it.
-                order.settled = order.settled or not order.size_matched
-        market.settlements += not market.unsettled()
+        if market.exchange.settles:
+            self._settle(market)
         if self._timed:
             self.process_market_orders(market)
         for seat in market.seats:
             self._guarded(seat.strategy, market, seat.strategy.process_closed_market, market, market.market_book)
+        if not market.exchange.settles:
+            self._settle_later(market)
+            return
         if lasting:
             self._expire(market, "MARKET_CLOSED")
         self._clear(market)
         if not lasting:
             self._remove_market(market)
 
+    def _settle(self, market: HostedMarket) -> None:
+        """The results of the market's bets are there."""
+        if self.rules.lasting_markets:
+            self._end_unsent(market, "MARKET_CLOSED")
+            for order in market.blotter:
+                # An order with nothing matched is settled: no result will come for it.
+                order.settled = order.settled or not order.size_matched
+        market.settlements += market.told_results is None and not market.unsettled()
+
+    def _settle_later(self, market: HostedMarket, complete: bool = True) -> None:
+        """The exchange tells results when it has them: they are cleared once all are there, and again if they change.
+
+        Args:
+            complete: False: what is not there by now will not come.
+        """
+        results = tuple(market.cleared_bets.values())
+        if results != market.told_results and (market.all_cleared or not complete):
+            self._settle(market)
+            self._clear(market)
+
+    def tell(self, market: HostedMarket) -> None:
+        super().tell(market)
+        if market.closed and not market.exchange.settles and self._hosted.get(market.market_id) is market:
+            self._settle_later(market)
+
     def _clear(self, market: HostedMarket) -> None:
         """Send the results of the market to the coordinator and to the logging controls."""
         results = [(client, market.cleared(client)) for client in self.clients]
-        market.market_cleared.extend(cleared for _, cleared in results)
+        market.market_cleared = [cleared for _, cleared in results]
+        market.told_results = tuple(market.cleared_bets.values())
         messages = [
             ClearedMarket(
                 market.market_id,
@@ -206,7 +231,7 @@ class Hosting(CustomEvents):
             )
             for client, cleared in results
         ]
-        self.coordinator.closed(market.fact("CLOSED"), market.cleared_bets, messages)
+        self.coordinator.closed(market.fact("CLOSED"), market.told_results, messages)
         if market.blotter.active:
             self.coordinator.log(ClearedOrdersMetaEvent(list(market.blotter)))
         for client, cleared in results:
@@ -258,6 +283,8 @@ class Hosting(CustomEvents):
             now, self.clock.now_ms = self.clock.now_ms, market.market_book.publish_time_epoch
             self.turn.market = market
             self._expire(market, "RECORDING_ENDED")
+            if market.closed and not market.exchange.settles:
+                self._settle_later(market, complete=False)
             self.clock.now_ms = now
         del self._hosted[market_id]
         self.turn.market = None
@@ -270,7 +297,7 @@ class Hosting(CustomEvents):
         return market
 
 
-def _outcome(definition: MarketDefinition | None) -> object:
+def outcome_of(definition: MarketDefinition | None) -> object:
     """What bets are settled by: if a new definition says the same, nothing is settled again."""
     if definition is None:
         return None

@@ -92,7 +92,8 @@ class Telling(Requests):
                 with trade:
                     self._take_report(market, order, reply, report)
             if report.operation != PLACE:
-                trade.replaced(order)
+                if order.id not in market.replacing:
+                    trade.replaced(order)
             elif reply.outcome == REFUSED and order.state.stand is Stand.REFUSED and trade.complete:
                 trade.complete_trade()
         # Orders, and the numbers of their bets, have become known: take what was told of them before.
@@ -105,7 +106,8 @@ class Telling(Requests):
             if reply.outcome == REFUSED:
                 order.violation_msg = reply.reason
             taken = order.take_outcome(reply.request_id, reply.outcome, report.operation)
-            market.replacing.pop(order.id, None)
+            if market.is_replaced_by(order, reply.request_id):
+                del market.replacing[order.id]
         else:
             first = order.responses.place_response is None
             taken = order.take_report(reply.request_id, report)
@@ -173,18 +175,20 @@ class Telling(Requests):
         order.executable()
 
     def _take_cleared(self, market: HostedMarket, cleared: ClearedOrder) -> None:
-        """Take the result of a bet; the last one counts."""
-        order = market.order(cleared.order_id)
-        if order is None and cleared.bet_id is not None:
-            order = market.blotter.get_order_bet_id(cleared.bet_id)
+        """Take the result of a bet; the last one counts, whatever comes first."""
+        order = market.cleared_order(cleared)
         if order is None:
+            market.keep_stray(cleared)
+            return
+        if not market.is_news(order, cleared):
             return
         order.profit, order.settled = cleared.profit, cleared.settled
         order.runner_status, order.market_type = cleared.runner_status, cleared.market_type
         order.each_way_divisor = cleared.each_way_divisor
         order.number_of_dead_heat_winners = cleared.dead_heat_winners
         order.on_line, order.line_range_result = cleared.on_line, cleared.line_result
-        market.cleared_bets.append(cleared)
+        if not market.exchange.settles:
+            self.touch(market)
 
     # -- telling -------------------------------------------------------------------------------------------------
 

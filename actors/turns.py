@@ -22,7 +22,7 @@ from ..values import legible
 from .books import Books
 from .clients import Clients
 from .controls import DEFAULT_TRADING_CONTROLS, BaseControl
-from .coordinator import ClientControl, Coordinator, TradingControl
+from .coordinator import ClientControl, MarketsCoordinator, TradingControl
 from .exchange import AccountTerms, Answer, Exchange
 from .failures import Failures, place_in, users_code
 from .hosted_market import HostedMarket, OrdersById
@@ -65,7 +65,7 @@ class Turns(abc.ABC):
         self,
         host: Host,
         strategies: Sequence[Strategy],
-        coordinator: Coordinator,
+        coordinator: MarketsCoordinator,
         exchange: Exchange,
         middleware: Sequence[Middleware] = (),
         trading_controls: Sequence[TradingControl] = (),

@@ -68,7 +68,7 @@ class SweepRunner(BatchRunner):
         return WorkerFramework(dataclasses.replace(self._setup, strategies=[strategy]))
 
     def _alone(self, number: int) -> Setup:
-        """The run of one set: its strategy, and middleware of its own, which it keeps from unit to unit."""
+        """The setup of one set: its strategy, and its own middleware, which it keeps from unit to unit."""
         mine = self._set_middleware.get(number)
         if mine is None:
             mine = self._set_middleware[number] = copy.deepcopy(self._setup.middleware)
@@ -84,12 +84,12 @@ class SweepRunner(BatchRunner):
             for place, number in enumerate(unit.sets):
                 replay = Replay(unit, self._alone(number), tally.listener(place))
                 run_to_end(replay, log, self._setup.config)
-                self._finish(tally, place, replay.actor, replay.failures)
+                self._finish(tally, place, replay.actor, replay.coordinator, replay.failures)
             return
         shared = SharedReplay(unit, [self._alone(number) for number in unit.sets], tally.market, self._deciding)
         run_to_end(shared, log, self._setup.config)
         for place, actor in enumerate(shared.sets):
-            self._finish(tally, place, actor, actor.failures)
+            self._finish(tally, place, actor, shared.coordinators[place], actor.failures)
         tally.of_unit(shared.failures, self._reproduce(unit))
         part.stopped = shared.books.stopped
 
@@ -98,11 +98,13 @@ class SweepRunner(BatchRunner):
         assert isinstance(unit, SweepUnit)
         return self._sets_again[unit.first](unit) if self._sets_again else ""
 
-    def _finish(self, tally: _Tally, place: int, actor: MarketActor, failures: Failures) -> None:
+    def _finish(
+        self, tally: _Tally, place: int, actor: MarketActor, coordinator: Coordinator, failures: Failures
+    ) -> None:
         number = tally.unit.sets[place]
         add_sieves(tally.part.sieves, {str(number): sieve for sieve in actor.sieves.values()})
         command = self._sets_again[number](tally.unit) if self._sets_again else ""
-        tally.finish(place, actor.coordinator, failures, command)
+        tally.finish(place, coordinator, failures, command)
 
 
 class _Tally:
@@ -205,7 +207,7 @@ def replayer(
     deciding: tuple[str, ...] | None,
     workers: int | None,
 ) -> Callable[[Sequence[SweepUnit]], Generator[Part, None, None]]:
-    """What gives the parts of a sweep's units as they come, from workers or from this process.
+    """Makes the function that gives the parts of a sweep as they come, from workers or from this process.
 
     Raises:
         RunError: a strategy failed in `start`, or Ray, or what the workers need, cannot be had.

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from ..actors.books import Books, SharedTimers, shared_host
+from ..actors.coordinator import Coordinator
 from ..actors.failures import Failures
 from ..actors.hosted_market import HostedMarket
 from ..actors.market import MarketActor
@@ -23,6 +24,7 @@ class SharedReplay(Replay):
 
     Attributes:
         failures: those of the recordings; each set's own are in its actor.
+        coordinators: of each set.
     """
 
     def __init__(
@@ -34,6 +36,7 @@ class SharedReplay(Replay):
     ) -> None:
         self._prepare(unit, setups[0])
         timers = SharedTimers()
+        self.coordinators: list[Coordinator] = []
         actors = [self._seat(setup, timers) for setup in setups]
         self._places = {id(actor): place for place, actor in enumerate(actors)}
         self._on_set = on_market
@@ -43,13 +46,14 @@ class SharedReplay(Replay):
 
     def _seat(self, setup: Setup, timers: SharedTimers) -> MarketActor:
         coordinator = setup.coordinator(setup.clients, None)
+        self.coordinators.append(coordinator)
         actor = make_actor(MarketActor, shared_host(setup.config, timers), setup, coordinator, Failures(self.unit.name))
         actor.add_custom_events(setup.custom_events)
         return actor
 
     def _end(self) -> None:
-        for actor in self.sets:
-            actor.coordinator.process_end()
+        for coordinator in self.coordinators:
+            coordinator.process_end()
 
     def _hand_over(self, market_ids: Sequence[str]) -> None:
         for market_id in market_ids:

@@ -1,4 +1,4 @@
-"""What a strategy's author touches: markets, books, orders, trades.
+"""What the author of a strategy uses: markets, books, orders, trades.
 
 Pure Python: no Ray, no files, no clock of its own.
 """

@@ -1,4 +1,4 @@
-"""The blotter of a market: its orders, found by any of their names, and what they can win or lose."""
+"""The blotter of a market: its orders, found by any of their ids, and what they can win or lose."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class StrategyOrders:
         self._listed = None
 
     def listed(self) -> list[Order]:
-        """`current` as a list that later requests leave alone."""
+        """`current` as a list that later requests do not change."""
         if self._listed is None:
             self._listed = list(self.current)
         return self._listed
@@ -68,7 +68,7 @@ class Blotter:
 
     Attributes:
         active: an order was placed here once.
-        finished: orders that may have come to their end and that nobody has looked at yet.
+        finished: orders that may have come to their end and have not been checked yet.
         terms: how its bets are settled.
     """
 
@@ -149,14 +149,14 @@ class Blotter:
             mine._listed = None
 
     def fact_taken(self, order: Order, was_complete: bool) -> None:
-        """The exchange has told of the order's sizes."""
+        """The order has taken a fact about its sizes."""
         if was_complete:
             self.sizes_changed(order)
         if order.is_done and not order.complete:
             self.finished.append(order)
 
     def queue_ahead(self, order: Order) -> float | None:
-        """Size estimated to be ahead of an order; None where nobody can tell."""
+        """Size estimated to be ahead of an order; None if it is not known."""
         return None if self.ask_queue is None else self.ask_queue(order.id)
 
     def sizes_changed(self, order: Order) -> None:
@@ -173,7 +173,7 @@ class Blotter:
 
     @property
     def strategies(self) -> Collection[Strategy]:
-        """Those that have placed an order here, in order of their first."""
+        """Strategies that have placed an order here, in the order of their first orders."""
         return self._by_strategy.keys()
 
     def orders_of(self, strategy: Strategy) -> StrategyOrders | None:

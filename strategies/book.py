@@ -1,6 +1,6 @@
 """The book of a market: what the exchange has published of it, folded from its changes.
 
-One living object a market, with the attribute names of betfairlightweight's `MarketBook` and `RunnerBook`. It
+One living object per market, with the attribute names of betfairlightweight's `MarketBook` and `RunnerBook`. It
 changes in place; `book.copy()` keeps the past. Folded as betfairlightweight folds it.
 """
 

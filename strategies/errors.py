@@ -49,6 +49,10 @@ class StreamError(HeadraceError):
     """A stream failed."""
 
 
+class MessageError(HeadraceError):
+    """What came from another process is not a message."""
+
+
 class ClientError(HeadraceError):
     """A client is missing, is the wrong one, or was added twice."""
 

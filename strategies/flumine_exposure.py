@@ -12,7 +12,7 @@ from .order_types import LimitOrder
 _UNCOUNTED = (OrderStatus.PENDING, OrderStatus.VIOLATION, OrderStatus.EXPIRED)
 #: Bets of line markets pay evens.
 _LINE_PRICE = 2.0
-#: So many places that hold nothing are not worth a new count.
+#: Up to so many empty places it is not worth counting anew.
 _FEW = 32
 
 

@@ -1,4 +1,4 @@
-"""What a market needs of the system around it, and what a strategy sees of that: the framework's face."""
+"""What a market needs from the system around it, and what a strategy sees of that system."""
 
 from __future__ import annotations
 

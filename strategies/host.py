@@ -1,4 +1,4 @@
-"""What hosts a strategy: the clock, the rules and the names that its orders take."""
+"""The host of a strategy: the clock, the rules, and the source of order ids."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from .rules import Rules
 
 #: Characters of an order's id; with a hash of 13 and a separator it fills the 32 of the exchange's `customerOrderRef`.
 ORDER_ID_LENGTH = 18
-#: What an id is made of: the exchange takes all of these, and tells them apart in whatever case it keeps them.
+#: The characters of an id: the exchange accepts them all, and tells them apart even if it changes their case.
 _CHARACTERS = "0123456789abcdefghijklmnopqrstuvwxyz"
 
 
@@ -28,7 +28,7 @@ def _counted() -> Callable[[], str]:
 
 
 def unique_id() -> str:
-    """An id that no other process, machine or run has given: 18 digits and small letters, drawn by chance.
+    """An id that is unique over processes, machines and runs: 18 random digits and small letters.
 
     The chance is the operating system's (`os.urandom`), so there is no state that a fork, a copy of a virtual machine
     or a restart could repeat, and no clock that could be set back. There are 36^18 ids, 93 bits. Of n orders two share
@@ -36,7 +36,7 @@ def unique_id() -> str:
     that sends as many for ten years, 3 * 10^11, has two equal ones with a chance of 1 in 200 000; one that places a
     million orders a day, with a chance of 1 in 1 500 million.
     """
-    # 128 bits, of which 93 are used: what is left over favours no id to speak of.
+    # 128 bits, of which 93 are used: no id is noticeably more likely than another.
     number = int.from_bytes(os.urandom(16), "big")  # headrace: ok random
     found = []
     for _ in range(ORDER_ID_LENGTH):
@@ -65,5 +65,5 @@ class Host:
 
     @classmethod
     def detached(cls) -> Host:
-        """For strategies that nobody hosts yet: the machine's time and the default settings."""
+        """For strategies that are not hosted yet: the machine's time and the default settings."""
         return cls(WallClock(), Config(), unique_id)

@@ -1,4 +1,4 @@
-"""What the framework keeps of a strategy: in one slot of its own, so that no name of the user's ever meets it.
+"""What the framework keeps for a strategy: in one slot, so that it never clashes with a name of the user's.
 
 A strategy's attributes belong to its author. `self.window`, `self.records`, `self.host` are names that strategies use
 for things of their own; nothing here looks at them. A strategy whose `__init__` never called the base's, as that of a
@@ -72,7 +72,7 @@ class Hosting:
     """The framework's side of one strategy. It is never copied or pickled: a copy of the strategy has a new one.
 
     Attributes:
-        framework: where the strategy lives; None where nobody hosts it.
+        framework: where the strategy lives; None if it is not hosted.
         contexts: what it has done, by market and runner.
         records: market id, milliseconds since the epoch and JSON of each row that it keeps for the result.
     """
@@ -89,7 +89,7 @@ class Hosting:
 
     @property
     def host(self) -> Host:
-        """The clock and rules that the strategy lives by; the machine's own time where nobody hosts it."""
+        """The clock and rules of the strategy's host; the machine's own time if it is not hosted."""
         if self._host is None:
             self._host = Host.detached()
         return self._host

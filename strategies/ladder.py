@@ -57,7 +57,7 @@ class PriceSize(NamedTuple):
 
 _new_tuple = tuple.__new__
 
-#: Changes after which a view is given up: where nobody looks any more it need not be kept.
+#: Changes after which a view is dropped: if it is no longer read, it need not be kept.
 _PATCHES = 64
 
 

@@ -205,7 +205,7 @@ class Market:
 
     @property
     def random(self) -> random.Random:
-        """A source of chance, seeded by run, market and strategy: equal runs draw equal numbers, whoever else runs."""
+        """A source of random numbers, seeded by run, market and strategy: equal runs draw equal numbers."""
         strategy = self.framework.running
         name = strategy.name if strategy else ""
         found = self._random.get(name)
@@ -225,7 +225,7 @@ class Market:
         return (self._start_ms - self._clock.now_ms) / 1000
 
     def defined(self) -> None:
-        """The book has another definition."""
+        """The book has a new definition."""
         definition = self.market_book.market_definition
         start = definition.market_time if definition else None
         if start is None and not self.framework.host.rules.catalogue_first:
@@ -261,7 +261,7 @@ class Market:
     # -- facts ---------------------------------------------------------------------------------------------------
 
     def _fact(self, catalogued: str, defined: str) -> Any:
-        """What the definition tells, or the catalogue where that tells nothing; by the peer's rules the other way."""
+        """What the definition says, or else the catalogue; by the peer's rules the other way round."""
         told: Any = getattr(self.market_book.market_definition, defined, None)
         if told is not None and not self.framework.host.rules.catalogue_first:
             return told
@@ -414,7 +414,7 @@ class Markets:
             self._events.pop(event_id, None)
 
     def regroup(self, market: Market) -> None:
-        """The market's event may have become known, or be another."""
+        """The market's event may have become known, or have changed."""
         if self._event_of.get(market.market_id, market) != market.event_id:
             self._leave(market.market_id)
             self._enter(market)

@@ -2,8 +2,8 @@
 
 A market, the coordinator and the exchange may stand in one process or in three. What they tell each other is the same:
 frozen structs of plain values, which can be encoded, queued, repeated and kept in a journal. They hold no cycles, so
-the garbage collector need not look at them. Times are milliseconds
-since the epoch, UTC; money is in the account's currency.
+the garbage collector need not look at them. Times are milliseconds since the epoch, UTC; money is in the account's
+currency.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import msgspec
 
 #: Operations of the exchange, as `Request.kind` and `Report.operation` name them.
 PLACE, CANCEL, UPDATE, REPLACE = "PLACE", "CANCEL", "UPDATE", "REPLACE"
-#: What became of a request: the exchange answered; a control refused it; it came too late to be sent; nobody knows.
+#: What became of a request: the exchange answered; a control refused it; it was too late to send it; not known.
 ANSWERED, REFUSED, EXPIRED, UNKNOWN = "ANSWERED", "REFUSED", "EXPIRED", "UNKNOWN"
 SUCCESS, FAILURE = "SUCCESS", "FAILURE"
 #: Where a fact comes from: the simulated exchange, the order stream, the list of current orders, that of cleared ones.
@@ -31,9 +31,9 @@ class PlaceInstruction(msgspec.Struct, frozen=True, tag="place", gc=False):
         customer_order_ref: the reference that the exchange keeps, at most 32 characters.
         order_type: LIMIT, LIMIT_ON_CLOSE or MARKET_ON_CLOSE.
         price: decimal odds, or the line; None for MARKET_ON_CLOSE.
-        size: stake of a limit order; None where a bet target stands in its place.
-        liability: of orders at the starting price: the stake of a back, the risk of a lay.
-        price_ladder: CLASSIC, FINEST or LINE_RANGE: what the order calls itself.
+        size: stake of a limit order; None if it has a bet target instead.
+        liability: for orders at the starting price: the stake of a back, the risk of a lay.
+        price_ladder: CLASSIC, FINEST or LINE_RANGE: what the order itself says.
     """
 
     order_id: str
@@ -119,16 +119,16 @@ class Request(Message, frozen=True, gc=False):
 
 
 class Report(msgspec.Struct, frozen=True, gc=False):
-    """What became of one instruction.
+    """The answer to one instruction.
 
     Attributes:
-        operation: PLACE, CANCEL or UPDATE; a replace is told as the cancel of one order and the placing of another.
+        operation: PLACE, CANCEL or UPDATE; a replace is answered as the cancel of one order and the placing of another.
         status: SUCCESS or FAILURE.
         error_code: the exchange's code of a failure.
         bet_id: the exchange's number of a bet that was placed.
-        size: what was cancelled, or matched at once.
+        size: the size that was cancelled, or matched at once.
         placed_at: when the bet met the market.
-        queue_ahead: size ahead of a bet that rests, where the exchange tells it (the simulated one does).
+        queue_ahead: size ahead of a bet that rests, if the exchange tells it (the simulated one does).
     """
 
     order_id: str
@@ -146,7 +146,7 @@ class Reply(Message, frozen=True, gc=False):
 
     Attributes:
         outcome: ANSWERED, REFUSED, EXPIRED or UNKNOWN.
-        control, reason: of a refusal: which control, and why.
+        control, reason: for a refusal: which control, and why.
         reports: what became of its instructions; of a refusal one for each that was refused.
     """
 
@@ -164,17 +164,17 @@ Fill = tuple[float, float, float]
 
 
 class OrderFact(Message, frozen=True, gc=False):
-    """How a bet stands at a moment, as a source tells it.
+    """A bet at one moment, as a source reports it.
 
     Attributes:
-        order_id: where the source knows it.
+        order_id: if the source knows it.
         source: SIMULATED, STREAM, LIST or CLEARED.
         executable: whether it can still be matched.
-        size: what was asked for; of orders at the starting price the liability.
-        matched, average: size matched and its average price; 0.0 where nothing was.
+        size: what was asked for; for orders at the starting price, the liability.
+        matched, average: size matched and its average price; 0.0 if nothing was.
         remaining, cancelled, lapsed, voided: sizes.
-        fills: all of them in order, where the source tells them (the simulated exchange does).
-        why: of a bet that ended without having been placed: one word.
+        fills: all of them in order, if the source reports them (the simulated exchange does).
+        why: for a bet that ended without having been placed: one word.
     """
 
     market_id: str
@@ -232,7 +232,7 @@ class ClearedMarket(Message, frozen=True, gc=False):
 
 
 class AccountFact(Message, frozen=True, gc=False):
-    """How an account stands.
+    """An account at one moment.
 
     Attributes:
         funds: available to bet.
@@ -247,7 +247,7 @@ class AccountFact(Message, frozen=True, gc=False):
 
 
 class MarketFact(Message, frozen=True, gc=False):
-    """A market is hosted, closed or given up by an actor. `what`: OPENED, CLOSED or REMOVED."""
+    """A market was opened, closed or freed by an actor. `what`: OPENED, CLOSED or REMOVED."""
 
     market_id: str
     what: str
@@ -256,6 +256,19 @@ class MarketFact(Message, frozen=True, gc=False):
     event_type_id: str | None = None
     market_type: str | None = None
     status: str | None = None
+
+
+class MarketResult(Message, frozen=True, gc=False):
+    """A market was settled, as its actor tells the coordinator. Told again where results change: the last one counts.
+
+    Attributes:
+        orders: the results of its bets.
+        markets: one for each account.
+    """
+
+    market: MarketFact
+    orders: tuple[ClearedOrder, ...] = ()
+    markets: tuple[ClearedMarket, ...] = ()
 
 
 class ViolationFact(Message, frozen=True, gc=False):

@@ -1,4 +1,4 @@
-"""Numbers that a bet can have, whoever asks and whatever the controls were told.
+"""Numbers that a bet can have: checked even where controls are skipped.
 
 What is not one of them does harm before the exchange refuses it. It counts in exposures while the request is under way,
 and a limit that is compared with not-a-number, or with a negative stake, lets everything else through.

@@ -1,4 +1,4 @@
-"""Packages: what is asked for together travels together, as far as the exchange allows."""
+"""Packages: instructions that are sent together, as many as the exchange allows."""
 
 from __future__ import annotations
 
@@ -46,5 +46,5 @@ def _no_size(size: int) -> range:
     raise ValueError(f"chunks of {size}: expected a size of 1 or more")
 
 
-#: What travels to the exchange, by the names that flumine has for it.
+#: What is sent to the exchange, by flumine's names.
 OrderPackage = BaseOrderPackage = BetfairOrderPackage = Request

@@ -93,7 +93,7 @@ class LimitOrder(BaseOrderType):
         price_ladder_definition: str = "CLASSIC",
         line_range_info: dict[str, Any] | None = None,
     ) -> None:
-        # Orders are made by the ten thousand: what is an ordinary value already costs one comparison.
+        # Orders are made by the ten thousand: an ordinary value costs one comparison.
         if type(price) is not float:
             price = _number(price, "LimitOrder price")
         if type(size) is not float:

@@ -14,7 +14,7 @@ class Rules:
     """How orders are kept.
 
     Attributes:
-        guarded_status: an order's status only moves along the state machine; else any may follow any.
+        guarded_status: an order's status only moves along the state machine; otherwise any may follow any.
         reserve_pending: requests not yet answered count in exposures.
         worst_case: exposures are the worst that settlement can come to by the market's definition, and a request that
             does not make the worst case of its runner worse is within its limits; else they are the peer's sums over
@@ -34,11 +34,11 @@ class Rules:
         lasting_markets: what is known of a market stays until its recording ends: a later settlement with another
             result counts, orders that can no longer be placed end, a matched bet without a result has no profit; else
             state is given up at each close, and orders stay as they are.
-        shown_in_turn: at a market's first change each strategy hears of it and looks at the book before the next one
-            does; else all hear of it first.
-        shown_at_close: strategies hear of a market that is closed at its first change, and of its close.
-        catalogue_first: what a market's catalogue and its definition both tell (start, venue, type and others) is as
-            the catalogue says; else as the definition says, which is the newer.
+        shown_in_turn: at a market's first change each strategy is told about it and looks at the book before the next
+            one is told; otherwise all are told first.
+        shown_at_close: strategies are told about a market that is closed at its first change, and about its close.
+        catalogue_first: where a market's catalogue and its definition both say something (start, venue, type and
+            others), the catalogue counts; otherwise the definition, which is newer.
         watch_all: traded volume of every runner is followed from the start, stale volume is shown again.
     """
 

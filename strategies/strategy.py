@@ -231,8 +231,8 @@ class Strategy:
     def process_orders(self, market: Market, orders: list[Order]) -> None:
         """Called with the strategy's orders in the market: the live ones and those completed since the last call.
 
-        At each change of the book and of the orders and at least every `Config.process_orders_interval` while there
-        are live ones, and once more when the last completes.
+        At the moment of each answer and fill, at each change of the book, at least every
+        `Config.process_orders_interval` while there are live ones, and once more when the last completes.
         """
 
     def process_closed_market(self, market: Market, market_book: MarketBook) -> None:
@@ -304,7 +304,7 @@ class Strategy:
         return [0]
 
     def remove_market(self, market_id: str) -> None:
-        """Forget the runners of a market that is gone."""
+        """Forget the runners of a market that was freed."""
         self._headrace.contexts.pop(market_id, None)
 
     @Offered
@@ -334,7 +334,7 @@ class Strategy:
 
     @Offered
     def host(self) -> Host:
-        """The clock and rules it lives by; the machine's own time where nobody hosts it."""
+        """The clock and rules of its host; the machine's own time if it is not hosted."""
         return self._headrace.host
 
     @Offered

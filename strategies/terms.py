@@ -33,7 +33,7 @@ class Terms:
 
     @classmethod
     def of(cls, definition: MarketDefinition | None) -> Terms:
-        """The terms of a market; those that nothing is known of, where there is no definition."""
+        """The terms of a market; without a definition, terms of which nothing is known."""
         if definition is None:
             return _UNKNOWN
         betting_type = definition.betting_type

@@ -57,7 +57,7 @@ class Trade:
         reset_seconds: float = 0.0,
         pending_orders: bool = False,
     ) -> None:
-        # What is an ordinary value already costs one comparison.
+        # An ordinary value costs one comparison.
         if type(market_id) is not str:
             market_id = text(market_id, "Trade market_id", OrderError)
         if type(selection_id) is not int or not -_MOST <= selection_id <= _MOST:
@@ -117,7 +117,7 @@ class Trade:
         """The order that takes the place of `order` at another price.
 
         Args:
-            order_id: its id, where it was given already.
+            order_id: its id, if it has been given already.
 
         Raises:
             OrderError: `order` is not a limit order.
@@ -156,7 +156,7 @@ class Trade:
             self.complete_trade()
 
     def complete_trade(self) -> None:
-        """Mark the trade complete; its runner's context is told."""
+        """Mark the trade complete, also in its runner's context."""
         self._move(TradeStatus.COMPLETE)
         self.complete_ms = self.host.clock.now_ms
         self.strategy.get_runner_context(self.market_id, self.selection_id, self.handicap).reset(self.id)

@@ -40,7 +40,7 @@ class Transaction:
         """Place `order`.
 
         Args:
-            market_version: refuse it where the market has another version by then.
+            market_version: refuse it if the market has another version by then.
             execute: False: enter it in the blotter only, for orders that are at the exchange already.
             force: skip the controls.
 
@@ -214,14 +214,14 @@ def _cancel(order: Order) -> CancelInstruction:
 
 
 def _update(order: Order) -> UpdateInstruction:
-    # Under compatibility a refused request in between has forgotten what was asked for, but it holds already.
+    # Under compatibility a request refused in between has erased what was asked for, but that holds already.
     persistence = order.update_data.get("new_persistence_type", order.persistence_type)
     assert persistence is not None
     return UpdateInstruction(order.id, order.bet_id, persistence)
 
 
 def _replace(order: Order) -> ReplaceInstruction:
-    """Under compatibility the new order has its id once the old one is cancelled, as flumine's has."""
+    """Ask for a replace. Under compatibility the new order gets its id when the old one is cancelled, as in flumine."""
     trade, price = order.trade, order.update_data.get("new_price", math.nan)
     if not trade.host.rules.guarded_status:
         return ReplaceInstruction(order.id, order.bet_id, price)

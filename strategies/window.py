@@ -101,7 +101,7 @@ class Window:
         return self.max_inplay_seconds is None or inplay_seconds is None or inplay_seconds <= self.max_inplay_seconds
 
 
-#: Seconds beyond which a window has no edge that anybody meets.
+#: Seconds beyond which the edge of a window is never reached.
 _LONG = 1e11
 
 
@@ -144,7 +144,7 @@ class Gate:
 
 
 def _last_within(seconds: float, since_ms: float) -> float:
-    """The last whole millisecond that is no more than so many seconds after `since_ms`."""
+    """The last whole millisecond that is at most so many seconds after `since_ms`."""
     if math.isnan(seconds):
         return math.inf
     if math.isinf(since_ms) or abs(seconds) > _LONG:

@@ -14,20 +14,11 @@ from typing import Any
 import msgspec
 
 from .blotter import Blotter
-from .messages import Fill, Message, OrderFact, PlaceInstruction
-from .order import Order, Response
+from .messages import Fill, Message, OrderFact, PlaceInstruction, Report
+from .order import Order
 from .order_types import LimitOnCloseOrder, LimitOrder
 from .strategy import Strategy
 from .trade import Trade
-
-
-class ResponseRow(msgspec.Struct, frozen=True, gc=False):
-    """The exchange's answer to a request."""
-
-    status: str
-    error_code: str | None
-    size: float
-    bet_id: str | None
 
 
 class PlacementRow(msgspec.Struct, frozen=True, gc=False):
@@ -115,10 +106,10 @@ class OrderRow(Message, frozen=True, gc=False):
     publish_ms: int | None
     market_version: int | None
     async_: bool
-    place_response: ResponseRow | None
-    cancel_responses: tuple[ResponseRow, ...]
-    update_responses: tuple[ResponseRow, ...]
-    replace_responses: tuple[ResponseRow, ...]
+    place_response: Report | None
+    cancel_responses: tuple[Report, ...]
+    update_responses: tuple[Report, ...]
+    replace_responses: tuple[Report, ...]
     heard: tuple[str, ...]
     response_created_ms: int
     response_placed_ms: int | None
@@ -237,10 +228,10 @@ def row_of(order: Order) -> OrderRow:
         publish_ms=None if publish_time is None else round(publish_time.timestamp() * 1000),
         market_version=order.market_version,
         async_=order.async_,
-        place_response=None if responses.place_response is None else _response(responses.place_response),
-        cancel_responses=tuple(map(_response, responses.cancel_responses)),
-        update_responses=tuple(map(_response, responses.update_responses)),
-        replace_responses=tuple(map(_response, responses.replace_responses)),
+        place_response=responses.place_response,
+        cancel_responses=tuple(responses.cancel_responses),
+        update_responses=tuple(responses.update_responses),
+        replace_responses=tuple(responses.replace_responses),
         heard=responses._heard,
         response_created_ms=responses.created_ms,
         response_placed_ms=responses.placed_ms,
@@ -288,10 +279,6 @@ def _order_type(order: Order) -> OrderTypeRow:
     price = asked.price if isinstance(asked, LimitOnCloseOrder) else None
     ladder = asked.price_ladder_definition
     return OrderTypeRow(name, price, None, asked.liability, None, None, None, None, None, ladder, None)
-
-
-def _response(response: Response) -> ResponseRow:
-    return ResponseRow(response.status, response.error_code, response.size, response.bet_id)
 
 
 def _shared(order: Order, name: str) -> str | None:

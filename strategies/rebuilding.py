@@ -14,10 +14,11 @@ from .blotter import Blotter
 from .clock import from_ms
 from .errors import OrderError
 from .market import Placement
-from .order import Order, OrderStatus, Response, Responses
-from .order_rows import OrderRow, OrderTypeRow, ResponseRow, RunnerRow, TradeRow
+from .order import Order, OrderStatus
+from .order_rows import OrderRow, OrderTypeRow, RunnerRow, TradeRow
 from .order_state import OrderState, key_of
 from .order_types import LimitOnCloseOrder, LimitOrder, MarketOnCloseOrder
+from .responses import Responses
 from .stands import NEXT, State
 from .strategy import Strategy
 from .trade import Trade, TradeStatus
@@ -184,16 +185,12 @@ def _order_type(row: OrderTypeRow) -> LimitOrder | LimitOnCloseOrder | MarketOnC
 def _responses(row: OrderRow) -> Responses:
     made = Responses(row.response_created_ms)
     made.placed_ms = row.response_placed_ms
-    made.place_response = None if row.place_response is None else _response(row.place_response)
-    made.cancel_responses = list(map(_response, row.cancel_responses))
-    made.update_responses = list(map(_response, row.update_responses))
-    made.replace_responses = list(map(_response, row.replace_responses))
+    made.place_response = row.place_response
+    made.cancel_responses = list(row.cancel_responses)
+    made.update_responses = list(row.update_responses)
+    made.replace_responses = list(row.replace_responses)
     made._heard = row.heard
     return made
-
-
-def _response(row: ResponseRow) -> Response:
-    return Response(row.status, row.error_code, row.size, row.bet_id)
 
 
 def _placement(row: OrderRow) -> Placement | None:

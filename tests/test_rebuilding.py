@@ -193,17 +193,17 @@ def test_orders_that_took_the_place_of_others_share_their_contexts_and_notes() -
 
 def test_what_was_told_before_changes_nothing_of_an_order_made_again() -> None:
     made: list[Again] = []
-    stream = priced().prices(500, {1: {"trd": [[3.0, 4]]}}).touch(1000).touch(2000)
+    stream = priced().prices(500, {1: {"trd": [[3.0, 4]]}}).prices(800, {1: {"trd": [[3.0, 10]]}}).touch(1000)
     actions: dict[int, Any] = {
-        100: [back("a", 3.0, 4)],
+        100: [back("a", 3.0, 9)],
         1000: [lambda script, market: made.append(Again(script, market))],
     }
     played = replay(stream, actions, setup={"coordinator": Listening})
     facts = [each for each in played.run.coordinator.told if isinstance(each, OrderFact)]  # type: ignore[attr-defined]
     (order,) = made[0].blotter
-    assert (facts[0].matched, order.size_matched) == (0.0, 2.0)
+    assert (facts[0].matched, order.size_matched) == (2.0, 5.0)
     assert order.take_fact(facts[0]) == Taken()
-    assert order.size_matched == 2.0
+    assert order.size_matched == 5.0
 
 
 def test_a_trade_whose_replace_is_under_way_waits_for_its_answer() -> None:

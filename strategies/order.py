@@ -11,7 +11,7 @@ from . import messages
 from .clock import from_ms
 from .errors import OrderError, OrderUpdateError
 from .hashes import hash_of_strategy
-from .messages import PLACE, SUCCESS, UPDATE, Fill, OrderFact, PlaceInstruction, Report
+from .messages import PLACE, SUCCESS, UPDATE, OrderFact, PlaceInstruction, Report
 from .order_state import OrderState, Taken
 from .order_types import (
     PERSISTENCE_TYPES,
@@ -21,6 +21,8 @@ from .order_types import (
     MarketOnCloseOrder,
     OrderTypes,
 )
+from .responses import Responses
+from .simulated_order import SimulatedOrder
 from .stands import (
     CANCELLING,
     COMPLETE_STATUS,
@@ -55,70 +57,6 @@ class OrderListener(Protocol):
     def fact_taken(self, order: Order, was_complete: bool) -> None: ...
 
     def queue_ahead(self, order: Order) -> float | None: ...
-
-
-class Response:
-    """The exchange's answer to one request.
-
-    Attributes:
-        status: SUCCESS or FAILURE.
-        error_code: the exchange's code of a failure, or None.
-        size: size concerned: cancelled, or matched at placement.
-    """
-
-    __slots__ = ("bet_id", "error_code", "size", "status")
-
-    def __init__(
-        self, status: str, error_code: str | None = None, size: float = 0.0, bet_id: str | None = None
-    ) -> None:
-        self.status = status
-        self.error_code = error_code
-        self.size = size
-        self.bet_id = bet_id
-
-    def __repr__(self) -> str:
-        return f"Response({self.status}, {self.error_code}, {self.size}, {self.bet_id})"
-
-
-class Responses:
-    """All answers to an order's requests, in order of arrival."""
-
-    __slots__ = (
-        "_heard",
-        "cancel_responses",
-        "created_ms",
-        "current_order",
-        "place_response",
-        "placed_ms",
-        "replace_responses",
-        "update_responses",
-    )
-
-    def __init__(self, created_ms: int) -> None:
-        self.created_ms = created_ms
-        self.placed_ms: int | None = None
-        self.current_order: Any = None
-        self.place_response: Response | None = None
-        self.cancel_responses: list[Response] = []
-        self.update_responses: list[Response] = []
-        self.replace_responses: list[Response] = []
-        self._heard: tuple[str, ...] = ()
-
-    def first(self, request_id: str, operation: str) -> bool:
-        """Whether this answer comes for the first time."""
-        heard = f"{request_id} {operation}"
-        if heard in self._heard:
-            return False
-        self._heard += (heard,)
-        return True
-
-    @property
-    def date_time_created(self) -> datetime.datetime:
-        return from_ms(self.created_ms)
-
-    @property
-    def date_time_placed(self) -> datetime.datetime | None:
-        return None if self.placed_ms is None else from_ms(self.placed_ms)
 
 
 class Order(OrderState):
@@ -315,7 +253,7 @@ class Order(OrderState):
         taken = super().take_report(request_id, report)
         if report.operation == PLACE:
             if self._evidence > known:
-                responses.place_response = _response(report)
+                responses.place_response = report
             responses.placed_ms = self.placed_ms
             self._keep_to_what_was_asked()
         elif responses.first(request_id, report.operation):
@@ -324,13 +262,13 @@ class Order(OrderState):
 
     def answer_placing(self, report: Report) -> None:
         """Keep the answer to the placing."""
-        self.responses.place_response = _response(report)
+        self.responses.place_response = report
         self.responses.placed_ms = report.placed_at
 
     def respond(self, report: Report) -> None:
         """Keep the answer to a cancel or an update."""
         answers = self.responses.update_responses if report.operation == UPDATE else self.responses.cancel_responses
-        answers.append(_response(report))
+        answers.append(report)
 
     def _answered(self, report: Report) -> None:
         if report.operation == UPDATE and report.status == SUCCESS and isinstance(self.order_type, LimitOrder):
@@ -474,6 +412,11 @@ class Order(OrderState):
         return self.simulated or self.responses.current_order or self.responses.place_response
 
     @property
+    def queue_ahead(self) -> float | None:
+        """Size estimated to be ahead at the order's price; None where the exchange does not tell."""
+        return None if self._listener is None else self._listener.queue_ahead(self)
+
+    @property
     def simulated(self) -> SimulatedOrder | None:
         """The simulated bet as flumine's strategies read it; None if the account is not simulated."""
         return SimulatedOrder(self) if self.client is not None and self.client.simulated else None
@@ -608,82 +551,6 @@ class Order(OrderState):
     def __repr__(self) -> str:
         status = self.status.name if self.status else "new"
         return f"<Order {self.id} {self.side} {self.order_type} {status} on {self.selection_id} of {self.market_id}>"
-
-
-def _response(report: Report) -> Response:
-    return Response(report.status, report.error_code, report.size, report.bet_id)
-
-
-class SimulatedOrder:
-    """A simulated bet as flumine's strategies know it: `order.simulated`.
-
-    Attributes:
-        order: whose bet it is.
-    """
-
-    __slots__ = ("order",)
-
-    def __init__(self, order: Order) -> None:
-        self.order = order
-
-    @property
-    def fills(self) -> tuple[Fill, ...]:
-        """Time in milliseconds, price and size of each fill, in order."""
-        return self.order.fills
-
-    @property
-    def matched(self) -> list[list[float]]:
-        """The same as lists, by flumine's name."""
-        return [list(fill) for fill in self.order.fills]
-
-    @property
-    def queue_ahead(self) -> float:
-        """Size estimated to be ahead at the order's price; 0.0 if it is not known."""
-        listener = self.order._listener
-        found = None if listener is None else listener.queue_ahead(self.order)
-        return 0.0 if found is None else found
-
-    @property
-    def piq(self) -> float:
-        """flumine's name for `queue_ahead`: position in queue."""
-        return self.queue_ahead
-
-    @property
-    def size(self) -> float:
-        """What was asked for."""
-        return self.order.requested_size
-
-    @property
-    def size_matched(self) -> float:
-        return self.order.size_matched
-
-    @property
-    def average_price_matched(self) -> float:
-        return self.order.average_price_matched
-
-    @property
-    def size_remaining(self) -> float:
-        return self.order.size_remaining
-
-    @property
-    def size_cancelled(self) -> float:
-        return self.order.size_cancelled
-
-    @property
-    def size_lapsed(self) -> float:
-        return self.order.size_lapsed
-
-    @property
-    def size_voided(self) -> float:
-        return self.order.size_voided
-
-    @property
-    def profit(self) -> float:
-        return self.order.profit
-
-    @property
-    def info(self) -> dict[str, Any]:
-        return {"profit": self.profit, "piq": self.queue_ahead, "matched": self.matched}
 
 
 def _separator(sep: Any) -> str:

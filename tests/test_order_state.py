@@ -382,6 +382,16 @@ def test_a_lower_liability_at_the_moment_of_the_placing_is_taken() -> None:
     assert take(order, msgspec.structs.replace(fact(1), remaining=0.0), reduced)[1].changed
 
 
+def test_facts_of_one_moment_that_differ_leave_one_state_whichever_comes_first() -> None:
+    differing = [fact(1, cancelled=2.0), fact(1, lapsed=2.0)]
+    ends = []
+    for told in (differing, differing[::-1]):
+        order = sent()
+        take(order, *told)
+        ends.append(seen(order))
+    assert ends[0] == ends[1]
+
+
 def test_less_accounted_for_at_a_later_time_is_a_discrepancy_whichever_comes_first() -> None:
     early, late = fact(1, 6.0), fact(2, 4.0)
     for told in ([early, late], [late, early]):

@@ -46,7 +46,7 @@ def showing(progress: _C | bool | None, label: str) -> Iterator[_C | Bar | None]
 
 @contextlib.contextmanager
 def bar(wanted: bool | None, label: str) -> Iterator[Bar | None]:
-    """A bar while the block runs, if one is to be shown. None: on terminals and in notebooks, True: always, False: never."""
+    """A bar while the block runs, if one is to be shown. `wanted`: None, True or False, as `progress=` takes them."""
     place = _place(wanted)
     if place is None:
         yield None

@@ -544,6 +544,7 @@ def test_an_order_that_comes_back_is_live_and_shown_again() -> None:
     assert (mine.listed(), list(kept.blotter.live_orders)) == ([], [])
     kept.take(telling(fact(1, 4.0)))
     assert (mine.listed(), list(kept.blotter.live_orders)) == ([kept.order], [kept.order])
+    assert (kept.order.complete_ms, kept.order.status_ms) == (None, T0)
     assert kept.exposures()["worst_possible_profit_on_lose"] == -10.0
 
 

@@ -12,6 +12,7 @@ from ..strategies.messages import (
     PLACE,
     REFUSED,
     SUCCESS,
+    UNKNOWN,
     ClearedOrder,
     OrderFact,
     Reply,
@@ -106,7 +107,8 @@ class Telling(Requests):
             if reply.outcome == REFUSED:
                 order.violation_msg = reply.reason
             taken = order.take_outcome(reply.request_id, reply.outcome, report.operation)
-            if market.is_replaced_by(order, reply.request_id):
+            # Of one that nobody knows about, the answer may come yet.
+            if reply.outcome != UNKNOWN and market.is_replaced_by(order, reply.request_id):
                 del market.replacing[order.id]
         else:
             first = order.responses.place_response is None

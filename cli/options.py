@@ -121,7 +121,7 @@ def config_of(file: str | None, settings: tuple[str, ...], compatibility: str | 
 
 @contextlib.contextmanager
 def asking() -> Iterator[None]:
-    """Where what the command line says meets the package: what does not fit was asked wrongly."""
+    """Turns what the package refuses of the command line into usage errors: the command was called wrongly."""
     from ..actors.failures import users_frames
     from ..strategies.errors import InputError
 

@@ -16,7 +16,7 @@ from .errors import OrderError
 from .market import Placement
 from .order import Order, OrderStatus
 from .order_rows import OrderRow, OrderTypeRow, RunnerRow, TradeRow
-from .order_state import OrderState, key_of
+from .order_state import OrderState, accounted_of
 from .order_types import LimitOnCloseOrder, LimitOrder, MarketOnCloseOrder
 from .responses import Responses
 from .stands import NEXT, State
@@ -152,7 +152,7 @@ def _restore_state(order: OrderState, row: OrderRow) -> None:
     order.fills = row.fills
     order._evidence, order._done = row.evidence, row.done
     order._fact, order._told = row.fact, row.told
-    order._key = None if row.fact is None else key_of(row.fact)
+    order._accounted = 0.0 if row.fact is None else accounted_of(row.fact)
 
 
 def _order_type(row: OrderTypeRow) -> LimitOrder | LimitOnCloseOrder | MarketOnCloseOrder:

@@ -32,6 +32,7 @@ from headrace.strategies.messages import (
     LIST,
     PLACE,
     REFUSED,
+    REPLACE,
     SIMULATED,
     STREAM,
     SUCCESS,
@@ -648,6 +649,26 @@ def test_facts_of_the_new_bet_wait_for_the_reply_that_names_it() -> None:
     assert [order.bet_id for order in desk.market.blotter] == ["1"]
     desk.actor.receive(cancelled, T0 + 51)
     assert [(order.bet_id, order.size_matched) for order in desk.market.blotter] == [("1", 0.0), ("2", SIZE)]
+
+
+def test_a_replace_that_nobody_knows_about_is_answered_later() -> None:
+    desk = Desked()
+    unknown = Reply(desk.replace.request_id, MARKET, T0 + 35, UNKNOWN, (Report(desk.order.id, REPLACE, FAILURE),))
+    desk.actor.receive(unknown, T0 + 35)
+    assert (desk.order.status, desk.order.trade.complete) == (S.EXECUTABLE, False)
+    for number, message in enumerate(desk.story("new")):
+        desk.actor.receive(message, T0 + 40 + number)
+    assert [(order.bet_id, order.size_matched) for order in desk.market.blotter] == [("1", 0.0), ("2", SIZE)]
+    assert desk.order.trade.status.name == "COMPLETE"
+
+
+def test_a_replace_that_was_refused_leaves_the_bet() -> None:
+    desk = Desked()
+    refused = Reply(
+        desk.replace.request_id, MARKET, T0 + 35, REFUSED, (Report(desk.order.id, REPLACE, FAILURE),), reason="too much"
+    )
+    desk.actor.receive(refused, T0 + 35)
+    assert (desk.order.status, desk.order.violation_msg, desk.market.replacing) == (S.EXECUTABLE, "too much", {})
 
 
 def test_bets_that_nobody_here_placed_are_nobodys() -> None:

@@ -31,7 +31,7 @@ THOROUGH = settings(
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
 )
 #: What is not compared: where an order lives, and what rows do not keep.
-ELSEWHERE = {"__dict__", "__weakref__", "_clock", "_listener", "_key", "cleared_order", "client", "trade"}
+ELSEWHERE = {"__dict__", "__weakref__", "_clock", "_listener", "cleared_order", "client", "trade"}
 
 
 class Listening(Coordinator):

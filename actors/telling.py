@@ -83,7 +83,7 @@ class Telling(Requests):
         for report in reply.reports:
             order = market.order(report.order_id)
             if order is None:
-                # It may be told of before the reply that names whose place it takes.
+                # A reply about it may come before the reply that says which order it replaces.
                 market.keep_stray(msgspec.structs.replace(reply, reports=(report,)))
                 continue
             trade = order.trade
@@ -97,7 +97,7 @@ class Telling(Requests):
                     trade.replaced(order)
             elif reply.outcome == REFUSED and order.state.stand is Stand.REFUSED and trade.complete:
                 trade.complete_trade()
-        # Orders, and the numbers of their bets, have become known: take what was told of them before.
+        # Orders and bet ids have become known: take the messages about them that came earlier.
         for message in market.take_strays():
             self.take(message)
         self.touch(market)

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 import headrace as hr
 from apart import NO_LIMITS, ROOMS, Driver, Office, Outcome, Post, Room, clockwork, outcome, outcomes_of, play, steps_of
-from builders import FLUMINE, MARKET, T0, Request, Script, Scripted, back, lay, priced
+from builders import FLUMINE, MARKET, T0, Request, Script, Scripted, back, cancel, lay, priced, replace
 from headrace.actors.remote import RemoteCoordinator, RemoteExchange
 from headrace.actors.wire import encode, for_actor, for_coordinator
 from headrace.simulate.generator import write_markets
@@ -23,7 +23,7 @@ from headrace.simulate.units import Unit
 from headrace.strategies import messages
 from headrace.strategies.clock import Clock
 from headrace.strategies.host import Host, numbered_ids
-from headrace.strategies.messages import ClearedMarket, MarketFact, PlaceInstruction, Reply
+from headrace.strategies.messages import ClearedMarket, ClearedOrder, MarketFact, OrderFact, PlaceInstruction, Reply
 from stories import Story, stories
 
 Actions = Mapping[int, Sequence[Request]]
@@ -210,6 +210,98 @@ def test_logging_controls_hear_of_the_same_events_by_rows(tmp_path: Path) -> Non
     ]  # fmt: skip
     assert {row.market_id for row in heard if row.name != "cleared_markets"} <= {MARKET, None}
     assert heard[2].values["bet_id"] == heard[3].values["each"][0]["bet_id"]
+
+
+# -- what comes late ---------------------------------------------------------------------------------------------------
+
+
+def held(
+    path: str, strategies: Sequence[hr.Strategy], from_ms: int, coordinator: type[hr.Coordinator] = hr.Coordinator
+) -> tuple[Office, Room, list[bytes]]:
+    """A run of one room to its last change; what it is told from `from_ms` on is held back, and answered in order."""
+    room = Room("north", strategies)
+    office = Office(["north"], kind=coordinator)
+    kept: list[bytes] = []
+    for step in steps_of(path):
+        office.take(step)
+        if step[0] < T0 + from_ms:
+            room.receive(office.collect("north"), step[0])
+        else:
+            kept += office.collect("north")
+        room.take(step)
+        for data in room.collect():
+            office.receive("north", data)
+    return office, room, kept
+
+
+def is_about(data: bytes, kind: type, operation: str | None = None) -> bool:
+    message = for_actor(data)
+    if not isinstance(message, kind):
+        return False
+    return operation is None or (isinstance(message, Reply) and message.reports[0].operation == operation)
+
+
+def test_all_that_is_told_after_the_close_in_reverse_leads_to_the_same(tmp_path: Path) -> None:
+    stream = priced().touch(400).touch(1000).prices(2000, {1: {"trd": [[2.3, 100]]}}).touch(2100).close(3000)
+    path = stream.write(tmp_path / MARKET)
+    actions: Actions = {100: [back("a", 2.2, 5.0), back("b", 1.9, 2.0)], 400: [replace("a", 2.12), back("c", 2.0, 3.0)]}
+    here, there = scripted(actions), scripted(actions)
+    run, _ = together(path, here, coordinator=Books)
+    office, room, kept = held(path, there, from_ms=401, coordinator=Books)
+    assert isinstance(run.coordinator, Books)
+    assert isinstance(office.coordinator, Books)
+    assert {type(for_actor(data)) for data in kept} == {Reply, OrderFact, ClearedOrder}
+    assert office.coordinator.results == []
+    room.receive(reversed(kept), T0 + 4000)
+    assert "a'" in here[0].script.orders
+    assert outcomes(there) == outcomes(here)
+    assert hr.OrderStatus.EXPIRED not in [
+        status for order in there[0].script.orders.values() for status in order.status_log
+    ]
+    for data in room.collect():
+        office.receive("north", data)
+    assert office.coordinator.results == run.coordinator.results
+
+
+def test_the_result_of_an_earlier_settlement_that_comes_late_changes_nothing(tmp_path: Path) -> None:
+    path = priced().touch(400).close(2000, winner=1).close(3000, winner=2).write(tmp_path / MARKET)
+    actions: Actions = {100: [back("a", 1.9, 5.0)]}
+    here, there = scripted(actions), scripted(actions)
+    together(path, here)
+    _, room, kept = held(path, there, from_ms=2000)
+    results = [data for data in kept if is_about(data, ClearedOrder)]
+    assert len(results) == 2
+    room.receive([*[data for data in kept if data not in results], *reversed(results)], T0 + 4000)
+    assert here[0].script.orders["a"].profit == -5.0
+    assert outcomes(there) == outcomes(here)
+
+
+def test_a_late_answer_to_another_request_does_not_complete_the_trade_of_an_order_that_is_replaced(
+    tmp_path: Path,
+) -> None:
+    path = priced().touch(400).touch(1000).touch(2000).write(tmp_path / MARKET)
+    actions: Actions = {100: [back("a", 2.2, 5.0)], 400: [cancel("a", 1.0)], 1000: [replace("a", 2.3)]}
+    strategies = scripted(actions)
+    room, office = Room("north", strategies), Office(["north"])
+    letters: dict[int, list[bytes]] = {}
+    for step in steps_of(path):
+        office.take(step)
+        at = step[0] - T0
+        letters[at] = office.collect("north")
+        if at < 2000:
+            room.receive(letters[at], step[0])
+        room.take(step)
+        for data in room.collect():
+            office.receive("north", data)
+    again = [data for data in letters[1000] if is_about(data, Reply, "CANCEL")]
+    facts = [data for data in letters[2000] if is_about(data, OrderFact)]
+    assert len(again) == len(facts) == 1
+    trade = strategies[0].script.orders["a"].trade
+    room.receive([*facts, *again], T0 + 2000)
+    assert trade.status is hr.TradeStatus.LIVE
+    room.receive(letters[2000], T0 + 2000)
+    assert [order.status.name for order in trade.orders] == ["EXECUTION_COMPLETE", "EXECUTABLE"]
+    assert trade.status is hr.TradeStatus.LIVE
 
 
 # -- requests that are not sent ----------------------------------------------------------------------------------------

@@ -29,7 +29,7 @@ LATENCY = {
     "REPLACE": CONFIG.replace_latency,
 }
 THOROUGH = settings(
-    max_examples=150,
+    max_examples=80,
     deadline=None,
     phases=(Phase.explicit, Phase.reuse, Phase.generate, Phase.shrink),
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],

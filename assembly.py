@@ -95,7 +95,7 @@ class Assembly:
         self._client_controls.append((client, client_control, settings))
 
     def add_market_middleware(self, middleware: Middleware) -> None:
-        """Add middleware; it lives with the markets, one copy per process.
+        """Add middleware; it lives with the markets, one copy per process (in a sweep, one per set).
 
         Raises:
             RunError: it cannot be called with a market.
@@ -108,8 +108,8 @@ class Assembly:
     def add_logging_control(self, logging_control: LoggingControl) -> None:
         """Add a logging control; it lives here, once for the whole run.
 
-        In a run on Ray it is told of what happened when a batch is done, as things were at the time and in order
-        within the batch.
+        In a run on Ray it receives events when a batch is done, with the state of that time and in order within the
+        batch.
 
         Raises:
             RunError: it cannot be called with an event.
@@ -147,7 +147,7 @@ class Assembly:
         LoggingControls(self._logging_controls)(event)
 
     def _run_streams(self) -> None:
-        """Streams of the user's own run before the replay, one after the other: simulated time waits for nobody."""
+        """Streams of the user's own run before the replay, one after the other: simulated time does not wait."""
         for stream in self.streams:
             with users_code(f"stream {type(stream).__name__} failed", raise_errors=self.config.raise_errors):
                 stream.run()

@@ -1,4 +1,4 @@
-"""The configuration: one frozen object, validated where it is made and passed down to whoever needs it."""
+"""The configuration: one frozen object, validated where it is made and passed down to what needs it."""
 
 from __future__ import annotations
 

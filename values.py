@@ -70,7 +70,7 @@ def number_of(value: Any) -> float | None:
 
 
 def number(value: Any, what: str, error: type[Exception] = TypeError) -> float:
-    """A number: infinities and not-a-number are left to the rules of whoever gets it.
+    """A number: infinities and not-a-number are left to the rules of the caller.
 
     Args:
         what: names the value in the error, such as "LimitOrder price".

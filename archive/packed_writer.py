@@ -21,7 +21,7 @@ from .segmenter import PackedSegment
 _GROUP_BYTES, _SMALL_GROUP_BYTES = 2 * 1024 * 1024, 256 * 1024
 #: The level of zstd: the next higher one packs 5% better in half as long again.
 _LEVEL = 5
-#: Where files lie until all of them are there. Its name is that of a hidden folder, which nobody reads.
+#: Where files are kept until all of them are written. Its name makes it a hidden folder, which is never read.
 _UNFINISHED = ".unfinished"
 
 

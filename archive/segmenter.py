@@ -16,7 +16,7 @@ _KEYFRAME_MS, _KEYFRAME_BYTES, _SEGMENT_BYTES = 120_000, 256 * 1024, 1024 * 1024
 _OPENINGS, _OPENING_BYTES = (3600, 1800, 900, 600, 300, 120, 60), 64 * 1024
 #: Of these the ones that most windows are. What lies before such an opening, and before the turn in play, is a phase.
 _PHASES = (3600, 600)
-#: A suspension stands alone, so that what lies around it can be left out, if so many bytes have come before it.
+#: A suspension is a segment by itself, so that its surroundings can be left out, after at least so many bytes.
 _SUSPENSION_BYTES = 64 * 1024
 
 
@@ -221,7 +221,7 @@ class Segmenter:
         if self._count == 0 and self._skippable and problem is None:
             cut, publish_time = _opening(lines)
             if cut:
-                # The market's first message stands alone: it is always shown, what follows may be left out.
+                # The market's first message is a segment by itself: it is always shown; what follows may be left out.
                 yield dataclasses.replace(
                     row, last_ms=publish_time, changes=1, lines=lines[:cut], definitions=self._definitions[0]
                 )

@@ -59,7 +59,7 @@ class Runner(Protocol):
     def run(self, batch: Batch) -> Part: ...
 
     def close(self) -> None:
-        """Remove what was laid out for it in this process, such as files of the run."""
+        """Remove what it has put into this process's folders, such as files of the run."""
         return
 
 
@@ -78,7 +78,7 @@ class BatchRunner(Runner):
 
     Args:
         again: how a unit is run again.
-        kept: the result is kept in a folder: log lines and the digests of inputs are wanted.
+        kept: the result is kept in a folder, so log lines and the digests of inputs are needed.
         remote: the run was started from another process.
 
     Raises:
@@ -245,14 +245,14 @@ def _require_files(batch: Batch) -> None:
 
 
 def _session_folder() -> str | None:
-    """The folder of Ray's session, which goes with it; None where this is not a worker of Ray's."""
+    """The folder of Ray's session, removed at its end; None if this is not a worker of Ray's."""
     if caller() is Caller.DRIVER:
         return None
     return str(sys.modules["ray"].get_runtime_context().worker.node.get_session_dir_path())
 
 
 def resident_bytes() -> int:
-    """Memory that this process holds now; its greatest so far where the system tells no more."""
+    """Memory that this process holds now; its greatest so far if the system does not tell."""
     try:
         with open("/proc/self/statm", "rb") as file:
             return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")

@@ -22,7 +22,7 @@ _KNOCK = 5.0
 
 
 def connect(address: str | None = None) -> None:
-    """Join the cluster that is there, or start one of this machine, which ends with this process and leaves nothing.
+    """Join a running cluster, or start one on this machine, which ends with this process and leaves nothing behind.
 
     Raises:
         InputError: the cluster named, by `address` or `RAY_ADDRESS`, cannot be reached, or is not for this Ray.
@@ -35,7 +35,7 @@ def connect(address: str | None = None) -> None:
     named = address or os.environ.get("RAY_ADDRESS")
     _knock(named)
     try:
-        # Of a Ray begun here nobody would see the dashboard: its address is not printed, and it costs seconds.
+        # The dashboard of a Ray begun here would not be seen, because its address is not printed; and it costs seconds.
         quiet: dict[str, Any] = {} if named else {"include_dashboard": False}
         context = ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR, **quiet)
     except (ConnectionError, RuntimeError, ValueError, TimeoutError) as error:
@@ -45,7 +45,7 @@ def connect(address: str | None = None) -> None:
 
 
 def _knock(address: str | None) -> None:
-    """Refuse an address where nobody answers: Ray itself tries on for many minutes."""
+    """Refuse an address that does not answer: Ray itself would go on trying for many minutes."""
     match = re.fullmatch(r"(?:ray://)?\[?([^/\]]+?)\]?:(\d+)", address or "")
     if match is None:
         return
@@ -73,7 +73,7 @@ def _end(session: Path, owner: int) -> None:
         return
     try:
         ray.shutdown(wait_for_processes=True)
-    except TypeError:  # a Ray that does not know the word
+    except TypeError:  # a Ray without this argument
         ray.shutdown()
     shutil.rmtree(session, ignore_errors=True)
     latest = session.with_name("session_latest")
@@ -109,7 +109,7 @@ class Caller(enum.Enum):
 
 
 def caller() -> Caller:
-    """What this thread is to Ray."""
+    """How this thread was started, as Ray sees it."""
     ray = sys.modules.get("ray")
     if ray is None or not ray.is_initialized():
         return Caller.DRIVER
@@ -122,7 +122,7 @@ def caller() -> Caller:
 
 
 def why_no_worker(ray: Any) -> str:
-    """Why no worker has started yet, and what to do."""
+    """A sentence on why no worker has started yet, and what to do."""
     cpus = int(ray.cluster_resources().get("CPU", 0))
     if not cpus:
         return "No worker has started yet: the cluster has no CPU; add a node, or use engine='local'"

@@ -1,6 +1,6 @@
-"""Any value told as JSON, so that two runs can be compared by what they were made of, in whatever process.
+"""Describes any value as JSON, so that two runs can be compared by what they were made of, in any process.
 
-Equal values have equal descriptions, with their attributes and those of what they hold: nobody has to name what counts.
+Equal values have equal descriptions, with their attributes and those of what they hold: there is no list to maintain.
 What is long is told by its length and a hash.
 """
 
@@ -32,7 +32,7 @@ from ..values import unboxed
 
 #: Characters of a text, and of the JSON of a list or a dict, and of an object, beyond which it is told by a hash.
 _LONG_TEXT, _LONG = 200, 2_000
-#: Texts under these names are nobody's business; a run does not become another with them.
+#: Texts under these names are secret; they do not make it a different run.
 _SECRET = re.compile(r"passw|secret|api_?key|app_?key|credential|access_?token|auth_?token", re.IGNORECASE)
 _HIDDEN = {"class": "str", "hidden": True}
 

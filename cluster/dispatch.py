@@ -32,7 +32,7 @@ _STRIKES = 2
 _LOST_STARTS = 20
 #: Seconds without any news after which a run that has no worker yet says so.
 _PATIENCE = 30.0
-#: Seconds that workers with nothing to do may take to lay down what they hold.
+#: Seconds that idle workers may take to remove what they have written.
 _FAREWELL = 5.0
 #: Seconds without a running worker after which a caller that itself runs on Ray does a batch itself.
 _PATIENCE_ON_RAY = 5.0
@@ -52,7 +52,7 @@ class _Process:
 
     Attributes:
         load: batches that it has, the first of them under way, with what answers each.
-        worn: it gets nothing more, and ends once it has done what it has.
+        worn: it gets no more work, and ends when it has done what it has.
         begun: when it was given the first batch of its load, or began with it, by the monotonic clock.
     """
 
@@ -81,7 +81,7 @@ class FanOut:
         self._command_of = command_of
         self._caller = caller
         self._told = False
-        #: Since when no worker runs, by the monotonic clock.
+        #: The time since which no worker has been running, by the monotonic clock.
         self._idle_since = time.monotonic()
         self._waiting = waiting
         self._limit = limit
@@ -138,7 +138,7 @@ class FanOut:
             self._free[len(process.load)][process] = None
 
     def next_parts(self) -> Iterator[Part]:
-        """What comes next: the part of a batch, or what is left of one that ended its worker."""
+        """The next results: the part of a batch, or what is left of one that ended its worker."""
         if self._running:
             self._idle_since = time.monotonic()
         found = self._next_answer(self._patience())
@@ -277,7 +277,7 @@ class FanOut:
         yield Part(running, rows, 0, 0.0)
 
     def _ask_idle(self) -> None:
-        """Have idle workers answer before they get more: their node may have died as well, and nobody has told so."""
+        """Have idle workers answer before they get more: their node may have died too, without notice."""
         for process in [process for process in self._running if not process.load]:
             self._running.discard(process)
             self._place(process)
@@ -285,7 +285,7 @@ class FanOut:
             self._expect(process, process.actor.ready.remote())
 
     def end(self) -> None:
-        """End all workers; those that do nothing lay down first what they hold, such as files of the run."""
+        """End all workers; idle ones first remove what they have written, such as files of the run."""
         idle = [process.actor.close.remote() for process in self._running if not process.load]
         if idle:
             self._ray.wait(idle, num_returns=len(idle), timeout=_FAREWELL)

@@ -36,12 +36,12 @@ _KNOWN: dict[int, tuple[weakref.ref[Any], Described, Described]] = {}
 class Beginning:
     """What the objects of a run are as it begins.
 
-    In one process runs are played with the user's own objects: `start` and middleware leave things on them. An object
-    that nobody but its runs has changed is told as it was before the first of them: a run that broke off in a notebook
-    goes on with the strategy that it was begun with.
+    In one process runs use the user's own objects: `start` and middleware leave things on them. An object that only
+    its runs have changed is described as it was before the first of them: a run that broke off in a notebook goes on
+    with the strategy that it was begun with.
 
     Args:
-        kept: the run is kept, and may have to be compared; else objects that hold a great deal are not looked at.
+        kept: the run is kept, and may have to be compared; otherwise objects that hold a great deal are not described.
     """
 
     def __init__(self, setup: Setup, kept: bool = True) -> None:
@@ -90,7 +90,7 @@ def identity_of(setup: Setup, units: Sequence[Unit], beginning: Beginning, whole
     """What a run is made of, as JSON holds it: settings, strategies, sources, inputs.
 
     Args:
-        whole: and everything else; False: the run is not kept, so that nobody will compare it.
+        whole: describe everything else too; False: the run is not kept, so it will not be compared.
     """
     found: dict[str, Any] = {
         "config": described(setup.config.as_dict()),

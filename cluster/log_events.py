@@ -43,7 +43,7 @@ _MARKET_LEFT_OUT = (
 
 
 class LoggedStrategy:
-    """What is told of a strategy.
+    """What logging controls are told about a strategy.
 
     Attributes:
         info: name, parameters, limits, market filter and context.
@@ -62,7 +62,7 @@ class LoggedStrategy:
 
 
 class LoggedFramework:
-    """What is told of the system around a market."""
+    """What logging controls are told about the system around a market."""
 
     def __init__(self, host: Host) -> None:
         self.host = host

@@ -74,7 +74,7 @@ def _paths(unit: Unit, markets: Sequence[str]) -> list[str]:
 
 # -- commands of a shell ---------------------------------------------------------------------------------------------
 
-#: Options of a run that change nothing of a unit's result; in the place of `markets` come the unit's own recordings.
+#: Options of a run that do not change a unit's result; instead of `markets` the unit's own recordings are named.
 NOT_REPEATED = frozenset(("markets", "out", "resume", "engine", "workers", "debug", "quiet", "progress", "command"))
 
 
@@ -191,7 +191,7 @@ def _made(strategy: Strategy) -> str:
 
 
 def _takes(kind: type[Strategy], given: Collection[str], known: Collection[str]) -> bool:
-    """Whether a class is made of these keywords: its own `__init__` has them, and none that nobody knows of."""
+    """Whether a class is made of these keywords: its own `__init__` has them, and none that is unknown."""
     if kind.__init__ is Strategy.__init__:
         return True
     _, *parameters = inspect.signature(kind.__init__).parameters.values()

@@ -75,7 +75,7 @@ def submit(submission: Submission, say: Callable[[str], None]) -> Job:
     """Send a job. Everything is checked before anything is sent.
 
     Args:
-        say: told, in a line, what is done.
+        say: called with a line about each step.
 
     Raises:
         InputError: there is no such script, folder, wheel or cluster; the cluster refuses the token, or runs another

@@ -68,7 +68,7 @@ class SweepRunner(BatchRunner):
         return WorkerFramework(dataclasses.replace(self._setup, strategies=[strategy]))
 
     def _alone(self, number: int) -> Setup:
-        """The run of one set: its strategy, and middleware of its own, which it keeps from unit to unit."""
+        """The setup of one set: its strategy, and its own middleware, which it keeps from unit to unit."""
         mine = self._set_middleware.get(number)
         if mine is None:
             mine = self._set_middleware[number] = copy.deepcopy(self._setup.middleware)
@@ -207,7 +207,7 @@ def replayer(
     deciding: tuple[str, ...] | None,
     workers: int | None,
 ) -> Callable[[Sequence[SweepUnit]], Generator[Part, None, None]]:
-    """What gives the parts of a sweep's units as they come, from workers or from this process.
+    """Makes the function that gives the parts of a sweep as they come, from workers or from this process.
 
     Raises:
         RunError: a strategy failed in `start`, or Ray, or what the workers need, cannot be had.

@@ -1,4 +1,4 @@
-"""The limit of time for a unit: what takes longer is given up, and where it was is told.
+"""The time limit of a unit: one that takes longer is given up, and the line where it was is reported.
 
 Code that hangs cannot be asked to stop. So an exception is raised into it, again and again for a while, which ends
 loops and waiting. What even that does not end, code of an extension that never comes back, ends with its process.
@@ -105,7 +105,7 @@ class Watchdog:
 
     def _begin(self) -> None:
         if threading.current_thread() is threading.main_thread() and hasattr(signal, "pthread_kill"):
-            # A signal ends waiting too: sleep, sockets, locks. Ctrl-C goes on to whoever had it.
+            # A signal ends waiting too: sleep, sockets, locks. Ctrl-C is passed on to the handler that was there.
             self._previous = signal.getsignal(signal.SIGINT)
             self._signals = self._previous is not None
             if self._signals:
@@ -222,7 +222,7 @@ _NOTES = b"headrace"
 
 
 def leave_note(stuck: Stuck) -> None:
-    """Leave word of why this worker ends, in the store of the cluster's head."""
+    """Leave a note on why this worker ends, in the store of the cluster's head."""
     import ray
     from ray.experimental import internal_kv
 
@@ -232,7 +232,7 @@ def leave_note(stuck: Stuck) -> None:
 
 
 def take_note(worker: str) -> Stuck | None:
-    """What a worker has left before it ended itself; None where something else ended it.
+    """The note that a worker left before it ended itself; None if something else ended it.
 
     Args:
         worker: the id of its actor.

@@ -1,1 +1,1 @@
-"""Results: tables of rows, parts and stores of them, and what is read off them."""
+"""Results: tables of rows, parts and stores of them, and what is worked out from them."""

@@ -1,7 +1,7 @@
 """Markets that come in several units of a run: from a market's file and its event's, or from two copies of it.
 
-Copies may differ. The one whose unit has the lowest name counts, whichever was done first, on whatever engine: so equal
-runs have equal digests, however long their workers take.
+Copies may differ. The one whose unit has the lowest name counts, whichever was done first, on any engine: so equal runs
+have equal digests, however long their workers take.
 """
 
 from __future__ import annotations
@@ -81,7 +81,7 @@ def better_copy(unit: str, other: str) -> str:
 
 
 def copies_of(commits: Iterable[Mapping[str, Any]]) -> Copies:
-    """The copies that commits tell of; what a manifest tells of parts has been decided."""
+    """The copies named in commits; for parts listed in a manifest this has been decided already."""
     found = Copies()
     for commit in commits:
         if "markets" in commit:

@@ -1,4 +1,4 @@
-"""What of a run differs from the run that a folder holds, as a clause of a sentence: what it is, and both values."""
+"""How a run differs from the run that a folder holds, as a clause of a sentence: what differs, and both values."""
 
 from __future__ import annotations
 
@@ -7,17 +7,17 @@ from typing import Any
 
 from ..values import shown
 
-#: In the place of what one of two runs does not have.
+#: Stands for what one of two runs does not have.
 _NOTHING = object()
 
-#: Kinds of values that are told by their names.
+#: Kinds of values that are described by their names.
 _NAMED = ("type", "module", "function")
-#: What is told of a value that is long.
+#: The keys in the description of a long value.
 _HASHED = {"class", "length", "sha256"}
 
 
 def difference(name: str, known: Any, wanted: Any) -> str:
-    """A clause that says what of a run's identity differs.
+    """A clause that says what differs in a run's identity.
 
     Args:
         name: the entry of the identity.
@@ -102,7 +102,7 @@ def _first_entry(known: Mapping[str, Any], wanted: Mapping[str, Any]) -> tuple[s
 
 
 def _first(path: str, known: Any, wanted: Any) -> tuple[str, Any, Any]:
-    """Where in two descriptions the first difference lies, and what is there."""
+    """The place of the first difference between two descriptions, and both values there."""
     if isinstance(known, Mapping) and isinstance(wanted, Mapping):
         alike = known.get("class") == wanted.get("class") and known.get("class") not in _NAMED
         if alike and not known.keys() | wanted.keys() <= _HASHED:

@@ -1,4 +1,4 @@
-"""Failures by place: the same error at the same line is one story, however many markets tell it."""
+"""Failures by place: the same error at the same line is one group, in however many markets it happened."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class FailureGroup:
 
     @property
     def who(self) -> str:
-        """Whose error it is, in which market the first was: "Backer 1.170258213"; empty where nobody's."""
+        """Whose error it is, in which market the first was: "Backer 1.170258213"; empty without a strategy."""
         first = self.first
         if self.sets:
             names = [f"set {next(iter(self.sets))}", f"market {first['market_id']}" if first["market_id"] else ""]
@@ -67,8 +67,8 @@ class FailureGroup:
 def grouped_failures(failures: Iterable[Mapping[str, Any]]) -> list[FailureGroup]:
     """Rows of `failures` by place; what happened most often comes first.
 
-    The errors of a strategy at one line are one place. What is nobody's, broken recordings or units that ended their
-    worker, is one with others that say the same.
+    The errors of a strategy at one line are one place. Failures of no strategy (broken recordings, units that ended
+    their worker) are grouped with others that say the same.
     """
     found: dict[tuple[Any, ...], FailureGroup] = {}
     for row in failures:

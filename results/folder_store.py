@@ -33,7 +33,7 @@ from .folders import Folder, encoded
 from .parts import Batch, Part, add_sieves, store_part
 from .result import Result
 
-#: Commits that are on their way to an object store at once, and those that wait for it.
+#: Commits that are sent to an object store at once, and commits that wait to be sent.
 _WRITERS, _WAITING = 16, 64
 
 
@@ -86,7 +86,7 @@ class FolderStore:
         known = self._known()
         stopped = set((known.get("stopped") or {}).get("parts", ()))
         commits = read_commits(self.place, also=self.also)
-        # Of the run as a whole, of no unit, it is told anew.
+        # Failures of the run as a whole, not of a unit, are noted again.
         told = [commit["part"] for commit in commits if not commit["units"] and not commit.get("complete")]
         failed = [commit["part"] for commit in commits if commit["part"] in stopped]
         commits = [commit for commit in commits if commit["part"] not in (*told, *stopped)]
@@ -156,7 +156,7 @@ class FolderStore:
         return difference(name, known, wanted)
 
     def _drop(self, part: str) -> None:
-        """Have a part count no longer.
+        """Stop counting a part.
 
         Raises:
             InputError: its commit cannot be removed.
@@ -244,7 +244,7 @@ class FolderStore:
         self._count(self._keep(part))
 
     def close(self) -> None:
-        """Let what is on its way arrive: what was added counts, whatever ended the run."""
+        """Finish the writes under way: what was added counts, whatever ended the run."""
         if self._writers is not None:
             self._writers.shutdown(wait=True)
 

@@ -1,4 +1,4 @@
-"""Where results lie: a folder of this machine, or a folder of an object store or a shared disk behind a URI."""
+"""Where results are kept: a folder of this machine, or a folder of an object store or a shared disk, by its URI."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 
-#: Errors that are the machine's and not the caller's: a disk that is full or failing, too many open files.
+#: Errors of the machine, not of the caller: a disk that is full or failing, too many open files.
 _MACHINES = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.ENOMEM, errno.EMFILE, errno.ENFILE, errno.EFBIG})
 
 

@@ -76,7 +76,7 @@ def repair(folder: str | os.PathLike[str]) -> list[Dropped]:
 
 
 def _require_resumable(place: Folder, manifest: Mapping[str, Any], why: str) -> None:
-    """Refuse to drop parts of what cannot go on: nobody would do them again."""
+    """Refuse to drop parts of a run that cannot be resumed: they would not be done again."""
     if manifest.get("search"):
         raise InputError(f"{place}: cannot be repaired, for a search cannot be resumed: run it again; {why}")
     if manifest.get("saved") and not manifest.get("complete"):

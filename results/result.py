@@ -245,7 +245,7 @@ class Result:
         return market_figure(market_chart(self, market_id, strategy, markets))
 
     def to_html(self, path: str | os.PathLike[str], *, show: Sequence[str] = (), markets: Paths | None = None) -> Path:
-        """Write a page that stands alone: charts and tables to look at, in a browser or on paper.
+        """Write a self-contained page: charts and tables to look at, in a browser or on paper.
 
         It fetches nothing, and runs no script but its own. Needs no extra.
 

@@ -1,4 +1,4 @@
-"""The result of a sweep: one row per parameter set, and what can be read off them."""
+"""The result of a sweep: one row per parameter set, and what follows from them."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 
 class SweepResult(SweepTables):
-    """What the sets of a sweep or of a search did.
+    """The results of the sets of a sweep or a search.
 
     Attributes:
         parameters: the values of each set, by its number.
@@ -191,7 +191,7 @@ class SweepResult(SweepTables):
         return parallel_coordinates(self.table.to_pylist(), self.parameter_columns, value)
 
     def to_html(self, path: str | os.PathLike[str]) -> Path:
-        """Write a page that stands alone: the sets, their profit, heatmaps, violations and failures.
+        """Write a self-contained page: the sets, their profit, heatmaps, violations and failures.
 
         It fetches nothing, and runs no script but its own. Needs no extra.
 

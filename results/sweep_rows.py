@@ -1,4 +1,4 @@
-"""Where the rows of a sweep lie: in this process, in parts of a folder, or in several sweeps one after the other.
+"""Where the rows of a sweep are: in this process, in parts of a folder, or in several sweeps one after the other.
 
 There may be far more of them than a process can hold: 1 000 sets over 10 000 markets are ten million rows of `markets`
 alone. So what is read off them is read a piece at a time, or a few columns of a few sets.
@@ -115,7 +115,7 @@ class FolderRows(SweepRows):
     """Rows in committed parts of a folder, read when somebody asks for them.
 
     Args:
-        keeper: what is to live as long as they do: a temporary folder goes with it.
+        keeper: an object that must live as long as they do, such as that of a temporary folder.
     """
 
     def __init__(self, place: Folder, commits: Iterable[SweepCommit], keeper: Any = None) -> None:
@@ -124,7 +124,7 @@ class FolderRows(SweepRows):
         self._keeper = keeper
 
     def __reduce__(self) -> Any:
-        # A temporary folder goes with this process.
+        # A temporary folder is removed with this process.
         if self._keeper is not None:
             return HeldRows, ({name: self.read(name) for name in TABLES},)
         return FolderRows, (self._place, self._commits)

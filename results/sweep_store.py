@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 #: Seconds that what was done may wait to be written: so much is lost at most where the process is killed.
 _SECONDS = 20.0
-#: What helps where there is no room for rows.
+#: What to do if there is no room for rows.
 _ROOM = "give it out=, or set TMPDIR to a folder with room"
 
 
@@ -113,7 +113,7 @@ class _Gathered:
 
 
 class TemporaryFolder:
-    """A folder of this process, which goes with this object, or with the process.
+    """A temporary folder, which is removed with this object, or with the process.
 
     Raises:
         RunError: none can be made.
@@ -195,7 +195,7 @@ class SweepStore:
             raise NotWritten(f"{error}; a sweep with so many rows keeps them in a temporary folder: {_ROOM}") from None
 
     def again(self, units: Sequence[SweepUnit]) -> list[SweepUnit]:
-        """What is to be replayed once more, after all else: parts with a copy of a market that does not count.
+        """What must be replayed again at the end: parts with a copy of a market that does not count.
 
         A better copy came when they were written; they are dropped, and their units replayed without it.
 
@@ -236,7 +236,7 @@ class SweepStore:
                 self.flush()
 
     def close(self) -> None:
-        """Let what is on its way arrive."""
+        """Finish the writes under way."""
         if self._folder is not None:
             self._folder.close()
 

@@ -16,13 +16,13 @@ from .violations import Reason, reasons
 if TYPE_CHECKING:
     import pyarrow as pa
 
-#: Columns of `markets` that say what was run, and not what came of it.
+#: Columns of `markets` that say what was run, and not what it gave.
 _SAID = ("strategy", "parameters")
 
 
 #: What the tables are sorted by.
 _KEYS = ("set", "market_id")
-#: What columns are made of that are not kept.
+#: What columns that are not stored are made of.
 _MADE_OF = {"net_profit": ("profit", "commission"), "in_sample": ("event_id", "market_id")}
 
 

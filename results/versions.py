@@ -4,7 +4,7 @@ from __future__ import annotations
 
 
 def versions() -> dict[str, str | None]:
-    """Versions of Python, of headrace and of what it stands on; None of what is not installed as a package."""
+    """Versions of Python, of headrace and of its dependencies; None for what is not installed as a package."""
     import platform
 
     names = ("headrace", "ray", "pyarrow", "msgspec")
@@ -12,7 +12,7 @@ def versions() -> dict[str, str | None]:
 
 
 def version_of(name: str) -> str | None:
-    """The version of an installed package; None of what is not installed as one."""
+    """The version of an installed package; None if it is not installed."""
     from importlib import metadata
 
     try:

@@ -1,4 +1,4 @@
-"""The frame of a page that stands alone: style, script, tables, and what keeps the text of others from running."""
+"""The frame of a self-contained page: style, script, tables, and the escaping of text that came from elsewhere."""
 
 from __future__ import annotations
 

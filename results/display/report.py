@@ -1,4 +1,4 @@
-"""A result as a page that stands alone."""
+"""A result as a self-contained page."""
 
 from __future__ import annotations
 

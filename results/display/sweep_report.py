@@ -1,4 +1,4 @@
-"""A sweep, or a search, as a page that stands alone."""
+"""A sweep, or a search, as a self-contained page."""
 
 from __future__ import annotations
 

@@ -60,7 +60,7 @@ def show_sweep(result: ShownSweep, by: str, top: int, out: str | None) -> None:
     rows = result.best_sets(by, top)
     parameters = [name for name in rows[0] if name not in MEASURED]
     # Violations matter most where there are any: a set that was mostly refused did not do what it says.
-    # A profit that leaves out bets whose result nobody knows is not one to go by.
+    # A profit without the bets whose result is not known is not one to go by.
     telling = [name for name in ("unsettled", "violations") if any(row[name] for row in rows)]
     wanted = list(dict.fromkeys((by, "net_profit", *telling, *(name for name in _SWEPT if name in rows[0]))))
     room = width()

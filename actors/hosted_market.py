@@ -13,7 +13,7 @@ from ..strategies.hosting import window_of
 from ..strategies.market import Market
 from ..strategies.messages import ClearedOrder, MarketFact, OrderFact, ReplaceInstruction, Reply, Request
 from ..strategies.order import Order, OrderStatus
-from ..strategies.order_state import key_of
+from ..strategies.order_state import rank_of
 from ..strategies.strategy import Strategy
 from ..strategies.window import Gate
 from .exchange import Answer, Desk, Exchange, MarketExchange
@@ -219,7 +219,7 @@ class HostedMarket(Market):
             return
         names = (message.bet_id, message.order_id, message.source)
         known = self._strays.get(names)
-        if not isinstance(known, OrderFact) or key_of(known) < key_of(message):
+        if not isinstance(known, OrderFact) or rank_of(known) < rank_of(message):
             self._strays[names] = message
 
     def take_strays(self) -> list[Answer]:

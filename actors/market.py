@@ -75,7 +75,7 @@ class MarketActor(Hosting):
 
     @property
     def skips(self) -> bool:
-        """Whether changes that nobody looks at need not come: a subclass, or middleware, may act on each."""
+        """Whether changes that no strategy looks at may be left out: a subclass, or middleware, may act on each."""
         return type(self) is MarketActor and not self.middleware
 
     @property

@@ -12,6 +12,7 @@ from ..strategies.messages import (
     PLACE,
     REFUSED,
     SUCCESS,
+    UNKNOWN,
     ClearedOrder,
     OrderFact,
     Reply,
@@ -82,7 +83,7 @@ class Telling(Requests):
         for report in reply.reports:
             order = market.order(report.order_id)
             if order is None:
-                # It may be told of before the reply that names whose place it takes.
+                # A reply about it may come before the reply that says which order it replaces.
                 market.keep_stray(msgspec.structs.replace(reply, reports=(report,)))
                 continue
             trade = order.trade
@@ -96,7 +97,7 @@ class Telling(Requests):
                     trade.replaced(order)
             elif reply.outcome == REFUSED and order.state.stand is Stand.REFUSED and trade.complete:
                 trade.complete_trade()
-        # Orders, and the numbers of their bets, have become known: take what was told of them before.
+        # Orders and bet ids have become known: take the messages about them that came earlier.
         for message in market.take_strays():
             self.take(message)
         self.touch(market)
@@ -106,7 +107,8 @@ class Telling(Requests):
             if reply.outcome == REFUSED:
                 order.violation_msg = reply.reason
             taken = order.take_outcome(reply.request_id, reply.outcome, report.operation)
-            if market.is_replaced_by(order, reply.request_id):
+            # Of one that nobody knows about, the answer may come yet.
+            if reply.outcome != UNKNOWN and market.is_replaced_by(order, reply.request_id):
                 del market.replacing[order.id]
         else:
             first = order.responses.place_response is None

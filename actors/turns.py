@@ -160,7 +160,7 @@ class Turns(abc.ABC):
         return OrdersById(self._hosted[market_id])
 
     def call_at(self, at_ms: int, market_id: str, function: Callable[[], object]) -> None:
-        """Call a function for a market when the clock reaches `at_ms`; nothing happens where it is gone by then."""
+        """Call a function for a market when the clock reaches `at_ms`; nothing happens if it has been freed by then."""
         self.clock.call_at(at_ms, functools.partial(self._act_at, market_id, function))
 
     def _act_at(self, market_id: str, function: Callable[[], object]) -> None:

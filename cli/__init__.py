@@ -1,4 +1,4 @@
-"""The `headrace` command. Exits 0, 1 where the work failed, 2 where it was asked wrongly, 130 on Ctrl-C."""
+"""The `headrace` command. Exits with 0, 1 if the work failed, 2 if it was called wrongly, 130 on Ctrl-C."""
 
 from __future__ import annotations
 

@@ -54,7 +54,7 @@ def submit(
 
     SCRIPT is what runs locally too; put -- before arguments of its own that are named like the options below. Its
     folder and this version of headrace travel with it. The exit code is the script's: 0, 1 where it failed, 2 where it
-    was asked wrongly; 2 as well where there is no such script or cluster, and nothing was sent.
+    was called wrongly; also 2 if there is no such script or cluster, and nothing was sent.
     """
     from ..cluster.dashboard import find_token
     from ..cluster.following import follow, write_out

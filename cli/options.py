@@ -121,7 +121,7 @@ def config_of(file: str | None, settings: tuple[str, ...], compatibility: str | 
 
 @contextlib.contextmanager
 def asking() -> Iterator[None]:
-    """Where what the command line says meets the package: what does not fit was asked wrongly."""
+    """Turns values of the command line that the package refuses into an `InputError`: it was called wrongly."""
     from ..actors.failures import users_frames
     from ..strategies.errors import InputError
 

@@ -25,7 +25,7 @@ class StoppedRun(RunError):
         traceback: of the first failure; a note of the error, for log lines have shown it.
 
     Attributes:
-        result: what the run gave until then, where that is kept nowhere else.
+        result: what the run gave until then, if that is not kept elsewhere.
     """
 
     def __init__(self, reason: str, traceback: str = "") -> None:

@@ -21,7 +21,7 @@ LARGE = 100 * 1024 * 1024
 
 
 def require_engine(engine: str) -> None:
-    """Refuse what is not an engine.
+    """Refuse a word that is not an engine.
 
     Raises:
         InputError: names those there are.

@@ -28,11 +28,11 @@ _NO_MODULE = re.compile(r"^ModuleNotFoundError: No module named '(\w+)", re.MULT
 
 
 class Follower:
-    """Shows a job's log as it grows, and tells how the job ended.
+    """Shows a job's log as it grows, and reports how the job ended.
 
     Args:
         write: takes the log, in pieces.
-        say: told, in a line, what becomes of the job.
+        say: called with a line about what happens to the job.
     """
 
     def __init__(self, job: Job, write: Callable[[str], None], say: Callable[[str], None]) -> None:
@@ -46,7 +46,7 @@ class Follower:
         """Follow the job to its end.
 
         Returns:
-            0 where it succeeded, 2 where its script ended with 2, else 1.
+            0 if it succeeded, 2 if its script ended with 2, otherwise 1.
 
         Raises:
             RunError: the cluster no longer answers, or no longer knows the job.
@@ -94,7 +94,7 @@ class Follower:
             time.sleep(_LOOK)
 
     async def _show_log(self) -> None:
-        """Show what of the log has not been shown. It comes from its start each time."""
+        """Show the part of the log that has not been shown. Each answer has the log from its start."""
         import aiohttp
 
         seen = 0
@@ -106,7 +106,7 @@ class Follower:
                 if seen > self._shown:
                     self._show(piece[-(seen - self._shown) :])
         except (RuntimeError, OSError, TimeoutError, aiohttp.ClientError):
-            return  # `_look` finds out whether the cluster is still there
+            return  # `_look` finds out whether the cluster still answers
 
     def _show_rest(self) -> None:
         """Show what came after the connection was lost, or before it was made."""

@@ -1,4 +1,4 @@
-"""What a run is: a run that broke off goes on only as the same.
+"""The identity of a run: a run that broke off can be resumed only as the same run.
 
 Everything that a run is made of is compared, without a list of what counts: each field of `Setup`, each setting, each
 attribute of each object in them, whoever adds one.
@@ -24,10 +24,10 @@ from .description import Described, TooMuchError, attributes_of, class_name, des
 from .script import used_of_script
 from .shipping import objects_of, sources_digest
 
-#: Fields of `Setup` that are told under their own names, in their own way.
+#: Fields of `Setup` that have entries of their own.
 _TOLD_APART = ("strategies", "config", "clients", "client_controls", "files", "catalogues", "sports_data")
 
-#: Objects that are looked at where a run is not kept.
+#: Objects that are looked at if a run is not kept.
 _FEW = 10_000
 #: What objects were when the first of their runs in this process began, and after the last of them, by their ids.
 _KNOWN: dict[int, tuple[weakref.ref[Any], Described, Described]] = {}
@@ -160,7 +160,7 @@ def _field(value: Any, beginning: Beginning) -> Described:
 
 
 def _client(client: Any) -> Described:
-    """An account with all its settings. The library's client, which has passwords, is told by its class."""
+    """An account with all its settings. The library's client, which has passwords, is described by its class."""
     found: dict[str, Any] = described(client)
     if client.betting_client is not None:
         found["betting_client"] = {"class": class_name(type(client.betting_client))}

@@ -15,13 +15,13 @@ if TYPE_CHECKING:
 
 #: Called after each batch: units done, units in all, and the batch's part.
 Progress = Callable[[int, int, "Part"], None]
-#: What `progress=` takes. None: a bar where somebody looks, on a terminal or in a notebook. True: always; where output
-#: goes elsewhere, a line every ten seconds. False: nothing. Or what is called after each batch.
+#: What `progress=` takes. None: a bar if there is a terminal or a notebook. True: always; if output goes elsewhere, a
+#: line every ten seconds. False: nothing. Or a function that is called after each batch.
 ProgressOption = Progress | bool | None
 
 #: Least seconds between two pictures of the bar in a notebook, and between two lines.
 _NOTEBOOK_SECONDS, _LINE_SECONDS = 0.2, 10.0
-#: Time remaining goes by the batches of the last so many seconds: on a cluster one batch may take minutes.
+#: Time remaining is estimated from the batches of the last so many seconds: on a cluster one may take minutes.
 _SPEED_SECONDS = 600.0
 _C = TypeVar("_C", bound=Callable[..., None])
 
@@ -46,7 +46,7 @@ def showing(progress: _C | bool | None, label: str) -> Iterator[_C | Bar | None]
 
 @contextlib.contextmanager
 def bar(wanted: bool | None, label: str) -> Iterator[Bar | None]:
-    """A bar while the block runs, where one is to be shown: None where somebody looks, True always, False never."""
+    """A bar while the block runs, if one is to be shown. `wanted`: None, True or False, as `progress=` takes them."""
     place = _place(wanted)
     if place is None:
         yield None
@@ -83,7 +83,7 @@ class Bar:
             console=Console(stderr=place != "notebook"),
             speed_estimate_period=_SPEED_SECONDS,
             get_time=lambda: time.monotonic(),
-            # What a strategy prints comes above the bar; into a file or pipe it goes as if there were none.
+            # What a strategy prints appears above the bar; in a file or pipe it appears as without a bar.
             redirect_stdout=_is_terminal(sys.stdout),
         )
         self._task = self._rich.add_task(label, total=None, note="")
@@ -107,7 +107,7 @@ class Bar:
             self._say()
 
     def close(self) -> None:
-        """Leave the bar as it is, or take it away where nothing was done: then the error says it all."""
+        """Leave the bar as it is, or remove it if nothing was done: then the error says everything."""
         began = self._rich.tasks[0].total is not None
         if self._place == "terminal":
             self._rich.live.transient = not began

@@ -40,8 +40,8 @@ TIME = "UTC, ms"
 
 #: What a table holds.
 TABLES = {
-    "orders": "A row an order that passed the trading controls.",
-    "fills": "A row a fill.",
+    "orders": "One row per order that passed the trading controls.",
+    "fills": "One row per fill.",
     "markets": "One row per strategy and market, for every market that passed the strategy's filter.",
     "records": "What strategies recorded with `self.record(market, name=value)`.",
     "violations": "What controls refused: one row per strategy, market, control, request and reason.",
@@ -75,12 +75,12 @@ MEANINGS: dict[str, dict[str, tuple[str, str]]] = {
         "size": ("stake asked for; empty for starting-price orders and bet targets", MONEY),
         "liability": ("of starting-price orders, as reduced by non-runners; empty for limit orders", MONEY),
         "persistence_type": ("LAPSE, PERSIST or MARKET_ON_CLOSE, as it was last; empty for starting-price orders", ""),
-        "placed_at": ("when it arrived at the exchange; empty where it never did", TIME),
+        "placed_at": ("when it arrived at the exchange; empty if it never did", TIME),
         "first_matched_at": ("time of the first fill; before placed_at only under compatibility", TIME),
-        "completed_at": ("when nothing more could happen to it; empty where that never came", TIME),
+        "completed_at": ("when nothing more could happen to it; empty if that time never came", TIME),
         "status": (
-            "last status: EXECUTION_COMPLETE, EXPIRED, or VIOLATION where a control of the account refused it; another "
-            "where the recording ended before the market closed",
+            "last status: EXECUTION_COMPLETE, EXPIRED, or VIOLATION if a control of the account refused it; another "
+            "if the recording ended before the market closed",
             "",
         ),
         "size_matched": ("matched; of a lay, the backer's stake", MONEY),
@@ -90,8 +90,8 @@ MEANINGS: dict[str, dict[str, tuple[str, str]]] = {
         "size_lapsed": ("lapsed", MONEY),
         "size_voided": ("voided: refused by the exchange, or on a removed runner", MONEY),
         "error_code": (
-            "why the exchange refused the placing; MARKET_CLOSED or RECORDING_ENDED where that came before it arrived; "
-            "else empty",
+            "why the exchange refused the placing; MARKET_CLOSED or RECORDING_ENDED if that came before it arrived; "
+            "otherwise empty",
             "",
         ),
         "seconds_to_start": ("at the request, to the scheduled start; below 0 after it", "seconds"),
@@ -158,9 +158,9 @@ MEANINGS: dict[str, dict[str, tuple[str, str]]] = {
         "command": ("shell command that runs the unit again; empty unless the command line was used", ""),
     },
     "transactions": {
-        "hour": ("begin of the clock hour, market time", TIME),
-        "placed": ("placings answered, taken or refused", ""),
-        "failed": ("refused cancels, updates and replaces", ""),
+        "hour": ("start of the clock hour, market time", TIME),
+        "placed": ("placings that were sent, whatever the exchange answered; under compatibility, answered ones", ""),
+        "failed": ("cancels, updates and replaces that the exchange refused", ""),
     },
 }
 

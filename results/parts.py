@@ -40,10 +40,10 @@ class Batch:
 
 @dataclasses.dataclass
 class StoredPart:
-    """What was made of a part's rows for a folder.
+    """The files that were made of a part's rows for a folder.
 
     Attributes:
-        files: their contents by name; empty where they lie there already.
+        files: their contents by name; empty if they are there already.
         rows: how many each table has.
         digest: what the rows add to the run's digest.
         shares: of that, the share of each market.

@@ -1,4 +1,4 @@
-"""Repair of a result's folder: parts that are damaged count no longer, and the run that goes on does them again."""
+"""Repair of a result's folder: damaged parts no longer count, and a run that is resumed does them again."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from .sweep_folder import COMMIT, FORMAT, manifest_of_sweep
 
 @dataclasses.dataclass(frozen=True)
 class Dropped:
-    """A part that counts no longer.
+    """A part that no longer counts.
 
     Attributes:
         part: its name.
@@ -98,7 +98,7 @@ def _read_commit(place: Folder, name: str, also: Mapping[str, type]) -> tuple[di
 
 
 def _damage(place: Folder, commit: dict[str, Any]) -> str | None:
-    """What is wrong with a part's tables; None where nothing is."""
+    """What is wrong with a part's tables; None if nothing is."""
     for table in FIELDS:
         rows = commit["rows"].get(table)
         if not rows:
@@ -121,7 +121,7 @@ def _drop(place: Folder, manifest: dict[str, Any], dropped: list[Dropped]) -> No
         place.write(MANIFEST, (json.dumps({**manifest, "finished": False, "parts": parts}, indent=1) + "\n").encode())
     except Exception as error:
         raise not_written(f"{place}: {MANIFEST} cannot be written", error) from None
-    # The table of a sweep's sets is written anew by the run that goes on.
+    # The table of a sweep's sets is written again by the run that is resumed.
     place.remove("sets.parquet")
     for each in dropped:
         place.remove(f"{COMMITS}/{each.part}.json")

@@ -97,7 +97,7 @@ class Result:
         return found
 
     def _columns(self, name: str, *columns: str) -> pa.Table:
-        """Some columns of a table; where it lies in a folder, no more than these are read."""
+        """Some columns of a table; from a folder only these are read."""
         if self._parts is not None and name not in self._tables:
             return self._parts.table(name, columns)
         return self.table(name).select(columns)

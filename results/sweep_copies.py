@@ -19,7 +19,7 @@ class SweepCopies:
     """Which units have which markets.
 
     Attributes:
-        stale: copies that lost to one that came later: where their rows are written, they are to go.
+        stale: copies that lost to one that came later: if their rows are written, they must be dropped.
     """
 
     def __init__(self) -> None:
@@ -28,7 +28,7 @@ class SweepCopies:
         self.stale: set[Copy] = set()
 
     def known(self, owners: Mapping[int, Iterable[Sequence[str]]], lost: Iterable[Copy]) -> None:
-        """Take what an earlier run has.
+        """Take over what an earlier run has.
 
         Args:
             owners: of each reading its markets, each with its unit: their rows are written.

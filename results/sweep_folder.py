@@ -225,7 +225,7 @@ class SweepFolder(FolderStore):
         return self._write_manifest({**manifest, "finished": True})
 
     def note(self, manifest: Mapping[str, Any]) -> None:
-        """Write the manifest of a sweep of which there is more to come.
+        """Write the manifest of a sweep that is not finished yet.
 
         Raises:
             RunError: it, or a part, cannot be written.

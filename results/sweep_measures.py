@@ -90,7 +90,7 @@ def require_measure(name: str, split: float | None) -> None:
 
 
 def require_goal(by: str, split: float | None) -> None:
-    """Refuse a column that a search cannot go by.
+    """Refuse a column that a search cannot use.
 
     Raises:
         InputError: there is no such column, or it is what the split keeps out of the choice.

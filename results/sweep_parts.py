@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 _SET = (("set", "whole"),)
-#: Tables that a sweep keeps. Orders, fills, records and transactions only where they were asked for.
+#: Tables that a sweep keeps. Orders, fills, records and transactions only if they were asked for.
 TABLES = {
     name: (*FIELDS[name], *_SET)
     for name in ("markets", "violations", "failures", "orders", "fills", "records", "transactions")
@@ -109,12 +109,12 @@ def shares_of(rows: Rows) -> Shares:
 
 
 def sets_of(unit: Unit) -> tuple[int, ...]:
-    """The numbers of a unit's parameter sets; none where it is not a sweep's."""
+    """The numbers of a unit's parameter sets; none if it is not a sweep's."""
     return unit.sets if isinstance(unit, SweepUnit) else ()
 
 
 def reading_of(unit: Unit) -> int:
-    """The number of a unit's reading; 0 where it is not a sweep's."""
+    """The number of a unit's reading; 0 if it is not a sweep's."""
     return unit.reading if isinstance(unit, SweepUnit) else 0
 
 

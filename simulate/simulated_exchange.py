@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from ..actors.exchange import Desk
 from ..strategies.book import MarketBook
+from ..strategies.errors import OrderError
 from ..strategies.messages import Request
 from .models import Models
 from .peer_market import PeerMarket
@@ -35,8 +36,18 @@ class SimulatedExchange:
         return market
 
     def send(self, request: Request) -> None:
-        """Take a request for one of its markets."""
-        self._markets[request.market_id].send(request)
+        """Take a request for one of its markets.
+
+        Raises:
+            OrderError: the market has not begun here, or was given up.
+        """
+        market = self._markets.get(request.market_id)
+        if market is None:
+            raise OrderError(
+                f"market {request.market_id} is not at the exchange: it has not begun, or has ended; request "
+                f"{request.request_id} is not taken"
+            )
+        market.send(request)
 
     def gone(self, market_id: str) -> None:
         """A market was freed."""

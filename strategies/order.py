@@ -188,6 +188,8 @@ class Order(OrderState):
         self.status_ms = self._clock.now_ms
         if self.complete and self.state is not REFUSED:
             self.complete_ms = self.status_ms
+        elif self._guarded:
+            self.complete_ms = None
         if self.state is LIVE or self.complete:
             self.update_data.clear()
         if self._listener is not None:

@@ -35,23 +35,29 @@ _EVIDENCE = {
 _BY_REPLIES = (None, IN_DOUBT, NOT_PLACED, REFUSED, DONE, LIVE)
 #: Averages nearer than this are one: sources round them to pence.
 _SAME_AVERAGE = 0.01
-#: How a fact is compared with another of the same bet; see `key_of`.
-_Key = tuple[float, int, bool, float, float, float]
 
 
-def key_of(fact: OrderFact) -> _Key:
-    """What makes one fact win over another: size accounted for, then time.
+def accounted_of(fact: OrderFact) -> float:
+    """Size that a fact accounts for: whatever does not remain, in the account's currency."""
+    return round(fact.matched + fact.cancelled + fact.lapsed + fact.voided, 2)
 
-    At one moment what is over wins over what is not, then the greater void, the lower average (prices are reduced,
-    never raised) and the lower liability.
+
+def rank_of(fact: OrderFact) -> tuple[object, ...]:
+    """What makes one fact of a bet win over another: size accounted for, then time, then what stands in `_ties`."""
+    return accounted_of(fact), fact.at, _ties(fact)
+
+
+def _ties(fact: OrderFact) -> tuple[object, ...]:
+    """What decides between facts of one moment that account for the same size.
+
+    A finished bet wins over one that is not, then the greater void, the lower average (prices are reduced, never
+    raised) and the lower liability. What follows has no meaning but to be the same in any order of arrival.
     """
-    accounted = round(fact.matched + fact.cancelled + fact.lapsed + fact.voided, 2)
-    return accounted, fact.at, not fact.executable, fact.voided, -fact.average, -fact.size
-
-
-def _details(fact: OrderFact) -> tuple[object, ...]:
-    """What decides between facts of equal keys that differ all the same: nothing but that it is always the same one."""
     return (
+        not fact.executable,
+        fact.voided,
+        -fact.average,
+        -fact.size,
         fact.fills is not None,
         fact.fills or (),
         fact.matched,
@@ -108,11 +114,11 @@ class OrderState:
     """
 
     __slots__ = (
+        "_accounted",
         "_done",
         "_evidence",
         "_fact",
         "_guarded",
-        "_key",
         "_told",
         "average_price_matched",
         "bet_id",
@@ -151,7 +157,7 @@ class OrderState:
         self._guarded = guarded
         self._done = False
         self._evidence = 0
-        self._key: _Key | None = None
+        self._accounted = 0.0
         self._fact: OrderFact | None = None
         self._told: OrderFact | None = None
 
@@ -213,39 +219,40 @@ class OrderState:
                 return self._another_bet(bet_id)
             numbered = True
             self._number(bet_id)
-        key, known, discrepancy = key_of(fact), self._key, None
+        accounted, known, discrepancy = accounted_of(fact), self._fact, None
         if known is not None:
-            if key < known or (key == known and not self._says_more(fact)):
-                return self._take_late(fact, key, known, before, numbered)
-            if fact.at < known[1]:
-                discrepancy = f"{key[0]:.2f} accounted for at {fact.at}, and less later"
-        self._key, self._fact = key, fact
+            before_that, at = self._accounted, fact.at
+            if accounted < before_that or (
+                accounted == before_that and (at < known.at or (at == known.at and _ties(fact) <= _ties(known)))
+            ):
+                return self._take_late(fact, accounted, known, before, numbered)
+            if at < known.at:
+                discrepancy = f"{accounted:.2f} accounted for at {at}, and less later"
+        self._accounted, self._fact = accounted, fact
         matched = fact.matched > self.size_matched
         self._size(fact)
-        if fact.executable and before.stand in ENDS:
-            discrepancy = discrepancy or f"is {before.stand.value.lower()}, told that it can be matched"
-        self._follow()
+        if not fact.executable:
+            self._follow()
+        elif before.stand is not Stand.LIVE:
+            if before.stand in ENDS:
+                discrepancy = discrepancy or f"is {before.stand.value.lower()}, told that it can be matched"
+            self._follow()
         return self._taken(before, matched, True, discrepancy)
 
-    def _says_more(self, fact: OrderFact) -> bool:
-        """Whether a fact wins over the one that stands, although their keys are equal."""
-        known = self._fact
-        return known is not None and fact is not known and _details(fact) > _details(known)
-
-    def _take_late(self, fact: OrderFact, key: _Key, known: _Key, before: State, numbered: bool) -> Taken:
+    def _take_late(self, fact: OrderFact, accounted: float, known: OrderFact, before: State, numbered: bool) -> Taken:
         """A fact that another has overtaken: its number and its fills may be news all the same."""
         changed = False
-        if fact.fills is not None and self._fact is not None and self._fact.fills is None:
+        if fact.fills is not None and known.fills is None:
             told = self._told
-            if told is None or (key_of(told), _details(told)) < (key, _details(fact)):
+            if told is None or rank_of(told) < rank_of(fact):
                 fills, self._told = self.fills, fact
                 self._show_fills()
                 changed = self.fills != fills
         if numbered:
             self._follow()
         discrepancy = None
-        if key[0] < known[0] and fact.at > known[1]:
-            discrepancy = f"{key[0]:.2f} accounted for at {fact.at}, and {known[0]:.2f} before"
+        if accounted < self._accounted and fact.at > known.at:
+            discrepancy = f"{accounted:.2f} accounted for at {fact.at}, and {self._accounted:.2f} before"
         return self._taken(before, False, changed, discrepancy)
 
     def _size(self, fact: OrderFact) -> None:

@@ -7,8 +7,11 @@ what it tells is delivered, then the rooms take the change, and what they ask go
 
 from __future__ import annotations
 
+import functools
 import itertools
+import multiprocessing
 import random
+import traceback
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
@@ -219,8 +222,8 @@ class Clockwork(hr.Strategy):
     It never looks at how an order stands: messages that come late change nothing of what it asks for.
     """
 
-    seed = 1
-    every = 7
+    seed: int = 1
+    every: int = 7
 
     def process_new_market(self, market: Any, market_book: Any) -> None:
         self.books = 0
@@ -289,3 +292,165 @@ class Clockwork(hr.Strategy):
     def outcomes(self) -> list[Outcome]:
         """How all orders ended, in the order in which they were asked for."""
         return [outcome(order) for placed in self.placed for order in placed.trade.orders]
+
+
+# -- each in a process of its own --------------------------------------------------------------------------------------
+
+#: Seconds after which whoever waits for a message gives up.
+WAIT = 60
+#: A run: the recording, the seed of what is late and repeated, and by how many steps something may be late.
+Case = tuple[str, int, int]
+#: The rooms, and what their strategies draw their decisions from.
+ROOMS: dict[str, dict[str, Any]] = {"north": {"seed": 1, "every": 7}, "south": {"seed": 2, "every": 5}}
+NO_LIMITS: dict[str, Any] = {
+    "max_order_exposure": None,
+    "max_selection_exposure": None,
+    "max_live_trade_count": 100_000,
+}
+
+
+def clockwork(room: str) -> Clockwork:
+    return Clockwork(name=room, **ROOMS[room], **NO_LIMITS)
+
+
+def outcomes_of(markets: Iterable[Any]) -> dict[str, list[Outcome]]:
+    """How the orders of each strategy ended, by its name."""
+    return {seat.strategy.name: seat.strategy.outcomes() for market in markets for seat in market.seats}
+
+
+class Queues:
+    """Who can write to whom: one queue for each direction."""
+
+    def __init__(self, context: Any) -> None:
+        names = [*ROOMS, "office"]
+        self.commands = {name: context.Queue() for name in names}
+        self.to_room = {room: context.Queue() for room in ROOMS}
+        self.to_office = {room: context.Queue() for room in ROOMS}
+        self.answers = context.Queue()
+
+
+def work(name: str, cases: Sequence[Case], queues: Queues) -> None:
+    """The life of a process."""
+    try:
+        for case in cases:
+            (_work_in_office if name == "office" else functools.partial(_work_in_room, name))(case, queues)
+    except BaseException:
+        queues.answers.put((name, traceback.format_exc(), None))
+        raise
+
+
+def _work_in_office(case: Case, queues: Queues) -> None:
+    path, seed, latest = case
+    office, ids = Office(ROOMS), set()
+    ways = {room: Post(seed + number, latest) for number, room in enumerate(ROOMS)}
+
+    def turn(act: Callable[[], object], everything: bool = False) -> None:
+        """Take what the rooms have asked, act, and send what there is to tell."""
+        asked = queues.commands["office"].get(timeout=WAIT)
+        for room in ROOMS:
+            for _ in range(asked[room]):
+                office.receive(room, queues.to_office[room].get(timeout=WAIT))
+        act()
+        told = {}
+        for room, way in ways.items():
+            for data in office.collect(room):
+                way.hand_in(data)
+            letters = way.delivered(everything)
+            told[room] = len(letters)
+            for data in letters:
+                queues.to_room[room].put(data)
+        queues.answers.put(("office", None, told))
+
+    for step in steps_of(path):
+        ids.add(step[1].id or "")
+        turn(functools.partial(office.take, step))
+    turn(functools.partial(office.end, ids), everything=True)
+    turn(lambda: None, everything=True)
+    client = office.coordinator.clients.get_default()
+    assert client is not None
+    told = {
+        "repeated": sum(way.repeated for way in ways.values()),
+        "late": sum(way.late for way in ways.values()),
+        "under way": len(office.coordinator.requests),
+        "failures": len(office.desk.failures),
+    }
+    queues.answers.put(("office", None, told))
+
+
+def _work_in_room(name: str, case: Case, queues: Queues) -> None:
+    path, seed, _ = case
+    room, ids, chance = Room(name, [clockwork(name)]), set(), random.Random(seed)
+
+    def turn(at: int, act: Callable[[], object]) -> None:
+        """Take what the office tells, act, and send what there is to ask: requests twice, now and then."""
+        told = queues.commands[name].get(timeout=WAIT)
+        room.receive([queues.to_room[name].get(timeout=WAIT) for _ in range(told)], at)
+        act()
+        sent = 0
+        for data in room.collect():
+            twice = chance.random() < 0.3 and isinstance(for_coordinator(data), Request)
+            for _ in range(1 + twice):
+                queues.to_office[name].put(data)
+                sent += 1
+        queues.answers.put((name, None, sent))
+
+    at = 0
+    for step in steps_of(path):
+        at = step[0]
+        ids.add(step[1].id or "")
+        turn(at, functools.partial(room.take, step))
+    turn(at, functools.partial(room.end, ids))
+    queues.answers.put((name, None, (outcomes_of(room.markets), len(room.actor.failures))))
+
+
+class Driver:
+    """Makes time go by, and knows how much is on its way.
+
+    Attributes:
+        office: what the coordinator's process told at the end of each case.
+        rooms: what each market actor's told: how orders ended, and how much failed.
+    """
+
+    def __init__(self, cases: Sequence[Case]) -> None:
+        context = multiprocessing.get_context("spawn")
+        self._queues = Queues(context)
+        names = [*ROOMS, "office"]
+        self._processes = [
+            context.Process(target=work, args=(name, cases, self._queues), daemon=True) for name in names
+        ]
+        self._early: dict[str, list[Any]] = {name: [] for name in names}
+        self.office: list[dict[str, int]] = []
+        self.rooms: list[dict[str, tuple[dict[str, list[Outcome]], int]]] = []
+        try:
+            for process in self._processes:
+                process.start()
+            for case in cases:
+                self._run(case)
+            for process in self._processes:
+                process.join(WAIT)
+            self.exit_codes = [process.exitcode for process in self._processes]
+        finally:
+            for process in self._processes:
+                if process.is_alive():
+                    process.kill()
+                    process.join()
+
+    def _run(self, case: Case) -> None:
+        asked = dict.fromkeys(ROOMS, 0)
+        for _ in range(sum(1 for _ in steps_of(case[0])) + 1):
+            self._queues.commands["office"].put(asked)
+            told = self._answer("office")
+            for room in ROOMS:
+                self._queues.commands[room].put(told[room])
+            asked = {room: self._answer(room) for room in ROOMS}
+        self._queues.commands["office"].put(asked)
+        self._answer("office")
+        self.office.append(self._answer("office"))
+        self.rooms.append({room: self._answer(room) for room in ROOMS})
+
+    def _answer(self, name: str) -> Any:
+        while not self._early[name]:
+            who, error, answer = self._queues.answers.get(timeout=WAIT)
+            assert error is None, f"{who}: {error}"
+            self._early[who].append(answer)
+        return self._early[name].pop(0)

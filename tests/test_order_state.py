@@ -32,6 +32,7 @@ from headrace.strategies.messages import (
     LIST,
     PLACE,
     REFUSED,
+    REPLACE,
     SIMULATED,
     STREAM,
     SUCCESS,
@@ -382,6 +383,16 @@ def test_a_lower_liability_at_the_moment_of_the_placing_is_taken() -> None:
     assert take(order, msgspec.structs.replace(fact(1), remaining=0.0), reduced)[1].changed
 
 
+def test_facts_of_one_moment_that_differ_leave_one_state_whichever_comes_first() -> None:
+    differing = [fact(1, cancelled=2.0), fact(1, lapsed=2.0)]
+    ends = []
+    for told in (differing, differing[::-1]):
+        order = sent()
+        take(order, *told)
+        ends.append(seen(order))
+    assert ends[0] == ends[1]
+
+
 def test_less_accounted_for_at_a_later_time_is_a_discrepancy_whichever_comes_first() -> None:
     early, late = fact(1, 6.0), fact(2, 4.0)
     for told in ([early, late], [late, early]):
@@ -533,6 +544,7 @@ def test_an_order_that_comes_back_is_live_and_shown_again() -> None:
     assert (mine.listed(), list(kept.blotter.live_orders)) == ([], [])
     kept.take(telling(fact(1, 4.0)))
     assert (mine.listed(), list(kept.blotter.live_orders)) == ([kept.order], [kept.order])
+    assert (kept.order.complete_ms, kept.order.status_ms) == (None, T0)
     assert kept.exposures()["worst_possible_profit_on_lose"] == -10.0
 
 
@@ -638,6 +650,26 @@ def test_facts_of_the_new_bet_wait_for_the_reply_that_names_it() -> None:
     assert [order.bet_id for order in desk.market.blotter] == ["1"]
     desk.actor.receive(cancelled, T0 + 51)
     assert [(order.bet_id, order.size_matched) for order in desk.market.blotter] == [("1", 0.0), ("2", SIZE)]
+
+
+def test_a_replace_that_nobody_knows_about_is_answered_later() -> None:
+    desk = Desked()
+    unknown = Reply(desk.replace.request_id, MARKET, T0 + 35, UNKNOWN, (Report(desk.order.id, REPLACE, FAILURE),))
+    desk.actor.receive(unknown, T0 + 35)
+    assert (desk.order.status, desk.order.trade.complete) == (S.EXECUTABLE, False)
+    for number, message in enumerate(desk.story("new")):
+        desk.actor.receive(message, T0 + 40 + number)
+    assert [(order.bet_id, order.size_matched) for order in desk.market.blotter] == [("1", 0.0), ("2", SIZE)]
+    assert desk.order.trade.status.name == "COMPLETE"
+
+
+def test_a_replace_that_was_refused_leaves_the_bet() -> None:
+    desk = Desked()
+    refused = Reply(
+        desk.replace.request_id, MARKET, T0 + 35, REFUSED, (Report(desk.order.id, REPLACE, FAILURE),), reason="too much"
+    )
+    desk.actor.receive(refused, T0 + 35)
+    assert (desk.order.status, desk.order.violation_msg, desk.market.replacing) == (S.EXECUTABLE, "too much", {})
 
 
 def test_bets_that_nobody_here_placed_are_nobodys() -> None:

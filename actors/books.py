@@ -23,10 +23,9 @@ from ..strategies.window import Gate, Window
 from .hosted_market import HostedMarket
 from .turn import Turn
 
-#: What a look at the book takes: `check_market_book`, `process_market_book`, and whose they are.
-Look = tuple[Callable[..., Any], Callable[..., Any], Strategy]
-#: An actor's market and clock, and those of its strategies that look through one window.
-Party = tuple[HostedMarket, Clock, tuple[Look, ...]]
+#: What a look at the book takes: the onlooker's market and clock, `check_market_book`, `process_market_book`, and whose
+#: they are.
+Look = tuple[HostedMarket, Clock, Callable[..., Any], Callable[..., Any], Strategy]
 
 
 class Onlooker(Protocol):
@@ -79,18 +78,17 @@ class Onlooker(Protocol):
     def wants_any(self, market_id: str) -> bool: ...
 
 
-#: Onlookers that look at a book through one window: the window's times (None: at every change); those that are each
-#: asked; and lists of those among which one is asked, because `check_market_book` gives all of a list one answer.
-View = tuple[Gate | None, list[Party], list[list[Party]]]
+#: Looks at a book through one window: the window's times (None: at every change); those that are each asked; and lists
+#: of those among which one is asked, because `check_market_book` gives all of a list one answer.
+View = tuple[Gate | None, list[Look], list[list[Look]]]
 
 
-def _view(window: Window | None, parties: Sequence[Party], deciding: tuple[str, ...] | None) -> View:
-    others: list[Party] = []
-    alike: dict[Any, list[Party]] = {}
-    for party in parties:
-        looks = party[2]
-        values = None if deciding is None or len(looks) > 1 else values_of(looks[0][2], deciding)
-        (others if values is None else alike.setdefault(values, [])).append(party)
+def _view(window: Window | None, looks: Sequence[Look], deciding: tuple[str, ...] | None) -> View:
+    others: list[Look] = []
+    alike: dict[Any, list[Look]] = {}
+    for look in looks:
+        values = None if deciding is None else values_of(look[-1], deciding)
+        (others if values is None else alike.setdefault(values, [])).append(look)
     return None if window is None else Gate(window), others, list(alike.values())
 
 
@@ -124,13 +122,14 @@ class OpenBook:
     Attributes:
         book: the one book.
         markets: each onlooker and its market; those that do not want the market are not among them.
+        first, clock: the first onlooker's market and clock.
         attended: those of them with bets at the exchange, or with orders that strategies have not been shown.
         polled: those whose exchange acts only when the book changes.
         views: what looks at the book, by window.
         changes: changes folded in.
     """
 
-    __slots__ = ("attended", "book", "changes", "markets", "polled", "views")
+    __slots__ = ("attended", "book", "changes", "clock", "first", "markets", "polled", "views")
 
     def __init__(
         self,
@@ -142,17 +141,19 @@ class OpenBook:
         self.markets = list(markets)
         self.attended: dict[HostedMarket, Onlooker] = {market: actor for actor, market in markets}
         self.polled = [(actor, market) for actor, market in markets if market.exchange.polls]
+        self.first, self.clock = self.markets[0][1], self.markets[0][0].clock
         self.changes = 0
-        by_window: dict[tuple[int, Window | None], list[Party]] = {}
+        by_window: dict[tuple[int, Window | None], list[Look]] = {}
         for actor, market in self.markets:
             # Strategies of one actor look in the order of the run, whatever their windows.
             groups = itertools.groupby(market.readers, lambda reader: None if reader[2] is None else reader[2].window)
             for place, (window, readers) in enumerate(groups):
-                looks = tuple([(check, process, strategy) for check, process, _, strategy in readers])
-                by_window.setdefault((place, window), []).append((market, actor.clock, looks))
+                by_window.setdefault((place, window), []).extend(
+                    (market, actor.clock, check, process, strategy) for check, process, _, strategy in readers
+                )
         # Windows in the order in which the strategies of an actor look.
         in_order = sorted(by_window.items(), key=lambda item: item[0][0])
-        self.views = [_view(window, parties, deciding) for (_, window), parties in in_order]
+        self.views = [_view(window, looks, deciding) for (_, window), looks in in_order]
 
 
 class Books:
@@ -182,7 +183,7 @@ class Books:
         self._many = len(self.actors) > 1
         self._timers: SharedTimers | Clock = first.clock if timers is None else timers
         self._deciding = deciding
-        self._show = self._take_step if first.shows_books and not self._many else self._show_book
+        self._steps = first.shows_books and not self._many
         self._open: dict[str | None, OpenBook] = {}  # a change may come without an id: no market has it
         self._ignored: set[str] = set()
         self._books: dict[str, MarketBook] = {}
@@ -271,7 +272,10 @@ class Books:
         found.book.apply(publish_time, change)
         found.changes += 1
         if change.market_definition is None or not self._define(found, publish_time, change.market_definition):
-            self._show(found, publish_time)
+            if self._steps:
+                self._take_step(found, publish_time)
+            else:
+                self._show(found, publish_time)
         if self.touched:
             self.tell()
 
@@ -284,9 +288,9 @@ class Books:
 
     def show(self, market: HostedMarket, now_ms: int) -> None:
         """Show a book as it stands: matching, middleware, orders, then each strategy."""
-        self._show_book(self._open[market.market_id], now_ms)
+        self._show(self._open[market.market_id], now_ms)
 
-    def _show_book(self, found: OpenBook, now_ms: int) -> None:
+    def _show(self, found: OpenBook, now_ms: int) -> None:
         book = found.book
         if found.attended:
             if self._many and book.traded:
@@ -297,41 +301,45 @@ class Books:
                 market.changes = found.changes
                 if actor.attend(market):
                     return
-        turn = self.turn
-        for gate, others, alike in found.views:
+        many, turn = self._many, self.turn
+        if not many:
+            found.clock.now_ms = now_ms
+            turn.market = found.first
+        for gate, looks, alike in found.views:
             if gate is not None:
                 if gate.definition is not book.market_definition:
-                    found.markets[0][1].renew(gate)
+                    found.first.renew(gate)
                 if not gate.from_ms <= now_ms <= gate.until_ms:
                     continue
-            for market, clock, looks in others:
-                clock.now_ms = now_ms
-                turn.market = market
-                for check, process, strategy in looks:
-                    turn.strategy = strategy
-                    try:
-                        if check(market, book):
-                            process(market, book)
-                    except Exception as error:
-                        market.look_failed(error, strategy)
+            for market, clock, check, process, strategy in looks:
+                if many:
+                    clock.now_ms = now_ms
+                    turn.market = market
+                turn.strategy = strategy
+                try:
+                    if check(market, book):
+                        process(market, book)
+                except Exception as error:
+                    market.look_failed(error, strategy)
             if alike:
                 self._show_alike(alike, now_ms, book)
 
-    def _show_alike(self, alike: Sequence[Sequence[Party]], now_ms: int, book: MarketBook) -> None:
+    def _show_alike(self, alike: Sequence[Sequence[Look]], now_ms: int, book: MarketBook) -> None:
         """Show the book to onlookers that give one answer: one of them is asked."""
-        for parties in alike:
-            market, clock, looks = parties[0]
+        turn = self.turn
+        for looks in alike:
+            market, clock, check, _, _ = looks[0]
             clock.now_ms = now_ms
             each_asked = False
             try:
-                if not looks[0][0](market, book):
+                if not check(market, book):
                     continue
             except Exception:
                 each_asked = True  # each fails by itself
-            for market, clock, ((check, process, strategy),) in parties:
+            for market, clock, check, process, strategy in looks:
                 clock.now_ms = now_ms
-                self.turn.market = market
-                self.turn.strategy = strategy
+                turn.market = market
+                turn.strategy = strategy
                 try:
                     if not each_asked or check(market, book):
                         process(market, book)

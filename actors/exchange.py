@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import msgspec
 
-from ..strategies.messages import ClearedOrder, OrderFact, Reply, Request
+from ..strategies.messages import ClearedOrder, OrderFact, PlaceInstruction, Reply, Request
 
 if TYPE_CHECKING:
     from ..config import Config
@@ -74,6 +74,9 @@ class PeerOrders(Protocol):
 
     def status(self, order_id: str) -> str | None:
         """The name of the order's status; None before it is placed."""
+
+    def instruction(self, order_id: str) -> PlaceInstruction | None:
+        """What would be asked for if the order were placed now: a strategy may have changed its price or size since."""
 
     def asked(self, order_id: str) -> dict[str, Any]:
         """What the request under way changes: `size_reduction`, `new_persistence_type`, `new_price`; may be empty."""

@@ -11,7 +11,15 @@ from ..strategies.errors import OrderError
 from ..strategies.framework import Framework
 from ..strategies.hosting import window_of
 from ..strategies.market import Market
-from ..strategies.messages import ClearedOrder, MarketFact, OrderFact, ReplaceInstruction, Reply, Request
+from ..strategies.messages import (
+    ClearedOrder,
+    MarketFact,
+    OrderFact,
+    PlaceInstruction,
+    ReplaceInstruction,
+    Reply,
+    Request,
+)
 from ..strategies.order import Order, OrderStatus
 from ..strategies.order_state import rank_of
 from ..strategies.strategy import Strategy
@@ -274,6 +282,10 @@ class OrdersById:
     def status(self, order_id: str) -> str | None:
         order = self._market.order(order_id)
         return None if order is None or order.status is None else order.status.name
+
+    def instruction(self, order_id: str) -> PlaceInstruction | None:
+        order = self._market.order(order_id)
+        return None if order is None else order.instruction()
 
     def asked(self, order_id: str) -> dict[str, Any]:
         order = self._market.order(order_id)

@@ -133,6 +133,19 @@ class Bet:
             return stake_of_target(target, asked.bet_target_type, asked.price)
         return target
 
+    def ask_again(self, asked: PlaceInstruction) -> None:
+        """What is asked for is something else, as it is for the peer until the bet arrives."""
+        if (asked.price, asked.size, asked.persistence_type) == (
+            self.asked.price,
+            self.asked.size,
+            self.asked.persistence_type,
+        ):
+            return
+        self.asked, self.price, self.persistence_type = asked, asked.price, asked.persistence_type
+        if self.is_limit:
+            self.size = self._stake()
+            self.settle_sizes()
+
     # -- what happens to it --------------------------------------------------------------------------------------
 
     def fill(self, time_ms: float, price: float, size: float) -> None:

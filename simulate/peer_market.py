@@ -166,6 +166,9 @@ class PeerMarket(SimulatedMarket):
 
     def _peer_place(self, package: _Package, bet: Bet, arrival: Arrival) -> None:
         """Place one bet; it may have to wait."""
+        asked = self.orders.instruction(bet.order_id)
+        if asked is not None:
+            bet.ask_again(asked)
         code, bet_id = self._judge(bet, arrival)
         if code == WAIT:
             return

@@ -271,6 +271,16 @@ def test_numbers_changed_under_way_change_nothing_of_the_bet(changed: dict[str, 
     assert (played.error("a"), played["a"].profit) == (None, as_asked["a"].profit)
 
 
+def test_price_changed_under_way_is_the_bets_under_compatibility() -> None:
+    """flumine has one object for order and bet: asked for 3.0 and set to 1.9, it matches at the 2.0 that is there."""
+
+    def change(script: Any, market: Any) -> None:
+        script.orders["a"].order_type.price = 1.9
+
+    played = replay(priced().touch(400).touch(800).close(), {100: [back("a", 3.0, 2.0), change]}, config=FLUMINE)
+    assert (played["a"].size_matched, played["a"].average_price_matched) == (2.0, 2.0)
+
+
 @pytest.mark.parametrize("price", [math.nan, math.inf, -math.inf, -3.0, 0, 1.0])
 def test_replace_at_a_price_that_no_bet_has_is_refused_where_controls_are_skipped(price: float) -> None:
     refused = raised(replace("a", price), hr.OrderUpdateError, f"new_price={price}: expected odds above 1")

@@ -43,6 +43,9 @@ class PeerFloor(Floor):
     def status(self, order_id: str) -> str | None:
         return self.statuses.get(order_id)
 
+    def instruction(self, order_id: str) -> Any:
+        return None
+
     def asked(self, order_id: str) -> dict[str, Any]:
         return self.changes.get(order_id, {})
 

@@ -9,10 +9,14 @@ from typing import Any
 
 from ..strategies.book import MarketBook
 from ..strategies.changes import MarketChange, MarketDefinition
+from ..strategies.events import CustomEvent, TerminationEvent
 from .books import Books
 from .exchange import Answer
 from .hosted_market import HostedMarket
 from .hosting import Hosting
+
+#: What comes in by the door of a market actor.
+Incoming = Answer | MarketChange | CustomEvent | TerminationEvent
 
 
 class MarketActor(Hosting):
@@ -38,8 +42,10 @@ class MarketActor(Hosting):
 
     # -- the door ------------------------------------------------------------------------------------------------
 
-    def receive(self, message: Answer | MarketChange, at: int | None = None) -> None:
-        """Take what comes in: a change of a book, or a message from the exchange. There is no other way in.
+    def receive(self, message: Incoming, at: int | None = None) -> None:
+        """Take what comes in: a change of a book, a message from the exchange, a custom event, or the end of the run.
+
+        There is no other way in.
 
         Args:
             at: milliseconds since the epoch: timers that are due by then run, then the message is a turn of its own,
@@ -48,12 +54,13 @@ class MarketActor(Hosting):
         if isinstance(message, MarketChange):
             self.books.process_market_change(self.clock.now_ms if at is None else at, message)
             return
-        if at is None:
+        if at is not None:
+            self.tick(at)
+        if isinstance(message, (CustomEvent, TerminationEvent)):
+            self._take_event(message)
+        else:
             self.take(message)
-            return
-        self.tick(at)
-        self.take(message)
-        if self.books.touched:
+        if at is not None and self.books.touched:
             self.books.tell()
 
     def tick(self, at: int) -> None:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from ..config import Config
 from ..strategies.changes import MarketChange
 from ..strategies.errors import HeadraceError, RecordingError, SettlementError
+from ..strategies.events import CustomEvent, TerminationEvent
 from ..strategies.host import Host
 from ..strategies.market import Market, Markets
 from ..strategies.strategy import Strategy
@@ -114,7 +115,7 @@ class Turns(abc.ABC):
                     self._client_controls.append((account.venue, account.username, made))
 
     @abc.abstractmethod
-    def receive(self, message: Answer | MarketChange, at: int | None = None) -> None:
+    def receive(self, message: Answer | MarketChange | CustomEvent | TerminationEvent, at: int | None = None) -> None:
         """The one door."""
 
     @abc.abstractmethod

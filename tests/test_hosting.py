@@ -49,6 +49,33 @@ def test_timer_sees_its_own_time_though_a_market_opens_in_between(
     assert [(200, there)] == RUNG
 
 
+# -- the door ----------------------------------------------------------------------------------------------------------
+
+
+class Hears(hr.Strategy):
+    scope = "run"
+
+    def process_custom_event(self, market: Any, event: Any) -> None:
+        HEARD.append((market.clock.now_ms - T0, event.event))
+
+
+HEARD: list[tuple[int, str]] = []
+
+
+def test_events_and_the_end_of_the_run_come_in_by_the_door(tmp_path: Path) -> None:
+    HEARD.clear()
+    path = priced().touch(400).touch(900).write(tmp_path / "1.1")
+    replay = Replay(Unit("one", (path,)), Setup([Hears()], [hr.SimulatedClient()], hr.Config()), lambda market: None)
+
+    def come_in() -> None:
+        replay.actor.receive(hr.CustomEvent("rain"), T0 + 300)
+        replay.actor.receive(hr.TerminationEvent())
+
+    replay.actor.clock.call_at(T0 + 250, come_in)
+    replay.run()
+    assert (HEARD, replay.actor.stopped) == ([(300, "rain")], True)
+
+
 # -- requests that cannot be handed over ------------------------------------------------------------------------------
 
 

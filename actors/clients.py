@@ -137,10 +137,11 @@ class BaseClient:
 
         A count below 0 gives back what was counted.
         """
-        self.transactions_by_hour.setdefault(at_ms // 3_600_000, [0, 0])[failed] += count
+        hour = at_ms // 3_600_000
+        self.transactions_by_hour.setdefault(hour, [0, 0])[failed] += count
         for control in self.trading_controls:
             if isinstance(control, MaxTransactionCount):
-                control.add_transaction(count, failed)
+                control.add_transaction(count, failed, hour)
 
     @property
     def current_transaction_count_total(self) -> int:

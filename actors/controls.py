@@ -308,14 +308,29 @@ class MaxTransactionCount(BaseControl):
         self.transaction_count = 0
         self.failed_transaction_count = 0
 
-    def add_transaction(self, count: int, failed: bool = False) -> None:
-        """Count `count` transactions; `failed`: those that the exchange refused."""
+    def add_transaction(self, count: int, failed: bool = False, hour: int | None = None) -> None:
+        """Count `count` transactions; `failed`: those that the exchange refused.
+
+        Args:
+            hour: the clock hour, since the epoch, that they count in; None: the one under way. What is given back of an
+                hour that is over changes nothing of this one.
+        """
+        if hour is not None and self.framework.host.rules.account_controls_later:
+            if hour > self._hour:
+                self._begin(hour)
+            this_hour = hour == self._hour
+        else:
+            this_hour = True
         if failed:
             self.failed_transaction_count += count
-            self.current_failed_transaction_count += count
+            self.current_failed_transaction_count += count * this_hour
         else:
             self.transaction_count += count
-            self.current_transaction_count += count
+            self.current_transaction_count += count * this_hour
+
+    def _begin(self, hour: int) -> None:
+        self._hour = hour
+        self.current_transaction_count = self.current_failed_transaction_count = 0
 
     @property
     def current_transaction_count_total(self) -> int:
@@ -336,8 +351,7 @@ class MaxTransactionCount(BaseControl):
     def _look(self, order: Any, cancelling: bool) -> None:
         hour = self.framework.host.clock.now_ms // _HOUR_MS
         if hour != self._hour:
-            self._hour = hour
-            self.current_transaction_count = self.current_failed_transaction_count = 0
+            self._begin(hour)
         limit = self.client.transaction_limit
         if cancelling or limit is None:
             return

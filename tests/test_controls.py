@@ -287,6 +287,21 @@ def test_orders_of_one_turn_keep_to_the_limit_of_the_account() -> None:
     assert played.client.transaction_count_total == 1
 
 
+def test_what_is_given_back_of_an_hour_that_is_over_leaves_the_next_one_alone() -> None:
+    traded = {1: {"trd": [[3.0, 100]]}}
+    stream = priced().touch(400).touch(NEXT_HOUR - 60).prices(NEXT_HOUR - 50, traded)
+    stream.touch(NEXT_HOUR + 300).touch(NEXT_HOUR + 600)
+    actions = {
+        100: [back("a", 3.0, 2.0)],
+        NEXT_HOUR - 60: [replace("a", 4.0)],  # answered in the next hour: there is nothing left to replace
+        NEXT_HOUR + 300: [back("b", 4.0, 2.0), back("c", 4.0, 2.0)],
+    }
+    client = hr.SimulatedClient(transaction_limit=2)
+    played = replay(stream.close(NEXT_HOUR + 900), actions, force=False, client=client, max_live_trade_count=9)
+    assert list(played.client.transactions_by_hour.values()) == [[1, 0], [1, 1]]
+    assert [played[ref].status is hr.OrderStatus.VIOLATION for ref in "bc"] == [False, True]
+
+
 def test_what_a_replace_does_not_place_is_given_back_to_the_account() -> None:
     stream = priced().touch(300).prices(400, {1: {"trd": [[3.0, 100]]}}).touch(800).close()
     played = replay(stream, {100: [back("a", 3.0, 2.0)], 300: [replace("a", 4.0)]})

@@ -433,7 +433,7 @@ class Driver:
             for process in self._processes:
                 if process.is_alive():
                     process.kill()
-                    process.join()
+                    process.join(WAIT)
 
     def _run(self, case: Case) -> None:
         asked = dict.fromkeys(ROOMS, 0)

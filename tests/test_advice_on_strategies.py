@@ -411,6 +411,9 @@ ADVICE = re.compile(
 ELSEWHERE = {
     "give a larger share, or more markets": "tests/test_search.py",
     "give a size": "tests/test_handed_over.py: bet targets are simulated by the default rules",
+    "give it to the coordinator, which asks it": "tests/test_apart.py",
+    "; leave it out": "tests/test_apart.py: names of actors",
+    "has joined before; give each a name of its own": "tests/test_apart.py",
 }
 
 

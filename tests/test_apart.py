@@ -413,3 +413,35 @@ def test_a_control_of_accounts_is_given_to_the_coordinator() -> None:
     coordinator = RemoteCoordinator([hr.SimulatedClient()], lambda message: None)
     with pytest.raises(hr.HeadraceError, match="Ours: scope is 'account': give it to the coordinator"):
         hr.MarketActor(host, [], coordinator, RemoteExchange(), trading_controls=[(Ours, {})])
+
+
+def test_a_control_of_accounts_works_where_the_coordinator_stands() -> None:
+    class Ours(hr.BaseControl):
+        NAME, scope = "OURS", "account"
+
+        def _validate(self, order: Any, package_type: Any) -> None:
+            self._on_error(order, "no")
+
+    host = Host(Clock(), hr.Config(), numbered_ids())
+    coordinator = hr.Coordinator([hr.SimulatedClient()])
+    sent: list[Any] = []
+    coordinator.connect(host, SentTo(sent), trading_controls=[(Ours, {})])
+    order = PlaceInstruction("1", "ref", 1, 0.0, "BACK", "LIMIT", 2.0, 2.0)
+    coordinator.submit(messages.Request("1", MARKET, "mine", "Simulated", "simulated", "PLACE", (order,), 0))
+    assert (sent, [each.control for each in coordinator.violations.values()]) == ([], ["OURS"])
+
+
+class SentTo:
+    """An exchange that keeps what it is sent."""
+
+    def __init__(self, sent: list[Any]) -> None:
+        self.send = sent.append
+
+
+def test_names_of_actors_are_plain_and_their_own() -> None:
+    office = Office(["north"])
+    with pytest.raises(hr.HeadraceError, match="its name has a /; leave it out"):
+        office.switchboard.join("north/2", lambda message: None)
+    with pytest.raises(hr.HeadraceError, match="has joined before; give each a name of its own"):
+        office.switchboard.join("north", lambda message: None)
+    office.switchboard.join("north-2", lambda message: None)

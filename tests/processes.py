@@ -72,7 +72,7 @@ def spaced() -> bool:
 def skip_where_ray_has_no_scripts() -> None:
     """Skip where Ray cannot start what has an environment of its own: jobs, trials of Tune, and `ray start` itself."""
     if spaced():
-        pytest.skip(f"Ray's scripts break on the space in {sys.prefix}")
+        pytest.skip(f"Ray's scripts break on the space in {sys.prefix}; runs in an environment whose path has none")
 
 
 def free_ports(count: int) -> list[int]:

@@ -139,7 +139,7 @@ def test_generated_markets_give_equal_digests(
 def test_recorded_markets_give_equal_digests(tmp_path: Path, keywords: dict[str, Any]) -> None:
     names = ["29788105.bz2", "1.205822330.bz2", "1.185781277.bz2", "1.197931750", "football-basic-sample.bz2"]
     if not RECORDINGS.is_dir():
-        pytest.skip(f"no recordings in {RECORDINGS}")
+        pytest.skip(f"no recordings in {RECORDINGS}; runs where that folder is")
     files = [str(RECORDINGS / name) for name in names]
     assert run(packed(files, tmp_path), keywords).digest == run(files, keywords).digest
 

@@ -111,7 +111,7 @@ for (const [name, width] of wanted) {
 def browser() -> str:
     found = next(filter(None, map(shutil.which, BROWSERS)), None)
     if found is None:
-        pytest.skip(f"no browser: none of {', '.join(BROWSERS)} is installed")
+        pytest.skip(f"no browser; runs if one of {', '.join(BROWSERS)} is installed")
     return found
 
 

@@ -93,7 +93,7 @@ def tool(name: str) -> str:
     """Where a program is; skips where it is not."""
     found = shutil.which(name, path=os.pathsep.join([os.environ.get("PATH", ""), "/usr/sbin"]))
     if found is None:
-        pytest.skip(f"no {name} on this machine")
+        pytest.skip(f"no {name} on this machine; runs if it is installed")
     return found
 
 
@@ -123,7 +123,7 @@ def start_sshd(sshd: str, folder: Path, machine: Machine) -> subprocess.Popen[by
     file.write_text("".join(f"{name} {value}\n" for name, value in settings.items()), encoding="utf-8")
     checked = run([sshd, "-t", "-f", file])
     if checked.returncode:
-        pytest.skip(f"no sshd can be started here: {checked.stderr.strip()}")
+        pytest.skip(f"sshd refuses to start; runs where it can: {checked.stderr.strip()}")
     with (folder / f"sshd-{machine.port}.log").open("wb") as log:
         return subprocess.Popen([sshd, "-D", "-e", "-f", str(file)], stdin=subprocess.DEVNULL, stderr=log)
 
@@ -198,9 +198,9 @@ def launcher() -> Iterator[Launcher]:
     pytest.importorskip("ray")
     skip_where_ray_has_no_scripts()
     if sys.platform != "linux":
-        pytest.skip("127.0.0.2 is this machine's own on Linux only")
+        pytest.skip("runs on Linux, where 127.0.0.2 is this machine's own")
     if not (TOOLS / "ray").is_file():
-        pytest.skip("no ray command beside this Python")
+        pytest.skip("no ray command beside this Python; runs if headrace is installed with its dependencies")
     sshd, keygen, _, _ = tool("sshd"), tool("ssh-keygen"), tool("rsync"), tool("pgrep")
     with ExitStack() as stack:
         folder = stack.enter_context(temporary_folder())
@@ -223,7 +223,9 @@ def launcher() -> Iterator[Launcher]:
         for machine in machines:
             if not wait_until(lambda machine=machine: home_of_login(folder, machine) == str(machine.home), 10):
                 log = (folder / f"sshd-{machine.port}.log").read_text(encoding="utf-8").strip()
-                pytest.skip(f"this user cannot log in to an sshd of its own, with a home of its own: {log[-300:]}")
+                pytest.skip(
+                    f"runs where this user can log in to an sshd of its own, with a home of its own: {log[-300:]}"
+                )
         port = re.search(r"--dashboard-port=(\d+)", cluster.read_text(encoding="utf-8"))
         assert port is not None
         yield Launcher(cluster, variables, f"http://127.0.0.1:{port.group(1)}", *machines)

@@ -42,7 +42,10 @@ class Module:
         self.file = file
         self.source = source
         self.lines = source.splitlines()
-        self.tree = ast.parse(source)
+        try:
+            self.tree = ast.parse(source)
+        except ValueError as error:  # null bytes, before Python 3.11.4
+            raise SyntaxError(str(error)) from error
         self.names = _definitions(self.tree.body)
         self.classes = list(_classes(self.tree.body, "", self.names))
         self.imports: dict[str, str] = {}

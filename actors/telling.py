@@ -82,8 +82,9 @@ class Telling(Requests):
             for report in reply.reports:
                 self._take_report_as_peer(market, reply, report)
             return
+        get_order = market.blotter.get_order
         for report in reply.reports:
-            order = market.order(report.order_id)
+            order = get_order(report.order_id) or market.order(report.order_id)
             if order is None:
                 # A reply about it may come before the reply that says which order it replaces.
                 market.keep_stray(msgspec.structs.replace(reply, reports=(report,)))
@@ -121,7 +122,7 @@ class Telling(Requests):
                     _note_queue(order, report)
                     if self.logs:
                         market.log_order(order)
-            elif report.operation == CANCEL and market.is_replaced_by(order, reply.request_id):
+            elif market.replacing and report.operation == CANCEL and market.is_replaced_by(order, reply.request_id):
                 self._replace(market, order, report)
         if taken.discrepancy is not None:
             self._disagree(order, taken.discrepancy)
@@ -212,11 +213,13 @@ class Telling(Requests):
         market.orders_shown_ms = self.clock.now_ms
         turn = self.turn
         for seat, mine in market.traders():
+            if not mine.current and not seat.all_orders:
+                continue
             turn.strategy = seat.strategy
             try:
                 if seat.all_orders:
                     seat.process_orders(market, mine.orders)
-                elif mine.current:
+                else:
                     orders = mine.listed()
                     if not mine.ended:
                         seat.process_orders(market, orders)

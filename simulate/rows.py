@@ -176,7 +176,8 @@ class RowCollector:
             for order in market.blotter:
                 try:
                     rows.append((order, self._order(order, market, place)))
-                    fills.extend((order, fill) for fill in _fills(order))
+                    if order.fills:
+                        fills.extend((order, fill) for fill in _fills(order))
                 except Exception as error:  # of a value of the user's own, which may raise anything
                     self._lost("orders", order, error)
             self._keep("orders", rows)

@@ -26,11 +26,8 @@ def in_units(items: Sequence[pytest.Item]) -> dict[str, str]:
 
 
 def _unit(item: pytest.Item) -> str:
-    own = [name for name in OWN_RAYS if name in _fixtures(item)]
-    if own:
-        return own[0]
     if _needs_ray(item):
-        return "ray"
+        return next((name for name in OWN_RAYS if name in _fixtures(item)), "ray")
     return item.nodeid.partition("::")[0] if _shares_with_its_module(item) else item.nodeid
 
 

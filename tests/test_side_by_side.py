@@ -35,6 +35,7 @@ class TestAll:
     def test_shared(self, made_once, number):
         pass
 
+    @pytest.mark.ray
     def test_of_a_ray_of_its_own(self, head, number):
         pass
 

@@ -110,8 +110,8 @@ class SharedClock(Clock):
         super().__init__()
         self._shared = shared
 
-    def call_at(self, at_ms: int, function: Callable[[], object]) -> None:
-        super().call_at(at_ms, function)
+    def call_at(self, at_ms: int, function: Callable[..., object], *arguments: Any) -> None:
+        super().call_at(at_ms, function, *arguments)
         if self.next_ms < self._shared.next_ms:
             self._shared.next_ms = self.next_ms
 

@@ -53,8 +53,8 @@ class Requests(Turns):
 
     def submit(self, market: Market, request: Request) -> None:
         """Hand a request to the coordinator. If that fails, its orders end, and the strategy's other requests go on."""
-        assert isinstance(market, HostedMarket)
         if request.kind == REPLACE:
+            assert isinstance(market, HostedMarket)
             for instruction in request.instructions:
                 assert isinstance(instruction, ReplaceInstruction)
                 order = market.blotter[instruction.order_id]
@@ -71,6 +71,7 @@ class Requests(Turns):
             reply = Reply(
                 request.request_id, market.market_id, self.clock.now_ms, EXPIRED, reports, reason=legible(error)
             )
+            assert isinstance(market, HostedMarket)
             self.take_reply(market, reply)
 
     @abc.abstractmethod

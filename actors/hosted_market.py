@@ -8,6 +8,7 @@ from typing import Any, Protocol
 from ..strategies.blotter import StrategyOrders
 from ..strategies.book import MarketBook
 from ..strategies.errors import OrderError
+from ..strategies.fact_ranks import rank_of
 from ..strategies.framework import Framework
 from ..strategies.hosting import window_of
 from ..strategies.market import Market
@@ -21,7 +22,6 @@ from ..strategies.messages import (
     Request,
 )
 from ..strategies.order import Order, OrderStatus
-from ..strategies.order_state import rank_of
 from ..strategies.strategy import Strategy
 from ..strategies.window import Gate
 from .exchange import Answer, Desk, Exchange, MarketExchange

@@ -21,6 +21,7 @@ from typing import NamedTuple, NoReturn
 
 from . import messages
 from .errors import OrderError
+from .fact_ranks import accounted_of, rank_of, ties_of
 from .messages import OrderFact, Report
 from .stands import DONE, ENDS, IN_DOUBT, LIVE, NEW, NOT_PLACED, REFUSED, SENT, OrderStatus, Stand, State
 
@@ -35,41 +36,6 @@ _EVIDENCE = {
 _BY_REPLIES = (None, IN_DOUBT, NOT_PLACED, REFUSED, DONE, LIVE)
 #: Averages nearer than this are one: sources round them to pence.
 _SAME_AVERAGE = 0.01
-
-
-def accounted_of(fact: OrderFact) -> float:
-    """Size that a fact accounts for: whatever does not remain, in the account's currency."""
-    return round(fact.matched + fact.cancelled + fact.lapsed + fact.voided, 2)
-
-
-def rank_of(fact: OrderFact) -> tuple[object, ...]:
-    """What makes one fact of a bet win over another: size accounted for, then time, then what stands in `_ties`."""
-    return accounted_of(fact), fact.at, _ties(fact)
-
-
-def _ties(fact: OrderFact) -> tuple[object, ...]:
-    """What decides between facts of one moment that account for the same size.
-
-    A finished bet wins over one that is not, then the greater void, the lower average (prices are reduced, never
-    raised) and the lower liability. What follows has no meaning but to be the same in any order of arrival.
-    """
-    return (
-        not fact.executable,
-        fact.voided,
-        -fact.average,
-        -fact.size,
-        fact.fills is not None,
-        fact.fills or (),
-        fact.matched,
-        fact.cancelled,
-        fact.lapsed,
-        fact.remaining,
-        fact.persistence_type or "",
-        fact.price or 0.0,
-        fact.why or "",
-        fact.bet_id or "",
-        fact.source,
-    )
 
 
 class Taken(NamedTuple):
@@ -233,7 +199,7 @@ class OrderState:
         if known is not None:
             before_that, at = self._accounted, fact.at
             if accounted < before_that or (
-                accounted == before_that and (at < known.at or (at == known.at and _ties(fact) <= _ties(known)))
+                accounted == before_that and (at < known.at or (at == known.at and ties_of(fact) <= ties_of(known)))
             ):
                 return self._take_late(fact, accounted, known, before, numbered)
             if at < known.at:

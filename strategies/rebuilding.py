@@ -13,10 +13,11 @@ import msgspec
 from .blotter import Blotter
 from .clock import from_ms
 from .errors import OrderError
+from .fact_ranks import accounted_of
 from .market import Placement
 from .order import Order, OrderStatus
 from .order_rows import OrderRow, OrderTypeRow, RunnerRow, TradeRow
-from .order_state import OrderState, accounted_of
+from .order_state import OrderState
 from .order_types import LimitOnCloseOrder, LimitOrder, MarketOnCloseOrder
 from .responses import Responses
 from .stands import NEXT, State

@@ -1,0 +1,422 @@
+"""The exchange itself: markets that are played, bets of accounts, and who is told. No sockets, and no waiting.
+
+One thread owns it. Whoever speaks a protocol asks it and is told by it: `advance` plays what is due, `submit` takes
+requests, and listeners hear what changed, in order.
+"""
+
+from __future__ import annotations
+
+import functools
+import itertools
+import logging
+from collections.abc import Callable, Iterator
+from typing import Any, Protocol
+
+from ...actors.exchange import AccountTerms, Answer
+from ...config import Config
+from ...strategies.book import MarketBook
+from ...strategies.changes import MarketDefinition
+from ...strategies.clock import Clock
+from ...strategies.messages import PLACE, REPLACE, ClearedOrder, OrderFact, PlaceInstruction, Reply, Report, Request
+from ...strategies.rules import Rules
+from ..models import Models
+from .account_bet import MARKET_VERSION, AccountBet
+from .feed import Feed, FeedMessage
+from .ledger import Ledger
+from .public_market import PublicMarket, Touched
+from .settings import AccountSettings, ExchangeSettings
+from .timeline import Timeline
+from .venue_market import VenueMarket
+
+logger = logging.getLogger("headrace")
+
+#: Numbers of bets count up from here.
+FIRST_BET_ID = 230_000_000_000
+
+
+class Listener(Protocol):
+    """Hears what happens, in order."""
+
+    def market_changed(self, market: ExchangeMarket, touched: Touched) -> None:
+        """Something of what is published of a market has changed; the first time, it is new."""
+
+    def message_ended(self, at: int) -> None:
+        """All changes of one moment have been told: they belong into one message of a stream."""
+
+    def market_gone(self, market: ExchangeMarket) -> None:
+        """A market has vanished from all lists."""
+
+    def bet_changed(self, bet: AccountBet) -> None:
+        """A bet is new, or another than before."""
+
+    def market_settled(self, market: ExchangeMarket) -> None:
+        """The results of a market's bets are known to accounts; again where it is settled a second time."""
+
+    def sports(self, at: int, operation: str, change: dict[str, Any]) -> None:
+        """A change of a race ("rcm") or a cricket match ("ccm")."""
+
+
+class ExchangeMarket:
+    """One market.
+
+    Attributes:
+        book: as recorded, in exchange time.
+        public: as it is published.
+        venue: the engine's side.
+        bets: of all accounts, by number, in order of placing.
+        closed_at: exchange time of the close; None while it is not closed.
+        settled_at: exchange time at which accounts learn results; None before.
+        gone: nothing more comes of it.
+    """
+
+    def __init__(self, market_id: str, book: MarketBook, public: PublicMarket, venue: VenueMarket) -> None:
+        self.market_id = market_id
+        self.book = book
+        self.public = public
+        self.venue = venue
+        self.bets: dict[str, AccountBet] = {}
+        self.closed_at: int | None = None
+        self.settled_at: int | None = None
+        self.gone = False
+
+    @property
+    def definition(self) -> MarketDefinition:
+        definition = self.book.market_definition
+        assert definition is not None
+        return definition
+
+
+class _Pending:
+    """A request under way: how many answers are missing, and who waits for them."""
+
+    __slots__ = ("answered", "missing", "reports", "request")
+
+    def __init__(self, request: Request, answered: Callable[[list[Report]], object]) -> None:
+        self.request = request
+        self.answered = answered
+        self.missing = len(request.instructions) * (2 if request.kind == REPLACE else 1)
+        self.reports: list[Report] = []
+
+
+class Exchange:
+    """Markets, bets, and time.
+
+    Args:
+        feed: what is played.
+        ledger: the witness.
+
+    Attributes:
+        markets: by id, those that have appeared and not vanished.
+        bets: of all accounts and markets, by number, in order of placing.
+        sequence: number of the last change of a market; `bet_sequence`: of a bet.
+        listeners: whom to tell.
+        finished: the feed has ended.
+    """
+
+    def __init__(
+        self, settings: ExchangeSettings, timeline: Timeline, feed: Feed, ledger: Ledger | None = None
+    ) -> None:
+        self.settings = settings
+        self.timeline = timeline
+        self.ledger = Ledger() if ledger is None else ledger
+        self.accounts: dict[str, AccountSettings] = {each.username: each for each in settings.accounts}
+        self.markets: dict[str, ExchangeMarket] = {}
+        self.bets: dict[str, AccountBet] = {}
+        self.listeners: list[Listener] = []
+        self.sequence = self.bet_sequence = 0
+        self.finished = False
+        self.clock = Clock(timeline.start_ms)
+        # Latency is that of the real network; bets of all accounts share what is traded.
+        self.config = Config(
+            place_latency=0.0,
+            cancel_latency=0.0,
+            update_latency=0.0,
+            replace_latency=0.0,
+            simulated_strategy_isolation=False,
+        )
+        self.rules = Rules.named(None)
+        self._models = Models().completed(self.config)
+        self._last_bet_id = FIRST_BET_ID
+        self._numbers = itertools.count(1)
+        self._by_order: dict[str, AccountBet] = {}
+        self._asked: dict[str, tuple[PlaceInstruction, str, str]] = {}
+        self._pending: dict[str, _Pending] = {}
+        self._messages: Iterator[FeedMessage] = iter(feed)
+        self._next = next(self._messages, None)
+        self.finished = self._next is None
+
+    # -- time ----------------------------------------------------------------------------------------------------
+
+    @property
+    def next_at(self) -> float:
+        """When something is due next, exchange time; infinite if nothing is."""
+        timer = self.clock.next_ms
+        return timer if self._next is None else min(timer, self._next.at)
+
+    @property
+    def next_message_at(self) -> int | None:
+        """When the next message of the feed is due; None after the last."""
+        return None if self._next is None else self._next.at
+
+    def advance(self, now_ms: int) -> None:
+        """Play what is due by `now_ms`, exchange time: timers before messages of the same moment."""
+        while self._next is not None and self._next.at <= now_ms:
+            self.play_next()
+        self._run_timers(now_ms)
+        self.clock.now_ms = max(self.clock.now_ms, now_ms)
+
+    def play_next(self) -> bool:
+        """Play the next message of the feed, whenever it is due; False if there is none."""
+        message = self._next
+        if message is None:
+            return False
+        self._run_timers(message.at)
+        self.clock.now_ms = max(self.clock.now_ms, message.at)
+        self.timeline.played(message.at)
+        try:
+            self._play(message)
+        finally:
+            self._next = next(self._messages, None)
+            self.finished = self._next is None
+        return True
+
+    def _run_timers(self, until_ms: int) -> None:
+        while (function := self.clock.pop_due(until_ms)) is not None:
+            function()
+
+    def call_later(self, milliseconds: float, function: Callable[[], object]) -> None:
+        """Call a function when exchange time has moved on by `milliseconds`."""
+        self.clock.call_at(self.clock.now_ms + round(milliseconds), function)
+
+    def _play(self, message: FeedMessage) -> None:
+        for played in message.changes:
+            market_id = played.change.id
+            if market_id is None:
+                continue
+            market = self.markets.get(market_id)
+            if market is None:
+                if played.change.market_definition is None:
+                    continue  # nothing is known of it that could be shown
+                market = self._open(market_id)
+            market.book.apply(message.at, played.change)
+            touched = market.public.record(played)
+            self._publish(market, touched, message.at)
+            definition = played.change.market_definition
+            if definition is not None and definition.status == "CLOSED":
+                self._close(market)
+            else:
+                if definition is not None and market.closed_at is not None:
+                    market.closed_at = market.settled_at = None  # opened again
+                market.venue.changed()
+            self._publish_bets(market)
+        for operation, change in message.sports:
+            for listener in self.listeners:
+                listener.sports(message.at, operation, change)
+        for market_id in message.gone:
+            if (market := self.markets.get(market_id)) is not None:
+                market.gone = True
+                market.venue.expire("RECORDING_ENDED")
+                self.call_later(self.settings.timers.vanish * 1000, functools.partial(self._vanish, market))
+        self._message_ended()
+
+    def _message_ended(self) -> None:
+        for listener in self.listeners:
+            listener.message_ended(self.clock.now_ms)
+
+    # -- markets -------------------------------------------------------------------------------------------------
+
+    def _open(self, market_id: str) -> ExchangeMarket:
+        book, public = MarketBook(market_id), PublicMarket(market_id)
+        venue = VenueMarket(book, self, self._models, self, public)
+        market = self.markets[market_id] = ExchangeMarket(market_id, book, public, venue)
+        self.ledger.write("MARKET", self.clock.now_ms, market_id=market_id, what="OPENED")
+        return market
+
+    def _publish(self, market: ExchangeMarket, touched: Touched, at: int) -> None:
+        if not touched:
+            return
+        self.sequence += 1
+        market.public.stamp(touched, self.sequence, at)
+        for listener in self.listeners:
+            listener.market_changed(market, touched)
+
+    def _publish_bets(self, market: ExchangeMarket) -> None:
+        self._publish(market, market.venue.take_touched(), self.clock.now_ms)
+
+    def _close(self, market: ExchangeMarket) -> None:
+        if market.closed_at is None:
+            market.closed_at = self.clock.now_ms
+            self.ledger.write("MARKET", self.clock.now_ms, market_id=market.market_id, what="CLOSED")
+        market.venue.closed(None)
+        wait = self.settings.timers.settle * 1000
+        self.call_later(wait, functools.partial(self._settle, market))
+        self.call_later(self.settings.timers.vanish * 1000 + wait, functools.partial(self._vanish, market))
+
+    def _settle(self, market: ExchangeMarket) -> None:
+        if market.closed_at is None:
+            return  # it was opened again
+        now = self.clock.now_ms
+        market.settled_at = now
+        for bet in market.bets.values():
+            if bet.settled_ms is None:
+                bet.settled_ms = now
+        self.ledger.write("MARKET", now, market_id=market.market_id, what="SETTLED")
+        for listener in self.listeners:
+            listener.market_settled(market)
+
+    def _vanish(self, market: ExchangeMarket) -> None:
+        if self.markets.get(market.market_id) is not market or (market.closed_at is None and not market.gone):
+            return
+        del self.markets[market.market_id]
+        market.venue.forget()
+        self.ledger.write("MARKET", self.clock.now_ms, market_id=market.market_id, what="VANISHED")
+        for listener in self.listeners:
+            listener.market_gone(market)
+
+    # -- requests ------------------------------------------------------------------------------------------------
+
+    def next_order_id(self) -> str:
+        """A name for an instruction that is about to be submitted."""
+        return f"r{next(self._numbers)}"
+
+    def next_request_id(self) -> str:
+        return f"q{next(self._numbers)}"
+
+    def submit(self, request: Request, answered: Callable[[list[Report]], object]) -> None:
+        """Hand a request that has passed all checks to the market's matching.
+
+        Args:
+            request: `strategy` and `username` are both the account's name; `bet_delay` in seconds of exchange time;
+                order ids are from `next_order_id`, and those of bets are `AccountBet.order_id`.
+            answered: called with the reports, in order of the engine's answers, once all are there: for a REPLACE a
+                CANCEL and, if that succeeded, a PLACE for each instruction. Called at once if there is no bet delay.
+        """
+        market = self.markets[request.market_id]
+        pending = self._pending[request.request_id] = _Pending(request, answered)
+        for each in request.instructions:
+            if isinstance(each, PlaceInstruction):
+                self._asked[each.order_id] = (each, request.customer_strategy_ref or "", request.username)
+        market.venue.send(request)
+        if market.closed_at is not None or market.gone:
+            market.venue.expire("MARKET_CLOSED")
+            self._give_up(pending)
+        self._run_timers(self.clock.now_ms)
+        self._publish_bets(market)
+        self._message_ended()
+
+    def _give_up(self, pending: _Pending) -> None:
+        """The market has ended: what was not answered never will be."""
+        if self._pending.pop(pending.request.request_id, None) is not None:
+            pending.answered(pending.reports)
+
+    def bets_of(self, username: str) -> Iterator[AccountBet]:
+        """An account's bets, in order of placing."""
+        return (bet for bet in self.bets.values() if bet.username == username)
+
+    # -- for the engine (`actors.exchange.Desk`) -----------------------------------------------------------------
+
+    def answer(self, message: Answer) -> None:
+        if isinstance(message, OrderFact):
+            self._take_fact(message)
+        elif isinstance(message, Reply):
+            self._take_reply(message)
+        elif isinstance(message, ClearedOrder):
+            self._take_result(message)
+
+    def _take_fact(self, fact: OrderFact) -> None:
+        assert fact.order_id is not None
+        bet = self._by_order.get(fact.order_id)
+        if bet is None:
+            if fact.bet_id is None:
+                return  # it was refused: nobody hears of it but by the answer
+            asked, strategy_ref, username = self._asked.pop(fact.order_id)
+            bet = AccountBet(username, fact.market_id, fact.bet_id, asked, strategy_ref, fact.at)
+            self._by_order[fact.order_id] = self.bets[fact.bet_id] = bet
+            self.markets[fact.market_id].bets[fact.bet_id] = bet
+        bet.take(fact)
+        self.changed(bet)
+
+    def changed(self, bet: AccountBet) -> None:
+        """Tell that a bet has changed."""
+        self.bet_sequence += 1
+        bet.sequence = self.bet_sequence
+        bet.first_sequence = bet.first_sequence or bet.sequence
+        self.ledger.write(
+            "BET",
+            self.clock.now_ms,
+            username=bet.username,
+            market_id=bet.market_id,
+            bet_id=bet.bet_id,
+            order_ref=bet.order_ref,
+            executable=bet.executable,
+            matched=bet.matched,
+            average=bet.average,
+            remaining=bet.remaining,
+            cancelled=bet.cancelled,
+            lapsed=bet.lapsed,
+            voided=bet.voided,
+        )
+        for listener in self.listeners:
+            listener.bet_changed(bet)
+
+    def _take_reply(self, reply: Reply) -> None:
+        pending = self._pending.get(reply.request_id)
+        for report in reply.reports:
+            self._asked.pop(report.order_id, None)
+            if report.operation == PLACE and report.error_code == "BET_TAKEN_OR_LAPSED":
+                bet = self._by_order.get(report.order_id)
+                if bet is not None and bet.lapsed:
+                    bet.lapse_reason = MARKET_VERSION
+                    self.changed(bet)
+            if pending is None:
+                continue
+            pending.reports.append(report)
+            pending.missing -= 1
+            if pending.request.kind == REPLACE and report.operation != PLACE and report.error_code is not None:
+                pending.missing -= 1  # nothing is placed
+        if pending is not None and pending.missing <= 0:
+            del self._pending[reply.request_id]
+            pending.answered(pending.reports)
+
+    def _take_result(self, cleared: ClearedOrder) -> None:
+        bet = self._by_order.get(cleared.order_id or "")
+        if bet is not None:
+            bet.result = cleared
+
+    def failed(self, error: Exception, market_id: str, strategy: str | None = None) -> None:
+        """An error about one bet: the others go on."""
+        logger.error("Market %s: %s", market_id, error, exc_info=error)
+        self.ledger.write("ERROR", self.clock.now_ms, market_id=market_id, username=strategy, error=str(error))
+
+    def account(self, venue: str, username: str) -> AccountTerms:
+        return AccountTerms(best_price_execution=True)
+
+    def call_at(self, at_ms: int, market_id: str, function: Callable[[], object]) -> None:
+        def call() -> None:
+            market = self.markets.get(market_id)
+            if market is None:
+                return
+            try:
+                function()
+            except Exception as error:
+                self.failed(error, market_id)
+            self._publish_bets(market)
+            self._message_ended()
+
+        self.clock.call_at(at_ms, call)
+
+    def orders(self, market_id: str) -> Any:
+        """Only the compatible exchange asks for them."""
+        raise NotImplementedError(f"market {market_id}: the rehearsal exchange has no orders of strategies")
+
+    # -- numbers of bets (`BetIds`) ------------------------------------------------------------------------------
+
+    def next_bet_id(self) -> str:
+        self._last_bet_id += 1
+        return str(self._last_bet_id)
+
+    def return_bet_id(self) -> None:
+        self._last_bet_id -= 1
+
+    def gone(self, market_id: str) -> None:
+        """A market was freed."""

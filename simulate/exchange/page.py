@@ -103,9 +103,7 @@ class PageState:
         now = self._exchange.timeline.now_ms()
         return {
             "market_id": market.market_id,
-            "name": " · ".join(
-                each for each in (definition.event_name, definition.name or definition.market_type) if each
-            ),
+            "name": " · ".join(each for each in (definition.event_name, name) if each),
             "status": "gone" if market.gone and market.closed_at is None else definition.status,
             "in_play": definition.in_play,
             "seconds_to_start": None if start is None else round(start.timestamp() - now / 1000),

@@ -48,6 +48,11 @@ class Limits:
         place_instructions, change_instructions: in one call.
         instructions_per_second: of an account.
         logins_per_minute: beyond, logins are banned for `login_ban_s`.
+        wrong_passwords: that lock an account.
+        queued_calls: of an account, waiting or under way, of the three that share a queue; beyond, TOO_MANY_REQUESTS.
+        body_bytes: longest body of an HTTP request.
+        calls: in one array of JSON-RPC.
+        http_connections: open at once; beyond, the one that is idle longest is closed.
         data_weight: of a call of listMarketBook or listMarketCatalogue.
         line_bytes: longest line that a stream client may send.
         backlog_bytes: unsent bytes at which a stream client counts as slow: its changes are conflated until it reads.
@@ -62,6 +67,11 @@ class Limits:
     instructions_per_second: int = 1_000
     logins_per_minute: int = 100
     login_ban_s: float = 1_200.0
+    wrong_passwords: int = 5
+    queued_calls: int = 3
+    body_bytes: int = 2_000_000
+    calls: int = 100
+    http_connections: int = 1_000
     data_weight: int = 200
     line_bytes: int = 1_000_000
     backlog_bytes: int = 1_000_000

@@ -29,7 +29,8 @@ def test_a_replacement_has_the_references_of_the_bet_that_it_replaces():
     new = replace(exchange, old, 3.2)
     assert (old.cancelled, old.remaining, old.ended) == (5.0, 0.0, True)
     assert (new.order_ref, new.strategy_ref, new.price, new.size, new.persistence) == ("mine", "s", 3.2, 3.0, "PERSIST")
-    assert new.username == old.username and new.bet_id != old.bet_id
+    assert new.username == old.username
+    assert new.bet_id != old.bet_id
 
 
 def test_on_a_removed_runner_what_was_matched_is_void_and_the_rest_lapses():
@@ -83,12 +84,14 @@ def test_results_are_known_when_the_market_is_settled_and_again_after_it_was_reo
     play(exchange, until=1000)
     assert bet.result is None
     exchange.advance(T0 + 1000)
-    assert bet.result is not None and (bet.result.profit, bet.settled_ms) == (5.0, T0 + 1000)
+    assert bet.result is not None
+    assert (bet.result.profit, bet.settled_ms) == (5.0, T0 + 1000)
     play(exchange, until=3000)
     assert (bet.result, bet.settled_ms) == (None, None)
     play(exchange)
     exchange.advance(T0 + 4000)
-    assert bet.result is not None and (bet.result.profit, bet.settled_ms) == (-5.0, T0 + 4000)
+    assert bet.result is not None
+    assert (bet.result.profit, bet.settled_ms) == (-5.0, T0 + 4000)
 
 
 def test_a_request_that_waits_when_its_market_closes_is_answered():

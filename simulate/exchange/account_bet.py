@@ -30,8 +30,8 @@ class AccountBet:
         market_version: version of its market when it was placed.
         persistence: LAPSE, PERSIST or MARKET_ON_CLOSE; "" for bets at the starting price.
         price, size: as asked, 0.0 for what a kind of order does not have. `liability`: of bets at the starting price.
-        matched, average, remaining, cancelled, lapsed, voided: how far it got. Only what was matched can be voided; what
-            was not, has lapsed.
+        matched, average, remaining, cancelled, lapsed, voided: how far it got. Only what was matched can be voided:
+            what was not, has lapsed.
         voided_average: price of what was voided; 0.0 if nothing was.
         reduced: prices of what is matched were reduced, because a runner was removed.
         fills: `(time, price, size)`, in order.

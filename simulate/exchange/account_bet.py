@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from msgspec.structs import replace
+
 from ...strategies.messages import ClearedOrder, Fill, OrderFact, PlaceInstruction
 
-#: Why a bet lapsed, as the order stream says it.
-MARKET_VERSION = "MKT_VERSION"
+#: Why a bet lapsed, as the order stream says it, by the code that the placing was refused for.
+LAPSE_REASONS = {
+    "BET_TAKEN_OR_LAPSED": "MKT_VERSION",
+    "BET_LAPSED_PRICE_IMPROVEMENT_TOO_LARGE": "PRICE_IMP_TOO_LARGE",
+}
 
 
 class AccountBet:
@@ -21,6 +26,8 @@ class AccountBet:
         asked: the instruction.
         order_ref, strategy_ref: the customer's references; "" if there is none.
         executable: it can be matched; never True for bets at the starting price.
+        live: it can be matched, or waits for the starting price.
+        unit: its account's money for one of the market's, which is what the engine counts in; 1.0 if they are one.
         persistence: LAPSE, PERSIST or MARKET_ON_CLOSE; "" for bets at the starting price.
         price, size: as asked, 0.0 for what a kind of order does not have. `liability`: of bets at the starting price.
         matched, average, remaining, cancelled, lapsed, voided: how far it got.
@@ -45,6 +52,7 @@ class AccountBet:
         "lapsed",
         "lapsed_ms",
         "liability",
+        "live",
         "market_id",
         "matched",
         "matched_ms",
@@ -60,13 +68,21 @@ class AccountBet:
         "settled_ms",
         "size",
         "strategy_ref",
+        "unit",
         "username",
         "voided",
         "voided_ms",
     )
 
     def __init__(
-        self, username: str, market_id: str, bet_id: str, asked: PlaceInstruction, strategy_ref: str, placed_ms: int
+        self,
+        username: str,
+        market_id: str,
+        bet_id: str,
+        asked: PlaceInstruction,
+        strategy_ref: str,
+        placed_ms: int,
+        unit: float = 1.0,
     ) -> None:
         self.username = username
         self.market_id = market_id
@@ -76,6 +92,8 @@ class AccountBet:
         self.order_ref = asked.customer_order_ref
         self.strategy_ref = strategy_ref
         self.executable = asked.order_type == "LIMIT"
+        self.live = True
+        self.unit = unit
         self.persistence = asked.persistence_type or ""
         self.price = asked.price or 0.0
         self.size = asked.size or 0.0
@@ -113,6 +131,8 @@ class AccountBet:
 
     def take(self, fact: OrderFact) -> None:
         """Take how the engine says that it stands."""
+        if self.unit != 1.0:
+            fact = in_currency(fact, self.unit, self.is_limit)
         at = fact.at
         if fact.matched > self.matched:
             self.matched_ms = at
@@ -122,14 +142,37 @@ class AccountBet:
             self.lapsed_ms = at
         if fact.voided > self.voided:
             self.voided_ms = at
-        self.executable = fact.executable and self.is_limit
+        self.executable, self.live = fact.executable and self.is_limit, fact.executable
         self.price = fact.price or 0.0
         if self.is_limit:
             self.size = fact.size
+        else:
+            self.liability = fact.size  # the removal of a runner reduces it
         self.persistence = fact.persistence_type or ""
         self.matched, self.average, self.remaining = fact.matched, fact.average, fact.remaining
         self.cancelled, self.lapsed, self.voided = fact.cancelled, fact.lapsed, fact.voided
         self.fills = fact.fills or ()
 
+    def settle(self, result: ClearedOrder) -> None:
+        """Take the result of its settlement."""
+        self.result = result if self.unit == 1.0 else replace(result, profit=round(result.profit * self.unit, 2))
+
     def __repr__(self) -> str:
         return f"<AccountBet {self.bet_id} {self.asked.side} {self.size:g} at {self.price:g}, {self.matched:g} matched>"
+
+
+def in_currency(fact: OrderFact, unit: float, limit: bool) -> OrderFact:
+    """A fact in another currency, `unit` of it for one of the fact's: sizes to the penny, and they still add up."""
+    size = round(fact.size * unit, 2)
+    names = ("matched", "cancelled", "lapsed", "voided")
+    parts = {name: round(getattr(fact, name) * unit, 2) for name in names}
+    remaining = 0.0
+    if limit:
+        left = round(size - sum(parts.values()), 2)
+        if fact.remaining:
+            remaining = max(left, 0.0)
+        else:
+            largest = max(names, key=lambda name: parts[name])
+            parts[largest] = round(parts[largest] + left, 2)
+    fills = tuple((at, price, part * unit) for at, price, part in fact.fills or ())
+    return replace(fact, size=size, remaining=remaining, fills=fills, **parts)

@@ -17,10 +17,12 @@ from ...config import Config
 from ...strategies.book import MarketBook
 from ...strategies.changes import MarketDefinition
 from ...strategies.clock import Clock
+from ...strategies.currency import CURRENCIES
 from ...strategies.messages import PLACE, REPLACE, ClearedOrder, OrderFact, PlaceInstruction, Reply, Report, Request
 from ...strategies.rules import Rules
 from ..models import Models
-from .account_bet import MARKET_VERSION, AccountBet
+from .account_bet import LAPSE_REASONS, AccountBet
+from .currency_rates import in_pounds, rate, unit_of
 from .feed import Feed, FeedMessage
 from .ledger import Ledger
 from .public_market import PublicMarket, Touched
@@ -139,7 +141,7 @@ class Exchange:
         self._last_bet_id = FIRST_BET_ID
         self._numbers = itertools.count(1)
         self._by_order: dict[str, AccountBet] = {}
-        self._asked: dict[str, tuple[PlaceInstruction, str, str]] = {}
+        self._asked: dict[str, tuple[PlaceInstruction, str, str, float]] = {}
         self._pending: dict[str, _Pending] = {}
         self._messages: Iterator[FeedMessage] = iter(feed)
         self._next = next(self._messages, None)
@@ -248,6 +250,8 @@ class Exchange:
             market.closed_at = self.clock.now_ms
             self.ledger.write("MARKET", self.clock.now_ms, market_id=market.market_id, what="CLOSED")
         market.venue.closed(None)
+        for pending in [each for each in self._pending.values() if each.request.market_id == market.market_id]:
+            self._give_up(pending)
         wait = self.settings.timers.settle * 1000
         self.call_later(wait, functools.partial(self._settle, market))
         self.call_later(self.settings.timers.vanish * 1000 + wait, functools.partial(self._vanish, market))
@@ -286,21 +290,34 @@ class Exchange:
         """Hand a request that has passed all checks to the market's matching.
 
         Args:
-            request: `strategy` and `username` are both the account's name; `bet_delay` in seconds of exchange time;
-                order ids are from `next_order_id`, and those of bets are `AccountBet.order_id`.
+            request: sizes are in the account's currency; `strategy` and `username` are both the account's name;
+                `bet_delay` in seconds of exchange time; order ids are from `next_order_id`, and those of bets are
+                `AccountBet.order_id`.
             answered: called with the reports, in order of the engine's answers, once all are there: for a REPLACE a
-                CANCEL and, if that succeeded, a PLACE for each instruction. Called at once if there is no bet delay.
+                CANCEL and, if that succeeded, a PLACE for each instruction. Called at once if there is no bet delay;
+                with fewer reports than instructions if the market closes first. Their sizes are the engine's, in
+                pounds: those of the account are in its `AccountBet`.
         """
         market = self.markets[request.market_id]
         pending = self._pending[request.request_id] = _Pending(request, answered)
-        for each in request.instructions:
-            if isinstance(each, PlaceInstruction):
-                self._asked[each.order_id] = (each, request.customer_strategy_ref or "", request.username)
-        market.venue.send(request)
+        units = rate(self.accounts[request.username].currency)
+        converted = request if units == 1.0 else in_pounds(request, units, self._by_order)
+        for each, engine in zip(request.instructions, converted.instructions, strict=True):
+            if isinstance(each, PlaceInstruction) and isinstance(engine, PlaceInstruction):
+                unit = units if units == 1.0 else unit_of(each, engine)
+                self._asked[each.order_id] = (each, request.customer_strategy_ref or "", request.username, unit)
+        market.venue.send(converted)
         if market.closed_at is not None or market.gone:
             market.venue.expire("MARKET_CLOSED")
             self._give_up(pending)
         self._run_timers(self.clock.now_ms)
+        self._publish_bets(market)
+        self._message_ended()
+
+    def interfere(self, bet: AccountBet, act: Callable[[VenueMarket], object]) -> None:
+        """Let something happen to a bet that nobody asked for."""
+        market = self.markets[bet.market_id]
+        act(market.venue)
         self._publish_bets(market)
         self._message_ended()
 
@@ -329,8 +346,8 @@ class Exchange:
         if bet is None:
             if fact.bet_id is None:
                 return  # it was refused: nobody hears of it but by the answer
-            asked, strategy_ref, username = self._asked.pop(fact.order_id)
-            bet = AccountBet(username, fact.market_id, fact.bet_id, asked, strategy_ref, fact.at)
+            asked, strategy_ref, username, unit = self._asked.pop(fact.order_id)
+            bet = AccountBet(username, fact.market_id, fact.bet_id, asked, strategy_ref, fact.at, unit)
             self._by_order[fact.order_id] = self.bets[fact.bet_id] = bet
             self.markets[fact.market_id].bets[fact.bet_id] = bet
         bet.take(fact)
@@ -363,10 +380,10 @@ class Exchange:
         pending = self._pending.get(reply.request_id)
         for report in reply.reports:
             self._asked.pop(report.order_id, None)
-            if report.operation == PLACE and report.error_code == "BET_TAKEN_OR_LAPSED":
+            if report.operation == PLACE and report.error_code in LAPSE_REASONS:
                 bet = self._by_order.get(report.order_id)
-                if bet is not None and bet.lapsed:
-                    bet.lapse_reason = MARKET_VERSION
+                if bet is not None and not bet.live:
+                    bet.lapse_reason = LAPSE_REASONS[report.error_code]
                     self.changed(bet)
             if pending is None:
                 continue
@@ -381,7 +398,7 @@ class Exchange:
     def _take_result(self, cleared: ClearedOrder) -> None:
         bet = self._by_order.get(cleared.order_id or "")
         if bet is not None:
-            bet.result = cleared
+            bet.settle(cleared)
 
     def failed(self, error: Exception, market_id: str, strategy: str | None = None) -> None:
         """An error about one bet: the others go on."""
@@ -389,7 +406,9 @@ class Exchange:
         self.ledger.write("ERROR", self.clock.now_ms, market_id=market_id, username=strategy, error=str(error))
 
     def account(self, venue: str, username: str) -> AccountTerms:
-        return AccountTerms(best_price_execution=True)
+        settings = self.accounts[username]
+        minimum = CURRENCIES[settings.currency].min_bsp_liability / rate(settings.currency)
+        return AccountTerms(best_price_execution=settings.best_execution, min_bsp_liability=minimum)
 
     def call_at(self, at_ms: int, market_id: str, function: Callable[[], object]) -> None:
         def call() -> None:

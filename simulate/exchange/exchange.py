@@ -18,7 +18,17 @@ from ...strategies.book import MarketBook
 from ...strategies.changes import MarketDefinition
 from ...strategies.clock import Clock
 from ...strategies.currency import CURRENCIES
-from ...strategies.messages import PLACE, REPLACE, ClearedOrder, OrderFact, PlaceInstruction, Reply, Report, Request
+from ...strategies.messages import (
+    PLACE,
+    REPLACE,
+    ClearedOrder,
+    OrderFact,
+    PlaceInstruction,
+    ReplaceInstruction,
+    Reply,
+    Report,
+    Request,
+)
 from ...strategies.rules import Rules
 from ..models import Models
 from .account_bet import LAPSE_REASONS, AccountBet
@@ -208,7 +218,7 @@ class Exchange:
                 self._close(market)
             else:
                 if definition is not None and market.closed_at is not None:
-                    market.closed_at = market.settled_at = None  # opened again
+                    self._reopen(market)
                 market.venue.changed()
             self._publish_bets(market)
         for operation, change in message.sports:
@@ -218,6 +228,7 @@ class Exchange:
             if (market := self.markets.get(market_id)) is not None:
                 market.gone = True
                 market.venue.expire("RECORDING_ENDED")
+                self._give_up_all(market_id)
                 self.call_later(self.settings.timers.vanish * 1000, functools.partial(self._vanish, market))
         self._message_ended()
 
@@ -250,11 +261,16 @@ class Exchange:
             market.closed_at = self.clock.now_ms
             self.ledger.write("MARKET", self.clock.now_ms, market_id=market.market_id, what="CLOSED")
         market.venue.closed(None)
-        for pending in [each for each in self._pending.values() if each.request.market_id == market.market_id]:
-            self._give_up(pending)
+        self._give_up_all(market.market_id)
         wait = self.settings.timers.settle * 1000
         self.call_later(wait, functools.partial(self._settle, market))
         self.call_later(self.settings.timers.vanish * 1000 + wait, functools.partial(self._vanish, market))
+
+    def _reopen(self, market: ExchangeMarket) -> None:
+        market.closed_at = market.settled_at = None
+        for bet in market.bets.values():
+            bet.settled_ms = bet.result = bet.next_result = None
+        self.ledger.write("MARKET", self.clock.now_ms, market_id=market.market_id, what="REOPENED")
 
     def _settle(self, market: ExchangeMarket) -> None:
         if market.closed_at is None:
@@ -262,8 +278,8 @@ class Exchange:
         now = self.clock.now_ms
         market.settled_at = now
         for bet in market.bets.values():
-            if bet.settled_ms is None:
-                bet.settled_ms = now
+            if bet.settled_ms is None or bet.result != bet.next_result:
+                bet.settled_ms, bet.result = now, bet.next_result
         self.ledger.write("MARKET", now, market_id=market.market_id, what="SETTLED")
         for listener in self.listeners:
             listener.market_settled(market)
@@ -306,6 +322,8 @@ class Exchange:
             if isinstance(each, PlaceInstruction) and isinstance(engine, PlaceInstruction):
                 unit = units if units == 1.0 else unit_of(each, engine)
                 self._asked[each.order_id] = (each, request.customer_strategy_ref or "", request.username, unit)
+            elif isinstance(each, ReplaceInstruction):
+                self._expect_successor(each)
         market.venue.send(converted)
         if market.closed_at is not None or market.gone:
             market.venue.expire("MARKET_CLOSED")
@@ -321,10 +339,39 @@ class Exchange:
         self._publish_bets(market)
         self._message_ended()
 
+    def _expect_successor(self, asked: ReplaceInstruction) -> None:
+        """A bet that takes another's place has its references, and all but its price and size."""
+        bet = self._by_order.get(asked.order_id)
+        if bet is None or asked.new_order_id is None:
+            return
+        successor = PlaceInstruction(
+            asked.new_order_id,
+            bet.order_ref,
+            bet.selection_id,
+            bet.handicap,
+            bet.asked.side,
+            "LIMIT",
+            asked.new_price,
+            bet.remaining,
+            persistence_type=bet.persistence,
+            price_ladder=bet.asked.price_ladder,
+        )
+        self._asked[asked.new_order_id] = (successor, bet.strategy_ref, bet.username, bet.unit)
+
+    def _give_up_all(self, market_id: str) -> None:
+        for pending in [each for each in self._pending.values() if each.request.market_id == market_id]:
+            self._give_up(pending)
+
     def _give_up(self, pending: _Pending) -> None:
         """The market has ended: what was not answered never will be."""
         if self._pending.pop(pending.request.request_id, None) is not None:
-            pending.answered(pending.reports)
+            self._answered(pending)
+
+    def _answered(self, pending: _Pending) -> None:
+        for each in pending.request.instructions:
+            name = each.new_order_id if isinstance(each, ReplaceInstruction) else each.order_id
+            self._asked.pop(name or "", None)
+        pending.answered(pending.reports)
 
     def bets_of(self, username: str) -> Iterator[AccountBet]:
         """An account's bets, in order of placing."""
@@ -342,6 +389,7 @@ class Exchange:
 
     def _take_fact(self, fact: OrderFact) -> None:
         assert fact.order_id is not None
+        market = self.markets[fact.market_id]
         bet = self._by_order.get(fact.order_id)
         if bet is None:
             if fact.bet_id is None:
@@ -349,8 +397,11 @@ class Exchange:
             asked, strategy_ref, username, unit = self._asked.pop(fact.order_id)
             bet = AccountBet(username, fact.market_id, fact.bet_id, asked, strategy_ref, fact.at, unit)
             self._by_order[fact.order_id] = self.bets[fact.bet_id] = bet
-            self.markets[fact.market_id].bets[fact.bet_id] = bet
-        bet.take(fact)
+            market.bets[fact.bet_id] = bet
+            bet.market_version = market.book.version
+        bet.take(fact, market.book.bsp_reconciled)
+        if bet.lapsed and fact.why is not None:
+            bet.lapse_reason = LAPSE_REASONS.get(fact.why)
         self.changed(bet)
 
     def changed(self, bet: AccountBet) -> None:
@@ -379,12 +430,6 @@ class Exchange:
     def _take_reply(self, reply: Reply) -> None:
         pending = self._pending.get(reply.request_id)
         for report in reply.reports:
-            self._asked.pop(report.order_id, None)
-            if report.operation == PLACE and report.error_code in LAPSE_REASONS:
-                bet = self._by_order.get(report.order_id)
-                if bet is not None and not bet.live:
-                    bet.lapse_reason = LAPSE_REASONS[report.error_code]
-                    self.changed(bet)
             if pending is None:
                 continue
             pending.reports.append(report)
@@ -393,12 +438,12 @@ class Exchange:
                 pending.missing -= 1  # nothing is placed
         if pending is not None and pending.missing <= 0:
             del self._pending[reply.request_id]
-            pending.answered(pending.reports)
+            self._answered(pending)
 
     def _take_result(self, cleared: ClearedOrder) -> None:
         bet = self._by_order.get(cleared.order_id or "")
         if bet is not None:
-            bet.settle(cleared)
+            bet.take_result(cleared)
 
     def failed(self, error: Exception, market_id: str, strategy: str | None = None) -> None:
         """An error about one bet: the others go on."""

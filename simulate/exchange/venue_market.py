@@ -90,7 +90,7 @@ class VenueMarket(SimulatedMarket):
             taken = self._public.runner(*bet.key).taken[resting_side(bet.back)].get(bet.price, 0.0)
             bet.queue_ahead = max(round(bet.queue_ahead - taken, 2), 0.0)
         if bet.placed or bet.changed:
-            self._tell(bet)
+            self._tell(bet, code)
         if code is None and not bet.ended:
             self._matching.add(bet)
             self._show(bet)

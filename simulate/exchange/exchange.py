@@ -33,7 +33,7 @@ from ...strategies.rules import Rules
 from ..models import Models
 from .account_bet import LAPSE_REASONS, AccountBet
 from .currency_rates import in_pounds, rate, unit_of
-from .feed import Feed, FeedMessage
+from .feed import Feed, FeedChange, FeedMessage
 from .ledger import Ledger
 from .public_market import PublicMarket, Touched
 from .settings import AccountSettings, ExchangeSettings
@@ -79,6 +79,8 @@ class ExchangeMarket:
         closed_at: exchange time of the close; None while it is not closed.
         settled_at: exchange time at which accounts learn results; None before.
         gone: nothing more comes of it.
+        closing: counts its closings and openings: what was planned for an earlier one is void.
+        results: of runners, as the last closing definition had them.
     """
 
     def __init__(self, market_id: str, book: MarketBook, public: PublicMarket, venue: VenueMarket) -> None:
@@ -90,6 +92,8 @@ class ExchangeMarket:
         self.closed_at: int | None = None
         self.settled_at: int | None = None
         self.gone = False
+        self.closing = 0
+        self.results: tuple[object, ...] = ()
 
     @property
     def definition(self) -> MarketDefinition:
@@ -123,6 +127,7 @@ class Exchange:
         sequence: number of the last change of a market; `bet_sequence`: of a bet.
         listeners: whom to tell.
         finished: the feed has ended.
+        alter: what becomes of a recorded change before it is played; None: it is not played.
     """
 
     def __init__(
@@ -137,6 +142,7 @@ class Exchange:
         self.listeners: list[Listener] = []
         self.sequence = self.bet_sequence = 0
         self.finished = False
+        self.alter: Callable[[FeedChange], FeedChange | None] | None = None
         self.clock = Clock(timeline.start_ms)
         # Latency is that of the real network; bets of all accounts share what is traded.
         self.config = Config(
@@ -186,7 +192,7 @@ class Exchange:
         self.clock.now_ms = max(self.clock.now_ms, message.at)
         self.timeline.played(message.at)
         try:
-            self._play(message)
+            self._play(message, self.alter)
         finally:
             self._next = next(self._messages, None)
             self.finished = self._next is None
@@ -200,8 +206,15 @@ class Exchange:
         """Call a function when exchange time has moved on by `milliseconds`."""
         self.clock.call_at(self.clock.now_ms + round(milliseconds), function)
 
-    def _play(self, message: FeedMessage) -> None:
-        for played in message.changes:
+    def play(self, *changes: FeedChange) -> None:
+        """Play changes now that are not of the feed."""
+        self._play(FeedMessage(self.clock.now_ms, changes))
+
+    def _play(self, message: FeedMessage, alter: Callable[[FeedChange], FeedChange | None] | None = None) -> None:
+        for recorded in message.changes:
+            played = recorded if alter is None else alter(recorded)
+            if played is None:
+                continue
             market_id = played.change.id
             if market_id is None:
                 continue
@@ -229,7 +242,7 @@ class Exchange:
                 market.gone = True
                 market.venue.expire("RECORDING_ENDED")
                 self._give_up_all(market_id)
-                self.call_later(self.settings.timers.vanish * 1000, functools.partial(self._vanish, market))
+                self.call_later(self._vanish_ms(), functools.partial(self._vanish, market, market.closing))
         self._message_ended()
 
     def _message_ended(self) -> None:
@@ -257,35 +270,48 @@ class Exchange:
         self._publish(market, market.venue.take_touched(), self.clock.now_ms)
 
     def _close(self, market: ExchangeMarket) -> None:
-        if market.closed_at is None:
+        first, results = market.closed_at is None, _results(market.definition)
+        if not first and results == market.results:
+            return  # it is only said again
+        market.results = results
+        if first:
             market.closed_at = self.clock.now_ms
             self.ledger.write("MARKET", self.clock.now_ms, market_id=market.market_id, what="CLOSED")
         market.venue.closed(None)
         self._give_up_all(market.market_id)
-        wait = self.settings.timers.settle * 1000
-        self.call_later(wait, functools.partial(self._settle, market))
-        self.call_later(self.settings.timers.vanish * 1000 + wait, functools.partial(self._vanish, market))
+        if first:
+            market.closing += 1
+            wait = self.settings.timers.settle * 1000
+            self.call_later(wait, functools.partial(self._settle, market, market.closing))
+            self.call_later(wait + self._vanish_ms(), functools.partial(self._vanish, market, market.closing))
+        elif market.settled_at is not None:
+            self.call_later(0, functools.partial(self._settle, market, market.closing))
 
     def _reopen(self, market: ExchangeMarket) -> None:
+        market.closing += 1
         market.closed_at = market.settled_at = None
         for bet in market.bets.values():
             bet.settled_ms = bet.result = bet.next_result = None
         self.ledger.write("MARKET", self.clock.now_ms, market_id=market.market_id, what="REOPENED")
 
-    def _settle(self, market: ExchangeMarket) -> None:
-        if market.closed_at is None:
+    def _settle(self, market: ExchangeMarket, closing: int) -> None:
+        if closing != market.closing:
             return  # it was opened again
         now = self.clock.now_ms
-        market.settled_at = now
+        again, market.settled_at = market.settled_at is not None, now
         for bet in market.bets.values():
             if bet.settled_ms is None or bet.result != bet.next_result:
                 bet.settled_ms, bet.result = now, bet.next_result
-        self.ledger.write("MARKET", now, market_id=market.market_id, what="SETTLED")
+        self.ledger.write("MARKET", now, market_id=market.market_id, what="SETTLED_AGAIN" if again else "SETTLED")
         for listener in self.listeners:
             listener.market_settled(market)
 
-    def _vanish(self, market: ExchangeMarket) -> None:
-        if self.markets.get(market.market_id) is not market or (market.closed_at is None and not market.gone):
+    def _vanish_ms(self) -> float:
+        timers = self.settings.timers
+        return max(self.timeline.duration_ms(timers.vanish * 1000), min(timers.vanish, timers.vanish_least) * 1000)
+
+    def _vanish(self, market: ExchangeMarket, closing: int) -> None:
+        if self.markets.get(market.market_id) is not market or closing != market.closing:
             return
         del self.markets[market.market_id]
         market.venue.forget()
@@ -484,3 +510,7 @@ class Exchange:
 
     def gone(self, market_id: str) -> None:
         """A market was freed."""
+
+
+def _results(definition: MarketDefinition) -> tuple[object, ...]:
+    return tuple((each.id, each.hc, each.status, each.bsp) for each in definition.runners)

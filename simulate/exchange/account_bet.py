@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from msgspec.structs import replace
+
 from ...strategies.messages import ClearedOrder, Fill, OrderFact, PlaceInstruction
 
 #: Why a bet lapsed, as the order stream says it, by the exchange's code for its placing.
@@ -26,6 +28,7 @@ class AccountBet:
         order_ref, strategy_ref: the customer's references; "" if there is none.
         executable: it can be matched; never True for bets at the starting price.
         ended: nothing more can be matched; False for bets that wait for the starting price.
+        unit: its account's money for one of the market's, which is what the engine counts in; 1.0 if they are one.
         converted: it was a limit order that went to the starting price.
         market_version: version of its market when it was placed.
         persistence: LAPSE, PERSIST or MARKET_ON_CLOSE; "" for bets at the starting price.
@@ -76,6 +79,7 @@ class AccountBet:
         "settled_ms",
         "size",
         "strategy_ref",
+        "unit",
         "username",
         "voided",
         "voided_average",
@@ -83,7 +87,14 @@ class AccountBet:
     )
 
     def __init__(
-        self, username: str, market_id: str, bet_id: str, asked: PlaceInstruction, strategy_ref: str, placed_ms: int
+        self,
+        username: str,
+        market_id: str,
+        bet_id: str,
+        asked: PlaceInstruction,
+        strategy_ref: str,
+        placed_ms: int,
+        unit: float = 1.0,
     ) -> None:
         self.username = username
         self.market_id = market_id
@@ -93,6 +104,7 @@ class AccountBet:
         self.order_ref = asked.customer_order_ref
         self.strategy_ref = strategy_ref
         self.executable = asked.order_type == "LIMIT"
+        self.unit = unit
         self.ended = self.converted = self.reduced = False
         self.market_version: int | None = None
         self.persistence = asked.persistence_type or ""
@@ -144,6 +156,8 @@ class AccountBet:
 
     def take(self, fact: OrderFact, sp_known: bool = False) -> None:
         """Take how the engine says that it stands. `sp_known`: the market's starting prices are reconciled."""
+        if self.unit != 1.0:
+            fact = in_currency(fact, self.unit, self.is_limit)
         at = fact.at
         never_matched = self._unmatched_part(fact)
         lapsed, voided = self._lapsed(fact, never_matched), round(fact.voided - never_matched, 2)
@@ -169,7 +183,7 @@ class AccountBet:
         if self.is_limit:
             self.size = fact.size
         else:
-            self.liability = round(fact.size, 2)
+            self.liability = round(fact.size, 2)  # the removal of a runner reduces it
         self.persistence = fact.persistence_type or ""
         self.matched, self.average, self.remaining = fact.matched, fact.average, fact.remaining
         self.cancelled, self.lapsed, self.voided = fact.cancelled, lapsed, voided
@@ -183,9 +197,33 @@ class AccountBet:
 
     def _lapsed(self, fact: OrderFact, never_matched: float) -> float:
         lapsed = round(fact.lapsed + never_matched, 2)
-        if not self.is_limit and not fact.executable and not (fact.matched or fact.cancelled or fact.voided or lapsed):
+        if self.is_limit or fact.executable or self.replaced:
+            return lapsed
+        if not (fact.matched or fact.cancelled or fact.voided or lapsed):
             return round(fact.size, 2)  # its limit was not met by the starting price
         return lapsed
 
+    def take_result(self, result: ClearedOrder) -> None:
+        """Take what the next settlement will say."""
+        exact = self.unit == 1.0
+        self.next_result = result if exact else replace(result, profit=round(result.profit * self.unit, 2))
+
     def __repr__(self) -> str:
         return f"<AccountBet {self.bet_id} {self.asked.side} {self.size:g} at {self.price:g}, {self.matched:g} matched>"
+
+
+def in_currency(fact: OrderFact, unit: float, limit: bool) -> OrderFact:
+    """A fact in another currency, `unit` of it for one of the fact's: sizes to the penny, and they still add up."""
+    size = round(fact.size * unit, 2)
+    names = ("matched", "cancelled", "lapsed", "voided")
+    parts = {name: round(getattr(fact, name) * unit, 2) for name in names}
+    remaining = 0.0
+    if limit:
+        left = round(size - sum(parts.values()), 2)
+        if fact.remaining:
+            remaining = max(left, 0.0)
+        else:
+            largest = max(names, key=lambda name: parts[name])
+            parts[largest] = round(parts[largest] + left, 2)
+    fills = tuple((at, price, part * unit) for at, price, part in fact.fills or ())
+    return replace(fact, size=size, remaining=remaining, fills=fills, **parts)

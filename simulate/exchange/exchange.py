@@ -17,6 +17,7 @@ from ...config import Config
 from ...strategies.book import MarketBook
 from ...strategies.changes import MarketDefinition
 from ...strategies.clock import Clock
+from ...strategies.currency import CURRENCIES
 from ...strategies.messages import (
     PLACE,
     REPLACE,
@@ -31,6 +32,7 @@ from ...strategies.messages import (
 from ...strategies.rules import Rules
 from ..models import Models
 from .account_bet import LAPSE_REASONS, AccountBet
+from .currency_rates import in_pounds, rate, unit_of
 from .feed import Feed, FeedChange, FeedMessage
 from .ledger import Ledger
 from .public_market import PublicMarket, Touched
@@ -155,7 +157,7 @@ class Exchange:
         self._last_bet_id = FIRST_BET_ID
         self._numbers = itertools.count(1)
         self._by_order: dict[str, AccountBet] = {}
-        self._asked: dict[str, tuple[PlaceInstruction, str, str]] = {}
+        self._asked: dict[str, tuple[PlaceInstruction, str, str, float]] = {}
         self._pending: dict[str, _Pending] = {}
         self._messages: Iterator[FeedMessage] = iter(feed)
         self._next = next(self._messages, None)
@@ -330,23 +332,36 @@ class Exchange:
         """Hand a request that has passed all checks to the market's matching.
 
         Args:
-            request: `strategy` and `username` are both the account's name; `bet_delay` in seconds of exchange time;
-                order ids are from `next_order_id`, and those of bets are `AccountBet.order_id`.
+            request: sizes are in the account's currency; `strategy` and `username` are both the account's name;
+                `bet_delay` in seconds of exchange time; order ids are from `next_order_id`, and those of bets are
+                `AccountBet.order_id`.
             answered: called with the reports, in order of the engine's answers, once all are there: for a REPLACE a
-                CANCEL and, if that succeeded, a PLACE for each instruction. Called at once if there is no bet delay.
+                CANCEL and, if that succeeded, a PLACE for each instruction. Called at once if there is no bet delay;
+                with fewer reports than instructions if the market closes first. Their sizes are the engine's, in
+                pounds: those of the account are in its `AccountBet`.
         """
         market = self.markets[request.market_id]
         pending = self._pending[request.request_id] = _Pending(request, answered)
-        for each in request.instructions:
-            if isinstance(each, PlaceInstruction):
-                self._asked[each.order_id] = (each, request.customer_strategy_ref or "", request.username)
+        units = rate(self.accounts[request.username].currency)
+        converted = request if units == 1.0 else in_pounds(request, units, self._by_order)
+        for each, engine in zip(request.instructions, converted.instructions, strict=True):
+            if isinstance(each, PlaceInstruction) and isinstance(engine, PlaceInstruction):
+                unit = units if units == 1.0 else unit_of(each, engine)
+                self._asked[each.order_id] = (each, request.customer_strategy_ref or "", request.username, unit)
             elif isinstance(each, ReplaceInstruction):
                 self._expect_successor(each)
-        market.venue.send(request)
+        market.venue.send(converted)
         if market.closed_at is not None or market.gone:
             market.venue.expire("MARKET_CLOSED")
             self._give_up(pending)
         self._run_timers(self.clock.now_ms)
+        self._publish_bets(market)
+        self._message_ended()
+
+    def interfere(self, bet: AccountBet, act: Callable[[VenueMarket], object]) -> None:
+        """Let something happen to a bet that nobody asked for."""
+        market = self.markets[bet.market_id]
+        act(market.venue)
         self._publish_bets(market)
         self._message_ended()
 
@@ -367,7 +382,7 @@ class Exchange:
             persistence_type=bet.persistence,
             price_ladder=bet.asked.price_ladder,
         )
-        self._asked[asked.new_order_id] = (successor, bet.strategy_ref, bet.username)
+        self._asked[asked.new_order_id] = (successor, bet.strategy_ref, bet.username, bet.unit)
 
     def _give_up_all(self, market_id: str) -> None:
         for pending in [each for each in self._pending.values() if each.request.market_id == market_id]:
@@ -405,8 +420,8 @@ class Exchange:
         if bet is None:
             if fact.bet_id is None:
                 return  # it was refused: nobody hears of it but by the answer
-            asked, strategy_ref, username = self._asked.pop(fact.order_id)
-            bet = AccountBet(username, fact.market_id, fact.bet_id, asked, strategy_ref, fact.at)
+            asked, strategy_ref, username, unit = self._asked.pop(fact.order_id)
+            bet = AccountBet(username, fact.market_id, fact.bet_id, asked, strategy_ref, fact.at, unit)
             self._by_order[fact.order_id] = self.bets[fact.bet_id] = bet
             market.bets[fact.bet_id] = bet
             bet.market_version = market.book.version
@@ -454,7 +469,7 @@ class Exchange:
     def _take_result(self, cleared: ClearedOrder) -> None:
         bet = self._by_order.get(cleared.order_id or "")
         if bet is not None:
-            bet.next_result = cleared
+            bet.take_result(cleared)
 
     def failed(self, error: Exception, market_id: str, strategy: str | None = None) -> None:
         """An error about one bet: the others go on."""
@@ -462,7 +477,9 @@ class Exchange:
         self.ledger.write("ERROR", self.clock.now_ms, market_id=market_id, username=strategy, error=str(error))
 
     def account(self, venue: str, username: str) -> AccountTerms:
-        return AccountTerms(best_price_execution=True)
+        settings = self.accounts[username]
+        minimum = CURRENCIES[settings.currency].min_bsp_liability / rate(settings.currency)
+        return AccountTerms(best_price_execution=settings.best_execution, min_bsp_liability=minimum)
 
     def call_at(self, at_ms: int, market_id: str, function: Callable[[], object]) -> None:
         def call() -> None:

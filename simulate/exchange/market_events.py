@@ -214,7 +214,8 @@ class MarketEvents:
         if course is None or market.closed_at is not None:
             return
         if not named:
-            told = f"{fault.kind}: no active runner {fault.value}; there are {', '.join(str(each.id) for each in active)}"
+            known = ", ".join(str(each.id) for each in active)
+            told = f"{fault.kind}: there is no active runner {fault.value}; there are {known}"
             self._exchange.ledger.write("ERROR", self._exchange.clock.now_ms, market_id=market.market_id, error=told)
             return
         runner = named[-1]

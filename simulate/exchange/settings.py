@@ -93,7 +93,7 @@ class Timers:
         customer_ref: for which a `customerRef` is remembered.
         catalogue_age: how stale catalogues are.
         settle: from a market's close to its cleared orders.
-        vanish: from a market's close to its disappearance.
+        vanish: from a market's close to its disappearance, in recorded seconds; `vanish_least`: and at least this long.
         clocks: age beyond which a stream's `clk` is refused.
     """
 
@@ -106,6 +106,7 @@ class Timers:
     catalogue_age: float = 0.0
     settle: float = 0.0
     vanish: float = 3_600.0
+    vanish_least: float = 300.0
     clocks: float = 3_600.0
 
 

@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import itertools
 import logging
 import socket
 import ssl
+import tempfile
 from collections import deque
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from ..account_bet import AccountBet
+from ..certificates import Certificates
 from ..errors import StreamError
 from ..exchange import Exchange, ExchangeMarket
 from ..faults import Fault, Faults
 from ..public_market import Touched
 from ..settings import AccountSettings, ExchangeSettings
-from . import certificate
 from .clocks import Clocks
 from .connection import Connection
 from .host import Client, Host, Live, StreamSessions
@@ -30,6 +32,10 @@ logger = logging.getLogger("headrace")
 
 #: Connections that wait to be accepted.
 QUEUE = 1_024
+#: Ports that are tried where any will do.
+TRIES = 50
+#: What systems without IPv6 answer.
+_NO_IPV6 = frozenset({errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT, errno.EPROTONOSUPPORT})
 #: Seconds for which nothing is accepted when the process has no descriptor left.
 EXHAUSTED_S = 0.05
 
@@ -42,13 +48,12 @@ class StreamServer:
         sessions: asked at authentication.
         faults: asked at each place that can fail.
         settings: ports, limits, timers.
-        tls: certificate and key, PEM; None: made at the start.
+        certificates: for TLS; None: made at the start, in a folder that goes with the server.
 
     Attributes:
         subscriptions: what clients can subscribe to, by operation.
         connections: those that are open, in order of opening.
         addresses: after the start: `(host, port)` by "tcp" and "tls".
-        certificate_file: after the start: what clients that check certificates trust.
     """
 
     def __init__(
@@ -57,7 +62,7 @@ class StreamServer:
         sessions: StreamSessions,
         faults: Faults,
         settings: ExchangeSettings,
-        tls: tuple[Path, Path] | None = None,
+        certificates: Certificates | None = None,
     ) -> None:
         self.exchange = exchange
         self.sessions = sessions
@@ -70,9 +75,8 @@ class StreamServer:
         self.subscriptions: Mapping[str, type[Subscription]] = self._kinds()
         self.connections: dict[str, Client] = {}
         self.addresses: dict[str, tuple[str, int]] = {}
-        self.certificate_file: Path | None = None
-        self._tls = tls
-        self._folder: Any = None
+        self._certificates = certificates
+        self._folder: tempfile.TemporaryDirectory[str] | None = None
         self._numbers = itertools.count(1)
         self._listeners: list[socket.socket] = []
         self._accepting: list[asyncio.Task[None]] = []
@@ -94,12 +98,10 @@ class StreamServer:
         Raises:
             OSError: a port is taken, or the host is not one of this machine.
         """
-        if self._tls is None:
-            self._folder, certificate_file, key_file = certificate.temporary()
-        else:
-            certificate_file, key_file = self._tls
-        self.certificate_file = certificate_file
-        context = certificate.server_context(certificate_file, key_file)
+        if self._certificates is None:
+            self._folder = tempfile.TemporaryDirectory(prefix="headrace-exchange-")
+            self._certificates = Certificates(Path(self._folder.name))
+        context = self._certificates.server_context()
         try:
             self.addresses["tcp"] = self._listen(self.settings.stream_port, None)
             self.addresses["tls"] = self._listen(self.settings.tls_stream_port, context)
@@ -108,29 +110,13 @@ class StreamServer:
             raise
 
     def _listen(self, port: int, context: ssl.SSLContext | None) -> tuple[str, int]:
-        host = self.settings.host
-        bound: list[socket.socket] = []
-        for family, address in addresses_of(host):
-            listener = socket.socket(family, socket.SOCK_STREAM)
-            self._listeners.append(listener)
-            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            if family == socket.AF_INET6:
-                listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-            try:
-                listener.bind((address, port))
-            except OSError:
-                if family == socket.AF_INET6 and bound:
-                    # A machine without IPv6, or a port that is only free on IPv4: IPv4 serves.
-                    self._listeners.remove(listener)
-                    listener.close()
-                    continue
-                raise
-            port = listener.getsockname()[1]
+        for listener in bound(self.settings.host, port):
             listener.listen(QUEUE)
             listener.setblocking(False)
-            bound.append(listener)
+            port = listener.getsockname()[1]
+            self._listeners.append(listener)
             self._accepting.append(self.loop.create_task(self._accept(listener, context)))
-        return host, port
+        return self.settings.host, port
 
     async def _accept(self, listener: socket.socket, context: ssl.SSLContext | None) -> None:
         while True:
@@ -345,6 +331,50 @@ class StreamServer:
     def sports(self, at: int, operation: str, change: dict[str, Any]) -> None:
         for subscription in self._subscribed:
             subscription.sports(at, operation, change)
+
+
+def bound(host: str, port: int) -> list[socket.socket]:
+    """Sockets on one port of a host; localhost is both 127.0.0.1 and ::1, where there is IPv6.
+
+    Args:
+        port: 0 for any that is free on all of them.
+
+    Raises:
+        OSError: the port is taken, or the host is not one of this machine.
+    """
+    for left in reversed(range(TRIES)):
+        found: list[socket.socket] = []
+        chosen = port
+        try:
+            for family, address in addresses_of(host):
+                try:
+                    found.append(_bound(family, address, chosen))
+                except OSError as error:
+                    if found and error.errno in _NO_IPV6:
+                        continue
+                    raise
+                chosen = found[0].getsockname()[1]
+            return found
+        except OSError as error:
+            for each in found:
+                each.close()
+            # A port that was free for one family may be taken for the other: another one.
+            if port or error.errno != errno.EADDRINUSE or not left:
+                raise
+    raise AssertionError("not reached")
+
+
+def _bound(family: socket.AddressFamily, address: str, port: int) -> socket.socket:
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if family == socket.AF_INET6:
+            listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        listener.bind((address, port))
+    except OSError:
+        listener.close()
+        raise
+    return listener
 
 
 def addresses_of(host: str) -> list[tuple[socket.AddressFamily, str]]:

@@ -17,11 +17,23 @@ from ...config import Config
 from ...strategies.book import MarketBook
 from ...strategies.changes import MarketDefinition
 from ...strategies.clock import Clock
-from ...strategies.messages import PLACE, REPLACE, ClearedOrder, OrderFact, PlaceInstruction, Reply, Report, Request
+from ...strategies.currency import CURRENCIES
+from ...strategies.messages import (
+    PLACE,
+    REPLACE,
+    ClearedOrder,
+    OrderFact,
+    PlaceInstruction,
+    ReplaceInstruction,
+    Reply,
+    Report,
+    Request,
+)
 from ...strategies.rules import Rules
 from ..models import Models
-from .account_bet import MARKET_VERSION, AccountBet
-from .feed import Feed, FeedMessage
+from .account_bet import LAPSE_REASONS, AccountBet
+from .currency_rates import in_pounds, rate, unit_of
+from .feed import Feed, FeedChange, FeedMessage
 from .ledger import Ledger
 from .public_market import PublicMarket, Touched
 from .settings import AccountSettings, ExchangeSettings
@@ -67,6 +79,8 @@ class ExchangeMarket:
         closed_at: exchange time of the close; None while it is not closed.
         settled_at: exchange time at which accounts learn results; None before.
         gone: nothing more comes of it.
+        closing: counts its closings and openings: what was planned for an earlier one is void.
+        results: of runners, as the last closing definition had them.
     """
 
     def __init__(self, market_id: str, book: MarketBook, public: PublicMarket, venue: VenueMarket) -> None:
@@ -78,6 +92,8 @@ class ExchangeMarket:
         self.closed_at: int | None = None
         self.settled_at: int | None = None
         self.gone = False
+        self.closing = 0
+        self.results: tuple[object, ...] = ()
 
     @property
     def definition(self) -> MarketDefinition:
@@ -111,6 +127,7 @@ class Exchange:
         sequence: number of the last change of a market; `bet_sequence`: of a bet.
         listeners: whom to tell.
         finished: the feed has ended.
+        alter: what becomes of a recorded change before it is played; None: it is not played.
     """
 
     def __init__(
@@ -125,6 +142,7 @@ class Exchange:
         self.listeners: list[Listener] = []
         self.sequence = self.bet_sequence = 0
         self.finished = False
+        self.alter: Callable[[FeedChange], FeedChange | None] | None = None
         self.clock = Clock(timeline.start_ms)
         # Latency is that of the real network; bets of all accounts share what is traded.
         self.config = Config(
@@ -139,7 +157,7 @@ class Exchange:
         self._last_bet_id = FIRST_BET_ID
         self._numbers = itertools.count(1)
         self._by_order: dict[str, AccountBet] = {}
-        self._asked: dict[str, tuple[PlaceInstruction, str, str]] = {}
+        self._asked: dict[str, tuple[PlaceInstruction, str, str, float]] = {}
         self._pending: dict[str, _Pending] = {}
         self._messages: Iterator[FeedMessage] = iter(feed)
         self._next = next(self._messages, None)
@@ -174,7 +192,7 @@ class Exchange:
         self.clock.now_ms = max(self.clock.now_ms, message.at)
         self.timeline.played(message.at)
         try:
-            self._play(message)
+            self._play(message, self.alter)
         finally:
             self._next = next(self._messages, None)
             self.finished = self._next is None
@@ -188,8 +206,15 @@ class Exchange:
         """Call a function when exchange time has moved on by `milliseconds`."""
         self.clock.call_at(self.clock.now_ms + round(milliseconds), function)
 
-    def _play(self, message: FeedMessage) -> None:
-        for played in message.changes:
+    def play(self, *changes: FeedChange) -> None:
+        """Play changes now that are not of the feed."""
+        self._play(FeedMessage(self.clock.now_ms, changes))
+
+    def _play(self, message: FeedMessage, alter: Callable[[FeedChange], FeedChange | None] | None = None) -> None:
+        for recorded in message.changes:
+            played = recorded if alter is None else alter(recorded)
+            if played is None:
+                continue
             market_id = played.change.id
             if market_id is None:
                 continue
@@ -206,7 +231,7 @@ class Exchange:
                 self._close(market)
             else:
                 if definition is not None and market.closed_at is not None:
-                    market.closed_at = market.settled_at = None  # opened again
+                    self._reopen(market)
                 market.venue.changed()
             self._publish_bets(market)
         for operation, change in message.sports:
@@ -216,7 +241,8 @@ class Exchange:
             if (market := self.markets.get(market_id)) is not None:
                 market.gone = True
                 market.venue.expire("RECORDING_ENDED")
-                self.call_later(self.settings.timers.vanish * 1000, functools.partial(self._vanish, market))
+                self._give_up_all(market_id)
+                self.call_later(self._vanish_ms(), functools.partial(self._vanish, market, market.closing))
         self._message_ended()
 
     def _message_ended(self) -> None:
@@ -244,28 +270,48 @@ class Exchange:
         self._publish(market, market.venue.take_touched(), self.clock.now_ms)
 
     def _close(self, market: ExchangeMarket) -> None:
-        if market.closed_at is None:
+        first, results = market.closed_at is None, _results(market.definition)
+        if not first and results == market.results:
+            return  # it is only said again
+        market.results = results
+        if first:
             market.closed_at = self.clock.now_ms
             self.ledger.write("MARKET", self.clock.now_ms, market_id=market.market_id, what="CLOSED")
         market.venue.closed(None)
-        wait = self.settings.timers.settle * 1000
-        self.call_later(wait, functools.partial(self._settle, market))
-        self.call_later(self.settings.timers.vanish * 1000 + wait, functools.partial(self._vanish, market))
+        self._give_up_all(market.market_id)
+        if first:
+            market.closing += 1
+            wait = self.settings.timers.settle * 1000
+            self.call_later(wait, functools.partial(self._settle, market, market.closing))
+            self.call_later(wait + self._vanish_ms(), functools.partial(self._vanish, market, market.closing))
+        elif market.settled_at is not None:
+            self.call_later(0, functools.partial(self._settle, market, market.closing))
 
-    def _settle(self, market: ExchangeMarket) -> None:
-        if market.closed_at is None:
+    def _reopen(self, market: ExchangeMarket) -> None:
+        market.closing += 1
+        market.closed_at = market.settled_at = None
+        for bet in market.bets.values():
+            bet.settled_ms = bet.result = bet.next_result = None
+        self.ledger.write("MARKET", self.clock.now_ms, market_id=market.market_id, what="REOPENED")
+
+    def _settle(self, market: ExchangeMarket, closing: int) -> None:
+        if closing != market.closing:
             return  # it was opened again
         now = self.clock.now_ms
-        market.settled_at = now
+        again, market.settled_at = market.settled_at is not None, now
         for bet in market.bets.values():
-            if bet.settled_ms is None:
-                bet.settled_ms = now
-        self.ledger.write("MARKET", now, market_id=market.market_id, what="SETTLED")
+            if bet.settled_ms is None or bet.result != bet.next_result:
+                bet.settled_ms, bet.result = now, bet.next_result
+        self.ledger.write("MARKET", now, market_id=market.market_id, what="SETTLED_AGAIN" if again else "SETTLED")
         for listener in self.listeners:
             listener.market_settled(market)
 
-    def _vanish(self, market: ExchangeMarket) -> None:
-        if self.markets.get(market.market_id) is not market or (market.closed_at is None and not market.gone):
+    def _vanish_ms(self) -> float:
+        timers = self.settings.timers
+        return max(self.timeline.duration_ms(timers.vanish * 1000), min(timers.vanish, timers.vanish_least) * 1000)
+
+    def _vanish(self, market: ExchangeMarket, closing: int) -> None:
+        if self.markets.get(market.market_id) is not market or closing != market.closing:
             return
         del self.markets[market.market_id]
         market.venue.forget()
@@ -286,17 +332,25 @@ class Exchange:
         """Hand a request that has passed all checks to the market's matching.
 
         Args:
-            request: `strategy` and `username` are both the account's name; `bet_delay` in seconds of exchange time;
-                order ids are from `next_order_id`, and those of bets are `AccountBet.order_id`.
+            request: sizes are in the account's currency; `strategy` and `username` are both the account's name;
+                `bet_delay` in seconds of exchange time; order ids are from `next_order_id`, and those of bets are
+                `AccountBet.order_id`.
             answered: called with the reports, in order of the engine's answers, once all are there: for a REPLACE a
-                CANCEL and, if that succeeded, a PLACE for each instruction. Called at once if there is no bet delay.
+                CANCEL and, if that succeeded, a PLACE for each instruction. Called at once if there is no bet delay;
+                with fewer reports than instructions if the market closes first. Their sizes are the engine's, in
+                pounds: those of the account are in its `AccountBet`.
         """
         market = self.markets[request.market_id]
         pending = self._pending[request.request_id] = _Pending(request, answered)
-        for each in request.instructions:
-            if isinstance(each, PlaceInstruction):
-                self._asked[each.order_id] = (each, request.customer_strategy_ref or "", request.username)
-        market.venue.send(request)
+        units = rate(self.accounts[request.username].currency)
+        converted = request if units == 1.0 else in_pounds(request, units, self._by_order)
+        for each, engine in zip(request.instructions, converted.instructions, strict=True):
+            if isinstance(each, PlaceInstruction) and isinstance(engine, PlaceInstruction):
+                unit = units if units == 1.0 else unit_of(each, engine)
+                self._asked[each.order_id] = (each, request.customer_strategy_ref or "", request.username, unit)
+            elif isinstance(each, ReplaceInstruction):
+                self._expect_successor(each)
+        market.venue.send(converted)
         if market.closed_at is not None or market.gone:
             market.venue.expire("MARKET_CLOSED")
             self._give_up(pending)
@@ -304,10 +358,46 @@ class Exchange:
         self._publish_bets(market)
         self._message_ended()
 
+    def interfere(self, bet: AccountBet, act: Callable[[VenueMarket], object]) -> None:
+        """Let something happen to a bet that nobody asked for."""
+        market = self.markets[bet.market_id]
+        act(market.venue)
+        self._publish_bets(market)
+        self._message_ended()
+
+    def _expect_successor(self, asked: ReplaceInstruction) -> None:
+        """A bet that takes another's place has its references, and all but its price and size."""
+        bet = self._by_order.get(asked.order_id)
+        if bet is None or asked.new_order_id is None:
+            return
+        successor = PlaceInstruction(
+            asked.new_order_id,
+            bet.order_ref,
+            bet.selection_id,
+            bet.handicap,
+            bet.asked.side,
+            "LIMIT",
+            asked.new_price,
+            bet.remaining,
+            persistence_type=bet.persistence,
+            price_ladder=bet.asked.price_ladder,
+        )
+        self._asked[asked.new_order_id] = (successor, bet.strategy_ref, bet.username, bet.unit)
+
+    def _give_up_all(self, market_id: str) -> None:
+        for pending in [each for each in self._pending.values() if each.request.market_id == market_id]:
+            self._give_up(pending)
+
     def _give_up(self, pending: _Pending) -> None:
         """The market has ended: what was not answered never will be."""
         if self._pending.pop(pending.request.request_id, None) is not None:
-            pending.answered(pending.reports)
+            self._answered(pending)
+
+    def _answered(self, pending: _Pending) -> None:
+        for each in pending.request.instructions:
+            name = each.new_order_id if isinstance(each, ReplaceInstruction) else each.order_id
+            self._asked.pop(name or "", None)
+        pending.answered(pending.reports)
 
     def bets_of(self, username: str) -> Iterator[AccountBet]:
         """An account's bets, in order of placing."""
@@ -325,15 +415,19 @@ class Exchange:
 
     def _take_fact(self, fact: OrderFact) -> None:
         assert fact.order_id is not None
+        market = self.markets[fact.market_id]
         bet = self._by_order.get(fact.order_id)
         if bet is None:
             if fact.bet_id is None:
                 return  # it was refused: nobody hears of it but by the answer
-            asked, strategy_ref, username = self._asked.pop(fact.order_id)
-            bet = AccountBet(username, fact.market_id, fact.bet_id, asked, strategy_ref, fact.at)
+            asked, strategy_ref, username, unit = self._asked.pop(fact.order_id)
+            bet = AccountBet(username, fact.market_id, fact.bet_id, asked, strategy_ref, fact.at, unit)
             self._by_order[fact.order_id] = self.bets[fact.bet_id] = bet
-            self.markets[fact.market_id].bets[fact.bet_id] = bet
-        bet.take(fact)
+            market.bets[fact.bet_id] = bet
+            bet.market_version = market.book.version
+        bet.take(fact, market.book.bsp_reconciled)
+        if bet.lapsed and fact.why is not None:
+            bet.lapse_reason = LAPSE_REASONS.get(fact.why)
         self.changed(bet)
 
     def changed(self, bet: AccountBet) -> None:
@@ -362,12 +456,6 @@ class Exchange:
     def _take_reply(self, reply: Reply) -> None:
         pending = self._pending.get(reply.request_id)
         for report in reply.reports:
-            self._asked.pop(report.order_id, None)
-            if report.operation == PLACE and report.error_code == "BET_TAKEN_OR_LAPSED":
-                bet = self._by_order.get(report.order_id)
-                if bet is not None and bet.lapsed:
-                    bet.lapse_reason = MARKET_VERSION
-                    self.changed(bet)
             if pending is None:
                 continue
             pending.reports.append(report)
@@ -376,12 +464,12 @@ class Exchange:
                 pending.missing -= 1  # nothing is placed
         if pending is not None and pending.missing <= 0:
             del self._pending[reply.request_id]
-            pending.answered(pending.reports)
+            self._answered(pending)
 
     def _take_result(self, cleared: ClearedOrder) -> None:
         bet = self._by_order.get(cleared.order_id or "")
         if bet is not None:
-            bet.result = cleared
+            bet.take_result(cleared)
 
     def failed(self, error: Exception, market_id: str, strategy: str | None = None) -> None:
         """An error about one bet: the others go on."""
@@ -389,7 +477,9 @@ class Exchange:
         self.ledger.write("ERROR", self.clock.now_ms, market_id=market_id, username=strategy, error=str(error))
 
     def account(self, venue: str, username: str) -> AccountTerms:
-        return AccountTerms(best_price_execution=True)
+        settings = self.accounts[username]
+        minimum = CURRENCIES[settings.currency].min_bsp_liability / rate(settings.currency)
+        return AccountTerms(best_price_execution=settings.best_execution, min_bsp_liability=minimum)
 
     def call_at(self, at_ms: int, market_id: str, function: Callable[[], object]) -> None:
         def call() -> None:
@@ -420,3 +510,7 @@ class Exchange:
 
     def gone(self, market_id: str) -> None:
         """A market was freed."""
+
+
+def _results(definition: MarketDefinition) -> tuple[object, ...]:
+    return tuple((each.id, each.hc, each.status, each.bsp) for each in definition.runners)

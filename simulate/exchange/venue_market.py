@@ -16,9 +16,10 @@ from ...strategies.runner_book import RunnerBook
 from ..bets import Bet
 from ..models import LiquidityModel, Models
 from ..placement import WAIT, Arrival
+from ..removals import void
 from ..reports import ERROR_IN_ORDER, placed
 from ..simulated_market import BetIds, SimulatedMarket
-from .public_market import PublicMarket, Touched
+from .public_market import PublicMarket, PublicRunner, Touched
 
 
 def resting_side(back: bool) -> str:
@@ -89,7 +90,7 @@ class VenueMarket(SimulatedMarket):
             taken = self._public.runner(*bet.key).taken[resting_side(bet.back)].get(bet.price, 0.0)
             bet.queue_ahead = max(round(bet.queue_ahead - taken, 2), 0.0)
         if bet.placed or bet.changed:
-            self._tell(bet)
+            self._tell(bet, code)
         if code is None and not bet.ended:
             self._matching.add(bet)
             self._show(bet)
@@ -121,10 +122,13 @@ class VenueMarket(SimulatedMarket):
                 self._tell(each)
         if left > 0:
             self._take_recorded([], side, public.key, price, left)
+        self.touched.runners.setdefault(public, {}).setdefault(side, set()).add(price)
+        self._trade(public, price, size)
+
+    def _trade(self, public: PublicRunner, price: float, size: float) -> None:
         public.trade(price, size)
         fields = self.touched.runners.setdefault(public, {})
         fields.setdefault("trd", set()).add(price)
-        fields.setdefault(side, set()).add(price)
         fields.setdefault("ltp", set())
         fields.setdefault("tv", set())
         self.touched.volume = True
@@ -133,6 +137,38 @@ class VenueMarket(SimulatedMarket):
         self._public.runner(*key).take(side, price, size)
         for each in resting:
             each.queue_ahead = max(round(each.queue_ahead - size, 2), 0.0)
+
+    # -- what nobody asked for -----------------------------------------------------------------------------------
+
+    def match(self, order_id: str, size: float | None = None) -> None:
+        """Match a resting bet, or `size` of it, at its price, as if somebody had taken it."""
+        bet = self._bets[order_id]
+        if not bet.live or not bet.is_limit or bet.price is None:
+            return
+        part = bet.size_remaining if size is None else min(size, bet.size_remaining)
+        bet.fill(self._clock.now_ms, bet.price, round(part, 2))
+        self._trade(self._public.runner(*bet.key), bet.price, part)
+        self._tell(bet)
+
+    def void(self, order_id: str) -> None:
+        """Void a bet: what was matched of it and what remains."""
+        bet = self._bets[order_id]
+        void(bet)
+        bet.ended = True
+        self._tell(bet)
+
+    def lapse(self, order_id: str) -> None:
+        """Let what remains of a bet lapse."""
+        bet = self._bets[order_id]
+        bet.lapse()
+        bet.ended = True
+        self._tell(bet)
+
+    def withdraw(self, order_id: str) -> None:
+        """End a bet at the starting price, for an edit of its price: nothing of it counts as cancelled."""
+        bet = self._bets[order_id]
+        bet.ended = True
+        self._tell(bet)
 
     # -- showing -------------------------------------------------------------------------------------------------
 

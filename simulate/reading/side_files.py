@@ -63,6 +63,11 @@ def _find(folder: str, market_id: str, suffixes: tuple[str, ...]) -> Path | None
     return None
 
 
+def find_sports_data(folder: str, market_id: str) -> Path | None:
+    """The file of sports data that is named by a market's id, plain or packed; None where there is none."""
+    return _find(folder, market_id, _SPORTS_SUFFIXES)
+
+
 class SportsFeed:
     """Sports updates of one market, in order of time.
 
@@ -77,7 +82,7 @@ class SportsFeed:
     def __init__(self, folder: str, market_id: str, failed: Callable[[RecordingError], object]) -> None:
         self.market_id = market_id
         self._failed = failed
-        path = _find(folder, market_id, _SPORTS_SUFFIXES)
+        path = find_sports_data(folder, market_id)
         self._updates = iter(()) if path is None else self._read(str(path))
         self._next: tuple[int, Any] | None = None
 

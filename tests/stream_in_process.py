@@ -9,8 +9,8 @@ from typing import Any, cast
 from exchange_builders import ALICE, faults_of
 from headrace.simulate.exchange.exchange import Exchange
 from headrace.simulate.exchange.faults import Fault
-from headrace.simulate.exchange.settings import AccountSettings
 from headrace.simulate.exchange.sessions import Sessions
+from headrace.simulate.exchange.settings import AccountSettings
 from headrace.simulate.exchange.stream.connection import Connection
 from headrace.simulate.exchange.stream.server import StreamServer
 

@@ -56,7 +56,9 @@ _change = st.tuples(
 )
 _definition = st.tuples(st.just("definition"), _markets, st.sampled_from(("OPEN", "SUSPENDED")), st.booleans())
 _image = st.tuples(st.just("image"), _markets, st.lists(_runner, max_size=3, unique_by=lambda rc: rc["id"]))
-_bet = st.tuples(st.just("bet"), st.sampled_from(("BACK", "LAY")), st.sampled_from(PRICES), st.sampled_from((2.0, 30.0)))
+_bet = st.tuples(
+    st.just("bet"), st.sampled_from(("BACK", "LAY")), st.sampled_from(PRICES), st.sampled_from((2.0, 30.0))
+)
 _reading = st.tuples(st.sampled_from(("stop reading", "read", "wait", "lose", "resubscribe", "anew")))
 _actions = st.lists(st.one_of(_change, _change, _change, _definition, _image, _bet, _reading), max_size=25)
 _wanted = st.fixed_dictionaries(

@@ -147,6 +147,11 @@ class Faults:
             self.add(fault)
 
     @property
+    def armed(self) -> bool:
+        """Something may still go wrong."""
+        return bool(self._faults)
+
+    @property
     def pending(self) -> list[Fault]:
         """Those that may still happen."""
         return [fault for fault, _ in self._faults]

@@ -8,25 +8,33 @@ Fields Available".
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from ...strategies.messages import ClearedOrder
 from .account_bet import AccountBet
 from .arguments import chosen, required
 from .errors import ApiError
+from .exchange import ExchangeMarket
 from .market_words import MarketWords
 from .settings import AccountSettings
 from .time_ranges import TimeRange
 from .timeline import written_to_second
-
-if TYPE_CHECKING:
-    from .lists import Commissions
 
 SETTLED, VOIDED, LAPSED, CANCELLED = "SETTLED", "VOIDED", "LAPSED", "CANCELLED"
 _STATUSES = frozenset({SETTLED, VOIDED, LAPSED, CANCELLED})
 BET = "BET"
 #: Ids of one question.
 IDS = 1_000
+
+
+class Commissions(Protocol):
+    """Who knows what commission is."""
+
+    def commission(self, username: str, market_id: str) -> float:
+        """What an account has paid on a market, 0.0 or more."""
+
+    def commission_on(self, username: str, market: ExchangeMarket, won: float) -> float:
+        """What an account pays if it has won that much on a market."""
 
 
 class ClearedOrders:

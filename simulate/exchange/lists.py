@@ -7,11 +7,11 @@ Sources: Betfair API-NG, "listCurrentOrders", "Betting Type Definitions"; docs/e
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from typing import Any, Protocol
+from typing import Any
 
 from .account_bet import AccountBet
 from .arguments import chosen, required
-from .cleared import ClearedOrders
+from .cleared import ClearedOrders, Commissions
 from .errors import ApiError
 from .exchange import Exchange, ExchangeMarket
 from .market_words import MarketWords
@@ -31,16 +31,6 @@ _REGULATORS = {"com": "GIBRALTAR REGULATOR"}
 _OTHER_REGULATOR = "MALTA LOTTERIES AND GAMBLING AUTHORITY"
 
 Operation = Callable[[AccountSettings, dict[str, Any]], Awaitable[Any]]
-
-
-class Commissions(Protocol):
-    """Who knows what commission is."""
-
-    def commission(self, username: str, market_id: str) -> float:
-        """What an account has paid on a market, 0.0 or more."""
-
-    def commission_on(self, username: str, market: ExchangeMarket, won: float) -> float:
-        """What an account pays if it has won that much on a market."""
 
 
 class BetLists:

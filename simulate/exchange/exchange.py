@@ -127,6 +127,7 @@ class Exchange:
         listeners: whom to tell.
         finished: the feed has ended.
         alter: what becomes of a recorded change before it is played; None: it is not played.
+        handling: what happens now, happens because somebody asked for it.
     """
 
     def __init__(
@@ -140,7 +141,7 @@ class Exchange:
         self.bets: dict[str, AccountBet] = {}
         self.listeners: list[Listener] = []
         self.sequence = self.bet_sequence = 0
-        self.finished = False
+        self.finished = self.handling = False
         self.alter: Callable[[FeedChange], FeedChange | None] | None = None
         self.clock = ExchangeClock(timeline.start_ms)
         # Latency is that of the real network; bets of all accounts share what is traded.
@@ -492,10 +493,13 @@ class Exchange:
             market = self.markets.get(market_id)
             if market is None:
                 return
+            self.handling = True
             try:
                 function()
             except Exception as error:
                 self.failed(error, market_id)
+            finally:
+                self.handling = False
             self._publish_bets(market)
             self._message_ended()
 

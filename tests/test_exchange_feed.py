@@ -5,6 +5,7 @@ from __future__ import annotations
 import bz2
 import gzip
 import io
+import itertools
 import json
 import tarfile
 import zipfile
@@ -18,8 +19,9 @@ from builders import START, T0, Stream, priced
 from headrace.archive.pack import write_pack
 from headrace.simulate.exchange.exchange import Exchange
 from headrace.simulate.exchange.feed import FeedMessage
+from headrace.simulate.exchange.generated_feed import GeneratedFeed
 from headrace.simulate.exchange.recorded_feed import RecordedFeed
-from headrace.simulate.exchange.settings import ExchangeSettings
+from headrace.simulate.exchange.settings import ExchangeSettings, Timers
 from headrace.simulate.exchange.timeline import Timeline, written
 from headrace.strategies.errors import InputError
 
@@ -317,3 +319,77 @@ def test_many_recordings_are_open_only_while_they_are_played(tmp_path: Path) -> 
             most = max(most, len(os.listdir("/proc/self/fd")) - before)
     assert count == 120
     assert most <= 4
+
+
+# -- made-up markets -------------------------------------------------------------------------------------------------
+
+
+def generated(markets: int, messages: int, speed: float = 1.0, **options: Any) -> list[FeedMessage]:
+    feed = GeneratedFeed(timeline(speed), markets, **{"changes": 60, **options})
+    return list(itertools.islice(feed, messages))
+
+
+def test_equal_seeds_give_equal_markets_and_others_give_others() -> None:
+    first, again, other = generated(3, 200), generated(3, 200), generated(3, 200, seed=1)
+    assert [(m.at, m.changes) for m in first] == [(m.at, m.changes) for m in again]
+    assert {m.changes[0].change.id for m in first}.isdisjoint({m.changes[0].change.id for m in other})
+
+
+def test_as_old_markets_close_new_ones_appear_without_end() -> None:
+    messages = generated(4, 5_000, speed=20.0)
+    assert [m.at for m in messages] == sorted(m.at for m in messages)
+    shown, most, seen = set(), [], set()
+    for message in messages:
+        for each in message.changes:
+            market_id, definition = each.change.id, each.change.market_definition
+            if definition is not None:
+                (shown.discard if definition.status == "CLOSED" else shown.add)(market_id)
+                seen.add(market_id)
+        most.append(len(shown))
+    assert max(most) == 4
+    assert min(most[100:]) >= 1
+    assert len(seen) > 40
+
+
+def test_made_up_markets_start_when_their_definitions_say() -> None:
+    for speed in (1.0, 20.0):
+        first = generated(1, 1, speed, minutes_before=10.0, sports=["tennis"])[0]
+        definition = first.changes[0].change.market_definition
+        assert definition is not None
+        assert definition.market_time is not None
+        assert first.at == NOW
+        assert definition.market_time.timestamp() * 1000 - NOW == 600_000 / speed
+
+
+def test_the_markets_of_an_event_begin_together() -> None:
+    messages = generated(2, 2, sports=["football"])
+    assert [m.at for m in messages] == [NOW, NOW]
+    assert len({definition["eventId"] for definition in definitions(messages)}) == 1
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        ({"markets": 0}, "generate is 0"),
+        ({"markets": 1, "changes": 3}, "changes is 3"),
+        ({"markets": 1, "sports": ["chess"]}, "chess"),
+        ({"markets": 1, "minutes_before": 0.5}, "minutes_before is 0.5"),
+    ],
+)
+def test_impossible_made_up_markets_are_refused(options: dict[str, Any], told: str) -> None:
+    with pytest.raises(InputError, match=told):
+        GeneratedFeed(timeline(), **options)
+
+
+def test_an_exchange_of_made_up_markets_does_not_grow() -> None:
+    """What is closed is freed once it has vanished; two closed markets at most are known besides the open ones."""
+    line = Timeline("step", wall=lambda: NOW)
+    chosen = ExchangeSettings(speed="step", timers=Timers(vanish=60.0, vanish_least=60.0))
+    exchange = Exchange(chosen, line, GeneratedFeed(line, 2, changes=50, sports=["tennis"], minutes_before=1.0))
+    known, seen = [], set()
+    for _ in range(2_000):
+        exchange.play_next()
+        known.append(len(exchange.markets))
+        seen.update(exchange.markets)
+    assert len(seen) > 20
+    assert max(known) <= 5

@@ -16,7 +16,6 @@ from ...actors.exchange import AccountTerms, Answer
 from ...config import Config
 from ...strategies.book import MarketBook
 from ...strategies.changes import MarketDefinition
-from ...strategies.clock import Clock
 from ...strategies.currency import CURRENCIES
 from ...strategies.messages import (
     PLACE,
@@ -37,7 +36,7 @@ from .feed import Feed, FeedChange, FeedMessage
 from .ledger import Ledger
 from .public_market import PublicMarket, Touched
 from .settings import AccountSettings, ExchangeSettings
-from .timeline import Timeline
+from .timeline import ExchangeClock, Timeline
 from .venue_market import VenueMarket
 
 logger = logging.getLogger("headrace")
@@ -128,6 +127,7 @@ class Exchange:
         listeners: whom to tell.
         finished: the feed has ended.
         alter: what becomes of a recorded change before it is played; None: it is not played.
+        handling: what happens now, happens because somebody asked for it.
     """
 
     def __init__(
@@ -141,9 +141,9 @@ class Exchange:
         self.bets: dict[str, AccountBet] = {}
         self.listeners: list[Listener] = []
         self.sequence = self.bet_sequence = 0
-        self.finished = False
+        self.finished = self.handling = False
         self.alter: Callable[[FeedChange], FeedChange | None] | None = None
-        self.clock = Clock(timeline.start_ms)
+        self.clock = ExchangeClock(timeline.start_ms)
         # Latency is that of the real network; bets of all accounts share what is traded.
         self.config = Config(
             place_latency=0.0,
@@ -182,6 +182,13 @@ class Exchange:
             self.play_next()
         self._run_timers(now_ms)
         self.clock.now_ms = max(self.clock.now_ms, now_ms)
+        self.timeline.played(self.clock.now_ms)
+
+    def tick(self) -> None:
+        """Let the clock show what time it is, unless messages that are due have not been played yet."""
+        now_ms = self.timeline.now_ms()
+        if not self.timeline.stepped and (self._next is None or self._next.at > now_ms):
+            self.advance(now_ms)
 
     def play_next(self) -> bool:
         """Play the next message of the feed, whenever it is due; False if there is none."""
@@ -497,10 +504,13 @@ class Exchange:
             market = self.markets.get(market_id)
             if market is None:
                 return
+            self.handling = True
             try:
                 function()
             except Exception as error:
                 self.failed(error, market_id)
+            finally:
+                self.handling = False
             self._publish_bets(market)
             self._message_ended()
 

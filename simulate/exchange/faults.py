@@ -77,9 +77,9 @@ KINDS: dict[str, str] = {
     "bet.refuse": "a call about bets is refused for the code in `value`; nothing is done",
     # -- markets
     "event.reopen": "a closed market opens again and closes with another winner, `seconds` later each",
-    "event.suspend": "a market is suspended for `seconds`",
+    "event.suspend": "an open market is suspended for `seconds`",
     "event.move_start": "a market's start moves by `seconds`; catalogues learn of it late",
-    "event.remove_runner": "a runner is removed",
+    "event.remove_runner": "a runner is removed: the one whose selection id `value` is, or the last that is active",
 }
 
 
@@ -148,6 +148,11 @@ class Faults:
         self.watchers: list[Callable[[Fault], object]] = []
         for fault in faults:
             self.add(fault)
+
+    @property
+    def armed(self) -> bool:
+        """Something may still go wrong."""
+        return bool(self._faults)
 
     @property
     def pending(self) -> list[Fault]:

@@ -54,6 +54,17 @@ class Ledger:
             self._file.write(self._encoder.encode(entry) + b"\n")
         return entry
 
+    @property
+    def has_file(self) -> bool:
+        """Entries are written to a file as well."""
+        return self._file is not None
+
+    def pass_by(self, kind: str, at: int, **values: Any) -> None:
+        """Add an entry to the file, if there is one, but keep it not in memory: there are very many of its kind."""
+        if self._file is not None:
+            self.number += 1
+            self._file.write(self._encoder.encode(Entry(self.number, at, wall_ms(), kind, values)) + b"\n")
+
     def entries(self, after: int = 0, kind: str | None = None) -> list[Entry]:
         """The entries with a greater number than `after`, of one kind or of all."""
         return [each for each in self._entries if each.number > after and kind in (None, each.kind)]

@@ -19,7 +19,6 @@ from ..reading.side_files import check_folder
 from .feed import FeedChange, FeedMessage
 from .merged import Merged
 from .recorded_sports import RecordedSports
-from .recorded_times import move_definition, moved_definition
 from .recording_lines import RecordedLine, recorded_lines
 from .timeline import Rebasing, Timeline
 
@@ -213,18 +212,16 @@ class _Played:
 
     def _moved(self, line: RecordedLine, at: int) -> Iterator[FeedChange]:
         for each in line.changes:
-            change, definition = each.change, each.definition
+            change = each.change
             market_id = change.id
             if market_id is None or not (self._markets.get(market_id) or self._admitted(market_id, line, change, at)):
                 continue
-            if change.market_definition is not None and definition is not None:
-                move_definition(change.market_definition, self.rebasing)
-                definition = moved_definition(definition, self.rebasing)
+            if change.market_definition is not None:
                 if change.market_definition.status == "CLOSED":
                     self._open.pop(market_id, None)
                 else:
                     self._open[market_id] = None
-            yield FeedChange(change, definition, each.conflated)
+            yield each.played(self.rebasing)
 
     def _admitted(self, market_id: str, line: RecordedLine, change: MarketChange, at: int) -> bool:
         """Whether a market not met before can be played: it needs its definition first, and to be met here first."""

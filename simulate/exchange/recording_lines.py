@@ -11,6 +11,9 @@ from ...strategies.changes import ChangeMessage, MarketChange, MarketDefinition,
 from ...strategies.errors import RecordingError
 from ..reading.messages import decode_line, objects_of
 from ..reading.recordings import Recording
+from .feed import FeedChange
+from .recorded_times import move_definition, moved_definition
+from .timeline import Rebasing
 
 
 class RecordedChange(msgspec.Struct, gc=False):
@@ -25,6 +28,14 @@ class RecordedChange(msgspec.Struct, gc=False):
     change: MarketChange
     definition: dict[str, Any] | None = None
     conflated: bool = False
+
+    def played(self, rebasing: Rebasing) -> FeedChange:
+        """The change in exchange time. Its definition is moved in place: this is for once."""
+        definition = self.definition
+        if definition is None or self.change.market_definition is None:
+            return FeedChange(self.change, None, self.conflated)
+        move_definition(self.change.market_definition, rebasing)
+        return FeedChange(self.change, moved_definition(definition, rebasing), self.conflated)
 
 
 class RecordedLine(msgspec.Struct, gc=False):
@@ -71,7 +82,7 @@ def recorded_lines(recording: Recording) -> Iterator[RecordedLine | RecordingErr
     only = None if recording.source.only is None else frozenset(recording.source.only)
     for number, lines in recording.pieces():
         try:
-            found: Sequence[RecordedLine | RecordingError] = _decoded(number, lines)
+            found: Sequence[RecordedLine | RecordingError] = decode_recorded(number, lines)
         except (msgspec.DecodeError, UnicodeDecodeError):
             found = list(_patiently(recording, number, lines))
         for line in found:
@@ -83,7 +94,12 @@ def recorded_lines(recording: Recording) -> Iterator[RecordedLine | RecordingErr
             yield line
 
 
-def _decoded(number: int, lines: bytes) -> list[RecordedLine]:
+def decode_recorded(number: int, lines: bytes) -> list[RecordedLine]:
+    """Whole lines that are as the exchange sends them; `number` is that of the first.
+
+    Raises:
+        msgspec.DecodeError, UnicodeDecodeError: a line is not.
+    """
     return [
         RecordedLine(line, message.pt, [_recorded(each) for each in message.mc])
         for line, message in enumerate(_decoder.decode_lines(lines), number)

@@ -53,6 +53,7 @@ class Limits:
         body_bytes: longest body of an HTTP request.
         calls: in one array of JSON-RPC.
         http_connections: open at once; beyond, the one that is idle longest is closed.
+        http_bytes: of all bodies of requests and unsent replies together; beyond, the oldest are cut.
         data_weight: of a call of listMarketBook or listMarketCatalogue.
         line_bytes: longest line that a stream client may send.
         backlog_bytes: unsent bytes at which a stream client counts as slow: its changes are conflated until it reads.
@@ -72,6 +73,7 @@ class Limits:
     body_bytes: int = 2_000_000
     calls: int = 100
     http_connections: int = 1_000
+    http_bytes: int = 100_000_000
     data_weight: int = 200
     line_bytes: int = 1_000_000
     backlog_bytes: int = 1_000_000
@@ -87,6 +89,7 @@ class Timers:
         heartbeat: of a subscription that asks for none, in milliseconds.
         session: life of a session that is not kept alive.
         idle_http: after which an idle HTTP connection is closed.
+        http_transfer: for which an HTTP client may take to send a request's body, or to read a reply.
         customer_ref: for which a `customerRef` is remembered.
         catalogue_age: how stale catalogues are.
         settle: from a market's close to its cleared orders.
@@ -98,6 +101,7 @@ class Timers:
     heartbeat_ms: int = 5_000
     session: float = 43_200.0
     idle_http: float = 180.0
+    http_transfer: float = 30.0
     customer_ref: float = 60.0
     catalogue_age: float = 0.0
     settle: float = 0.0
@@ -115,6 +119,7 @@ class ExchangeSettings:
         host: address that it listens on; "localhost" is both 127.0.0.1 and ::1.
         port: HTTP port; 0: any that is free. The stream's ports are always free ones unless given.
         stream_port, tls_stream_port, https_port: 0: any that is free.
+        certlogin_port: of the TLS that asks for a client certificate, which certlogin alone does; 0: any that is free.
         seed: of what is drawn: certificates excepted, equal seeds give equal runs.
         settle_twice: a market is settled a second time after as long again, with other winners where it can be.
         token_changes: keepAlive answers with another token.
@@ -126,6 +131,7 @@ class ExchangeSettings:
     stream_port: int = 0
     tls_stream_port: int = 0
     https_port: int = 0
+    certlogin_port: int = 0
     seed: int = 0
     accounts: tuple[AccountSettings, ...] = (AccountSettings(),)
     limits: Limits = Limits()

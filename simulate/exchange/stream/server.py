@@ -1,0 +1,385 @@
+"""The stream's server: listens, admits, and tells subscriptions what the exchange tells it."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import itertools
+import logging
+import socket
+import ssl
+import tempfile
+from collections import deque
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from ..account_bet import AccountBet
+from ..certificates import Certificates
+from ..errors import StreamError
+from ..exchange import Exchange, ExchangeMarket
+from ..faults import Fault, Faults
+from ..public_market import Touched
+from ..settings import AccountSettings, ExchangeSettings
+from .clocks import Clocks
+from .connection import Connection
+from .host import Client, Host, Live, StreamSessions
+from .market_stream import MarketStream
+from .market_subscription import MarketSubscription
+from .subscription import Subscription
+
+logger = logging.getLogger("headrace")
+
+#: Connections that wait to be accepted.
+QUEUE = 1_024
+#: Ports that are tried where any will do.
+TRIES = 50
+#: What systems without IPv6 answer.
+_NO_IPV6 = frozenset({errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT, errno.EPROTONOSUPPORT})
+#: Seconds for which nothing is accepted when the process has no descriptor left.
+EXHAUSTED_S = 0.05
+
+
+class StreamServer:
+    """The stream's side of the exchange: a listener of it.
+
+    Args:
+        exchange: told of; the server adds itself to its listeners.
+        sessions: asked at authentication.
+        faults: asked at each place that can fail.
+        settings: ports, limits, timers.
+        certificates: for TLS; None: made at the start, in a folder that goes with the server.
+
+    Attributes:
+        subscriptions: what clients can subscribe to, by operation.
+        connections: those that are open, in order of opening.
+        addresses: after the start: `(host, port)` by "tcp" and "tls".
+    """
+
+    def __init__(
+        self,
+        exchange: Exchange,
+        sessions: StreamSessions,
+        faults: Faults,
+        settings: ExchangeSettings,
+        certificates: Certificates | None = None,
+    ) -> None:
+        self.exchange = exchange
+        self.sessions = sessions
+        self.faults = faults
+        self.settings = settings
+        self.loop = asyncio.get_running_loop()
+        self.now = self.loop.time
+        self.clocks = Clocks(self.now, settings.timers.clocks)
+        self.markets = MarketStream(exchange)
+        self.subscriptions: Mapping[str, type[Subscription]] = self._kinds()
+        self.connections: dict[str, Client] = {}
+        self.addresses: dict[str, tuple[str, int]] = {}
+        self._certificates = certificates
+        self._folder: tempfile.TemporaryDirectory[str] | None = None
+        self._numbers = itertools.count(1)
+        self._listeners: list[socket.socket] = []
+        self._accepting: list[asyncio.Task[None]] = []
+        self._arriving: dict[asyncio.Task[None], socket.socket] = {}
+        self._strangers: dict[Client, None] = {}
+        self._connects: dict[str, deque[float]] = {}
+        self._subscribed: dict[Live, None] = {}
+        self._message_at = 0
+        exchange.listeners.append(self)
+
+    def _kinds(self) -> dict[str, type[Subscription]]:
+        return {MarketSubscription.operation: MarketSubscription}
+
+    # -- listening -----------------------------------------------------------------------------------------------
+
+    async def start(self) -> None:
+        """Listen, on plain TCP and on TLS.
+
+        Raises:
+            OSError: a port is taken, or the host is not one of this machine.
+        """
+        if self._certificates is None:
+            self._folder = tempfile.TemporaryDirectory(prefix="headrace-exchange-")
+            self._certificates = Certificates(Path(self._folder.name))
+        context = self._certificates.server_context()
+        try:
+            self.addresses["tcp"] = self._listen(self.settings.stream_port, None)
+            self.addresses["tls"] = self._listen(self.settings.tls_stream_port, context)
+        except OSError:
+            await self.stop()
+            raise
+
+    def _listen(self, port: int, context: ssl.SSLContext | None) -> tuple[str, int]:
+        for listener in bound(self.settings.host, port):
+            listener.listen(QUEUE)
+            listener.setblocking(False)
+            port = listener.getsockname()[1]
+            self._listeners.append(listener)
+            self._accepting.append(self.loop.create_task(self._accept(listener, context)))
+        return self.settings.host, port
+
+    async def _accept(self, listener: socket.socket, context: ssl.SSLContext | None) -> None:
+        while True:
+            try:
+                client, _ = await self.loop.sock_accept(listener)
+            except OSError:  # out of descriptors: those who have not said who they are make room
+                self._make_room(self.settings.limits.sockets // 2)
+                await asyncio.sleep(EXHAUSTED_S)
+                continue
+            self._make_room(self.settings.limits.sockets)
+            task = self.loop.create_task(self._welcome(client, context))
+            self._arriving[task] = client
+            task.add_done_callback(self._arrived)
+
+    async def _welcome(self, client: socket.socket, context: ssl.SSLContext | None) -> None:
+        timeout = self.settings.timers.subscribe if context is not None else None
+        try:
+            await self.loop.connect_accepted_socket(
+                lambda: Connection(self, context is not None),
+                client,
+                ssl=context,
+                ssl_handshake_timeout=timeout,
+                ssl_shutdown_timeout=timeout and min(timeout, 2.0),
+            )
+        except (OSError, ssl.SSLError, TimeoutError):
+            client.close()  # it went away, or spoke no TLS
+
+    def _arrived(self, task: asyncio.Task[None]) -> None:
+        self._arriving.pop(task, None)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            logger.error("A stream connection could not be taken: %s", error, exc_info=error)
+
+    def _make_room(self, most: int) -> None:
+        """Close the oldest of those who have not authenticated, if there are too many."""
+        surplus = len(self._arriving) + len(self._strangers) - most
+        for task in list(self._arriving)[: max(surplus, 0)]:
+            client = self._arriving.pop(task)
+            surplus -= 1
+            try:
+                client.shutdown(socket.SHUT_RDWR)
+            except OSError:
+                continue  # it is closed already
+        for connection in list(self._strangers)[: max(surplus, 0)]:
+            connection.abort("too many connections are open")
+
+    async def stop(self) -> None:
+        """Close all connections and listen no more."""
+        if self in self.exchange.listeners:
+            self.exchange.listeners.remove(self)
+        tasks = [*self._accepting, *self._arriving]
+        for task in tasks:
+            task.cancel()
+        for connection in list(self.connections.values()):
+            connection.abort("the exchange stops")
+        await asyncio.gather(*tasks, return_exceptions=True)
+        self._accepting.clear()
+        for listener in self._listeners:
+            listener.close()
+        self._listeners.clear()
+        if self._folder is not None:
+            self._folder.cleanup()
+            self._folder = None
+
+    # -- for connections -----------------------------------------------------------------------------------------
+
+    def fault(self, kind: str, connection: Client, operation: object = None, **where: Any) -> Fault | None:
+        """The fault that happens here and now, if any."""
+        if not self.faults.armed:
+            return None
+        account = connection.account
+        return self.faults.take(
+            kind,
+            at=self.exchange.clock.now_ms,
+            username=None if account is None else account.username,
+            operation=operation,
+            **where,
+        )
+
+    def opened(self, connection: Client) -> None:
+        """A client has connected: name it."""
+        number = next(self._numbers)
+        connection.connection_id = f"206-{self.exchange.clock.now_ms}-{number:06d}"
+        self.connections[connection.connection_id] = connection
+        self._strangers[connection] = None
+        self._note(connection, "OPENED", peer=connection.peer, tls=connection.secure)
+
+    def admit(self, connection: Client, account: AccountSettings) -> int:
+        """Let a client in who has said who it is.
+
+        Returns:
+            How many more connections the account can have.
+
+        Raises:
+            StreamError: TOO_MANY_REQUESTS, MAX_CONNECTION_LIMIT_EXCEEDED, NOT_AUTHORIZED or
+                INVALID_SESSION_INFORMATION.
+        """
+        limits, name = self.settings.limits, account.username
+        for kind, code in (
+            ("stream.throttle", "TOO_MANY_REQUESTS"),
+            ("stream.connection_limit", "MAX_CONNECTION_LIMIT_EXCEEDED"),
+            ("stream.not_authorized", "NOT_AUTHORIZED"),
+            ("stream.no_session", "INVALID_SESSION_INFORMATION"),
+        ):
+            if self.faults.armed and self.faults.take(
+                kind, at=self.exchange.clock.now_ms, username=name, operation="authentication"
+            ):
+                raise StreamError(code, "The rehearsal wants it so")
+        if limits.connects_per_minute is not None:
+            times, now = self._connects.setdefault(name, deque()), self.now()
+            while times and now - times[0] >= 60.0:
+                times.popleft()
+            if len(times) >= limits.connects_per_minute:
+                raise StreamError("TOO_MANY_REQUESTS", "Too many connections have been made lately")
+            times.append(now)
+        used = sum(1 for each in self.connections.values() if each.account is not None and each.account == account)
+        if used >= limits.connections:
+            raise StreamError(
+                "MAX_CONNECTION_LIMIT_EXCEEDED",
+                f"You have exceeded your max connection limit which is: {limits.connections} connection(s).",
+            )
+        self._strangers.pop(connection, None)
+        self._note(connection, "AUTHENTICATED", username=name)
+        return limits.connections - used - 1
+
+    def heard(self, connection: Client, operation: object, request: Mapping[str, Any]) -> None:
+        """A client has asked for something."""
+        told = {key: value for key, value in request.items() if key not in ("session", "appKey")}
+        self.exchange.ledger.write(
+            "REQUEST",
+            self.exchange.clock.now_ms,
+            connection=connection.connection_id,
+            username=None if connection.account is None else connection.account.username,
+            operation=operation if isinstance(operation, str) else None,
+            request=told,
+        )
+
+    def refused(self, connection: Client, error: StreamError) -> None:
+        """A client was told of an error."""
+        self._note(connection, "REFUSED", code=error.code, message=error.message)
+
+    def subscription(self, operation: object) -> Callable[[Host, Client, dict[str, Any]], Subscription] | None:
+        """What makes a subscription of an operation; None if there is no such operation."""
+        return self.subscriptions.get(operation) if isinstance(operation, str) else None
+
+    def subscribed(self, connection: Client, subscription: Live) -> None:
+        """A subscription is in force; it has sent nothing yet."""
+        self._subscribed[subscription] = None
+        self._note(connection, "SUBSCRIBED", operation=subscription.operation, id=subscription.id)
+
+    def unsubscribed(self, subscription: Live) -> None:
+        """A subscription has ended."""
+        self._subscribed.pop(subscription, None)
+
+    def lost(self, connection: Client, why: str) -> None:
+        """A connection has ended."""
+        self.connections.pop(connection.connection_id, None)
+        self._strangers.pop(connection, None)
+        self._note(connection, "ENDED", why=why, messages=connection.sent_messages, bytes=connection.sent_bytes)
+
+    def sent(self, subscription: Live, data: bytes, change_type: str | None) -> None:
+        """A message was sent. Images and messages of orders are kept; of markets there are too many."""
+        ledger = self.exchange.ledger
+        if subscription.op != "mcm" and change_type != "HEARTBEAT":
+            write: Any = ledger.write
+        elif ledger.has_file:
+            write = ledger.pass_by
+        else:
+            return
+        write(
+            "MESSAGE",
+            self.exchange.clock.now_ms,
+            connection=subscription.connection.connection_id,
+            username=subscription.account.username,
+            message=data[:-2].decode(),
+        )
+
+    def _note(self, connection: Client, what: str, **values: Any) -> None:
+        self.exchange.ledger.write(
+            "CONNECTION", self.exchange.clock.now_ms, connection=connection.connection_id, what=what, **values
+        )
+
+    @property
+    def publish_time(self) -> int:
+        """What a message that is sent now has as its time: that of the moment that has just ended, or now."""
+        return self._message_at or max(self.exchange.clock.now_ms, self.exchange.timeline.now_ms())
+
+    # -- a listener of the exchange ------------------------------------------------------------------------------
+
+    def market_changed(self, market: ExchangeMarket, touched: Touched) -> None:
+        self.markets.changed(market, touched)
+
+    def message_ended(self, at: int) -> None:
+        self._message_at = at
+        try:
+            for subscription in list(self._subscribed):
+                if subscription.due:
+                    subscription.message_ended()
+        finally:
+            self._message_at = 0
+
+    def market_gone(self, market: ExchangeMarket) -> None:
+        self.markets.gone(market)
+
+    def bet_changed(self, bet: AccountBet) -> None:
+        for subscription in self._subscribed:
+            subscription.bet_changed(bet)
+
+    def market_settled(self, market: ExchangeMarket) -> None:
+        for subscription in self._subscribed:
+            subscription.market_settled(market)
+
+    def sports(self, at: int, operation: str, change: dict[str, Any]) -> None:
+        for subscription in self._subscribed:
+            subscription.sports(at, operation, change)
+
+
+def bound(host: str, port: int) -> list[socket.socket]:
+    """Sockets on one port of a host; localhost is both 127.0.0.1 and ::1, where there is IPv6.
+
+    Args:
+        port: 0 for any that is free on all of them.
+
+    Raises:
+        OSError: the port is taken, or the host is not one of this machine.
+    """
+    for left in reversed(range(TRIES)):
+        found: list[socket.socket] = []
+        chosen = port
+        try:
+            for family, address in addresses_of(host):
+                try:
+                    found.append(_bound(family, address, chosen))
+                except OSError as error:
+                    if found and error.errno in _NO_IPV6:
+                        continue
+                    raise
+                chosen = found[0].getsockname()[1]
+            return found
+        except OSError as error:
+            for each in found:
+                each.close()
+            # A port that was free for one family may be taken for the other: another one.
+            if port or error.errno != errno.EADDRINUSE or not left:
+                raise
+    raise AssertionError("not reached")
+
+
+def _bound(family: socket.AddressFamily, address: str, port: int) -> socket.socket:
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if family == socket.AF_INET6:
+            listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        listener.bind((address, port))
+    except OSError:
+        listener.close()
+        raise
+    return listener
+
+
+def addresses_of(host: str) -> list[tuple[socket.AddressFamily, str]]:
+    """What to listen on for a host; localhost is both 127.0.0.1 and ::1."""
+    if host == "localhost":
+        return [(socket.AF_INET, "127.0.0.1"), (socket.AF_INET6, "::1")]
+    found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    return list(dict.fromkeys((family, str(address[0])) for family, _, _, _, address in found))

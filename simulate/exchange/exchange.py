@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 import itertools
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Protocol
 
 from ...actors.exchange import AccountTerms, Answer
@@ -200,6 +200,7 @@ class Exchange:
         self.timeline.played(message.at)
         try:
             self._play(message, self.alter)
+            self._run_timers(self.clock.now_ms)  # what became due at once
         finally:
             self._next = next(self._messages, None)
             self.finished = self._next is None
@@ -335,7 +336,12 @@ class Exchange:
     def next_request_id(self) -> str:
         return f"q{next(self._numbers)}"
 
-    def submit(self, request: Request, answered: Callable[[list[Report]], object]) -> None:
+    def submit(
+        self,
+        request: Request,
+        answered: Callable[[list[Report]], object],
+        strategy_refs: Mapping[str, str] | None = None,
+    ) -> None:
         """Hand a request that has passed all checks to the market's matching.
 
         Args:
@@ -346,6 +352,7 @@ class Exchange:
                 CANCEL and, if that succeeded, a PLACE for each instruction. Called at once if there is no bet delay;
                 with fewer reports than instructions if the market closes first. Their sizes are the engine's, in
                 pounds: those of the account are in its `AccountBet`.
+            strategy_refs: of placings, by their order ids; None: all have the request's.
         """
         market = self.markets[request.market_id]
         pending = self._pending[request.request_id] = _Pending(request, answered)
@@ -354,7 +361,8 @@ class Exchange:
         for each, engine in zip(request.instructions, converted.instructions, strict=True):
             if isinstance(each, PlaceInstruction) and isinstance(engine, PlaceInstruction):
                 unit = units if units == 1.0 else unit_of(each, engine)
-                self._asked[each.order_id] = (each, request.customer_strategy_ref or "", request.username, unit)
+                strategy_ref = (strategy_refs or {}).get(each.order_id) or request.customer_strategy_ref or ""
+                self._asked[each.order_id] = (each, strategy_ref, request.username, unit)
             elif isinstance(each, ReplaceInstruction):
                 self._expect_successor(each)
         market.venue.send(converted)
@@ -409,6 +417,10 @@ class Exchange:
     def bets_of(self, username: str) -> Iterator[AccountBet]:
         """An account's bets, in order of placing."""
         return (bet for bet in self.bets.values() if bet.username == username)
+
+    def bet_of(self, order_id: str) -> AccountBet | None:
+        """The bet that an instruction became; None if it was refused, or is not decided."""
+        return self._by_order.get(order_id)
 
     # -- for the engine (`actors.exchange.Desk`) -----------------------------------------------------------------
 

@@ -36,6 +36,8 @@ class Client(Protocol):
         peer: address and port of the client.
         secure: over TLS.
         account: whose it is; None before authentication.
+        subscriptions: by operation, those in force.
+        opened_at: seconds of real time.
         strained: it has been slow, and not all that was collected meanwhile has been sent.
         sent_messages, sent_bytes: so far.
     """
@@ -44,6 +46,8 @@ class Client(Protocol):
     peer: str
     secure: bool
     account: AccountSettings | None
+    subscriptions: dict[str, Live]
+    opened_at: float
     strained: bool
     sent_messages: int
     sent_bytes: int
@@ -51,6 +55,10 @@ class Client(Protocol):
     @property
     def slow(self) -> bool:
         """Nothing more is to be sent for now: the client does not read what was sent."""
+
+    @property
+    def unsent_bytes(self) -> int:
+        """Bytes that the client has not taken."""
 
     def send(self, data: bytes) -> None:
         """Send a message of a subscription, at the end of this turn of the loop."""

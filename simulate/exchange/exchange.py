@@ -9,14 +9,13 @@ from __future__ import annotations
 import functools
 import itertools
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Protocol
 
 from ...actors.exchange import AccountTerms, Answer
 from ...config import Config
 from ...strategies.book import MarketBook
 from ...strategies.changes import MarketDefinition
-from ...strategies.clock import Clock
 from ...strategies.currency import CURRENCIES
 from ...strategies.messages import (
     PLACE,
@@ -37,7 +36,7 @@ from .feed import Feed, FeedChange, FeedMessage
 from .ledger import Ledger
 from .public_market import PublicMarket, Touched
 from .settings import AccountSettings, ExchangeSettings
-from .timeline import Timeline
+from .timeline import ExchangeClock, Timeline
 from .venue_market import VenueMarket
 
 logger = logging.getLogger("headrace")
@@ -128,6 +127,7 @@ class Exchange:
         listeners: whom to tell.
         finished: the feed has ended.
         alter: what becomes of a recorded change before it is played; None: it is not played.
+        handling: what happens now, happens because somebody asked for it.
     """
 
     def __init__(
@@ -141,9 +141,9 @@ class Exchange:
         self.bets: dict[str, AccountBet] = {}
         self.listeners: list[Listener] = []
         self.sequence = self.bet_sequence = 0
-        self.finished = False
+        self.finished = self.handling = False
         self.alter: Callable[[FeedChange], FeedChange | None] | None = None
-        self.clock = Clock(timeline.start_ms)
+        self.clock = ExchangeClock(timeline.start_ms)
         # Latency is that of the real network; bets of all accounts share what is traded.
         self.config = Config(
             place_latency=0.0,
@@ -182,6 +182,13 @@ class Exchange:
             self.play_next()
         self._run_timers(now_ms)
         self.clock.now_ms = max(self.clock.now_ms, now_ms)
+        self.timeline.played(self.clock.now_ms)
+
+    def tick(self) -> None:
+        """Let the clock show what time it is, unless messages that are due have not been played yet."""
+        now_ms = self.timeline.now_ms()
+        if not self.timeline.stepped and (self._next is None or self._next.at > now_ms):
+            self.advance(now_ms)
 
     def play_next(self) -> bool:
         """Play the next message of the feed, whenever it is due; False if there is none."""
@@ -193,6 +200,7 @@ class Exchange:
         self.timeline.played(message.at)
         try:
             self._play(message, self.alter)
+            self._run_timers(self.clock.now_ms)  # what became due at once
         finally:
             self._next = next(self._messages, None)
             self.finished = self._next is None
@@ -328,7 +336,12 @@ class Exchange:
     def next_request_id(self) -> str:
         return f"q{next(self._numbers)}"
 
-    def submit(self, request: Request, answered: Callable[[list[Report]], object]) -> None:
+    def submit(
+        self,
+        request: Request,
+        answered: Callable[[list[Report]], object],
+        strategy_refs: Mapping[str, str] | None = None,
+    ) -> None:
         """Hand a request that has passed all checks to the market's matching.
 
         Args:
@@ -339,6 +352,7 @@ class Exchange:
                 CANCEL and, if that succeeded, a PLACE for each instruction. Called at once if there is no bet delay;
                 with fewer reports than instructions if the market closes first. Their sizes are the engine's, in
                 pounds: those of the account are in its `AccountBet`.
+            strategy_refs: of placings, by their order ids; None: all have the request's.
         """
         market = self.markets[request.market_id]
         pending = self._pending[request.request_id] = _Pending(request, answered)
@@ -347,7 +361,8 @@ class Exchange:
         for each, engine in zip(request.instructions, converted.instructions, strict=True):
             if isinstance(each, PlaceInstruction) and isinstance(engine, PlaceInstruction):
                 unit = units if units == 1.0 else unit_of(each, engine)
-                self._asked[each.order_id] = (each, request.customer_strategy_ref or "", request.username, unit)
+                strategy_ref = (strategy_refs or {}).get(each.order_id) or request.customer_strategy_ref or ""
+                self._asked[each.order_id] = (each, strategy_ref, request.username, unit)
             elif isinstance(each, ReplaceInstruction):
                 self._expect_successor(each)
         market.venue.send(converted)
@@ -402,6 +417,10 @@ class Exchange:
     def bets_of(self, username: str) -> Iterator[AccountBet]:
         """An account's bets, in order of placing."""
         return (bet for bet in self.bets.values() if bet.username == username)
+
+    def bet_of(self, order_id: str) -> AccountBet | None:
+        """The bet that an instruction became; None if it was refused, or is not decided."""
+        return self._by_order.get(order_id)
 
     # -- for the engine (`actors.exchange.Desk`) -----------------------------------------------------------------
 
@@ -486,10 +505,13 @@ class Exchange:
             market = self.markets.get(market_id)
             if market is None:
                 return
+            self.handling = True
             try:
                 function()
             except Exception as error:
                 self.failed(error, market_id)
+            finally:
+                self.handling = False
             self._publish_bets(market)
             self._message_ended()
 

@@ -67,11 +67,14 @@ KINDS: dict[str, str] = {
     "session.login_fail": "login is answered FAIL with the code in `value`",
     "session.token": "keepAlive answers with another token",
     "account.busy": "a call for funds is answered with an error: another is being worked out",
+    "account.heartbeat": "a heartbeat is answered with the action in `value`",
     # -- bets
-    "bet.fill_before_cancel": "the bet is matched between the arrival of its cancel or replace and its handling",
+    "bet.fill_before_cancel": "the bet, or `value` of it, is matched after its cancel or replace came, before it is "
+    "handled",
     "bet.void": "a bet that was matched is voided, after its end",
-    "bet.lapse": "what remains of a bet lapses",
-    "bet.limit": "placings are refused for the code in `value`",
+    "bet.lapse": "what remains of a bet lapses, for the reason in `value`",
+    "bet.limit": "placings are refused for the code in `value`; those of a replace after its cancels",
+    "bet.refuse": "a call about bets is refused for the code in `value`; nothing is done",
     # -- markets
     "event.reopen": "a closed market opens again and closes with another winner, `seconds` later each",
     "event.suspend": "an open market is suspended for `seconds`",

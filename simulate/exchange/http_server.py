@@ -552,8 +552,7 @@ class HttpServer:
         if (fault := take("http.late")) is not None:
             await asyncio.sleep(fault.seconds)
         try:
-            if not self._exchange.timeline.stepped:
-                self._exchange.advance(self._exchange.timeline.now_ms())
+            self._exchange.tick()
             await act()
             if (fault := take("http.slow")) is not None:
                 await asyncio.sleep(fault.seconds)

@@ -6,13 +6,33 @@ import datetime
 import time
 from collections.abc import Callable
 
-from ...strategies.clock import from_ms
+from ...strategies.clock import Clock, from_ms
 from .settings import Speed
 
 
 def wall_ms() -> int:
     """Milliseconds since the epoch, by the machine."""
     return time.time_ns() // 1_000_000
+
+
+class ExchangeClock(Clock):
+    """The exchange's clock: its owner is told where something has become due sooner than all that was.
+
+    Attributes:
+        sooner: called then; None: nobody waits.
+    """
+
+    __slots__ = ("sooner",)
+
+    def __init__(self, now_ms: int = 0) -> None:
+        super().__init__(now_ms)
+        self.sooner: Callable[[], object] | None = None
+
+    def call_at(self, at_ms: int, function: Callable[[], object]) -> None:
+        before = self.next_ms
+        super().call_at(at_ms, function)
+        if self.next_ms < before and self.sooner is not None:
+            self.sooner()
 
 
 class Timeline:
@@ -37,14 +57,21 @@ class Timeline:
         self._wall = wall
         self.start_ms = wall()
         self._played_ms = self.start_ms
+        self._ahead_ms = 0
 
     def now_ms(self) -> int:
         """Exchange time, milliseconds since the epoch."""
-        return self._played_ms if self.stepped else self._wall()
+        return self._played_ms if self.stepped else self._wall() + self._ahead_ms
 
     def played(self, at_ms: int) -> None:
         """What happens at `at_ms` has been played."""
         self._played_ms = max(self._played_ms, at_ms)
+
+    def run(self) -> None:
+        """From now on exchange time runs with the machine's, from where it stands."""
+        if self.stepped:
+            self._ahead_ms = self._played_ms - self._wall()
+            self.stepped = False
 
     def duration_ms(self, recorded_ms: float) -> float:
         """How long a recorded duration lasts here."""

@@ -1,4 +1,4 @@
-"""The stream's server without sockets and without waiting: its clock is moved by hand, its clients are lists of lines."""
+"""The stream's server without sockets and without waiting: its clock is moved by hand, its clients are lists."""
 
 from __future__ import annotations
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from builders import priced
 from exchange_builders import BOB, T0, exchange_of, play
 from exchange_requests import cancel, place, replace, submit, update
+from headrace.simulate.exchange.settings import Timers
 from headrace.strategies.messages import PLACE, PlaceInstruction
 
 
@@ -78,20 +79,20 @@ def test_results_are_known_when_the_market_is_settled_and_again_after_it_was_reo
         .define(3000, {1: {"status": "ACTIVE"}, 2: {"status": "ACTIVE"}}, status="SUSPENDED")
         .close(4000, winner=2)
     )
-    exchange = play(exchange_of(market), until=100)
+    exchange = play(exchange_of(market, timers=Timers(settle=0.5)), until=100)
     exchange.call_later(100_000_000, lambda: None)
     bet = place(exchange, price=2.0)
     play(exchange, until=1000)
     assert bet.result is None
-    exchange.advance(T0 + 1000)
+    exchange.advance(T0 + 1500)
     assert bet.result is not None
-    assert (bet.result.profit, bet.settled_ms) == (5.0, T0 + 1000)
+    assert (bet.result.profit, bet.settled_ms) == (5.0, T0 + 1500)
     play(exchange, until=3000)
     assert (bet.result, bet.settled_ms) == (None, None)
     play(exchange)
-    exchange.advance(T0 + 4000)
+    exchange.advance(T0 + 4500)
     assert bet.result is not None
-    assert (bet.result.profit, bet.settled_ms) == (-5.0, T0 + 4000)
+    assert (bet.result.profit, bet.settled_ms) == (-5.0, T0 + 4500)
 
 
 def test_a_request_that_waits_when_its_market_closes_is_answered():

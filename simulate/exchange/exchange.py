@@ -200,6 +200,7 @@ class Exchange:
         self.timeline.played(message.at)
         try:
             self._play(message, self.alter)
+            self._run_timers(self.clock.now_ms)  # what became due at once
         finally:
             self._next = next(self._messages, None)
             self.finished = self._next is None

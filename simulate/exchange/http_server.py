@@ -615,22 +615,26 @@ class HttpServer:
         half: bool = False,
     ) -> web.StreamResponse:
         """Send a reply to a client that has its time to read it; half of it, and the end, if asked."""
-        response = web.StreamResponse(status=status, headers={"Cache-Control": "no-cache"})
-        response.content_type = media
+        headers = {"Cache-Control": "no-cache", "Content-Type": media}
         if len(body) >= _SMALL and _takes_gzip(request):
             body = gzip.compress(body, compresslevel=1, mtime=0)
-            response.headers["Content-Encoding"] = "gzip"
-        response.content_length = len(body)
+            headers["Content-Encoding"] = "gzip"
+        response: web.StreamResponse
+        if half:
+            response = web.StreamResponse(status=status, headers=headers)
+            response.content_length = len(body)
+        else:
+            response = web.Response(status=status, headers=headers, body=body)
         self._hold(connection, len(body))
         try:
             async with asyncio.timeout(self._settings.timers.http_transfer):
                 await response.prepare(request)
-                if half:
-                    await response.write(body[: len(body) // 2])
-                    if connection.transport is not None:
-                        connection.transport.close()
-                elif request.method != "HEAD":
-                    await response.write_eof(body)
+                if not half:
+                    await response.write_eof()
+                    return response
+                await response.write(body[: len(body) // 2])
+                if connection.transport is not None:
+                    connection.transport.close()
         except (TimeoutError, ConnectionError):
             connection.cut()
         finally:

@@ -34,7 +34,7 @@ Operation = Callable[[AccountSettings, dict[str, Any]], Awaitable[Any]]
 
 
 class BetLists:
-    """The lists. It listens to the exchange, so that markets may vanish and their bets stay.
+    """The lists. It listens to the exchange: each account has its bets apart.
 
     Args:
         bank: the accounts' money.
@@ -43,9 +43,8 @@ class BetLists:
     def __init__(self, exchange: Exchange, bank: Commissions) -> None:
         self._exchange = exchange
         self._bets: dict[str, dict[str, AccountBet]] = {name: {} for name in exchange.accounts}
-        self.words = MarketWords()
         self._bank = bank
-        self._cleared = ClearedOrders(self.words, bank)
+        self._cleared = ClearedOrders(MarketWords(exchange), bank)
         exchange.listeners.append(self)
 
     def operations(self) -> dict[str, Operation]:
@@ -58,24 +57,20 @@ class BetLists:
 
     # -- listening -----------------------------------------------------------------------------------------------
 
+    def bet_changed(self, bet: AccountBet) -> None:
+        self._bets[bet.username][bet.bet_id] = bet
+
     def market_changed(self, market: ExchangeMarket, touched: Touched) -> None:
-        if touched.definition and market.bets:
-            self.words.note(market)
+        return
 
     def message_ended(self, at: int) -> None:
         return
 
     def market_gone(self, market: ExchangeMarket) -> None:
-        self.words.note(market)
-
-    def bet_changed(self, bet: AccountBet) -> None:
-        own = self._bets[bet.username]
-        if bet.bet_id not in own:
-            own[bet.bet_id] = bet
-            self.words.note(self._exchange.markets[bet.market_id])
+        return
 
     def market_settled(self, market: ExchangeMarket) -> None:
-        self.words.note(market)
+        return
 
     def sports(self, at: int, operation: str, change: dict[str, Any]) -> None:
         return

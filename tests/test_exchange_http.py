@@ -315,6 +315,40 @@ def test_ledger_has_every_call_and_what_became_of_it(server: Served) -> None:
     assert {each.values["status"] for each in answered} == {200}
 
 
+@pytest.mark.parametrize(
+    ("path", "body", "status", "code"),
+    [
+        ("/exchange/betting/json-rpc/v1", b"{", 200, "DSC-0008"),
+        ("/exchange/betting/json-rpc/v1", b"[]", 200, "DSC-0031"),
+        ("/exchange/betting/rest/v1.0/nothing/", b"{}", 404, "DSC-0021"),
+        ("/" + "x" * 500, b"{}", 404, "DSC-0023"),
+        ("/exchange/betting/json-rpc/v1", b"x" * 100_001, 413, None),
+    ],
+)
+def test_ledger_has_what_is_not_a_call(server: Served, path: str, body: bytes, status: int, code: str | None) -> None:
+    before = server.ledger_number
+    post(server, body, path)
+    (asked,), (answered,) = server.entries("REQUEST", before), server.entries("REPLY", before)
+    assert asked.values["operation"] == path[:100]
+    assert (answered.values["status"], answered.values["error"]) == (status, code)
+
+
+def test_ledger_does_not_keep_what_is_very_long(server: Served) -> None:
+    before = server.ledger_number
+    server.rpc(BETTING + "listEventTypes", {"text": "x" * 10_000})
+    assert server.entries("REQUEST", before)[0].values["params"] == {"left_out": 10_012}
+
+
+def test_call_of_an_expired_session_is_refused_until_the_next_login(server: Served) -> None:
+    client = server.client()
+    assert client.betting.list_event_types(lightweight=True)["username"] == "alice"
+    server.fault("session.expire", username="alice")
+    with pytest.raises(exceptions.APIError, match="ANGX-0003"):
+        client.betting.list_event_types()
+    client.login_interactive()
+    assert client.betting.list_event_types(lightweight=True)["username"] == "alice"
+
+
 # -- REST ----------------------------------------------------------------------------------------------------------
 
 
@@ -492,6 +526,30 @@ def test_client_that_does_not_read_loses_its_connection(server: Served) -> None:
             client.sendall(request * 1_000)
         eventually(lambda: server.do(lambda: server.http.connections) <= before)
     assert server.rpc(BETTING + "listEventTypes")["result"]["username"] == "alice"
+
+
+def test_memory_for_clients_that_do_not_read_is_bounded() -> None:
+    """Beyond the limit the client that has waited longest loses its connection; the last one is served."""
+    limits = Limits(http_bytes=6_000_000, body_bytes=10_000_000)
+
+    async def long(account: AccountSettings, params: dict[str, Any]) -> Any:
+        return "x" * 5_000_000
+
+    with (
+        served(exchange_of(limits=limits), lambda _: {BETTING + "listEventTypes": long}) as server,
+        server.connect() as first,
+    ):
+        request = written(server, call(BETTING + "listEventTypes"))
+        first.sendall(request)
+        eventually(lambda: server.entries("REPLY"))
+        with server.connect() as second:
+            second.sendall(request)
+            answer = second.makefile("rb")
+            length = next(int(line[16:]) for line in answer if line.startswith(b"Content-Length: "))
+            assert length > 5_000_000
+            assert next(line for line in answer if line == b"\r\n")
+            assert len(answer.read(length)) == length
+        assert len(read_all(first)) < 5_000_000
 
 
 def test_idle_connections_are_closed() -> None:

@@ -55,8 +55,8 @@ _FORM = "application/x-www-form-urlencoded"
 _KEPT = frozenset({"placeOrders", "cancelOrders", "updateOrders", "replaceOrders", "heartbeat", "getAccountFunds"})
 #: Replies shorter than this are not compressed.
 _SMALL = 512
-#: Parameters longer than this are not in the ledger.
-_LONG = 20_000
+#: Parameters longer than this are not in the ledger: those of calls about bets, and of the others; names neither.
+_LONG, _SHORT, _NAME = 100_000, 5_000, 100
 
 
 class _Refused(Exception):
@@ -266,6 +266,7 @@ class HttpServer:
                 raise _Refused(417)
             return await self._answer(request, connection)
         except _Refused as refused:
+            self._not_a_call(request, refused.status, None)
             response = web.Response(status=refused.status)
             response.force_close()
             return response
@@ -282,7 +283,16 @@ class HttpServer:
             if connection in self._connections:
                 self._touch(connection)
 
+    def _tick(self) -> None:
+        """Let the exchange's clock show what time it is. What fails at that is not the client's."""
+        try:
+            self._exchange.tick()
+        except Exception as error:
+            logger.error("The rehearsal exchange failed: %s", error, exc_info=error)
+            self._write("ERROR", error=repr(error))
+
     async def _answer(self, request: web.BaseRequest, connection: _Connection) -> web.StreamResponse:
+        self._tick()
         path = request.path
         for place, page in self.pages.items():
             if path == place or (place != "/" and place.endswith("/") and path.startswith(place)):
@@ -296,8 +306,13 @@ class HttpServer:
                 return await self._rest(request, connection, SERVICES[folder], operation)
             case ["exchange", "betting", "rest", "v1", locale, "navigation", "menu.json"]:
                 return await self._menu(request, connection, locale)
-        status, body = framework_fault("DSC-0023")
-        return await self._send(request, connection, status, self._encoder.encode(body))
+        return await self._refuse(request, connection, "DSC-0023")
+
+    async def _refuse(self, request: web.BaseRequest, connection: _Connection, code: str) -> web.StreamResponse:
+        """Answer with a fault of the framework what is not a call."""
+        status, fault = framework_fault(code)
+        self._not_a_call(request, status, code)
+        return await self._send(request, connection, status, self._encoder.encode(fault))
 
     async def body(self, request: web.BaseRequest) -> bytes:
         """The body of a request, within the limits; refused with a status of HTTP beyond."""
@@ -333,7 +348,7 @@ class HttpServer:
             raise _Refused(405)
         form = _form(request, await self.body(request))
         headers = {name.lower(): value for name, value in request.headers.items()}
-        username = form.get("username") or self._sessions.username(headers.get("x-authentication"))
+        username = form.get("username", "")[:_NAME] or self._sessions.username(headers.get("x-authentication"))
         call = self._asked(_Call(next(self._numbers), operation), username)
         answer = Answer({})
 
@@ -361,17 +376,17 @@ class HttpServer:
     async def _json_rpc(self, request: web.BaseRequest, connection: _Connection) -> web.StreamResponse:
         if request.method != "POST":
             raise _Refused(405)
-        if (refused := self._refused_media(request)) is not None:
-            return await self._send(request, connection, *refused)
+        if (code := _wrong_media(request)) is not None:
+            return await self._refuse(request, connection, code)
         account, refusal = self._account(request)
         username = None if account is None else account.username
         try:
             asked = msgspec.json.decode(await self.body(request))
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-            return await self._send(request, connection, 200, self._fault(PARSE_ERROR))
+            return await self._invalid(request, connection, PARSE_ERROR)
         several = isinstance(asked, list)
         if several and (not asked or len(asked) > self._settings.limits.calls):
-            return await self._send(request, connection, 200, self._fault(INVALID_REQUEST))
+            return await self._invalid(request, connection, INVALID_REQUEST)
         calls = [self._call(each, username) for each in (asked if several else [asked])]
 
         async def act() -> None:
@@ -392,7 +407,7 @@ class HttpServer:
             (each for each in SERVICES.values() if isinstance(method, str) and method.startswith(each.name)), None
         )
         if not isinstance(asked, dict) or service is None or not isinstance(method, str):
-            call = _Call(number, method[:60] if isinstance(method, str) else "")
+            call = _Call(number, method[:_NAME] if isinstance(method, str) else "")
             call.outcome = Outcome(fault=NO_SUCH_METHOD if isinstance(asked, dict) else INVALID_REQUEST)
         else:
             call = _Call(number, method.removeprefix(service.name), service)
@@ -406,19 +421,17 @@ class HttpServer:
     async def _rest(
         self, request: web.BaseRequest, connection: _Connection, service: Service, operation: str
     ) -> web.StreamResponse:
-        if (refused := self._refused_media(request)) is not None:
-            return await self._send(request, connection, *refused)
+        if (code := _wrong_media(request)) is not None:
+            return await self._refuse(request, connection, code)
         if service.name + operation not in self._operations or request.method != "POST":
-            status, fault = framework_fault("DSC-0021")
-            return await self._send(request, connection, status, self._encoder.encode(fault))
+            return await self._refuse(request, connection, "DSC-0021")
         account, refusal = self._account(request)
         username = None if account is None else account.username
         body = await self.body(request)
         try:
             params = msgspec.json.decode(body) if body.strip() else {}
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-            status, fault = framework_fault("DSC-0008")
-            return await self._send(request, connection, status, self._encoder.encode(fault))
+            return await self._refuse(request, connection, "DSC-0008")
         call = _Call(next(self._numbers), operation, service)
         self._read(call, params)
         self._asked(call, username)
@@ -461,19 +474,6 @@ class HttpServer:
             return self._sessions.account(headers.get("X-Application"), headers.get("X-Authentication")), None
         except ApiError as error:
             return None, error
-
-    def _refused_media(self, request: web.BaseRequest) -> tuple[int, bytes] | None:
-        """Why a request is refused for its types of content, if it is."""
-        if request.method == "POST" and "Content-Type" in request.headers:
-            media = request.headers["Content-Type"].partition(";")[0].strip().lower()
-            if media not in _MEDIA_TYPES:
-                status, fault = framework_fault("DSC-0011")
-                return status, self._encoder.encode(fault)
-        accepted = request.headers.get("Accept", "*/*").lower()
-        if not any(each in accepted for each in ("*/*", "application/*", "text/*", *_MEDIA_TYPES)):
-            status, fault = framework_fault("DSC-0013")
-            return status, self._encoder.encode(fault)
-        return None
 
     def _read(self, call: _Call, params: Any) -> None:
         try:
@@ -522,8 +522,13 @@ class HttpServer:
             self._write("ERROR", request=call.number, operation=call.operation, error=repr(error))
             return self._encoder.encode(json_rpc(service, Outcome(fault=INTERNAL_ERROR), call.request))
 
-    def _fault(self, fault: tuple[int, str]) -> bytes:
-        return self._encoder.encode(json_rpc(SERVICES["betting"], Outcome(fault=fault), None))
+    async def _invalid(
+        self, request: web.BaseRequest, connection: _Connection, fault: tuple[int, str]
+    ) -> web.StreamResponse:
+        """Answer as JSON-RPC what holds no calls."""
+        self._not_a_call(request, 200, fault[1])
+        answer = json_rpc(SERVICES["betting"], Outcome(fault=fault), None)
+        return await self._send(request, connection, 200, self._encoder.encode(answer))
 
     def _uuid(self, call: _Call) -> str:
         return f"rehearsal-{from_ms(self._exchange.clock.now_ms):%m%d%H%M}-{call.number:010x}"
@@ -634,10 +639,17 @@ class HttpServer:
 
     # -- ledger --------------------------------------------------------------------------------------------------
 
+    def _not_a_call(self, request: web.BaseRequest, status: int, code: str | None) -> None:
+        """Note a request that was answered, and is not a call."""
+        number = next(self._numbers)
+        self._write("REQUEST", request=number, username=None, operation=request.path[:_NAME], params={})
+        self._write("REPLY", request=number, username=None, operation=request.path[:_NAME], status=status, error=code)
+
     def _asked(self, call: _Call, username: str | None) -> _Call:
         params: Any = call.arguments
-        if len(repr(params)) > _LONG:
-            params = {"left_out": len(repr(params))}
+        length = len(repr(params))
+        if length > (_LONG if call.operation in _KEPT else _SHORT):
+            params = {"left_out": length}
         self._write("REQUEST", request=call.number, username=username, operation=call.operation, params=params)
         return call
 
@@ -675,6 +687,18 @@ def _form(request: web.BaseRequest, body: bytes) -> dict[str, str]:
 def _certified(request: web.BaseRequest) -> bool:
     """Whether the client has shown a certificate; over plain HTTP nobody can."""
     return not request.secure or request.get_extra_info("peercert") not in (None, {})
+
+
+def _wrong_media(request: web.BaseRequest) -> str | None:
+    """The framework's fault of a request whose content is not JSON, or that does not accept JSON."""
+    if request.method == "POST" and "Content-Type" in request.headers:
+        media = request.headers["Content-Type"].partition(";")[0].strip().lower()
+        if media not in _MEDIA_TYPES:
+            return "DSC-0011"
+    accepted = request.headers.get("Accept", "*/*").lower()
+    if not any(each in accepted for each in ("*/*", "application/*", "text/*", *_MEDIA_TYPES)):
+        return "DSC-0013"
+    return None
 
 
 def _takes_gzip(request: web.BaseRequest) -> bool:

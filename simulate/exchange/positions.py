@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from .account_bet import AccountBet
 
 RunnerKey = tuple[int, float]
@@ -51,11 +53,17 @@ class Position:
 
 
 class Positions:
-    """The positions of all accounts. Whoever hears of bets tells it first."""
+    """The positions of all accounts. Whoever hears of bets tells it first.
 
-    def __init__(self) -> None:
+    Args:
+        bets: those that there are already.
+    """
+
+    def __init__(self, bets: Iterable[AccountBet] = ()) -> None:
         self._positions: dict[str, dict[str, dict[RunnerKey, Position]]] = {}
         self._shares: dict[str, dict[float, float]] = {}
+        for bet in bets:
+            self.bet_changed(bet)
 
     def market(self, username: str, market_id: str) -> dict[RunnerKey, Position]:
         """By runner, in order of their first bets."""
@@ -86,7 +94,7 @@ class Positions:
                     touched[level] = position.add(level, change, bet.sequence)
         return touched
 
-    def forget(self, market_id: str, bet_ids: list[str]) -> None:
+    def forget(self, market_id: str, bet_ids: Iterable[str]) -> None:
         """Forget a market that has vanished."""
         for markets in self._positions.values():
             markets.pop(market_id, None)

@@ -51,9 +51,11 @@ class PublicRunner:
         traded: what accounts traded here, both sides, by price: not in the recording.
         traded_here: its sum.
         last_price: of the accounts' last trade, if nothing was recorded after it.
+        by_price: the recording has ladders by price; else what it has by rank stands for them.
     """
 
     __slots__ = (
+        "by_price",
         "handicap",
         "key",
         "last_price",
@@ -67,7 +69,8 @@ class PublicRunner:
         "values",
     )
 
-    def __init__(self, selection_id: int, handicap: float) -> None:
+    def __init__(self, selection_id: int, handicap: float, by_price: bool = True) -> None:
+        self.by_price = by_price
         self.selection_id = selection_id
         self.handicap = handicap
         self.key: RunnerKey = (selection_id, handicap)
@@ -112,12 +115,11 @@ class PublicRunner:
         return {price: size for price, size in found.items() if size}
 
     def _offered(self, ladder: str) -> dict[float, float]:
-        recorded = self.recorded[ladder]
-        if not recorded and self.ranked and ladder in _INSTEAD:
+        if not self.by_price and ladder in _INSTEAD:
             for name in _INSTEAD[ladder]:
                 if name in self.ranked:
                     return dict(self.ranked[name].values())
-        return recorded
+        return self.recorded[ladder]
 
     def altered(self, ladder: str) -> bool:
         """Whether accounts' bets show in `atb` or `atl`."""
@@ -163,7 +165,7 @@ class PublicRunner:
         for name in RANKED:
             ranks = getattr(change, name)
             if ranks is not None:
-                self._rank(name, ranks)
+                self._rank(name, ranks, touched)
                 touched.setdefault(name, set())
         for name in VALUES:
             value = getattr(change, name)
@@ -173,7 +175,9 @@ class PublicRunner:
                 if name == "ltp":
                     self.last_price = None
 
-    def _rank(self, name: str, ranks: list[tuple[int, float, float]]) -> None:
+    def _rank(self, name: str, ranks: list[tuple[int, float, float]], touched: dict[str, set[float]]) -> None:
+        side = "atb" if name in _INSTEAD["atb"] else "atl"
+        before = None if self.by_price else dict(self._offered(side))
         ladder = self.ranked.setdefault(name, {})
         if not ranks:
             ladder.clear()
@@ -182,8 +186,12 @@ class PublicRunner:
                 ladder[rank] = (price, size)
             else:
                 ladder.pop(rank, None)
-        for side in ("atb", "atl"):
-            if name in _INSTEAD[side] and self.taken[side]:
+        if before is not None:
+            after = self._offered(side)
+            prices = {price for price in {**before, **after} if before.get(price) != after.get(price)}
+            if prices:
+                touched.setdefault(side, set()).update(prices)
+            if self.taken[side]:
                 self._replenish(side)
 
     def _replenish(self, side: str) -> None:
@@ -229,6 +237,7 @@ class PublicMarket:
         stamps: number of the last change of each thing: (runner, field, price), a field of ranks or values with None
             for the price, ("definition",) and ("tv",).
         image_at: number of the last change after which nothing known before holds.
+        by_price: the recording has ladders by price: of recordings by rank only, none has.
     """
 
     def __init__(self, market_id: str) -> None:
@@ -239,6 +248,7 @@ class PublicMarket:
         self.publish_time = 0
         self.sequence = 0
         self.image_at = 0
+        self.by_price = False
         self.stamps: dict[tuple[Any, ...], int] = {}
 
     def runner(self, selection_id: int, handicap: float) -> PublicRunner:
@@ -246,7 +256,7 @@ class PublicMarket:
         key = (selection_id, handicap)
         found = self.runners.get(key)
         if found is None:
-            found = self.runners[key] = PublicRunner(selection_id, handicap)
+            found = self.runners[key] = PublicRunner(selection_id, handicap, self.by_price)
         return found
 
     @property
@@ -259,6 +269,11 @@ class PublicMarket:
         """Fold a recorded change in."""
         change, touched = played.change, Touched()
         touched.conflated = played.conflated
+        if not self.by_price and any(rc.atb is not None or rc.atl is not None for rc in change.rc):
+            self.by_price = True
+            for runner in self.runners.values():
+                touched.image |= bool(runner.ranked)  # what stood for ladders does so no longer
+                runner.by_price = True
         if change.img:
             touched.image = True
             for runner in self.runners.values():

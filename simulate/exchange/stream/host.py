@@ -10,9 +10,11 @@ from ..account_bet import AccountBet
 from ..errors import StreamError
 from ..exchange import Exchange, ExchangeMarket
 from ..faults import Fault, Faults
+from ..positions import Level, Positions
 from ..settings import AccountSettings, ExchangeSettings
 from .clocks import Clocks
 from .market_stream import MarketStream
+from .sports_board import SportsBoard
 
 
 class StreamSessions(Protocol):
@@ -100,8 +102,14 @@ class Live(Protocol):
     def message_ended(self) -> None:
         """All changes of one moment have been told."""
 
-    def bet_changed(self, bet: AccountBet) -> None:
-        """A bet of some account is new, or another than before."""
+    def bet_changed(self, bet: AccountBet, levels: dict[Level, float]) -> None:
+        """A bet of some account is new, or another than before, and with it what is matched at `levels`."""
+
+    def market_defined(self, market: ExchangeMarket) -> None:
+        """A market's definition is new, or another than before."""
+
+    def market_gone(self, market: ExchangeMarket) -> None:
+        """A market has vanished."""
 
     def market_settled(self, market: ExchangeMarket) -> None:
         """The results of a market's bets are known."""
@@ -119,6 +127,8 @@ class Host(Protocol):
         now: seconds of real time.
         clocks: of all streams.
         markets: who wants which.
+        positions: what accounts have matched.
+        board: races and matches.
     """
 
     exchange: Exchange
@@ -129,6 +139,8 @@ class Host(Protocol):
     now: Callable[[], float]
     clocks: Clocks
     markets: MarketStream
+    positions: Positions
+    board: SportsBoard
 
     @property
     def publish_time(self) -> int:

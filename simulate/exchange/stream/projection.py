@@ -139,7 +139,7 @@ class Channel:
         if self._ranked:
             for runner in public.runners.values():
                 for key in self._ranked:
-                    self._rank(runner, key)
+                    self._rank(runner, key).settle()
 
     # -- what is sent --------------------------------------------------------------------------------------------
 
@@ -191,7 +191,9 @@ class Channel:
                 if (value := _value(runner, key)) is not None:
                     found[key] = value
             for key in self._ranked:
-                if levels := self._rank(runner, key).whole():
+                ranks = self._rank(runner, key)
+                ranks.settle()
+                if levels := ranks.whole():
                     found[key] = levels
             if found:
                 changes.append(_runner(runner, found))
@@ -241,10 +243,7 @@ class Channel:
         ranks = self._ranks.get((runner.key, key))
         if ranks is None:
             ranks = self._ranks[runner.key, key] = Ranks(self.projection.levels, self.public.sequence)
-            ranks.now = self._best(runner, key)
-            ranks.settle()
-        else:
-            ranks.now = self._best(runner, key)
+        ranks.now = self._best(runner, key)
         return ranks
 
     def _best(self, runner: PublicRunner, key: str) -> Ranked:

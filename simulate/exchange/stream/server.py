@@ -19,6 +19,7 @@ from ..certificates import Certificates
 from ..errors import StreamError
 from ..exchange import Exchange, ExchangeMarket
 from ..faults import Fault, Faults
+from ..positions import Positions
 from ..public_market import Touched
 from ..settings import AccountSettings, ExchangeSettings
 from .clocks import Clocks
@@ -26,6 +27,9 @@ from .connection import Connection
 from .host import Client, Host, Live, StreamSessions
 from .market_stream import MarketStream
 from .market_subscription import MarketSubscription
+from .order_subscription import OrderSubscription
+from .sports_board import SportsBoard
+from .sports_subscription import CricketSubscription, RaceSubscription
 from .subscription import Subscription
 
 logger = logging.getLogger("headrace")
@@ -72,6 +76,8 @@ class StreamServer:
         self.now = self.loop.time
         self.clocks = Clocks(self.now, settings.timers.clocks)
         self.markets = MarketStream(exchange)
+        self.positions = Positions(exchange.bets.values())
+        self.board = SportsBoard()
         self.subscriptions: Mapping[str, type[Subscription]] = self._kinds()
         self.connections: dict[str, Client] = {}
         self.addresses: dict[str, tuple[str, int]] = {}
@@ -88,7 +94,8 @@ class StreamServer:
         exchange.listeners.append(self)
 
     def _kinds(self) -> dict[str, type[Subscription]]:
-        return {MarketSubscription.operation: MarketSubscription}
+        kinds = (MarketSubscription, OrderSubscription, RaceSubscription, CricketSubscription)
+        return {kind.operation: kind for kind in kinds}
 
     # -- listening -----------------------------------------------------------------------------------------------
 
@@ -307,6 +314,9 @@ class StreamServer:
 
     def market_changed(self, market: ExchangeMarket, touched: Touched) -> None:
         self.markets.changed(market, touched)
+        if touched.definition:
+            for subscription in self._subscribed:
+                subscription.market_defined(market)
 
     def message_ended(self, at: int) -> None:
         self._message_at = at
@@ -319,16 +329,21 @@ class StreamServer:
 
     def market_gone(self, market: ExchangeMarket) -> None:
         self.markets.gone(market)
+        for subscription in list(self._subscribed):
+            subscription.market_gone(market)
+        self.positions.forget(market.market_id, market.bets)
 
     def bet_changed(self, bet: AccountBet) -> None:
+        levels = self.positions.bet_changed(bet)
         for subscription in self._subscribed:
-            subscription.bet_changed(bet)
+            subscription.bet_changed(bet, levels)
 
     def market_settled(self, market: ExchangeMarket) -> None:
         for subscription in self._subscribed:
             subscription.market_settled(market)
 
     def sports(self, at: int, operation: str, change: dict[str, Any]) -> None:
+        self.board.take(operation, change)
         for subscription in self._subscribed:
             subscription.sports(at, operation, change)
 

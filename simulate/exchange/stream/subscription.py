@@ -14,6 +14,7 @@ from typing import Any, ClassVar
 
 from ..account_bet import AccountBet
 from ..exchange import ExchangeMarket
+from ..positions import Level
 from . import requests
 from .clocks import Image, refused
 from .host import Client, Host
@@ -119,8 +120,16 @@ class Subscription(abc.ABC):
 
     # -- what the exchange tells, as far as a kind wants to hear it -----------------------------------------------
 
-    def bet_changed(self, bet: AccountBet) -> None:
-        """A bet of some account is new, or another than before."""
+    def bet_changed(self, bet: AccountBet, levels: dict[Level, float]) -> None:
+        """A bet of some account is new, or another than before, and with it what is matched at `levels`."""
+        return
+
+    def market_defined(self, market: ExchangeMarket) -> None:
+        """A market's definition is new, or another than before."""
+        return
+
+    def market_gone(self, market: ExchangeMarket) -> None:
+        """A market has vanished."""
         return
 
     def market_settled(self, market: ExchangeMarket) -> None:

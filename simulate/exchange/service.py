@@ -16,6 +16,7 @@ from ...strategies.errors import InputError
 from ..reading.side_files import check_folder
 from .bank import Bank
 from .betting import Betting
+from .catalogues import Catalogues
 from .certificates import Certificates
 from .control import PATH, Control
 from .exchange import Exchange
@@ -25,7 +26,9 @@ from .generated_feed import GeneratedFeed
 from .heartbeat_api import HeartbeatApi
 from .http_server import HttpServer, Operation
 from .ledger import Ledger
+from .listings import Listings
 from .lists import BetLists
+from .market_books import MarketBooks
 from .market_events import MarketEvents
 from .merged import Merged
 from .page import PageState
@@ -147,7 +150,14 @@ class Service:
         bank = self.bank = Bank(exchange, faults)
         betting = Betting(exchange, bank, faults)
         lists = BetLists(exchange, bank)
-        parts: list[_Part] = [bank, betting, lists, HeartbeatApi(exchange, betting, faults)]
+        parts: list[_Part] = [
+            bank,
+            betting,
+            lists,
+            HeartbeatApi(exchange, betting, faults),
+            Listings(exchange, Catalogues(exchange, self._catalogues)),
+            MarketBooks(exchange, lists),
+        ]
         found: dict[str, Operation] = {}
         for part in parts:
             found.update(part.operations())

@@ -36,6 +36,8 @@ logger = logging.getLogger("headrace")
 
 #: Connections that wait to be accepted.
 QUEUE = 1_024
+#: Bytes that the system holds of what a client has not read.
+SEND_BUFFER = 262_144
 #: Ports that are tried where any will do.
 TRIES = 50
 #: What systems without IPv6 answer.
@@ -118,7 +120,6 @@ class StreamServer:
 
     def _listen(self, port: int, context: ssl.SSLContext | None) -> tuple[str, int]:
         for listener in bound(self.settings.host, port):
-            listener.listen(QUEUE)
             listener.setblocking(False)
             port = listener.getsockname()[1]
             self._listeners.append(listener)
@@ -140,7 +141,10 @@ class StreamServer:
 
     async def _welcome(self, client: socket.socket, context: ssl.SSLContext | None) -> None:
         timeout = self.settings.timers.subscribe if context is not None else None
+        held = min(SEND_BUFFER, self.settings.limits.backlog_bytes)
         try:
+            # What lies in the system's buffer can no longer be conflated.
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, held)
             await self.loop.connect_accepted_socket(
                 lambda: Connection(self, context is not None),
                 client,
@@ -349,7 +353,7 @@ class StreamServer:
 
 
 def bound(host: str, port: int) -> list[socket.socket]:
-    """Sockets on one port of a host; localhost is both 127.0.0.1 and ::1, where there is IPv6.
+    """Listening sockets on one port of a host; localhost is both 127.0.0.1 and ::1, where there is IPv6.
 
     Args:
         port: 0 for any that is free on all of them.
@@ -386,6 +390,7 @@ def _bound(family: socket.AddressFamily, address: str, port: int) -> socket.sock
         if family == socket.AF_INET6:
             listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
         listener.bind((address, port))
+        listener.listen(QUEUE)
     except OSError:
         listener.close()
         raise

@@ -272,11 +272,12 @@ def test_strangers_do_not_keep_others_out(served: StreamServed, guest: RawClient
         stranger.close()
 
 
-def test_a_client_that_never_reads_costs_little_and_delays_nobody():
+@pytest.mark.parametrize("tls", [False, True])
+def test_a_client_that_never_reads_costs_little_and_delays_nobody(tls: bool):
     exchange = exchange_of(*(busy(each, 300) for each in WIDE), limits=Limits(backlog_bytes=20_000))
     with served_stream(exchange) as served:
         served.do(lambda: play(exchange, until=0))
-        with served.connect() as slow, served.connect() as quick:
+        with served.connect(tls) as slow, served.connect() as quick:
             slow.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4_096)
             for client in (slow, quick):
                 client.log_in().subscribe(marketDataFilter={"fields": ["EX_ALL_OFFERS", "EX_MARKET_DEF"]})

@@ -332,9 +332,19 @@ class StreamServer:
         try:
             for subscription in list(self._subscribed):
                 if subscription.due:
-                    subscription.message_ended()
+                    self._end_moment(subscription)
         finally:
             self._message_at = 0
+
+    def _end_moment(self, subscription: Live) -> None:
+        """Let a subscription send. A defect that shows there costs one client its connection, and no other."""
+        try:
+            subscription.message_ended()
+        except Exception as error:
+            name = subscription.connection.connection_id
+            logger.exception("Stream connection %s: changes could not be sent", name)
+            self.exchange.ledger.write("ERROR", self.exchange.clock.now_ms, connection=name, error=repr(error))
+            subscription.connection.abort("an error of the exchange")
 
     def market_gone(self, market: ExchangeMarket) -> None:
         self.markets.gone(market)

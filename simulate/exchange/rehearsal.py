@@ -7,6 +7,7 @@ import dataclasses
 import http.client
 import os
 import select
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -205,6 +206,9 @@ class RehearsalExchange:
         if self._errors is not None:
             self._errors.close()
             self._errors = None
+        if self._addresses is not None:
+            # It removes them itself, unless it was killed.
+            shutil.rmtree(Path(self._addresses.certificate).parent, ignore_errors=True)
         self._addresses = None
 
     def __enter__(self) -> RehearsalExchange:

@@ -43,6 +43,8 @@ class BetLists:
     def __init__(self, exchange: Exchange, bank: Commissions) -> None:
         self._exchange = exchange
         self._bets: dict[str, dict[str, AccountBet]] = {name: {} for name in exchange.accounts}
+        # What may be current: a list of a long day's bets is not searched for the few that are open.
+        self._open: dict[str, dict[str, AccountBet]] = {name: {} for name in exchange.accounts}
         self._bank = bank
         self._cleared = ClearedOrders(MarketWords(exchange), bank)
         exchange.listeners.append(self)
@@ -59,9 +61,15 @@ class BetLists:
 
     def bet_changed(self, bet: AccountBet) -> None:
         self._bets[bet.username][bet.bet_id] = bet
+        if _nothing_is_left(bet):
+            self._open[bet.username].pop(bet.bet_id, None)
+        else:
+            self._open[bet.username][bet.bet_id] = bet
 
     def market_changed(self, market: ExchangeMarket, touched: Touched) -> None:
-        return
+        if touched.definition and market.settled_at is not None and market.book.status != "CLOSED":
+            for bet in market.bets.values():  # it is opened again
+                self.bet_changed(bet)
 
     def message_ended(self, at: int) -> None:
         return
@@ -70,7 +78,8 @@ class BetLists:
         return
 
     def market_settled(self, market: ExchangeMarket) -> None:
-        return
+        for bet in market.bets.values():
+            self._open[bet.username].pop(bet.bet_id, None)
 
     def sports(self, at: int, operation: str, change: dict[str, Any]) -> None:
         return
@@ -79,14 +88,12 @@ class BetLists:
 
     def current(self, username: str, market_id: str | None = None, projection: str = ALL) -> list[AccountBet]:
         """An account's current bets, in order of placing, of one market or of all."""
-        return [
+        found = [
             bet
-            for bet in self._bets[username].values()
-            if bet.settled_ms is None
-            and market_id in (None, bet.market_id)
-            and not _nothing_is_left(bet)
-            and _has_status(bet, projection)
+            for bet in self._open[username].values()
+            if market_id in (None, bet.market_id) and _has_status(bet, projection)
         ]
+        return sorted(found, key=lambda bet: bet.first_sequence)
 
     # -- calls ---------------------------------------------------------------------------------------------------
 

@@ -193,6 +193,17 @@ def test_the_rate_of_heartbeats_is_kept_in_bounds(stream: InProcess, asked: int 
     assert len(client.read()) == 1
 
 
+def test_publish_times_never_go_back():
+    exchange = exchange_of(ticking(), speed=1.0)
+    exchange.timeline._wall = lambda: T0 + 30  # what is played is late
+    with InProcess(play(exchange, until=0)) as stream:
+        client = stream.connect().log_in()
+        told = subscribe(client)
+        play(exchange, until=40)
+        times = [each["pt"] - T0 for each in told + client.read()]
+        assert times == [30] * 31 + list(range(31, 41))
+
+
 # -- clocks ---------------------------------------------------------------------------------------------------------
 
 

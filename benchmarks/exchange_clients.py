@@ -71,11 +71,10 @@ def differences(orders: list[dict[str, Any]], bets: dict[str, dict[str, Any]]) -
         if bet is None:
             found.append(f"bet {bet_id} is not in the ledger")
             continue
+        log = ", ".join(order["log"][-6:])
         for name in ("matched", "average", "remaining", "cancelled", "lapsed", "voided"):
             if abs(order[name] - bet[name]) > 0.005:
-                found.append(
-                    f"bet {bet_id}: {name} is {order[name]}, and {bet[name]} in the ledger ({', '.join(order['log'][-6:])})"
-                )
+                found.append(f"bet {bet_id}: {name} is {order[name]}, and {bet[name]} in the ledger ({log})")
         if order["complete"] == bet["executable"]:
             found.append(f"bet {bet_id}: {order['status']}, and executable {bet['executable']} in the ledger")
     return found

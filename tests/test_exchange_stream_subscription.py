@@ -193,6 +193,17 @@ def test_the_rate_of_heartbeats_is_kept_in_bounds(stream: InProcess, asked: int 
     assert len(client.read()) == 1
 
 
+def test_publish_times_never_go_back():
+    exchange = exchange_of(ticking(), speed=1.0)
+    exchange.timeline._wall = lambda: T0 + 30  # what is played is late
+    with InProcess(play(exchange, until=0)) as stream:
+        client = stream.connect().log_in()
+        told = subscribe(client)
+        play(exchange, until=40)
+        times = [each["pt"] - T0 for each in told + client.read()]
+        assert times == [30] * 31 + list(range(31, 41))
+
+
 # -- clocks ---------------------------------------------------------------------------------------------------------
 
 
@@ -518,8 +529,8 @@ def test_best_offers_that_do_not_change_are_not_sent():
     [
         ([[2.0, 0.5], [1.99, 4]], [[0, 1.99, 4.5]]),
         ([[2.0, 0.5], [1.99, 0.5], [1.98, 2]], [[0, 1.99, 1.0], [1, 1.98, 2.0]]),
-        ([[2.0, 0.4], [1.99, 0.4]], None),
-        ([[2.0, 3], [1.99, 0.99]], [[0, 2.0, 3.0]]),
+        ([[2.0, 0.4], [1.99, 0.4]], [[0, 1.99, 0.8]]),
+        ([[2.0, 3], [1.99, 0.99]], [[0, 2.0, 3.0], [1, 1.99, 0.99]]),
     ],
 )
 def test_offers_under_a_pound_are_shown_with_the_next_that_is_worse(ladder: Any, best: Any):

@@ -12,8 +12,7 @@ from typing import Any
 
 from ...strategies.errors import RecordingError
 from ..reading.side_files import read_raw_catalogue
-from .account_bet import AccountBet
-from .exchange import Exchange, ExchangeMarket
+from .exchange import Exchange, ExchangeMarket, Listener
 from .market_names import event_name, event_type_name, market_name, runner_name
 from .public_market import Touched
 
@@ -213,7 +212,7 @@ class _Known:
         return found
 
 
-class Catalogues:
+class Catalogues(Listener):
     """The catalogue of all markets. It listens to the exchange.
 
     Args:
@@ -258,20 +257,8 @@ class Catalogues:
             self._exchange.ledger.write("ERROR", self._exchange.clock.now_ms, market_id=market_id, error=str(error))
             return {}
 
-    def message_ended(self, at: int) -> None:
-        return
-
     def market_gone(self, market: ExchangeMarket) -> None:
         self._known.pop(market.market_id, None)
-
-    def bet_changed(self, bet: AccountBet) -> None:
-        return
-
-    def market_settled(self, market: ExchangeMarket) -> None:
-        return
-
-    def sports(self, at: int, operation: str, change: dict[str, Any]) -> None:
-        return
 
 
 def _line_range(definition: dict[str, Any]) -> dict[str, Any] | None:

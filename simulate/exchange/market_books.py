@@ -13,7 +13,7 @@ from .arguments import required
 from .book_orders import BookOrders
 from .currency_rates import rate
 from .errors import ApiError
-from .exchange import Exchange, ExchangeMarket
+from .exchange import Exchange, ExchangeMarket, Listener
 from .price_projection import PriceProjection
 from .public_market import PublicMarket, Touched
 from .settings import AccountSettings
@@ -29,7 +29,7 @@ class CurrentBets(Protocol):
         """An account's current bets in a market, in order of placing."""
 
 
-class MarketBooks:
+class MarketBooks(Listener):
     """The books. It listens to the exchange, for the times of the last trades.
 
     Args:
@@ -88,20 +88,8 @@ class MarketBooks:
         if touched.volume or any("trd" in fields or "tv" in fields for fields in touched.runners.values()):
             self._last_match[market.market_id] = self._exchange.clock.now_ms
 
-    def message_ended(self, at: int) -> None:
-        return
-
     def market_gone(self, market: ExchangeMarket) -> None:
         self._last_match.pop(market.market_id, None)
-
-    def bet_changed(self, bet: AccountBet) -> None:
-        return
-
-    def market_settled(self, market: ExchangeMarket) -> None:
-        return
-
-    def sports(self, at: int, operation: str, change: dict[str, Any]) -> None:
-        return
 
     # -- inside --------------------------------------------------------------------------------------------------
 

@@ -38,6 +38,7 @@ from .recorded_feed import RecordedFeed
 from .running import Runner
 from .sessions import Sessions
 from .settings import ExchangeSettings
+from .statement import Statement
 from .stream.host import Client
 from .stream.server import StreamServer
 from .timeline import Timeline, wall_ms
@@ -157,6 +158,7 @@ class Service:
             HeartbeatApi(exchange, betting, faults),
             Listings(exchange, Catalogues(exchange, self._catalogues)),
             MarketBooks(exchange, lists),
+            Statement(exchange, bank),
         ]
         found: dict[str, Operation] = {}
         for part in parts:

@@ -92,7 +92,7 @@ class StreamServer:
         self._strangers: dict[Client, None] = {}
         self._connects: dict[str, deque[float]] = {}
         self._subscribed: dict[Live, None] = {}
-        self._message_at = 0
+        self._message_at = self._published = 0
         exchange.listeners.append(self)
 
     def _kinds(self) -> dict[str, type[Subscription]]:
@@ -311,8 +311,13 @@ class StreamServer:
 
     @property
     def publish_time(self) -> int:
-        """What a message that is sent now has as its time: that of the moment that has just ended, or now."""
-        return self._message_at or max(self.exchange.clock.now_ms, self.exchange.timeline.now_ms())
+        """What a message that is sent now has as its time: that of the moment that has just ended, or now.
+
+        It never goes back: what was due before a heartbeat, but is played after it, has the heartbeat's time.
+        """
+        at = self._message_at or max(self.exchange.clock.now_ms, self.exchange.timeline.now_ms())
+        self._published = max(at, self._published)
+        return self._published
 
     # -- a listener of the exchange ------------------------------------------------------------------------------
 

@@ -263,6 +263,17 @@ class RehearsalExchange:
         """Let a `betfairlightweight.APIClient` speak to this exchange; it is returned. Other clients are left alone."""
         return point(client, self.addresses)
 
+    @property
+    def pid(self) -> int:
+        """Its process.
+
+        Raises:
+            RunError: it does not run.
+        """
+        if self._process is None:
+            raise RunError("the rehearsal exchange does not run; start it, or use it in a with statement")
+        return self._process.pid
+
     # -- control -------------------------------------------------------------------------------------------------
 
     def state(self) -> dict[str, Any]:

@@ -99,6 +99,15 @@ def test_fields_that_nobody_knows_are_sent_and_nulls_are_not(tmp_path: Path) -> 
     assert "venue" not in definition
 
 
+def test_what_no_definition_is_without_is_filled_in(tmp_path: Path) -> None:
+    line = {"op": "mcm", "pt": T0, "mc": [{"id": "1.1", "marketDefinition": {"runners": [{"id": 7}]}}]}
+    path = tmp_path / "1.1"
+    path.write_text(json.dumps(line) + "\n")
+    (definition,) = definitions(played(str(path)))
+    assert (definition["status"], definition["betDelay"], definition["regulators"]) == ("OPEN", 0, ["MR_INT"])
+    assert definition["runners"] == [{"id": 7}]
+
+
 def test_seconds_to_start_are_true_at_any_speed(tmp_path: Path) -> None:
     path = priced().close(9_000).write(tmp_path / "1.1")
     for speed in (1.0, 20.0):

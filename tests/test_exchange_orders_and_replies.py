@@ -13,6 +13,7 @@ from exchange_builders import ALICE, T0, Fault, play
 from exchange_desk import Desk, at_close, limit
 from exchange_streams import Reader, Stage, stage
 from headrace.simulate.exchange.arguments import arguments_of
+from headrace.simulate.exchange.lists import BetLists
 
 
 def states(client: Reader) -> list[dict[str, Any]]:
@@ -122,6 +123,30 @@ def test_in_play_a_bet_is_told_when_its_delay_is_over_and_not_before():
         stream.wait(0.01)
         (order,) = states(client)
         assert (order["id"], order["pd"]) == (reply.result()["instructionReports"][0]["betId"], T0 + 5_000)
+
+
+def test_a_bet_placed_asynchronously_is_nowhere_until_its_delay_is_over():
+    desk = Desk(priced().turn_in_play(200, bet_delay=5).touch(6_000), until=200)
+    lists = BetLists(desk.exchange, desk.bank)
+
+    def listed() -> list[str]:
+        current = asyncio.run(lists.list_current_orders(ALICE, {}))["currentOrders"]
+        ended = [
+            row
+            for status in ("SETTLED", "VOIDED", "LAPSED", "CANCELLED")
+            for row in asyncio.run(lists.list_cleared_orders(ALICE, {"betStatus": status}))["clearedOrders"]
+        ]
+        return [row["betId"] for row in current + ended]
+
+    with stage(desk.exchange) as stream:
+        client = stream.subscribe()
+        client.new()
+        report = desk.place(limit(3.0, 5), **{"async": True})
+        assert (report["status"], report["instructionReports"][0]["orderStatus"]) == ("SUCCESS", "PENDING")
+        assert (states(client), listed()) == ([], [])
+        desk.play()
+        (order,) = states(client)
+        assert listed() == [order["id"]]
 
 
 def test_what_was_sent_is_in_the_ledger():

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import gc
 import random
 import resource
 import socket
 import threading
 import time
+from asyncio.sslproto import SSLProtocol
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -262,6 +264,19 @@ def test_connections_that_come_and_go_leave_nothing_behind(served: StreamServed,
     served_well(served, guest)
 
 
+def test_handshakes_that_fail_leave_no_memory_to_be_collected(served: StreamServed, guest: RawClient):
+    gc.collect()
+    gc.disable()
+    try:
+        for _ in range(30):
+            socket.create_connection(("127.0.0.1", served.port(tls=True)), timeout=WAIT).close()
+        served.until(lambda: not served.server._arriving)
+        assert not [each for each in gc.get_objects() if isinstance(each, SSLProtocol)]
+    finally:
+        gc.enable()
+    served_well(served, guest)
+
+
 def test_strangers_do_not_keep_others_out(served: StreamServed, guest: RawClient):
     strangers = [socket.create_connection(("127.0.0.1", served.port()), timeout=WAIT) for _ in range(300)]
     served_well(served, guest)
@@ -272,11 +287,12 @@ def test_strangers_do_not_keep_others_out(served: StreamServed, guest: RawClient
         stranger.close()
 
 
-def test_a_client_that_never_reads_costs_little_and_delays_nobody():
+@pytest.mark.parametrize("tls", [False, True])
+def test_a_client_that_never_reads_costs_little_and_delays_nobody(tls: bool):
     exchange = exchange_of(*(busy(each, 300) for each in WIDE), limits=Limits(backlog_bytes=20_000))
     with served_stream(exchange) as served:
         served.do(lambda: play(exchange, until=0))
-        with served.connect() as slow, served.connect() as quick:
+        with served.connect(tls) as slow, served.connect() as quick:
             slow.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4_096)
             for client in (slow, quick):
                 client.log_in().subscribe(marketDataFilter={"fields": ["EX_ALL_OFFERS", "EX_MARKET_DEF"]})

@@ -450,7 +450,7 @@ class Exchange:
             self._by_order[fact.order_id] = self.bets[fact.bet_id] = bet
             market.bets[fact.bet_id] = bet
             bet.market_version = market.book.version
-        bet.take(fact, market.book.bsp_reconciled)
+        bet.take(fact, market.book.bsp_reconciled, self.handling)
         if bet.lapsed and fact.why is not None:
             bet.lapse_reason = LAPSE_REASONS.get(fact.why)
         self.changed(bet)

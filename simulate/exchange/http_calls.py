@@ -43,6 +43,8 @@ logger = logging.getLogger("headrace")
 Operation = Callable[[AccountSettings, dict[str, Any]], Awaitable[Any]]
 
 _MEDIA_TYPES = frozenset({JSON, "text/json"})
+#: What calls come as: some clients send all with the type that login wants, and are answered.
+_SENT_TYPES = _MEDIA_TYPES | {"application/x-www-form-urlencoded"}
 _FORM = "application/x-www-form-urlencoded"
 #: Status of HTTP that a fault answers, if it names none.
 _STATUS = 503
@@ -362,7 +364,7 @@ def _wrong_media(request: web.BaseRequest) -> str | None:
     """The framework's fault of a request whose content is not JSON, or that does not accept JSON."""
     if request.method == "POST" and "Content-Type" in request.headers:
         media = request.headers["Content-Type"].partition(";")[0].strip().lower()
-        if media not in _MEDIA_TYPES:
+        if media not in _SENT_TYPES:
             return "DSC-0011"
     accepted = request.headers.get("Accept", "*/*").lower()
     if not any(each in accepted for each in ("*/*", "application/*", "text/*", *_MEDIA_TYPES)):

@@ -143,7 +143,7 @@ class HttpServer:
         match path.strip("/").split("/"):
             case ["api", ("login" | "certlogin" | "keepAlive" | "logout") as operation]:
                 return await self._calls.identify(request, operation)
-            case ["exchange", folder, "json-rpc", "v1"] if folder in SERVICES:
+            case ["exchange", folder, "json-rpc", "v1", *_] if folder in SERVICES:  # some clients add the method
                 return await self._calls.json_rpc(request)
             case ["exchange", folder, "rest", "v1.0", operation] if folder in SERVICES:
                 return await self._calls.rest(request, SERVICES[folder], operation)

@@ -13,7 +13,7 @@ from .account_bet import AccountBet
 from .arguments import chosen, required
 from .cleared import ClearedOrders, Commissions
 from .errors import ApiError
-from .exchange import Exchange, ExchangeMarket
+from .exchange import Exchange, ExchangeMarket, Listener
 from .market_words import MarketWords
 from .profit_and_loss import profit_and_loss
 from .public_market import Touched
@@ -33,7 +33,7 @@ _OTHER_REGULATOR = "MALTA LOTTERIES AND GAMBLING AUTHORITY"
 Operation = Callable[[AccountSettings, dict[str, Any]], Awaitable[Any]]
 
 
-class BetLists:
+class BetLists(Listener):
     """The lists. It listens to the exchange: each account has its bets apart.
 
     Args:
@@ -71,18 +71,9 @@ class BetLists:
             for bet in market.bets.values():  # it is opened again
                 self.bet_changed(bet)
 
-    def message_ended(self, at: int) -> None:
-        return
-
-    def market_gone(self, market: ExchangeMarket) -> None:
-        return
-
     def market_settled(self, market: ExchangeMarket) -> None:
         for bet in market.bets.values():
             self._open[bet.username].pop(bet.bet_id, None)
-
-    def sports(self, at: int, operation: str, change: dict[str, Any]) -> None:
-        return
 
     # -- for other lists -----------------------------------------------------------------------------------------
 

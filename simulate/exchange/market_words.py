@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from .account_bet import AccountBet
-from .exchange import Exchange, ExchangeMarket
+from .exchange import Exchange, ExchangeMarket, Listener
 from .public_market import Touched
 
 
-class MarketWords:
+class MarketWords(Listener):
     """Definitions of the markets in which accounts have bets, as they were last seen. It listens to the exchange."""
 
     def __init__(self, exchange: Exchange) -> None:
@@ -26,18 +26,6 @@ class MarketWords:
     def bet_changed(self, bet: AccountBet) -> None:
         if bet.market_id not in self._definitions:
             self._note(self._exchange.markets[bet.market_id])
-
-    def message_ended(self, at: int) -> None:
-        return
-
-    def market_gone(self, market: ExchangeMarket) -> None:
-        return
-
-    def market_settled(self, market: ExchangeMarket) -> None:
-        return
-
-    def sports(self, at: int, operation: str, change: dict[str, Any]) -> None:
-        return
 
     def _note(self, market: ExchangeMarket) -> None:
         if market.public.definition is not None:

@@ -7,6 +7,7 @@ import dataclasses
 import http.client
 import os
 import select
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -205,6 +206,9 @@ class RehearsalExchange:
         if self._errors is not None:
             self._errors.close()
             self._errors = None
+        if self._addresses is not None:
+            # It removes them itself, unless it was killed.
+            shutil.rmtree(Path(self._addresses.certificate).parent, ignore_errors=True)
         self._addresses = None
 
     def __enter__(self) -> RehearsalExchange:
@@ -258,6 +262,17 @@ class RehearsalExchange:
     def point(self, client: Any) -> Any:
         """Let a `betfairlightweight.APIClient` speak to this exchange; it is returned. Other clients are left alone."""
         return point(client, self.addresses)
+
+    @property
+    def pid(self) -> int:
+        """Its process.
+
+        Raises:
+            RunError: it does not run.
+        """
+        if self._process is None:
+            raise RunError("the rehearsal exchange does not run; start it, or use it in a with statement")
+        return self._process.pid
 
     # -- control -------------------------------------------------------------------------------------------------
 

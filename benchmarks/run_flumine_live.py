@@ -23,6 +23,7 @@ from flumine.events.events import TerminationEvent
 from flumine.order.order import OrderStatus
 from flumine.order.ordertype import LimitOrder
 from flumine.order.trade import Trade
+from flumine.streams.betfairmarketstream import BetfairMarketStream
 
 #: Seconds before the end from which nothing more is placed; then what rests is cancelled.
 QUIET, CLEANING = 8, 6
@@ -120,14 +121,16 @@ def main() -> None:
     logging.basicConfig(filename=str(out) + ".log", level=logging.WARNING)
     trading = betfairlightweight.APIClient(work["username"], work["password"], app_key=work["app_key"])
     point(work, trading)
-    framework = Flumine(client=clients.BetfairClient(trading, interactive_login=True))
+    framework = Flumine(client=clients.BetfairClient(trading, interactive_login=True, min_bet_validation=False))
     ends_at = time.time() + work["seconds"]
     framework.add_strategy(
         Busy(
             ends_at,
-            market_filter=streaming_market_filter(market_ids=work["market_ids"]),
-            market_data_filter=streaming_market_data_filter(
-                fields=["EX_ALL_OFFERS", "EX_TRADED", "EX_TRADED_VOL", "EX_LTP", "EX_MARKET_DEF", "SP_TRADED"]
+            stream=BetfairMarketStream(
+                market_filter=streaming_market_filter(market_ids=work["market_ids"]),
+                market_data_filter=streaming_market_data_filter(
+                    fields=["EX_ALL_OFFERS", "EX_TRADED", "EX_TRADED_VOL", "EX_LTP", "EX_MARKET_DEF", "SP_TRADED"]
+                ),
             ),
             max_order_exposure=1_000,
             max_selection_exposure=10_000,

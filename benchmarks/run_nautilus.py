@@ -60,6 +60,7 @@ class Touch(Strategy):  # type: ignore[misc]
         self.ends_at = ends_at
         self.last = 0.0
         self.turn = 0
+        self.cancelled: set[str] = set()
 
     def on_start(self) -> None:
         self.instruments = self.cache.instruments()
@@ -96,7 +97,9 @@ class Touch(Strategy):  # type: ignore[misc]
             self.cancel_order(order)
 
     def on_order_canceled(self, event: Any) -> None:
-        self.seen["canceled"] += 1
+        # The adapter tells of some cancels twice: by the reply and by the stream.
+        self.cancelled.add(str(event.client_order_id))
+        self.seen["canceled"] = len(self.cancelled)
 
     def on_order_filled(self, event: Any) -> None:
         self.seen["filled"] += 1

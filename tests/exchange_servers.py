@@ -154,8 +154,10 @@ def served(
     try:
         server.certificates = certificates
         server.run(start())
-        yield server
-        server.run(server.http.stop())
+        try:
+            yield server
+        finally:
+            server.run(server.http.stop())
     finally:
         loop.call_soon_threadsafe(loop.stop)
         thread.join(WAIT)

@@ -112,3 +112,12 @@ def test_another_persistence_is_a_change_of_the_bet():
     before = bet.sequence
     update(exchange, bet, "PERSIST")
     assert (bet.persistence, bet.sequence) == ("PERSIST", before + 1)
+
+
+def test_lays_that_a_removal_cancels_have_lapsed():
+    exchange = play(exchange_of(priced().remove(300, 2, 20.0)), until=100)
+    bet = place(exchange, side="LAY", price=1.5)
+    cancel(exchange, bet, 1.0)
+    play(exchange)
+    assert (bet.cancelled, bet.lapsed, bet.remaining, bet.ended) == (1.0, 4.0, 0.0, True)
+    assert (bet.cancelled_ms, bet.lapsed_ms, bet.lapse_reason) == (T0 + 100, T0 + 300, None)

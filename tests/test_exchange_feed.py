@@ -20,9 +20,11 @@ from headrace.archive.pack import write_pack
 from headrace.simulate.exchange.exchange import Exchange
 from headrace.simulate.exchange.feed import FeedMessage
 from headrace.simulate.exchange.generated_feed import GeneratedFeed
+from headrace.simulate.exchange.public_market import LADDERS
 from headrace.simulate.exchange.recorded_feed import RecordedFeed
 from headrace.simulate.exchange.settings import ExchangeSettings, Timers
 from headrace.simulate.exchange.timeline import Timeline, written
+from headrace.simulate.generator import Recipe, generate_event
 from headrace.strategies.errors import InputError
 
 NOW = 1_800_000_000_000
@@ -97,6 +99,15 @@ def test_fields_that_nobody_knows_are_sent_and_nulls_are_not(tmp_path: Path) -> 
     assert "venue" not in definition
 
 
+def test_what_no_definition_is_without_is_filled_in(tmp_path: Path) -> None:
+    line = {"op": "mcm", "pt": T0, "mc": [{"id": "1.1", "marketDefinition": {"runners": [{"id": 7}]}}]}
+    path = tmp_path / "1.1"
+    path.write_text(json.dumps(line) + "\n")
+    (definition,) = definitions(played(str(path)))
+    assert (definition["status"], definition["betDelay"], definition["regulators"]) == ("OPEN", 0, ["MR_INT"])
+    assert definition["runners"] == [{"id": 7}]
+
+
 def test_seconds_to_start_are_true_at_any_speed(tmp_path: Path) -> None:
     path = priced().close(9_000).write(tmp_path / "1.1")
     for speed in (1.0, 20.0):
@@ -123,10 +134,52 @@ def test_each_recording_begins_at_the_start_unless_they_are_kept_in_step(tmp_pat
 
 
 def test_what_was_recorded_long_before_the_start_is_there_at_once(tmp_path: Path) -> None:
-    market = priced().touch(START - 61_000).touch(START - 30_000).close(START + 9_000)
-    assert times(played(market.write(tmp_path / "1.1"), before_start=60)) == [0, 0, 0, 30_000, 69_000]
+    market = priced().prices(START - 61_000, {1: {"atb": [[1.98, 0], [1.5, 7]], "ltp": 2.1}}, tv=99.0)
+    market.define(START - 60_500, version=5).prices(START - 30_000, {2: {"ltp": 3.0}}).close(START + 9_000)
+    messages = played(market.write(tmp_path / "1.1"), before_start=60)
+    assert times(messages) == [0, 30_000, 69_000]
+    (image,) = messages[0].changes
+    assert image.definition is not None
+    assert (image.definition["version"], image.change.tv, image.change.img) == (5, 99.0, True)
+    first, second = image.change.rc
+    assert sorted(first.atb or ()) == [(1.5, 7.0), (1.9, 100.0), (2.0, 10.0)]
+    assert (first.ltp, second.atl) == (2.1, [(1.9, 50.0)])
+    assert image.definition["marketTime"] == written(NOW + 60_000)
     with pytest.raises(InputError, match="before_start is -1"):
         played(str(tmp_path / "1.1"), before_start=-1)
+
+
+def test_the_book_after_a_late_beginning_is_the_recordings_own(tmp_path: Path) -> None:
+    path = tmp_path / "1.1"
+    path.write_bytes(b"\n".join(generate_event(3, 0, Recipe(changes=400))[0].lines))
+    line = Timeline("step", wall=lambda: NOW)
+
+    def books(**options: Any) -> list[dict[str, Any]]:
+        exchange = Exchange(ExchangeSettings(speed="step"), line, RecordedFeed(str(path), line, **options))
+        found = []
+        while exchange.play_next():
+            for market in exchange.markets.values():
+                ladders = {
+                    key: {name: one.ladder(name) for name in LADDERS} for key, one in market.public.runners.items()
+                }
+                prices = {key: one.last_price_traded for key, one in market.public.runners.items()}
+                found.append({"ladders": ladders, "prices": prices, "volume": market.public.volume})
+        return found
+
+    late, whole = books(before_start=300.0), books()
+    assert 100 < len(late) < len(whole)
+    assert late == whole[-len(late) :]
+
+
+def test_a_market_that_had_closed_before_the_beginning_is_left_out(tmp_path: Path) -> None:
+    lines = [*Stream("1.1").close(300).lines, *Stream("1.2").touch(START - 1_000).close(START + 900).lines]
+    lines.sort(key=lambda line: line["pt"])
+    path = tmp_path / "30000000"
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    found = played(str(path), before_start=10.0)
+    assert [(m.at - NOW, [each.change.id for each in m.changes]) for m in found] == [
+        (0, ["1.2"]), (9_000, ["1.2"]), (10_900, ["1.2"])
+    ]  # fmt: skip
 
 
 def test_times_never_go_back_where_a_recorder_mixed_its_lines(tmp_path: Path) -> None:

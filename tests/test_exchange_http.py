@@ -14,6 +14,7 @@ import socket
 import time
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -25,6 +26,7 @@ from exchange_servers import WAIT, Served, eventually, point, read_all, served
 from headrace.simulate.exchange.certificates import Certificates
 from headrace.simulate.exchange.errors import ApiError, ParameterError
 from headrace.simulate.exchange.http_server import Operation
+from headrace.simulate.exchange.ledger import Ledger
 from headrace.simulate.exchange.settings import AccountSettings, Limits, Timers
 
 BETTING = "SportsAPING/v1.0/"
@@ -315,6 +317,40 @@ def test_ledger_has_every_call_and_what_became_of_it(server: Served) -> None:
     assert {each.values["status"] for each in answered} == {200}
 
 
+@pytest.mark.parametrize(
+    ("path", "body", "status", "code"),
+    [
+        ("/exchange/betting/json-rpc/v1", b"{", 200, "DSC-0008"),
+        ("/exchange/betting/json-rpc/v1", b"[]", 200, "DSC-0031"),
+        ("/exchange/betting/rest/v1.0/nothing/", b"{}", 404, "DSC-0021"),
+        ("/" + "x" * 500, b"{}", 404, "DSC-0023"),
+        ("/exchange/betting/json-rpc/v1", b"x" * 100_001, 413, None),
+    ],
+)
+def test_ledger_has_what_is_not_a_call(server: Served, path: str, body: bytes, status: int, code: str | None) -> None:
+    before = server.ledger_number
+    post(server, body, path)
+    (asked,), (answered,) = server.entries("REQUEST", before), server.entries("REPLY", before)
+    assert asked.values["operation"] == path[:100]
+    assert (answered.values["status"], answered.values["error"]) == (status, code)
+
+
+def test_ledger_does_not_keep_what_is_very_long(server: Served) -> None:
+    before = server.ledger_number
+    server.rpc(BETTING + "listEventTypes", {"text": "x" * 10_000})
+    assert server.entries("REQUEST", before)[0].values["params"] == {"left_out": 10_012}
+
+
+def test_call_of_an_expired_session_is_refused_until_the_next_login(server: Served) -> None:
+    client = server.client()
+    assert client.betting.list_event_types(lightweight=True)["username"] == "alice"
+    server.fault("session.expire", username="alice")
+    with pytest.raises(exceptions.APIError, match="ANGX-0003"):
+        client.betting.list_event_types()
+    client.login_interactive()
+    assert client.betting.list_event_types(lightweight=True)["username"] == "alice"
+
+
 # -- REST ----------------------------------------------------------------------------------------------------------
 
 
@@ -494,6 +530,30 @@ def test_client_that_does_not_read_loses_its_connection(server: Served) -> None:
     assert server.rpc(BETTING + "listEventTypes")["result"]["username"] == "alice"
 
 
+def test_memory_for_clients_that_do_not_read_is_bounded() -> None:
+    """Beyond the limit the client that has waited longest loses its connection; the last one is served."""
+    limits = Limits(http_bytes=6_000_000, body_bytes=10_000_000)
+
+    async def long(account: AccountSettings, params: dict[str, Any]) -> Any:
+        return "x" * 5_000_000
+
+    with (
+        served(exchange_of(limits=limits), lambda _: {BETTING + "listEventTypes": long}) as server,
+        server.connect() as first,
+    ):
+        request = written(server, call(BETTING + "listEventTypes"))
+        first.sendall(request)
+        eventually(lambda: server.entries("REPLY"))
+        with server.connect() as second:
+            second.sendall(request)
+            answer = second.makefile("rb")
+            length = next(int(line[16:]) for line in answer if line.startswith(b"Content-Length: "))
+            assert length > 5_000_000
+            assert next(line for line in answer if line == b"\r\n")
+            assert len(answer.read(length)) == length
+        assert len(read_all(first)) < 5_000_000
+
+
 def test_idle_connections_are_closed() -> None:
     with served(exchange_of(timers=Timers(idle_http=0.3))) as server, server.connect() as client:
         started = time.monotonic()
@@ -540,12 +600,30 @@ def test_garbage_does_not_stop_it_serving_the_others(server: Served) -> None:
     assert server.rpc(BETTING + "listEventTypes")["result"]["username"] == "alice"
 
 
+def test_heads_that_are_not_utf8_are_answered_and_noted(tmp_path: Path) -> None:
+    with served(exchange_of()) as server:
+        server.exchange.ledger = Ledger(tmp_path / "ledger.jsonl")
+        head = (
+            b"HTTP/1.1\r\nHost: x\r\nAccept: application/json\r\nX-Application: \xff\xfe\r\nContent-Length: 0\r\n\r\n"
+        )
+        with server.connect() as client:
+            for path, status in ((b"/api/login", b"200"), (b"/nothing/%ff%fe", b"404"), (b"/nothing/\xc3", b"400")):
+                client.sendall(b"POST " + path + b" " + head)
+                assert client.recv(1_000).split()[1] == status, path
+        assert server.rpc(BETTING + "nothing")["error"]["code"] == -32601
+        server.do(server.exchange.ledger.close)
+    lines = (tmp_path / "ledger.jsonl").read_bytes().splitlines()
+    assert all(json.loads(line) for line in lines)
+    assert not [line for line in lines if b"Unicode" in line]
+
+
 def test_many_connections_opened_and_closed_leave_nothing_behind(server: Served) -> None:
+    opened = len(os.listdir("/proc/self/fd"))
     before = server.do(lambda: server.http.connections)
     for _ in range(500):
         server.connect().close()
     eventually(lambda: server.do(lambda: server.http.connections) <= before)
-    assert len(os.listdir("/proc/self/fd")) < 500
+    eventually(lambda: len(os.listdir("/proc/self/fd")) < opened + 100)
 
 
 def test_port_in_use_is_an_error_of_the_system(server: Served) -> None:

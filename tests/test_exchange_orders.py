@@ -384,6 +384,32 @@ def test_a_bet_that_another_account_takes_is_told_to_both():
     assert (runner_of(alice.last)["mb"], runner_of(bob.last)["ml"]) == ([[3.0, 2.0]], [[3.0, 2.0]])
 
 
+def test_orders_are_in_the_money_of_their_account_and_their_regulator_is_its_own():
+    euro = AccountSettings("alice", "x", "y", currency="EUR", jurisdiction="it")
+    exchange = play(exchange_of(priced(), accounts=(euro,)), until=100)
+    with stage(exchange) as stream:
+        client = stream.subscribe(euro)
+        bet = place(exchange, price=2.0, size=30.0, account=euro)
+        (order,) = orders(client.last)
+        assert (order["s"], order["sm"], order["rc"]) == (30.0, bet.matched, "REG_LGA")
+        assert 10.0 < order["sm"] < 20.0  # ten pounds
+        assert runner_of(client.last)["mb"] == [[2.0, bet.matched]]
+
+
+def test_matches_in_another_currency_add_up_to_the_penny():
+    euro = AccountSettings("alice", "x", "y", currency="EUR")
+    market = Stream()
+    for step in range(1, 8):
+        market.prices(100 * step, {1: {"trd": [[3.0, step * 1.01]]}})
+    exchange = play(exchange_of(market, accounts=(euro,)), until=0)
+    with stage(exchange) as stream:
+        client = stream.subscribe(euro)
+        bet = place(exchange, price=3.0, size=30.0, account=euro)
+        play(exchange)
+        assert bet.matched > 0
+        assert client.snap(MARKET)["matches"] == {(1, 0): {"mb": {3.0: bet.matched}}}
+
+
 # -- filters ---------------------------------------------------------------------------------------------------------
 
 

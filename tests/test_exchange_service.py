@@ -16,9 +16,8 @@ import msgspec
 import pytest
 
 from builders import Stream, priced
-from headrace.simulate.exchange.control import TOKEN
 from headrace.simulate.exchange.faults import Fault
-from headrace.simulate.exchange.plan import Played
+from headrace.simulate.exchange.plan import TOKEN_HEADER, Played
 from headrace.simulate.exchange.service import Service
 from headrace.simulate.exchange.settings import AccountSettings, ExchangeSettings, Timers
 from headrace.strategies.errors import InputError
@@ -100,7 +99,7 @@ class Client:
 
 
 async def call(service: Service, method: str, name: str, body: Any = None, token: str | None = None) -> tuple[int, Any]:
-    headers = {TOKEN: service.addresses.token if token is None else token}
+    headers = {TOKEN_HEADER: service.addresses.token if token is None else token}
     async with (
         aiohttp.ClientSession() as session,
         session.request(method, service.addresses.url + "rehearsal/" + name, json=body, headers=headers) as answer,
@@ -337,7 +336,7 @@ def test_faults_are_set_up_listed_and_cleared(tmp_path: Path, certificates: Path
         ("POST", "faults", {"kind": "stream.explode"}, 400, "not a kind of fault"),
         ("POST", "faults", {"kind": "stream.drop", "hours": 1}, 400, "no 'hours'"),
         ("POST", "faults", {"kind": "stream.drop", "seconds": "x"}, 400, "float"),
-        ("POST", "faults", {"kind": "stream.drop", "done": 3}, 400, "no 'done'"),
+        ("POST", "faults", {"kind": "stream.drop", "done": 3}, 400, "done is counted"),
         ("POST", "faults", [1], 400, "expected a fault"),
         ("POST", "step", {"messages": -1}, 400, "messages"),
         ("POST", "step", {"messages": True}, 400, "messages"),

@@ -61,9 +61,9 @@ def test_cricket_comes_with_an_image_of_each_match_and_then_change_by_change():
         ("ccm", match("1.1", matchStats={"currentInnings": 2})),
         ("ccm", match("1.2", homeTeam={"name": "Karachi Kings"})),
     )
-    for _ in range(3):
-        exchange.play_next()
     with stage(exchange) as stream:
+        for _ in range(3):
+            exchange.play_next()
         client = stream.subscribe(operation="cricketSubscription")
         assert (client.last["op"], client.last["ct"]) == ("ccm", "SUB_IMAGE")
         assert client.last["cc"] == [
@@ -82,9 +82,9 @@ def test_cricket_goes_on_from_its_clocks_with_the_matches_that_have_changed():
         ("ccm", match("1.2", fixtureInfo=FIXTURE)),
         ("ccm", match("1.1", matchStats={"currentInnings": 2})),
     )
-    exchange.play_next()
-    exchange.play_next()
     with stage(exchange) as stream:
+        exchange.play_next()
+        exchange.play_next()
         client = stream.subscribe(operation="cricketSubscription")
         stream.lose(client)
         exchange.play_next()

@@ -150,6 +150,8 @@ def _best(runner: PublicRunner, side: str, levels: int) -> dict[int, tuple[float
         if carried >= 1:
             found.append([price, carried])
             carried = 0.0
+    if carried:
+        found.append([price, carried])
     return {rank: (price, size) for rank, (price, size) in enumerate(found[:levels])}
 
 

@@ -12,6 +12,7 @@ from builders import MARKET, T0
 from exchange_builders import ALICE, BOB, Stream, exchange_of, play
 from exchange_requests import place
 from headrace.simulate.exchange.settings import AccountSettings, Limits, Timers
+from headrace.simulate.exchange.stream.clocks import IMAGES
 from stream_in_process import Client, InProcess
 
 OFFERS = {"atb": [[2.0, 10], [1.99, 4]], "atl": [[2.1, 6]]}
@@ -193,6 +194,17 @@ def test_the_rate_of_heartbeats_is_kept_in_bounds(stream: InProcess, asked: int 
     assert len(client.read()) == 1
 
 
+def test_publish_times_never_go_back():
+    exchange = exchange_of(ticking(), speed=1.0)
+    exchange.timeline._wall = lambda: T0 + 30  # what is played is late
+    with InProcess(play(exchange, until=0)) as stream:
+        client = stream.connect().log_in()
+        told = subscribe(client)
+        play(exchange, until=40)
+        times = [each["pt"] - T0 for each in told + client.read()]
+        assert times == [30] * 31 + list(range(31, 41))
+
+
 # -- clocks ---------------------------------------------------------------------------------------------------------
 
 
@@ -324,6 +336,21 @@ def test_old_clocks_serve_as_long_as_nothing_has_changed():
         stream.wait(300_000)
         [delta] = subscribe(stream.connect().log_in(), **told)
         assert delta["ct"] == "RESUB_DELTA"
+
+
+def test_the_image_of_a_subscription_in_force_is_never_forgotten(stream: InProcess):
+    client, busy = stream.connect().log_in(), stream.connect().log_in()
+    told = clocks(subscribe(client))
+    first = clocks(subscribe(busy))
+    for number in range(3 * IMAGES):
+        stream.server.clocks.image((number,), 0).live = False
+    assert len(stream.server.clocks._images) < IMAGES + 10
+    busy.leave()
+    for number in range(3 * IMAGES):
+        stream.server.clocks.image((number,), 0).live = False
+    [delta] = subscribe(client, 8, **told)
+    assert delta["ct"] == "RESUB_DELTA"
+    refused_clock(stream.connect().log_in(), **first)
 
 
 # -- conflation -----------------------------------------------------------------------------------------------------
@@ -518,8 +545,8 @@ def test_best_offers_that_do_not_change_are_not_sent():
     [
         ([[2.0, 0.5], [1.99, 4]], [[0, 1.99, 4.5]]),
         ([[2.0, 0.5], [1.99, 0.5], [1.98, 2]], [[0, 1.99, 1.0], [1, 1.98, 2.0]]),
-        ([[2.0, 0.4], [1.99, 0.4]], None),
-        ([[2.0, 3], [1.99, 0.99]], [[0, 2.0, 3.0]]),
+        ([[2.0, 0.4], [1.99, 0.4]], [[0, 1.99, 0.8]]),
+        ([[2.0, 3], [1.99, 0.99]], [[0, 2.0, 3.0], [1, 1.99, 0.99]]),
     ],
 )
 def test_offers_under_a_pound_are_shown_with_the_next_that_is_worse(ladder: Any, best: Any):
@@ -660,6 +687,20 @@ def test_heartbeats_do_not_pile_up_for_who_does_not_read(stream: InProcess):
     client.read_on()
     stream.wait(500)
     assert [each["ct"] for each in client.read()] == ["HEARTBEAT"]
+
+
+def test_a_defect_costs_one_client_its_connection(stream: InProcess, monkeypatch: pytest.MonkeyPatch):
+    broken, other = stream.connect().log_in(), stream.connect().log_in(BOB)
+    subscribe(broken)
+    subscribe(other)
+    [subscription] = broken.connection.subscriptions.values()
+    monkeypatch.setattr(subscription, "take", lambda *_: 1 // 0)
+    play(stream.exchange, until=2)
+    assert broken.closed
+    assert len(other.read()) == 2
+    assert [each.values["error"] for each in stream.exchange.ledger.entries(kind="ERROR")] == [
+        "ZeroDivisionError('integer division or modulo by zero')"
+    ]
 
 
 def test_no_channel_outlives_its_subscriptions(stream: InProcess):

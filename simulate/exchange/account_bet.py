@@ -47,6 +47,7 @@ class AccountBet:
 
     __slots__ = (
         "_never_matched",
+        "_unasked",
         "asked",
         "average",
         "bet_id",
@@ -112,7 +113,7 @@ class AccountBet:
         self.size = asked.size or 0.0
         self.liability = asked.liability or 0.0
         self.matched = self.average = self.cancelled = self.lapsed = self.voided = self.voided_average = 0.0
-        self._never_matched = 0.0
+        self._never_matched = self._unasked = 0.0
         self.remaining = self.size
         self.fills: tuple[Fill, ...] = ()
         self.placed_ms = placed_ms
@@ -154,16 +155,25 @@ class AccountBet:
         """It has ended, and nothing of it is matched."""
         return self.ended and not self.matched
 
-    def take(self, fact: OrderFact, sp_known: bool = False) -> None:
-        """Take how the engine says that it stands. `sp_known`: the market's starting prices are reconciled."""
+    def take(self, fact: OrderFact, sp_known: bool = False, asked: bool = True) -> None:
+        """Take how the engine says that it stands.
+
+        Args:
+            sp_known: the market's starting prices are reconciled.
+            asked: it is so because somebody asked for it; what is cancelled unasked has lapsed.
+        """
         if self.unit != 1.0:
             fact = in_currency(fact, self.unit, self.is_limit)
         at = fact.at
         never_matched = self._unmatched_part(fact)
-        lapsed, voided = self._lapsed(fact, never_matched), round(fact.voided - never_matched, 2)
+        if not asked:
+            self._unasked = round(max(fact.cancelled - self.cancelled, self._unasked), 2)
+        cancelled = round(fact.cancelled - self._unasked, 2)
+        lapsed = self._lapsed(fact, round(never_matched + self._unasked, 2))
+        voided = round(fact.voided - never_matched, 2)
         if fact.matched > self.matched:
             self.matched_ms = at
-        if fact.cancelled > self.cancelled:
+        if cancelled > self.cancelled:
             self.cancelled_ms = at
         if lapsed > self.lapsed:
             self.lapsed_ms = at
@@ -186,7 +196,7 @@ class AccountBet:
             self.liability = round(fact.size, 2)  # the removal of a runner reduces it
         self.persistence = fact.persistence_type or ""
         self.matched, self.average, self.remaining = fact.matched, fact.average, fact.remaining
-        self.cancelled, self.lapsed, self.voided = fact.cancelled, lapsed, voided
+        self.cancelled, self.lapsed, self.voided = cancelled, lapsed, voided
         self._never_matched = never_matched
         self.fills = fills
 
@@ -195,8 +205,9 @@ class AccountBet:
         more = fact.voided - self.voided - self._never_matched
         return max(round(self._never_matched + more - max(self.matched - fact.matched, 0.0), 2), self._never_matched)
 
-    def _lapsed(self, fact: OrderFact, never_matched: float) -> float:
-        lapsed = round(fact.lapsed + never_matched, 2)
+    def _lapsed(self, fact: OrderFact, more: float) -> float:
+        """What of it has lapsed; `more`: what the engine has another word for."""
+        lapsed = round(fact.lapsed + more, 2)
         if self.is_limit or fact.executable or self.replaced:
             return lapsed
         if not (fact.matched or fact.cancelled or fact.voided or lapsed):

@@ -14,11 +14,12 @@ from typing import Any
 import msgspec
 from aiohttp import web
 
+from ...strategies.errors import InputError
+from .asking import faults_of
 from .faults import KINDS, Fault, Faults
 from .ledger import Ledger
+from .plan import TOKEN_HEADER
 
-#: The header that carries the token.
-TOKEN = "X-Rehearsal-Token"
 #: Below which path the calls are.
 PATH = "/rehearsal/"
 #: Entries of the ledger in one answer, and messages in one step, at most.
@@ -62,8 +63,8 @@ class Control:
     async def page(self, request: web.BaseRequest) -> web.StreamResponse:
         """Answer one call."""
         try:
-            if not hmac.compare_digest(request.headers.get(TOKEN, "").encode(), self._token.encode()):
-                raise _Refused(403, f"the header {TOKEN} is not the token of this exchange")
+            if not hmac.compare_digest(request.headers.get(TOKEN_HEADER, "").encode(), self._token.encode()):
+                raise _Refused(403, f"the header {TOKEN_HEADER} is not the token of this exchange")
             found = await self._answer(request)
         except _Refused as refused:
             return self._reply(refused.status, {"error": str(refused)})
@@ -113,9 +114,7 @@ class Control:
         return {"pending": pending, "counts": dict(self._faults.counts), "kinds": KINDS}
 
     async def _add_faults(self, request: web.BaseRequest) -> dict[str, Any]:
-        asked = await self._json(request)
-        faults = [_fault(each) for each in (asked if isinstance(asked, list) else [asked])]
-        for fault in faults:
+        for fault in _faults(await self._json(request)):
             self._faults.add(fault)
         return self._fault_list()
 
@@ -140,26 +139,11 @@ class Control:
             raise _Refused(400, "the body is not JSON") from None
 
 
-def _fault(asked: Any) -> Fault:
-    if not isinstance(asked, dict):
+def _faults(asked: Any) -> list[Fault]:
+    each = asked if isinstance(asked, list) else [asked]
+    if not all(isinstance(one, (dict, str)) for one in each):
         raise _Refused(400, 'expected a fault such as {"kind": "stream.drop"}, or a list of them')
     try:
-        return fault_of(asked)
-    except ValueError as error:
+        return faults_of(each)
+    except InputError as error:
         raise _Refused(400, str(error)) from None
-
-
-def fault_of(values: dict[str, Any]) -> Fault:
-    """A fault of fields that came as JSON.
-
-    Raises:
-        ValueError: a field is missing, unknown, or says nothing.
-    """
-    unknown = sorted(set(values) - {each.name for each in dataclasses.fields(Fault)} | set(values) & {"done"})
-    if unknown:
-        known = ", ".join(each.name for each in dataclasses.fields(Fault) if each.name != "done")
-        raise ValueError(f"a fault has no {unknown[0]!r}; expected some of {known}")
-    try:
-        return msgspec.convert(values, Fault)
-    except msgspec.ValidationError as error:
-        raise ValueError(f"fault {values.get('kind')!r}: {error}") from None

@@ -46,25 +46,31 @@ FIRST_BET_ID = 230_000_000_000
 
 
 class Listener(Protocol):
-    """Hears what happens, in order."""
+    """Hears what happens, in order. A subclass hears what it defines, and nothing else."""
 
     def market_changed(self, market: ExchangeMarket, touched: Touched) -> None:
         """Something of what is published of a market has changed; the first time, it is new."""
+        return
 
     def message_ended(self, at: int) -> None:
         """All changes of one moment have been told: they belong into one message of a stream."""
+        return
 
     def market_gone(self, market: ExchangeMarket) -> None:
         """A market has vanished from all lists."""
+        return
 
     def bet_changed(self, bet: AccountBet) -> None:
         """A bet is new, or another than before."""
+        return
 
     def market_settled(self, market: ExchangeMarket) -> None:
         """The results of a market's bets are known to accounts; again where it is settled a second time."""
+        return
 
     def sports(self, at: int, operation: str, change: dict[str, Any]) -> None:
         """A change of a race ("rcm") or a cricket match ("ccm")."""
+        return
 
 
 class ExchangeMarket:
@@ -444,7 +450,7 @@ class Exchange:
             self._by_order[fact.order_id] = self.bets[fact.bet_id] = bet
             market.bets[fact.bet_id] = bet
             bet.market_version = market.book.version
-        bet.take(fact, market.book.bsp_reconciled)
+        bet.take(fact, market.book.bsp_reconciled, self.handling)
         if bet.lapsed and fact.why is not None:
             bet.lapse_reason = LAPSE_REASONS.get(fact.why)
         self.changed(bet)

@@ -13,7 +13,7 @@ from .account_bet import AccountBet
 from .arguments import chosen, required
 from .cleared import ClearedOrders, Commissions
 from .errors import ApiError
-from .exchange import Exchange, ExchangeMarket
+from .exchange import Exchange, ExchangeMarket, Listener
 from .market_words import MarketWords
 from .profit_and_loss import profit_and_loss
 from .public_market import Touched
@@ -33,8 +33,8 @@ _OTHER_REGULATOR = "MALTA LOTTERIES AND GAMBLING AUTHORITY"
 Operation = Callable[[AccountSettings, dict[str, Any]], Awaitable[Any]]
 
 
-class BetLists:
-    """The lists. It listens to the exchange, so that markets may vanish and their bets stay.
+class BetLists(Listener):
+    """The lists. It listens to the exchange: each account has its bets apart.
 
     Args:
         bank: the accounts' money.
@@ -43,9 +43,10 @@ class BetLists:
     def __init__(self, exchange: Exchange, bank: Commissions) -> None:
         self._exchange = exchange
         self._bets: dict[str, dict[str, AccountBet]] = {name: {} for name in exchange.accounts}
-        self.words = MarketWords()
+        # What may be current: a list of a long day's bets is not searched for the few that are open.
+        self._open: dict[str, dict[str, AccountBet]] = {name: {} for name in exchange.accounts}
         self._bank = bank
-        self._cleared = ClearedOrders(self.words, bank)
+        self._cleared = ClearedOrders(MarketWords(exchange), bank)
         exchange.listeners.append(self)
 
     def operations(self) -> dict[str, Operation]:
@@ -58,40 +59,32 @@ class BetLists:
 
     # -- listening -----------------------------------------------------------------------------------------------
 
-    def market_changed(self, market: ExchangeMarket, touched: Touched) -> None:
-        if touched.definition and market.bets:
-            self.words.note(market)
-
-    def message_ended(self, at: int) -> None:
-        return
-
-    def market_gone(self, market: ExchangeMarket) -> None:
-        self.words.note(market)
-
     def bet_changed(self, bet: AccountBet) -> None:
-        own = self._bets[bet.username]
-        if bet.bet_id not in own:
-            own[bet.bet_id] = bet
-            self.words.note(self._exchange.markets[bet.market_id])
+        self._bets[bet.username][bet.bet_id] = bet
+        if _nothing_is_left(bet):
+            self._open[bet.username].pop(bet.bet_id, None)
+        else:
+            self._open[bet.username][bet.bet_id] = bet
+
+    def market_changed(self, market: ExchangeMarket, touched: Touched) -> None:
+        if touched.definition and market.settled_at is not None and market.book.status != "CLOSED":
+            for bet in market.bets.values():  # it is opened again
+                self.bet_changed(bet)
 
     def market_settled(self, market: ExchangeMarket) -> None:
-        self.words.note(market)
-
-    def sports(self, at: int, operation: str, change: dict[str, Any]) -> None:
-        return
+        for bet in market.bets.values():
+            self._open[bet.username].pop(bet.bet_id, None)
 
     # -- for other lists -----------------------------------------------------------------------------------------
 
     def current(self, username: str, market_id: str | None = None, projection: str = ALL) -> list[AccountBet]:
         """An account's current bets, in order of placing, of one market or of all."""
-        return [
+        found = [
             bet
-            for bet in self._bets[username].values()
-            if bet.settled_ms is None
-            and market_id in (None, bet.market_id)
-            and not _nothing_is_left(bet)
-            and _has_status(bet, projection)
+            for bet in self._open[username].values()
+            if market_id in (None, bet.market_id) and _has_status(bet, projection)
         ]
+        return sorted(found, key=lambda bet: bet.first_sequence)
 
     # -- calls ---------------------------------------------------------------------------------------------------
 

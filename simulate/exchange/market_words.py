@@ -5,23 +5,43 @@ from __future__ import annotations
 from typing import Any
 
 from .account_bet import AccountBet
-from .exchange import ExchangeMarket
+from .exchange import Exchange, ExchangeMarket, Listener
+from .public_market import Touched
 
 
-class MarketWords:
-    """Definitions of the markets in which accounts have bets, as they were last seen."""
+class MarketWords(Listener):
+    """Definitions of the markets in which accounts have bets, as they were last seen. It listens to the exchange."""
 
-    def __init__(self) -> None:
+    def __init__(self, exchange: Exchange) -> None:
+        self._exchange = exchange
         self._definitions: dict[str, dict[str, Any]] = {}
+        exchange.listeners.append(self)
 
-    def note(self, market: ExchangeMarket) -> None:
-        """Keep how a market is defined now."""
+    # -- listening -----------------------------------------------------------------------------------------------
+
+    def market_changed(self, market: ExchangeMarket, touched: Touched) -> None:
+        if touched.definition and market.bets:
+            self._note(market)
+
+    def bet_changed(self, bet: AccountBet) -> None:
+        if bet.market_id not in self._definitions:
+            self._note(self._exchange.markets[bet.market_id])
+
+    def _note(self, market: ExchangeMarket) -> None:
         if market.public.definition is not None:
             self._definitions[market.market_id] = market.public.definition
 
+    # -- what is known -------------------------------------------------------------------------------------------
+
     def of(self, market_id: str) -> dict[str, Any]:
-        """The definition; {} if the market was never noted."""
+        """The definition; {} if accounts never had bets there."""
         return self._definitions.get(market_id, {})
+
+    def commission_rate(self, market_id: str, discount_rate: float) -> float:
+        """Percent of what is won there, for an account with a discount of that many percent."""
+        definition = self.of(market_id)
+        discount = discount_rate if definition.get("discountAllowed") else 0.0
+        return float(definition.get("marketBaseRate") or 0.0) * (1 - discount / 100)
 
     def description(self, bet: AccountBet) -> dict[str, Any]:
         """An `ItemDescription` of a bet; names that the definition lacks are left out."""

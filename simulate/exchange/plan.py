@@ -10,6 +10,8 @@ from ...strategies.errors import InputError
 from ..reading.recordings import Paths
 from .settings import ExchangeSettings
 
+#: The header of control calls that carries the token.
+TOKEN_HEADER = "X-Rehearsal-Token"
 #: The slowest and the fastest that recordings are played, besides "max" and "step".
 SLOWEST, FASTEST = 0.01, 10_000.0
 

@@ -75,6 +75,7 @@ class Positions:
         for _, price, size in bet.fills:
             price = round(price, 2)
             share[price] = share.get(price, 0.0) + size
+        share = {price: round(size, 2) for price, size in share.items()}
         before = self._shares.get(bet.bet_id, {})
         if share == before and before:
             return {}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import logging
 import os
 import shutil
@@ -17,6 +18,7 @@ from ..reading.locations import Source
 from ..reading.recordings import Paths, Recording, find_recordings
 from ..reading.side_files import check_folder
 from .feed import FeedChange, FeedMessage
+from .folded import Folded
 from .merged import Merged
 from .recorded_sports import RecordedSports
 from .recording_lines import RecordedLine, recorded_lines
@@ -98,6 +100,11 @@ class RecordedFeed:
                 origin = max(origin, round(start - before_start * 1000))
             origins.append((first.pt, origin))
         together = min(origin for _, origin in origins)
+        if before_start is not None:
+            for each, (first_ms, origin) in zip(played, origins, strict=True):
+                if first_ms < (begin := together if in_step else origin):
+                    each.skip_to(begin)
+            self._timeline.restart()  # reading to there has taken a while
         start_ms = self._timeline.start_ms
         for each, (first_ms, origin) in zip(played, origins, strict=True):
             each.rebasing = Rebasing(self._timeline, together if in_step else origin, start_ms)
@@ -125,6 +132,11 @@ class RecordedFeed:
         logger.warning("%s", problem)
         if len(self.problems) < _TOLD:
             self.problems.append(str(problem))
+
+    def lose(self, line: RecordingError) -> None:
+        """A line cannot be read."""
+        self.lost_lines += 1
+        self.tell(line)
 
     def opened(self, market_id: str, recording: str, at: int, rebasing: Rebasing) -> str:
         """A market is met in a recording; the first that has it is the one whose copy is played, which is returned."""
@@ -157,6 +169,9 @@ class _Played:
         self._open: dict[str, None] = {}
         self._undefined: dict[str, int] = {}
         self._odd: set[tuple[str | None, str]] = set()
+        self._lines = recorded_lines(recording)
+        self._skipped: dict[str, Folded] = {}
+        self._next: RecordedLine | None = None
 
     def first(self) -> _First:
         """The beginning of what can be played.
@@ -183,17 +198,34 @@ class _Played:
             "recording of the market stream"
         )
 
+    def skip_to(self, origin_ms: int) -> None:
+        """Read what was published before `origin_ms`, recorded time; it is played as one image of each market."""
+        try:
+            for line in self._lines:
+                if isinstance(line, RecordingError):
+                    self._feed.lose(line)
+                elif line.pt >= origin_ms:
+                    self._next = line
+                    return
+                else:
+                    self._tell_oddities(line)
+                    for each in line.changes:
+                        if each.change.id is not None:
+                            self._skipped.setdefault(each.change.id, Folded()).add(each)
+        except RecordingError as error:
+            self._feed.tell(error)
+
     def messages(self) -> Iterator[FeedMessage]:
         """What was recorded, in exchange time."""
         at, feed = self._feed.start_ms, self._feed
+        if (skipped := tuple(self._image(at))) != ():
+            yield FeedMessage(at, skipped)
         try:
-            for line in recorded_lines(self._recording):
+            for line in itertools.chain(() if self._next is None else (self._next,), self._lines):
                 if isinstance(line, RecordingError):
-                    feed.lost_lines += 1
-                    feed.tell(line)
+                    feed.lose(line)
                     continue
-                if line.oddities:
-                    self._tell_oddities(line)
+                self._tell_oddities(line)
                 due = max(at, self.rebasing.ms(line.pt))
                 changes = tuple(self._moved(line, due))
                 if changes:
@@ -210,11 +242,26 @@ class _Played:
         if self._open:
             yield FeedMessage(at, gone=tuple(self._open))
 
+    def _image(self, at: int) -> Iterator[FeedChange]:
+        """What was skipped; markets that had closed before are left out."""
+        for market_id, folded in self._skipped.items():
+            recorded = folded.change()
+            if recorded is None:
+                continue
+            if folded.closed:
+                self._markets[market_id] = False
+            elif self._admitted(market_id, 1, recorded.change, at):
+                self._open[market_id] = None
+                yield recorded.played(self.rebasing)
+        self._skipped.clear()
+
     def _moved(self, line: RecordedLine, at: int) -> Iterator[FeedChange]:
         for each in line.changes:
             change = each.change
             market_id = change.id
-            if market_id is None or not (self._markets.get(market_id) or self._admitted(market_id, line, change, at)):
+            if market_id is None or not line.pt:
+                continue
+            if not (self._markets.get(market_id) or self._admitted(market_id, line.number, change, at)):
                 continue
             if change.market_definition is not None:
                 if change.market_definition.status == "CLOSED":
@@ -223,20 +270,20 @@ class _Played:
                     self._open[market_id] = None
             yield each.played(self.rebasing)
 
-    def _admitted(self, market_id: str, line: RecordedLine, change: MarketChange, at: int) -> bool:
+    def _admitted(self, market_id: str, number: int, change: MarketChange, at: int) -> bool:
         """Whether a market not met before can be played: it needs its definition first, and to be met here first."""
-        if market_id in self._markets or not line.pt:
+        if market_id in self._markets:
             return False
         name = self._recording.name
         if change.market_definition is None:
-            self._undefined.setdefault(market_id, line.number)
+            self._undefined.setdefault(market_id, number)
             return False
         self._undefined.pop(market_id, None)
         owner = self._feed.opened(market_id, name, at, self.rebasing)
         self._markets[market_id] = owner == name
         if owner != name:
             self._feed.tell(
-                RecordingError(f"the market is in {owner} as well; this copy is left out", name, line.number, market_id)
+                RecordingError(f"the market is in {owner} as well; this copy is left out", name, number, market_id)
             )
         return self._markets[market_id]
 

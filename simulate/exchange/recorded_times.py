@@ -10,6 +10,28 @@ from .timeline import Rebasing, written
 #: Times of a market definition and of its runners, as the stream names them.
 _OF_MARKET = ("marketTime", "suspendTime", "openDate", "settledTime")
 _OF_RUNNER = ("removalDate",)
+#: Fields that every definition of the exchange has, and that clients insist on, with what their absence is taken for.
+_ALWAYS: dict[str, Any] = {
+    "bspMarket": False,
+    "turnInPlayEnabled": False,
+    "persistenceEnabled": False,
+    "marketBaseRate": 0,
+    "numberOfWinners": 0,
+    "bettingType": "ODDS",
+    "bspReconciled": False,
+    "complete": False,
+    "inPlay": False,
+    "crossMatching": False,
+    "runnersVoidable": False,
+    "numberOfActiveRunners": 0,
+    "betDelay": 0,
+    "status": "OPEN",
+    "regulators": ["MR_INT"],
+    "discountAllowed": False,
+    "timezone": "GMT",
+    "version": 0,
+    "runners": [],
+}
 #: Times of sports data are milliseconds since the epoch: `ft`, and fields whose names end in "Time".
 _EARLIEST_MS, _LATEST_MS = 10**11, 10**13
 
@@ -32,9 +54,9 @@ def move_definition(definition: MarketDefinition, rebasing: Rebasing) -> None:
 def moved_definition(recorded: dict[str, Any], rebasing: Rebasing) -> dict[str, Any]:
     """A definition as it is to be sent: all fields that were recorded, its times moved.
 
-    Null, which recorders write for what is absent, is absent.
+    Null, which recorders write for what is absent, is absent; what no definition is without is filled in.
     """
-    definition: dict[str, Any] = _without_nulls(recorded)
+    definition: dict[str, Any] = {**_ALWAYS, **_without_nulls(recorded)}
     _move(definition, _OF_MARKET, rebasing)
     runners = definition.get("runners")
     for runner in runners if isinstance(runners, list) else ():

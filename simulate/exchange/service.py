@@ -3,24 +3,32 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import secrets
 import shutil
 import tempfile
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from ...strategies.errors import InputError
 from ..reading.side_files import check_folder
+from .bank import Bank
+from .betting import Betting
+from .catalogues import Catalogues
 from .certificates import Certificates
 from .control import PATH, Control
 from .exchange import Exchange
 from .faults import Fault, Faults
 from .feed import Feed
 from .generated_feed import GeneratedFeed
+from .heartbeat_api import HeartbeatApi
 from .http_server import HttpServer, Operation
 from .ledger import Ledger
+from .listings import Listings
+from .lists import BetLists
+from .market_books import MarketBooks
 from .market_events import MarketEvents
 from .merged import Merged
 from .page import PageState
@@ -30,9 +38,16 @@ from .recorded_feed import RecordedFeed
 from .running import Runner
 from .sessions import Sessions
 from .settings import ExchangeSettings
+from .statement import Statement
 from .stream.host import Client
 from .stream.server import StreamServer
 from .timeline import Timeline, wall_ms
+
+
+class _Part(Protocol):
+    """Some calls of the API."""
+
+    def operations(self) -> dict[str, Operation]: ...
 
 
 class Service:
@@ -63,32 +78,40 @@ class Service:
         certificates: Path | None = None,
     ) -> None:
         check_settings(settings)
-        catalogues = check_folder(played.catalogues, "catalogues")
+        self._catalogues = check_folder(played.catalogues, "catalogues")
         self.settings = settings
-        self.timeline = Timeline(settings.speed)
-        self.recorded: RecordedFeed | None = None
-        feed = self._feed(played)
-        self.ledger = _ledger(ledger)
-        self.exchange = Exchange(settings, self.timeline, feed, self.ledger)
-        self.faults = Faults(time.monotonic, self.ledger, settings.seed)
-        self.sessions = Sessions(settings, self.faults, at=lambda: self.exchange.clock.now_ms)
-        MarketEvents(self.exchange, self.faults)
-        self._folder: Path | None = None
-        if certificates is None:
-            certificates = self._folder = Path(tempfile.mkdtemp(prefix="headrace-exchange-"))
-        self._certificates = Certificates(certificates, host=settings.host)
-        self._token = secrets.token_urlsafe(18)
-        self.stopping = asyncio.Event()
-        self.stream = StreamServer(self.exchange, self.sessions, self.faults, settings, self._certificates)
-        self.http = HttpServer(
-            self.exchange, self.sessions, self.faults, self._operations(catalogues), self._certificates
-        )
-        self.runner = Runner(self.exchange, self._readers)
-        self._show()
+        self._opened = contextlib.ExitStack()
+        try:
+            self._make(played, ledger, certificates)
+        except BaseException:
+            self._opened.close()
+            raise
         for fault in faults:
             self.faults.add(fault)
 
     # -- making --------------------------------------------------------------------------------------------------
+
+    def _make(self, played: Played, ledger: Path | None, certificates: Path | None) -> None:
+        if certificates is None:
+            certificates = Path(tempfile.mkdtemp(prefix="headrace-exchange-"))
+            self._opened.callback(shutil.rmtree, certificates, ignore_errors=True)
+        self._certificates = Certificates(certificates, host=self.settings.host)
+        # From here on time runs: what takes long is done.
+        self.timeline = Timeline(self.settings.speed)
+        self.recorded: RecordedFeed | None = None
+        feed = self._feed(played)
+        self.ledger = _ledger(ledger)
+        self._opened.callback(self.ledger.close)
+        self.exchange = Exchange(self.settings, self.timeline, feed, self.ledger)
+        self.faults = Faults(time.monotonic, self.ledger, self.settings.seed)
+        self.sessions = Sessions(self.settings, self.faults, at=lambda: self.exchange.clock.now_ms)
+        MarketEvents(self.exchange, self.faults)
+        self._token = secrets.token_urlsafe(18)
+        self.stopping = asyncio.Event()
+        self.stream = StreamServer(self.exchange, self.sessions, self.faults, self.settings, self._certificates)
+        self.http = HttpServer(self.exchange, self.sessions, self.faults, self._operations(), self._certificates)
+        self.runner = Runner(self.exchange, self._readers)
+        self._show()
 
     def _feed(self, played: Played) -> Feed:
         feeds: list[Feed] = []
@@ -100,6 +123,7 @@ class Service:
                 before_start=played.before_start,
                 sports_data=played.sports_data,
             )
+            self._opened.callback(self.recorded.close)
             feeds.append(self.recorded)
         if played.generate:
             feeds.append(
@@ -121,11 +145,28 @@ class Service:
             merged.add(self.timeline.start_ms, iter(feed))
         return merged
 
-    def _operations(self, catalogues: str | None) -> dict[str, Operation]:
-        return {}
+    def _operations(self) -> dict[str, Operation]:
+        """What calls of the API do."""
+        exchange, faults = self.exchange, self.faults
+        bank = self.bank = Bank(exchange, faults)
+        betting = Betting(exchange, bank, faults)
+        lists = BetLists(exchange, bank)
+        parts: list[_Part] = [
+            bank,
+            betting,
+            lists,
+            HeartbeatApi(exchange, betting, faults),
+            Listings(exchange, Catalogues(exchange, self._catalogues)),
+            MarketBooks(exchange, lists),
+            Statement(exchange, bank),
+        ]
+        found: dict[str, Operation] = {}
+        for part in parts:
+            found.update(part.operations())
+        return found
 
     def _money(self, username: str) -> tuple[float, float]:
-        return (0.0, 0.0)
+        return self.bank.available(username), self.bank.exposure(username)
 
     def _show(self) -> None:
         """The page and the control calls."""
@@ -204,11 +245,7 @@ class Service:
         self._pages.close()
         await self.http.stop()
         await self.stream.stop()
-        self.ledger.close()
-        if self.recorded is not None:
-            self.recorded.close()
-        if self._folder is not None:
-            shutil.rmtree(self._folder, ignore_errors=True)
+        self._opened.close()
 
     # -- looking -------------------------------------------------------------------------------------------------
 

@@ -67,6 +67,10 @@ class Timeline:
         """What happens at `at_ms` has been played."""
         self._played_ms = max(self._played_ms, at_ms)
 
+    def restart(self) -> None:
+        """The start is now."""
+        self.start_ms = self._played_ms = self._wall()
+
     def run(self) -> None:
         """From now on exchange time runs with the machine's, from where it stands."""
         if self.stepped:

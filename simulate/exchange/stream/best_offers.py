@@ -11,18 +11,23 @@ ROLL_UP = 1.0
 
 
 def rolled_up(ladder: dict[float, float], descending: bool, levels: int) -> Ranked:
-    """The best `levels` of a ladder by price. What is left in the end below the roll-up is not shown."""
+    """The best `levels` of a ladder by price. What is left in the end, below the roll-up, is shown at the last price.
+
+    That it is, recordings tell that have ladders both by price and by rank.
+    """
     found: Ranked = []
-    waiting = 0.0
+    waiting = price = 0.0
     for price in sorted(ladder, reverse=descending):
         size = ladder[price] + waiting
         if size < ROLL_UP:
             waiting = size
             continue
         found.append((price, round(size, 2) if waiting else size))
+        waiting = 0.0
         if len(found) == levels:
             break
-        waiting = 0.0
+    if waiting:
+        found.append((price, round(waiting, 2)))
     return found
 
 

@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import bisect
 import itertools
-from collections import OrderedDict, deque
+from collections import deque
 from collections.abc import Callable
 
 from ..errors import StreamError
 
-#: Images that are remembered; beyond, the oldest are forgotten.
+#: Images that are remembered beside those of subscriptions in force; beyond, the oldest are forgotten.
 IMAGES = 2_000
 
 
@@ -24,19 +24,19 @@ class Image:
     Attributes:
         token: its `initialClk`.
         criteria: who asked for what.
-        at: seconds of real time when it was sent, or last gone on from.
         sequence: number of the last change that it held.
         known: by market, the number of the change with which the client learned of it.
+        live: its subscription is in force.
     """
 
-    __slots__ = ("at", "criteria", "known", "sequence", "token")
+    __slots__ = ("criteria", "known", "live", "sequence", "token")
 
-    def __init__(self, token: str, criteria: tuple[object, ...], at: float, sequence: int) -> None:
+    def __init__(self, token: str, criteria: tuple[object, ...], sequence: int) -> None:
         self.token = token
         self.criteria = criteria
-        self.at = at
         self.sequence = sequence
         self.known: dict[str, int] = {}
+        self.live = True
 
 
 class Clocks:
@@ -52,17 +52,26 @@ class Clocks:
         self._age = age
         self._mark = f"{int(now() * 1000) & 0xFFFFFF:06x}"
         self._numbers = itertools.count(1)
-        self._images: OrderedDict[str, Image] = OrderedDict()
+        self._images: dict[str, Image] = {}
+        self._left = 0
         # When which number of a change was the last: one entry per second at most, for the age of clocks.
         self._times: dict[str, deque[tuple[float, int]]] = {}
 
     def image(self, criteria: tuple[object, ...], sequence: int) -> Image:
         """An image is about to be sent that holds all up to change number `sequence`."""
-        found = Image(f"{self._mark}i{next(self._numbers):x}", criteria, self._now(), sequence)
+        found = Image(f"{self._mark}i{next(self._numbers):x}", criteria, sequence)
         self._images[found.token] = found
-        if len(self._images) > IMAGES:
-            self._images.popitem(last=False)
+        self._left += 1
+        if self._left > IMAGES:
+            self._forget()
         return found
+
+    def _forget(self) -> None:
+        """Forget the older half of the images whose subscriptions have ended."""
+        ended = [token for token, each in self._images.items() if not each.live]
+        for token in ended[: max(len(ended) - IMAGES // 2, 0)]:
+            del self._images[token]
+        self._left = min(len(ended), IMAGES // 2)
 
     def clk(self, operation: str, sequence: int) -> str:
         """The token for: told up to change number `sequence`."""

@@ -36,6 +36,8 @@ logger = logging.getLogger("headrace")
 
 #: Connections that wait to be accepted.
 QUEUE = 1_024
+#: Bytes that the system holds of what a client has not read.
+SEND_BUFFER = 262_144
 #: Ports that are tried where any will do.
 TRIES = 50
 #: What systems without IPv6 answer.
@@ -90,7 +92,7 @@ class StreamServer:
         self._strangers: dict[Client, None] = {}
         self._connects: dict[str, deque[float]] = {}
         self._subscribed: dict[Live, None] = {}
-        self._message_at = 0
+        self._message_at = self._published = 0
         exchange.listeners.append(self)
 
     def _kinds(self) -> dict[str, type[Subscription]]:
@@ -118,7 +120,6 @@ class StreamServer:
 
     def _listen(self, port: int, context: ssl.SSLContext | None) -> tuple[str, int]:
         for listener in bound(self.settings.host, port):
-            listener.listen(QUEUE)
             listener.setblocking(False)
             port = listener.getsockname()[1]
             self._listeners.append(listener)
@@ -140,7 +141,10 @@ class StreamServer:
 
     async def _welcome(self, client: socket.socket, context: ssl.SSLContext | None) -> None:
         timeout = self.settings.timers.subscribe if context is not None else None
+        held = min(SEND_BUFFER, self.settings.limits.backlog_bytes)
         try:
+            # What lies in the system's buffer can no longer be conflated.
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, held)
             await self.loop.connect_accepted_socket(
                 lambda: Connection(self, context is not None),
                 client,
@@ -307,8 +311,13 @@ class StreamServer:
 
     @property
     def publish_time(self) -> int:
-        """What a message that is sent now has as its time: that of the moment that has just ended, or now."""
-        return self._message_at or max(self.exchange.clock.now_ms, self.exchange.timeline.now_ms())
+        """What a message that is sent now has as its time: that of the moment that has just ended, or now.
+
+        It never goes back: what was due before a heartbeat, but is played after it, has the heartbeat's time.
+        """
+        at = self._message_at or max(self.exchange.clock.now_ms, self.exchange.timeline.now_ms())
+        self._published = max(at, self._published)
+        return self._published
 
     # -- a listener of the exchange ------------------------------------------------------------------------------
 
@@ -323,9 +332,19 @@ class StreamServer:
         try:
             for subscription in list(self._subscribed):
                 if subscription.due:
-                    subscription.message_ended()
+                    self._end_moment(subscription)
         finally:
             self._message_at = 0
+
+    def _end_moment(self, subscription: Live) -> None:
+        """Let a subscription send. A defect that shows there costs one client its connection, and no other."""
+        try:
+            subscription.message_ended()
+        except Exception as error:
+            name = subscription.connection.connection_id
+            logger.exception("Stream connection %s: changes could not be sent", name)
+            self.exchange.ledger.write("ERROR", self.exchange.clock.now_ms, connection=name, error=repr(error))
+            subscription.connection.abort("an error of the exchange")
 
     def market_gone(self, market: ExchangeMarket) -> None:
         self.markets.gone(market)
@@ -349,7 +368,7 @@ class StreamServer:
 
 
 def bound(host: str, port: int) -> list[socket.socket]:
-    """Sockets on one port of a host; localhost is both 127.0.0.1 and ::1, where there is IPv6.
+    """Listening sockets on one port of a host; localhost is both 127.0.0.1 and ::1, where there is IPv6.
 
     Args:
         port: 0 for any that is free on all of them.
@@ -386,6 +405,7 @@ def _bound(family: socket.AddressFamily, address: str, port: int) -> socket.sock
         if family == socket.AF_INET6:
             listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
         listener.bind((address, port))
+        listener.listen(QUEUE)
     except OSError:
         listener.close()
         raise

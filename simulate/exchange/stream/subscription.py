@@ -167,7 +167,7 @@ class Subscription(abc.ABC):
             return
         self.started = True
         latest = self.latest
-        self.image = self.server.clocks.image(self.all_criteria, latest)
+        self._new_image(latest)
         if self.muted:
             pass
         elif self._resumed is None:
@@ -182,14 +182,21 @@ class Subscription(abc.ABC):
     def send_image(self) -> None:
         """Send an image in mid-stream: it replaces what the client knows."""
         latest = self.latest
-        self.image = self.server.clocks.image(self.all_criteria, latest)
+        self._new_image(latest)
         self._send(self.whole(), SUB_IMAGE)
         self.sequence = latest
+
+    def _new_image(self, latest: int) -> None:
+        if self.image is not None:
+            self.image.live = False
+        self.image = self.server.clocks.image(self.all_criteria, latest)
 
     def close(self) -> None:
         """Send nothing more."""
         self.closed = True
         self.server.unsubscribed(self)
+        if self.image is not None:
+            self.image.live = False
         for timer in self._timers.values():
             timer.cancel()
         self._timers.clear()

@@ -212,7 +212,9 @@ def _at_exchange(stream: Stream, times: list[int], bets: list[Asked]) -> dict[st
 
 def _can_change(asked: Asked, bet: AccountBet) -> bool:
     # What the bet has taken is gone for what replaces it; in a backtest it is not.
-    return bet.executable and not (asked.later == "replace" and bet.matched)
+    if not bet.executable or (asked.later == "replace" and bet.matched):
+        return False
+    return asked.later != "reduce" or asked.reduction <= bet.remaining
 
 
 def _in_backtest(stream: Stream, times: list[int], bets: list[Asked]) -> Played:
@@ -247,6 +249,8 @@ def _change(asked: Asked) -> Request:
             same = order.order_type.persistence_type == "PERSIST"
             return None if same else market.update_order(order, "PERSIST", force=True)
         reduction = None if asked.later == "cancel" else asked.reduction
+        if reduction is not None and reduction > order.size_remaining:
+            return None
         return market.cancel_order(order, reduction, force=True)
 
     return act

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import gc
 import random
 import resource
 import socket
 import threading
 import time
+from asyncio.sslproto import SSLProtocol
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -259,6 +261,19 @@ def test_connections_that_come_and_go_leave_nothing_behind(served: StreamServed,
             served_well(served, guest)
     served.until(lambda: len(served.server.connections) == 1 and not served.server._arriving)
     served.until(lambda: not served.server._strangers)
+    served_well(served, guest)
+
+
+def test_handshakes_that_fail_leave_no_memory_to_be_collected(served: StreamServed, guest: RawClient):
+    gc.collect()
+    gc.disable()
+    try:
+        for _ in range(30):
+            socket.create_connection(("127.0.0.1", served.port(tls=True)), timeout=WAIT).close()
+        served.until(lambda: not served.server._arriving)
+        assert not [each for each in gc.get_objects() if isinstance(each, SSLProtocol)]
+    finally:
+        gc.enable()
     served_well(served, guest)
 
 

@@ -82,6 +82,7 @@ class Connection(asyncio.Protocol):
         #: It has been slow, and not all that was collected meanwhile has been sent.
         self.strained = False
         self._timers: list[asyncio.TimerHandle] = []
+        self._lingering: asyncio.TimerHandle | None = None
 
     # -- for the transport ---------------------------------------------------------------------------------------
 
@@ -101,6 +102,9 @@ class Connection(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._end("closed by the client" if exc is None else f"lost: {exc}")
+        self._transport = None  # of TLS it holds much memory
+        if self._lingering is not None:
+            self._lingering.cancel()
         if self.on_lost is not None:
             self.on_lost()
 
@@ -174,7 +178,7 @@ class Connection(asyncio.Protocol):
         try:
             try:
                 request = msgspec.json.decode(received)
-            except (msgspec.DecodeError, RecursionError):
+            except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
                 raise requests.invalid("The line is not JSON") from None
             if not isinstance(request, dict):
                 raise requests.invalid("The line is not a JSON object")
@@ -389,7 +393,7 @@ class Connection(asyncio.Protocol):
         transport = self._transport
         self._end(why)
         transport.close()
-        self._loop.call_later(LINGER_S, transport.abort)
+        self._lingering = self._loop.call_later(LINGER_S, transport.abort)
 
     def abort(self, why: str) -> None:
         """End the connection at once."""

@@ -7,6 +7,9 @@ from typing import Any
 
 from ..errors import StreamError
 
+#: Numbers are smaller than this.
+LARGEST = 2**63
+
 
 def invalid(message: str) -> StreamError:
     """The request is not what it should be."""
@@ -41,9 +44,9 @@ def text(values: dict[str, Any], name: str) -> str | None:
 def whole(values: dict[str, Any], name: str) -> int | None:
     """A whole number; None if it is absent."""
     found = values.get(name)
-    if found is None or (isinstance(found, int) and not isinstance(found, bool)):
+    if found is None or (isinstance(found, int) and not isinstance(found, bool) and abs(found) < LARGEST):
         return found
-    raise invalid(f"{name} is not a whole number")
+    raise invalid(f"{name} is not a whole number of up to 64 bits")
 
 
 def flag(values: dict[str, Any], name: str) -> bool | None:

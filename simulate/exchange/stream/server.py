@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import errno
 import itertools
 import logging
 import socket
 import ssl
 import tempfile
+import traceback
 from collections import deque
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -36,6 +38,8 @@ logger = logging.getLogger("headrace")
 
 #: Connections that wait to be accepted.
 QUEUE = 1_024
+#: Handshakes of TLS at once: each takes a quarter of a megabyte. Beyond, the oldest is cut.
+HANDSHAKES = 128
 #: Bytes that the system holds of what a client has not read.
 SEND_BUFFER = 262_144
 #: Ports that are tried where any will do.
@@ -135,6 +139,8 @@ class StreamServer:
                 await asyncio.sleep(EXHAUSTED_S)
                 continue
             self._make_room(self.settings.limits.sockets)
+            if context is not None:
+                self._cut(len(self._arriving) - HANDSHAKES)
             task = self.loop.create_task(self._welcome(client, context))
             self._arriving[task] = client
             task.add_done_callback(self._arrived)
@@ -152,8 +158,10 @@ class StreamServer:
                 ssl_handshake_timeout=timeout,
                 ssl_shutdown_timeout=timeout and min(timeout, 2.0),
             )
-        except (OSError, ssl.SSLError, TimeoutError):
+        except (OSError, ssl.SSLError, TimeoutError) as error:
             client.close()  # it went away, or spoke no TLS
+            # The frames hold TLS's memory, and each other: let go of them now, not when garbage is collected.
+            traceback.clear_frames(error.__traceback__)
 
     def _arrived(self, task: asyncio.Task[None]) -> None:
         self._arriving.pop(task, None)
@@ -163,15 +171,18 @@ class StreamServer:
     def _make_room(self, most: int) -> None:
         """Close the oldest of those who have not authenticated, if there are too many."""
         surplus = len(self._arriving) + len(self._strangers) - most
-        for task in list(self._arriving)[: max(surplus, 0)]:
-            client = self._arriving.pop(task)
-            surplus -= 1
-            try:
-                client.shutdown(socket.SHUT_RDWR)
-            except OSError:
-                continue  # it is closed already
-        for connection in list(self._strangers)[: max(surplus, 0)]:
-            connection.abort("too many connections are open")
+        if surplus > 0:
+            surplus -= self._cut(surplus)
+            for connection in list(self._strangers)[:surplus]:
+                connection.abort("too many connections are open")
+
+    def _cut(self, surplus: int) -> int:
+        """Close so many of those whose connection is not made yet, the oldest first; how many were closed."""
+        cut = list(self._arriving)[: max(surplus, 0)]
+        for task in cut:
+            with contextlib.suppress(OSError):  # it is closed already
+                self._arriving.pop(task).shutdown(socket.SHUT_RDWR)
+        return len(cut)
 
     async def stop(self) -> None:
         """Close all connections and listen no more."""

@@ -215,12 +215,19 @@ def test_at_max_a_client_that_does_not_read_is_waited_for(
 
 def test_behind_its_schedule_the_exchange_catches_up_and_serves_meanwhile(tmp_path: Path, certificates: Path) -> None:
     market = Stream("1.1")
-    for at in range(1, 6_001):
+    for at in range(1, 1_001):
         market.prices(1_000 + at, {1: {"atb": [[2.0, at]]}})
     path = market.touch(36_000_000).write(tmp_path / "1.1")
 
     async def test() -> None:
         async with serving(Played(path), certificates, speed=10_000.0) as service:
+            play = service.exchange.play_next
+
+            def play_slowly() -> bool:
+                time.sleep(0.001)
+                return play()
+
+            service.exchange.play_next = play_slowly  # type: ignore[method-assign]
             seen = []
             while (due := service.exchange.next_message_at) is not None and due < service.timeline.start_ms + 3_000:
                 _, state = await call(service, "GET", "state")

@@ -198,7 +198,7 @@ class Exchange:
 
     def play_next(self) -> bool:
         """Play the next message of the feed, whenever it is due; False if there is none."""
-        message = self._next
+        message, self._next = self._next, None
         if message is None:
             return False
         self._run_timers(message.at)
@@ -215,7 +215,11 @@ class Exchange:
     def _run_timers(self, until_ms: int) -> None:
         while (timer := self.clock.pop_due(until_ms)) is not None:
             function, arguments = timer
-            function(*arguments)
+            try:
+                function(*arguments)
+            except Exception as error:  # a defect: what else is due is done
+                logger.error("What was due could not be done: %s", error, exc_info=error)
+                self.ledger.write("ERROR", self.clock.now_ms, error=repr(error))
 
     def call_later(self, milliseconds: float, function: Callable[[], object]) -> None:
         """Call a function when exchange time has moved on by `milliseconds`."""

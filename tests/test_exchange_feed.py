@@ -9,7 +9,7 @@ import itertools
 import json
 import tarfile
 import zipfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from headrace.archive.pack import write_pack
 from headrace.simulate.exchange.exchange import Exchange
 from headrace.simulate.exchange.feed import FeedMessage
 from headrace.simulate.exchange.generated_feed import GeneratedFeed
+from headrace.simulate.exchange.merged import Merged
 from headrace.simulate.exchange.public_market import LADDERS
 from headrace.simulate.exchange.recorded_feed import RecordedFeed
 from headrace.simulate.exchange.settings import ExchangeSettings, Timers
@@ -297,6 +298,17 @@ def test_a_recording_that_cannot_be_played_is_refused_in_one_sentence(tmp_path: 
         RecordedFeed(str(path), timeline())
     assert str(path) in str(refused.value)
     assert "\n" not in str(refused.value)
+
+
+def test_a_part_that_fails_ends_and_the_others_go_on() -> None:
+    def fails() -> Iterator[FeedMessage]:
+        yield FeedMessage(NOW + 1)
+        raise ZeroDivisionError("a defect")
+
+    merged = Merged()
+    merged.add(NOW, fails())
+    merged.add(NOW, iter([FeedMessage(NOW), FeedMessage(NOW + 2)]))
+    assert times(merged) == [0, 1, 2]
 
 
 def test_no_recording_is_refused(tmp_path: Path) -> None:

@@ -182,6 +182,27 @@ def test_changes_of_the_former_subscription_can_go_on_before_the_image(stream: I
     assert (image["id"], image["ct"], change["id"]) == (8, "SUB_IMAGE", 8)
 
 
+def test_a_former_subscription_ends_with_its_connection(stream: InProcess):
+    client = subscribed(stream)
+    stream.fault("stream.stale_changes", seconds=1.0)
+    subscribe(client, 8)
+    client.leave()
+    stream.wait(1_000)
+    assert not stream.server._subscribed
+    assert not stream.server.markets._subscriptions
+
+
+def test_a_subscription_that_was_waiting_for_its_turn_gives_way_to_the_next(stream: InProcess):
+    client = subscribed(stream)
+    stream.fault("stream.stale_changes", seconds=1.0)
+    subscribe(client, 8)
+    assert [each["id"] for each in subscribe(client, 9)] == [9, 9]
+    stream.wait(1_000)
+    play(stream.exchange, until=1)
+    assert [each["id"] for each in client.read()] == [9]
+    assert len(stream.server._subscribed) == 1
+
+
 # -- on sockets -----------------------------------------------------------------------------------------------------
 
 

@@ -198,7 +198,7 @@ class Exchange:
 
     def play_next(self) -> bool:
         """Play the next message of the feed, whenever it is due; False if there is none."""
-        message = self._next
+        message, self._next = self._next, None
         if message is None:
             return False
         self._run_timers(message.at)
@@ -213,8 +213,13 @@ class Exchange:
         return True
 
     def _run_timers(self, until_ms: int) -> None:
-        while (function := self.clock.pop_due(until_ms)) is not None:
-            function()
+        while (timer := self.clock.pop_due(until_ms)) is not None:
+            function, arguments = timer
+            try:
+                function(*arguments)
+            except Exception as error:  # a defect: what else is due is done
+                logger.error("What was due could not be done: %s", error, exc_info=error)
+                self.ledger.write("ERROR", self.clock.now_ms, error=repr(error))
 
     def call_later(self, milliseconds: float, function: Callable[[], object]) -> None:
         """Call a function when exchange time has moved on by `milliseconds`."""
@@ -506,22 +511,22 @@ class Exchange:
         minimum = CURRENCIES[settings.currency].min_bsp_liability / rate(settings.currency)
         return AccountTerms(best_price_execution=settings.best_execution, min_bsp_liability=minimum)
 
-    def call_at(self, at_ms: int, market_id: str, function: Callable[[], object]) -> None:
-        def call() -> None:
-            market = self.markets.get(market_id)
-            if market is None:
-                return
-            self.handling = True
-            try:
-                function()
-            except Exception as error:
-                self.failed(error, market_id)
-            finally:
-                self.handling = False
-            self._publish_bets(market)
-            self._message_ended()
+    def call_at(self, at_ms: int, market_id: str, function: Callable[..., object], *arguments: Any) -> None:
+        self.clock.call_at(at_ms, self._act_at, market_id, function, arguments)
 
-        self.clock.call_at(at_ms, call)
+    def _act_at(self, market_id: str, function: Callable[..., object], arguments: tuple[Any, ...]) -> None:
+        market = self.markets.get(market_id)
+        if market is None:
+            return
+        self.handling = True
+        try:
+            function(*arguments)
+        except Exception as error:
+            self.failed(error, market_id)
+        finally:
+            self.handling = False
+        self._publish_bets(market)
+        self._message_ended()
 
     def orders(self, market_id: str) -> Any:
         """Only the compatible exchange asks for them."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 import time
 from collections.abc import Callable
+from typing import Any
 
 from ...strategies.clock import Clock, from_ms
 from .settings import Speed
@@ -28,9 +29,9 @@ class ExchangeClock(Clock):
         super().__init__(now_ms)
         self.sooner: Callable[[], object] | None = None
 
-    def call_at(self, at_ms: int, function: Callable[[], object]) -> None:
+    def call_at(self, at_ms: int, function: Callable[..., object], *arguments: Any) -> None:
         before = self.next_ms
-        super().call_at(at_ms, function)
+        super().call_at(at_ms, function, *arguments)
         if self.next_ms < before and self.sooner is not None:
             self.sooner()
 

@@ -65,6 +65,7 @@ class Connection(asyncio.Protocol):
         self.peer = ""
         self.account: AccountSettings | None = None
         self.subscriptions: dict[str, Live] = {}
+        self._former: list[Live] = []
         self.opened_at = server.now()
         self.sent_bytes = self.sent_messages = 0
         self.ended: str | None = None
@@ -217,17 +218,19 @@ class Connection(asyncio.Protocol):
         server.subscribed(self, subscription)
         subscription.muted = server.fault("stream.no_subscription", self, operation) is not None
         stale = server.fault("stream.stale_changes", self, operation) if former is not None else None
+        if former is not None:
+            self._former.append(former)
         if stale is None:
-            self._supersede(former, subscription)
+            self._supersede(subscription)
         else:
-            self._call_later(stale.seconds, lambda: self._supersede(former, subscription))
+            self._call_later(stale.seconds, lambda: self._supersede(subscription))
         return True
 
-    def _supersede(self, former: Live | None, subscription: Live) -> None:
-        if former is not None:
+    def _supersede(self, subscription: Live) -> None:
+        for former in self._former:
             former.close()
-        if self.ended is None:
-            subscription.start()
+        self._former.clear()
+        subscription.start()  # nothing, if yet another has taken its place
 
     def _authenticate(self, request: dict[str, Any], request_id: int | None) -> None:
         if self.account is not None:
@@ -415,9 +418,10 @@ class Connection(asyncio.Protocol):
         self._server.lost(self, why)
 
     def _stop_subscriptions(self) -> None:
-        for subscription in self.subscriptions.values():
+        for subscription in (*self.subscriptions.values(), *self._former):
             subscription.close()
         self.subscriptions.clear()
+        self._former.clear()
 
     def _call_later(self, seconds: float, function: Callable[[], object]) -> None:
         self._timers.append(self._loop.call_later(seconds, function))

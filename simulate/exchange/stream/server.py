@@ -144,6 +144,8 @@ class StreamServer:
             task = self.loop.create_task(self._welcome(client, context))
             self._arriving[task] = client
             task.add_done_callback(self._arrived)
+            # A crowd that waits is let in one by one: others have their turn, and those who left leave at once.
+            await asyncio.sleep(0)
 
     async def _welcome(self, client: socket.socket, context: ssl.SSLContext | None) -> None:
         timeout = self.settings.timers.subscribe if context is not None else None

@@ -100,6 +100,12 @@ def test_fields_that_nobody_knows_are_sent_and_nulls_are_not(tmp_path: Path) -> 
     assert "venue" not in definition
 
 
+def test_a_time_that_no_calendar_has_any_more_is_the_last_there_is(tmp_path: Path) -> None:
+    market = Stream(openDate="9999-12-31T00:00:00.000Z", settledTime="1970-01-01T00:00:00.000Z").close(100)
+    first, _ = definitions(played(market.write(tmp_path / "1.1"), speed=0.5))
+    assert (first["openDate"][:19], first["settledTime"]) == ("9999-12-31T23:59:59", "1970-01-01T00:00:00.000Z")
+
+
 def test_what_no_definition_is_without_is_filled_in(tmp_path: Path) -> None:
     line = {"op": "mcm", "pt": T0, "mc": [{"id": "1.1", "marketDefinition": {"runners": [{"id": 7}]}}]}
     path = tmp_path / "1.1"

@@ -14,6 +14,7 @@ from builders import Stream, priced
 from exchange_builders import ALICE, BOB, Fault
 from exchange_desk import MARKET, Desk, Report, at_close, codes, limit
 from exchange_requests import place
+from headrace.simulate.exchange.betting_reports import EXECUTION_CODES, INSTRUCTION_CODES
 from headrace.simulate.exchange.errors import ApiError, ParameterError
 from headrace.simulate.exchange.settings import AccountSettings, Limits
 
@@ -332,6 +333,17 @@ def test_codes_of_bets_come_by_fault(code: str) -> None:
     assert (report["errorCode"], codes(report)) == ("BET_ACTION_ERROR", [code, "ERROR_IN_ORDER"])
 
 
+@pytest.mark.parametrize("code", sorted(EXECUTION_CODES | INSTRUCTION_CODES))
+def test_every_code_can_be_provoked(code: str) -> None:
+    desk = Desk(faults=[Fault("bet.refuse", value=code)])
+    report = desk.place(limit(3.0, 5))
+    parsed(report)
+    of_the_report = code in EXECUTION_CODES
+    assert report["errorCode"] == (code if of_the_report else "BET_ACTION_ERROR")
+    assert codes(report) == ["ERROR_IN_ORDER" if of_the_report else code]
+    assert not desk.exchange.bets
+
+
 def test_too_many_instructions_are_an_exception_and_nothing_is_executed() -> None:
     desk = Desk()
     with pytest.raises(ApiError) as caught:
@@ -414,6 +426,13 @@ def test_a_bet_in_play_waits_for_the_delay_and_meets_the_book_of_then() -> None:
     report = desk.place(limit(1.98, 5), then=lambda: desk.play(6000))
     (each,) = report["instructionReports"]
     assert (each["averagePriceMatched"], each["placedDate"]) == (1.98, "2023-11-14T22:13:25.000Z")
+
+
+def test_the_delay_is_divided_by_the_speed() -> None:
+    desk = Desk(in_play(), speed=20.0)
+    start = desk.exchange.clock.now_ms
+    report = desk.place(limit(3.0, 5), then=lambda: desk.exchange.advance(start + 250))
+    assert desk.bet(report).placed_ms == start + 250
 
 
 def test_bets_of_a_passive_market_that_match_nothing_do_not_wait() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
 from typing import Any
 
@@ -493,6 +494,24 @@ def test_money_that_is_spent_in_the_delay_is_missing_after_it() -> None:
 
     report = desk.place(limit(3.0, 8), then=meanwhile)
     assert report["errorCode"] == "INSUFFICIENT_FUNDS"
+
+
+def test_a_client_that_hangs_up_in_the_delay_has_placed_its_bet() -> None:
+    desk = Desk(in_play())
+
+    async def hang_up() -> None:
+        params = {"marketId": MARKET, "instructions": [limit(3.0, 5)]}
+        task = asyncio.ensure_future(desk.operations["placeOrders"](ALICE, params))
+        await asyncio.sleep(0)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        desk.play()
+
+    asyncio.run(hang_up())
+    (bet,) = desk.exchange.bets.values()
+    assert bet.executable
+    (entry,) = [each for each in desk.exchange.ledger.entries(kind="REPLY") if each.values.get("later")]
+    assert entry.values["report"]["instructionReports"][0]["betId"] == bet.bet_id
 
 
 # -- async -----------------------------------------------------------------------------------------------------------

@@ -35,10 +35,6 @@ def _account(asked: Mapping[str, Any] | str) -> AccountSettings:
     if "username" in values:
         values.setdefault("app_key", f"{values['username']}-key")
     account: AccountSettings = _made(AccountSettings, values, f"account {shown!r}")
-    if not account.balance >= 0 or account.balance == float("inf"):
-        raise InputError(f"account {shown!r}: the balance is {account.balance}; expected 0 or more")
-    if account.exposure_limit is not None and not account.exposure_limit >= 0:
-        raise InputError(f"account {shown!r}: the exposure_limit is {account.exposure_limit}; expected 0 or more")
     return account
 
 

@@ -127,6 +127,10 @@ class Timers:
     vanish_least: float = 300.0
     clocks: float = 3_600.0
 
+    def vanish_ms(self, speed: float) -> float:
+        """Milliseconds from a market's close to its disappearance."""
+        return max(self.vanish / speed, min(self.vanish, self.vanish_least)) * 1000
+
 
 @dataclasses.dataclass(frozen=True)
 class ExchangeSettings:

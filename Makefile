@@ -11,6 +11,8 @@ BIN := .venv/bin
 # pip then refuses to install anywhere but into an environment.
 export PIP_REQUIRE_VIRTUALENV := 1
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
+# Tests and demo start many processes: each would compile the package anew where Python is told to keep nothing compiled.
+export PYTHONDONTWRITEBYTECODE :=
 
 SEED ?=
 MINUTES ?=
@@ -20,7 +22,7 @@ MINUTES ?=
 .NOTPARALLEL:
 
 test: .venv/installed-dev
-	$(BIN)/pytest -n 2 --dist loadgroup
+	$(BIN)/pytest -n 2
 
 fuzz: .venv/installed-dev
 	$(BIN)/python tests/fuzz.py $(if $(SEED),--seed $(SEED)) $(if $(MINUTES),--minutes $(MINUTES))
@@ -63,3 +65,4 @@ $(BIN)/pip:
 clean:
 	rm -rf .build build dist headrace.egg-info demo-markets demo-results
 	rm -rf .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+	find . -path ./.venv -prune -o -type d -name __pycache__ -prune -exec rm -rf {} +

@@ -110,8 +110,8 @@ class SharedClock(Clock):
         super().__init__()
         self._shared = shared
 
-    def call_at(self, at_ms: int, function: Callable[[], object]) -> None:
-        super().call_at(at_ms, function)
+    def call_at(self, at_ms: int, function: Callable[..., object], *arguments: Any) -> None:
+        super().call_at(at_ms, function, *arguments)
         if self.next_ms < self._shared.next_ms:
             self._shared.next_ms = self.next_ms
 
@@ -182,8 +182,12 @@ class Books:
         self.touched: list[tuple[Onlooker, HostedMarket]] = []
         self._many = len(self.actors) > 1
         self._timers: SharedTimers | Clock = first.clock if timers is None else timers
-        self._deciding = deciding
-        self._steps = first.shows_books and not self._many
+        self._deciding = deciding if self._many else None
+        self._show: Callable[[OpenBook, int], None]
+        if self._many:
+            self._show = self._show_to_all
+        else:
+            self._show = self._take_step if first.shows_books else self._show_to_one
         self._open: dict[str | None, OpenBook] = {}  # a change may come without an id: no market has it
         self._ignored: set[str] = set()
         self._books: dict[str, MarketBook] = {}
@@ -272,10 +276,8 @@ class Books:
         found.book.apply(publish_time, change)
         found.changes += 1
         if change.market_definition is None or not self._define(found, publish_time, change.market_definition):
-            if self._steps:
-                self._take_step(found, publish_time)
-            else:
-                self._show(found, publish_time)
+            show = self._show
+            show(found, publish_time)
         if self.touched:
             self.tell()
 
@@ -288,23 +290,44 @@ class Books:
 
     def show(self, market: HostedMarket, now_ms: int) -> None:
         """Show a book as it stands: matching, middleware, orders, then each strategy."""
-        self._show(self._open[market.market_id], now_ms)
+        found = self._open[market.market_id]
+        (self._show_to_all if self._many else self._show_to_one)(found, now_ms)
 
-    def _show(self, found: OpenBook, now_ms: int) -> None:
-        book = found.book
+    def _show_to_one(self, found: OpenBook, now_ms: int) -> None:
+        """`show` for one onlooker, which needs not be told apart from others at each look."""
+        market, turn = found.first, self.turn
+        found.clock.now_ms = now_ms
+        turn.market = market
         if found.attended:
-            if self._many and book.traded:
+            market.changes = found.changes
+            if found.attended[market].attend(market):
+                return
+        book = found.book
+        for gate, looks, _ in found.views:
+            if gate is not None:
+                if gate.definition is not book.market_definition:
+                    market.renew(gate)
+                if not gate.from_ms <= now_ms <= gate.until_ms:
+                    continue
+            for _, _, check, process, strategy in looks:
+                turn.strategy = strategy
+                try:
+                    if check(market, book):
+                        process(market, book)
+                except Exception as error:
+                    market.look_failed(error, strategy)
+
+    def _show_to_all(self, found: OpenBook, now_ms: int) -> None:
+        book, turn = found.book, self.turn
+        if found.attended:
+            if book.traded:
                 book.newly_traded()
             for market, actor in list(found.attended.items()):
                 actor.clock.now_ms = now_ms
-                self.turn.market = market
+                turn.market = market
                 market.changes = found.changes
                 if actor.attend(market):
                     return
-        many, turn = self._many, self.turn
-        if not many:
-            found.clock.now_ms = now_ms
-            turn.market = found.first
         for gate, looks, alike in found.views:
             if gate is not None:
                 if gate.definition is not book.market_definition:
@@ -312,9 +335,8 @@ class Books:
                 if not gate.from_ms <= now_ms <= gate.until_ms:
                     continue
             for market, clock, check, process, strategy in looks:
-                if many:
-                    clock.now_ms = now_ms
-                    turn.market = market
+                clock.now_ms = now_ms
+                turn.market = market
                 turn.strategy = strategy
                 try:
                     if check(market, book):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import functools
 import inspect
 import random
 import string
@@ -117,7 +118,7 @@ class BaseClient:
     def terms(self) -> AccountTerms:
         """How the exchange treats the account."""
         least = CURRENCIES[self.currency_code].min_bsp_liability
-        return AccountTerms(self.best_price_execution, self.simulated_full_match, least)
+        return _terms(self.best_price_execution, self.simulated_full_match, least)
 
     def commission_rate(self, market_base_rate: float) -> float:
         """The rate of commission, 0..1. `market_base_rate`: that of the market, in percent."""
@@ -138,7 +139,10 @@ class BaseClient:
         A count below 0 gives back what was counted.
         """
         hour = at_ms // 3_600_000
-        self.transactions_by_hour.setdefault(hour, [0, 0])[failed] += count
+        counts = self.transactions_by_hour.get(hour)
+        if counts is None:
+            counts = self.transactions_by_hour[hour] = [0, 0]
+        counts[failed] += count
         for control in self.trading_controls:
             if isinstance(control, MaxTransactionCount):
                 control.add_transaction(count, failed, hour)
@@ -176,6 +180,12 @@ class BaseClient:
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.username!r}>"
+
+
+@functools.lru_cache(maxsize=64)
+def _terms(best_price_execution: bool, full_match: bool, min_bsp_liability: float) -> AccountTerms:
+    """Accounts are asked for at each placing, and seldom differ."""
+    return AccountTerms(best_price_execution, full_match, min_bsp_liability)
 
 
 def _flag(value: Any, what: str) -> bool:

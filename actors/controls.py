@@ -76,8 +76,8 @@ class OrderValidation(BaseControl):
     NAME = "ORDER_VALIDATION"
 
     def _validate(self, order: Order, package_type: OrderPackageType) -> None:
-        order_type = order.order_type
-        if self.framework.host.rules.validate_place_only and package_type is not OrderPackageType.PLACE:
+        order_type, place_only = order.order_type, self.framework.host.rules.validate_place_only
+        if place_only and package_type is not OrderPackageType.PLACE:
             if package_type is OrderPackageType.REPLACE and not isinstance(order_type, MarketOnCloseOrder):
                 self._price(order, order_type, order.update_data.get("new_price"))
             return
@@ -85,7 +85,7 @@ class OrderValidation(BaseControl):
             size = order_type.size or order_type.bet_target_size
             self._size(order, size, "size")
             self._price(order, order_type, order_type.price)
-            if self.framework.host.rules.validate_place_only:
+            if place_only:
                 size = order_type.size  # a target is not a stake: the exchange works out what it comes to
             self._minimum_size(order, order_type.price, size)
         else:

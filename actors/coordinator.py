@@ -105,6 +105,10 @@ class MarketsCoordinator(Protocol):
     def refused(self, violation: ViolationFact) -> None:
         """A control of the market refused a request."""
 
+    @property
+    def listens(self) -> bool:
+        """Whether anybody hears the events that `log` passes on."""
+
     def log(self, event: Any) -> None:
         """Pass an event to the logging controls."""
 
@@ -260,7 +264,7 @@ class Coordinator:
         """The part of a request that the controls of the account let pass; None if nothing is left."""
         account = self.clients.named(request.venue, request.username)
         counted = request.kind in (PLACE, REPLACE)
-        passed = []
+        refused = []
         for instruction in request.instructions:
             try:
                 for control in self._trading_controls:
@@ -269,13 +273,14 @@ class Coordinator:
                     if control.scope == "account":
                         control.judge(instruction, request, account)
             except Exception as refusal:
+                refused.append(instruction)
                 self._refuse(request, instruction, refusal)
             else:
-                passed.append(instruction)
                 if counted:
                     account.add_transaction(1, at_ms=request.asked_at)
-        if len(passed) == len(request.instructions):
+        if not refused:
             return request
+        passed = [each for each in request.instructions if each not in refused]
         return msgspec.structs.replace(request, instructions=tuple(passed)) if passed else None
 
     def _refuse(self, request: Request, instruction: Instruction, refusal: Exception) -> None:
@@ -314,6 +319,11 @@ class Coordinator:
             return
         self.violations[key] = Violation(key[0], key[1], key[2], violation.request, reason)
 
+    @property
+    def listens(self) -> bool:
+        """Whether anybody hears the events that `log` passes on."""
+        return self.logging_controls is not None or type(self).log is not Coordinator.log
+
     def log(self, event: Any) -> None:
         """Pass an event to the logging controls."""
         if self.logging_controls is not None:
@@ -325,7 +335,9 @@ class Coordinator:
         """Count what a message from the exchange answers, and pass it on to its market."""
         if type(message) is Reply:
             self._count(message)
-        self._pass_on(message)
+        door = self._doors.get(message.market_id)
+        if door is not None:
+            door.receive(message)
 
     def _pass_on(self, message: Answer) -> None:
         door = self._doors.get(message.market_id)

@@ -49,8 +49,9 @@ class Desk(Protocol):
     @property
     def rules(self) -> Rules: ...
 
-    def answer(self, message: Answer) -> None:
-        """Take a message. It never raises: what a message contradicts is a discrepancy, not an error."""
+    @property
+    def answer(self) -> Callable[[Answer], None]:
+        """Takes a message. It never raises: what a message contradicts is a discrepancy, not an error."""
 
     def failed(self, error: Exception, market_id: str, strategy: str | None) -> None:
         """Count an error about one bet; the other bets go on."""
@@ -58,8 +59,11 @@ class Desk(Protocol):
     def account(self, venue: str, username: str) -> AccountTerms:
         """How an account is treated."""
 
-    def call_at(self, at_ms: int, market_id: str, function: Callable[[], object]) -> None:
-        """Call `function` when the clock reaches `at_ms`, before a change of that moment; then strategies are told."""
+    def call_at(self, at_ms: int, market_id: str, function: Callable[..., object], *arguments: Any) -> None:
+        """Call `function(*arguments)` when the clock reaches `at_ms`, before a change of that moment.
+
+        Then strategies are told.
+        """
 
     def orders(self, market_id: str) -> PeerOrders:
         """The market's orders as their strategies hold them; only the compatible exchange asks for them."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from ..config import Config
 from ..strategies.book import MarketBook
@@ -113,8 +113,9 @@ class ExchangeDesk:
 
     def run_timers(self, until_ms: int) -> None:
         """Timers that are due, each at its own time."""
-        while (function := self.clock.pop_due(until_ms)) is not None:
-            function()
+        while (timer := self.clock.pop_due(until_ms)) is not None:
+            function, arguments = timer
+            function(*arguments)
 
     def send(self, request: Request) -> None:
         """Take a request from the coordinator.
@@ -156,8 +157,8 @@ class ExchangeDesk:
     def account(self, venue: str, username: str) -> AccountTerms:
         return self._coordinator.clients.named(venue, username).terms
 
-    def call_at(self, at_ms: int, market_id: str, function: Callable[[], object]) -> None:
-        self.clock.call_at(at_ms, functools.partial(self._act_at, market_id, function))
+    def call_at(self, at_ms: int, market_id: str, function: Callable[..., object], *arguments: Any) -> None:
+        self.clock.call_at(at_ms, self._act_at, market_id, functools.partial(function, *arguments))
 
     def _act_at(self, market_id: str, function: Callable[[], object]) -> None:
         if market_id in self._markets:

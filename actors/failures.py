@@ -47,7 +47,8 @@ def raised_at(error: BaseException) -> str | None:
 @functools.cache
 def installed_folders() -> tuple[str, ...]:
     """Folders of the standard library, of installed packages and of their commands, each with a slash at its end."""
-    folders = [sysconfig.get_paths()[key] for key in ("purelib", "platlib", "stdlib", "platstdlib", "scripts")]
+    paths = sysconfig.get_paths()
+    folders = [paths[key] for key in ("purelib", "platlib", "stdlib", "platstdlib", "scripts")]
     return tuple({os.path.join(os.path.realpath(folder), "") for folder in (*folders, *site.getsitepackages())})
 
 

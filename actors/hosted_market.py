@@ -8,6 +8,7 @@ from typing import Any, Protocol
 from ..strategies.blotter import StrategyOrders
 from ..strategies.book import MarketBook
 from ..strategies.errors import OrderError
+from ..strategies.fact_ranks import rank_of
 from ..strategies.framework import Framework
 from ..strategies.hosting import window_of
 from ..strategies.market import Market
@@ -21,7 +22,6 @@ from ..strategies.messages import (
     Request,
 )
 from ..strategies.order import Order, OrderStatus
-from ..strategies.order_state import rank_of
 from ..strategies.strategy import Strategy
 from ..strategies.window import Gate
 from .exchange import Answer, Desk, Exchange, MarketExchange
@@ -122,7 +122,7 @@ class HostedMarket(Market):
     def traders(self) -> list[tuple[Seat, StrategyOrders]]:
         """The strategies that have placed an order here, in the order of the run."""
         blotter = self.blotter
-        if len(self._traders) != len(blotter.strategies):
+        if len(self._traders) != blotter.traders:
             found = [(seat, blotter.orders_of(seat.strategy)) for seat in self.seats]
             self._traders = [(seat, mine) for seat, mine in found if mine is not None]
         return self._traders
@@ -160,13 +160,15 @@ class HostedMarket(Market):
             raise OrderError(
                 f"market {self.market_id}: its recording has ended and its results are kept: nothing is placed there"
             )
-        self._actor.wake(self)
+        if not self.attended:
+            self._actor.wake(self)
         if not self.blotter.has_live_orders:
             # The interval of `process_orders` begins with the first live order.
             self.orders_shown_ms = self.clock.now_ms
         self._unentered.pop(order.id, None)
-        super().enter(order)
-        self._actor.plan_orders(self)
+        self.note(order)
+        if not self.orders_timer:
+            self._actor.plan_orders(self)
 
     def is_replaced_by(self, order: Order, request_id: str) -> bool:
         """Whether a request is to replace the order, and waits for its cancel."""
@@ -181,7 +183,8 @@ class HostedMarket(Market):
         """An order by its id."""
         if order_id is None:
             return None
-        return self.blotter.get_order(order_id) or self._unentered.get(order_id)
+        found = self.blotter.get_order(order_id)
+        return self._unentered.get(order_id) if found is None else found
 
     def order_of(self, fact: OrderFact) -> Order | None:
         """The order that a fact is about; None if that is not known yet.

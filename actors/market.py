@@ -10,6 +10,7 @@ from typing import Any
 from ..strategies.book import MarketBook
 from ..strategies.changes import MarketChange, MarketDefinition
 from ..strategies.events import CustomEvent, TerminationEvent
+from ..strategies.messages import ClearedOrder, OrderFact, Reply
 from .books import Books
 from .exchange import Answer
 from .hosted_market import HostedMarket
@@ -56,10 +57,10 @@ class MarketActor(Hosting):
             return
         if at is not None:
             self.tick(at)
-        if isinstance(message, (CustomEvent, TerminationEvent)):
-            self._take_event(message)
-        else:
+        if isinstance(message, (OrderFact, Reply, ClearedOrder)):
             self.take(message)
+        else:
+            self._take_event(message)
         if at is not None and self.books.touched:
             self.books.tell()
 

@@ -93,6 +93,11 @@ class RemoteCoordinator:
     def refused(self, violation: ViolationFact) -> None:
         self._send(violation)
 
+    @property
+    def listens(self) -> bool:
+        """True: it is not known here who hears the events."""
+        return True
+
     def log(self, event: Event) -> None:
         self._send(row_of(event, self.host.clock.now_ms))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 
 import msgspec
 
@@ -33,9 +34,10 @@ class Telling(Requests):
 
     # -- taking --------------------------------------------------------------------------------------------------
 
-    def answer(self, message: Answer) -> None:
-        """Take a message from the exchange; it goes to the coordinator first."""
-        self.coordinator.answer(message)
+    @property
+    def answer(self) -> Callable[[Answer], None]:
+        """Takes a message from the exchange; it goes to the coordinator first."""
+        return self.coordinator.answer
 
     def take(self, message: Answer) -> None:
         """Take a message about orders of a market here. It never raises because of what the message says."""
@@ -63,7 +65,7 @@ class Telling(Requests):
         taken = order.take_fact(fact)
         if taken.discrepancy is not None:
             self._disagree(order, taken.discrepancy)
-        if taken.changed or taken.ended:
+        if not market.touched and (taken.changed or taken.ended):
             self.touch(market)
 
     def _disagree(self, order: Order, discrepancy: str) -> None:
@@ -80,8 +82,9 @@ class Telling(Requests):
             for report in reply.reports:
                 self._take_report_as_peer(market, reply, report)
             return
+        get_order = market.blotter.get_order
         for report in reply.reports:
-            order = market.order(report.order_id)
+            order = get_order(report.order_id) or market.order(report.order_id)
             if order is None:
                 # A reply about it may come before the reply that says which order it replaces.
                 market.keep_stray(msgspec.structs.replace(reply, reports=(report,)))
@@ -100,7 +103,8 @@ class Telling(Requests):
         # Orders and bet ids have become known: take the messages about them that came earlier.
         for message in market.take_strays():
             self.take(message)
-        self.touch(market)
+        if not market.touched:
+            self.touch(market)
 
     def _take_report(self, market: HostedMarket, order: Order, reply: Reply, report: Report) -> None:
         if reply.outcome != ANSWERED:
@@ -116,8 +120,9 @@ class Telling(Requests):
             if report.operation == PLACE:
                 if report.status == SUCCESS and first:
                     _note_queue(order, report)
-                    market.log_order(order)
-            elif report.operation == CANCEL and market.is_replaced_by(order, reply.request_id):
+                    if self.logs:
+                        market.log_order(order)
+            elif market.replacing and report.operation == CANCEL and market.is_replaced_by(order, reply.request_id):
                 self._replace(market, order, report)
         if taken.discrepancy is not None:
             self._disagree(order, taken.discrepancy)
@@ -170,7 +175,8 @@ class Telling(Requests):
         waiting = order.id not in market.blotter
         if not waiting:
             _note_queue(order, report)
-        market.log_order(order)
+        if self.logs:
+            market.log_order(order)
         if waiting:
             order.place(market.publish_time, order.market_version, order.async_)
             market.enter(order)
@@ -205,12 +211,15 @@ class Telling(Requests):
         self.process_current_orders(market)
         market.touched = False
         market.orders_shown_ms = self.clock.now_ms
+        turn = self.turn
         for seat, mine in market.traders():
-            self.turn.strategy = seat.strategy
+            if not mine.current and not seat.all_orders:
+                continue
+            turn.strategy = seat.strategy
             try:
                 if seat.all_orders:
                     seat.process_orders(market, mine.orders)
-                elif mine.current:
+                else:
                     orders = mine.listed()
                     if not mine.ended:
                         seat.process_orders(market, orders)
@@ -247,7 +256,7 @@ class Telling(Requests):
         """Make sure that `process_orders` is called in time while there are live orders."""
         if self._timed and not market.orders_timer and market.blotter.has_live_orders:
             market.orders_timer = True
-            self.clock.call_at(self.clock.now_ms + self._interval_ms, lambda: self._orders_due(market))
+            self.clock.call_at(self.clock.now_ms + self._interval_ms, self._orders_due, market)
 
     def _orders_due(self, market: HostedMarket) -> None:
         """The interval of `process_orders` has passed since it was planned; perhaps not since the last call."""
@@ -257,7 +266,7 @@ class Telling(Requests):
         due = market.orders_shown_ms + self._interval_ms
         if due > self.clock.now_ms:
             market.orders_timer = True
-            self.clock.call_at(due, lambda: self._orders_due(market))
+            self.clock.call_at(due, self._orders_due, market)
             return
         self.process_market_orders(market)
 

@@ -57,6 +57,7 @@ class Turns(abc.ABC):
     Attributes:
         turn: the market and the strategy at work.
         stopped: the run is to end.
+        logs: somebody hears the events that `log_control` passes on.
         sieves: what filters let pass, by strategy; strategies without a filter are left out.
     """
 
@@ -99,6 +100,7 @@ class Turns(abc.ABC):
             [each for each in trading_controls if later and each[0].scope == "account"],
             self.failed,
         )
+        self.logs = coordinator.listens or type(self).log_control is not Turns.log_control
         self.trading_controls: list[BaseControl] = [control(self) for control in DEFAULT_TRADING_CONTROLS]
         self._client_controls: list[tuple[str, str, BaseControl]] = []
         for control, settings in trading_controls:
@@ -160,35 +162,42 @@ class Turns(abc.ABC):
         """The market's orders, for the peer's exchange."""
         return OrdersById(self._hosted[market_id])
 
-    def call_at(self, at_ms: int, market_id: str, function: Callable[[], object]) -> None:
+    def call_at(self, at_ms: int, market_id: str, function: Callable[..., object], *arguments: Any) -> None:
         """Call a function for a market when the clock reaches `at_ms`; nothing happens if it has been freed by then."""
-        self.clock.call_at(at_ms, functools.partial(self._act_at, market_id, function))
+        self.clock.call_at(at_ms, self._act_at, market_id, function, arguments)
 
-    def _act_at(self, market_id: str, function: Callable[[], object]) -> None:
+    def _act_at(self, market_id: str, function: Callable[..., object], arguments: tuple[Any, ...]) -> None:
         market = self._hosted.get(market_id)
         if market is not None:
             self.turn.market = market
-            self._guarded(None, market, function)
+            try:
+                function(*arguments)
+            except Exception as error:
+                self.failed_here(error, None, market)
 
     def call_for(
         self, at_ms: int, strategy: Strategy | None, market: HostedMarket, function: Callable[[], object]
     ) -> None:
         """Call a function for a strategy at a market when the clock reaches `at_ms`."""
 
-        def call() -> None:
-            self.turn.market = market
-            self._guarded(strategy, market, function)
+        self.clock.call_at(at_ms, self._call_for, strategy, market, function)
 
-        self.clock.call_at(at_ms, call)
+    def _call_for(self, strategy: Strategy | None, market: HostedMarket, function: Callable[[], object]) -> None:
+        self.turn.market = market
+        self._guarded(strategy, market, function)
 
     # -- time and errors -----------------------------------------------------------------------------------------
 
     def run_timers(self, until_ms: int) -> None:
         """Run the timers that are due; those of one moment are one turn."""
-        clock = self.clock
-        while (function := clock.pop_due(until_ms)) is not None:
-            self.turn.market = None
-            self._guarded(None, None, function)
+        clock, turn = self.clock, self.turn
+        while (timer := clock.pop_due(until_ms)) is not None:
+            function, arguments = timer
+            turn.market = turn.strategy = None
+            try:
+                function(*arguments)
+            except Exception as error:
+                self.failed_here(error, None, None)
             if self.books.touched and clock.next_ms > clock.now_ms:
                 self.books.tell()
 

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from .options import pairs
+
 if TYPE_CHECKING:
     from ..simulate.exchange.plan import Addresses
     from ..simulate.exchange.settings import AccountSettings, ExchangeSettings
@@ -41,11 +43,9 @@ if TYPE_CHECKING:
               "Repeatable.")  # fmt: skip
 @click.option("--faults", "fault_file", type=click.Path(), metavar="FILE",
               help="Faults as JSON: a list, or a seeded schedule of them.")  # fmt: skip
-@click.option("--settle", type=click.FloatRange(min=0), default=0.0, metavar="SECONDS",
-              help="From a market's close to its cleared orders.")  # fmt: skip
-@click.option("--settle-twice", is_flag=True, help="Settle each market a second time, with other winners.")
-@click.option("--catalogue-age", type=click.FloatRange(min=0), default=0.0, metavar="SECONDS",
-              help="How stale market catalogues are.")  # fmt: skip
+@click.option("--set", "chosen", multiple=True, metavar="NAME=VALUE",
+              help="A limit, a timer in seconds, or a switch, such as connections=2, settle=90, catalogue_age=60 or "
+              "settle_twice=true. Repeatable.")  # fmt: skip
 @click.option("--catalogues", type=click.Path(), metavar="FOLDER", help="Market catalogues, <market id>.json[.gz].")
 @click.option("--sports-data", type=click.Path(), metavar="FOLDER", help="Recorded cricket or race data, by market id.")
 @click.option("--sport", "sports", multiple=True,
@@ -68,10 +68,10 @@ def exchange(**options: Any) -> None:
     """
     import asyncio
 
-    from ..simulate.exchange.asking import accounts_of, faults_of, read_faults
+    from ..simulate.exchange.asking import accounts_of, faults_of, read_faults, with_settings
     from ..simulate.exchange.plan import Played
     from ..simulate.exchange.process import Orders, serve
-    from ..simulate.exchange.settings import AccountSettings, ExchangeSettings, Timers
+    from ..simulate.exchange.settings import AccountSettings, ExchangeSettings
     from ..strategies.errors import InputError
 
     if not options["markets"] and not options["generate"]:
@@ -85,9 +85,8 @@ def exchange(**options: Any) -> None:
         tls_stream_port=options["stream_port"],
         seed=options["seed"],
         accounts=accounts_of(options["accounts"]) or (AccountSettings(),),
-        timers=Timers(settle=options["settle"], catalogue_age=options["catalogue_age"]),
-        settle_twice=options["settle_twice"],
     )
+    settings = with_settings(settings, pairs(options["chosen"], "--set"))
     faults = faults_of(options["faults"])
     if options["fault_file"] is not None:
         faults += read_faults(options["fault_file"])

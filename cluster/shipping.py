@@ -37,10 +37,17 @@ def user_modules(objects: Iterable[Any]) -> list[ModuleType]:
             if module is not None and _is_users(module):
                 found[module.__name__] = module
     folders = {os.path.dirname(module.__file__) for module in found.values() if module.__file__}
+    within = tuple(folders)  # asked first: a thousand modules may be loaded
     for key, module in list(sys.modules.items()):
         file = getattr(module, "__file__", None)
         # A module whose file is gone was loaded from a folder that no longer exists: it is not part of this run.
-        if file and os.path.dirname(file) in folders and _is_users(module) and os.path.exists(file):
+        if (
+            file
+            and file.startswith(within)
+            and os.path.dirname(file) in folders
+            and _is_users(module)
+            and os.path.exists(file)
+        ):
             found[key] = module
     return list(found.values())
 

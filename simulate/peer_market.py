@@ -247,12 +247,12 @@ class PeerMarket(SimulatedMarket):
     def _tell(self, bet: Bet, why: str | None = None) -> None:
         """Send a fact about a bet, even one on its way. Its order is completed when the market next looks at it."""
         bet.changed = False
-        self._desk.answer(bet.fact(self._clock.now_ms, not bet.done, why))
+        self._answer(bet.fact(self._clock.now_ms, not bet.done, why))
 
     def _tell_reconciled(self, bet: Bet) -> None:
         """Send it at once: so orders complete as well that a refusal had made executable again."""
         bet.changed = False
-        self._desk.answer(bet.fact(self._clock.now_ms, False, "SP"))
+        self._answer(bet.fact(self._clock.now_ms, False, "SP"))
 
     # -- the book ------------------------------------------------------------------------------------------------
 

@@ -11,7 +11,7 @@ from ..actors.failures import Failure, Failures
 from ..actors.hosted_market import HostedMarket
 from ..strategies.hosting import parameters_of
 from ..strategies.order import Order
-from ..strategies.order_types import LimitOrder, MarketOnCloseOrder
+from ..strategies.order_types import LimitOnCloseOrder, LimitOrder
 from ..strategies.strategy import Strategy
 from ..values import legible, unboxed
 from .peak_exposure import peak_exposure
@@ -176,7 +176,8 @@ class RowCollector:
             for order in market.blotter:
                 try:
                     rows.append((order, self._order(order, market, place)))
-                    fills.extend((order, fill) for fill in _fills(order))
+                    if order.fills:
+                        fills.extend((order, fill) for fill in _fills(order))
                 except Exception as error:  # of a value of the user's own, which may raise anything
                     self._lost("orders", order, error)
             self._keep("orders", rows)
@@ -231,13 +232,25 @@ class RowCollector:
         self._unfit.add(lost.with_traceback(error.__traceback__), order.trade.strategy.name, order.market_id)
 
     def _order(self, order: Order, market: HostedMarket, place: tuple[Any, ...]) -> tuple[Any, ...]:
-        order_type, placement, fills = order.order_type, order.placement, order.fills
-        strategy = order.trade.strategy
-        limit = order_type if isinstance(order_type, LimitOrder) else None
+        trade, order_type, placement, fills = order.trade, order.order_type, order.placement, order.fills
+        strategy = trade.strategy
         runner = market.market_book.runner(order.selection_id, order.handicap)
-        answer = order.responses.place_response
+        price: float | None = None
+        size: float | None = None
+        liability: float | None = None
+        persistence: str | None = None
+        if isinstance(order_type, LimitOrder):
+            price, size, persistence = order_type.price, order_type.size, order_type.persistence_type
+        else:
+            liability = order_type.liability
+            if isinstance(order_type, LimitOnCloseOrder):
+                price = order_type.price
+        responses = order.responses
+        answer = responses.place_response
         lasting = market.framework.host.rules.lasting_markets
-        notes = ",".join(note for note in (order.trade.notes_str, order.notes_str) if note)
+        notes = ""
+        if trade.notes or order.notes:
+            notes = ",".join(note for note in (trade.notes_str, order.notes_str) if note)
         return (
             strategy.name,
             self._parameters.get(strategy.name),
@@ -247,11 +260,11 @@ class RowCollector:
             order.handicap,
             order.side,
             order_type.ORDER_TYPE.name,
-            None if isinstance(order_type, MarketOnCloseOrder) else order_type.price,
-            limit.size if limit else None,
-            None if isinstance(order_type, LimitOrder) else order_type.liability,
-            limit.persistence_type if limit else None,
-            order.responses.placed_ms,
+            price,
+            size,
+            liability,
+            persistence,
+            responses.placed_ms,
             round(fills[0][0]) if fills and fills[0][0] else None,
             order.complete_ms,
             order.status.name if order.status else None,
@@ -341,12 +354,12 @@ def _commission(orders: list[Order], base_rate: float) -> float:
 def _transactions(order: Order) -> int:
     """Counted transactions of an order: its placing, and each refused cancel, update and replace."""
     responses = order.responses
-    refused = sum(
-        answer.status != "SUCCESS"
-        for answers in (responses.cancel_responses, responses.update_responses, responses.replace_responses)
-        for answer in answers
-    )
-    return (responses.place_response is not None) + refused
+    counted = 0 if responses.place_response is None else 1
+    for answers in (responses.cancel_responses, responses.update_responses, responses.replace_responses):
+        for answer in answers:
+            if answer.status != "SUCCESS":
+                counted += 1
+    return counted
 
 
 def parameters_text(strategy: Strategy) -> str:

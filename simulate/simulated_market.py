@@ -6,9 +6,8 @@ Source: docs/fidelity.md.
 
 from __future__ import annotations
 
-import functools
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Protocol
 
 from ..actors.exchange import AccountTerms, Desk, MarketExchange
@@ -79,7 +78,9 @@ class SimulatedMarket(MarketExchange):
         self.market_id = market_id
         self._book = book
         self._desk = desk
+        self._answer = desk.answer
         self._clock = desk.clock
+        self._exact = desk.rules.exact_average
         self._models = models
         self._ids = ids
         self._bets: dict[str, Bet] = {}
@@ -107,58 +108,55 @@ class SimulatedMarket(MarketExchange):
             due_ms, last_ms = self._times(request)
         except Exception as error:  # of a latency model
             self._desk.failed(error, self.market_id, request.strategy)
-            self._call_at(request.asked_at, self._refuse, request)
+            self._desk.call_at(request.asked_at, self.market_id, self._refuse, self._epoch, request)
             return
-        if request.kind == PLACE:
+        call_at, kind = self._desk.call_at, request.kind
+        if kind == PLACE:
             account = self._desk.account(request.venue, request.username)
             bets = [
                 self._enter(instruction, request.strategy, account)
                 for instruction in request.instructions
                 if isinstance(instruction, PlaceInstruction)
             ]
-            self._call_at(due_ms, self._arrive, request, bets, last_ms)
-        elif request.kind == REPLACE:
-            self._call_at(due_ms, self._replace, request, last_ms)
+            call_at(due_ms, self.market_id, self._arrive, self._epoch, request, bets, last_ms)
+        elif kind == REPLACE:
+            call_at(due_ms, self.market_id, self._replace, self._epoch, request, last_ms)
         else:
-            self._call_at(due_ms, self._change, request)
+            call_at(due_ms, self.market_id, self._change, self._epoch, request)
 
     def _times(self, request: Request) -> tuple[int, int]:
         """When a request reaches the exchange, and when the bet delay of its placings has passed."""
-        seconds = self._seconds(request.kind)
-        placing = seconds
-        if request.kind == REPLACE:
+        kind, asked_ms = request.kind, request.asked_at
+        seconds = placing = self._seconds(kind)
+        due_ms = asked_ms + round(seconds * 1000)
+        if kind == REPLACE:
             # A replacement is not placed before the old bet is cancelled.
             placing = max(seconds, self._seconds(PLACE))
-        asked_ms = request.asked_at
-        return asked_ms + round(seconds * 1000), asked_ms + round((placing + request.bet_delay) * 1000)
+        elif kind != PLACE or not request.bet_delay:
+            return due_ms, due_ms
+        return due_ms, asked_ms + round((placing + request.bet_delay) * 1000)
 
     def _seconds(self, kind: str) -> float:
         latency = self._models.latency
         assert latency is not None
         return latency.seconds(_KINDS[kind])
 
-    def _call_at(self, at_ms: int, act: Callable[..., object], *values: object) -> None:
-        self._desk.call_at(at_ms, self.market_id, functools.partial(self._act, self._epoch, act, *values))
-
-    def _act(self, epoch: int, act: Callable[..., object], *values: object) -> None:
-        if epoch == self._epoch:
-            act(*values)
-
     def _enter(self, asked: PlaceInstruction, strategy: str, account: AccountTerms) -> Bet:
         """Make a bet that is on its way."""
-        exact = self._desk.rules.exact_average
-        bet = Bet(asked, self.market_id, strategy, account, len(self._bets), exact)
+        bet = Bet(asked, self.market_id, strategy, account, len(self._bets), self._exact)
         self._matching.enter(bet)
         self._bets[bet.order_id] = bet
         return bet
 
     # -- placing -------------------------------------------------------------------------------------------------
 
-    def _arrive(self, request: Request, bets: Sequence[Bet], last_ms: int) -> None:
+    def _arrive(self, epoch: int, request: Request, bets: Sequence[Bet], last_ms: int) -> None:
         """Bets reach the exchange; each that has to wait for the bet delay comes back once that has passed.
 
         Where the market is PASSIVE, only bets that would match wait.
         """
+        if epoch != self._epoch:
+            return
         book, now = self._book, self._clock.now_ms
         delay_done = now >= last_ms
         waiting = [bet for bet in bets if not bet.ended]
@@ -166,7 +164,7 @@ class SimulatedMarket(MarketExchange):
             arrival = Arrival(book, self._models, request.market_version, delay_done, self._terms(), now)
             waiting = [bet for bet in waiting if not self._place(request, bet, arrival)]
         if waiting and not delay_done:
-            self._call_at(last_ms, self._arrive, request, waiting, last_ms)
+            self._desk.call_at(last_ms, self.market_id, self._arrive, epoch, request, waiting, last_ms)
 
     def _place(self, request: Request, bet: Bet, arrival: Arrival) -> bool:
         """Place one bet and answer; False where it has to wait."""
@@ -210,8 +208,10 @@ class SimulatedMarket(MarketExchange):
 
     # -- changes of bets -----------------------------------------------------------------------------------------
 
-    def _change(self, request: Request) -> None:
+    def _change(self, epoch: int, request: Request) -> None:
         """Cancels and updates reach the exchange."""
+        if epoch != self._epoch:
+            return
         for instruction in request.instructions:
             bet = self._bets.get(instruction.order_id)
             if isinstance(instruction, CancelInstruction):
@@ -224,8 +224,10 @@ class SimulatedMarket(MarketExchange):
                 self._tell(bet)
             self._reply(request, report)
 
-    def _replace(self, request: Request, last_ms: int) -> None:
+    def _replace(self, epoch: int, request: Request, last_ms: int) -> None:
         """Replaces reach the exchange: first all old bets are cancelled, then the new ones are placed, or wait."""
+        if epoch != self._epoch:
+            return
         successors = []
         for instruction in request.instructions:
             if not isinstance(instruction, ReplaceInstruction):
@@ -244,7 +246,7 @@ class SimulatedMarket(MarketExchange):
                 asked = bet.successor(instruction.new_order_id, ref, instruction.new_price, report.size)
                 successors.append(self._enter(asked, bet.strategy, bet.account))
         if successors:
-            self._arrive(request, successors, last_ms)
+            self._arrive(epoch, request, successors, last_ms)
 
     def _reduce(self, bet: Bet | None, order_id: str, reduction: float | None) -> Report:
         """Cancel `reduction` of a bet; None: all that remains."""
@@ -280,8 +282,10 @@ class SimulatedMarket(MarketExchange):
         enabled = definition is not None and definition.persistence_enabled
         return None if enabled else INVALID_PERSISTENCE_TYPE
 
-    def _refuse(self, request: Request) -> None:
+    def _refuse(self, epoch: int, request: Request) -> None:
         """Refuse a request, because it is not known when it would have arrived."""
+        if epoch != self._epoch:
+            return
         operation = CANCEL if request.kind == REPLACE else request.kind
         for instruction in request.instructions:
             self._reply(request, failure(instruction.order_id, operation, ERROR_IN_ORDER))
@@ -297,10 +301,10 @@ class SimulatedMarket(MarketExchange):
         if bet.ended:
             self._matching.remove(bet)
         bet.changed = False
-        self._desk.answer(bet.fact(self._clock.now_ms, not bet.ended, why))
+        self._answer(bet.fact(self._clock.now_ms, not bet.ended, why))
 
     def _reply(self, request: Request, report: Report) -> None:
-        self._desk.answer(Reply(request.request_id, self.market_id, self._clock.now_ms, reports=(report,)))
+        self._answer(Reply(request.request_id, self.market_id, self._clock.now_ms, reports=(report,)))
 
     # -- the book ------------------------------------------------------------------------------------------------
 
@@ -330,12 +334,12 @@ class SimulatedMarket(MarketExchange):
             result = settlement.settle(self._book, bet, line_result)
         except Exception as error:  # the others are settled all the same
             bet.profit = 0.0
-            self._desk.answer(unsettled(self._book, bet))
+            self._answer(unsettled(self._book, bet))
             if told:
                 self._desk.failed(error, self.market_id, bet.strategy)
             return False
         bet.profit = result.profit
-        self._desk.answer(result)
+        self._answer(result)
         return True
 
     def expire(self, why: str) -> bool:

@@ -89,10 +89,23 @@ def _needed(recording: Recording, audience: Audience) -> Messages:
             if left and segment.image is not None:
                 restore(faces[0].market_book, segment.image)
                 left = False
-        lines, problem = rows.read(number)
+        beside = _lines_beside(segment, after)
+        lines, problem = rows.read(number) if beside is None else (memoryview(beside), None)
         yield from recording.decoded(recording.pieces_of(cast(BinaryIO, PackedLines(lines)), segment.line))
         if problem is not None:
             raise recording.damaged(problem, segment.line + bytes(lines).count(b"\n"))
+
+
+def _lines_beside(segment: Segment, after: Segment | None) -> bytes | None:
+    """The lines of a segment if all of them carry a definition: they are known, and no row group is unpacked for them.
+
+    So it is with the first line of most recordings, which is always shown, and often is the only one for hours. None
+    for other segments, and for the last one, behind which the recording may be damaged.
+    """
+    found = segment.definitions
+    if after is None or not found or not segment.skippable:
+        return None
+    return found if found.count(b"\n") == after.line - segment.line else None
 
 
 def _fold_definitions(segment: Segment, audience: Audience) -> None:

@@ -27,9 +27,10 @@ class StrategyOrders:
         orders: all, in order of their requests.
         current: live ones, and those completed since `process_orders` was last called.
         ended: how many of them are complete.
+        trades: those that the orders belong to, by id, in order of their first orders.
     """
 
-    __slots__ = ("_listed", "current", "ended", "orders", "selections")
+    __slots__ = ("_listed", "current", "ended", "orders", "selections", "trades")
 
     def __init__(self) -> None:
         self.orders: list[Order] = []
@@ -37,6 +38,7 @@ class StrategyOrders:
         self.ended = 0
         self._listed: list[Order] | None = None
         self.selections: dict[Lookup, SelectionBets | FlumineSelectionOrders] = {}
+        self.trades: dict[str, Trade] = {}
 
     def add(self, order: Order) -> None:
         self.orders.append(order)
@@ -70,6 +72,7 @@ class Blotter:
         active: an order was placed here once.
         finished: orders that may have come to their end and have not been checked yet.
         terms: how its bets are settled.
+        traders: how many strategies have placed an order here.
     """
 
     def __init__(self, market_id: str, rules: Rules) -> None:
@@ -77,6 +80,7 @@ class Blotter:
         self.active = False
         self.finished: list[Order] = []
         self.terms = Terms()
+        self.traders = 0
         self._rules = rules
         self._orders: dict[str, Order] = {}
         self._live: dict[Order, None] = {}
@@ -85,7 +89,6 @@ class Blotter:
         self._by_client_strategy: dict[tuple[Any, Strategy], list[Order]] = {}
         self._by_bet_id: dict[str, Order] = {}
         self._trades: dict[str, Trade] = {}
-        self._strategy_trades: dict[Strategy, dict[str, Trade]] = {}
         self._watchers: list[Callable[[Order, OrderStatus | None], object]] = []
         #: Asks the exchange for the size ahead of an order, where it can tell.
         self.ask_queue: Callable[[str], float | None] | None = None
@@ -94,31 +97,32 @@ class Blotter:
 
     def add(self, order: Order) -> bool:
         """Enter an order; True where it is the first of its trade."""
+        trade, client = order.trade, order.client
+        strategy = trade.strategy
         order.number = len(self._orders)
         self._orders[order.id] = order
         self._live[order] = None
         self.active = True
-        strategy = order.trade.strategy
         mine = self._by_strategy.get(strategy)
         if mine is None:
             mine = self._by_strategy[strategy] = StrategyOrders()
+            self.traders = len(self._by_strategy)
         mine.add(order)
         selection = mine.selections.get(order.lookup)
         if selection is None:
             selection = mine.selections[order.lookup] = self._new_selection()
         selection.add(order)
-        self._by_client.setdefault(order.client, []).append(order)
-        self._by_client_strategy.setdefault((order.client, strategy), []).append(order)
+        self._by_client.setdefault(client, []).append(order)
+        self._by_client_strategy.setdefault((client, strategy), []).append(order)
         if order.bet_id is not None:
             self._by_bet_id[order.bet_id] = order
         order.listen(self)
         if order.is_done:
             self.finished.append(order)
-        new_trade = order.trade.id not in self._trades
-        if new_trade:
-            self._trades[order.trade.id] = order.trade
-            self._strategy_trades.setdefault(strategy, {})[order.trade.id] = order.trade
-        return new_trade
+        if trade.id in self._trades:
+            return False
+        self._trades[trade.id] = mine.trades[trade.id] = trade
+        return True
 
     def _new_selection(self) -> SelectionBets | FlumineSelectionOrders:
         return SelectionBets() if self._rules.worst_case else FlumineSelectionOrders()
@@ -235,7 +239,8 @@ class Blotter:
 
     def strategy_trades(self, strategy: Strategy, trade_status: list[TradeStatus] | None = None) -> list[Trade]:
         """The strategy's trades, in order of their first order."""
-        trades = self._strategy_trades.get(strategy, {}).values()
+        mine = self._by_strategy.get(strategy)
+        trades = mine.trades.values() if mine else ()
         wanted = None if trade_status is None else _members(TradeStatus, trade_status)
         return [trade for trade in trades if wanted is None or trade.status in wanted]
 

@@ -75,27 +75,53 @@ class MarketBook:
             if runner is None:
                 runner = self._add_runner(rc.id, rc.hc or 0.0)
             ex = runner.ex
+            # The ladders: `Ladder.apply` is written out for those that nobody looks at. The call would cost as much as
+            # the work, and this is most of what an ordinary change costs.
             changes = rc.atb
             if changes is not None:
-                if ex.back.view is None:
-                    ex.back.apply(changes)
+                ladder = ex.back
+                if ladder.view is not None:
+                    ex.refresh("available_to_back", ladder, changes)
+                elif not changes:
+                    ladder.levels.clear()
                 else:
-                    ex.refresh("available_to_back", ex.back, changes)
+                    levels = ladder.levels
+                    for price, size in changes:
+                        if size:
+                            levels[price] = size
+                        elif price in levels:
+                            del levels[price]
             changes = rc.atl
             if changes is not None:
-                if ex.lay.view is None:
-                    ex.lay.apply(changes)
+                ladder = ex.lay
+                if ladder.view is not None:
+                    ex.refresh("available_to_lay", ladder, changes)
+                elif not changes:
+                    ladder.levels.clear()
                 else:
-                    ex.refresh("available_to_lay", ex.lay, changes)
+                    levels = ladder.levels
+                    for price, size in changes:
+                        if size:
+                            levels[price] = size
+                        elif price in levels:
+                            del levels[price]
             changes = rc.trd
             if changes is not None:
                 if runner.traded_before is not None:
                     runner.note_traded(changes)
                     self.traded.append(runner)
-                if ex.traded.view is None:
-                    ex.traded.apply(changes)
+                ladder = ex.traded
+                if ladder.view is not None:
+                    ex.refresh("traded_volume", ladder, changes)
+                elif not changes:
+                    ladder.levels.clear()
                 else:
-                    ex.refresh("traded_volume", ex.traded, changes)
+                    levels = ladder.levels
+                    for price, size in changes:
+                        if size:
+                            levels[price] = size
+                        elif price in levels:
+                            del levels[price]
                 if self._cumulative_runner_tv:
                     runner.total_matched = round(sum(ex.traded.levels.values()), 2)
             if rc.ltp is not None:

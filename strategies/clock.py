@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import datetime
-import heapq
+import functools
 import itertools
 import math
 import time
 from collections.abc import Callable
+from heapq import heappop, heappush
+from typing import Any
+
+#: What is called when a timer is due, and with what.
+Timer = tuple[Callable[..., object], tuple[Any, ...]]
 
 
+@functools.lru_cache(maxsize=256)
 def from_ms(milliseconds: int) -> datetime.datetime:
     """The UTC date and time of a number of milliseconds since the epoch."""
     return datetime.datetime.fromtimestamp(milliseconds / 1000, tz=datetime.UTC)
@@ -30,26 +36,29 @@ class Clock:
     def __init__(self, now_ms: int = 0) -> None:
         self.now_ms = now_ms
         self.next_ms: float = math.inf
-        self._timers: list[tuple[int, int, Callable[[], object]]] = []
+        self._timers: list[tuple[int, int, Callable[..., object], tuple[Any, ...]]] = []
         self._count = itertools.count()
 
     def now(self) -> datetime.datetime:
         """The time, aware, in UTC."""
         return from_ms(self.now_ms)
 
-    def call_at(self, at_ms: int, function: Callable[[], object]) -> None:
-        """Call `function` when the clock reaches `at_ms`, in order of time and then of asking."""
-        heapq.heappush(self._timers, (at_ms, next(self._count), function))
-        self.next_ms = self._timers[0][0]
+    def call_at(self, at_ms: int, function: Callable[..., object], *arguments: Any) -> None:
+        """Call `function(*arguments)` when the clock reaches `at_ms`, in order of time and then of asking."""
+        heappush(self._timers, (at_ms, next(self._count), function, arguments))
+        if at_ms < self.next_ms:
+            self.next_ms = at_ms
 
-    def pop_due(self, until_ms: int) -> Callable[[], object] | None:
+    def pop_due(self, until_ms: int) -> Timer | None:
         """Take the next timer that is due by `until_ms` and set the clock to its time; None where none is."""
         if self.next_ms > until_ms:
             return None
-        at_ms, _, function = heapq.heappop(self._timers)
-        self.next_ms = self._timers[0][0] if self._timers else math.inf
-        self.now_ms = max(self.now_ms, at_ms)
-        return function
+        timers = self._timers
+        at_ms, _, function, arguments = heappop(timers)
+        self.next_ms = timers[0][0] if timers else math.inf
+        if at_ms > self.now_ms:
+            self.now_ms = at_ms
+        return function, arguments
 
 
 class WallClock(Clock):

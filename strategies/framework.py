@@ -24,6 +24,8 @@ class Framework(Protocol):
     host: Host
     config: Config
     markets: Markets
+    logs: bool
+    """Whether anybody hears the events that `log_control` passes on; events that nobody hears need not be made."""
 
     @property
     def running(self) -> Strategy | None:

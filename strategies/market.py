@@ -13,12 +13,10 @@ from ..values import finite, note_of_price, shown, text
 from .blotter import Blotter
 from .book import MarketBook
 from .clock import Clock, from_ms
-from .errors import ControlError, OrderError
+from .errors import OrderError
 from .events import OrderEvent, TradeEvent
 from .ladder import PriceSize
-from .messages import Request
 from .order import Order
-from .order_package import OrderPackageType
 from .order_types import LimitOrder
 from .terms import Terms
 from .transaction import Transaction
@@ -111,7 +109,8 @@ class Market:
         """
         config = self.framework.config
         if customer_strategy_ref is not None:
-            customer_strategy_ref = text(customer_strategy_ref, "customer_strategy_ref", OrderError)
+            if type(customer_strategy_ref) is not str:
+                customer_strategy_ref = text(customer_strategy_ref, "customer_strategy_ref", OrderError)
             if len(customer_strategy_ref) > MAX_STRATEGY_REF and config.compatibility is None:
                 raise OrderError(
                     f"customer_strategy_ref={customer_strategy_ref!r}: expected at most {MAX_STRATEGY_REF} characters"
@@ -160,6 +159,10 @@ class Market:
         return self.transaction(client=order.client)
 
     def enter(self, order: Order) -> None:
+        """Put an order into the blotter."""
+        self.note(order)
+
+    def note(self, order: Order) -> None:
         """Put an order into the blotter, with a note of the market as it stands."""
         trade = order.trade
         order.placement = placement = Placement(self, order)
@@ -167,17 +170,8 @@ class Market:
         order.market_notes = ",".join(map(note_of_price, prices))
         if self.blotter.add(order):
             trade.market_notes = order.market_notes
-            self.framework.log_control(TradeEvent(trade))
-
-    def validate(self, order: Order, package_type: OrderPackageType, client: Any) -> None:
-        """Run the controls on a request; raises ControlError where one refuses."""
-        self.framework.validate(self, order, package_type, client)
-
-    def refused(self, order: Order, package_type: OrderPackageType, refusal: ControlError) -> None:
-        self.framework.refused(self, order, package_type, refusal)
-
-    def submit(self, request: Request) -> None:
-        self.framework.submit(self, request)
+            if self.framework.logs:
+                self.framework.log_control(TradeEvent(trade))
 
     def log_order(self, order: Order) -> None:
         self.framework.log_control(OrderEvent(order))

@@ -11,7 +11,7 @@ from . import messages
 from .clock import from_ms
 from .errors import OrderError, OrderUpdateError
 from .hashes import hash_of_strategy
-from .messages import PLACE, SUCCESS, UPDATE, OrderFact, PlaceInstruction, Report
+from .messages import SUCCESS, UPDATE, OrderFact, PlaceInstruction, Report
 from .order_state import OrderState, Taken
 from .order_types import (
     PERSISTENCE_TYPES,
@@ -19,7 +19,6 @@ from .order_types import (
     LimitOnCloseOrder,
     LimitOrder,
     MarketOnCloseOrder,
-    OrderTypes,
 )
 from .responses import Responses
 from .simulated_order import SimulatedOrder
@@ -146,12 +145,12 @@ class Order(OrderState):
         self.trade = trade
         self.side = side
         self.order_type: LimitOrder | LimitOnCloseOrder | MarketOnCloseOrder = order_type
-        self.is_limit = order_type.ORDER_TYPE is OrderTypes.LIMIT
+        self.is_limit = limit = isinstance(order_type, LimitOrder)
         self.market_id = trade.market_id
         self.selection_id = trade.selection_id
         self.handicap = handicap
         self.lookup = (trade.market_id, trade.selection_id, handicap)
-        super().__init__(self.requested_size if self.is_limit else 0.0, host.rules.guarded_status)
+        OrderState.__init__(self, self.requested_size if limit else 0.0, host.rules.guarded_status)
         self.sep = host.config.order_sep if sep is None else sep
         shared = host.rules.shared_empty_context
         self.context = context if context or (shared and context is not None) else {}
@@ -190,7 +189,7 @@ class Order(OrderState):
             self.complete_ms = self.status_ms
         elif self._guarded:
             self.complete_ms = None
-        if self.state is LIVE or self.complete:
+        if self.update_data and (self.complete or self.state is LIVE):
             self.update_data.clear()
         if self._listener is not None:
             self._listener.status_changed(self, before)
@@ -233,7 +232,7 @@ class Order(OrderState):
     def take_fact(self, fact: OrderFact) -> Taken:
         was_complete = self.complete
         if self._guarded:
-            taken = super().take_fact(fact)
+            taken = self._take(fact)
         else:
             # The peer's exchange works on the order itself: whatever it says takes effect at once.
             taken = Taken(matched=fact.matched > self.size_matched, changed=True)
@@ -242,25 +241,23 @@ class Order(OrderState):
             self._listener.fact_taken(self, was_complete)
         return taken
 
-    def _size(self, fact: OrderFact) -> None:
-        super()._size(fact)
+    def _keep_to(self, fact: OrderFact) -> None:
         order_type = self.order_type
         if not isinstance(order_type, LimitOrder):
             order_type.liability = fact.size
         elif self._guarded and fact.persistence_type is not None:
             order_type.persistence_type = fact.persistence_type
 
-    def take_report(self, request_id: str, report: Report) -> Taken:
-        known, responses = self._evidence, self.responses
-        taken = super().take_report(request_id, report)
-        if report.operation == PLACE:
-            if self._evidence > known:
-                responses.place_response = report
-            responses.placed_ms = self.placed_ms
-            self._keep_to_what_was_asked()
-        elif responses.first(request_id, report.operation):
+    def _placing_answered(self, report: Report, news: bool) -> None:
+        responses = self.responses
+        if news:
+            responses.place_response = report
+        responses.placed_ms = self.placed_ms
+        self._keep_to_what_was_asked()
+
+    def _change_answered(self, request_id: str, report: Report) -> None:
+        if self.responses.first(request_id, report.operation):
             self.respond(report)
-        return taken
 
     def answer_placing(self, report: Report) -> None:
         """Keep the answer to the placing."""
@@ -278,13 +275,9 @@ class Order(OrderState):
             self.order_type.persistence_type = persistence
 
     def _numbered(self, bet_id: str) -> None:
-        self.responses.placed_ms = self.placed_ms
-        self.assign_bet_id(bet_id)
-
-    @property
-    def is_done(self) -> bool:
-        """Whether the exchange has said that nothing more can happen to it."""
-        return self._done
+        self.bet_id, self.responses.placed_ms = bet_id, self.placed_ms
+        if self._listener is not None:
+            self._listener.bet_id_assigned(self)
 
     # -- requests ------------------------------------------------------------------------------------------------
 
@@ -497,12 +490,15 @@ class Order(OrderState):
     def _keep_to_what_was_asked(self) -> None:
         """Take back what a strategy has changed in the order since it was asked for: the bet does not have it."""
         asked, order_type = self.asked, self.order_type
-        if asked is None or isinstance(order_type, MarketOnCloseOrder):
+        if asked is None:
+            return
+        if isinstance(order_type, LimitOrder):
+            if order_type.size != asked.size:
+                order_type.size = asked.size
+        elif isinstance(order_type, MarketOnCloseOrder):
             return
         if order_type.price != asked.price and asked.price is not None:
             order_type.price = asked.price
-        if isinstance(order_type, LimitOrder) and order_type.size != asked.size:
-            order_type.size = asked.size
 
     def place_instruction(self) -> dict[str, Any]:
         """The exchange's `PlaceInstruction`, as API-NG has it."""

@@ -17,12 +17,13 @@ gives one order two numbers or two different refusals, which of them was the fir
 from __future__ import annotations
 
 import itertools
-from typing import NamedTuple
+from typing import NamedTuple, NoReturn
 
 from . import messages
 from .errors import OrderError
+from .fact_ranks import accounted_of, rank_of, ties_of
 from .messages import OrderFact, Report
-from .stands import DONE, ENDS, IN_DOUBT, LIVE, NEW, NOT_PLACED, REFUSED, OrderStatus, Stand, State
+from .stands import DONE, ENDS, IN_DOUBT, LIVE, NEW, NOT_PLACED, REFUSED, SENT, OrderStatus, Stand, State
 
 #: What is known of a placing by replies alone: that which says more wins.
 _EVIDENCE = {
@@ -35,41 +36,6 @@ _EVIDENCE = {
 _BY_REPLIES = (None, IN_DOUBT, NOT_PLACED, REFUSED, DONE, LIVE)
 #: Averages nearer than this are one: sources round them to pence.
 _SAME_AVERAGE = 0.01
-
-
-def accounted_of(fact: OrderFact) -> float:
-    """Size that a fact accounts for: whatever does not remain, in the account's currency."""
-    return round(fact.matched + fact.cancelled + fact.lapsed + fact.voided, 2)
-
-
-def rank_of(fact: OrderFact) -> tuple[object, ...]:
-    """What makes one fact of a bet win over another: size accounted for, then time, then what stands in `_ties`."""
-    return accounted_of(fact), fact.at, _ties(fact)
-
-
-def _ties(fact: OrderFact) -> tuple[object, ...]:
-    """What decides between facts of one moment that account for the same size.
-
-    A finished bet wins over one that is not, then the greater void, the lower average (prices are reduced, never
-    raised) and the lower liability. What follows has no meaning but to be the same in any order of arrival.
-    """
-    return (
-        not fact.executable,
-        fact.voided,
-        -fact.average,
-        -fact.size,
-        fact.fills is not None,
-        fact.fills or (),
-        fact.matched,
-        fact.cancelled,
-        fact.lapsed,
-        fact.remaining,
-        fact.persistence_type or "",
-        fact.price or 0.0,
-        fact.why or "",
-        fact.bet_id or "",
-        fact.source,
-    )
 
 
 class Taken(NamedTuple):
@@ -91,6 +57,8 @@ class Taken(NamedTuple):
 
 
 NOTHING = Taken()
+#: What comes of being placed, where nothing else was known.
+_WENT_LIVE = Taken(went_live=True)
 #: What comes of most messages, by its first four facts.
 _TAKEN = {
     (live, matched, ended, changed): Taken(live, matched, ended, changed)
@@ -109,13 +77,13 @@ class OrderState:
         placed_ms: when the bet met the market.
         error_code: why the exchange did not place it.
         not_placed: why it never reached the exchange.
+        is_done: whether the exchange has said that nothing more can happen to it.
         size_matched, average_price_matched, size_remaining, size_cancelled, size_lapsed, size_voided: how far it got.
         fills: (time in milliseconds, price, size) of each fill, in order, where the exchange tells them.
     """
 
     __slots__ = (
         "_accounted",
-        "_done",
         "_evidence",
         "_fact",
         "_guarded",
@@ -125,6 +93,7 @@ class OrderState:
         "complete",
         "error_code",
         "fills",
+        "is_done",
         "not_placed",
         "placed_ms",
         "request_id",
@@ -150,12 +119,12 @@ class OrderState:
         self.placed_ms: int | None = None
         self.error_code: str | None = None
         self.not_placed: str | None = None
+        self.is_done = False
         self.size_matched = self.average_price_matched = 0.0
         self.size_remaining = remaining
         self.size_cancelled = self.size_lapsed = self.size_voided = 0.0
         self.fills: tuple[messages.Fill, ...] = ()
         self._guarded = guarded
-        self._done = False
         self._evidence = 0
         self._accounted = 0.0
         self._fact: OrderFact | None = None
@@ -174,7 +143,8 @@ class OrderState:
         Raises:
             OrderError: the table does not lead there.
         """
-        self.require_next(state)
+        if self._guarded and state not in self.state.next:
+            self._refuse_move(state)
         self._stand_at(state)
 
     def require_next(self, state: State) -> None:
@@ -184,10 +154,13 @@ class OrderState:
             OrderError: names the order, its status and the one that it cannot have.
         """
         if self._guarded and state not in self.state.next:
-            was, into = self.state.status, state.status
-            raise OrderError(
-                f"order {self._name()} is {was.name if was else 'new'}: it cannot become {into.name if into else 'new'}"
-            )
+            self._refuse_move(state)
+
+    def _refuse_move(self, state: State) -> NoReturn:
+        was, into = self.state.status, state.status
+        raise OrderError(
+            f"order {self._name()} is {was.name if was else 'new'}: it cannot become {into.name if into else 'new'}"
+        )
 
     def _stand_at(self, state: State) -> None:
         before = self.status
@@ -212,6 +185,9 @@ class OrderState:
         A fact of another bet changes nothing either: a replaced bet keeps its reference under a new number, so one
         reference may name several.
         """
+        return self._take(fact)
+
+    def _take(self, fact: OrderFact) -> Taken:
         bet_id, before = fact.bet_id, self.state
         numbered = False
         if bet_id is not None and bet_id != self.bet_id:
@@ -223,7 +199,7 @@ class OrderState:
         if known is not None:
             before_that, at = self._accounted, fact.at
             if accounted < before_that or (
-                accounted == before_that and (at < known.at or (at == known.at and _ties(fact) <= _ties(known)))
+                accounted == before_that and (at < known.at or (at == known.at and ties_of(fact) <= ties_of(known)))
             ):
                 return self._take_late(fact, accounted, known, before, numbered)
             if at < known.at:
@@ -266,7 +242,11 @@ class OrderState:
             self._told, self.fills = fact, fact.fills
         elif self._told is not None:
             self._show_fills()
-        self._done = not fact.executable
+        self.is_done = not fact.executable
+        self._keep_to(fact)
+
+    def _keep_to(self, fact: OrderFact) -> None:
+        """The sizes are those of a fact; it also says what is asked for."""
 
     def _show_fills(self) -> None:
         """Fills that one source told hold while another tells of the same size at the same price, and no longer."""
@@ -299,18 +279,35 @@ class OrderState:
     def take_report(self, request_id: str, report: Report) -> Taken:
         """Take the exchange's answer to an instruction. Never raises; the same again changes nothing."""
         if report.operation == messages.PLACE:
-            return self._placed(report)
+            known = self._evidence
+            taken = self._placed(report)
+            self._placing_answered(report, self._evidence > known)
+            return taken
         if request_id == self.request_id and self.state.request is not None:
             self._answered(report)
             self._stand_at(LIVE)
+        self._change_answered(request_id, report)
         return NOTHING
 
     def _answered(self, report: Report) -> None:
         """The request under way has its answer."""
 
+    def _placing_answered(self, report: Report, news: bool) -> None:
+        """The placing has an answer. `news`: it says more than those before."""
+
+    def _change_answered(self, request_id: str, report: Report) -> None:
+        """A cancel or an update has an answer, perhaps not for the first time."""
+
     def _placed(self, report: Report) -> Taken:
         before, at = self.state, report.placed_at
         if report.status == messages.SUCCESS:
+            if before is SENT and self._fact is None and self._evidence == 0 and self.bet_id is None:
+                # Nothing was known of it, as of almost every order.
+                if report.bet_id is not None:
+                    self._number(report.bet_id)
+                self.placed_ms, self._evidence = at, _EVIDENCE[messages.SUCCESS]
+                self._stand_at(LIVE)
+                return _WENT_LIVE
             discrepancy = None
             if report.bet_id is not None and report.bet_id != self.bet_id:
                 if self.bet_id is not None:

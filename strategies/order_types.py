@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 
 from ..values import mapping, number, word
 from .errors import OrderError
-from .statuses import Words
+from .statuses import Status
 
 #: What happens to a limit order at the turn in play.
 PERSISTENCE_TYPES = ("LAPSE", "PERSIST", "MARKET_ON_CLOSE")
@@ -29,12 +29,14 @@ def stake_of_target(target: float, target_type: str | None, price: float) -> flo
     return round(target / odds, 2) if odds > 0 else target
 
 
-class OrderTypes(Words):
+class OrderTypes(Status):
     """The exchange's order types."""
 
-    LIMIT = "Limit"
-    LIMIT_ON_CLOSE = "Limit on close"
-    MARKET_ON_CLOSE = "Market on close"
+    __slots__ = ()
+
+    LIMIT: ClassVar[Any] = "Limit"
+    LIMIT_ON_CLOSE: ClassVar[Any] = "Limit on close"
+    MARKET_ON_CLOSE: ClassVar[Any] = "Market on close"
 
 
 class BaseOrderType:

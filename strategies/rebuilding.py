@@ -13,10 +13,11 @@ import msgspec
 from .blotter import Blotter
 from .clock import from_ms
 from .errors import OrderError
+from .fact_ranks import accounted_of
 from .market import Placement
 from .order import Order, OrderStatus
 from .order_rows import OrderRow, OrderTypeRow, RunnerRow, TradeRow
-from .order_state import OrderState, accounted_of
+from .order_state import OrderState
 from .order_types import LimitOnCloseOrder, LimitOrder, MarketOnCloseOrder
 from .responses import Responses
 from .stands import NEXT, State
@@ -150,7 +151,7 @@ def _restore_state(order: OrderState, row: OrderRow) -> None:
     order.size_matched, order.average_price_matched = row.size_matched, row.average_price_matched
     order.size_cancelled, order.size_lapsed, order.size_voided = row.size_cancelled, row.size_lapsed, row.size_voided
     order.fills = row.fills
-    order._evidence, order._done = row.evidence, row.done
+    order._evidence, order.is_done = row.evidence, row.done
     order._fact, order._told = row.fact, row.told
     order._accounted = 0.0 if row.fact is None else accounted_of(row.fact)
 

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import datetime
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from ..values import finite, mapping, note, shown, text, whole
 from .clock import from_ms
 from .errors import OrderError
 from .order import Order
 from .order_types import LimitOrder
-from .statuses import Words
+from .statuses import Status
 
 if TYPE_CHECKING:
     from .host import Host
@@ -23,12 +23,14 @@ if TYPE_CHECKING:
 _MOST = 2**63 - 1
 
 
-class TradeStatus(Words):
+class TradeStatus(Status):
     """The state of a trade. PENDING: an order of it is being worked on."""
 
-    PENDING = "Pending"
-    LIVE = "Live"
-    COMPLETE = "Complete"
+    __slots__ = ()
+
+    PENDING: ClassVar[Any] = "Pending"
+    LIVE: ClassVar[Any] = "Live"
+    COMPLETE: ClassVar[Any] = "Complete"
 
 
 class Trade:
@@ -86,8 +88,8 @@ class Trade:
         self.pending_orders = pending_orders
         self.orders: list[Order] = []
         self._replacing: set[str] | None = None
-        self.status = TradeStatus.LIVE
-        self.status_log: list[TradeStatus] = [TradeStatus.LIVE]
+        self.status: TradeStatus = TradeStatus.LIVE
+        self.status_log: list[TradeStatus] = [self.status]
         self.created_ms = self.host.clock.now_ms
         self.complete_ms: int | None = None
 
@@ -142,7 +144,10 @@ class Trade:
         """Whether nothing of the trade is under way."""
         if self.status is not TradeStatus.LIVE or self.pending_orders or self._replacing:
             return False
-        return all(order.complete for order in self.orders)
+        complete = True
+        for order in self.orders:
+            complete = complete and order.complete
+        return complete
 
     def replacing(self, order: Order) -> None:
         """An order of it is to be replaced: it does not complete before that is answered."""
@@ -157,24 +162,23 @@ class Trade:
 
     def complete_trade(self) -> None:
         """Mark the trade complete, also in its runner's context."""
-        self._move(TradeStatus.COMPLETE)
+        self.status = TradeStatus.COMPLETE
+        self.status_log.append(TradeStatus.COMPLETE)
         self.complete_ms = self.host.clock.now_ms
         self.strategy.get_runner_context(self.market_id, self.selection_id, self.handicap).reset(self.id)
 
-    def _move(self, status: TradeStatus) -> None:
-        self.status = status
-        self.status_log.append(status)
-        if status is TradeStatus.LIVE and self.complete:
-            self.complete_trade()
-
     def __enter__(self) -> Trade:
         """Work on the trade's orders: it does not complete meanwhile."""
-        self._move(TradeStatus.PENDING)
+        self.status = TradeStatus.PENDING
+        self.status_log.append(TradeStatus.PENDING)
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         if kind is None:
-            self._move(TradeStatus.LIVE)
+            self.status = TradeStatus.LIVE
+            self.status_log.append(TradeStatus.LIVE)
+            if self.complete:
+                self.complete_trade()
 
     @property
     def date_time_created(self) -> datetime.datetime:

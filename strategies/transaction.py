@@ -32,7 +32,7 @@ class Transaction:
         self.client = client
         self._async = async_place_orders
         self._ref = customer_strategy_ref
-        self._requests: dict[OrderPackageType, list[tuple[Order, int | None]]] = {}
+        self._asked: list[tuple[OrderPackageType, Order, int | None]] = []
 
     def place_order(
         self, order: Order, market_version: int | None = None, execute: bool = True, force: bool = False
@@ -70,7 +70,7 @@ class Transaction:
             trade = order.trade
             context = trade.strategy.get_runner_context(order.market_id, order.selection_id, order.handicap)
             context.place(trade.id)
-            self._ask(OrderPackageType.PLACE, order, market_version)
+            self._asked.append((OrderPackageType.PLACE, order, market_version))
         return True
 
     def cancel_order(self, order: Order, size_reduction: float | None = None, force: bool = False) -> bool:
@@ -84,7 +84,7 @@ class Transaction:
         if not force and not self._accepted(order, OrderPackageType.CANCEL):
             return False
         order.cancel(size_reduction)
-        self._ask(OrderPackageType.CANCEL, order)
+        self._asked.append((OrderPackageType.CANCEL, order, None))
         return True
 
     def update_order(self, order: Order, new_persistence_type: str | None = None, force: bool = False) -> bool:
@@ -98,7 +98,7 @@ class Transaction:
         if not force and not self._accepted(order, OrderPackageType.UPDATE):
             return False
         order.update(new_persistence_type)
-        self._ask(OrderPackageType.UPDATE, order)
+        self._asked.append((OrderPackageType.UPDATE, order, None))
         return True
 
     def replace_order(
@@ -127,32 +127,30 @@ class Transaction:
                 return False
         require_price(order, "new_price", new_price, self.market.blotter.terms, OrderUpdateError)
         order.replace(new_price)
-        self._ask(OrderPackageType.REPLACE, order, market_version)
+        self._asked.append((OrderPackageType.REPLACE, order, market_version))
         return True
-
-    def _ask(self, package_type: OrderPackageType, order: Order, market_version: int | None = None) -> None:
-        self._requests.setdefault(package_type, []).append((order, market_version))
 
     def execute(self) -> int:
         """Send what was asked for; the number of requests to the exchange that it took."""
-        asked = self._requests
+        asked, market = self._asked, self.market
         if not asked:
             return 0
-        self._requests = {}
+        self._asked = []
         if len(asked) == 1:
-            ((kind, orders),) = asked.items()
-            if len(orders) == 1:
-                ((order, version),) = orders
-                self.market.submit(self._request(kind, order.trade.strategy.name, version, (order,)))
-                return 1
+            ((kind, order, version),) = asked
+            market.framework.submit(market, self._request(kind, order.trade.strategy.name, version, (order,)))
+            return 1
+        together: dict[OrderPackageType, list[tuple[Order, int | None]]] = {}
+        for kind, order, version in asked:
+            together.setdefault(kind, []).append((order, version))
         requests = [
             request
             for kind in OrderPackageType  # places first, then cancels, updates and replaces
-            if kind in asked
-            for request in self._packed(kind, asked[kind])
+            if kind in together
+            for request in self._packed(kind, together[kind])
         ]
         for request in requests:
-            self.market.submit(request)
+            market.framework.submit(market, request)
         return len(requests)
 
     def _packed(self, kind: OrderPackageType, asked: list[tuple[Order, int | None]]) -> list[Request]:
@@ -170,8 +168,10 @@ class Transaction:
         market, client = self.market, self.client
         request_id = market.framework.host.next_request_id()
         instruct = _INSTRUCTIONS[kind]
+        instructions = []
         for order in orders:
             order.request_id = request_id
+            instructions.append(instruct(order))
         return Request(
             request_id,
             market.market_id,
@@ -179,7 +179,7 @@ class Transaction:
             client.venue,
             client.username,
             kind.name,
-            tuple([instruct(order) for order in orders]),
+            tuple(instructions),
             market.clock.now_ms,
             market.bet_delay,
             version,
@@ -191,10 +191,11 @@ class Transaction:
         raise OrderError(f"order {order.id} was placed in market {self.market.market_id} before; create another")
 
     def _accepted(self, order: Order, package_type: OrderPackageType) -> bool:
+        market = self.market
         try:
-            self.market.validate(order, package_type, self.client)
+            market.framework.validate(market, order, package_type, self.client)
         except ControlError as refusal:
-            self.market.refused(order, package_type, refusal)
+            market.framework.refused(market, order, package_type, refusal)
             return False
         return True
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import importlib
+import json
 import os
 import shutil
 import signal
@@ -19,6 +21,7 @@ from hypothesis import HealthCheck, settings
 from builders import MARKET, priced
 from common_strategies import Backer, Moody, source_of
 from headrace.simulate.generator import write_markets
+from side_by_side import in_units, rank, scheduler
 
 #: Clocks decide nothing: a busy machine may be slow.
 _SLOW = (HealthCheck.too_slow,)
@@ -31,13 +34,25 @@ settings.load_profile("test")
 # -- two at a time -----------------------------------------------------------------------------------------------------
 
 
-@pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keep together what shares a Ray, where several processes run the tests (`pytest -n 2 --dist loadgroup`)."""
-    for item in items:
-        if item.get_closest_marker("ray") or "ray_local" in getattr(item, "fixturenames", ()):
-            own = [name for name in ("head", "launcher") if name in item.fixturenames]
-            item.add_marker(pytest.mark.xdist_group(own[0] if own else "ray"))
+@pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node: Any) -> None:
+    """A process that runs tests for others is told where to write down what belongs together."""
+    node.workerinput["units"] = str(node.config.stash[_TEMPORARY] / "units.json")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """In such a process: write it down, and have what takes long begin first."""
+    told = getattr(config, "workerinput", {}).get("units")
+    if told is not None:
+        units = in_units(items)
+        items.sort(key=lambda item: rank(item, units))
+        Path(told).write_text(json.dumps({item.nodeid: units[item.nodeid] for item in items}))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Who runs what, where several processes run the tests (`pytest -n 2`)."""
+    return scheduler(config, log, config.stash[_TEMPORARY] / "units.json")
 
 
 @pytest.hookimpl(wrapper=True)
@@ -52,6 +67,12 @@ def spelt_out(value: Any) -> Any:
     if isinstance(value, dict):
         return {spelt_out(key): spelt_out(each) for key, each in value.items()}
     return type(value)(map(spelt_out, value)) if type(value) in (list, tuple) else value
+
+
+def pytest_collection_finish() -> None:
+    """All modules and tests are here to stay: the collector of garbage need not look through them again and again."""
+    gc.collect()
+    gc.freeze()
 
 
 # -- what is temporary -------------------------------------------------------------------------------------------------

@@ -113,8 +113,8 @@ class Floor:
     def account(self, venue: str, username: str) -> AccountTerms:
         return self.terms
 
-    def call_at(self, at_ms: int, market_id: str, function: Callable[[], object]) -> None:
-        self.clock.call_at(at_ms, function)
+    def call_at(self, at_ms: int, market_id: str, function: Callable[..., object], *arguments: Any) -> None:
+        self.clock.call_at(at_ms, function, *arguments)
 
     def orders(self, market_id: str) -> PeerOrders:
         raise AssertionError("by default the exchange asks for nobody's orders")
@@ -123,8 +123,9 @@ class Floor:
 
     def reach(self, at: int) -> None:
         """The clock goes on to `at`."""
-        while (function := self.clock.pop_due(T0 + at)) is not None:
-            function()
+        while (timer := self.clock.pop_due(T0 + at)) is not None:
+            function, arguments = timer
+            function(*arguments)
         self.clock.now_ms = T0 + at
 
     def show(self, at: int, change: Mapping[str, Any]) -> None:

@@ -49,7 +49,7 @@ def exposure_of(orders: list[hr.Order], flumine: bool) -> dict[str, float]:
 
 
 @settings(
-    max_examples=120,
+    max_examples=80,
     deadline=None,
     phases=(Phase.explicit, Phase.reuse, Phase.generate, Phase.shrink),
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],

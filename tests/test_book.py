@@ -88,7 +88,7 @@ def seen(book: hr.MarketBook, key: tuple[int, float], name: str) -> list[tuple[f
 KEYS = [(1, 0), (1, 0.5), (2, 0), (2, 0.5)]
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(steps=steps)
 def test_ladders_equal_a_naive_rebuild_and_views_handed_out_never_change(steps: Any) -> None:
     book, naive = hr.MarketBook(MARKET), Naive()

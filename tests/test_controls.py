@@ -390,6 +390,33 @@ def test_trading_control_of_ones_own_refuses() -> None:
     assert played["b"].status is hr.OrderStatus.VIOLATION
 
 
+class Calls(NoLays):
+    """Notes what it is called for."""
+
+    calls: list[str]
+
+    def __call__(self, order: hr.Order, package_type: hr.OrderPackageType) -> None:
+        self.calls.append(package_type.name)
+        super().__call__(order, package_type)
+
+
+def test_control_that_is_called_its_own_way_is_called() -> None:
+    calls: list[str] = []
+    played = ask(back("a", 2.0, 2.0), lay("b", 2.0, 2.0), setup={"trading_controls": [(Calls, {"calls": calls})]})
+    assert played.answers == [True, False]
+    assert calls == ["PLACE", "PLACE"]
+
+
+def test_control_that_a_strategy_adds_in_the_run_is_asked_from_then_on() -> None:
+    def add(scripted: Any, market: Any) -> None:
+        market.framework.trading_controls.append(NoLays(market.framework))
+
+    stream = priced().touch(400).touch(800).close()
+    script = {100: [lay("a", 2.0, 2.0)], 400: [add], 800: [lay("b", 2.0, 2.0), back("c", 2.0, 2.0)]}
+    played = replay(stream, script, force=False)
+    assert played.answers == [True, None, False, True]
+
+
 def test_client_control_of_ones_own_refuses() -> None:
     setup = {"client_controls": [(None, NoReplaces, {})]}
     stream = priced().touch(400).close()

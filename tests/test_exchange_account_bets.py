@@ -101,7 +101,8 @@ def test_a_request_that_waits_when_its_market_closes_is_answered():
     answers: list[object] = []
     reports = submit(exchange, PLACE, asked, bet_delay=5, account=BOB)
     assert reports == []
-    exchange._pending[next(iter(exchange._pending))].answered = answers.append
+    (submission,) = exchange._submissions._pending.values()
+    submission.answered = answers.append
     play(exchange)
     assert answers == [[]]
 

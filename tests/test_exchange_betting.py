@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
 from typing import Any
 
@@ -14,6 +15,7 @@ from builders import Stream, priced
 from exchange_builders import ALICE, BOB, Fault
 from exchange_desk import MARKET, Desk, Report, at_close, codes, limit
 from exchange_requests import place
+from headrace.simulate.exchange.betting_reports import EXECUTION_CODES, INSTRUCTION_CODES
 from headrace.simulate.exchange.errors import ApiError, ParameterError
 from headrace.simulate.exchange.settings import AccountSettings, Limits
 
@@ -332,6 +334,17 @@ def test_codes_of_bets_come_by_fault(code: str) -> None:
     assert (report["errorCode"], codes(report)) == ("BET_ACTION_ERROR", [code, "ERROR_IN_ORDER"])
 
 
+@pytest.mark.parametrize("code", sorted(EXECUTION_CODES | INSTRUCTION_CODES))
+def test_every_code_can_be_provoked(code: str) -> None:
+    desk = Desk(faults=[Fault("bet.refuse", value=code)])
+    report = desk.place(limit(3.0, 5))
+    parsed(report)
+    of_the_report = code in EXECUTION_CODES
+    assert report["errorCode"] == (code if of_the_report else "BET_ACTION_ERROR")
+    assert codes(report) == ["ERROR_IN_ORDER" if of_the_report else code]
+    assert not desk.exchange.bets
+
+
 def test_too_many_instructions_are_an_exception_and_nothing_is_executed() -> None:
     desk = Desk()
     with pytest.raises(ApiError) as caught:
@@ -416,6 +429,13 @@ def test_a_bet_in_play_waits_for_the_delay_and_meets_the_book_of_then() -> None:
     assert (each["averagePriceMatched"], each["placedDate"]) == (1.98, "2023-11-14T22:13:25.000Z")
 
 
+def test_the_delay_is_divided_by_the_speed() -> None:
+    desk = Desk(in_play(), speed=20.0)
+    start = desk.exchange.clock.now_ms
+    report = desk.place(limit(3.0, 5), then=lambda: desk.exchange.advance(start + 250))
+    assert desk.bet(report).placed_ms == start + 250
+
+
 def test_bets_of_a_passive_market_that_match_nothing_do_not_wait() -> None:
     desk = Desk(in_play(betDelayModels=["PASSIVE"]))
     assert desk.place(limit(3.0, 5))["status"] == "SUCCESS"
@@ -474,6 +494,24 @@ def test_money_that_is_spent_in_the_delay_is_missing_after_it() -> None:
 
     report = desk.place(limit(3.0, 8), then=meanwhile)
     assert report["errorCode"] == "INSUFFICIENT_FUNDS"
+
+
+def test_a_client_that_hangs_up_in_the_delay_has_placed_its_bet() -> None:
+    desk = Desk(in_play())
+
+    async def hang_up() -> None:
+        params = {"marketId": MARKET, "instructions": [limit(3.0, 5)]}
+        task = asyncio.ensure_future(desk.operations["placeOrders"](ALICE, params))
+        await asyncio.sleep(0)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        desk.play()
+
+    asyncio.run(hang_up())
+    (bet,) = desk.exchange.bets.values()
+    assert bet.executable
+    (entry,) = [each for each in desk.exchange.ledger.entries(kind="REPLY") if each.values.get("later")]
+    assert entry.values["report"]["instructionReports"][0]["betId"] == bet.bet_id
 
 
 # -- async -----------------------------------------------------------------------------------------------------------

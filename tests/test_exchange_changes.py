@@ -508,6 +508,16 @@ def test_a_change_may_be_refused_by_fault(operation: str) -> None:
     assert (bet.executable, bet.persistence) == (True, "LAPSE")
 
 
+def test_a_replace_may_be_refused_for_the_code_of_a_bet() -> None:
+    desk = Desk()
+    one, other = desk.placed(limit(3.0, 5)), desk.placed(limit(3.0, 5))
+    desk.faults.add(Fault("bet.refuse", value="BET_IN_PROGRESS"))
+    report = desk.replace(anew(one, 3.5), anew(other, 3.5))
+    read_replace(report)
+    assert (report["errorCode"], codes(report)) == ("BET_ACTION_ERROR", ["BET_IN_PROGRESS", "ERROR_IN_ORDER"])
+    assert one.executable
+
+
 # -- what nobody asked for -------------------------------------------------------------------------------------------
 
 

@@ -23,9 +23,9 @@ from betfairlightweight.streaming.betfairstream import BetfairStream
 import headrace as hr
 from builders import START, Stream, priced
 from command import call
-from headrace.simulate.exchange.asking import accounts_of, faults_of, read_faults
+from headrace.simulate.exchange.asking import accounts_of, faults_of, read_faults, with_settings
 from headrace.simulate.exchange.faults import Fault
-from headrace.simulate.exchange.settings import AccountSettings, ExchangeSettings, Timers
+from headrace.simulate.exchange.settings import AccountSettings, ExchangeSettings, Limits, Timers
 from processes import TOOLS, environment, run_python, wait_until
 
 #: Seconds that a process may take for anything.
@@ -273,6 +273,23 @@ def test_faults_are_asked_for_in_words() -> None:
             faults_of([asked])
 
 
+def test_limits_timers_and_switches_are_set_in_words() -> None:
+    words = {"connections": "2", "session": "60.5", "settle_twice": "true", "connects_per_minute": "none"}
+    settings = with_settings(ExchangeSettings(timers=Timers(vanish=5.0)), words)
+    assert settings == ExchangeSettings(
+        limits=Limits(connections=2), timers=Timers(session=60.5, vanish=5.0), settle_twice=True
+    )
+    for name, value, told in (
+        ("conections", "2", "no such limit"),
+        ("connections", "many", "int"),
+        ("settle", "-1", "expected 0 or more"),
+        ("settle", "inf", "expected 0 or more"),
+        ("token_changes", "perhaps", "bool"),
+    ):
+        with pytest.raises(hr.InputError, match=told):
+            with_settings(ExchangeSettings(), {name: value})
+
+
 def test_a_schedule_of_faults_is_drawn_by_its_seed(tmp_path: Path) -> None:
     path = tmp_path / "faults.json"
 
@@ -390,6 +407,8 @@ def test_the_command_ends_quietly_when_it_is_terminated() -> None:
         (("--generate", "1", "--faults", "none.json"), "none.json: No such file"),
         (("--generate", "1", "--ledger", "none/ledger"), "the ledger cannot be written"),
         (("--generate", "1", "--catalogues", "none"), "no such folder"),
+        (("--generate", "1", "--set", "connections"), "expected NAME=VALUE"),
+        (("--generate", "1", "--set", "conections=2"), "no such limit, timer or switch"),
         (("--generate", "1", "--sport", "chess"), "chess"),
     ],
 )

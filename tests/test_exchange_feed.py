@@ -9,7 +9,7 @@ import itertools
 import json
 import tarfile
 import zipfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from headrace.archive.pack import write_pack
 from headrace.simulate.exchange.exchange import Exchange
 from headrace.simulate.exchange.feed import FeedMessage
 from headrace.simulate.exchange.generated_feed import GeneratedFeed
+from headrace.simulate.exchange.merged import Merged
 from headrace.simulate.exchange.public_market import LADDERS
 from headrace.simulate.exchange.recorded_feed import RecordedFeed
 from headrace.simulate.exchange.settings import ExchangeSettings, Timers
@@ -97,6 +98,12 @@ def test_fields_that_nobody_knows_are_sent_and_nulls_are_not(tmp_path: Path) -> 
     assert definition["newField"] == {"deep": [1]}
     assert definition["raceType"] == "Flat"
     assert "venue" not in definition
+
+
+def test_a_time_that_no_calendar_has_any_more_is_the_last_there_is(tmp_path: Path) -> None:
+    market = Stream(openDate="9999-12-31T00:00:00.000Z", settledTime="1970-01-01T00:00:00.000Z").close(100)
+    first, _ = definitions(played(market.write(tmp_path / "1.1"), speed=0.5))
+    assert (first["openDate"][:19], first["settledTime"]) == ("9999-12-31T23:59:59", "1970-01-01T00:00:00.000Z")
 
 
 def test_what_no_definition_is_without_is_filled_in(tmp_path: Path) -> None:
@@ -297,6 +304,17 @@ def test_a_recording_that_cannot_be_played_is_refused_in_one_sentence(tmp_path: 
         RecordedFeed(str(path), timeline())
     assert str(path) in str(refused.value)
     assert "\n" not in str(refused.value)
+
+
+def test_a_part_that_fails_ends_and_the_others_go_on() -> None:
+    def fails() -> Iterator[FeedMessage]:
+        yield FeedMessage(NOW + 1)
+        raise ZeroDivisionError("a defect")
+
+    merged = Merged()
+    merged.add(NOW, fails())
+    merged.add(NOW, iter([FeedMessage(NOW), FeedMessage(NOW + 2)]))
+    assert times(merged) == [0, 1, 2]
 
 
 def test_no_recording_is_refused(tmp_path: Path) -> None:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 
 from builders import priced
 from exchange_builders import BOB, Fault
 from exchange_desk import Desk, Report, at_close, limit
 from headrace.simulate.exchange.errors import ParameterError
+from headrace.simulate.exchange.heartbeat_api import later
 
 
 def beat(desk: Desk, seconds: int) -> Report:
@@ -70,10 +73,21 @@ def test_a_heartbeat_says_how_long() -> None:
         Desk().call("heartbeat")
 
 
-def test_time_runs_out_on_the_real_clock() -> None:
+def test_a_stopped_exchange_leaves_no_timers() -> None:
     desk = Desk()
     bet = desk.placed(limit(3.0, 5))
     beat(desk, 10)
     desk.heartbeats.stop()
     assert not desk.timers[-1].running
     assert bet.executable
+
+
+def test_timers_run_on_real_time() -> None:
+    async def wait() -> list[str]:
+        called: list[str] = []
+        later(0.01, lambda: called.append("due"))
+        later(0.01, lambda: called.append("cancelled")).cancel()
+        await asyncio.sleep(0.05)
+        return called
+
+    assert asyncio.run(wait()) == ["due"]

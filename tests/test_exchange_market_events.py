@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from exchange_builders import MARKET, T0, Exchange, Fault, Stream, exchange_of, faults_of
+from exchange_requests import place
+from headrace.simulate.exchange.bank import Bank
 from headrace.simulate.exchange.exchange import ExchangeMarket
 from headrace.simulate.exchange.faults import Faults
 from headrace.simulate.exchange.market_events import MarketEvents
@@ -165,6 +167,22 @@ def test_a_market_that_is_settled_twice_has_other_winners_the_second_time() -> N
     assert watch.runners()[1:] == [(1_000, "WINNER", "LOSER"), (21_000, "LOSER", "WINNER")]
     assert [at for at, what in watch.seen if what == "settled"] == [11_000, 21_000]
     assert exchange.ledger.entries(kind="MARKET")[-1].values["what"] == "SETTLED_AGAIN"
+
+
+def test_money_follows_the_second_settlement() -> None:
+    stream = Stream().prices(100, {1: {"atb": [[3.0, 50]]}}).touch(500).close(1_000, winner=1)
+    exchange, faults, _ = watched(stream, settle_twice=True, timers=Timers(settle=10.0))
+    bank = Bank(exchange, faults)
+    run(exchange, 200)
+    bet = place(exchange, price=3.0, size=10.0)
+    run(exchange, 10_900)
+    assert (bet.result, bank.balance("alice")) == (None, 10_000.0)
+    run(exchange, 11_000)
+    assert bet.result is not None
+    assert (bet.result.profit, bet.settled_ms, bank.balance("alice")) == (20.0, T0 + 11_000, 10_019.0)
+    run(exchange, 21_000)
+    assert bet.result is not None
+    assert (bet.result.profit, bet.settled_ms, bank.balance("alice")) == (-10.0, T0 + 21_000, 9_990.0)
 
 
 def test_a_result_that_is_said_twice_is_settled_once() -> None:

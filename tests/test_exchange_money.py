@@ -15,8 +15,11 @@ from exchange_builders import ALICE, BOB, Fault
 from exchange_desk import Desk, Report, at_close, codes, limit
 from exchange_requests import place
 from headrace.simulate.exchange.bank import FREE_TRANSACTIONS, Movement
+from headrace.simulate.exchange.currency_rates import RATES
 from headrace.simulate.exchange.errors import ApiError, ParameterError
 from headrace.simulate.exchange.settings import AccountSettings, Timers
+from headrace.strategies.currency import CURRENCIES
+from headrace.strategies.errors import InputError
 
 
 def rich(**changes: Any) -> tuple[AccountSettings, AccountSettings]:
@@ -327,6 +330,26 @@ def test_sizes_in_any_currency_add_up(currency: str, size: float, price: float, 
     assert bet.size == size
     assert round(bet.matched + bet.cancelled + bet.remaining, 2) == size
     assert bet.executable == (bet.remaining > 0)
+
+
+def test_every_currency_with_smallest_stakes_has_a_rate() -> None:
+    assert set(RATES) == set(CURRENCIES)
+    assert all(units >= 1 for units in RATES.values())  # the engine counts in pounds: theirs are the finer pennies
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("currency", "XXX"),
+        ("balance", -1.0),
+        ("balance", float("nan")),
+        ("exposure_limit", -5.0),
+        ("discount_rate", 101.0),
+    ],
+)
+def test_an_account_that_cannot_be_is_refused_by_name(field: str, value: Any) -> None:
+    with pytest.raises(InputError, match=f"'alice': the {field} is"):
+        dataclasses.replace(ALICE, **{field: value})
 
 
 # -- no loss exceeds the balance -------------------------------------------------------------------------------------

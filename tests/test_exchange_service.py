@@ -282,6 +282,21 @@ def test_a_message_that_cannot_be_played_does_not_stop_the_others(
     run(test)
 
 
+def test_what_is_due_and_fails_stops_nothing_else(tmp_path: Path, certificates: Path) -> None:
+    path = priced(market_id="1.1").touch(3_600_000).write(tmp_path / "1.1")
+
+    async def test() -> None:
+        async with serving(Played(path), certificates) as service:
+            done: list[bool] = []
+            service.exchange.call_later(0, lambda: 1 / 0)
+            service.exchange.call_later(20, lambda: done.append(True))
+            await until(lambda: done)
+            (entry,) = service.ledger.entries(kind="ERROR")
+            assert "division by zero" in entry.values["error"]
+
+    run(test)
+
+
 # -- control ---------------------------------------------------------------------------------------------------------
 
 

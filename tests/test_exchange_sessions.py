@@ -347,9 +347,16 @@ def test_certificate_that_the_exchange_was_not_given_is_not_heard(server: Served
         )
 
 
-def test_certificate_that_the_exchange_was_given_is_heard(tmp_path: Path) -> None:
+@pytest.mark.parametrize("named", [True, False])
+def test_certificate_that_the_exchange_was_given_is_heard(tmp_path: Path, named: bool) -> None:
+    """It is named, or lies in the folder of clients' certificates."""
     own = Certificates(tmp_path / "own").client_folder
-    certificates = Certificates(tmp_path / "exchange", trusted=[own / "client.crt"])
+    folder = tmp_path / "exchange" / "client"
+    folder.mkdir(parents=True)
+    (folder / "key.pem").write_bytes((own / "client.key").read_bytes())
+    if not named:
+        (folder / "mine.pem").write_bytes((own / "client.crt").read_bytes())
+    certificates = Certificates(tmp_path / "exchange", trusted=[own / "client.crt"] if named else [])
     with served(exchange_of(), certificates=certificates) as server:
         answer = requests.post(
             f"https://localhost:{server.http.certlogin_port}/api/certlogin",

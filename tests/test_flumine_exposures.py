@@ -108,7 +108,7 @@ def befall(market: Any, order: hr.Order, what: str, number: int) -> None:
         getattr(order, what)()
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(bets=st.lists(st.tuples(st.sampled_from(("BACK", "LAY")), order_types), min_size=6, max_size=6), steps=steps)
 def test_exposures_equal_the_plain_sum_after_anything_in_any_order(bets: Any, steps: Any) -> None:
     def look(script: Script, market: Any) -> None:

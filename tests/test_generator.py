@@ -275,7 +275,7 @@ def test_starting_prices_tell_how_often_runners_win() -> None:
     expected = won = 0.0
     favourites = 0
     for number in range(300):
-        win = Replayed(generate_event(11, number, Recipe(changes=150))[0]).final
+        win = Replayed(generate_event(11, number, Recipe(changes=50))[0]).final
         favourite = min(win["runners"], key=lambda runner: runner["bsp"])
         favourites += 1
         expected += 1 / favourite["bsp"]

@@ -123,7 +123,7 @@ def watched(actions: dict[int, list[Request]], watch: Request) -> dict[int, list
     return {at: [watch, *found, watch] for at, found in actions.items()}
 
 
-@settings(TOLD, max_examples=250)
+@settings(TOLD, max_examples=120)
 @given(story=stories())
 def test_orders_keep_their_invariants(story: Story) -> None:
     stream, actions = story
@@ -142,7 +142,7 @@ def test_orders_keep_their_invariants(story: Story) -> None:
         assert played.cleared["profit"] == pytest.approx(sum(order.profit for order in market.blotter), abs=0.0051)
 
 
-@settings(TOLD, max_examples=100)
+@settings(TOLD, max_examples=60)
 @given(story=stories())
 def test_any_story_can_be_told_under_flumines_rules(story: Story) -> None:
     stream, actions = story

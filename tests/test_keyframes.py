@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import msgspec
-from hypothesis import event, given
+from hypothesis import event, given, settings
 from hypothesis import strategies as st
 
 from headrace.simulate.reading.keyframes import image_of, restore
@@ -116,6 +116,7 @@ def runner_state(runner: RunnerBook) -> Any:
     )
 
 
+@settings(max_examples=60)
 @given(recordings())
 def test_book_restored_from_its_image_is_the_book(messages: list[ChangeMessage]) -> None:
     book = fold(messages)
@@ -128,6 +129,7 @@ def test_book_restored_from_its_image_is_the_book(messages: list[ChangeMessage])
         assert state(again) == state(book)
 
 
+@settings(max_examples=60)
 @given(recordings(), st.data())
 def test_book_that_missed_changes_is_brought_up_by_an_image(messages: list[ChangeMessage], data: st.DataObject) -> None:
     book = fold(messages)
@@ -144,6 +146,7 @@ def test_book_that_missed_changes_is_brought_up_by_an_image(messages: list[Chang
     assert state(again) == state(book)
 
 
+@settings(max_examples=60)
 @given(recordings())
 def test_there_is_an_image_where_the_definition_names_the_runners_of_the_book(messages: list[ChangeMessage]) -> None:
     book = fold(messages)

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 import headrace as hr
@@ -301,6 +301,7 @@ def test_no_bytes_raise_out_of_the_reader(noise: bytes, at: int) -> None:
     assert whole or len(messages) <= len(LINES) + noise.count(b"\n")
 
 
+@settings(max_examples=60)
 @given(st.sampled_from(PATHS), VALUES)
 @example((3, "mc"), [None])  # a list of nulls is an empty one
 def test_no_value_of_any_field_costs_more_than_its_line(path: tuple[Any, ...], value: Any) -> None:

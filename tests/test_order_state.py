@@ -63,7 +63,7 @@ from headrace.strategies.stands import REFUSED as REFUSED_STATE
 
 S = OrderStatus
 SIZE, PRICE = 10.0, 3.0
-TOLD = settings(max_examples=150, deadline=None, phases=(Phase.explicit, Phase.reuse, Phase.generate, Phase.shrink))
+TOLD = settings(max_examples=100, deadline=None, phases=(Phase.explicit, Phase.reuse, Phase.generate, Phase.shrink))
 #: A message about one order: what takes it.
 Message = Callable[[OrderState], Taken]
 

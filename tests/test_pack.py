@@ -85,9 +85,31 @@ def run(markets: Any, keywords: dict[str, Any], kind: type[Tells] = Tells, **set
 @pytest.fixture
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
     """Keyframes so often that small markets have some."""
-    monkeypatch.setattr(segmenter, "_KEYFRAME_BYTES", 2000)
-    monkeypatch.setattr(segmenter, "_KEYFRAME_MS", 1000)
-    monkeypatch.setattr(packed_writer, "_GROUP_BYTES", 30_000)
+    write_often(monkeypatch)
+
+
+def write_often(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(segmenter, "_KEYFRAME_BYTES", 2000)
+    patch.setattr(segmenter, "_KEYFRAME_MS", 1000)
+    patch.setattr(packed_writer, "_GROUP_BYTES", 30_000)
+
+
+@pytest.fixture(scope="module")
+def generated_pack(generated: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The generated markets, packed, with keyframes so often that they have some."""
+    with pytest.MonkeyPatch.context() as patch:
+        write_often(patch)
+        return packed(generated, tmp_path_factory.mktemp("generated_pack"))
+
+
+@pytest.fixture(scope="module")
+def recorded(tmp_path_factory: pytest.TempPathFactory) -> tuple[list[str], Path]:
+    """Real recordings, and what they are packed."""
+    names = ["29788105.bz2", "1.205822330.bz2", "1.185781277.bz2", "1.197931750", "football-basic-sample.bz2"]
+    if not RECORDINGS.is_dir():
+        pytest.skip(f"no recordings in {RECORDINGS}; runs where that folder is")
+    files = [str(RECORDINGS / name) for name in names]
+    return files, packed(files, tmp_path_factory.mktemp("recorded"))
 
 
 @pytest.fixture
@@ -127,21 +149,18 @@ def busy(**definition: Any) -> Stream:
 @pytest.mark.parametrize("keywords", WINDOWS, ids=str)
 @pytest.mark.parametrize("kind", [Tells, ByEvent])
 def test_generated_markets_give_equal_digests(
-    generated: Path, tmp_path: Path, small: None, keywords: dict[str, Any], kind: type[Tells]
+    generated: Path, generated_pack: Path, keywords: dict[str, Any], kind: type[Tells]
 ) -> None:
     plain = run(generated, keywords, kind)
-    from_pack = run(packed(generated, tmp_path), keywords, kind)
+    from_pack = run(generated_pack, keywords, kind)
     assert plain.records.num_rows > 0
     assert (from_pack.digest, from_pack.failures.to_pylist()) == (plain.digest, [])
 
 
 @pytest.mark.parametrize("keywords", WINDOWS, ids=str)
-def test_recorded_markets_give_equal_digests(tmp_path: Path, keywords: dict[str, Any]) -> None:
-    names = ["29788105.bz2", "1.205822330.bz2", "1.185781277.bz2", "1.197931750", "football-basic-sample.bz2"]
-    if not RECORDINGS.is_dir():
-        pytest.skip(f"no recordings in {RECORDINGS}; runs where that folder is")
-    files = [str(RECORDINGS / name) for name in names]
-    assert run(packed(files, tmp_path), keywords).digest == run(files, keywords).digest
+def test_recorded_markets_give_equal_digests(recorded: tuple[list[str], Path], keywords: dict[str, Any]) -> None:
+    files, pack = recorded
+    assert run(pack, keywords).digest == run(files, keywords).digest
 
 
 @pytest.mark.parametrize(

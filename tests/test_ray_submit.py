@@ -237,7 +237,7 @@ def test_script_submitted_to_machines_of_ones_own_gives_what_it_gives_here(launc
     assert re.match(r"8 markets, [1-9]\d* orders, digest \w+$", here)
 
     launcher.ray("up", "--yes", "--no-config-cache", launcher.cluster)
-    assert wait_until(launcher.has_both_nodes, 60), launcher.worker.log or launcher.head.log
+    assert wait_until(launcher.has_both_nodes, 120), launcher.worker.log or launcher.head.log
     with pytest.raises(InputError, match="asks for a token"):
         check_cluster(launcher.dashboard, None)
     there = launcher.ray("submit", "--no-config-cache", launcher.cluster, SCRIPT, generated)

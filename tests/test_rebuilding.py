@@ -25,7 +25,7 @@ from stories import RUNNERS, Story, stories
 
 LIMITS = {"max_order_exposure": 20.0, "max_selection_exposure": 25.0}
 THOROUGH = settings(
-    max_examples=150,
+    max_examples=80,
     deadline=None,
     phases=(Phase.explicit, Phase.reuse, Phase.generate, Phase.shrink),
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from msgspec.structs import replace
 
 from ...strategies.messages import ClearedOrder, Fill, OrderFact, PlaceInstruction
@@ -218,6 +220,22 @@ class AccountBet:
         """Take what the next settlement will say."""
         exact = self.unit == 1.0
         self.next_result = result if exact else replace(result, profit=round(result.profit * self.unit, 2))
+
+    def noted(self) -> dict[str, Any]:
+        """What the ledger notes of it."""
+        return {
+            "username": self.username,
+            "market_id": self.market_id,
+            "bet_id": self.bet_id,
+            "order_ref": self.order_ref,
+            "executable": self.executable,
+            "matched": self.matched,
+            "average": self.average,
+            "remaining": self.remaining,
+            "cancelled": self.cancelled,
+            "lapsed": self.lapsed,
+            "voided": self.voided,
+        }
 
     def __repr__(self) -> str:
         return f"<AccountBet {self.bet_id} {self.asked.side} {self.size:g} at {self.price:g}, {self.matched:g} matched>"

@@ -12,7 +12,7 @@ import msgspec
 
 from ...strategies.errors import InputError
 from .faults import KINDS, Fault
-from .settings import AccountSettings
+from .settings import AccountSettings, ExchangeSettings, Limits, Timers
 
 #: Most faults that a schedule may draw.
 _MOST_DRAWN = 10_000
@@ -35,10 +35,6 @@ def _account(asked: Mapping[str, Any] | str) -> AccountSettings:
     if "username" in values:
         values.setdefault("app_key", f"{values['username']}-key")
     account: AccountSettings = _made(AccountSettings, values, f"account {shown!r}")
-    if not account.balance >= 0 or account.balance == float("inf"):
-        raise InputError(f"account {shown!r}: the balance is {account.balance}; expected 0 or more")
-    if account.exposure_limit is not None and not account.exposure_limit >= 0:
-        raise InputError(f"account {shown!r}: the exposure_limit is {account.exposure_limit}; expected 0 or more")
     return account
 
 
@@ -93,6 +89,50 @@ def _made(kind: Any, values: dict[str, Any], what: str) -> Any:
         return msgspec.convert(values, kind, strict=False)
     except msgspec.ValidationError as error:
         raise InputError(f"{what}: {error}") from None
+
+
+def with_settings(settings: ExchangeSettings, asked: Mapping[str, str]) -> ExchangeSettings:
+    """Settings with limits, timers and switches as they were asked for in words: `{"connections": "2"}`.
+
+    Raises:
+        InputError: there is no such limit, timer or switch, or the value says nothing.
+    """
+    limits = {each.name for each in dataclasses.fields(Limits)}
+    timers = {each.name for each in dataclasses.fields(Timers)}
+    chosen: dict[str, dict[str, Any]] = {"limits": {}, "timers": {}, "switches": {}}
+    for name, text in asked.items():
+        value: Any = None if text == "none" else text
+        if name in limits:
+            chosen["limits"][name] = value
+        elif name in timers:
+            chosen["timers"][name] = value
+        elif name in _SWITCHES:
+            chosen["switches"][name] = value
+        else:
+            known = ", ".join(sorted({*limits, *timers, *_SWITCHES}))
+            raise InputError(f"--set {name}: there is no such limit, timer or switch; expected one of {known}")
+    parts = {
+        "limits": _made(Limits, {**dataclasses.asdict(settings.limits), **chosen["limits"]}, "--set"),
+        "timers": _made(Timers, {**dataclasses.asdict(settings.timers), **chosen["timers"]}, "--set"),
+    }
+    for part in parts.values():
+        for name, number in dataclasses.asdict(part).items():
+            if number is not None and not 0 <= number < float("inf"):
+                raise InputError(f"--set {name}={number}: expected 0 or more")
+    switches = _made(_Switches, chosen["switches"], "--set")
+    given = {name: getattr(switches, name) for name in chosen["switches"]}
+    return dataclasses.replace(settings, **parts, **given)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Switches:
+    """The settings of an exchange that are on or off."""
+
+    settle_twice: bool = False
+    token_changes: bool = False
+
+
+_SWITCHES = tuple(each.name for each in dataclasses.fields(_Switches))
 
 
 def read_faults(path: str | os.PathLike[str]) -> list[Fault]:

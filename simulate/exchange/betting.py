@@ -26,7 +26,7 @@ from .betting_reports import (
     pending,
     placed,
 )
-from .changing import Changer, Replacement
+from .changing import Change, Changer, Replacement
 from .exchange import Exchange
 from .faults import Faults
 from .placing import Order, Placed, Placer
@@ -103,9 +103,9 @@ class Betting:
         answer: asyncio.Future[Placed] = asyncio.get_running_loop().create_future()
 
         def done(outcome: Placed) -> None:
-            if at_once and not outcome.at_once:
-                self._note(call, order, outcome)
-            elif not answer.done():
+            if answer.done() or (at_once and not outcome.at_once):
+                self._note(call, order, outcome)  # it was answered before, or its client is gone
+            else:
                 answer.set_result(outcome)
 
         self._placer.begin(order, done)
@@ -149,7 +149,7 @@ class Betting:
         code = self._refused(call) or self._changer.refusal(call, [each.bet_id for each in replacements])
         if code is not None:
             self._bank.count(call.username, len(replacements))
-            reports = [not_replaced(echo, ERROR_IN_ORDER) for echo in echoes]
+            reports = [not_replaced(echo, code[1].get(place, ERROR_IN_ORDER)) for place, echo in enumerate(echoes)]
             return execution(call.market_id, call.customer_ref, reports, code[0])
         lost = self._lost(call, echoes, nested=True)
         if lost is not None:
@@ -187,17 +187,7 @@ class Betting:
         wanted = [self._changer.read_cancel(raw) for raw in call.instructions]
         if not wanted:
             wanted = self._changer.whole_market(call.username, call.market_id)
-        echoes = [each.echo for each in wanted]
-        code = self._refused(call) or self._changer.refusal(call, [each.bet_id for each in wanted])
-        if code is not None:
-            self._bank.count(call.username, len(wanted))
-            return execution(call.market_id, call.customer_ref, failures(echoes, code[1]), code[0])
-        lost = self._lost(call, echoes)
-        if lost is not None:
-            return lost
-        reports = self._changer.cancel(call, wanted)
-        self._bank.count(call.username, sum(each["status"] != SUCCESS for each in reports))
-        return await self._answer(call, execution(call.market_id, call.customer_ref, reports))
+        return await self._changed(call, wanted, self._changer.cancel)
 
     async def _cancel_everywhere(self, call: Call) -> Report:
         refused = self._refused(call)
@@ -228,6 +218,11 @@ class Betting:
         """
         call = self._reception.call("updateOrders", account, params)
         wanted = [self._changer.read_update(raw) for raw in call.instructions]
+        return await self._changed(call, wanted, self._changer.update)
+
+    async def _changed(
+        self, call: Call, wanted: list[Change], change: Callable[[Call, list[Change]], list[Report]]
+    ) -> Report:
         echoes = [each.echo for each in wanted]
         code = self._refused(call) or self._changer.refusal(call, [each.bet_id for each in wanted])
         if code is not None:
@@ -236,7 +231,7 @@ class Betting:
         lost = self._lost(call, echoes)
         if lost is not None:
             return lost
-        reports = self._changer.update(call, wanted)
+        reports = change(call, wanted)
         self._bank.count(call.username, sum(each["status"] != SUCCESS for each in reports))
         return await self._answer(call, execution(call.market_id, call.customer_ref, reports))
 

@@ -22,8 +22,9 @@ class Certificates:
     """Certificates in a folder; those that are there and have not expired are used again.
 
     Clients verify the server with `server` (`REQUESTS_CA_BUNDLE`), and log in with what is in `client_folder`
-    (`certs` of betfairlightweight). Certificates of their own are taken too, if they are among `trusted`: there as
-    here, the exchange must have been given a certificate before one logs in with it.
+    (`certs` of betfairlightweight). Certificates of their own are taken too, if they are put into that folder before
+    the start, or are among `trusted`: there as here, the exchange must have been given a certificate before one logs in
+    with it.
 
     Args:
         folder: is made if it is not there.
@@ -43,10 +44,10 @@ class Certificates:
         self.server = folder / "exchange.crt"
         self.server_key = folder / "exchange.key"
         self.client_folder = folder / "client"
-        self._trusted = (self.client_folder / "client.crt", *trusted)
         self.client_folder.mkdir(parents=True, exist_ok=True)
         _make(self.server, self.server_key, "rehearsal exchange", host)
-        _make(self._trusted[0], self.client_folder / "client.key", "rehearsal client")
+        _make(self.client_folder / "client.crt", self.client_folder / "client.key", "rehearsal client")
+        self._trusted = (*_certificates_in(self.client_folder), *trusted)
         self.certlogin_context()
 
     def server_context(self) -> ssl.SSLContext:
@@ -64,6 +65,12 @@ class Certificates:
         for path in self._trusted:
             context.load_verify_locations(path)
         return context
+
+
+def _certificates_in(folder: Path) -> list[Path]:
+    """Files with certificates, whatever else is there."""
+    named = (path for path in sorted(folder.iterdir()) if path.suffix in (".crt", ".cert", ".pem"))
+    return [path for path in named if b"BEGIN CERTIFICATE" in path.read_bytes()]
 
 
 def _make(path: Path, key_path: Path, name: str, host: str | None = None) -> None:

@@ -10,20 +10,14 @@ import functools
 import itertools
 import logging
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, Protocol
+from typing import Any
 
 from ...actors.exchange import AccountTerms, Answer
-from ...config import Config
 from ...strategies.book import MarketBook
-from ...strategies.changes import MarketDefinition
 from ...strategies.currency import CURRENCIES
 from ...strategies.messages import (
-    PLACE,
-    REPLACE,
     ClearedOrder,
     OrderFact,
-    PlaceInstruction,
-    ReplaceInstruction,
     Reply,
     Report,
     Request,
@@ -31,92 +25,22 @@ from ...strategies.messages import (
 from ...strategies.rules import Rules
 from ..models import Models
 from .account_bet import LAPSE_REASONS, AccountBet
-from .currency_rates import in_pounds, rate, unit_of
+from .currency_rates import in_pounds, rate
+from .exchange_market import ExchangeMarket as ExchangeMarket
+from .exchange_market import Listener as Listener
+from .exchange_market import results_of
 from .feed import Feed, FeedChange, FeedMessage
 from .ledger import Ledger
 from .public_market import PublicMarket, Touched
 from .settings import AccountSettings, ExchangeSettings
+from .submissions import Submissions
 from .timeline import ExchangeClock, Timeline
-from .venue_market import VenueMarket
+from .venue_market import CONFIG, VenueMarket
 
 logger = logging.getLogger("headrace")
 
 #: Numbers of bets count up from here.
 FIRST_BET_ID = 230_000_000_000
-
-
-class Listener(Protocol):
-    """Hears what happens, in order. A subclass hears what it defines, and nothing else."""
-
-    def market_changed(self, market: ExchangeMarket, touched: Touched) -> None:
-        """Something of what is published of a market has changed; the first time, it is new."""
-        return
-
-    def message_ended(self, at: int) -> None:
-        """All changes of one moment have been told: they belong into one message of a stream."""
-        return
-
-    def market_gone(self, market: ExchangeMarket) -> None:
-        """A market has vanished from all lists."""
-        return
-
-    def bet_changed(self, bet: AccountBet) -> None:
-        """A bet is new, or another than before."""
-        return
-
-    def market_settled(self, market: ExchangeMarket) -> None:
-        """The results of a market's bets are known to accounts; again where it is settled a second time."""
-        return
-
-    def sports(self, at: int, operation: str, change: dict[str, Any]) -> None:
-        """A change of a race ("rcm") or a cricket match ("ccm")."""
-        return
-
-
-class ExchangeMarket:
-    """One market.
-
-    Attributes:
-        book: as recorded, in exchange time.
-        public: as it is published.
-        venue: the engine's side.
-        bets: of all accounts, by number, in order of placing.
-        closed_at: exchange time of the close; None while it is not closed.
-        settled_at: exchange time at which accounts learn results; None before.
-        gone: nothing more comes of it.
-        closing: counts its closings and openings: what was planned for an earlier one is void.
-        results: of runners, as the last closing definition had them.
-    """
-
-    def __init__(self, market_id: str, book: MarketBook, public: PublicMarket, venue: VenueMarket) -> None:
-        self.market_id = market_id
-        self.book = book
-        self.public = public
-        self.venue = venue
-        self.bets: dict[str, AccountBet] = {}
-        self.closed_at: int | None = None
-        self.settled_at: int | None = None
-        self.gone = False
-        self.closing = 0
-        self.results: tuple[object, ...] = ()
-
-    @property
-    def definition(self) -> MarketDefinition:
-        definition = self.book.market_definition
-        assert definition is not None
-        return definition
-
-
-class _Pending:
-    """A request under way: how many answers are missing, and who waits for them."""
-
-    __slots__ = ("answered", "missing", "reports", "request")
-
-    def __init__(self, request: Request, answered: Callable[[list[Report]], object]) -> None:
-        self.request = request
-        self.answered = answered
-        self.missing = len(request.instructions) * (2 if request.kind == REPLACE else 1)
-        self.reports: list[Report] = []
 
 
 class Exchange:
@@ -150,21 +74,13 @@ class Exchange:
         self.finished = self.handling = False
         self.alter: Callable[[FeedChange], FeedChange | None] | None = None
         self.clock = ExchangeClock(timeline.start_ms)
-        # Latency is that of the real network; bets of all accounts share what is traded.
-        self.config = Config(
-            place_latency=0.0,
-            cancel_latency=0.0,
-            update_latency=0.0,
-            replace_latency=0.0,
-            simulated_strategy_isolation=False,
-        )
+        self.config = CONFIG
         self.rules = Rules.named(None)
         self._models = Models().completed(self.config)
         self._last_bet_id = FIRST_BET_ID
         self._numbers = itertools.count(1)
         self._by_order: dict[str, AccountBet] = {}
-        self._asked: dict[str, tuple[PlaceInstruction, str, str, float]] = {}
-        self._pending: dict[str, _Pending] = {}
+        self._submissions = Submissions(self._by_order)
         self._messages: Iterator[FeedMessage] = iter(feed)
         self._next = next(self._messages, None)
         self.finished = self._next is None
@@ -198,7 +114,7 @@ class Exchange:
 
     def play_next(self) -> bool:
         """Play the next message of the feed, whenever it is due; False if there is none."""
-        message = self._next
+        message, self._next = self._next, None
         if message is None:
             return False
         self._run_timers(message.at)
@@ -213,8 +129,13 @@ class Exchange:
         return True
 
     def _run_timers(self, until_ms: int) -> None:
-        while (function := self.clock.pop_due(until_ms)) is not None:
-            function()
+        while (timer := self.clock.pop_due(until_ms)) is not None:
+            function, arguments = timer
+            try:
+                function(*arguments)
+            except Exception as error:  # a defect: what else is due is done
+                logger.error("What was due could not be done: %s", error, exc_info=error)
+                self.ledger.write("ERROR", self.clock.now_ms, error=repr(error))
 
     def call_later(self, milliseconds: float, function: Callable[[], object]) -> None:
         """Call a function when exchange time has moved on by `milliseconds`."""
@@ -255,8 +176,11 @@ class Exchange:
             if (market := self.markets.get(market_id)) is not None:
                 market.gone = True
                 market.venue.expire("RECORDING_ENDED")
-                self._give_up_all(market_id)
-                self.call_later(self._vanish_ms(), functools.partial(self._vanish, market, market.closing))
+                self._submissions.give_up_all(market_id)
+                self.call_later(
+                    self.settings.timers.vanish_ms(self.timeline.factor),
+                    functools.partial(self._vanish, market, market.closing),
+                )
         self._message_ended()
 
     def _message_ended(self) -> None:
@@ -284,7 +208,7 @@ class Exchange:
         self._publish(market, market.venue.take_touched(), self.clock.now_ms)
 
     def _close(self, market: ExchangeMarket) -> None:
-        first, results = market.closed_at is None, _results(market.definition)
+        first, results = market.closed_at is None, results_of(market.definition)
         if not first and results == market.results:
             return  # it is only said again
         market.results = results
@@ -292,12 +216,15 @@ class Exchange:
             market.closed_at = self.clock.now_ms
             self.ledger.write("MARKET", self.clock.now_ms, market_id=market.market_id, what="CLOSED")
         market.venue.closed(None)
-        self._give_up_all(market.market_id)
+        self._submissions.give_up_all(market.market_id)
         if first:
             market.closing += 1
             wait = self.settings.timers.settle * 1000
             self.call_later(wait, functools.partial(self._settle, market, market.closing))
-            self.call_later(wait + self._vanish_ms(), functools.partial(self._vanish, market, market.closing))
+            self.call_later(
+                wait + self.settings.timers.vanish_ms(self.timeline.factor),
+                functools.partial(self._vanish, market, market.closing),
+            )
         elif market.settled_at is not None:
             self.call_later(0, functools.partial(self._settle, market, market.closing))
 
@@ -320,9 +247,9 @@ class Exchange:
         for listener in self.listeners:
             listener.market_settled(market)
 
-    def _vanish_ms(self) -> float:
-        timers = self.settings.timers
-        return max(self.timeline.duration_ms(timers.vanish * 1000), min(timers.vanish, timers.vanish_least) * 1000)
+    def _vanish_later(self, market: ExchangeMarket, wait: float = 0.0) -> None:
+        wait += self.settings.timers.vanish_ms(self.timeline.factor)
+        self.call_later(wait, functools.partial(self._vanish, market, market.closing))
 
     def _vanish(self, market: ExchangeMarket, closing: int) -> None:
         if self.markets.get(market.market_id) is not market or closing != market.closing:
@@ -361,20 +288,13 @@ class Exchange:
             strategy_refs: of placings, by their order ids; None: all have the request's.
         """
         market = self.markets[request.market_id]
-        pending = self._pending[request.request_id] = _Pending(request, answered)
         units = rate(self.accounts[request.username].currency)
         converted = request if units == 1.0 else in_pounds(request, units, self._by_order)
-        for each, engine in zip(request.instructions, converted.instructions, strict=True):
-            if isinstance(each, PlaceInstruction) and isinstance(engine, PlaceInstruction):
-                unit = units if units == 1.0 else unit_of(each, engine)
-                strategy_ref = (strategy_refs or {}).get(each.order_id) or request.customer_strategy_ref or ""
-                self._asked[each.order_id] = (each, strategy_ref, request.username, unit)
-            elif isinstance(each, ReplaceInstruction):
-                self._expect_successor(each)
+        submission = self._submissions.add(request, converted, units, answered, strategy_refs or {})
         market.venue.send(converted)
         if market.closed_at is not None or market.gone:
             market.venue.expire("MARKET_CLOSED")
-            self._give_up(pending)
+            self._submissions.give_up(submission)
         self._run_timers(self.clock.now_ms)
         self._publish_bets(market)
         self._message_ended()
@@ -385,40 +305,6 @@ class Exchange:
         act(market.venue)
         self._publish_bets(market)
         self._message_ended()
-
-    def _expect_successor(self, asked: ReplaceInstruction) -> None:
-        """A bet that takes another's place has its references, and all but its price and size."""
-        bet = self._by_order.get(asked.order_id)
-        if bet is None or asked.new_order_id is None:
-            return
-        successor = PlaceInstruction(
-            asked.new_order_id,
-            bet.order_ref,
-            bet.selection_id,
-            bet.handicap,
-            bet.asked.side,
-            "LIMIT",
-            asked.new_price,
-            bet.remaining,
-            persistence_type=bet.persistence,
-            price_ladder=bet.asked.price_ladder,
-        )
-        self._asked[asked.new_order_id] = (successor, bet.strategy_ref, bet.username, bet.unit)
-
-    def _give_up_all(self, market_id: str) -> None:
-        for pending in [each for each in self._pending.values() if each.request.market_id == market_id]:
-            self._give_up(pending)
-
-    def _give_up(self, pending: _Pending) -> None:
-        """The market has ended: what was not answered never will be."""
-        if self._pending.pop(pending.request.request_id, None) is not None:
-            self._answered(pending)
-
-    def _answered(self, pending: _Pending) -> None:
-        for each in pending.request.instructions:
-            name = each.new_order_id if isinstance(each, ReplaceInstruction) else each.order_id
-            self._asked.pop(name or "", None)
-        pending.answered(pending.reports)
 
     def bets_of(self, username: str) -> Iterator[AccountBet]:
         """An account's bets, in order of placing."""
@@ -434,7 +320,7 @@ class Exchange:
         if isinstance(message, OrderFact):
             self._take_fact(message)
         elif isinstance(message, Reply):
-            self._take_reply(message)
+            self._submissions.take(message)
         elif isinstance(message, ClearedOrder):
             self._take_result(message)
 
@@ -445,7 +331,7 @@ class Exchange:
         if bet is None:
             if fact.bet_id is None:
                 return  # it was refused: nobody hears of it but by the answer
-            asked, strategy_ref, username, unit = self._asked.pop(fact.order_id)
+            asked, strategy_ref, username, unit = self._submissions.placed(fact.order_id)
             bet = AccountBet(username, fact.market_id, fact.bet_id, asked, strategy_ref, fact.at, unit)
             self._by_order[fact.order_id] = self.bets[fact.bet_id] = bet
             market.bets[fact.bet_id] = bet
@@ -460,36 +346,9 @@ class Exchange:
         self.bet_sequence += 1
         bet.sequence = self.bet_sequence
         bet.first_sequence = bet.first_sequence or bet.sequence
-        self.ledger.write(
-            "BET",
-            self.clock.now_ms,
-            username=bet.username,
-            market_id=bet.market_id,
-            bet_id=bet.bet_id,
-            order_ref=bet.order_ref,
-            executable=bet.executable,
-            matched=bet.matched,
-            average=bet.average,
-            remaining=bet.remaining,
-            cancelled=bet.cancelled,
-            lapsed=bet.lapsed,
-            voided=bet.voided,
-        )
+        self.ledger.write("BET", self.clock.now_ms, **bet.noted())
         for listener in self.listeners:
             listener.bet_changed(bet)
-
-    def _take_reply(self, reply: Reply) -> None:
-        pending = self._pending.get(reply.request_id)
-        for report in reply.reports:
-            if pending is None:
-                continue
-            pending.reports.append(report)
-            pending.missing -= 1
-            if pending.request.kind == REPLACE and report.operation != PLACE and report.error_code is not None:
-                pending.missing -= 1  # nothing is placed
-        if pending is not None and pending.missing <= 0:
-            del self._pending[reply.request_id]
-            self._answered(pending)
 
     def _take_result(self, cleared: ClearedOrder) -> None:
         bet = self._by_order.get(cleared.order_id or "")
@@ -506,22 +365,22 @@ class Exchange:
         minimum = CURRENCIES[settings.currency].min_bsp_liability / rate(settings.currency)
         return AccountTerms(best_price_execution=settings.best_execution, min_bsp_liability=minimum)
 
-    def call_at(self, at_ms: int, market_id: str, function: Callable[[], object]) -> None:
-        def call() -> None:
-            market = self.markets.get(market_id)
-            if market is None:
-                return
-            self.handling = True
-            try:
-                function()
-            except Exception as error:
-                self.failed(error, market_id)
-            finally:
-                self.handling = False
-            self._publish_bets(market)
-            self._message_ended()
+    def call_at(self, at_ms: int, market_id: str, function: Callable[..., object], *arguments: Any) -> None:
+        self.clock.call_at(at_ms, self._act_at, market_id, function, arguments)
 
-        self.clock.call_at(at_ms, call)
+    def _act_at(self, market_id: str, function: Callable[..., object], arguments: tuple[Any, ...]) -> None:
+        market = self.markets.get(market_id)
+        if market is None:
+            return
+        self.handling = True
+        try:
+            function(*arguments)
+        except Exception as error:
+            self.failed(error, market_id)
+        finally:
+            self.handling = False
+        self._publish_bets(market)
+        self._message_ended()
 
     def orders(self, market_id: str) -> Any:
         """Only the compatible exchange asks for them."""
@@ -538,7 +397,3 @@ class Exchange:
 
     def gone(self, market_id: str) -> None:
         """A market was freed."""
-
-
-def _results(definition: MarketDefinition) -> tuple[object, ...]:
-    return tuple((each.id, each.hc, each.status, each.bsp) for each in definition.runners)

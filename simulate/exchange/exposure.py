@@ -38,12 +38,12 @@ def stake_of(asked: PlaceInstruction) -> float:
 
 
 class AccountExposure:
-    """The bets of one account in one market. What has ended is kept as a sum."""
+    """The bets of one account in one market, as a sum: only what has changed is counted anew."""
 
     def __init__(self) -> None:
         self._bets: dict[str, AccountBet] = {}
-        self._live: dict[str, AccountBet] = {}
-        self._ended: dict[RunnerKey, Position] = {}
+        self._parts: dict[str, Position] = {}
+        self._total: dict[RunnerKey, Position] = {}
         self._held: dict[str, PlaceInstruction] = {}
         self._terms: Terms | None = None
         self._worst: float | None = None
@@ -52,15 +52,18 @@ class AccountExposure:
         """A bet is new, or another than before."""
         self._worst = None
         self._held.pop(bet.order_id, None)
-        known = bet.bet_id in self._bets
         self._bets[bet.bet_id] = bet
-        if not bet.ended:
-            self._live[bet.bet_id] = bet
-        elif self._live.pop(bet.bet_id, None) is not None or not known:
-            if self._terms is not None:
-                self._add(self._ended, bet)
-        else:
-            self._terms = None  # what had ended has changed: all is counted anew
+        if self._terms is None:
+            return
+        before = self._parts.get(bet.bet_id)
+        if before is not None and before.lines:
+            self._terms = None  # all is counted anew
+            return
+        total = _position(self._total, (bet.selection_id, bet.handicap), self._terms)
+        if before is not None:
+            _add(total, before, -1)
+        part = self._parts[bet.bet_id] = _part(bet, self._terms)
+        _add(total, part, 1)
 
     def hold(self, instructions: Iterable[PlaceInstruction]) -> None:
         """Count bets that are not placed yet."""
@@ -87,50 +90,73 @@ class AccountExposure:
         """The worst loss, 0.0 or more, if these were placed too."""
         terms = Terms.of(book.market_definition)
         if terms != self._terms:
-            self._terms, self._ended = terms, {}
-            self._live = {bet_id: bet for bet_id, bet in self._bets.items() if not bet.ended}
-            for bet in self._bets.values():
-                if bet.ended:
-                    self._add(self._ended, bet)
-        positions = {key: position.copy() for key, position in self._ended.items()}
-        for bet in self._live.values():
-            self._add(positions, bet)
+            self._count_all(terms)
+        positions = dict(self._total)
+        copied: set[RunnerKey] = set()
         for asked in (*self._held.values(), *instructions):
-            self._ask(positions, asked)
+            key = (asked.selection_id, asked.handicap)
+            position = _position(positions, key, terms)
+            if key not in copied:
+                position = positions[key] = position.copy()
+                copied.add(key)
+            _ask(position, asked)
         named = {(_NO_STRATEGY, *key): position for key, position in positions.items()}
         return max(_up(-market_worst(named, book, terms)), 0.0)
 
-    def _position(self, positions: dict[RunnerKey, Position], key: RunnerKey) -> Position:
-        assert self._terms is not None
-        found = positions.get(key)
-        if found is None:
-            found = positions[key] = Position(self._terms)
-        return found
+    def _count_all(self, terms: Terms) -> None:
+        self._terms, self._total = terms, {}
+        self._parts = {bet_id: _part(bet, terms) for bet_id, bet in self._bets.items()}
+        for bet_id, part in self._parts.items():
+            bet = self._bets[bet_id]
+            _add(_position(self._total, (bet.selection_id, bet.handicap), terms), part, 1)
 
-    def _add(self, positions: dict[RunnerKey, Position], bet: AccountBet) -> None:
-        position = self._position(positions, (bet.selection_id, bet.handicap))
-        sign = 1 if bet.back else -1
-        if bet.matched and position.terms.line:
-            position.lines.extend((line, sign * size, True) for _, line, size in bet.fills)
-        elif bet.matched:
-            won = _down(sign * bet.matched * (bet.average - 1))
-            position.size += sign * bet.matched
-            position.value += sign * bet.matched + won
-        if bet.ended:
-            return
-        if bet.is_limit:
-            _wait(position, bet.back, bet.price, bet.remaining)
-        elif not bet.matched:
-            _wait_for_sp(position, bet.back, bet.liability)
 
-    def _ask(self, positions: dict[RunnerKey, Position], asked: PlaceInstruction) -> None:
-        position = self._position(positions, (asked.selection_id, asked.handicap))
-        back = asked.side == "BACK"
-        if asked.order_type == "LIMIT":
-            assert asked.price is not None
-            _wait(position, back, asked.price, stake_of(asked))
-        else:
-            _wait_for_sp(position, back, asked.liability or 0.0)
+def _position(positions: dict[RunnerKey, Position], key: RunnerKey, terms: Terms) -> Position:
+    found = positions.get(key)
+    if found is None:
+        found = positions[key] = Position(terms)
+    return found
+
+
+def _add(total: Position, part: Position, sign: int) -> None:
+    """Add a part to a sum, or take it out. What floats add to it is far below a penny."""
+    total.size = round(total.size + sign * part.size, 6)
+    total.value = round(total.value + sign * part.value, 6)
+    total.backed = round(total.backed + sign * part.backed, 6)
+    total.laid = round(total.laid + sign * part.laid, 6)
+    total.places = round(total.places + sign * part.places, 6)
+    total.sp_backed = round(total.sp_backed + sign * part.sp_backed, 6)
+    total.sp_laid = round(total.sp_laid + sign * part.sp_laid, 6)
+    total.lines.extend(part.lines)
+
+
+def _part(bet: AccountBet, terms: Terms) -> Position:
+    """A bet as it is now."""
+    position = Position(terms)
+    sign = 1 if bet.back else -1
+    if bet.matched and terms.line:
+        position.lines.extend((line, sign * size, True) for _, line, size in bet.fills)
+    elif bet.matched:
+        won = _down(sign * bet.matched * (bet.average - 1))
+        position.size = sign * bet.matched
+        position.value = sign * bet.matched + won
+    if bet.ended:
+        return position
+    if bet.is_limit:
+        _wait(position, bet.back, bet.price, bet.remaining)
+    elif not bet.matched:
+        _wait_for_sp(position, bet.back, bet.liability)
+    return position
+
+
+def _ask(position: Position, asked: PlaceInstruction) -> None:
+    """Count a bet that is not placed yet."""
+    back = asked.side == "BACK"
+    if asked.order_type == "LIMIT":
+        assert asked.price is not None
+        _wait(position, back, asked.price, stake_of(asked))
+    else:
+        _wait_for_sp(position, back, asked.liability or 0.0)
 
 
 def _wait(position: Position, back: bool, price: float, size: float) -> None:

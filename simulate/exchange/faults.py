@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import random
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -87,6 +88,13 @@ class FaultError(ValueError):
     """A fault cannot be set up so."""
 
 
+def _is_size(value: str | None) -> bool:
+    try:
+        return value is None or 0 < float(value) < math.inf
+    except ValueError:
+        return False
+
+
 @dataclasses.dataclass
 class Fault:
     """Something that is to go wrong.
@@ -118,6 +126,8 @@ class Fault:
             raise FaultError(f"{self.kind!r} is not a kind of fault; expected one of {', '.join(KINDS)}")
         if self.times is not None and self.times < 1:
             raise FaultError(f"{self.kind}: times is {self.times}, expected 1 or more, or None for always")
+        if self.kind == "bet.fill_before_cancel" and not _is_size(self.value):
+            raise FaultError(f"{self.kind}: value is {self.value!r}, expected a size, or none for all of the bet")
         if not self.seconds >= 0 or not self.after >= 0 or self.every < 1:
             raise FaultError(f"{self.kind}: seconds and after are 0 or more, every is 1 or more")
 

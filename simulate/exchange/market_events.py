@@ -144,7 +144,7 @@ class MarketEvents:
             self._exchange.call_later(fault.after * 1000, lambda: self._take(self._exchange.markets.values()))
 
     def market_changed(self, market: ExchangeMarket, touched: Touched) -> None:
-        if self._faults.pending:
+        if self._faults.armed:
             self._changed[market.market_id] = market
 
     def message_ended(self, at: int) -> None:

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import heapq
 import itertools
+import logging
 from collections.abc import Iterator
 
 from .feed import FeedMessage
+
+logger = logging.getLogger("headrace")
 
 
 class Merged:
     """Messages of several sources; of equal times, whatever was waiting longer comes first.
 
-    More sources may be added while it is read.
+    More sources may be added while it is read. One that fails, for a defect, ends; the others go on.
     """
 
     def __init__(self) -> None:
@@ -33,6 +36,10 @@ class Merged:
                 self._advance(messages)
 
     def _advance(self, messages: Iterator[FeedMessage]) -> None:
-        message = next(messages, None)
+        try:
+            message = next(messages, None)
+        except Exception as error:
+            logger.error("Of what is played, a part has ended: %s", error, exc_info=error)
+            return
         if message is not None:
             heapq.heappush(self._waiting, (message.at, next(self._count), messages, message))

@@ -63,6 +63,7 @@ class Reception:
         self._now = now
         self._refs: dict[tuple[str, str], float] = {}
         self._recent: dict[str, deque[tuple[float, int]]] = {}
+        self._totals: dict[str, int] = {}
 
     def call(self, operation: str, account: AccountSettings, params: dict[str, Any], everywhere: bool = False) -> Call:
         """A call, as it came.
@@ -111,19 +112,23 @@ class Reception:
     def _limit(self, username: str, count: int) -> None:
         now, limit = self._now(), self._exchange.settings.limits.instructions_per_second
         recent = self._recent.setdefault(username, deque())
+        total = self._totals.get(username, 0)
         while recent and recent[0][0] <= now - 1:
-            recent.popleft()
-        if sum(each for _, each in recent) + count > limit:
+            total -= recent.popleft()[1]
+        self._totals[username] = total
+        if total + count > limit:
             raise ApiError("TOO_MANY_REQUESTS", f"more than {limit} instructions in a second")
         recent.append((now, count))
+        self._totals[username] += count
 
     def repeated(self, call: Call) -> bool:
         """Whether a call with this `customerRef` was heard less than a minute ago; it is heard now."""
         now, remembered = self._now(), self._exchange.settings.timers.customer_ref
-        for key, heard in list(self._refs.items()):
-            if heard > now - remembered:
+        while self._refs:  # in order of time
+            oldest = next(iter(self._refs))
+            if self._refs[oldest] > now - remembered:
                 break
-            del self._refs[key]
+            del self._refs[oldest]
         if call.customer_ref is None:
             return False
         if (call.username, call.customer_ref) in self._refs:

@@ -28,6 +28,8 @@ logger = logging.getLogger("headrace")
 
 #: What is wrong with recordings is kept in words, so many of them; all are logged.
 _TOLD = 100
+#: Lines before the first definition that are kept, so as not to read them twice.
+_KEPT = 1_000
 
 
 class RecordedFeed:
@@ -93,7 +95,7 @@ class RecordedFeed:
     def _plan(self, played: list[_Played], in_step: bool, before_start: float | None) -> None:
         origins = []
         for each in played:
-            first = each.first()
+            first = each.first(keep=not in_step)
             origin = first.pt
             if before_start is not None and first.definition.market_time is not None:
                 start = first.definition.market_time.timestamp() * 1000
@@ -104,7 +106,7 @@ class RecordedFeed:
             for each, (first_ms, origin) in zip(played, origins, strict=True):
                 if first_ms < (begin := together if in_step else origin):
                     each.skip_to(begin)
-            self._timeline.restart()  # reading to there has taken a while
+        self._timeline.restart()  # reading to there has taken a while
         start_ms = self._timeline.start_ms
         for each, (first_ms, origin) in zip(played, origins, strict=True):
             each.rebasing = Rebasing(self._timeline, together if in_step else origin, start_ms)
@@ -169,25 +171,35 @@ class _Played:
         self._open: dict[str, None] = {}
         self._undefined: dict[str, int] = {}
         self._odd: set[tuple[str | None, str]] = set()
-        self._lines = recorded_lines(recording)
+        self._lines: Iterator[RecordedLine | RecordingError] = recorded_lines(recording)
         self._skipped: dict[str, Folded] = {}
         self._next: RecordedLine | None = None
 
-    def first(self) -> _First:
+    def first(self, keep: bool) -> _First:
         """The beginning of what can be played.
+
+        Args:
+            keep: it is played soon: the recording stays open; else it is opened again when its time comes.
 
         Raises:
             InputError: there is none.
         """
         lost: RecordingError | None = None
+        read: list[RecordedLine | RecordingError] = []
         try:
-            for line in recorded_lines(self._recording):
+            for line in self._lines:
+                if len(read) <= _KEPT:
+                    read.append(line)
                 if isinstance(line, RecordingError):
                     lost = lost or line
                     continue
                 for each in line.changes:
                     definition = each.change.market_definition
                     if definition is not None and each.change.id and line.pt:
+                        if keep and len(read) <= _KEPT:
+                            self._lines = itertools.chain(read, self._lines)
+                        else:
+                            self._lines = recorded_lines(self._recording)
                         return _First(line.pt, definition)
         except RecordingError as error:
             lost = lost or error

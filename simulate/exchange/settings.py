@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from typing import Literal
+
+from ...strategies.currency import CURRENCIES
+from ...strategies.errors import InputError
 
 #: How fast recordings run: recorded seconds per second; as fast as clients read; or a message at each `step`.
 Speed = float | Literal["max", "step"]
@@ -35,6 +39,20 @@ class AccountSettings:
     best_execution: bool = True
     jurisdiction: str = "com"
     delayed: bool = False
+
+    def __post_init__(self) -> None:
+        """Raises:
+        InputError: the exchange has no such currency, or a number is outside its range.
+        """
+        what = f"account {self.username!r}"
+        if self.currency not in CURRENCIES:
+            raise InputError(f"{what}: the currency is {self.currency!r}; expected one of {', '.join(CURRENCIES)}")
+        if not 0 <= self.balance < math.inf:
+            raise InputError(f"{what}: the balance is {self.balance}; expected 0 or more")
+        if self.exposure_limit is not None and not self.exposure_limit >= 0:
+            raise InputError(f"{what}: the exposure_limit is {self.exposure_limit}; expected 0 or more")
+        if not 0 <= self.discount_rate <= 100:
+            raise InputError(f"{what}: the discount_rate is {self.discount_rate}; expected percent, 0 to 100")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -108,6 +126,10 @@ class Timers:
     vanish: float = 3_600.0
     vanish_least: float = 300.0
     clocks: float = 3_600.0
+
+    def vanish_ms(self, speed: float) -> float:
+        """Milliseconds from a market's close to its disappearance."""
+        return max(self.vanish / speed, min(self.vanish, self.vanish_least)) * 1000
 
 
 @dataclasses.dataclass(frozen=True)

@@ -5,9 +5,13 @@ from __future__ import annotations
 import datetime
 import time
 from collections.abc import Callable
+from typing import Any
 
 from ...strategies.clock import Clock, from_ms
 from .settings import Speed
+
+#: The last moment that a date can be of.
+_LAST_MS = 253_402_300_799_999
 
 
 def wall_ms() -> int:
@@ -28,9 +32,9 @@ class ExchangeClock(Clock):
         super().__init__(now_ms)
         self.sooner: Callable[[], object] | None = None
 
-    def call_at(self, at_ms: int, function: Callable[[], object]) -> None:
+    def call_at(self, at_ms: int, function: Callable[..., object], *arguments: Any) -> None:
         before = self.next_ms
-        super().call_at(at_ms, function)
+        super().call_at(at_ms, function, *arguments)
         if self.next_ms < before and self.sooner is not None:
             self.sooner()
 
@@ -96,8 +100,9 @@ class Rebasing:
         self._start_ms = start_ms
 
     def ms(self, recorded_ms: float) -> int:
-        """A recorded time, milliseconds since the epoch, in exchange time."""
-        return self._start_ms + round((recorded_ms - self._origin_ms) / self._factor)
+        """A recorded time, milliseconds since the epoch, in exchange time; within the years 1970 to 9999."""
+        moved = self._start_ms + round((recorded_ms - self._origin_ms) / self._factor)
+        return min(max(moved, 0), _LAST_MS)
 
     def moment(self, recorded: datetime.datetime) -> datetime.datetime:
         """A recorded moment in exchange time."""

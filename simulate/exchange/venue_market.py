@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 
 from ...actors.exchange import Desk
+from ...config import Config
 from ...strategies.book import MarketBook
 from ...strategies.ladder import PriceSize
 from ...strategies.messages import Report, Request
@@ -20,6 +21,15 @@ from ..removals import void
 from ..reports import ERROR_IN_ORDER, placed
 from ..simulated_market import BetIds, SimulatedMarket
 from .public_market import PublicMarket, PublicRunner, Touched
+
+#: Latency is that of the real network; bets of all accounts share what is traded.
+CONFIG = Config(
+    place_latency=0.0,
+    cancel_latency=0.0,
+    update_latency=0.0,
+    replace_latency=0.0,
+    simulated_strategy_isolation=False,
+)
 
 
 def resting_side(back: bool) -> str:

@@ -28,7 +28,7 @@ from .locations import (
     reason,
     without_other_files,
 )
-from .members import FilePart, member_name
+from .members import FilePart, is_archive, member_name
 from .tar_files import Tar, tar_members
 from .unpacking import Unpacked, is_packed, problem_of, unpacked
 from .zip_files import last_zip, open_zipped, zip_members
@@ -37,21 +37,7 @@ logger = logging.getLogger("headrace")
 
 _BUFFER = 64 * 1024
 _DAMAGED = "the archive is damaged or cut short: "
-_ENDING = r"\.(?:zip|parquet|tar|tgz|tbz2?|tzst|tar\.(?:gz|bz2|zst))(?:\?[\w.-]+=[^!/]*)?"
-_ARCHIVE = re.compile(f".*{_ENDING}", re.IGNORECASE | re.DOTALL)
-_MEMBER = re.compile(f"(.+?{_ENDING})!(.+)", re.IGNORECASE | re.DOTALL)
 _ZIP = re.compile(r"\.zip(?:\?[^!/]*)?$", re.IGNORECASE)
-
-
-def is_archive(name: str) -> bool:
-    """Whether a name is an archive's."""
-    return _ARCHIVE.fullmatch(name) is not None
-
-
-def split_member(address: str) -> tuple[str, str] | None:
-    """Archive and member of `archive.tar!member`; None where it is not such an address."""
-    match = _MEMBER.fullmatch(address)
-    return (match[1], match[2]) if match else None
 
 
 def index(archive: Source) -> list[Source]:

@@ -1,11 +1,27 @@
-"""Members of archives: what they are called, and the stretch of a file that one is."""
+"""Archives and their members by name, and the stretch of a file that a member is."""
 
 from __future__ import annotations
 
 import io
+import re
 from typing import Any, BinaryIO
 
 from ...names import to_text
+
+_ENDING = r"\.(?:zip|parquet|tar|tgz|tbz2?|tzst|tar\.(?:gz|bz2|zst))(?:\?[\w.-]+=[^!/]*)?"
+_ARCHIVE = re.compile(f".*{_ENDING}", re.IGNORECASE | re.DOTALL)
+_MEMBER = re.compile(f"(.+?{_ENDING})!(.+)", re.IGNORECASE | re.DOTALL)
+
+
+def is_archive(name: str) -> bool:
+    """Whether a name is an archive's."""
+    return _ARCHIVE.fullmatch(name) is not None
+
+
+def split_member(address: str) -> tuple[str, str] | None:
+    """Archive and member of `archive.tar!member`; None where it is not such an address."""
+    match = _MEMBER.fullmatch(address)
+    return (match[1], match[2]) if match else None
 
 
 def member_name(name: str) -> str:

@@ -19,6 +19,7 @@ import msgspec
 from ...strategies.changes import ChangeMessage, MarketChange, MarketDefinition, OddMessage, RawMarketChange, RawMessage
 from ...strategies.errors import InputError, RecordingError
 from .locations import Hashed, Source, find_files, open_file, reason
+from .members import is_archive, split_member
 from .messages import decode_line, decode_lines, objects_of
 from .unpacking import Unpacked, problem_of, unpacked
 
@@ -84,16 +85,18 @@ def find_recordings(markets: Paths) -> list[Source]:
 
 
 def _sources(address: str) -> Iterator[Source]:
-    # Loaded where an archive is met: the ordinary run does without.
-    from .archives import choose, index, is_archive, split_member
-
+    # What reads archives is loaded where one is met: a run over files does without.
     parts = None if os.path.exists(address) else split_member(address)
     if parts is not None:
+        from .archives import choose
+
         for archive in find_files(parts[0]):
             yield from choose(archive, parts[1])
         return
     for source in find_files(address):
         if is_archive(source.path):
+            from .archives import index
+
             yield from index(source)
         else:
             yield source

@@ -92,7 +92,7 @@ class PriceProjection:
             return [level for level in levels if level[1] >= _LEAST][: self._depth]
         enough = self._enough(side, units)
         found: Ladder = []
-        waiting = 0.0
+        price = waiting = 0.0
         for price, size in levels:
             waiting = round(waiting + size, 2)
             if enough(price, waiting):
@@ -100,6 +100,8 @@ class PriceProjection:
                 waiting = 0.0
                 if len(found) == self._depth:
                     break
+        if waiting and self._model == "STAKE" and self._limit is None:
+            found.append((price, waiting))  # as on the stream; of other roll-ups nothing is known
         return found
 
     def _enough(self, side: str, units: float) -> Callable[[float, float], bool]:

@@ -37,7 +37,7 @@ _ranks = st.lists(
     st.tuples(st.integers(0, 2), st.sampled_from(PRICES), st.sampled_from(SIZES)), max_size=3, unique_by=lambda e: e[0]
 )
 _runner = st.fixed_dictionaries(
-    {"id": st.sampled_from((1, 2, 3))},
+    {"id": st.sampled_from((1, 1, 2, 3))},
     optional={
         **dict.fromkeys(("atb", "atl", "trd", "spb", "spl"), _levels),
         **dict.fromkeys(("bdatb", "bdatl"), _ranks),
@@ -47,7 +47,7 @@ _runner = st.fixed_dictionaries(
         "spf": st.sampled_from((3.0, "Infinity")),
     },
 )
-_markets = st.sampled_from((MARKET, OTHER))
+_markets = st.sampled_from((MARKET, MARKET, MARKET, OTHER))
 _change = st.tuples(
     st.just("change"),
     _markets,
@@ -59,13 +59,18 @@ _image = st.tuples(st.just("image"), _markets, st.lists(_runner, max_size=3, uni
 _bet = st.tuples(
     st.just("bet"), st.sampled_from(("BACK", "LAY")), st.sampled_from(PRICES), st.sampled_from((2.0, 30.0))
 )
-_reading = st.tuples(st.sampled_from(("stop reading", "read", "wait", "lose", "resubscribe", "anew")))
-_actions = st.lists(st.one_of(_change, _change, _change, _definition, _image, _bet, _reading), max_size=25)
+_reading = st.tuples(
+    st.sampled_from((*["stop reading"] * 4, "read", "read", "wait", "wait", "lose", "resubscribe", "anew"))
+)
+_actions = st.lists(st.one_of(*[_change] * 6, _definition, _image, _bet, *[_reading] * 4), min_size=10, max_size=40)
 _wanted = st.fixed_dictionaries(
     {
-        "fields": st.sets(st.sampled_from(sorted(FIELDS))).map(lambda found: sorted({*found, "EX_MARKET_DEF"})),
+        "fields": st.one_of(
+            st.just(sorted(FIELDS)),
+            st.sets(st.sampled_from(sorted(FIELDS))).map(lambda found: sorted({*found, "EX_MARKET_DEF"})),
+        ),
         "levels": st.integers(1, 4),
-        "conflate": st.sampled_from((0, 0, 200)),
+        "conflate": st.sampled_from((0, 200)),
         "segmented": st.booleans(),
         "filter": st.sampled_from(({}, {"marketIds": [MARKET]}, {"eventTypeIds": ["7"]})),
     }
@@ -244,7 +249,7 @@ def test_cached_books_are_what_is_published(wanted: dict[str, Any], actions: lis
                 _act(exchange, action, lambda: next(versions))
             if believer.client.reads:
                 believer.take(believer.client.read())
-                if not wanted["conflate"]:
+                if not wanted["conflate"] or action == ("wait",):
                     _compare(believer, exchange, wanted)
         if not believer.client.reads:
             believer.client.connection.resume_writing()

@@ -369,6 +369,34 @@ def test_changes_are_conflated_for_who_wants_it(stream: InProcess):
     assert client.read() == []
 
 
+def test_all_prices_that_changed_meanwhile_are_in_a_conflated_change():
+    moving = (
+        Stream()
+        .prices(10, {1: OFFERS})
+        .prices(20, {1: {"atb": [[2.0, 8]]}})
+        .prices(30, {1: {"atb": [[1.99, 0]], "atl": [[2.1, 7]]}, 2: {"ltp": 3.0}})
+        .prices(40, {1: {"atb": [[1.5, 2]], "trd": [[2.0, 6]]}}, tv=9)
+    )
+    with stream_of(moving, until=10) as stream:
+        client = stream.connect().log_in()
+        fields = ["EX_ALL_OFFERS", "EX_BEST_OFFERS", "EX_TRADED", "EX_LTP", "EX_TRADED_VOL"]
+        subscribe(client, conflateMs=100, marketDataFilter={"fields": fields})
+        play(stream.exchange)
+        stream.wait(100)
+        [change] = client.read()[0]["mc"]
+        first, second = change["rc"]
+        assert sorted(first.pop("atb")) == [[1.5, 2.0], [1.99, 0.0], [2.0, 8.0]]
+        assert first == {
+            "atl": [[2.1, 7.0]],
+            "trd": [[2.0, 6.0]],
+            "batb": [[0, 2.0, 8.0], [1, 1.5, 2.0]],
+            "batl": [[0, 2.1, 7.0]],
+            "id": 1,
+        }
+        assert second == {"ltp": 3.0, "id": 2}
+        assert (change["tv"], change["con"]) == (9.0, True)
+
+
 @pytest.mark.parametrize(("delayed", "asked", "holds"), [(False, 500_000, 120_000), (True, 500_000, 180_000)])
 def test_conflation_is_kept_in_bounds(delayed: bool, asked: int, holds: int):
     account = AccountSettings("carol", "pw", "carol-key", delayed=delayed)
@@ -645,6 +673,9 @@ def test_what_waits_for_a_slow_client_is_bounded():
         messages = slow.read_on()
         while more := slow.read():
             messages += more
+        backlog = [each for each in messages if any(change.get("con") for change in each["mc"])]
+        assert len(backlog) > 1
+        assert ["clk" in each for each in backlog] == [False] * (len(backlog) - 1) + [True]
         last = {change["id"]: change["rc"][0]["atb"] for each in messages for change in each["mc"]}
         assert last == {f"1.2{number:08}": [[2.0, 400.0]] for number in range(12)}
 

@@ -133,10 +133,10 @@ def _tell(addresses: Addresses, settings: ExchangeSettings) -> None:
     first = settings.accounts[0]
     rows = [
         ("page and HTTP", addresses.url),
-        ("HTTPS", f"https://{addresses.host}:{addresses.https}/"),
-        ("certlogin", f"https://{addresses.host}:{addresses.certlogin}/api/"),
-        ("stream, TLS", f"{addresses.host}:{addresses.stream_tls}"),
-        ("stream, plain", f"{addresses.host}:{addresses.stream}"),
+        ("HTTPS", f"https://{addresses.place(addresses.https)}/"),
+        ("certlogin", f"https://{addresses.place(addresses.certlogin)}/api/"),
+        ("stream, TLS", addresses.place(addresses.stream_tls)),
+        ("stream, plain", addresses.place(addresses.stream)),
         ("certificate", addresses.certificate),
         ("client's own", addresses.client_certificates),
         ("control", f"{addresses.url}rehearsal/state  X-Rehearsal-Token: {addresses.token}"),

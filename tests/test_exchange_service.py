@@ -464,6 +464,21 @@ def test_a_port_in_use_is_refused_and_nothing_stays_open(tmp_path: Path, certifi
     run(test)
 
 
+def test_an_address_of_ipv6_is_written_in_brackets(tmp_path: Path, certificates: Path) -> None:
+    path = priced(market_id="1.1").write(tmp_path / "1.1")
+
+    async def test() -> None:
+        async with serving(Played(path), certificates, host="::1", speed="step") as service:
+            assert service.addresses.url == f"http://[::1]:{service.addresses.http}/"
+            assert (await call(service, "POST", "step"))[1] == {"played": 1}
+
+    try:
+        socket.create_server(("::1", 0), family=socket.AF_INET6).close()
+    except OSError:
+        pytest.skip("this machine has no IPv6; runs where ::1 can be listened at")
+    run(test)
+
+
 def test_recordings_and_made_up_markets_are_played_together(tmp_path: Path, certificates: Path) -> None:
     path = priced(market_id="1.1").touch(600_000).write(tmp_path / "1.1")
 

@@ -177,10 +177,7 @@ class Exchange:
                 market.gone = True
                 market.venue.expire("RECORDING_ENDED")
                 self._submissions.give_up_all(market_id)
-                self.call_later(
-                    self.settings.timers.vanish_ms(self.timeline.factor),
-                    functools.partial(self._vanish, market, market.closing),
-                )
+                self._vanish_later(market)
         self._message_ended()
 
     def _message_ended(self) -> None:
@@ -221,10 +218,7 @@ class Exchange:
             market.closing += 1
             wait = self.settings.timers.settle * 1000
             self.call_later(wait, functools.partial(self._settle, market, market.closing))
-            self.call_later(
-                wait + self.settings.timers.vanish_ms(self.timeline.factor),
-                functools.partial(self._vanish, market, market.closing),
-            )
+            self._vanish_later(market, wait)
         elif market.settled_at is not None:
             self.call_later(0, functools.partial(self._settle, market, market.closing))
 

@@ -65,7 +65,11 @@ class Addresses:
     @property
     def url(self) -> str:
         """The page of the exchange, and the base of its plain HTTP."""
-        return f"http://{self.host}:{self.http}/"
+        return f"http://{self.place(self.http)}/"
+
+    def place(self, port: int) -> str:
+        """The host with a port, as addresses are written."""
+        return f"[{self.host}]:{port}" if ":" in self.host else f"{self.host}:{port}"
 
 
 def check_settings(settings: ExchangeSettings) -> None:

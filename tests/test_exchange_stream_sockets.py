@@ -21,8 +21,8 @@ from betfairlightweight.streaming import BetfairStream
 from builders import MARKET
 from exchange_builders import Stream, exchange_of, play
 from exchange_requests import place
+from headrace.simulate.exchange.listening import bound
 from headrace.simulate.exchange.settings import Limits, Timers
-from headrace.simulate.exchange.stream.server import bound
 from stream_sockets import WAIT, RawClient, StreamServed, served_stream
 
 MARKETS = 30
@@ -244,13 +244,13 @@ def test_half_a_tls_handshake_takes_no_place_for_long(served: StreamServed, gues
         vandal = socket.create_connection(("127.0.0.1", served.port(tls=True)), timeout=WAIT)
         vandal.sendall(hello)
         vandals.append(vandal)
-    served.until(lambda: len(served.server._arriving) + len(served.server._strangers) <= 101)
+    served.until(lambda: served.server.arriving + len(served.server._strangers) <= 101)
     with served.connect(tls=True) as client:
         client.log_in().subscribe()
     served_well(served, guest)
     for vandal in vandals:
         vandal.close()
-    served.until(lambda: not served.server._arriving)
+    served.until(lambda: not served.server.arriving)
 
 
 def test_connections_that_come_and_go_leave_nothing_behind(served: StreamServed, guest: RawClient):
@@ -259,7 +259,7 @@ def test_connections_that_come_and_go_leave_nothing_behind(served: StreamServed,
         vandal.close()
         if number % 500 == 0:
             served_well(served, guest)
-    served.until(lambda: len(served.server.connections) == 1 and not served.server._arriving)
+    served.until(lambda: len(served.server.connections) == 1 and not served.server.arriving)
     served.until(lambda: not served.server._strangers)
     served_well(served, guest)
 
@@ -270,7 +270,7 @@ def test_handshakes_that_fail_leave_no_memory_to_be_collected(served: StreamServ
     try:
         for _ in range(30):
             socket.create_connection(("127.0.0.1", served.port(tls=True)), timeout=WAIT).close()
-        served.until(lambda: not served.server._arriving)
+        served.until(lambda: not served.server.arriving)
         assert not [each for each in gc.get_objects() if isinstance(each, SSLProtocol)]
     finally:
         gc.enable()

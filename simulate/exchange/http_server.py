@@ -17,7 +17,7 @@ from .exchange import Exchange
 from .faults import Faults
 from .http_calls import HttpCalls, Operation
 from .http_connection import JSON, Connections, Refused, connection_of
-from .listening import listen
+from .listening import Listening
 from .sessions import Sessions
 
 __all__ = ["HttpServer", "Operation", "Page"]
@@ -53,7 +53,7 @@ class HttpServer:
         self._connections = Connections(settings.limits, settings.timers, self._not_http)
         self._log = CallLog(exchange)
         self._calls = HttpCalls(exchange, sessions, faults, operations, self._connections, self._log)
-        self._servers: list[asyncio.Server] = []
+        self._listening: list[Listening] = []
         self._web: web.Server | None = None
         self.port = self.https_port = self.certlogin_port = 0
         self.pages: dict[str, Page] = {}
@@ -73,28 +73,29 @@ class HttpServer:
             return self._connections.make(server)
 
         try:
-            self.port = await self._listen(connection, chosen.port)
+            self.port = self._listen(connection, chosen.port)
             if self._certificates is not None:
-                self.https_port = await self._listen(connection, chosen.https_port, self._certificates.server_context())
-                self.certlogin_port = await self._listen(
+                self.https_port = self._listen(connection, chosen.https_port, self._certificates.server_context())
+                self.certlogin_port = self._listen(
                     connection, chosen.certlogin_port, self._certificates.certlogin_context()
                 )
         except BaseException:
             await self.stop()
             raise
 
-    async def _listen(
+    def _listen(
         self, connection: Callable[[], asyncio.BaseProtocol], port: int, context: ssl.SSLContext | None = None
     ) -> int:
-        servers, found = await listen(connection, self._settings.host, port, context)
-        self._servers += servers
+        listening = Listening(connection, context)
+        found = listening.open(self._settings.host, port)
+        self._listening.append(listening)
         return found
 
     async def stop(self) -> None:
         """Listen no more, and end all connections."""
-        for server in self._servers:
-            server.close()
-        self._servers.clear()
+        for listening in self._listening:
+            await listening.stop()
+        self._listening.clear()
         self._connections.cut_all()
         if self._web is not None:
             await self._web.shutdown(0.5)

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import errno
 import itertools
 import logging
 import socket
 import ssl
 import tempfile
-import traceback
 from collections import deque
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -21,6 +18,7 @@ from ..certificates import Certificates
 from ..errors import StreamError
 from ..exchange import Exchange, ExchangeMarket
 from ..faults import Fault, Faults
+from ..listening import Listening
 from ..positions import Positions
 from ..public_market import Touched
 from ..settings import AccountSettings, ExchangeSettings
@@ -36,18 +34,8 @@ from .subscription import Subscription
 
 logger = logging.getLogger("headrace")
 
-#: Connections that wait to be accepted.
-QUEUE = 1_024
-#: Handshakes of TLS at once: each takes a quarter of a megabyte. Beyond, the oldest is cut.
-HANDSHAKES = 128
 #: Bytes that the system holds of what a client has not read.
 SEND_BUFFER = 262_144
-#: Ports that are tried where any will do.
-TRIES = 50
-#: What systems without IPv6 answer.
-_NO_IPV6 = frozenset({errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT, errno.EPROTONOSUPPORT})
-#: Seconds for which nothing is accepted when the process has no descriptor left.
-EXHAUSTED_S = 0.05
 
 
 class StreamServer:
@@ -90,9 +78,7 @@ class StreamServer:
         self._certificates = certificates
         self._folder: tempfile.TemporaryDirectory[str] | None = None
         self._numbers = itertools.count(1)
-        self._listeners: list[socket.socket] = []
-        self._accepting: list[asyncio.Task[None]] = []
-        self._arriving: dict[asyncio.Task[None], socket.socket] = {}
+        self._listening: list[Listening] = []
         self._strangers: dict[Client, None] = {}
         self._connects: dict[str, deque[float]] = {}
         self._subscribed: dict[Live, None] = {}
@@ -123,83 +109,47 @@ class StreamServer:
             raise
 
     def _listen(self, port: int, context: ssl.SSLContext | None) -> tuple[str, int]:
-        for listener in bound(self.settings.host, port):
-            listener.setblocking(False)
-            port = listener.getsockname()[1]
-            self._listeners.append(listener)
-            self._accepting.append(self.loop.create_task(self._accept(listener, context)))
-        return self.settings.host, port
+        listening = Listening(
+            lambda: Connection(self, context is not None),
+            context,
+            self.settings.timers.subscribe,
+            prepare=self._prepare,
+            crowded=self._make_room,
+        )
+        found = listening.open(self.settings.host, port)
+        self._listening.append(listening)
+        return self.settings.host, found
 
-    async def _accept(self, listener: socket.socket, context: ssl.SSLContext | None) -> None:
-        while True:
-            try:
-                client, _ = await self.loop.sock_accept(listener)
-            except OSError:  # out of descriptors: those who have not said who they are make room
-                self._make_room(self.settings.limits.sockets // 2)
-                await asyncio.sleep(EXHAUSTED_S)
-                continue
-            self._make_room(self.settings.limits.sockets)
-            if context is not None:
-                self._cut(len(self._arriving) - HANDSHAKES)
-            task = self.loop.create_task(self._welcome(client, context))
-            self._arriving[task] = client
-            task.add_done_callback(self._arrived)
-            # A crowd that waits is let in one by one: others have their turn, and those who left leave at once.
-            await asyncio.sleep(0)
-
-    async def _welcome(self, client: socket.socket, context: ssl.SSLContext | None) -> None:
-        timeout = self.settings.timers.subscribe if context is not None else None
+    def _prepare(self, client: socket.socket) -> None:
+        # What lies in the system's buffer can no longer be conflated.
         held = min(SEND_BUFFER, self.settings.limits.backlog_bytes)
-        try:
-            # What lies in the system's buffer can no longer be conflated.
-            client.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, held)
-            await self.loop.connect_accepted_socket(
-                lambda: Connection(self, context is not None),
-                client,
-                ssl=context,
-                ssl_handshake_timeout=timeout,
-                ssl_shutdown_timeout=timeout and min(timeout, 2.0),
-            )
-        except (OSError, ssl.SSLError, TimeoutError) as error:
-            client.close()  # it went away, or spoke no TLS
-            # The frames hold TLS's memory, and each other: let go of them now, not when garbage is collected.
-            traceback.clear_frames(error.__traceback__)
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, held)
 
-    def _arrived(self, task: asyncio.Task[None]) -> None:
-        self._arriving.pop(task, None)
-        if not task.cancelled() and (error := task.exception()) is not None:
-            logger.error("A stream connection could not be taken: %s", error, exc_info=error)
+    @property
+    def arriving(self) -> int:
+        """How many have connected whose connection is not made yet: those at TLS's handshake."""
+        return sum(len(each.arriving) for each in self._listening)
 
-    def _make_room(self, most: int) -> None:
+    def _make_room(self, exhausted: bool) -> None:
         """Close the oldest of those who have not authenticated, if there are too many."""
-        surplus = len(self._arriving) + len(self._strangers) - most
-        if surplus > 0:
-            surplus -= self._cut(surplus)
-            for connection in list(self._strangers)[:surplus]:
-                connection.abort("too many connections are open")
-
-    def _cut(self, surplus: int) -> int:
-        """Close so many of those whose connection is not made yet, the oldest first; how many were closed."""
-        cut = list(self._arriving)[: max(surplus, 0)]
-        for task in cut:
-            with contextlib.suppress(OSError):  # it is closed already
-                self._arriving.pop(task).shutdown(socket.SHUT_RDWR)
-        return len(cut)
+        most = self.settings.limits.sockets
+        surplus = self.arriving + len(self._strangers) - (most // 2 if exhausted else most)
+        for each in self._listening:
+            if surplus > 0:
+                surplus -= each.cut(surplus)
+        for connection in list(self._strangers)[: max(surplus, 0)]:
+            connection.abort("too many connections are open")
 
     async def stop(self) -> None:
         """Close all connections and listen no more."""
         if self in self.exchange.listeners:
             self.exchange.listeners.remove(self)
-        tasks = [*self._accepting, *self._arriving]
-        for task in tasks:
-            task.cancel()
+        for listening in self._listening:
+            await listening.stop()
+        self._listening.clear()
         for connection in list(self.connections.values()):
             connection.abort("the exchange stops")
-        await asyncio.gather(*tasks, return_exceptions=True)
-        self._accepting.clear()
-        for listener in self._listeners:
-            listener.close()
-        self._listeners.clear()
+        await asyncio.sleep(0)  # for those that were cut
         if self._folder is not None:
             self._folder.cleanup()
             self._folder = None
@@ -378,56 +328,3 @@ class StreamServer:
         self.board.take(operation, change)
         for subscription in self._subscribed:
             subscription.sports(at, operation, change)
-
-
-def bound(host: str, port: int) -> list[socket.socket]:
-    """Listening sockets on one port of a host; localhost is both 127.0.0.1 and ::1, where there is IPv6.
-
-    Args:
-        port: 0 for any that is free on all of them.
-
-    Raises:
-        OSError: the port is taken, or the host is not one of this machine.
-    """
-    for left in reversed(range(TRIES)):
-        found: list[socket.socket] = []
-        chosen = port
-        try:
-            for family, address in addresses_of(host):
-                try:
-                    found.append(_bound(family, address, chosen))
-                except OSError as error:
-                    if found and error.errno in _NO_IPV6:
-                        continue
-                    raise
-                chosen = found[0].getsockname()[1]
-            return found
-        except OSError as error:
-            for each in found:
-                each.close()
-            # A port that was free for one family may be taken for the other: another one.
-            if port or error.errno != errno.EADDRINUSE or not left:
-                raise
-    raise AssertionError("not reached")
-
-
-def _bound(family: socket.AddressFamily, address: str, port: int) -> socket.socket:
-    listener = socket.socket(family, socket.SOCK_STREAM)
-    try:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        if family == socket.AF_INET6:
-            listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-        listener.bind((address, port))
-        listener.listen(QUEUE)
-    except OSError:
-        listener.close()
-        raise
-    return listener
-
-
-def addresses_of(host: str) -> list[tuple[socket.AddressFamily, str]]:
-    """What to listen on for a host; localhost is both 127.0.0.1 and ::1."""
-    if host == "localhost":
-        return [(socket.AF_INET, "127.0.0.1"), (socket.AF_INET6, "::1")]
-    found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
-    return list(dict.fromkeys((family, str(address[0])) for family, _, _, _, address in found))

@@ -199,7 +199,8 @@ class Books:
     @property
     def stopped(self) -> bool:
         """Whether every onlooker has asked for the end of the run."""
-        return all(actor.stopped for actor in self.actors)
+        # Asked at each change: all can only have stopped if the first has.
+        return self.actors[0].stopped and all(actor.stopped for actor in self.actors)
 
     def wants_any(self, market_id: str) -> bool:
         """Whether any onlooker wants a market that has been offered."""

@@ -188,7 +188,7 @@ def sources_of(objects: Iterable[Any]) -> list[str] | None:
     found: list[str] = []
     while waiting:
         name = waiting.pop()
-        if name in seen or name.split(".")[0] in _OURS:
+        if name in seen or name.split(".")[0] in _OURS or name.split(".")[0] in sys.stdlib_module_names:
             continue
         seen.add(name)
         module = sys.modules.get(name)

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 import headrace as hr
+from headrace.actors import books
 from headrace.cluster.shipping import sources_of
 from headrace.strategies.analysis.deciding_parameters import deciding_parameters, values_of
 
@@ -191,7 +192,7 @@ def test_values_that_are_equal_but_of_another_type_are_kept_apart(tmp_path: Path
     ],
 )
 def test_sets_that_share_a_check_do_what_each_does_alone(
-    body: str, fails: bool, tmp_path: Path, generated: Path
+    body: str, fails: bool, tmp_path: Path, generated: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     more = """
     def process_market_book(self, market, book):
@@ -200,7 +201,10 @@ def test_sets_that_share_a_check_do_what_each_does_alone(
     assert deciding_parameters(cls, sources_of([cls])) == ("seconds",)
     recordings = [str(path) for path in sorted(generated.rglob("*.bz2"))]
     sets = [{"seconds": seconds, "price": price} for seconds in (30.0, 300.0) for price in (2.0, 3.0)]
+    shared: set[tuple[str, ...]] = set()
+    monkeypatch.setattr(books, "values_of", lambda of, names: (shared.add(names), values_of(of, names))[1])
     swept = hr.sweep(cls, sets, recordings, engine="local", orders=True)
+    assert shared == {("seconds",)}, "each set was asked: the sweep does not know what decides"
     for number, values in enumerate(sets):
         alone = hr.backtest(cls(**values), recordings, engine="local")
         assert alone.records.num_rows

@@ -10,8 +10,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import socket
-import struct
 from collections.abc import Callable
 from typing import Any, cast
 
@@ -21,6 +19,7 @@ from ..errors import ApiError, StreamError
 from ..faults import Fault
 from ..settings import AccountSettings
 from . import requests
+from .framing import Lines, LineTooLongError, line, reset_at_close, shut
 from .host import Host, Live
 
 logger = logging.getLogger("headrace")
@@ -28,19 +27,8 @@ logger = logging.getLogger("headrace")
 #: Seconds for which a connection that was closed may still hold unsent bytes.
 LINGER_S = 5.0
 #: Faults of connections that happen where a message is sent.
-_SENDING = (
-    "stream.drop",
-    "stream.reset",
-    "stream.half_line",
-    "stream.half_close",
-    "stream.fail_close",
-    "stream.silence",
-)
-
-
-def line(message: dict[str, Any]) -> bytes:
-    """A message as it is sent."""
-    return msgspec.json.encode(message) + b"\r\n"
+_ENDS = ("stream.drop", "stream.reset", "stream.half_line", "stream.half_close", "stream.fail_close")
+_SENDING = (*_ENDS, "stream.silence")
 
 
 class Connection(asyncio.Protocol):
@@ -71,8 +59,7 @@ class Connection(asyncio.Protocol):
         self.ended: str | None = None
         self.on_lost: Callable[[], object] | None = None
         self._transport: asyncio.Transport | None = None
-        self._in = bytearray()
-        self._searched = 0
+        self._in = Lines(server.settings.limits.line_bytes)
         self._out: list[bytes] = []
         self._out_bytes = 0
         self._full = False  # the transport holds more than the client may leave unread
@@ -112,7 +99,7 @@ class Connection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         if self.ended is not None or self._half_closed:
             return
-        self._in += data
+        self._in.add(data)
         self._read()
 
     def pause_writing(self) -> None:
@@ -131,23 +118,18 @@ class Connection(asyncio.Protocol):
             if self.slow:
                 self._quieten()
                 return
-            end = self._in.find(b"\n", self._searched)
-            limit = self._server.settings.limits.line_bytes
-            if end > limit or (end < 0 and len(self._in) > limit):
-                self._in.clear()
-                self._refuse(requests.invalid(f"A line is longer than {limit} bytes"), None)
+            try:
+                received = self._in.take()
+            except LineTooLongError as error:
+                self._refuse(requests.invalid(str(error)), None)
                 return
-            if end < 0:
-                self._searched = len(self._in)
+            if received is None:
                 return
-            received = bytes(self._in[:end]).rstrip(b"\r")
-            del self._in[: end + 1]
-            self._searched = 0
             if received and self._handle(received):
                 self._resuming = True
                 self._loop.call_soon(self._read_on)
-        if len(self._in) > self._server.settings.limits.line_bytes and self._transport is not None:
-            self._transport.pause_reading()  # more than a line waits
+        if self._in.crowded and self._transport is not None:
+            self._transport.pause_reading()
 
     def _read_on(self) -> None:
         self._resuming = False
@@ -258,16 +240,8 @@ class Connection(asyncio.Protocol):
         self._status(request_id, {"statusCode": "SUCCESS", "connectionClosed": False, **more})
 
     def _refuse(self, error: StreamError, request_id: int | None) -> None:
-        self._status(
-            request_id,
-            {
-                "statusCode": "FAILURE",
-                "errorCode": error.code,
-                "errorMessage": error.message,
-                "connectionClosed": error.closes,
-                "connectionId": self.connection_id,
-            },
-        )
+        told = {"errorCode": error.code, "errorMessage": error.message, "connectionClosed": error.closes}
+        self._status(request_id, {"statusCode": "FAILURE", **told, "connectionId": self.connection_id})
         self._server.refused(self, error)
         if error.closes:
             self.close(error.code)
@@ -375,14 +349,13 @@ class Connection(asyncio.Protocol):
         """Tell the client that nothing more comes, and read on."""
         if self._transport is not None:
             try:
-                self._transport.get_extra_info("socket").shutdown(socket.SHUT_WR)
+                shut(self._transport)
             except OSError:
                 self.close("a fault: half_close")
 
     def _reset(self) -> None:
         if self._transport is not None:
-            linger = struct.pack("ii", 1, 0)
-            self._transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+            reset_at_close(self._transport)
             self.abort("a fault: reset")
 
     # -- the end -------------------------------------------------------------------------------------------------

@@ -7,6 +7,8 @@ result = hr.backtest(MyStrategy(stake=5), markets="recordings/**/*.bz2")
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
 from .actors.clients import BaseClient, Clients, SimulatedClient, VenueType
 from .actors.controls import (
     BaseControl,
@@ -102,6 +104,9 @@ from .strategies.transaction import Transaction
 from .sweep import sweep
 from .tuning.parameter_ranges import log_range
 
+if TYPE_CHECKING:
+    from .simulate.exchange.rehearsal import RehearsalExchange
+
 __version__ = "0.1.0"
 
 __all__ = [
@@ -171,6 +176,7 @@ __all__ = [
     "QueueModel",
     "RaceDataStream",
     "RecordingError",
+    "RehearsalExchange",
     "Removals",
     "Result",
     "RunError",
@@ -222,3 +228,12 @@ __all__ = [
     "write_catalog",
     "write_custom_events",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """What is loaded where it is asked for: few runs need it."""
+    if name == "RehearsalExchange":
+        from .simulate.exchange.rehearsal import RehearsalExchange
+
+        return RehearsalExchange
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

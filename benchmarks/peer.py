@@ -1,6 +1,6 @@
 """The environments of the peers, apart from headrace's own: flumine pins old versions of what it needs.
 
-    python -m benchmarks.peer                          make both environments
+    python -m benchmarks.peer                          make the environments
     python -m benchmarks.peer flumine SCRIPT [ARG ...]  run a script in one of them
 
 They are made once in the cache folder (`.bench`, or HEADRACE_BENCH), from the index pip is set up for.
@@ -17,11 +17,15 @@ from .recordings import CHECKOUT, cache_folder
 REQUIREMENTS: dict[str, tuple[str, ...]] = {
     "flumine": ("flumine==3.3.2", "betfairlightweight[speed]==2.24.0"),
     "betfair_data": ("betfair_data==0.3.4",),
+    "nautilus_trader": ("nautilus_trader[betfair]==1.221.0",),
 }
 
 
 def python(name: str) -> Path:
-    """The interpreter of environment `name` ("flumine" or "betfair_data"), made first where missing.
+    """The interpreter of an environment, made first if it is missing.
+
+    Args:
+        name: "flumine", "betfair_data" or "nautilus_trader".
 
     Raises:
         subprocess.CalledProcessError: pip could not install what the environment holds.

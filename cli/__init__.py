@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from .authoring import check, new
+from .exchange import exchange
 from .group import CommandGroup
 from .jobs import submit
 from .recordings import catalog, generate, pack, prices, unpack
@@ -20,5 +21,20 @@ def main() -> None:
     """Simulate and trade betting-exchange strategies as actors on Ray."""
 
 
-for _command in (backtest, sweep, new, check, generate, catalog, pack, unpack, prices, report, explain, repair, submit):
+for _command in (
+    backtest,
+    sweep,
+    exchange,
+    new,
+    check,
+    generate,
+    catalog,
+    pack,
+    unpack,
+    prices,
+    report,
+    explain,
+    repair,
+    submit,
+):
     main.add_command(_command)

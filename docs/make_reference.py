@@ -1,4 +1,4 @@
-"""Rewrites the generated sections of `docs/reference.md`: python docs/make_reference.py
+"""Rewrites the generated sections of `docs/reference.md` and `docs/exchange.md`: python docs/make_reference.py
 
 A generated section stands between `<!-- generated: NAME -->` and `<!-- end: NAME -->`. Names, kinds, defaults and
 options come from the code; the meanings of columns are written here, and a column without one is an error.
@@ -21,10 +21,14 @@ from headrace.backtest import Simulation, backtest
 from headrace.cli import main
 from headrace.config import Config, ConfigError
 from headrace.results.result import SUMMARY_FIELDS
+from headrace.simulate.exchange.faults import KINDS as KINDS_OF_FAULT
+from headrace.simulate.exchange.rehearsal import RehearsalExchange
+from headrace.simulate.exchange.settings import ExchangeSettings
 from headrace.simulate.rows import DIGESTED, FIELDS
 from headrace.strategies import errors
 
 REFERENCE = Path(__file__).with_name("reference.md")
+EXCHANGE = Path(__file__).with_name("exchange.md")
 
 KINDS = {
     "text": "text",
@@ -165,7 +169,7 @@ MEANINGS: dict[str, dict[str, tuple[str, str]]] = {
 }
 
 #: Examples that the tests of the page cannot run, and why.
-NOT_RUN = {"submit": "needs a cluster"}
+NOT_RUN = {"submit": "needs a cluster", "exchange": "serves until it is stopped"}
 
 SUMMARY: dict[str, tuple[str, str]] = {
     "strategy": SHARED["strategy"],
@@ -327,9 +331,43 @@ def exceptions() -> str:
     return table(("error", "is a", "meaning"), rows)
 
 
+def rehearsal() -> str:
+    texts = entries(RehearsalExchange, "Args")
+    rows = []
+    for name, parameter in inspect.signature(RehearsalExchange).parameters.items():
+        settled = getattr(ExchangeSettings(), name, None) if parameter.default is None else parameter.default
+        default = "" if name in ("markets", "accounts", "settings") else f"`{settled!r}`"
+        rows.append((f"`{name}`", default, texts[name]))
+    return table(("argument", "default", "meaning"), rows)
+
+
+def rehearsal_methods() -> str:
+    rows = []
+    for name, found in vars(RehearsalExchange).items():
+        if name.startswith("_"):
+            continue
+        function = found.fget if isinstance(found, property) else found
+        names = list(inspect.signature(function).parameters.values())[1:]
+        shown = name if isinstance(found, property) else f"{name}({', '.join(map(_argument, names))})"
+        rows.append((f"`{shown}`", inspect.cleandoc(function.__doc__ or "").partition("\n\n")[0].replace("\n", " ")))
+    return table(("method", "meaning"), rows)
+
+
+def _argument(parameter: inspect.Parameter) -> str:
+    stars = "**" if parameter.kind is parameter.VAR_KEYWORD else ""
+    default = "" if parameter.default is parameter.empty else f"={parameter.default!r}"
+    return f"{stars}{parameter.name}{default}"
+
+
+def faults() -> str:
+    return table(("kind", "what it does"), [(f"`{kind}`", text) for kind, text in KINDS_OF_FAULT.items()])
+
+
 SECTIONS: dict[str, Callable[[], str]] = {
     "backtest": calls,
     "simulation": methods,
+    "rehearsal": rehearsal,
+    "rehearsal methods": rehearsal_methods,
     "tables": tables,
     "summary": summary,
     "config": config,
@@ -338,14 +376,18 @@ SECTIONS: dict[str, Callable[[], str]] = {
 }
 
 
-def rewritten(text: str) -> str:
+#: Those of docs/exchange.md.
+EXCHANGE_SECTIONS: dict[str, Callable[[], str]] = {"faults": faults}
+
+
+def rewritten(text: str, sections: dict[str, Callable[[], str]] = SECTIONS) -> str:
     """`text` with its generated sections made anew."""
-    for name, make in SECTIONS.items():
+    for name, make in sections.items():
         begin, end = f"<!-- generated: {name} -->", f"<!-- end: {name} -->"
         before, found, rest = text.partition(begin)
         _, closed, after = rest.partition(end)
         if not found or not closed:
-            raise SystemExit(f"{REFERENCE.name}: no section between {begin} and {end}")
+            raise SystemExit(f"there is no section between {begin} and {end}")
         text = f"{before}{begin}\n\n{make()}\n\n{end}{after}"
     return text
 
@@ -353,7 +395,8 @@ def rewritten(text: str) -> str:
 def run(arguments: list[str]) -> Any:
     if arguments:
         raise SystemExit(__doc__)
-    REFERENCE.write_text(rewritten(REFERENCE.read_text(encoding="utf-8")), encoding="utf-8")
+    for page, sections in ((REFERENCE, SECTIONS), (EXCHANGE, EXCHANGE_SECTIONS)):
+        page.write_text(rewritten(page.read_text(encoding="utf-8"), sections), encoding="utf-8")
 
 
 if __name__ == "__main__":

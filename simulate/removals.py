@@ -52,7 +52,7 @@ class Removals:
     def apply(self, bet: Bet, removed: RunnerBook, book: MarketBook) -> None:
         """Apply the removal of a runner to a bet of the market; `book` is the market's."""
         if bet.selection_id == removed.selection_id and bet.handicap == removed.handicap:
-            _void(bet)
+            void(bet)
             return
         factor = removed.adjustment_factor or 0.0
         definition = book.market_definition
@@ -69,7 +69,8 @@ class Removals:
                 bet.cancel(bet.size_remaining)
 
 
-def _void(bet: Bet) -> None:
+def void(bet: Bet) -> None:
+    """Void a bet: what was matched of it and what remains."""
     matched = bet.size_matched
     if bet.fills:
         bet.reprice([])

@@ -111,7 +111,7 @@ class Request(Message, frozen=True, gc=False):
     kind: str
     instructions: tuple[Instruction, ...]
     asked_at: int
-    bet_delay: int = 0
+    bet_delay: float = 0
     market_version: int | None = None
     async_: bool = False
     customer_strategy_ref: str | None = None

@@ -76,6 +76,12 @@ def test_reference_is_up_to_date() -> None:
     assert text == make_reference().rewritten(text), "run: python docs/make_reference.py"
 
 
+def test_faults_of_the_exchange_are_up_to_date() -> None:
+    text = (ROOT / "docs" / "exchange.md").read_text(encoding="utf-8")
+    made = make_reference()
+    assert text == made.rewritten(text, made.EXCHANGE_SECTIONS), "run: python docs/make_reference.py"
+
+
 @pytest.mark.parametrize("page", PAGES, ids=name_of)
 def test_relative_links_lead_somewhere(page: Path) -> None:
     broken = []

@@ -26,8 +26,14 @@ RUN, SHOWN = ("sh", "python"), ("console", "text", "toml", "json", "yaml")
 NOT_RUN = {
     "README.md": {"installs": 2},
     "docs/cluster.md": {"a transcript": 4, "needs a cluster": 1},
+    # test_exchange_examples.py runs these.
+    "docs/exchange.md": {
+        "serves until it is stopped": 1,
+        "needs the exchange above": 1,
+        "needs flumine, and the exchange above": 1,
+    },
     "docs/from-flumine.md": {"needs flumine": 1},
-    "docs/reference.md": {"needs a cluster": 1},
+    "docs/reference.md": {"needs a cluster": 1, "serves until it is stopped": 1},
 }
 #: Pages whose last result has orders.
 BETS = ("README.md", "docs/from-flumine.md", "docs/guide.md", "docs/results.md", "docs/sweeps.md")

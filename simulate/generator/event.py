@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 
@@ -56,28 +57,41 @@ def generate_event(seed: int, number: int, recipe: Recipe) -> list[GeneratedMark
     Raises:
         ValueError: `number` is out of range.
     """
+    plan, markets = _live_event(seed, number, recipe)
+    scheduled = datetime.fromtimestamp(plan.schedule.scheduled / 1000, UTC)
+    return [
+        GeneratedMarket(
+            market_id=market_id,
+            event_id=plan.event_id,
+            market_type=market_type,
+            folder=f"{scheduled:%Y}/{scheduled:%b}/{scheduled.day}/{plan.event_id}",
+            file_name=market_id,
+            lines=market.play(),
+        )
+        for market_id, market_type, market in markets
+    ]
+
+
+def live_event(seed: int, number: int, recipe: Recipe) -> list[Iterator[bytes]]:
+    """As `generate_event`: the messages of each of the event's markets, made as they are asked for."""
+    return [market.messages() for _, _, market in _live_event(seed, number, recipe)[1]]
+
+
+def _live_event(seed: int, number: int, recipe: Recipe) -> tuple[EventPlan, list[tuple[str, str, Market]]]:
+    """The plan of an event, and its markets with their ids and types."""
     if not 0 <= number < EVENTS_A_SEED:
         raise ValueError(f"number is {number}: expected 0 to {EVENTS_A_SEED - 1}")
     rng = random.Random(f"{seed}:{number}:{recipe.sport}")
     plan = _plan_event(rng, seed, number, recipe)
-    scheduled = datetime.fromtimestamp(plan.schedule.scheduled / 1000, UTC)
     bet_delay = rng.choice(plan.field.bet_delays)
     markets = []
     for position, market in enumerate(plan.markets):
         market_id = f"1.{200_000_000 + (seed % SEEDS * EVENTS_A_SEED + number) * 4 + position}"
         # A generator of random numbers each, so that no market changes when another is left out.
         chance = random.Random(f"{seed}:{number}:{recipe.sport}:{market.market_type}")
-        markets.append(
-            GeneratedMarket(
-                market_id=market_id,
-                event_id=plan.event_id,
-                market_type=market.market_type,
-                folder=f"{scheduled:%Y}/{scheduled:%b}/{scheduled.day}/{plan.event_id}",
-                file_name=market_id,
-                lines=Market(chance, plan, market, market_id, recipe.changes, bet_delay).play(),
-            )
-        )
-    return markets
+        live = Market(chance, plan, market, market_id, recipe.changes, bet_delay)
+        markets.append((market_id, market.market_type, live))
+    return plan, markets
 
 
 def _plan_event(rng: random.Random, seed: int, number: int, recipe: Recipe) -> EventPlan:

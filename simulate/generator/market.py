@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import random
 from bisect import bisect_right
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from .bettors import Bettors as Bettors
 from .definition import MarketDefinition
@@ -29,7 +29,7 @@ Disturbance = tuple[int, Callable[[int], int]]
 
 
 class Market:
-    """Plays a market from its plan. `play` may be called once."""
+    """Plays a market from its plan. `play`, or `messages`, may be called once."""
 
     def __init__(
         self,
@@ -57,22 +57,32 @@ class Market:
 
     def play(self) -> list[bytes]:
         """Every message of the market, in order, without line ends."""
+        return list(self.messages())
+
+    def messages(self) -> Iterator[bytes]:
+        """The messages of the market, in order, without line ends, each made when it is asked for."""
+        published = self._publisher.take
+        for _ in self._live():
+            yield from published()
+        yield from published()
+
+    def _live(self) -> Iterator[None]:
+        """The market's life, in small steps."""
         schedule, field = self._event.schedule, self._event.field
         running = int(self._changes * field.in_play_share)
         self._open(schedule.opens)
         times = get_times_before(schedule.opens, schedule.off, max(self._changes - running, 20))
-        self._trade(shake(times, schedule.off, self._rng), schedule.off, self._list_disturbances())
+        yield from self._trade(shake(times, schedule.off, self._rng), schedule.off, self._list_disturbances())
         if field.goes_in_play:
             start = self._turn_in_play(schedule.off)
             goals: list[Disturbance] = [(time, self._score) for time in self._plan.goals]
             times = get_times_between(start, self._plan.end, max(running, 10))
-            self._trade(shake(times, self._plan.end, self._rng), self._plan.end, goals)
+            yield from self._trade(shake(times, self._plan.end, self._rng), self._plan.end, goals)
             self._suspend(self._plan.end)
         else:
             self._suspend(schedule.off)
             self._reconcile()
         self._close()
-        return self._publisher.lines
 
     def _list_disturbances(self) -> list[Disturbance]:
         disturbances: list[Disturbance] = []
@@ -90,7 +100,7 @@ class Market:
         self._bettors.quote(2)
         self._change(time + 900)
 
-    def _trade(self, times: list[int], end: int, disturbances: list[Disturbance]) -> None:
+    def _trade(self, times: list[int], end: int, disturbances: list[Disturbance]) -> Iterator[None]:
         """Publish what bettors do at `times`, and what disturbs them before `end`."""
         bettors, publisher = self._bettors, self._publisher
         waiting = list(disturbances)
@@ -110,6 +120,7 @@ class Market:
             self._bet(time, everyone)
             if self._starting is not None and not self._definition.in_play:
                 self._estimate(time, n / len(times))
+            yield
         for at, disturb in waiting:
             if at < end:
                 disturb(at)

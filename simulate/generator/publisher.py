@@ -23,16 +23,22 @@ def to_pounds(pence: int) -> int | float:
 
 
 class Publisher:
-    """Collects the lines of a market. Publish times never go back."""
+    """Collects the lines of a market until they are taken. Publish times never go back."""
 
     def __init__(self, market_id: str, selection_ids: Sequence[int], clock: int) -> None:
-        self.lines: list[bytes] = []
         self.time = 0
+        self._lines: list[bytes] = []
+        self._sent = 0
         self._market_id = market_id
         self._ids = selection_ids
         self._clock = clock
         self._volume = 0
         self._encode = msgspec.json.Encoder().encode
+
+    def take(self) -> list[bytes]:
+        """The lines published since it was last asked, without line ends, oldest first."""
+        lines, self._lines = self._lines, []
+        return lines
 
     def define(self, time: int, definition: dict[str, object]) -> None:
         """Publish a definition; the first is the market's image."""
@@ -101,11 +107,12 @@ class Publisher:
 
     def _send(self, time: int, change: dict[str, object]) -> None:
         self.time = max(time, self.time)
-        self._clock += 7 + len(self.lines) % 5
+        self._clock += 7 + self._sent % 5
         change["con"] = True
-        change["img"] = not self.lines
+        change["img"] = not self._sent
+        self._sent += 1
         message = {"op": "mcm", "clk": str(self._clock), "pt": self.time, "mc": [change]}
-        self.lines.append(self._encode(message))
+        self._lines.append(self._encode(message))
 
 
 def _list_changes(queues: Queues) -> list[list[int | float]]:

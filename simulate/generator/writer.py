@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import bz2
 import gzip
+import itertools
 import random
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -56,7 +57,7 @@ def write_markets(
         raise ValueError(f"compression is {compression!r}: expected one of {', '.join(SUFFIXES)}")
     if not MIN_CHANGES <= changes <= MAX_CHANGES:
         raise ValueError(f"changes is {changes}: expected {MIN_CHANGES} to {MAX_CHANGES} a market")
-    chosen = _check_sports(sports)
+    chosen = check_sports(sports)
     Recipe(minutes_before=minutes_before)  # refuses what is out of range before anything is written
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise FileExistsError(f"{out} is not an empty folder: name a new one, lest files mix")
@@ -72,7 +73,12 @@ def write_markets(
     return paths
 
 
-def _check_sports(sports: Sequence[str] | None) -> tuple[Sport, ...]:
+def check_sports(sports: Sequence[str] | None) -> tuple[Sport, ...]:
+    """The sports as they were named; all for None.
+
+    Raises:
+        ValueError: a name is not known, or there is none.
+    """
     if sports is None:
         return SPORTS
     if isinstance(sports, str):
@@ -86,24 +92,30 @@ def _check_sports(sports: Sequence[str] | None) -> tuple[Sport, ...]:
 def _generate(
     markets: int, seed: int, sports: tuple[Sport, ...], changes: int, minutes_before: float | None
 ) -> Iterator[GeneratedMarket]:
-    number, left = 0, markets
-    while left:
-        sport = sports[number % len(sports)]
-        chance = random.Random(f"{seed}:{number}:mixture")
-        is_race = sport == "horse_racing"
-        recipe = Recipe(
-            sport=sport,
-            changes=changes,
-            minutes_before=minutes_before,
-            non_runner=chance.random() < NON_RUNNERS and is_race,
-            suspension=chance.random() < SUSPENSIONS,
-            each_way=chance.random() < FURTHER_MARKETS and is_race,
-            both_teams=chance.random() < FURTHER_MARKETS and sport == "football",
-        )
+    left = markets
+    for number in itertools.count():
+        recipe = mixture(seed, number, sports, changes, minutes_before)
         for market in generate_event(seed, number, recipe)[:left]:
             left -= 1
             yield market
-        number += 1
+        if not left:
+            return
+
+
+def mixture(seed: int, number: int, sports: Sequence[Sport], changes: int, minutes_before: float | None) -> Recipe:
+    """The recipe of event `number` of a mixture: the sports in turn, with now and then something out of the way."""
+    sport = sports[number % len(sports)]
+    chance = random.Random(f"{seed}:{number}:mixture")
+    is_race = sport == "horse_racing"
+    return Recipe(
+        sport=sport,
+        changes=changes,
+        minutes_before=minutes_before,
+        non_runner=chance.random() < NON_RUNNERS and is_race,
+        suspension=chance.random() < SUSPENSIONS,
+        each_way=chance.random() < FURTHER_MARKETS and is_race,
+        both_teams=chance.random() < FURTHER_MARKETS and sport == "football",
+    )
 
 
 def _compress(data: bytes, compression: Compression) -> bytes:

@@ -21,10 +21,15 @@ def catalogue_of(text: bytes, market_id: str) -> Any:
     Raises:
         ValueError: it is something else, or the catalogues are of other markets; says which.
     """
+    return _made(raw_catalogue(text, market_id))
+
+
+def raw_catalogue(text: bytes, market_id: str) -> Mapping[str, Any]:
+    """The catalogue of a market as it was answered; `text` and what is raised as of `catalogue_of`."""
     found = list(_catalogues(_parsed(text)))
     for each in found:
         if _is_of(each, market_id):
-            return _made(each)
+            return each
     if not found:
         raise ValueError("the answer holds no catalogue")
     others = ", ".join(str(each.get("marketId", "none at all")) for each in found[:3])

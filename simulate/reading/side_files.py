@@ -6,7 +6,7 @@ Both are made into betfairlightweight's resources.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -42,15 +42,27 @@ def read_catalogue(folder: str, market_id: str) -> Any:
     Raises:
         RecordingError: the file is not a catalogue, or has none of this market.
     """
+    from .catalogues import catalogue_of
+
+    return _read_catalogue(folder, market_id, catalogue_of)
+
+
+def read_raw_catalogue(folder: str, market_id: str) -> Mapping[str, Any] | None:
+    """As `read_catalogue`: the catalogue as the exchange answered it."""
+    from .catalogues import raw_catalogue
+
+    found: Mapping[str, Any] | None = _read_catalogue(folder, market_id, raw_catalogue)
+    return found
+
+
+def _read_catalogue(folder: str, market_id: str, made: Callable[[bytes, str], Any]) -> Any:
     path = _find(folder, market_id, _SUFFIXES)
     if path is None:
         return None
-    from .catalogues import catalogue_of
-
     try:
         with open_file(str(path)) as file:
             text = unpacked(file).read()
-        return catalogue_of(text, market_id)
+        return made(text, market_id)
     except (OSError, EOFError, ValueError) as error:
         raise RecordingError(f"is not a market catalogue: {reason(error)}", str(path), None, market_id) from None
 
@@ -61,6 +73,11 @@ def _find(folder: str, market_id: str, suffixes: tuple[str, ...]) -> Path | None
         if path.is_file():
             return path
     return None
+
+
+def find_sports_data(folder: str, market_id: str) -> Path | None:
+    """The file of sports data that is named by a market's id, plain or packed; None where there is none."""
+    return _find(folder, market_id, _SPORTS_SUFFIXES)
 
 
 class SportsFeed:
@@ -77,7 +94,7 @@ class SportsFeed:
     def __init__(self, folder: str, market_id: str, failed: Callable[[RecordingError], object]) -> None:
         self.market_id = market_id
         self._failed = failed
-        path = _find(folder, market_id, _SPORTS_SUFFIXES)
+        path = find_sports_data(folder, market_id)
         self._updates = iter(()) if path is None else self._read(str(path))
         self._next: tuple[int, Any] | None = None
 

@@ -1,0 +1,270 @@
+"""A rehearsal exchange with all its parts, on one loop."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import secrets
+import shutil
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+from ...strategies.errors import InputError
+from ..reading.side_files import check_folder
+from .bank import Bank
+from .betting import Betting
+from .catalogues import Catalogues
+from .certificates import Certificates
+from .control import PATH, Control
+from .exchange import Exchange
+from .faults import Fault, Faults
+from .feed import Feed
+from .generated_feed import GeneratedFeed
+from .heartbeat_api import HeartbeatApi
+from .http_server import HttpServer, Operation
+from .ledger import Ledger
+from .listings import Listings
+from .lists import BetLists
+from .market_books import MarketBooks
+from .market_events import MarketEvents
+from .merged import Merged
+from .page import PageState
+from .page_server import PageServer
+from .plan import Addresses, Played, check_settings
+from .recorded_feed import RecordedFeed
+from .running import Runner
+from .sessions import Sessions
+from .settings import ExchangeSettings
+from .statement import Statement
+from .stream.host import Client
+from .stream.server import StreamServer
+from .timeline import Timeline, wall_ms
+
+
+class _Part(Protocol):
+    """Some calls of the API."""
+
+    def operations(self) -> dict[str, Operation]: ...
+
+
+class Service:
+    """An exchange that is made, run and stopped on one loop.
+
+    Args:
+        ledger: a file for all of the ledger; None: the last entries are kept, in memory alone.
+        faults: what is to go wrong, from the start.
+        certificates: a folder for the exchange's certificates, which are used again; None: new ones.
+
+    Attributes:
+        addresses: where it listens, once it has started.
+        stopping: set it, and `run` ends.
+
+    Raises:
+        InputError: what it is to play, or how, cannot be.
+    """
+
+    addresses: Addresses
+
+    def __init__(
+        self,
+        played: Played,
+        settings: ExchangeSettings,
+        *,
+        ledger: Path | None = None,
+        faults: Sequence[Fault] = (),
+        certificates: Path | None = None,
+    ) -> None:
+        check_settings(settings)
+        self._catalogues = check_folder(played.catalogues, "catalogues")
+        self.settings = settings
+        self._opened = contextlib.ExitStack()
+        try:
+            self._make(played, ledger, certificates)
+        except BaseException:
+            self._opened.close()
+            raise
+        for fault in faults:
+            self.faults.add(fault)
+
+    # -- making --------------------------------------------------------------------------------------------------
+
+    def _make(self, played: Played, ledger: Path | None, certificates: Path | None) -> None:
+        if certificates is None:
+            certificates = Path(tempfile.mkdtemp(prefix="headrace-exchange-"))
+            self._opened.callback(shutil.rmtree, certificates, ignore_errors=True)
+        self._certificates = Certificates(certificates, host=self.settings.host)
+        # From here on time runs: what takes long is done.
+        self.timeline = Timeline(self.settings.speed)
+        self.recorded: RecordedFeed | None = None
+        feed = self._feed(played)
+        self.ledger = _ledger(ledger)
+        self._opened.callback(self.ledger.close)
+        self.exchange = Exchange(self.settings, self.timeline, feed, self.ledger)
+        self.faults = Faults(time.monotonic, self.ledger, self.settings.seed)
+        self.sessions = Sessions(self.settings, self.faults, at=lambda: self.exchange.clock.now_ms)
+        MarketEvents(self.exchange, self.faults)
+        self._token = secrets.token_urlsafe(18)
+        self.stopping = asyncio.Event()
+        self.stream = StreamServer(self.exchange, self.sessions, self.faults, self.settings, self._certificates)
+        self.http = HttpServer(self.exchange, self.sessions, self.faults, self._operations(), self._certificates)
+        self.runner = Runner(self.exchange, self._readers)
+        self._show()
+
+    def _feed(self, played: Played) -> Feed:
+        feeds: list[Feed] = []
+        if played.markets is not None:
+            self.recorded = RecordedFeed(
+                played.markets,
+                self.timeline,
+                in_step=played.in_step,
+                before_start=played.before_start,
+                sports_data=played.sports_data,
+            )
+            self._opened.callback(self.recorded.close)
+            feeds.append(self.recorded)
+        if played.generate:
+            feeds.append(
+                GeneratedFeed(
+                    self.timeline,
+                    played.generate,
+                    seed=self.settings.seed,
+                    sports=played.sports,
+                    changes=played.changes,
+                    minutes_before=played.minutes_before,
+                )
+            )
+        if not feeds:
+            raise InputError("there is nothing to play: name recordings, or how many markets to make up")
+        if len(feeds) == 1:
+            return feeds[0]
+        merged = Merged()
+        for feed in feeds:
+            merged.add(self.timeline.start_ms, iter(feed))
+        return merged
+
+    def _operations(self) -> dict[str, Operation]:
+        """What calls of the API do."""
+        exchange, faults = self.exchange, self.faults
+        bank = self.bank = Bank(exchange, faults)
+        betting = Betting(exchange, bank, faults)
+        lists = BetLists(exchange, bank)
+        parts: list[_Part] = [
+            bank,
+            betting,
+            lists,
+            HeartbeatApi(exchange, betting, faults),
+            Listings(exchange, Catalogues(exchange, self._catalogues)),
+            MarketBooks(exchange, lists),
+            Statement(exchange, bank),
+        ]
+        found: dict[str, Operation] = {}
+        for part in parts:
+            found.update(part.operations())
+        return found
+
+    def _money(self, username: str) -> tuple[float, float]:
+        return self.bank.available(username), self.bank.exposure(username)
+
+    def _show(self) -> None:
+        """The page and the control calls."""
+        self._page_state = PageState(
+            self.exchange, self.faults, self._money, self._connection_rows, lambda: self.runner.behind
+        )
+        self._pages = PageServer(self._page_state)
+        control = Control(self._token, self.faults, self.ledger, self.state, self.runner.step, self.stopping.set)
+        self.http.pages.update(self._pages.pages())
+        self.http.pages[PATH] = control.page
+
+    def _readers(self) -> list[Client]:
+        return [each for each in self.stream.connections.values() if each.subscriptions]
+
+    def _connection_rows(self) -> list[dict[str, Any]]:
+        return [
+            {
+                "connection_id": each.connection_id,
+                "peer": each.peer,
+                "username": None if each.account is None else each.account.username,
+                "subscriptions": ", ".join(each.subscriptions),
+                "messages": each.sent_messages,
+                "backlog": each.unsent_bytes,
+                "since": round(wall_ms() - (self.stream.now() - each.opened_at) * 1000),
+            }
+            for each in self.stream.connections.values()
+        ]
+
+    # -- life ----------------------------------------------------------------------------------------------------
+
+    async def start(self) -> Addresses:
+        """Listen; what is due at once is played.
+
+        Raises:
+            InputError: a port is in use, or the host is not of this machine.
+        """
+        try:
+            await self.http.start()
+            await self.stream.start()
+        except OSError as error:
+            await self.stop()
+            raise InputError(self._not_listening(error)) from None
+        name = "localhost" if self.settings.host in ("localhost", "0.0.0.0", "::") else self.settings.host
+        self.addresses = Addresses(
+            host=name,
+            http=self.http.port,
+            https=self.http.https_port,
+            certlogin=self.http.certlogin_port,
+            stream=self.stream.addresses["tcp"][1],
+            stream_tls=self.stream.addresses["tls"][1],
+            certificate=str(self._certificates.server),
+            client_certificates=str(self._certificates.client_folder),
+            token=self._token,
+        )
+        return self.addresses
+
+    def _not_listening(self, error: OSError) -> str:
+        settings = self.settings
+        ports = {
+            "port": settings.port,
+            "https_port": settings.https_port,
+            "certlogin_port": settings.certlogin_port,
+            "stream_port": settings.stream_port,
+            "tls_stream_port": settings.tls_stream_port,
+        }
+        named = ", ".join(f"{name} {port}" for name, port in ports.items() if port) or "no port named"
+        return f"the exchange cannot listen at {settings.host} ({named}): {error.strerror or error}"
+
+    async def run(self) -> None:
+        """Play and serve until `stopping` is set."""
+        await self.runner.run(self.stopping)
+
+    async def stop(self) -> None:
+        """End all connections, and write the ledger to its end."""
+        self.stopping.set()
+        self._pages.close()
+        await self.http.stop()
+        await self.stream.stop()
+        self._opened.close()
+
+    # -- looking -------------------------------------------------------------------------------------------------
+
+    def state(self) -> dict[str, Any]:
+        """What it is like now, ready for JSON: what its page shows, and how playing goes."""
+        recorded = self.recorded
+        return {
+            **self._page_state.state(),
+            "finished": self.exchange.finished,
+            "next_message": self.exchange.next_message_at,
+            "problems": [] if recorded is None else recorded.problems,
+            "lost_lines": 0 if recorded is None else recorded.lost_lines,
+            "failures": self.runner.failures,
+            "ledger": self.ledger.number,
+        }
+
+
+def _ledger(path: Path | None) -> Ledger:
+    try:
+        return Ledger(path)
+    except OSError as error:
+        raise InputError(f"{path}: the ledger cannot be written: {error.strerror}") from None

@@ -1,0 +1,1 @@
+"""The exchange's stream: connections, subscriptions, and the messages of markets."""

@@ -1,0 +1,448 @@
+"""`hr.RehearsalExchange` and `headrace exchange`: the rehearsal exchange as users start it."""
+
+from __future__ import annotations
+
+import json
+import os
+import queue
+import re
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import betfairlightweight
+import pytest
+from betfairlightweight.streaming.betfairstream import BetfairStream
+
+import headrace as hr
+from builders import START, Stream, priced
+from command import call
+from headrace.simulate.exchange.asking import accounts_of, faults_of, read_faults, with_settings
+from headrace.simulate.exchange.faults import Fault
+from headrace.simulate.exchange.settings import AccountSettings, ExchangeSettings, Limits, Timers
+from processes import TOOLS, environment, run_python, wait_until
+
+#: Seconds that a process may take for anything.
+LIMIT = 60
+
+
+@pytest.fixture(scope="module")
+def market(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A recording of four messages."""
+    path = tmp_path_factory.mktemp("exchange") / "1.100000001"
+    return priced().prices(500, {1: {"atb": [[2.02, 40]]}}).close(9_000).write(path)
+
+
+@pytest.fixture(scope="module")
+def stepped(market: str) -> Iterator[hr.RehearsalExchange]:
+    """An exchange whose first two messages have been played."""
+    with hr.RehearsalExchange(
+        market, speed="step", accounts=["alice,currency=EUR", {"username": "bob", "password": "builder"}]
+    ) as exchange:
+        assert exchange.step(2) == 2
+        yield exchange
+
+
+# -- clients ---------------------------------------------------------------------------------------------------------
+
+
+def test_a_client_of_betfairlightweight_trades_at_it(stepped: hr.RehearsalExchange) -> None:
+    client = stepped.client()
+    client.login()
+    try:
+        (catalogue,) = client.betting.list_market_catalogue()
+        assert catalogue.market_id == "1.100000001"
+        assert client.account.get_account_details().currency_code == "EUR"
+        assert client.account.get_account_funds().available_to_bet_balance == 10_000
+        limit = {"price": 2.0, "size": 5.0, "persistenceType": "LAPSE"}
+        order = {"selectionId": 1, "side": "BACK", "orderType": "LIMIT", "limitOrder": limit}
+        report = client.betting.place_orders("1.100000001", [order])
+        assert report.status == "SUCCESS"
+        assert report.place_instruction_reports[0].size_matched == 5.0
+        entries = stepped.ledger(kind="BET")
+        assert [(each.values["username"], each.values["matched"]) for each in entries] == [("alice", 5.0)]
+    finally:
+        client.logout()
+
+
+def test_a_stream_of_betfairlightweight_goes_to_it_and_the_class_is_left_alone(stepped: hr.RehearsalExchange) -> None:
+    other = betfairlightweight.APIClient("someone", "else", app_key="key")
+    client = stepped.client("bob")
+    client.login()
+    books: queue.Queue[Any] = queue.Queue()
+    stream = client.streaming.create_stream(listener=betfairlightweight.StreamListener(output_queue=books))
+    stream.subscribe_to_markets({}, {"fields": ["EX_ALL_OFFERS", "EX_MARKET_DEF"]})
+    reader = threading.Thread(target=stream.start, daemon=True)
+    reader.start()
+    (book,) = books.get(timeout=LIMIT)
+    assert [(each.price, each.size) for each in book.runners[1].ex.available_to_back] == [(1.8, 50.0)]
+    stream.stop()
+    reader.join(LIMIT)
+    real = other.streaming.create_stream()
+    assert (real.host, real._BetfairStream__port) == ("stream-api.betfair.com", 443)
+    assert "localhost" not in BetfairStream.HOSTS.values()
+    assert other.api_uri == betfairlightweight.APIClient.API_URLS[None]
+
+
+def test_a_client_of_ones_own_is_pointed_at_it_as_often_as_one_likes(stepped: hr.RehearsalExchange) -> None:
+    client = betfairlightweight.APIClient("alice", "rehearsal", app_key="alice-key", lightweight=True)
+    assert stepped.point(stepped.point(client)) is client
+    assert client.login()["loginStatus"] == "SUCCESS"
+    assert client.login_interactive()["status"] == "SUCCESS"
+    assert client.keep_alive()["status"] == "SUCCESS"
+    stream = client.streaming.create_stream()
+    assert (stream.host, stream._BetfairStream__port) == ("localhost", stepped.addresses.stream_tls)
+    with pytest.raises(hr.InputError, match=r"no account 'carol'.*alice, bob"):
+        stepped.client("carol")
+
+
+# -- control ---------------------------------------------------------------------------------------------------------
+
+
+def test_state_faults_and_ledger_are_read_and_changed(market: str, tmp_path: Path) -> None:
+    ledger = tmp_path / "ledger.jsonl"
+    settings = ExchangeSettings(timers=Timers(settle=60.0))
+    with hr.RehearsalExchange(
+        market, speed="step", ledger=ledger, settings=settings, faults="session.token", seed=3
+    ) as exchange:
+        assert exchange.settings == ExchangeSettings(speed="step", seed=3, timers=Timers(settle=60.0))
+        exchange.step()
+        exchange.fault("event.suspend", seconds=0.2)
+        assert [each["kind"] for each in exchange.faults()["pending"]] == ["session.token", "event.suspend"]
+        exchange.step(2)
+        assert exchange.faults()["counts"] == {"event.suspend": 1}
+        exchange.clear_faults()
+        assert exchange.faults()["pending"] == []
+        assert [each["status"] for each in exchange.state()["markets"]] == ["OPEN"]
+        with pytest.raises(hr.InputError, match="not a kind of fault"):
+            exchange.fault("stream.explode")
+        assert [each.values["what"] for each in exchange.ledger(kind="MARKET")] == ["OPENED"]
+        exchange.step(9)
+        last = exchange.ledger()[-1].number
+        assert exchange.ledger(after=last - 1)[0].number == last
+    numbers = [json.loads(line)["number"] for line in ledger.read_text().splitlines()]
+    assert numbers == list(range(1, last + 1))
+
+
+# -- its process -----------------------------------------------------------------------------------------------------
+
+
+def test_it_stops_starts_again_and_says_when_it_does_not_run(market: str) -> None:
+    exchange = hr.RehearsalExchange(market, speed="step")
+    with pytest.raises(hr.RunError, match="does not run"):
+        exchange.state()
+    with exchange:
+        port = exchange.addresses.http
+        with pytest.raises(hr.RunError, match="runs already"):
+            exchange.start()
+    assert not _listens(port)
+    with exchange:
+        assert exchange.step() == 1
+    exchange.stop()
+
+
+def _listens(port: int) -> bool:
+    try:
+        socket.create_connection(("127.0.0.1", port), timeout=2).close()
+    except OSError:
+        return False
+    return True
+
+
+def test_its_death_is_an_error_that_says_how(market: str) -> None:
+    with hr.RehearsalExchange(market, speed="step") as exchange:
+        assert exchange._process is not None
+        exchange._process.send_signal(signal.SIGKILL)
+        exchange._process.wait(LIMIT)
+        folder = Path(exchange.addresses.certificate).parent
+        with pytest.raises(hr.RunError, match="has ended by signal 9"):
+            exchange.state()
+    assert not folder.exists()
+
+
+def test_what_it_cannot_play_is_refused_where_it_is_started(tmp_path: Path, market: str) -> None:
+    nothing = tmp_path / "1.1"
+    nothing.write_text('{"op":"mcm","pt":1700000000000,"mc":[{"id":"1.1","rc":[]}]}\n')
+    with pytest.raises(hr.InputError, match="has no market definition"):
+        hr.RehearsalExchange(nothing).start()
+    with (
+        socket.create_server(("127.0.0.1", 0)) as taken,
+        pytest.raises(hr.InputError, match=f"port {taken.getsockname()[1]}.*in use"),
+    ):
+        hr.RehearsalExchange(market, port=taken.getsockname()[1]).start()
+
+
+@pytest.mark.parametrize(
+    ("values", "told"),
+    [
+        ({}, "nothing to play"),
+        ({"markets": "x", "speed": 0}, "speed is 0"),
+        ({"markets": "x", "speed": "fast"}, "speed is 'fast'"),
+        ({"markets": "x", "accounts": ["alice,size=3"]}, "no 'size'"),
+        ({"markets": "x", "accounts": ["alice", "alice"]}, "username 'alice'"),
+        ({"markets": "x", "faults": ["stream.drop:hours=1"]}, "no 'hours'"),
+    ],
+)
+def test_what_says_nothing_is_refused_before_anything_starts(values: dict[str, Any], told: str) -> None:
+    with pytest.raises(hr.InputError, match=told):
+        hr.RehearsalExchange(**values)
+
+
+def test_it_works_in_a_script_without_a_guard_and_ends_with_it(market: str, tmp_path: Path) -> None:
+    script = tmp_path / "script.py"
+    script.write_text(
+        "import os, signal\n"
+        "import headrace as hr\n"
+        f"exchange = hr.RehearsalExchange({market!r}, speed='step').start()\n"
+        "print(exchange._process.pid, exchange.addresses.http, exchange.step(), flush=True)\n"
+        "os.kill(os.getpid(), signal.SIGKILL)\n"
+    )
+    ended = subprocess.run(
+        [sys.executable, script], capture_output=True, text=True, timeout=LIMIT, check=False, env=environment()
+    )
+    assert ended.returncode == -signal.SIGKILL, ended.stderr
+    pid, port, played = map(int, ended.stdout.split())
+    assert played == 1
+    assert wait_until(lambda: not _lives(pid), LIMIT)
+    assert not _listens(port)
+
+
+def _lives(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+        return "\nState:\tZ" not in Path(f"/proc/{pid}/status").read_text() if Path("/proc").is_dir() else True
+    except OSError:
+        return False
+
+
+def test_importing_headrace_loads_no_server() -> None:
+    code = (
+        "import sys, headrace as hr; assert 'RehearsalExchange' in hr.__all__; assert 'aiohttp' not in sys.modules; "
+        "hr.RehearsalExchange; assert 'aiohttp' not in sys.modules; print('fine')"
+    )
+    ended = run_python(code)
+    assert ended.stdout == "fine\n", ended.stderr
+    with pytest.raises(AttributeError, match="has no attribute 'RehearsalExchang'"):
+        _ = hr.RehearsalExchang
+
+
+# -- accounts and faults as words ------------------------------------------------------------------------------------
+
+
+def test_accounts_are_asked_for_in_words() -> None:
+    assert accounts_of(["alice", {"username": "bob", "balance": 5, "app_key": "k"}, AccountSettings()]) == (
+        AccountSettings("alice", "rehearsal", "alice-key"),
+        AccountSettings("bob", "rehearsal", "k", balance=5.0),
+        AccountSettings(),
+    )
+    (account,) = accounts_of(["carol,password=x=y,currency=EUR,balance=12.5,best_execution=false,exposure_limit=7"])
+    assert account == AccountSettings("carol", "x=y", "carol-key", "EUR", 12.5, 7.0, best_execution=False)
+    for asked, told in (
+        ("alice,balance=-1", "balance is -1"),
+        ("alice,balance=much", "float"),
+        ("alice,exposure_limit=-1", "exposure_limit is -1"),
+        ("alice,bob", "expected name=value, found 'bob'"),
+        ("alice,currency=EUR,currency=GBP", "given twice"),
+    ):
+        with pytest.raises(hr.InputError, match=re.escape(told)):
+            accounts_of([asked])
+
+
+def test_faults_are_asked_for_in_words() -> None:
+    found = faults_of(
+        ["stream.drop:after=30,times=always,username=alice", "http.slow:seconds=3,every=4", {"kind": "http.cut"}]
+    )
+    assert found == [
+        Fault("stream.drop", times=None, after=30.0, username="alice"),
+        Fault("http.slow", seconds=3.0, every=4),
+        Fault("http.cut"),
+    ]
+    for asked, told in (
+        ("stream", "not a kind of fault"),
+        ("stream.drop:30", "expected name=value"),
+        ("stream.drop:seconds=-1", "seconds and after are 0 or more"),
+        ("stream.drop:done=1", "done is counted"),
+    ):
+        with pytest.raises(hr.InputError, match=told):
+            faults_of([asked])
+
+
+def test_limits_timers_and_switches_are_set_in_words() -> None:
+    words = {"connections": "2", "session": "60.5", "settle_twice": "true", "connects_per_minute": "none"}
+    settings = with_settings(ExchangeSettings(timers=Timers(vanish=5.0)), words)
+    assert settings == ExchangeSettings(
+        limits=Limits(connections=2), timers=Timers(session=60.5, vanish=5.0), settle_twice=True
+    )
+    for name, value, told in (
+        ("conections", "2", "no such limit"),
+        ("connections", "many", "int"),
+        ("settle", "-1", "expected 0 or more"),
+        ("settle", "inf", "expected 0 or more"),
+        ("token_changes", "perhaps", "bool"),
+    ):
+        with pytest.raises(hr.InputError, match=told):
+            with_settings(ExchangeSettings(), {name: value})
+
+
+def test_a_schedule_of_faults_is_drawn_by_its_seed(tmp_path: Path) -> None:
+    path = tmp_path / "faults.json"
+
+    def drawn(**changes: Any) -> list[Fault]:
+        schedule = {
+            "seed": 7,
+            "minutes": 30,
+            "per_minute": 4,
+            "faults": ["stream.drop", {"kind": "http.lost"}],
+            **changes,
+        }
+        path.write_text(json.dumps(schedule))
+        return read_faults(path)
+
+    found = drawn()
+    assert found == drawn()
+    assert found != drawn(seed=8)
+    assert 60 < len(found) < 180
+    assert {each.kind for each in found} == {"stream.drop", "http.lost"}
+    times = [each.after for each in found]
+    assert times == sorted(times)
+    assert 0 < times[0] < times[-1] < 1_800
+    path.write_text('[{"kind": "http.cut", "times": "always"}]')
+    assert read_faults(path) == [Fault("http.cut", times=None)]
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("{", "is not JSON"),
+        ('{"faults": []}', "not a schedule"),
+        ('{"minutes": 1, "per_minute": 1, "faults": []}', "a schedule has faults"),
+        ('{"minutes": 1e9, "per_minute": 1, "faults": ["http.cut"]}', "at most 10000"),
+        ('["http.cat"]', "not a kind of fault"),
+        ("7", "not a schedule"),
+    ],
+)
+def test_a_file_that_is_no_schedule_is_refused(tmp_path: Path, text: str, told: str) -> None:
+    path = tmp_path / "faults.json"
+    path.write_text(text)
+    with pytest.raises(hr.InputError, match=told) as refused:
+        read_faults(path)
+    assert str(path) in str(refused.value)
+
+
+# -- the command -----------------------------------------------------------------------------------------------------
+
+
+class Served:
+    """`headrace exchange` as it runs, and what it has said."""
+
+    def __init__(self, *words: object) -> None:
+        self.process = subprocess.Popen(
+            [TOOLS / "headrace", "exchange", *map(str, words)],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env=environment(),
+        )
+        assert self.process.stdout is not None
+        self.said = ""
+        while "Ctrl-C" not in self.said:
+            line = self.process.stdout.readline()
+            assert line, self.process.communicate(timeout=LIMIT)
+            self.said += line
+
+    def end(self, by: signal.Signals) -> tuple[int, str]:
+        self.process.send_signal(by)
+        _, errors = self.process.communicate(timeout=LIMIT)
+        return self.process.returncode, errors
+
+
+def test_the_command_serves_until_it_is_stopped(market: str, tmp_path: Path) -> None:
+    ledger = tmp_path / "ledger.jsonl"
+    served = Served("--markets", market, "--account", "alice,currency=EUR", "--account", "bob", "--ledger", ledger)
+    try:
+        assert "username=alice  password=rehearsal  app_key=alice-key  currency=EUR" in served.said
+        assert "username=bob" in served.said
+        token = re.search(r"X-Rehearsal-Token: (\S+)", served.said)
+        assert token is not None
+        # The lines that it prints, as somebody pastes them.
+        lines = served.said.partition("betfairlightweight:\n")[2].partition("flumine, with")[0].splitlines()
+        code = "\n".join(line.removeprefix("    ") for line in lines)
+        more = "client.login(); print(client.account.get_account_details().currency_code, "
+        more += "client.streaming.create_stream().host)"
+        ended = run_python(f"{code}\n{more}")
+        assert ended.stdout == "EUR localhost\n", ended.stderr
+    finally:
+        code_of_end, errors = served.end(signal.SIGINT)
+    assert (code_of_end, errors) == (130, "headrace: stopped\n")
+    assert {json.loads(line)["kind"] for line in ledger.read_text().splitlines()} >= {"MARKET", "REQUEST", "REPLY"}
+
+
+def test_the_command_ends_quietly_when_it_is_terminated() -> None:
+    served = Served("--generate", "1", "--speed", "50", "--fault", "stream.drop:after=5")
+    assert served.end(signal.SIGTERM) == (0, "")
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        ((), "nothing to play"),
+        (("--markets", "none.bz2"), "no such file"),
+        (("--markets", "*.nothing"), "matches no file"),
+        (
+            ("--generate", "1", "--speed", "fast"),
+            "--speed is 'fast'; expected a number from 0.01 to 10000, max or step",
+        ),
+        (("--generate", "1", "--speed", "0"), "speed is 0.0"),
+        (("--generate", "1", "--speed", "-2"), "speed is -2.0"),
+        (("--generate", "1", "--speed", "nan"), "speed is nan"),
+        (("--generate", "1", "--host", "192.0.2.1"), "cannot listen at 192.0.2.1"),
+        (("--generate", "1", "--account", "alice,size=2"), "no 'size'"),
+        (("--generate", "1", "--fault", "explode"), "not a kind of fault"),
+        (("--generate", "1", "--faults", "none.json"), "none.json: No such file"),
+        (("--generate", "1", "--ledger", "none/ledger"), "the ledger cannot be written"),
+        (("--generate", "1", "--catalogues", "none"), "no such folder"),
+        (("--generate", "1", "--set", "connections"), "expected NAME=VALUE"),
+        (("--generate", "1", "--set", "conections=2"), "no such limit, timer or switch"),
+        (("--generate", "1", "--sport", "chess"), "chess"),
+    ],
+)
+def test_what_cannot_be_served_is_one_sentence(
+    words: tuple[str, ...], told: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    ended = call("exchange", *words)
+    assert ended.exit_code == 2
+    assert told in ended.stderr
+    assert ended.stderr.startswith("headrace: ")
+    assert ended.stderr.count("\n") == 1
+
+
+def test_a_recording_without_definition_and_a_port_in_use_are_one_sentence(tmp_path: Path, market: str) -> None:
+    path = tmp_path / "1.1"
+    path.write_text(json.dumps(Stream("1.1").touch(100).lines[1]) + "\n")
+    ended = call("exchange", "--markets", path)
+    assert (ended.exit_code, ended.stderr.count("\n")) == (2, 1)
+    assert "has no market definition" in ended.stderr
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        ended = call("exchange", "--markets", market, "--port", taken.getsockname()[1])
+    assert (ended.exit_code, ended.stderr.count("\n")) == (2, 1)
+    assert "in use" in ended.stderr
+
+
+def test_times_are_those_of_now(tmp_path: Path) -> None:
+    path = priced().close(START + 9_000).write(tmp_path / "1.100000001")
+    with hr.RehearsalExchange(path, speed=20.0, before_start=100) as exchange:
+        begin = time.time()
+        client = exchange.client(lightweight=True)
+        client.login()
+        (found,) = client.betting.list_market_catalogue(market_projection=["MARKET_START_TIME"])
+        assert found["marketId"] == "1.100000001"
+        (state,) = exchange.state()["markets"]
+        assert -LIMIT < state["seconds_to_start"] <= 20
+        assert time.time() - begin < LIMIT

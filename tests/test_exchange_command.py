@@ -24,7 +24,7 @@ import headrace as hr
 from builders import START, Stream, priced
 from command import call
 from headrace.simulate.exchange.asking import accounts_of, faults_of, read_faults, with_settings
-from headrace.simulate.exchange.faults import Fault
+from headrace.simulate.exchange.faults import KINDS, NEED_SECONDS, Fault
 from headrace.simulate.exchange.settings import AccountSettings, ExchangeSettings, Limits, Timers
 from processes import TOOLS, environment, run_python, wait_until
 
@@ -243,13 +243,19 @@ def test_accounts_are_asked_for_in_words() -> None:
     )
     (account,) = accounts_of(["carol,password=x=y,currency=EUR,balance=12.5,best_execution=false,exposure_limit=7"])
     assert account == AccountSettings("carol", "x=y", "carol-key", "EUR", 12.5, 7.0, best_execution=False)
-    for asked, told in (
+    wrong: list[tuple[Any, str]] = [
         ("alice,balance=-1", "balance is -1"),
-        ("alice,balance=much", "float"),
+        ("alice,balance=much", "account 'alice,balance=much': balance is 'much'; expected a number"),
+        ("alice,best_execution=2", "best_execution is '2'; expected true or false"),
+        ("alice,balnce=2", "there is no 'balnce'; did you mean 'balance'?"),
+        ("", "the username is missing"),
+        (",password=x", "the username is missing"),
+        (7, "accounts: found 7; expected words such as 'alice,currency=EUR'"),
         ("alice,exposure_limit=-1", "exposure_limit is -1"),
-        ("alice,bob", "expected name=value, found 'bob'"),
+        ("alice,bob", "account 'alice,bob': expected name=value, found 'bob'"),
         ("alice,currency=EUR,currency=GBP", "given twice"),
-    ):
+    ]
+    for asked, told in wrong:
         with pytest.raises(hr.InputError, match=re.escape(told)):
             accounts_of([asked])
 
@@ -263,14 +269,43 @@ def test_faults_are_asked_for_in_words() -> None:
         Fault("http.slow", seconds=3.0, every=4),
         Fault("http.cut"),
     ]
-    for asked, told in (
+    wrong: list[tuple[Any, str]] = [
         ("stream", "not a kind of fault"),
         ("stream.drop:30", "expected name=value"),
         ("stream.drop:seconds=-1", "seconds and after are 0 or more"),
         ("stream.drop:done=1", "done is counted"),
-    ):
+        ("stream.dorp:after=3", r"fault 'stream.dorp:after=3': not a kind of fault; did you mean 'stream.drop'\?"),
+        ("account.which_no_exchange_knows", "expected one of account.busy, account.heartbeat$"),
+        ("zzz", "expected one of stream.slow_connect, .*event.remove_runner$"),
+        ("stream.drop:aftr=3", "there is no 'aftr'; did you mean 'after'"),
+        ("stream.drop:after=soon", "'stream.drop:after=soon': after is 'soon'; expected a number"),
+        ("stream.drop:times=few", "times is 'few'; expected a whole number"),
+        ("http.late", "seconds is missing: .*expected for example http.late:seconds=3"),
+        ("http.cut:seconds=3", "http.cut takes no seconds"),
+        ("stream.reset:value=1", "stream.reset takes no value"),
+        ("http.status:value=bad", "value is 'bad', expected an HTTP status, 400 to 599"),
+        ({"kind": 3}, "not a kind of fault"),
+        (3, "faults: found 3; expected words such as 'stream.drop:after=30'"),
+    ]
+    for asked, told in wrong:
         with pytest.raises(hr.InputError, match=told):
             faults_of([asked])
+    with pytest.raises(hr.InputError, match="faults is 3; expected a list"):
+        faults_of(wrong[-1][0])
+    assert faults_of("http.cut") == faults_of({"kind": "http.cut"}) == [Fault("http.cut")]
+
+
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind not in NEED_SECONDS])
+def test_a_fault_without_fields_is_one_that_does_something(kind: str) -> None:
+    assert faults_of([kind]) == [Fault(kind)]
+
+
+@pytest.mark.parametrize("kind", sorted(NEED_SECONDS))
+def test_a_fault_that_does_nothing_without_seconds_says_so(kind: str) -> None:
+    assert "`seconds`" in KINDS[kind]
+    with pytest.raises(hr.InputError, match="seconds is missing"):
+        faults_of([kind])
+    assert faults_of([f"{kind}:seconds=2"]) == [Fault(kind, seconds=2.0)]
 
 
 def test_limits_timers_and_switches_are_set_in_words() -> None:
@@ -280,11 +315,13 @@ def test_limits_timers_and_switches_are_set_in_words() -> None:
         limits=Limits(connections=2), timers=Timers(session=60.5, vanish=5.0), settle_twice=True
     )
     for name, value, told in (
-        ("conections", "2", "no such limit"),
-        ("connections", "many", "int"),
+        ("conections", "2", "no such limit, timer or switch; did you mean 'connections'"),
+        ("zzz", "2", "expected one of backlog_bytes"),
+        ("connections", "many", "connections is 'many'; expected a whole number"),
         ("settle", "-1", "expected 0 or more"),
         ("settle", "inf", "expected 0 or more"),
-        ("token_changes", "perhaps", "bool"),
+        ("settle", "soon", "settle is 'soon'; expected a number"),
+        ("token_changes", "perhaps", "token_changes is 'perhaps'; expected true or false"),
     ):
         with pytest.raises(hr.InputError, match=told):
             with_settings(ExchangeSettings(), {name: value})
@@ -325,6 +362,9 @@ def test_a_schedule_of_faults_is_drawn_by_its_seed(tmp_path: Path) -> None:
         ('{"minutes": 1e9, "per_minute": 1, "faults": ["http.cut"]}', "at most 10000"),
         ('["http.cat"]', "not a kind of fault"),
         ("7", "not a schedule"),
+        ("[3]", "faults: found 3"),
+        ("[null]", "faults: found None"),
+        ('{"kind": "http.cut"}', r'expected such as \["stream.drop"\] or {"seed": 7, '),
     ],
 )
 def test_a_file_that_is_no_schedule_is_refused(tmp_path: Path, text: str, told: str) -> None:

@@ -321,7 +321,7 @@ class HttpCalls:
         username: str | None,
         fault: Fault,
     ) -> web.StreamResponse:
-        status = int(fault.value) if fault.value and fault.value.isdecimal() else _STATUS
+        status = int(fault.value or _STATUS)
         self._log.replied(calls, username, status, 0)
         return await self._connections.send(request, status, b"", HTML)
 

@@ -105,7 +105,7 @@ class RehearsalExchange:
     ) -> None:
         given: dict[str, Any] = {"speed": speed, "port": port, "seed": seed}
         if accounts is not None:
-            given["accounts"] = accounts_of([accounts] if isinstance(accounts, str) else accounts)
+            given["accounts"] = accounts_of(accounts)
         chosen = {name: value for name, value in given.items() if value is not None}
         self.settings = dataclasses.replace(settings or ExchangeSettings(), **chosen)
         check_settings(self.settings)
@@ -122,7 +122,7 @@ class RehearsalExchange:
             changes,
             minutes_before,
         )
-        self._faults = tuple(faults_of([faults] if isinstance(faults, str) else faults))
+        self._faults = tuple(faults_of(faults))
         self._ledger = None if ledger is None else Path(ledger)
         self._process: subprocess.Popen[bytes] | None = None
         self._errors: IO[bytes] | None = None

@@ -6,6 +6,7 @@ import json
 import os
 import queue
 import re
+import shutil
 import signal
 import socket
 import subprocess
@@ -26,7 +27,7 @@ from command import call
 from headrace.simulate.exchange.asking import accounts_of, faults_of, read_faults, with_settings
 from headrace.simulate.exchange.faults import KINDS, NEED_SECONDS, Fault
 from headrace.simulate.exchange.settings import AccountSettings, ExchangeSettings, Limits, Timers
-from processes import TOOLS, environment, run_python, wait_until
+from processes import TOOLS, environment, free_ports, run_python, wait_until
 
 #: Seconds that a process may take for anything.
 LIMIT = 60
@@ -122,6 +123,10 @@ def test_state_faults_and_ledger_are_read_and_changed(market: str, tmp_path: Pat
         assert [each["status"] for each in exchange.state()["markets"]] == ["OPEN"]
         with pytest.raises(hr.InputError, match="not a kind of fault"):
             exchange.fault("stream.explode")
+        with pytest.raises(hr.InputError, match="kind is 'BETS', expected REQUEST, REPLY, BET"):
+            exchange.ledger(kind="BETS")
+        with pytest.raises(hr.InputError, match="N from 0 to"):
+            exchange.step(-1)
         assert [each.values["what"] for each in exchange.ledger(kind="MARKET")] == ["OPENED"]
         exchange.step(9)
         last = exchange.ledger()[-1].number
@@ -137,8 +142,10 @@ def test_it_stops_starts_again_and_says_when_it_does_not_run(market: str) -> Non
     exchange = hr.RehearsalExchange(market, speed="step")
     with pytest.raises(hr.RunError, match="does not run"):
         exchange.state()
+    assert repr(exchange) == "<RehearsalExchange not running, speed step, accounts: rehearsal>"
     with exchange:
         port = exchange.addresses.http
+        assert f" at http://localhost:{port}/, speed step" in repr(exchange)
         with pytest.raises(hr.RunError, match="runs already"):
             exchange.start()
     assert not _listens(port)
@@ -187,6 +194,16 @@ def test_what_it_cannot_play_is_refused_where_it_is_started(tmp_path: Path, mark
         ({"markets": "x", "accounts": ["alice,size=3"]}, "no 'size'"),
         ({"markets": "x", "accounts": ["alice", "alice"]}, "username 'alice'"),
         ({"markets": "x", "faults": ["stream.drop:hours=1"]}, "no 'hours'"),
+        ({"generate": "two"}, "generate is 'two'; expected how many markets"),
+        ({"generate": 1, "seed": "x"}, "seed is 'x'; expected a whole number"),
+        ({"generate": 1, "port": "x"}, "port is 'x'; expected 0 to 65535"),
+        ({"generate": 1, "settings": {"port": 1}}, "expected ExchangeSettings"),
+        ({"generate": 1, "speed": [1]}, r"speed is \[1\]"),
+        ({"generate": 1, "before_start": 60}, r"before_start is for recordings: name some \(markets\)"),
+        ({"generate": 1, "in_step": True}, "in_step is for recordings"),
+        ({"generate": 1, "sports_data": "."}, "sports_data is for recordings"),
+        ({"markets": "x", "sports": "tennis"}, r"sports is for made-up markets: say how many \(generate\)"),
+        ({"markets": "x", "minutes_before": 5}, "minutes_before is for made-up markets"),
     ],
 )
 def test_what_says_nothing_is_refused_before_anything_starts(values: dict[str, Any], told: str) -> None:
@@ -423,6 +440,29 @@ def test_the_command_serves_until_it_is_stopped(market: str, tmp_path: Path) -> 
     assert {json.loads(line)["kind"] for line in ledger.read_text().splitlines()} >= {"MARKET", "REQUEST", "REPLY"}
 
 
+def test_the_command_says_what_it_plays_and_when_the_first_is_off(market: str, tmp_path: Path) -> None:
+    folder = tmp_path / "markets"
+    folder.mkdir()
+    (folder / "1.0").write_text("hello\n")
+    shutil.copy(market, folder / "1.1")
+    certlogin, plain = free_ports(2)
+    served = Served(
+        *("--markets", folder, "--generate", 2, "--speed", 2, "--fault", "http.cut", "--fault", "stream.drop"),
+        *("--certlogin-port", certlogin, "--plain-stream-port", plain),
+    )
+    first, faults = served.said.splitlines()[:2]
+    _, errors = served.end(signal.SIGTERM)
+    minutes, seconds = divmod(START // 2_000, 60)
+    assert (
+        first == f"playing        1 recording, off in {minutes}:{seconds:02d} min; 2 made-up markets at once; speed 2"
+    )
+    assert faults == "faults         2 set up: http.cut, stream.drop"
+    assert re.search(rf"^certlogin +https://localhost:{certlogin}/api/$", served.said, re.MULTILINE)
+    assert re.search(rf"^stream, plain +localhost:{plain}$", served.said, re.MULTILINE)
+    assert "1.0, line 1: is not JSON" in errors
+    assert errors.endswith("it is left out\n")
+
+
 def test_the_command_ends_quietly_when_it_is_terminated() -> None:
     served = Served("--generate", "1", "--speed", "50", "--fault", "stream.drop:after=5")
     assert served.end(signal.SIGTERM) == (0, "")
@@ -450,6 +490,9 @@ def test_the_command_ends_quietly_when_it_is_terminated() -> None:
         (("--generate", "1", "--set", "connections"), "expected NAME=VALUE"),
         (("--generate", "1", "--set", "conections=2"), "no such limit, timer or switch"),
         (("--generate", "1", "--sport", "chess"), "chess"),
+        (("--generate", "1", "--before-start", "60"), "before_start is for recordings"),
+        (("--generate", "1", "--port", "4444", "--certlogin-port", "4444"), "port and certlogin_port are both 4444"),
+        (("--generate", "1", "--certificates", "/proc/none"), "certificates cannot be kept there"),
     ],
 )
 def test_what_cannot_be_served_is_one_sentence(

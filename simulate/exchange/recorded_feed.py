@@ -117,8 +117,8 @@ class RecordedFeed:
             others = len(refused) - 1
             more = f"; nor can the {others} others be played" if others > 0 else ""
             raise InputError(f"{refused[0]}{more}" if refused else "; ".join(self.problems))
-        for error in refused:
-            self.tell(RecordingError(f"{error.message}; it is left out", error.path, error.line, error.market_id))
+        for lost in refused:
+            self.tell(RecordingError(f"{lost.message}; it is left out", lost.path, lost.line, lost.market_id))
         together = min(origin for _, origin in origins)
         if before_start is not None:
             for each, (first_ms, origin) in zip(played, origins, strict=True):
@@ -130,9 +130,9 @@ class RecordedFeed:
             each.rebasing = Rebasing(self._timeline, together if in_step else origin, start_ms)
             self._merged.add(max(each.rebasing.ms(first_ms), start_ms), each.messages())
         self.recordings = len(played)
-        for each, start in zip(played, starts, strict=True):
-            if start is not None:
-                self.starts_ms.append(each.rebasing.ms(round(start.timestamp() * 1000)))
+        for each, scheduled in zip(played, starts, strict=True):
+            if scheduled is not None:
+                self.starts_ms.append(each.rebasing.ms(round(scheduled.timestamp() * 1000)))
 
     def __iter__(self) -> Iterator[FeedMessage]:
         try:

@@ -118,9 +118,8 @@ async def _started(profile: str) -> AsyncIterator[tuple[Tab, aiohttp.ClientWebSo
             yield root, socket
             await root.call("Browser.close")
         draining.cancel()
-        async with asyncio.timeout(PATIENCE_S):
-            await process.wait()
+        await asyncio.wait_for(process.wait(), timeout=PATIENCE_S)
     finally:
         with contextlib.suppress(ProcessLookupError):
             process.kill()
-        await process.wait()
+        await asyncio.wait_for(process.wait(), timeout=PATIENCE_S)

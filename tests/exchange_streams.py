@@ -119,7 +119,7 @@ class Stage:
         """The client's connection ends."""
         reader.subscription.close()
 
-    def wait(self, seconds: float = 0.0) -> None:
+    def let_pass(self, seconds: float = 0.0) -> None:
         """Let real time pass."""
         self.loop.run_until_complete(asyncio.sleep(seconds))
 

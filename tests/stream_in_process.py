@@ -152,7 +152,7 @@ class InProcess:
 
         self.loop.run_until_complete(turns())
 
-    def wait(self, milliseconds: float) -> None:
+    def let_pass(self, milliseconds: float) -> None:
         """Real time goes on."""
         self.loop.at += milliseconds / 1000
         self.turn()

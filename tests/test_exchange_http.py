@@ -72,7 +72,7 @@ class Calls:
 
     async def wait(self, account: AccountSettings, params: dict[str, Any]) -> Any:
         if self.gate is not None:
-            await self.gate.wait()
+            await asyncio.wait_for(self.gate.wait(), timeout=30)
         return []
 
     async def fail(self, account: AccountSettings, params: dict[str, Any]) -> Any:

@@ -597,7 +597,7 @@ def test_conflated_changes_come_together_with_the_last_state_of_each_order():
         cancel(exchange, bet, 1.0)
         cancel(exchange, bet)
         assert client.new() == []
-        stream.wait(0.08)
+        stream.let_pass(0.08)
         message = only(client.new())
         assert [(order["id"], order["status"]) for order in orders(message)] == [
             (other.bet_id, "EC"),
@@ -626,7 +626,7 @@ def test_heartbeats_come_when_nothing_else_does():
     exchange = play(exchange_of(priced()), until=100)
     with stage(exchange) as stream:
         client = stream.subscribe(heartbeatMs=500)
-        stream.wait(0.6)
+        stream.let_pass(0.6)
         assert client.last["ct"] == "HEARTBEAT"
         assert "oc" not in client.last
         assert client.last["clk"] == client.listener.clk
@@ -644,7 +644,7 @@ def test_fault_a_change_of_an_order_comes_late_and_none_overtakes_it():
         bet = place(exchange, price=3.0)
         cancel(exchange, bet)
         assert client.new() == []
-        stream.wait(0.08)
+        stream.let_pass(0.08)
         message = only(client.new())
         assert [order["status"] for order in orders(message)] == ["E", "EC"]
         assert message["clk"] != before
@@ -656,7 +656,7 @@ def test_fault_a_client_that_reconnects_before_a_late_change_gets_it():
     with stage(exchange, Fault("order.delay", seconds=5.0)) as stream:
         client = stream.subscribe(heartbeatMs=500)
         bet = place(exchange, price=3.0)
-        stream.wait(0.6)
+        stream.let_pass(0.6)
         assert client.last["ct"] == "HEARTBEAT"
         stream.subscribe(reader=client, request_id=8, **stream.clocks(client))
         assert list(client.snap(MARKET)["orders"]) == [bet.bet_id]
@@ -673,7 +673,7 @@ def test_fault_what_a_request_does_is_told_after_its_reply():
         assert len(client.new()) == 1  # nobody asked for that match
         place(exchange, price=3.0)
         assert client.new() == []
-        stream.wait(0.08)
+        stream.let_pass(0.08)
         assert len(orders(only(client.new()))) == 1
 
 
@@ -683,7 +683,7 @@ def test_fault_the_first_image_comes_late_with_all_that_happened_meanwhile():
         client = stream.subscribe()
         bet = place(exchange, price=3.0)
         assert client.messages == []
-        stream.wait(0.08)
+        stream.let_pass(0.08)
         assert [order["id"] for order in orders(only(client.new()))] == [bet.bet_id]
 
 
@@ -754,7 +754,7 @@ def test_more_changed_markets_than_fit_a_message_come_in_several_and_the_last_ha
         client.new()
         for each in others:
             place(exchange, price=3.0, market_id=each.market_id)
-        stream.wait(0.08)
+        stream.let_pass(0.08)
         messages = client.new()
     assert [len(message["oc"]) for message in messages] == [10, 10, 3]
     assert ["clk" in message for message in messages] == [False, False, True]

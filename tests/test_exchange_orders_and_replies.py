@@ -43,10 +43,10 @@ def test_the_change_of_a_bet_is_on_the_stream_before_the_reply_if_a_fault_says_s
         client = stream.subscribe()
         client.new()
         reply = called(desk, stream, "placeOrders", instructions=[limit(3.0, 5)])
-        stream.wait(0.01)
+        stream.let_pass(0.01)
         (order,) = states(client)
         assert not reply.done()
-        stream.wait(0.08)
+        stream.let_pass(0.08)
         assert reply.result()["instructionReports"][0]["betId"] == order["id"]
         resources.PlaceOrders(**reply.result())
     assert desk.faults.counts == {"order.before_reply": 1}
@@ -58,10 +58,10 @@ def test_the_reply_comes_before_the_change_of_a_bet_if_a_fault_says_so():
         client = stream.subscribe()
         client.new()
         reply = called(desk, stream, "placeOrders", instructions=[limit(3.0, 5)])
-        stream.wait(0.01)
+        stream.let_pass(0.01)
         assert reply.result()["status"] == "SUCCESS"
         assert states(client) == []
-        stream.wait(0.08)
+        stream.let_pass(0.08)
         assert [order["status"] for order in states(client)] == ["E"]
 
 
@@ -117,10 +117,10 @@ def test_in_play_a_bet_is_told_when_its_delay_is_over_and_not_before():
         client = stream.subscribe()
         client.new()
         reply = called(desk, stream, "placeOrders", instructions=[limit(3.0, 5)])
-        stream.wait()
+        stream.let_pass()
         assert states(client) == []
         play(desk.exchange)
-        stream.wait(0.01)
+        stream.let_pass(0.01)
         (order,) = states(client)
         assert (order["id"], order["pd"]) == (reply.result()["instructionReports"][0]["betId"], T0 + 5_000)
 

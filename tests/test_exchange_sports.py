@@ -105,8 +105,8 @@ def test_heartbeats_and_conflation():
         exchange.play_next()
         exchange.play_next()
         assert client.new() == []
-        stream.wait(0.08)
+        stream.let_pass(0.08)
         (message,) = client.new()
         assert len(message["rc"]) == 2
-        stream.wait(0.55)
+        stream.let_pass(0.55)
         assert client.last["ct"] == "HEARTBEAT"

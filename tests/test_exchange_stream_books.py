@@ -236,7 +236,7 @@ def test_cached_books_are_what_is_published(wanted: dict[str, Any], actions: lis
                     believer.client.connection.resume_writing()
                 believer.take(believer.client.read_on())
             elif action == ("wait",):
-                stream.wait(250)
+                stream.let_pass(250)
             elif action == ("lose",):
                 believer.lose()
             elif action == ("anew",):
@@ -254,7 +254,7 @@ def test_cached_books_are_what_is_published(wanted: dict[str, Any], actions: lis
         if not believer.client.reads:
             believer.client.connection.resume_writing()
         believer.take(believer.client.read_on())
-        stream.wait(250)
+        stream.let_pass(250)
         believer.take(believer.client.read())
         _compare(believer, exchange, wanted)
 

@@ -63,9 +63,9 @@ def test_the_connection_line_can_come_late(stream: InProcess):
     stream.fault("stream.slow_connect", seconds=2.0)
     client = stream.connect()
     assert log_in(stream, client) == []  # asked before the line came: it is answered after it
-    stream.wait(1_900)
+    stream.let_pass(1_900)
     assert client.read() == []
-    stream.wait(200)
+    stream.let_pass(200)
     connection, status = client.read()
     assert (connection["op"], status["statusCode"]) == ("connection", "SUCCESS")
     happened(stream, "stream.slow_connect")
@@ -183,10 +183,10 @@ def test_a_connection_can_fall_silent_and_go_on(stream: InProcess):
     client = subscribed(stream)
     stream.fault("stream.silence", seconds=70.0)
     play(stream.exchange, until=20)
-    stream.wait(69_900)
+    stream.let_pass(69_900)
     assert client.read() == []
     play(stream.exchange, until=30)
-    stream.wait(200)
+    stream.let_pass(200)
     messages = client.read()
     assert [change["rc"][0]["atb"] for each in messages for change in each["mc"]][-1] == [[2.0, 30.0]]
     happened(stream, "stream.silence")
@@ -198,7 +198,7 @@ def test_a_subscription_can_bring_heartbeats_only(stream: InProcess):
     assert [each["op"] for each in subscribe(client)] == ["status"]
     play(stream.exchange, until=9)
     assert client.read() == []
-    stream.wait(5_000)
+    stream.let_pass(5_000)
     assert [each["ct"] for each in client.read()] == ["HEARTBEAT"]
 
 
@@ -208,7 +208,7 @@ def test_changes_of_the_former_subscription_can_go_on_before_the_image(stream: I
     assert [each["op"] for each in subscribe(client, 8)] == ["status"]
     play(stream.exchange, until=2)
     assert [each["id"] for each in client.read()] == [7, 7]
-    stream.wait(1_000)
+    stream.let_pass(1_000)
     play(stream.exchange, until=3)
     image, change = client.read()
     assert (image["id"], image["ct"], change["id"]) == (8, "SUB_IMAGE", 8)
@@ -219,7 +219,7 @@ def test_a_former_subscription_ends_with_its_connection(stream: InProcess):
     stream.fault("stream.stale_changes", seconds=1.0)
     subscribe(client, 8)
     client.leave()
-    stream.wait(1_000)
+    stream.let_pass(1_000)
     assert not stream.server._subscribed
     assert not stream.server.markets._subscriptions
 
@@ -229,7 +229,7 @@ def test_a_subscription_that_was_waiting_for_its_turn_gives_way_to_the_next(stre
     stream.fault("stream.stale_changes", seconds=1.0)
     subscribe(client, 8)
     assert [each["id"] for each in subscribe(client, 9)] == [9, 9]
-    stream.wait(1_000)
+    stream.let_pass(1_000)
     play(stream.exchange, until=1)
     assert [each["id"] for each in client.read()] == [9]
     assert len(stream.server._subscribed) == 1
@@ -290,10 +290,10 @@ def test_messages_can_carry_status_503_for_a_while(stream: InProcess):
     client = subscribed(stream)
     stream.fault("market.status_503", seconds=3.0)
     play(stream.exchange, until=2)
-    stream.wait(2_900)
+    stream.let_pass(2_900)
     play(stream.exchange, until=3)
     assert [each.get("status") for each in client.read()] == [503, 503, 503]
-    stream.wait(200)
+    stream.let_pass(200)
     play(stream.exchange, until=4)
     assert [each.get("status") for each in client.read()] == [None]
 

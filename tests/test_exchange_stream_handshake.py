@@ -211,9 +211,9 @@ def test_who_does_not_subscribe_in_time_is_cut_off():
         silent, authenticated, subscribed = stream.connect(), stream.connect().log_in(), stream.connect().log_in()
         silent.read()
         subscribe(subscribed)
-        stream.wait(14_900)
+        stream.let_pass(14_900)
         assert silent.read() == authenticated.read() == []
-        stream.wait(200)
+        stream.let_pass(200)
         for client in (silent, authenticated):
             error = failure(client, "TIMEOUT", client.read())
             assert error["errorMessage"] == "Connection is not subscribed and is idle: 15000 ms"
@@ -225,7 +225,7 @@ def test_heartbeats_do_not_stand_for_a_subscription():
     with stream_of(timers=Timers(subscribe=1.0)) as stream:
         client = stream.connect().log_in()
         client.send(op="heartbeat", id=1)
-        stream.wait(1_001)
+        stream.let_pass(1_001)
         failure(client, "TIMEOUT", client.read())
 
 
@@ -252,7 +252,7 @@ def test_connecting_too_often_is_refused_for_a_while():
         throttled = stream.connect()
         answers = throttled.send(op="authentication", id=1, appKey=ALICE.app_key, session=token)
         failure(throttled, "TOO_MANY_REQUESTS", answers)
-        stream.wait(60_000)
+        stream.let_pass(60_000)
         stream.connect().log_in()
 
 
@@ -267,7 +267,7 @@ def test_more_markets_than_allowed_are_refused_and_the_connection_stays():
         assert subscribe(client, 1, **two)[-1]["ct"] == "SUB_IMAGE"
         error = failure(client, "SUBSCRIPTION_LIMIT_EXCEEDED", subscribe(client, 2, marketFilter={}), closed=False)
         assert error["id"] == 2
-        stream.wait(5_000)  # what was in force is still
+        stream.let_pass(5_000)  # what was in force is still
         assert [(each["ct"], each["id"]) for each in client.read()] == [("HEARTBEAT", 1)]
 
 

@@ -94,7 +94,7 @@ class Started:
         except (SocketError, ListenerError) as error:
             self.error = error
 
-    def join(self) -> None:
+    def ended(self) -> None:
         self._thread.join(WAIT)
         assert not self._thread.is_alive()
 
@@ -114,7 +114,7 @@ def test_betfairlightweight_follows_a_market_and_goes_on_from_its_clocks(served:
     advance(served, 5)
     wait_for(lambda: believed(listener) == size(served))
     stream.stop()
-    started.join()
+    started.ended()
     advance(served, 5)
     second = served.betfairlightweight(listener, unique_id=10_001)
     second.subscribe_to_markets(**wanted, initial_clk=listener.initial_clk, clk=listener.clk)
@@ -122,7 +122,7 @@ def test_betfairlightweight_follows_a_market_and_goes_on_from_its_clocks(served:
     wait_for(lambda: believed(listener) == size(served))
     assert len(listener.stream._caches) == 1
     second.stop()
-    started.join()
+    started.ended()
 
 
 def test_betfairlightweight_sees_its_orders_on_another_stream(served: StreamServed):
@@ -133,7 +133,7 @@ def test_betfairlightweight_sees_its_orders_on_another_stream(served: StreamServ
     bet = served.do(lambda: place(served.exchange, "LAY", 1.5, 3.0))
     wait_for(lambda: [each.bet_id for book in listener.snap() for each in book.orders] == [bet.bet_id])
     stream.stop()
-    started.join()
+    started.ended()
 
 
 def test_betfairlightweight_is_told_of_an_error(served: StreamServed):
@@ -141,7 +141,7 @@ def test_betfairlightweight_is_told_of_an_error(served: StreamServed):
     stream = served.betfairlightweight(listener)
     stream.subscribe_to_markets(streaming_market_filter(), {"fields": ["EX_NOTHING"]})
     started = Started(stream)
-    started.join()
+    started.ended()
     assert isinstance(started.error, ListenerError)
 
 
@@ -153,7 +153,7 @@ def test_betfairlightweight_notices_a_lost_connection(served: StreamServed):
     wait_for(lambda: listener.clk)
     served.fault("stream.reset")
     advance(served)
-    started.join()
+    started.ended()
     assert isinstance(started.error, SocketError)
 
 

@@ -143,7 +143,7 @@ def test_a_new_subscription_takes_the_place_of_the_old_one(stream: InProcess):
     assert image["id"] == 2
     play(stream.exchange, until=2)
     assert [each["id"] for each in client.read()] == [2, 2]
-    stream.wait(5_000)
+    stream.let_pass(5_000)
     assert [each["id"] for each in client.read()] == [2]
 
 
@@ -162,9 +162,9 @@ def test_a_subscription_that_is_refused_ends_with_its_connection(stream: InProce
 def test_heartbeats_come_where_nothing_else_does(stream: InProcess):
     client = stream.connect().log_in()
     subscribe(client, heartbeatMs=1_000)
-    stream.wait(900)
+    stream.let_pass(900)
     assert client.read() == []
-    stream.wait(100)
+    stream.let_pass(100)
     [beat] = client.read()
     assert (beat["op"], beat["id"], beat["ct"], beat["pt"]) == ("mcm", 7, "HEARTBEAT", T0)
     assert beat["clk"]
@@ -174,12 +174,12 @@ def test_heartbeats_come_where_nothing_else_does(stream: InProcess):
 def test_a_message_puts_the_heartbeat_off(stream: InProcess):
     client = stream.connect().log_in()
     subscribe(client, heartbeatMs=1_000)
-    stream.wait(700)
+    stream.let_pass(700)
     play(stream.exchange, until=1)
     client.read()
-    stream.wait(300)
+    stream.let_pass(300)
     assert client.read() == []
-    stream.wait(700)
+    stream.let_pass(700)
     assert [each["ct"] for each in client.read()] == ["HEARTBEAT"]
 
 
@@ -188,9 +188,9 @@ def test_the_rate_of_heartbeats_is_kept_in_bounds(stream: InProcess, asked: int 
     client = stream.connect().log_in()
     [image] = subscribe(client, heartbeatMs=asked)
     assert image["heartbeatMs"] == holds
-    stream.wait(holds - 1)
+    stream.let_pass(holds - 1)
     assert client.read() == []
-    stream.wait(2)
+    stream.let_pass(2)
     assert len(client.read()) == 1
 
 
@@ -241,7 +241,7 @@ def test_the_clock_of_a_heartbeat_serves(stream: InProcess):
     told = subscribe(client)
     play(stream.exchange, until=5)
     client.read()  # lost
-    stream.wait(5_000)
+    stream.let_pass(5_000)
     told += client.read()
     [delta] = subscribe(client, 8, **clocks(told))
     assert "mc" not in delta
@@ -323,7 +323,7 @@ def test_clocks_that_are_too_old_are_refused():
         client = stream.connect().log_in()
         told = clocks(subscribe(client))
         for number in range(1, 9):
-            stream.wait(10_000)
+            stream.let_pass(10_000)
             play(stream.exchange, until=number)
             client.read()
         refused_clock(stream.connect().log_in(), **told)
@@ -333,7 +333,7 @@ def test_old_clocks_serve_as_long_as_nothing_has_changed():
     with stream_of(ticking(), timers=Timers(clocks=60.0)) as stream:
         client = stream.connect().log_in()
         told = clocks(subscribe(client))
-        stream.wait(300_000)
+        stream.let_pass(300_000)
         [delta] = subscribe(stream.connect().log_in(), **told)
         assert delta["ct"] == "RESUB_DELTA"
 
@@ -362,10 +362,10 @@ def test_changes_are_conflated_for_who_wants_it(stream: InProcess):
     assert image["conflateMs"] == 200
     play(stream.exchange, until=20)
     assert client.read() == []
-    stream.wait(200)
+    stream.let_pass(200)
     [message] = client.read()
     assert message["mc"] == [{"id": MARKET, "rc": [{"atb": [[2.0, 20.0]], "id": 1}], "con": True}]
-    stream.wait(200)
+    stream.let_pass(200)
     assert client.read() == []
 
 
@@ -382,7 +382,7 @@ def test_all_prices_that_changed_meanwhile_are_in_a_conflated_change():
         fields = ["EX_ALL_OFFERS", "EX_BEST_OFFERS", "EX_TRADED", "EX_LTP", "EX_TRADED_VOL"]
         subscribe(client, conflateMs=100, marketDataFilter={"fields": fields})
         play(stream.exchange)
-        stream.wait(100)
+        stream.let_pass(100)
         [change] = client.read()[0]["mc"]
         first, second = change["rc"]
         assert sorted(first.pop("atb")) == [[1.5, 2.0], [1.99, 0.0], [2.0, 8.0]]
@@ -712,11 +712,11 @@ def test_heartbeats_do_not_pile_up_for_who_does_not_read(stream: InProcess):
     client.connection.pause_writing()
     client.transport.most = 0
     for _ in range(100):
-        stream.wait(500)
+        stream.let_pass(500)
     assert client.transport.most == 0
     client.connection.resume_writing()
     client.read_on()
-    stream.wait(500)
+    stream.let_pass(500)
     assert [each["ct"] for each in client.read()] == ["HEARTBEAT"]
 
 

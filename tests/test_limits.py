@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 from pathlib import Path
+from typing import TypeGuard
 
 import pytest
 
@@ -15,9 +16,10 @@ WAITS = ("wait", "communicate", "join")
 
 def unlimited(source: str) -> list[int]:
     """The lines of calls that wait, without a limit."""
-    found = []
-    for node in ast.walk(ast.parse(source)):
-        if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Attribute):
+    found, tree = [], ast.parse(source)
+    bounded = {id(each.args[0]) for each in ast.walk(tree) if _waits_for(each)}
+    for node in ast.walk(tree):
+        if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Attribute) or id(node) in bounded:
             continue
         owner, name = node.func.value, node.func.attr
         runs = name in RUNS and isinstance(owner, ast.Name) and owner.id == "subprocess"
@@ -27,6 +29,12 @@ def unlimited(source: str) -> list[int]:
     return found
 
 
+def _waits_for(node: ast.AST) -> TypeGuard[ast.Call]:
+    """Whether it is `asyncio.wait_for(..., timeout=...)`."""
+    named = isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "wait_for"
+    return named and any(keyword.arg == "timeout" for keyword in node.keywords)
+
+
 @pytest.mark.parametrize("path", TESTS, ids=lambda path: path.name)
 def test_tests_wait_for_nothing_without_a_limit(path: Path) -> None:
     assert unlimited(path.read_text(encoding="utf-8")) == []
@@ -34,4 +42,5 @@ def test_tests_wait_for_nothing_without_a_limit(path: Path) -> None:
 
 def test_a_wait_without_a_limit_is_seen() -> None:
     source = "subprocess.run(a)\nprocess.wait()\nprocess.wait(5)\n','.join(x)\nsubprocess.run(a, timeout=5)\nt.join()\n"
-    assert unlimited(source) == [1, 2, 6]
+    source += "wait_for(e.wait())\nasyncio.wait_for(e.wait(), timeout=5)\nasyncio.wait_for(e.wait())\n"
+    assert unlimited(source) == [1, 2, 6, 7, 9]

@@ -112,14 +112,14 @@ def test_who_is_over_the_limit_waits_and_hears_heartbeats_and_nothing_else(strea
     assert subscribe(client)[-1]["errorCode"] == "SUBSCRIPTION_LIMIT_EXCEEDED"
     for _ in range(4):  # longer than one may be without asking for anything
         play(stream.exchange, until=3)
-        stream.wait(5_000)
+        stream.let_pass(5_000)
         [beat] = client.read()
         assert (beat["op"], beat["id"], beat["ct"], set(beat)) == ("mcm", 7, "HEARTBEAT", {"op", "id", "ct", "pt"})
     assert subscribe(client, 8)[-1]["ct"] == "SUB_IMAGE"
-    stream.wait(5_000)
+    stream.let_pass(5_000)
     assert [each["id"] for each in client.read()] == [8]
     client.leave()
-    stream.wait(5_000)
+    stream.let_pass(5_000)
     assert client.read() == []
 
 
@@ -162,7 +162,7 @@ def test_of_two_streams_of_an_account_only_that_of_the_operation_ends(stream: In
     play(stream.exchange, until=3)
     assert [each["id"] for each in markets.read()] == [7, 7, 7]
     assert not stream.faults.counts
-    stream.wait(5_000)  # a heartbeat is due on both
+    stream.let_pass(5_000)  # a heartbeat is due on both
     happened(stream, kind)
     assert [each["ct"] for each in markets.read()] == ["HEARTBEAT"]
     assert not [each for each in orders.read() if "ct" in each]
@@ -334,6 +334,14 @@ def test_optional_fields_can_be_left_out(stream: InProcess):
     assert "eventId" in definition
     play(stream.exchange, until=2)
     assert ["tv" in each["mc"][0] for each in client.read()] == [False, True]
+
+
+def test_optional_fields_can_be_null(stream: InProcess):
+    client = stream.connect().log_in()
+    stream.fault("market.strip", value="null")
+    definition = subscribe(client)[-1]["mc"][0]["marketDefinition"]
+    assert (definition["name"], definition["venue"], definition["countryCode"]) == (None, None, None)
+    assert definition["eventId"] is not None
 
 
 def test_publish_times_can_be_behind(stream: InProcess):

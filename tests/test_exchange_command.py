@@ -489,6 +489,8 @@ def test_the_command_ends_quietly_when_it_is_terminated() -> None:
         (("--generate", "1", "--catalogues", "none"), "no such folder"),
         (("--generate", "1", "--set", "connections"), "expected NAME=VALUE"),
         (("--generate", "1", "--set", "conections=2"), "no such limit, timer or switch"),
+        (("--generate", "1", "--set", "session=-1"), "session is -1.0; expected 0 or more"),
+        (("--generate", "1", "--set", "heartbeat_ms=0"), "heartbeat_ms is 0; expected 10 or more"),
         (("--generate", "1", "--sport", "chess"), "chess"),
         (("--generate", "1", "--before-start", "60"), "before_start is for recordings"),
         (("--generate", "1", "--port", "4444", "--certlogin-port", "4444"), "port and certlogin_port are both 4444"),

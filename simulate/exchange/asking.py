@@ -161,10 +161,6 @@ def with_settings(settings: ExchangeSettings, asked: Mapping[str, str]) -> Excha
         "limits": _made(Limits, {**dataclasses.asdict(settings.limits), **chosen["limits"]}, "--set"),
         "timers": _made(Timers, {**dataclasses.asdict(settings.timers), **chosen["timers"]}, "--set"),
     }
-    for part in parts.values():
-        for name, number in dataclasses.asdict(part).items():
-            if number is not None and not 0 <= number < float("inf"):
-                raise InputError(f"--set {name}={number}: expected 0 or more")
     switches = _made(_Switches, chosen["switches"], "--set")
     given = {name: getattr(switches, name) for name in chosen["switches"]}
     return dataclasses.replace(settings, **parts, **given)

@@ -160,11 +160,13 @@ class Service:
         bank = self.bank = Bank(exchange, faults)
         betting = Betting(exchange, bank, faults)
         lists = BetLists(exchange, bank)
+        heartbeats = HeartbeatApi(exchange, betting, faults)
+        self._opened.callback(heartbeats.stop)
         parts: list[_Part] = [
             bank,
             betting,
             lists,
-            HeartbeatApi(exchange, betting, faults),
+            heartbeats,
             Listings(exchange, Catalogues(exchange, self._catalogues)),
             MarketBooks(exchange, lists),
             Statement(exchange, bank),

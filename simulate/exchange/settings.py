@@ -12,6 +12,8 @@ from ...strategies.errors import InputError
 #: How fast recordings run: recorded seconds per second; as fast as clients read; or a message at each `step`.
 Speed = float | Literal["max", "step"]
 
+_LEAST_HEARTBEAT_MS = 10
+
 
 @dataclasses.dataclass(frozen=True)
 class AccountSettings:
@@ -53,6 +55,12 @@ class AccountSettings:
             raise InputError(f"{what}: the exposure_limit is {self.exposure_limit}; expected 0 or more")
         if not 0 <= self.discount_rate <= 100:
             raise InputError(f"{what}: the discount_rate is {self.discount_rate}; expected percent, 0 to 100")
+
+
+def _check(numbers: Limits | Timers) -> None:
+    for name, number in dataclasses.asdict(numbers).items():
+        if number is not None and not 0 <= number < math.inf:
+            raise InputError(f"{name} is {number}; expected 0 or more")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -97,6 +105,12 @@ class Limits:
     backlog_bytes: int = 1_000_000
     sockets: int = 2_000
 
+    def __post_init__(self) -> None:
+        """Raises:
+        InputError: a limit is below 0, or is not a number.
+        """
+        _check(self)
+
 
 @dataclasses.dataclass(frozen=True)
 class Timers:
@@ -126,6 +140,14 @@ class Timers:
     vanish: float = 3_600.0
     vanish_least: float = 300.0
     clocks: float = 3_600.0
+
+    def __post_init__(self) -> None:
+        """Raises:
+        InputError: a time is below 0 or endless, or heartbeats would come without a pause.
+        """
+        _check(self)
+        if self.heartbeat_ms < _LEAST_HEARTBEAT_MS:
+            raise InputError(f"heartbeat_ms is {self.heartbeat_ms}; expected {_LEAST_HEARTBEAT_MS} or more")
 
     def vanish_ms(self, speed: float) -> float:
         """Milliseconds from a market's close to its disappearance."""

@@ -393,6 +393,14 @@ def test_a_bet_may_be_matched_before_its_replace_is_handled() -> None:
     assert (bet.matched, bet.cancelled) == (4.7, 0.3)
 
 
+def test_a_replace_meets_the_fault_of_its_bet_once() -> None:
+    desk = Desk(faults=[Fault("bet.fill_before_cancel", times=None, value="1")])
+    bet = desk.placed(limit(3.0, 5))
+    desk.replace(anew(bet, 3.5))
+    assert (bet.matched, bet.cancelled) == (1.0, 4.0)
+    assert desk.faults.counts["bet.fill_before_cancel"] == 1
+
+
 def test_a_replacement_in_play_waits_for_the_bet_delay_after_its_cancel() -> None:
     desk = Desk(priced().turn_in_play(200, bet_delay=5).touch(6000))
     bet = desk.placed(limit(3.0, 5, persistenceType="PERSIST"))

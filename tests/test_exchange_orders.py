@@ -42,7 +42,8 @@ def check(message: dict[str, Any]) -> None:
             for order in runner.get("uo", ()):
                 assert ORDER_FIELDS <= set(order) <= ORDER_FIELDS | MORE_ORDER_FIELDS
                 UnmatchedOrder(message["pt"], **order)
-                assert order["pd"] % SECOND == order.get("md", 0) % SECOND == order.get("cd", 0) % SECOND == 0
+                times = [order[name] for name in ("pd", "md", "cd") if order.get(name) is not None]
+                assert not any(time % SECOND for time in times)
                 if order["status"] == "EC":
                     assert order["sr"] == 0
 
@@ -572,6 +573,36 @@ def test_a_resubscription_brings_the_close_that_was_missed():
         assert client.last["oc"] == [{"accountId": 1_000_001, "closed": True, "id": MARKET}]
 
 
+def test_a_resubscription_brings_the_reopening_that_was_missed():
+    market = priced().close(1_000).define(2_000, {1: {"status": "ACTIVE"}, 2: {"status": "ACTIVE"}}, status="OPEN")
+    exchange = play(exchange_of(market), until=100)
+    with stage(exchange) as stream:
+        client = stream.subscribe()
+        place(exchange, price=2.0)
+        play(exchange, until=1_000)
+        assert client.listener.stream._caches[MARKET].closed is True
+        stream.lose(client)
+        play(exchange)
+        stream.subscribe(reader=client, request_id=8, **stream.clocks(client))
+        assert client.last["oc"] == [{"accountId": 1_000_001, "closed": False, "id": MARKET}]
+        assert client.listener.stream._caches[MARKET].closed is False
+
+
+def test_a_resubscription_removes_markets_that_have_vanished_meanwhile():
+    exchange = play(exchange_of(priced().close(1_000)), until=100)
+    with stage(exchange) as stream:
+        client = stream.subscribe()
+        place(exchange, price=2.0)
+        stream.lose(client)
+        play(exchange)
+        exchange.advance(T0 + 4_000_000)
+        stream.subscribe(reader=client, request_id=8, **stream.clocks(client))
+        assert client.last["oc"] == [{"accountId": 1_000_001, "fullImage": True, "id": MARKET}]
+        assert client.snap(MARKET) == {"orders": {}, "matches": {}}
+        stream.subscribe(reader=client, request_id=9, **stream.clocks(client))  # it is told once
+        assert "oc" not in client.last
+
+
 def test_clocks_of_another_filter_or_of_nobody_are_refused():
     exchange = play(exchange_of(priced()), until=100)
     with stage(exchange) as stream:
@@ -726,6 +757,18 @@ def test_fault_references_are_blank_as_of_a_bet_placed_by_hand():
         assert (order["rfo"], order["rfs"]) == ("", "")
         cancel(exchange, bet)
         assert orders(client.last)[0]["rfo"] == "mine"
+
+
+@pytest.mark.parametrize("value", [None, "null"])
+def test_fault_optional_fields_of_an_order_are_left_out_or_null(value: str | None):
+    exchange = play(exchange_of(priced()), until=100)
+    with stage(exchange, Fault("order.strip", value=value)) as stream:
+        client = stream.subscribe()
+        bet = place(exchange, price=2.0, size=2.0)
+        (order,) = orders(client.last)
+        assert {order.get(name) for name in ("rac", "rc", "md", "avp")} == {None}
+        assert ("rc" in order, order["rfo"], order["sm"]) == (value == "null", "", 2.0)
+        assert client.snap(MARKET)["orders"][bet.bet_id]["sizeMatched"] == 2.0
 
 
 def test_fault_messages_carry_status_503():

@@ -29,6 +29,10 @@ class Entry(msgspec.Struct, frozen=True, gc=False):
     values: dict[str, Any]
 
 
+#: The kinds of entries.
+KINDS = ("REQUEST", "REPLY", "BET", "MARKET", "MESSAGE", "CONNECTION", "ACCOUNT", "FAULT", "ERROR")
+
+
 class Ledger:
     """Entries in order: the last `keep` of them in memory, all of them in a file if one is given.
 

@@ -141,7 +141,8 @@ class OrderSubscription(Subscription):
         if not wanted and not levels:
             return
         blank = self._fault("order.blank_refs", bet) is not None
-        change = _Change(bet, levels, (bet.bet_id, self._order(bet, blank)) if wanted else None)
+        strip = self._fault("order.strip", bet)
+        change = _Change(bet, levels, (bet.bet_id, self._order(bet, blank, strip)) if wanted else None)
         change.whole = self._fault("order.image", bet) is not None
         if self._fault("order.duplicate", bet):
             self._repeat.add(bet.market_id)
@@ -169,8 +170,11 @@ class OrderSubscription(Subscription):
             bet_id=bet.bet_id,
         )
 
-    def _order(self, bet: AccountBet, blank: bool = False) -> bytes:
-        return _encode(order_messages.order(bet, self.account.jurisdiction, blank))
+    def _order(self, bet: AccountBet, blank: bool = False, strip: Fault | None = None) -> bytes:
+        told = order_messages.order(bet, self.account.jurisdiction, blank)
+        if strip is not None:
+            order_messages.strip(told, strip.value == "null")
+        return _encode(told)
 
     def _release(self) -> None:
         """Go on with changes that were held: none overtakes another."""
@@ -316,6 +320,11 @@ class OrderSubscription(Subscription):
         found: list[bytes] = []
         if self.account.delayed:
             return found
+        known = dict.fromkeys(name.partition(" ")[0] for name in self.image.known)
+        for market_id in [each for each in known if each not in self._exchange.markets]:
+            pending = _Pending()
+            pending.gone = True
+            found.append(self._change(market_id, pending))
         for market in self._exchange.markets.values():
             pending = _Pending()
             changed = [
@@ -329,10 +338,11 @@ class OrderSubscription(Subscription):
             for key, position in self._positions.market(self.account.username, market.market_id).items():
                 if levels := self._shown(position.since(sequence)):
                     pending.levels[key] = levels
-            if market.closed_at is not None and self._knows(market.market_id):
-                pending.closed = True
-                self._closed.add(market.market_id)
-            if pending.orders or pending.levels or pending.closed:
+            if self._knows(market.market_id) and market.closing:  # it has closed, and may be open again
+                pending.closed = market.closed_at is not None
+                if pending.closed:
+                    self._closed.add(market.market_id)
+            if pending.orders or pending.levels or pending.closed is not None:
                 found.append(self._change(market.market_id, pending))
         return found
 

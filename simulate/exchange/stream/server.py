@@ -9,7 +9,7 @@ import socket
 import ssl
 import tempfile
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +24,7 @@ from ..public_market import Touched
 from ..settings import AccountSettings, ExchangeSettings
 from .clocks import Clocks
 from .connection import Connection
-from .host import Client, Host, Live, StreamSessions
+from .host import Client, Kind, Live, StreamSessions
 from .market_stream import MarketStream
 from .market_subscription import MarketSubscription
 from .order_subscription import OrderSubscription
@@ -102,8 +102,8 @@ class StreamServer:
             self._certificates = Certificates(Path(self._folder.name))
         context = self._certificates.server_context()
         try:
-            self.addresses["tcp"] = self._listen(self.settings.stream_port, None)
-            self.addresses["tls"] = self._listen(self.settings.tls_stream_port, context)
+            self.addresses["tcp"] = self._listen(self.settings.plain_stream_port, None)
+            self.addresses["tls"] = self._listen(self.settings.stream_port, context)
         except OSError:
             await self.stop()
             raise
@@ -231,7 +231,7 @@ class StreamServer:
         """A client was told of an error."""
         self._note(connection, "REFUSED", code=error.code, message=error.message)
 
-    def subscription(self, operation: object) -> Callable[[Host, Client, dict[str, Any]], Subscription] | None:
+    def subscription(self, operation: object) -> Kind | None:
         """What makes a subscription of an operation; None if there is no such operation."""
         return self.subscriptions.get(operation) if isinstance(operation, str) else None
 

@@ -300,6 +300,13 @@ def test_every_request_is_in_the_ledger_without_secrets(stream: InProcess):
     assert what == ["OPENED", "AUTHENTICATED", "SUBSCRIBED", "ENDED"]
 
 
+def test_the_ledger_does_not_keep_what_is_very_long(stream: InProcess):
+    for _ in range(3):
+        stream.connect().send(op="x" * 1_000, junk="y" * 500_000)
+    asked = [each.values for each in stream.exchange.ledger.entries(kind="REQUEST")]
+    assert [(len(each["operation"]), each["request"]["left_out"] > 500_000) for each in asked] == [(100, True)] * 3
+
+
 def test_settings_name_the_exchanges_limits():
     settings = ExchangeSettings()
     assert (settings.limits.markets, settings.limits.connections, settings.timers.subscribe) == (200, 10, 15.0)

@@ -101,11 +101,11 @@ class Control:
     def _entries(self, request: web.BaseRequest) -> dict[str, Any]:
         try:
             after = int(request.query.get("after", 0))
-            most = min(int(request.query.get("most", MOST_ENTRIES)), MOST_ENTRIES)
+            most = max(min(int(request.query.get("most", MOST_ENTRIES)), MOST_ENTRIES), 0)
         except ValueError:
             raise _Refused(400, "after and most are whole numbers") from None
-        entries = self._ledger.entries(after, request.query.get("kind"))
-        return {"entries": entries[: max(most, 0)], "last": self._ledger.number, "more": len(entries) > most}
+        entries = self._ledger.entries(after, request.query.get("kind"), most + 1)
+        return {"entries": entries[:most], "last": self._ledger.number, "more": len(entries) > most}
 
     # -- faults --------------------------------------------------------------------------------------------------
 

@@ -25,8 +25,8 @@ from exchange_builders import ALICE, BOB, exchange_of
 from exchange_servers import WAIT, Served, eventually, point, read_all, served
 from headrace.simulate.exchange.certificates import Certificates
 from headrace.simulate.exchange.errors import ApiError, ParameterError
-from headrace.simulate.exchange.http_server import Operation
 from headrace.simulate.exchange.ledger import Ledger
+from headrace.simulate.exchange.operations import Operation
 from headrace.simulate.exchange.settings import AccountSettings, Limits, Timers
 
 BETTING = "SportsAPING/v1.0/"

@@ -234,7 +234,7 @@ def test_a_replace_tells_the_old_bet_and_the_new_one_in_order():
         old = place(exchange, price=3.0, ref="r", strategy="s")
         client.new()
         new = replace(exchange, old, 3.5)
-        first, second = orders(only(client.new()))
+        first, second = [order for message in client.new() for order in orders(message)]
     assert (first["id"], first["status"], first["sc"]) == (old.bet_id, "EC", 5.0)
     assert (second["id"], second["status"], second["p"], second["s"]) == (new.bet_id, "E", 3.5, 5.0)
     assert (second["rfo"], second["rfs"]) == ("r", "s")

@@ -6,7 +6,7 @@ Money is in the account's currency, to the penny. Sources: docs/exchange.md, "Mo
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Iterable
 from typing import Any
 
 from ...strategies.messages import PlaceInstruction
@@ -14,9 +14,10 @@ from .account_bet import AccountBet
 from .arguments import chosen
 from .currency_rates import RATES, rate
 from .errors import ApiError
-from .exchange import Exchange, ExchangeMarket
+from .exchange import Exchange, ExchangeMarket, Listener
 from .exposure import AccountExposure
 from .faults import Faults
+from .operations import Operation
 from .public_market import Touched
 from .settings import AccountSettings
 
@@ -27,8 +28,6 @@ _HOUR_MS = 3_600_000
 
 #: Kinds of movements.
 DEPOSIT, BET, COMMISSION, CHARGE = "DEPOSIT", "BET", "COMMISSION", "CHARGE"
-
-Operation = Callable[[AccountSettings, dict[str, Any]], Awaitable[Any]]
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -67,7 +66,7 @@ class _Settled:
         self.commission = 0.0
 
 
-class Bank:
+class Bank(Listener):
     """The money of all accounts; it hears of their bets and of settlements.
 
     Attributes:
@@ -99,10 +98,6 @@ class Bank:
     def available(self, username: str) -> float:
         """What it can bet: its balance less what its bets may lose."""
         return round(self.balance(username) + self.exposure(username), 2)
-
-    def market_exposure(self, username: str, market_id: str) -> float:
-        """What its bets in one market may lose: 0.0 or less; 0.0 once it is settled."""
-        return -self._losses(username).get(market_id, 0.0) + 0.0
 
     def retained_commission(self, username: str) -> float:
         """Commission on markets that are closed and won, but not settled yet."""
@@ -252,12 +247,6 @@ class Bank:
             settled = self._settled.get((username, market.market_id))
             if settled is not None:
                 settled.bets.clear()  # nothing of it is settled again; its commission is still asked for
-
-    def message_ended(self, at: int) -> None:
-        """Money does not move with prices."""
-
-    def sports(self, at: int, operation: str, change: dict[str, Any]) -> None:
-        """Nor with races."""
 
     # -- calls ---------------------------------------------------------------------------------------------------
 

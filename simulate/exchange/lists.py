@@ -6,7 +6,7 @@ Sources: Betfair API-NG, "listCurrentOrders", "Betting Type Definitions"; docs/e
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from typing import Any
 
 from .account_bet import AccountBet
@@ -15,6 +15,7 @@ from .cleared import ClearedOrders, Commissions
 from .errors import ApiError
 from .exchange import Exchange, ExchangeMarket, Listener
 from .market_words import MarketWords
+from .operations import Operation
 from .profit_and_loss import profit_and_loss
 from .public_market import Touched
 from .settings import AccountSettings
@@ -29,8 +30,6 @@ _PROJECTIONS = frozenset({ALL, EXECUTABLE, EXECUTION_COMPLETE})
 _DIRECTIONS = frozenset({"EARLIEST_TO_LATEST", LATEST_TO_EARLIEST})
 _REGULATORS = {"com": "GIBRALTAR REGULATOR"}
 _OTHER_REGULATOR = "MALTA LOTTERIES AND GAMBLING AUTHORITY"
-
-Operation = Callable[[AccountSettings, dict[str, Any]], Awaitable[Any]]
 
 
 class BetLists(Listener):

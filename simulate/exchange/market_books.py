@@ -5,7 +5,6 @@ Sizes of the market are in pounds unless another currency is asked for; those of
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
 from typing import Any, Protocol
 
 from .account_bet import AccountBet
@@ -14,12 +13,11 @@ from .book_orders import BookOrders
 from .currency_rates import rate
 from .errors import ApiError
 from .exchange import Exchange, ExchangeMarket, Listener
+from .operations import Operation
 from .price_projection import PriceProjection
 from .public_market import PublicMarket, Touched
 from .settings import AccountSettings
 from .timeline import written
-
-Operation = Callable[[AccountSettings, dict[str, Any]], Awaitable[Any]]
 
 
 class CurrentBets(Protocol):

@@ -10,7 +10,7 @@ import tempfile
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from ...strategies.errors import InputError
 from ..reading.side_files import check_folder
@@ -24,13 +24,14 @@ from .faults import Fault, Faults
 from .feed import Feed
 from .generated_feed import GeneratedFeed
 from .heartbeat_api import HeartbeatApi
-from .http_server import HttpServer, Operation
+from .http_server import HttpServer
 from .ledger import Ledger
 from .listings import Listings
 from .lists import BetLists
 from .market_books import MarketBooks
 from .market_events import MarketEvents
 from .merged import Merged
+from .operations import Operation, Operations
 from .page import PageState
 from .page_server import PageServer
 from .plan import Addresses, Played, check_settings
@@ -42,12 +43,6 @@ from .statement import Statement
 from .stream.host import Client
 from .stream.server import StreamServer
 from .timeline import Timeline, wall_ms
-
-
-class _Part(Protocol):
-    """Some calls of the API."""
-
-    def operations(self) -> dict[str, Operation]: ...
 
 
 class Service:
@@ -153,7 +148,7 @@ class Service:
         lists = BetLists(exchange, bank)
         heartbeats = HeartbeatApi(exchange, betting, faults)
         self._opened.callback(heartbeats.stop)
-        parts: list[_Part] = [
+        parts: list[Operations] = [
             bank,
             betting,
             lists,

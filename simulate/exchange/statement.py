@@ -8,7 +8,6 @@ TypeDefinitions" and "Accounts Enums"; rows of accounts in public repositories.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
 from typing import Any, Protocol
 
 import msgspec
@@ -18,6 +17,7 @@ from .bank import BET, CHARGE, COMMISSION, DEPOSIT, Movement
 from .errors import ApiError
 from .exchange import Exchange
 from .market_words import MarketWords
+from .operations import Operation
 from .settings import AccountSettings
 from .time_ranges import TimeRange
 from .timeline import written_to_second
@@ -36,8 +36,6 @@ _MARKET_TYPES = {
 }
 _NO_DATE = "0001-01-01T00:00:00.000Z"
 NOT_APPLICABLE, ERROR, FIX = "RESULT_NOT_APPLICABLE", "RESULT_ERR", "RESULT_FIX"
-
-Operation = Callable[[AccountSettings, dict[str, Any]], Awaitable[Any]]
 
 
 class Movements(Protocol):

@@ -17,10 +17,12 @@ from ..strategies.errors import InputError
 from .segmenter import PackedSegment
 
 #: Bytes of lines in a row group, which is unpacked at once: a group ends with the segment that fills it, or with a
-#: recording from which on it is not small, so that few recordings share one.
-_GROUP_BYTES, _SMALL_GROUP_BYTES = 2 * 1024 * 1024, 256 * 1024
+#: recording from which on it is not small, so that few recordings share one, or with a phase that is not all too small.
+_GROUP_BYTES, _SMALL_GROUP_BYTES, _SMALL_PHASE_BYTES = 2 * 1024 * 1024, 256 * 1024, 32 * 1024
 #: The level of zstd: the next higher one packs 5% better in half as long again.
 _LEVEL = 5
+#: The columns that are packed.
+_PACKED = ("image", "definitions", "lines", "overview")
 #: Where files are kept until all of them are written. Its name makes it a hidden folder, which is never read.
 _UNFINISHED = ".unfinished"
 
@@ -43,6 +45,7 @@ def _schema() -> Any:
         ("definitions", pa.binary()),
         ("lines", pa.binary()),
         ("problem", pa.string()),
+        ("overview", pa.binary()),
     ]
     return pa.schema(columns)
 
@@ -60,8 +63,9 @@ class PackedWriter:
         self._writer = pq.ParquetWriter(
             self._beside,
             self._schema,
-            compression="zstd",
-            compression_level=_LEVEL,
+            # Of a few numbers nothing is saved, and unpacking them takes longer than reading them.
+            compression={name: "zstd" if name in _PACKED else "none" for name in self._schema.names},
+            compression_level=dict.fromkeys(_PACKED, _LEVEL),
             use_dictionary=["recording", "market_id", "event_id"],
             write_statistics=["first_ms", "last_ms"],
             data_page_size=4 * _GROUP_BYTES,
@@ -75,7 +79,7 @@ class PackedWriter:
 
     def add(self, row: PackedSegment) -> None:
         """The next segment; those of a recording come one after the other."""
-        if self._size >= _SMALL_GROUP_BYTES and (row.segment == 0 or row.phase != self._rows[-1].phase):
+        if self._rows and self._size >= self._enough(row):
             self._flush()
         if row.segment == 0:
             self._index.append([row.recording, row.event_id, self._written, 0, 0])
@@ -86,6 +90,13 @@ class PackedWriter:
         self._size += len(row.lines)
         if self._size >= _GROUP_BYTES:
             self._flush()
+
+    def _enough(self, row: PackedSegment) -> int:
+        """Bytes of lines from which on a row group ends before a segment."""
+        if row.segment == 0:
+            # What is left of a large recording is a group by itself, too: the next one is read elsewhere.
+            return 1 if self._index[-1][4] >= _SMALL_GROUP_BYTES else _SMALL_GROUP_BYTES
+        return _GROUP_BYTES if row.phase == self._rows[-1].phase else _SMALL_PHASE_BYTES
 
     def _flush(self) -> None:
         import pyarrow as pa

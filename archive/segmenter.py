@@ -5,8 +5,11 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterator, Sequence
 
+import msgspec
+
 from ..simulate.reading.keyframes import image_of
 from ..simulate.reading.messages import readable
+from ..simulate.reading.packed import Segment
 from ..strategies.book import MarketBook
 from ..strategies.changes import ChangeMessage, MarketDefinition
 
@@ -18,6 +21,8 @@ _OPENINGS, _OPENING_BYTES = (3600, 1800, 900, 600, 300, 120, 60), 64 * 1024
 _PHASES = (3600, 600)
 #: A suspension is a segment by itself, so that its surroundings can be left out, after at least so many bytes.
 _SUSPENSION_BYTES = 64 * 1024
+#: Segments up to so many bytes of lines, such as suspensions, are in the overview as a whole.
+_SHORT_BYTES = 8 * 1024
 
 
 @dataclasses.dataclass(slots=True)
@@ -27,6 +32,7 @@ class PackedSegment:
     Attributes:
         lines: byte for byte as in the recording.
         problem: why the recording cannot be read on after them.
+        overview: of all of the recording's segments, with its last one.
         phase: which part of the market's life it is; parts are read apart.
     """
 
@@ -44,6 +50,7 @@ class PackedSegment:
     definitions: bytes | None
     lines: bytes
     problem: str | None
+    overview: bytes | None = None
     phase: int = 0
 
 
@@ -66,6 +73,7 @@ class Segmenter:
         self._regular = True
         self._count = 0
         self._alone = False  # a suspension that a keyframe was made before
+        self._known: list[Segment] = []
         self._openings: tuple[float, ...] = ()  # moments yet to come, the next one last
         self._open(1, None)
 
@@ -199,7 +207,7 @@ class Segmenter:
         yield from self._rows()
         self._open(line, image)
 
-    def _rows(self, problem: str | None = None) -> Iterator[PackedSegment]:
+    def _rows(self, last: bool = False, problem: str | None = None) -> Iterator[PackedSegment]:
         lines = b"".join(self._lines)
         row = PackedSegment(
             recording=self._name,
@@ -216,21 +224,26 @@ class Segmenter:
             definitions=b"".join(self._definitions) or None,
             lines=lines,
             problem=problem,
-            phase=self._phase(),
+            phase=2 * self._phase() + (len(lines) > _SHORT_BYTES and self._is_suspended()),
         )
         if self._count == 0 and self._skippable and problem is None:
             cut, publish_time = _opening(lines)
             if cut:
                 # The market's first message is a segment by itself: it is always shown; what follows may be left out.
-                yield dataclasses.replace(
+                first = dataclasses.replace(
                     row, last_ms=publish_time, changes=1, lines=lines[:cut], definitions=self._definitions[0]
                 )
+                self._known.append(_known(first))
+                yield first
                 row.segment += 1
                 row.line += lines.count(b"\n", 0, cut)
                 row.changes -= 1
                 row.definitions, row.lines = b"".join(self._definitions[1:]) or None, lines[cut:]
                 row.defined_first = _begins(row.lines, self._definitions[1:])
         self._count = row.segment + 1
+        self._known.append(_known(row))
+        if last:
+            row.overview = msgspec.msgpack.encode(self._known)
         yield row
 
     def _phase(self) -> int:
@@ -243,13 +256,36 @@ class Segmenter:
         left = definition.market_time.timestamp() - self._last_ms / 1000
         return sum(left <= seconds for seconds in _PHASES)
 
+    def _is_suspended(self) -> bool:
+        """Whether the segment under way ends in a suspension, or with the market's end."""
+        definition = self._book.market_definition if self._book is not None else None
+        return definition is not None and definition.status != "OPEN"
+
     def end(self, problem: str | None) -> Iterator[PackedSegment]:
         """The recording has ended, or cannot be read on for the reason `problem`."""
         if problem is not None:
             self._skippable = False
         if self._count == 0 and self._size < _KEYFRAME_BYTES:
             self._skippable = False  # too small to leave anything out
-        yield from self._rows(problem)
+        yield from self._rows(last=True, problem=problem)
+
+
+def _known(row: PackedSegment) -> Segment:
+    """A segment as the overview has it: a short one with its lines and its image."""
+    short = row.skippable and row.definitions is not None and len(row.lines) <= _SHORT_BYTES
+    image = row.image if short or row.image is None else b""
+    return Segment(
+        line=row.line,
+        first_ms=row.first_ms,
+        last_ms=row.last_ms,
+        changes=row.changes,
+        market_id=row.market_id,
+        skippable=row.skippable,
+        defined_first=row.defined_first,
+        image=image,
+        definitions=row.lines if short else row.definitions,
+        whole=short,
+    )
 
 
 def _begins(lines: bytes, definitions: Sequence[bytes]) -> bool:

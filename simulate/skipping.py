@@ -8,14 +8,15 @@ are counted.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, BinaryIO, Protocol, cast
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING, BinaryIO, Protocol, TypeVar, cast
 
 from ..actors.hosted_market import HostedMarket
 from ..strategies.changes import ChangeMessage, MarketChange, MarketDefinition
 from ..strategies.errors import RecordingError
 from ..strategies.hosting import window_of
 from .reading.keyframes import restore
+from .reading.locations import reason
 from .reading.messages import readable
 from .reading.packed import Lines, PackedLines, Segment, segments
 from .reading.recordings import Recording
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 #: Milliseconds by which windows are taken to be wider: reading too much does no harm.
 _SLACK = 2
 
+_Found = TypeVar("_Found")
 Messages = Iterator[tuple[int, Sequence[ChangeMessage | RecordingError]]]
 
 
@@ -87,31 +89,38 @@ def _needed(recording: Recording, audience: Audience) -> Messages:
                 left = True
                 continue
             if left and segment.image is not None:
-                restore(faces[0].market_book, segment.image)
+                restore(faces[0].market_book, segment.image or _read(recording, segment, rows.image, number))
                 left = False
-        beside = _lines_beside(segment, after)
-        lines, problem = rows.read(number) if beside is None else (memoryview(beside), None)
-        yield from recording.decoded(recording.pieces_of(cast(BinaryIO, PackedLines(lines)), segment.line))
+        if segment.whole and segment.definitions:
+            # Known already: no row group is unpacked for the first line, which is always shown, and for suspensions.
+            lines, problem = memoryview(segment.definitions), None
+        else:
+            lines, problem = _read(recording, segment, rows.read, number)
+        if segment.skippable:
+            yield from recording.decoded_regular(lines, segment.line)
+        else:
+            yield from recording.decoded(recording.pieces_of(cast(BinaryIO, PackedLines(lines)), segment.line))
         if problem is not None:
             raise recording.damaged(problem, segment.line + bytes(lines).count(b"\n"))
 
 
-def _lines_beside(segment: Segment, after: Segment | None) -> bytes | None:
-    """The lines of a segment if all of them carry a definition: they are known, and no row group is unpacked for them.
+def _read(recording: Recording, segment: Segment, read: Callable[[int], _Found], number: int) -> _Found:
+    """What is read of a segment.
 
-    So it is with the first line of most recordings, which is always shown, and often is the only one for hours. None
-    for other segments, and for the last one, behind which the recording may be damaged.
+    Raises:
+        RecordingError: it is damaged.
     """
-    found = segment.definitions
-    if after is None or not found or not segment.skippable:
-        return None
-    return found if found.count(b"\n") == after.line - segment.line else None
+    try:
+        return read(number)
+    except Exception as error:  # what a file or a store raises has no common class
+        raise recording.damaged(reason(error), segment.line) from None
 
 
 def _fold_definitions(segment: Segment, audience: Audience) -> None:
     for message in readable(segment.definitions or b"")[0]:
         for change in message.mc:
-            audience.fold_unseen(message.pt, change)
+            if change.market_definition is not None:
+                audience.fold_unseen(message.pt, change)
 
 
 def _unseen(segment: Segment, faces: Sequence[HostedMarket], audience: Audience) -> bool:

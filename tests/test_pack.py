@@ -9,6 +9,7 @@ import random
 import shutil
 import tarfile
 import zipfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,7 @@ from headrace.archive.unpack import unpack
 from headrace.cli import main
 from headrace.simulate import skipping
 from headrace.simulate.reading.locations import Source
-from headrace.simulate.reading.packed import Segment, segments
+from headrace.simulate.reading.packed import INDEX, Segment, _ParquetFile, segments
 from headrace.simulate.reading.recordings import Recording, find_recordings
 
 RECORDINGS = Path(__file__).resolve().parents[2] / "shared" / "recordings"
@@ -41,6 +42,10 @@ WINDOWS: list[dict[str, Any]] = [
     {"inplay": True, "max_inplay_seconds": 30},
     {"max_inplay_seconds": 0, "seconds_to_start": 30},
 ]
+
+
+#: No change of an open market is in it.
+NEVER: dict[str, Any] = {"seconds_to_start": -10_000, "inplay": False}
 
 
 class Tells(hr.Strategy):
@@ -220,6 +225,100 @@ def test_suspension_in_between_is_shown(tmp_path: Path, small: None, left_out: l
     folder = packed(path, tmp_path)
     assert run(folder, {"inplay": True}).digest == run(path, {"inplay": True}).digest
     assert left_out
+
+
+@pytest.fixture
+def unpacked_columns(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The columns that row groups were unpacked of, each as often as that was done."""
+    found: list[str] = []
+    read = _ParquetFile.read
+
+    def noted(file: _ParquetFile, groups: Sequence[int], columns: Sequence[str]) -> Any:
+        found.extend(column for _ in groups for column in columns)
+        return read(file, groups, columns)
+
+    monkeypatch.setattr(_ParquetFile, "read", noted)
+    return found
+
+
+def suspended_early() -> Stream:
+    """`busy`, but suspended for a moment at 150 s and at 250 s, with one change of prices meanwhile."""
+    stream = busy()
+    definition = stream.lines[0]["mc"][0]["marketDefinition"]
+    for at in (1500, 2500):
+        for place, status in ((at, "SUSPENDED"), (at + 2, "OPEN")):
+            change = {"id": stream.market_id, "marketDefinition": {**definition, "status": status}}
+            stream.lines[place] = {**stream.lines[place], "mc": [change]}
+    return stream.close(START + 30_000)
+
+
+def without_overviews(folder: Path) -> Path:
+    """An archive as it was before there were overviews."""
+    for path in folder.rglob("*.parquet"):
+        file = pq.ParquetFile(path)
+        names = [name for name in file.schema_arrow.names if name != "overview"]
+        groups = [file.read_row_group(group, columns=names) for group in range(file.num_row_groups)]
+        with pq.ParquetWriter(path, groups[0].schema, compression="zstd", store_schema=False) as writer:
+            for group in groups:
+                writer.write_table(group)
+            writer.add_key_value_metadata({INDEX: file.metadata.metadata[INDEX]})
+    return folder
+
+
+def test_suspensions_outside_the_window_are_shown_from_the_overview(
+    tmp_path: Path, small: None, monkeypatch: pytest.MonkeyPatch, unpacked_columns: list[str]
+) -> None:
+    monkeypatch.setattr(segmenter, "_SUSPENSION_BYTES", 2000)
+    monkeypatch.setattr(segmenter, "_SHORT_BYTES", 40_000)  # the last segment is of many lines
+    path = suspended_early().write(tmp_path / "1.1")
+    folder = packed(path, tmp_path)
+    source = find_recordings(folder)[0]
+    shown = [segment for segment in segments(source) if b"SUSPENDED" in (segment.definitions or b"")]
+    assert [segment.whole for segment in shown[:2]] == [True, True]
+    unpacked_columns.clear()
+    shown_only = run(folder, NEVER)
+    assert shown_only.digest == run(path, NEVER).digest
+    assert shown_only.failures.num_rows == 0
+    assert set(unpacked_columns) <= {"overview"}
+
+
+def test_first_line_is_read_from_the_definitions_where_there_is_no_overview(
+    tmp_path: Path, small: None, unpacked_columns: list[str]
+) -> None:
+    path = busy().close(START + 30_000).write(tmp_path / "1.1")
+    folder = without_overviews(packed(path, tmp_path))
+    first, *_, last = segments(find_recordings(folder)[0])
+    assert (first.whole, last.whole) == (True, False)
+    unpacked_columns.clear()
+    groups = pq.ParquetFile(next(folder.rglob("*.parquet"))).num_row_groups
+    assert run(folder, NEVER).digest == run(path, NEVER).digest
+    assert unpacked_columns.count("definitions") == groups
+    assert unpacked_columns.count("lines") == 1  # the last: the market closes in it
+
+
+@pytest.mark.parametrize("keywords", WINDOWS, ids=str)
+def test_archives_without_overviews_give_equal_digests(tmp_path: Path, small: None, keywords: dict[str, Any]) -> None:
+    path = suspended_early().write(tmp_path / "1.1")
+    folder = packed(path, tmp_path)
+    expected = run(folder, keywords)
+    assert expected.digest == run(path, keywords).digest
+    assert run(without_overviews(folder), keywords).digest == expected.digest
+
+
+def test_a_damaged_image_that_is_needed_is_told(tmp_path: Path, small: None) -> None:
+    path = busy().close(START + 30_000).write(tmp_path / "1.1")
+    folder = packed(path, tmp_path)
+    (file,) = folder.rglob("*.parquet")
+    content = bytearray(file.read_bytes())
+    metadata = pq.ParquetFile(file).metadata
+    for group in map(metadata.row_group, range(metadata.num_row_groups)):
+        found = next(each for each in map(group.column, range(group.num_columns)) if each.path_in_schema == "image")
+        content[found.data_page_offset + found.total_compressed_size // 2] ^= 1
+    file.write_bytes(content)
+    result = run(folder, {"seconds_to_start": 20})
+    (failure,) = result.failures.to_pylist()
+    assert "is damaged or cut short" in failure["message"]
+    assert run(folder, {}).digest == run(path, {}).digest  # it is not needed there
 
 
 class _Everything(hr.Middleware):
@@ -481,7 +580,7 @@ def test_file_of_an_archive_that_is_cut_short_is_a_failure(generated: Path, tmp_
     assert any(str(file) in said for said in unpack(folder, tmp_path / "back"))
 
 
-@pytest.mark.parametrize("column", ["lines", "image", "definitions"])
+@pytest.mark.parametrize("column", ["lines", "image", "definitions", "overview"])
 def test_damage_within_a_file_is_told_or_does_no_harm(
     generated: Path, tmp_path: Path, small: None, column: str
 ) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 from aiohttp import web
 
-from .envelope import Outcome, Service
+from .envelope import MEANINGS, Outcome, Service
 from .exchange import Exchange
 from .ledger import brief
 
@@ -67,7 +67,15 @@ class CallLog:
         """Note a request that was answered, and is not a call."""
         number, path = self.next_number(), plain(request.path[:NAME])
         self.write("REQUEST", request=number, username=None, operation=path, params={})
-        self.write("REPLY", request=number, username=None, operation=path, status=status, error=code)
+        self.write(
+            "REPLY",
+            request=number,
+            username=None,
+            operation=path,
+            status=status,
+            error=code,
+            why=MEANINGS.get(code or ""),
+        )
 
     def asked(self, call: Call, username: str | None) -> Call:
         """Note a call that is about to be done; the call."""
@@ -82,6 +90,8 @@ class CallLog:
             values: dict[str, Any] = {"status": status, "bytes": size}
             if outcome is not None and outcome.code is not None:
                 values["error"] = outcome.code
+                if outcome.why is not None:
+                    values["why"] = outcome.why
             elif outcome is not None and call.operation in _KEPT:
                 values["result"] = outcome.result
             self.write("REPLY", request=call.number, username=username, operation=call.operation, **values)
@@ -89,6 +99,14 @@ class CallLog:
     def write(self, kind: str, **values: Any) -> None:
         """Add an entry to the ledger."""
         self._exchange.ledger.write(kind, self._exchange.clock.now_ms, **values)
+
+
+def unread(params: Any) -> dict[str, Any]:
+    """Parameters that cannot be read, as far as the ledger shows them."""
+    try:
+        return {"unread": plain(repr(params)[:_SHORT])}
+    except RecursionError:
+        return {"unread": "nested too deeply"}
 
 
 def plain(text: str) -> str:

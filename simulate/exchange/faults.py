@@ -31,7 +31,8 @@ KINDS: dict[str, str] = {
     "stream.fail_close": "a status FAILURE with connectionClosed is sent (`value`: its code), then the end",
     "stream.silence": "bytes are read and none are sent, for `seconds`; what was due then follows",
     "stream.no_subscription": "a subscription is taken, and nothing of it is ever sent but heartbeats",
-    "stream.stale_changes": "changes of the former subscription go on, with its id, before the new image",
+    "stream.stale_changes": "changes of the former subscription go on, with its id, for `seconds`, before the "
+    "new image",
     # -- messages of markets
     "market.status_503": "messages carry status 503, for `seconds`",
     "market.image": "a SUB_IMAGE is sent in mid-stream",
@@ -87,6 +88,22 @@ KINDS: dict[str, str] = {
     "event.remove_runner": "a runner is removed: the one whose selection id `value` is, or the last that is active",
 }
 
+#: Kinds of faults that do nothing without `seconds`.
+NEED_SECONDS = frozenset(
+    {
+        "stream.slow_connect",
+        "stream.silence",
+        "stream.stale_changes",
+        "market.behind",
+        "order.delay",
+        "order.delay_image",
+        "http.slow",
+        "http.late",
+        "event.suspend",
+        "event.move_start",
+    }
+)
+
 
 class FaultError(ValueError):
     """A fault cannot be set up so."""
@@ -97,6 +114,10 @@ def _is_size(value: str | None) -> bool:
         return value is None or 0 < float(value) < math.inf
     except ValueError:
         return False
+
+
+def _is_status(value: str | None) -> bool:
+    return value is None or (value.isdecimal() and 400 <= int(value) <= 599)
 
 
 @dataclasses.dataclass
@@ -132,6 +153,8 @@ class Fault:
             raise FaultError(f"{self.kind}: times is {self.times}, expected 1 or more, or None for always")
         if self.kind == "bet.fill_before_cancel" and not _is_size(self.value):
             raise FaultError(f"{self.kind}: value is {self.value!r}, expected a size, or none for all of the bet")
+        if self.kind in ("http.status", "http.status_done") and not _is_status(self.value):
+            raise FaultError(f"{self.kind}: value is {self.value!r}, expected an HTTP status, 400 to 599")
         if self.kind == "http.timeout_later" and self.seconds > LATEST_S:
             raise FaultError(f"{self.kind}: seconds is {self.seconds:g}, expected {LATEST_S:g} at most")
         if not self.seconds >= 0 or not self.after >= 0 or self.every < 1:

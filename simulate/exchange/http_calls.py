@@ -16,7 +16,7 @@ from aiohttp import web
 
 from ...strategies.clock import from_ms
 from .arguments import arguments_of
-from .call_log import NAME, Call, CallLog, plain
+from .call_log import NAME, Call, CallLog, plain, unread
 from .envelope import (
     INTERNAL_ERROR,
     INVALID_REQUEST,
@@ -213,7 +213,7 @@ class HttpCalls:
         try:
             call.arguments = arguments_of(params)
         except ParameterError as error:
-            call.outcome = Outcome.of(error, self._uuid(call))
+            call.outcome, call.arguments = Outcome.of(error, self._uuid(call)), unread(params)
         else:
             market_id = call.arguments.get("marketId")
             call.market_id = market_id if isinstance(market_id, str) else None
@@ -320,7 +320,7 @@ class HttpCalls:
         username: str | None,
         fault: Fault,
     ) -> web.StreamResponse:
-        status = int(fault.value) if fault.value and fault.value.isdecimal() else _STATUS
+        status = int(fault.value or _STATUS)
         self._log.replied(calls, username, status, 0)
         return await self._connections.send(request, status, b"", HTML)
 

@@ -36,6 +36,10 @@ class Entry(msgspec.Struct, frozen=True, gc=False):
     values: dict[str, Any]
 
 
+#: The kinds of entries.
+KINDS = ("REQUEST", "REPLY", "BET", "MARKET", "MESSAGE", "CONNECTION", "ACCOUNT", "FAULT", "ERROR")
+
+
 class Ledger:
     """Entries in order: the last of them in memory, as JSON; all of them in a file if one is given.
 

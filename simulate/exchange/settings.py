@@ -161,9 +161,11 @@ class ExchangeSettings:
     Attributes:
         speed: see `Speed`.
         host: address that it listens on; "localhost" is both 127.0.0.1 and ::1.
-        port: HTTP port; 0: any that is free. The stream's ports are always free ones unless given.
-        stream_port, tls_stream_port, https_port: 0: any that is free.
-        certlogin_port: of the TLS that asks for a client certificate, which certlogin alone does; 0: any that is free.
+        port: of plain HTTP; 0: any that is free, as for the others.
+        https_port: of HTTPS.
+        stream_port: of the stream over TLS, as it is there.
+        plain_stream_port: of the stream over plain TCP.
+        certlogin_port: of the TLS that asks for a client certificate, which certlogin alone does.
         seed: of what is drawn: certificates excepted, equal seeds give equal runs.
         settle_twice: a market is settled a second time after as long again, with other winners where it can be.
         token_changes: keepAlive answers with another token.
@@ -173,7 +175,7 @@ class ExchangeSettings:
     host: str = "localhost"
     port: int = 0
     stream_port: int = 0
-    tls_stream_port: int = 0
+    plain_stream_port: int = 0
     https_port: int = 0
     certlogin_port: int = 0
     seed: int = 0

@@ -2,13 +2,14 @@
 
 A row holds the raw lines of a stretch of one recording, byte for byte. Beside them lie what a reader needs to leave
 stretches out: an image of the book before the first line, the lines that carry a market definition, times and counts.
-The index of a file (which rows are which recording) is in its footer. `headrace pack` writes them.
+The last row of a recording holds all of that but most images once more, as its overview: one column of one row group
+is read, not nine of each. Archives that were packed before there were overviews are read by their columns. The index of
+a file (which rows are which recording) is in its footer. `headrace pack` writes them.
 """
 
 from __future__ import annotations
 
 import bisect
-import dataclasses
 import functools
 import io
 import itertools
@@ -16,6 +17,8 @@ import json
 import os
 from collections.abc import Sequence
 from typing import Any
+
+import msgspec
 
 from ...names import to_text
 from .locations import Source, is_uri, open_file
@@ -29,23 +32,22 @@ _OPEN = 16
 _BESIDE = ("line", "first_ms", "last_ms", "changes", "market_id", "skippable", "defined_first", "image", "definitions")
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class Segment:
-    """A stretch of a recording.
+class Segment(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """A stretch of a recording. An overview is a list of these, in MessagePack.
 
     Attributes:
-        row: its row in the file.
         line: number of its first line in the recording.
         first_ms, last_ms: publish times of its first and last message.
         changes: market changes in it.
         market_id: the only market of the recording up to here; None where there are several.
         skippable: it may be left out, where the next segment has an image.
         defined_first: its first line carries a definition: nothing in it is under the one before.
-        image: the book before its first line, as a stream message; None: it can only be read on from the one before.
+        image: the book before its first line, as a stream message; empty: `Lines.image` has it; None: it can only be
+            read on from the one before.
         definitions: its lines that carry a market definition.
+        whole: `definitions` holds all of its lines, of which some may carry none, and nothing is wrong after them.
     """
 
-    row: int
     line: int
     first_ms: int
     last_ms: int
@@ -55,10 +57,14 @@ class Segment:
     defined_first: bool
     image: bytes | None
     definitions: bytes | None
+    whole: bool
+
+
+_overviews = msgspec.msgpack.Decoder(list[Segment])
 
 
 class _ParquetFile:
-    """An open file. It keeps the lines of the row group that was read last: small recordings share one."""
+    """An open file. It keeps what was read last of a row group: small recordings share one."""
 
     def __init__(self, path: str) -> None:
         import pyarrow.parquet as pq
@@ -71,18 +77,20 @@ class _ParquetFile:
         groups = (self.metadata.row_group(group).num_rows for group in range(self.metadata.num_row_groups))
         #: The first row of each row group, and one past the last.
         self.starts = tuple(itertools.accumulate(groups, initial=0))
-        self._kept: tuple[int, Any] | None = None
+        #: The columns that are kept, each set with its row group.
+        self._kept: dict[tuple[str, ...], tuple[int, Any] | None] = {}
+        self.has_overviews = "overview" in self._file.schema_arrow.names
 
     def read(self, groups: Sequence[int], columns: Sequence[str]) -> Any:
         # Threads gain nothing on a few row groups, and cost a handover.
         return self._file.read_row_groups(list(groups), columns=list(columns), use_threads=False)
 
-    def lines(self, group: int) -> Any:
-        """The columns `lines` and `problem` of a row group."""
-        kept = self._kept
+    def kept(self, group: int, *columns: str) -> Any:
+        """Columns of a row group, kept until those of another are asked for."""
+        kept = self._kept.get(columns)
         if kept is None or kept[0] != group:
-            self._kept = kept = None  # the former is freed before the next is unpacked
-            self._kept = kept = (group, self.read([group], ("lines", "problem")))
+            kept = self._kept[columns] = None  # the former is freed before the next is unpacked
+            kept = self._kept[columns] = (group, self.read([group], columns))
         return kept[1]
 
     def groups(self, source: Source) -> list[tuple[int, int, int]]:
@@ -133,13 +141,21 @@ def index_packed(archive: Source) -> list[Source]:
 
 def segments(source: Source) -> list[Segment]:
     """What is known of a recording's segments without their lines."""
-    file, found = _file(source.path), []
+    file, found = _file(source.path), list[Segment]()
     assert source.rows is not None
     groups = file.groups(source)
+    if file.has_overviews:
+        last, _, end = groups[-1]
+        return _overviews.decode(file.kept(last, "overview")["overview"][end - 1].as_buffer())
     # One after the other: the rows of a recording lie together, from a row of the first group on.
     table = file.read([group for group, _, _ in groups], _BESIDE).slice(groups[0][1], source.rows[1])
-    for row, values in enumerate(zip(*(table[name].to_pylist() for name in _BESIDE), strict=True), source.rows[0]):
-        found.append(Segment(row, *values))
+    following = [*table["line"].to_pylist()[1:], None]
+    for values, after in zip(zip(*(table[name].to_pylist() for name in _BESIDE), strict=True), following, strict=True):
+        segment = msgspec.convert((*values, False), Segment)
+        defined = segment.definitions
+        if after is not None and segment.skippable and defined and defined.count(b"\n") == after - segment.line:
+            segment = msgspec.structs.replace(segment, whole=True)
+        found.append(segment)
     return found
 
 
@@ -159,8 +175,14 @@ class Lines:
         The bytes are those that were unpacked, not a copy.
         """
         group, row = self._rows[number]
-        table = self._file.lines(group)
+        table = self._file.kept(group, "lines", "problem")
         return memoryview(table["lines"][row].as_buffer()).cast("B"), table["problem"][row].as_py()
+
+    def image(self, number: int) -> bytes:
+        """The book before the segment of this number, which has an image, as a stream message."""
+        group, row = self._rows[number]
+        found: bytes = self._file.kept(group, "image")["image"][row].as_py()
+        return found
 
 
 class PackedLines(io.RawIOBase):

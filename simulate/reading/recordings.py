@@ -234,6 +234,23 @@ class Recording:
                 found = self._line_by_line(number, lines)
             yield number, found
 
+    def decoded_regular(
+        self, lines: memoryview, number: int
+    ) -> Iterator[tuple[int, Sequence[ChangeMessage | RecordingError]]]:
+        """`messages` of lines of which each is known to be one message: their ends need not be counted.
+
+        Args:
+            number: that of the first line.
+        """
+        start, all_lines = 0, bytes(lines)
+        while start < len(all_lines):
+            end = all_lines.rfind(b"\n", start, start + _PIECE) + 1 if start + _PIECE < len(all_lines) else 0
+            end = end or all_lines.find(b"\n", start + _PIECE) + 1 or len(all_lines)
+            for _, found in self.decoded([(number, all_lines[start:end])]):
+                yield number, found
+                number += len(found)
+            start = end
+
     def raw_messages(self) -> Iterator[tuple[int, Sequence[ChangeMessage | RecordingError]]]:
         """As `messages`, each change with the object it was decoded from; a line at a time.
 

@@ -105,8 +105,8 @@ class StreamServer:
             self._certificates = Certificates(Path(self._folder.name))
         context = self._certificates.server_context()
         try:
-            self.addresses["tcp"] = self._listen(self.settings.stream_port, None)
-            self.addresses["tls"] = self._listen(self.settings.tls_stream_port, context)
+            self.addresses["tcp"] = self._listen(self.settings.plain_stream_port, None)
+            self.addresses["tls"] = self._listen(self.settings.stream_port, context)
         except OSError:
             await self.stop()
             raise

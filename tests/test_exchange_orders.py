@@ -467,7 +467,7 @@ def test_both_kinds_of_position_together():
     "order_filter",
     [[], {"includeOverallPosition": "yes"}, {"customerStrategyRefs": "one"}, {"strategies": ["one"]}],
 )
-def test_what_is_no_filter_is_refused(order_filter):
+def test_what_is_not_a_filter_is_refused(order_filter):
     with (
         stage(play(exchange_of(priced()), until=100)) as stream,
         pytest.raises(StreamError, match="INVALID_INPUT"),

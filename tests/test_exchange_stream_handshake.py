@@ -169,7 +169,7 @@ def test_nobody_subscribes_who_has_not_authenticated(stream: InProcess):
         b'{"op":"heartbeat","id":%d}' % 2**64,
     ],
 )
-def test_what_is_no_request_has_an_error_without_an_id(stream: InProcess, line: bytes):
+def test_what_is_not_a_request_has_an_error_without_an_id(stream: InProcess, line: bytes):
     client = stream.connect().log_in()
     error = failure(client, "INVALID_INPUT", client.send_bytes(line + b"\r\n"))
     assert error.get("id") == (1 if line == b'{"id":1}' else None)

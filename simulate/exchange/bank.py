@@ -17,6 +17,7 @@ from .errors import ApiError
 from .exchange import Exchange, ExchangeMarket, Listener
 from .exposure import AccountExposure
 from .faults import Faults
+from .market_words import commission_rate
 from .operations import Operation
 from .public_market import Touched
 from .settings import AccountSettings
@@ -39,7 +40,7 @@ class Movement:
         at: exchange time, milliseconds.
         kind: DEPOSIT, BET, COMMISSION or CHARGE.
         amount: above 0: it came. `balance`: of the account afterwards.
-        market_id, bet: what for; None where that is no market, or the whole market.
+        market_id, bet: what for; None if that is not a market, or is the whole market.
         reverses: it takes back what an earlier settlement gave.
         transactions: of a charge: how many were counted in the hour.
     """
@@ -120,8 +121,9 @@ class Bank(Listener):
         if won <= 0:
             return 0.0
         definition = market.definition
-        discount = self._exchange.accounts[username].discount_rate if definition.discount_allowed else 0.0
-        return round(won * definition.market_base_rate / 100 * (1 - discount / 100), 2)
+        discount = self._exchange.accounts[username].discount_rate
+        percent = commission_rate(definition.market_base_rate, definition.discount_allowed, discount)
+        return round(won * percent / 100, 2)
 
     def statement(self, username: str) -> list[Movement]:
         """All movements of an account, in order."""

@@ -28,7 +28,7 @@ class Call:
     Attributes:
         number: in the ledger.
         service: None for calls of the identity service, and for those that are not known.
-        request: as it came, of JSON-RPC; None if it is no object.
+        request: as it came, of JSON-RPC; None if it is not an object.
         outcome: what became of it; None before.
     """
 

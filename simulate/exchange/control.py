@@ -1,6 +1,6 @@
 """Calls that control a rehearsal exchange: its state, its ledger, its faults, steps, and its end.
 
-They are no part of what the real exchange has. All of them are below /rehearsal/ and need the exchange's token, in the
+The real exchange has none of them. All of them are below /rehearsal/ and need the exchange's token, in the
 header `X-Rehearsal-Token`.
 """
 

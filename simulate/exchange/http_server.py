@@ -23,7 +23,7 @@ from .sessions import Sessions
 
 logger = logging.getLogger("headrace")
 
-#: Serves what is no part of the exchange: a page, or calls that control it.
+#: Serves what is not part of the exchange: a page, or calls that control it.
 Page = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 
 

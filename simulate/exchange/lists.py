@@ -20,7 +20,7 @@ from .profit_and_loss import profit_and_loss
 from .public_market import Touched
 from .settings import AccountSettings
 from .time_ranges import TimeRange
-from .timeline import written, written_to_second
+from .timeline import to_second, written, written_to_second
 
 #: Rows of one answer, and ids of one question.
 PAGE, IDS = 1_000, 250
@@ -163,7 +163,7 @@ def paging(params: dict[str, Any]) -> tuple[int, int]:
 
 
 def _wanted(params: dict[str, Any]) -> Callable[[AccountBet], bool]:
-    """Whether a bet is one of those asked for; an empty list is no restriction."""
+    """Whether a bet is one of those asked for; an empty list restricts nothing."""
     names: tuple[tuple[str, Callable[[AccountBet], str]], ...] = (
         ("betIds", lambda bet: bet.bet_id),
         ("marketIds", lambda bet: bet.market_id),
@@ -184,11 +184,11 @@ def _has_status(bet: AccountBet, projection: str) -> bool:
 
 
 def _placed(bet: AccountBet) -> int:
-    return bet.placed_ms // 1000 * 1000
+    return to_second(bet.placed_ms)
 
 
 def _matched(bet: AccountBet) -> int | None:
-    return None if bet.matched_ms is None else bet.matched_ms // 1000 * 1000
+    return None if bet.matched_ms is None else to_second(bet.matched_ms)
 
 
 def _last(at: int | None) -> int:

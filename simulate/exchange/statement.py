@@ -20,7 +20,7 @@ from .market_words import MarketWords
 from .operations import Operation
 from .settings import AccountSettings
 from .time_ranges import TimeRange
-from .timeline import written_to_second
+from .timeline import to_second, written_to_second
 
 #: Rows of one answer.
 PAGE = 100
@@ -92,7 +92,7 @@ class Statement:
         found = [
             row
             for row in reversed(_rows(self._bank.statement(account.username)))
-            if _is_of(row.movement, items or "ALL") and (not within or row.movement.at // 1000 * 1000 in within)
+            if _is_of(row.movement, items or "ALL") and (not within or to_second(row.movement.at) in within)
         ]
         page = found[first : first + min(count or PAGE, PAGE)]
         return {

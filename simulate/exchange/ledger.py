@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
 from pathlib import Path
 from typing import IO, Any
 
@@ -41,10 +42,12 @@ class Ledger:
 
     Attributes:
         number: of the last entry.
+        watchers: called with each entry that is kept in memory.
     """
 
     def __init__(self, path: Path | None = None, keep: int = 200_000) -> None:
         self.number = 0
+        self.watchers: list[Callable[[Entry], object]] = []
         self._entries: deque[Entry] = deque(maxlen=keep)
         self._file: IO[bytes] | None = None if path is None else path.open("wb")
         self._encoder = msgspec.json.Encoder()
@@ -54,6 +57,8 @@ class Ledger:
         self.number += 1
         entry = Entry(self.number, at, wall_ms(), kind, values)
         self._entries.append(entry)
+        for watcher in self.watchers:
+            watcher(entry)
         if self._file is not None:
             self._file.write(self._encoder.encode(entry) + b"\n")
         return entry

@@ -384,7 +384,7 @@ def test_a_schedule_of_faults_is_drawn_by_its_seed(tmp_path: Path) -> None:
         ('{"kind": "http.cut"}', r'expected such as \["stream.drop"\] or {"seed": 7, '),
     ],
 )
-def test_a_file_that_is_no_schedule_is_refused(tmp_path: Path, text: str, told: str) -> None:
+def test_a_file_that_is_not_a_schedule_is_refused(tmp_path: Path, text: str, told: str) -> None:
     path = tmp_path / "faults.json"
     path.write_text(text)
     with pytest.raises(hr.InputError, match=told) as refused:

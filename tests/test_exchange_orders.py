@@ -234,7 +234,7 @@ def test_a_replace_tells_the_old_bet_and_the_new_one_in_order():
         old = place(exchange, price=3.0, ref="r", strategy="s")
         client.new()
         new = replace(exchange, old, 3.5)
-        first, second = orders(only(client.new()))
+        first, second = [order for message in client.new() for order in orders(message)]
     assert (first["id"], first["status"], first["sc"]) == (old.bet_id, "EC", 5.0)
     assert (second["id"], second["status"], second["p"], second["s"]) == (new.bet_id, "E", 3.5, 5.0)
     assert (second["rfo"], second["rfs"]) == ("r", "s")
@@ -467,7 +467,7 @@ def test_both_kinds_of_position_together():
     "order_filter",
     [[], {"includeOverallPosition": "yes"}, {"customerStrategyRefs": "one"}, {"strategies": ["one"]}],
 )
-def test_what_is_no_filter_is_refused(order_filter):
+def test_what_is_not_a_filter_is_refused(order_filter):
     with (
         stage(play(exchange_of(priced()), until=100)) as stream,
         pytest.raises(StreamError, match="INVALID_INPUT"),

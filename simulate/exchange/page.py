@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import functools
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from importlib import resources
 from typing import Any
 
 from .account_bet import AccountBet
-from .exchange import Exchange, ExchangeMarket
+from .exchange import Exchange, ExchangeMarket, Listener
 from .faults import KINDS, Faults
 from .public_market import Touched
 from .refusals import Refusals
@@ -24,7 +24,7 @@ def page() -> str:
     return resources.files(__package__).joinpath("page.html").read_text(encoding="utf-8")
 
 
-class PageState:
+class PageState(Listener):
     """Works out the state that the page shows. It listens to the exchange, to count.
 
     Args:
@@ -58,20 +58,8 @@ class PageState:
     def market_changed(self, market: ExchangeMarket, touched: Touched) -> None:
         self._changes[market.market_id] += 1
 
-    def message_ended(self, at: int) -> None:
-        return
-
     def market_gone(self, market: ExchangeMarket) -> None:
         del self._changes[market.market_id]
-
-    def bet_changed(self, bet: AccountBet) -> None:
-        return
-
-    def market_settled(self, market: ExchangeMarket) -> None:
-        return
-
-    def sports(self, at: int, operation: str, change: dict[str, Any]) -> None:
-        return
 
     # -- showing -------------------------------------------------------------------------------------------------
 
@@ -102,7 +90,7 @@ class PageState:
                 "refusals": self._refusals.count,
             },
             "markets": [self._market(market) for market in _by_start(markets)[:ROWS]],
-            "accounts": [self._account(name, bets) for name in exchange.accounts],
+            "accounts": [self._account(name) for name in exchange.accounts],
             "bets": [_bet(bet) for bet in shown],
             "connections": connections[:ROWS],
             "refusals": self._refusals.rows(),
@@ -127,8 +115,8 @@ class PageState:
             "matched": round(sum(bet.matched for bet in bets), 2),
         }
 
-    def _account(self, username: str, bets: Iterable[AccountBet]) -> dict[str, Any]:
-        own = [bet for bet in bets if bet.username == username]
+    def _account(self, username: str) -> dict[str, Any]:
+        own = list(self._exchange.bets_of(username))
         available, exposure = self._money(username)
         results = [bet.result.profit for bet in own if bet.result is not None and bet.settled_ms is not None]
         return {

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections import deque
+from collections.abc import Callable
 from pathlib import Path
 from typing import IO, Any
 
@@ -49,10 +50,12 @@ class Ledger:
 
     Attributes:
         number: of the last entry.
+        watchers: called with each entry that is kept in memory.
     """
 
     def __init__(self, path: Path | None = None, keep: int = 200_000, keep_bytes: int = 200_000_000) -> None:
         self.number = 0
+        self.watchers: list[Callable[[Entry], object]] = []
         self._keep = keep
         self._keep_bytes = keep_bytes
         self._entries: deque[tuple[int, str, bytes]] = deque()
@@ -70,6 +73,8 @@ class Ledger:
         self._bytes += len(data)
         while len(self._entries) > self._keep or self._bytes > self._keep_bytes:
             self._bytes -= len(self._entries.popleft()[2])
+        for watcher in self.watchers:
+            watcher(entry)
         if self._file is not None:
             self._file.write(data + b"\n")
         return entry

@@ -1,4 +1,4 @@
-"""What the page of the exchange shows: markets, accounts, bets, connections and faults, as they are now."""
+"""What the page of the exchange shows: markets, accounts, bets, connections, faults and refusals, as they are now."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from .account_bet import AccountBet
 from .exchange import Exchange, ExchangeMarket, Listener
 from .faults import KINDS, Faults
 from .public_market import Touched
+from .refusals import Refusals
 
 #: Rows of a table that are shown; counts are of all.
 ROWS = 200
@@ -30,6 +31,8 @@ class PageState(Listener):
         money: an account's available balance and exposure, in its currency.
         connections: one row per open stream connection.
         behind: seconds by which the exchange is behind its schedule.
+
+    It reads the exchange's ledger as well, for what is refused.
     """
 
     def __init__(
@@ -47,6 +50,8 @@ class PageState(Listener):
         self._behind = behind
         self._changes: Counter[str] = Counter()
         exchange.listeners.append(self)
+        self._refusals = Refusals()
+        exchange.ledger.watchers.append(self._refusals.note)
 
     # -- listening -----------------------------------------------------------------------------------------------
 
@@ -76,12 +81,19 @@ class PageState(Listener):
                 ["bets that can match", sum(bet.executable for bet in bets)],
                 ["connections", len(connections)],
                 ["faults that happened", sum(self._faults.counts.values())],
+                ["refused", self._refusals.count],
             ],
-            "counts": {"markets": len(markets), "bets": len(bets), "connections": len(connections)},
+            "counts": {
+                "markets": len(markets),
+                "bets": len(bets),
+                "connections": len(connections),
+                "refusals": self._refusals.count,
+            },
             "markets": [self._market(market) for market in _by_start(markets)[:ROWS]],
             "accounts": [self._account(name) for name in exchange.accounts],
             "bets": [_bet(bet) for bet in shown],
             "connections": connections[:ROWS],
+            "refusals": self._refusals.rows(),
             "faults": faults,
         }
 

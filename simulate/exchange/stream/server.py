@@ -232,7 +232,8 @@ class StreamServer:
 
     def refused(self, connection: Client, error: StreamError) -> None:
         """A client was told of an error."""
-        self._note(connection, "REFUSED", code=error.code, message=error.message)
+        username = None if connection.account is None else connection.account.username
+        self._note(connection, "REFUSED", username=username, code=error.code, message=error.message)
 
     def subscription(self, operation: object) -> Kind | None:
         """What makes a subscription of an operation; None if there is no such operation."""

@@ -43,6 +43,7 @@ KINDS: dict[str, str] = {
     "market.conflated": "a change says that it is conflated",
     # -- messages of orders
     "order.delay": "a change of an order is sent `seconds` late",
+    "order.overtaken": "a change of an order is sent after the next one of another order, or `seconds` late",
     "order.delay_image": "the first image of orders is sent `seconds` late",
     "order.duplicate": "a change of an order is sent twice",
     "order.image": "a full image of a market's orders is sent in mid-stream",
@@ -96,6 +97,7 @@ NEED_SECONDS = frozenset(
         "stream.stale_changes",
         "market.behind",
         "order.delay",
+        "order.overtaken",
         "order.delay_image",
         "http.slow",
         "http.late",

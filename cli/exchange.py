@@ -13,6 +13,9 @@ import click
 from .options import pairs
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from ..simulate.exchange.faults import Fault
     from ..simulate.exchange.plan import Addresses
     from ..simulate.exchange.settings import AccountSettings, ExchangeSettings
 
@@ -32,6 +35,8 @@ if TYPE_CHECKING:
 @click.option("--port", type=click.IntRange(0, 65_535), default=0, show_default=True,
               help="Of plain HTTP; 0: any that is free.")  # fmt: skip
 @click.option("--https-port", type=click.IntRange(0, 65_535), default=0, help="Of HTTPS; likewise.")
+@click.option("--certlogin-port", type=click.IntRange(0, 65_535), default=0,
+              help="Of HTTPS that asks for a client certificate; likewise.")  # fmt: skip
 @click.option("--stream-port", type=click.IntRange(0, 65_535), default=0, help="Of the stream over TLS; likewise.")
 @click.option("--plain-stream-port", type=click.IntRange(0, 65_535), default=0,
               help="Of the stream over plain TCP; likewise.")  # fmt: skip
@@ -81,8 +86,9 @@ def exchange(**options: Any) -> None:
         host=options["host"],
         port=options["port"],
         https_port=options["https_port"],
-        stream_port=options["plain_stream_port"],
-        tls_stream_port=options["stream_port"],
+        certlogin_port=options["certlogin_port"],
+        stream_port=options["stream_port"],
+        plain_stream_port=options["plain_stream_port"],
         seed=options["seed"],
         accounts=accounts_of(options["accounts"]) or (AccountSettings(),),
     )
@@ -104,7 +110,7 @@ def exchange(**options: Any) -> None:
     ledger, certificates = (None if options[name] is None else Path(options[name]) for name in _FILES)
     orders = Orders(played, settings, ledger, tuple(faults), certificates)
     logging.basicConfig(level=logging.WARNING, format="headrace: %(message)s")
-    if asyncio.run(serve(orders, lambda addresses: _tell(addresses, settings))):
+    if asyncio.run(serve(orders, lambda addresses, playing: _tell(addresses, settings, playing, faults))):
         click.echo("headrace: stopped", err=True)
         sys.exit(130)
 
@@ -126,12 +132,15 @@ def _speed(text: str) -> Any:
         ) from None
 
 
-def _tell(addresses: Addresses, settings: ExchangeSettings) -> None:
-    """Say where it is, who may log in, and what points clients at it."""
+def _tell(addresses: Addresses, settings: ExchangeSettings, playing: list[str], faults: Sequence[Fault]) -> None:
+    """Say what is played, where it is, who may log in, and what points clients at it."""
     from ..simulate.exchange.pointing import lines_for_betfairlightweight
 
     first = settings.accounts[0]
-    rows = [
+    rows = [("playing", "; ".join(playing))]
+    if faults:
+        rows.append(("faults", f"{len(faults)} set up: {', '.join(sorted({each.kind for each in faults}))}"))
+    rows += [
         ("page and HTTP", addresses.url),
         ("HTTPS", f"https://{addresses.place(addresses.https)}/"),
         ("certlogin", f"https://{addresses.place(addresses.certlogin)}/api/"),

@@ -168,13 +168,7 @@ class SimulatedMarket(MarketExchange):
 
     def _place(self, request: Request, bet: Bet, arrival: Arrival) -> bool:
         """Place one bet and answer; False where it has to wait."""
-        bet_id = None
-        try:
-            code, bet_id = self._judge(bet, arrival)
-        except Exception as error:
-            self._desk.failed(error, self.market_id, bet.strategy)
-            bet.void()
-            code = ERROR_IN_ORDER
+        code, bet_id = self._outcome(bet, arrival)
         if code == WAIT:
             return False
         if code is None:
@@ -188,6 +182,15 @@ class SimulatedMarket(MarketExchange):
             self._matching.add(bet)
         self._reply(request, placed(bet, code, arrival.time_ms))
         return True
+
+    def _outcome(self, bet: Bet, arrival: Arrival) -> tuple[str | None, str | None]:
+        """What `_judge` says; an error of a model voids the bet, and the others go on."""
+        try:
+            return self._judge(bet, arrival)
+        except Exception as error:
+            self._desk.failed(error, self.market_id, bet.strategy)
+            bet.void()
+            return ERROR_IN_ORDER, None
 
     def _judge(self, bet: Bet, arrival: Arrival) -> tuple[str | None, str]:
         """The outcome of a placing (see `Arrival.place`), and the bet id that an answer uses up."""

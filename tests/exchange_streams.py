@@ -37,7 +37,7 @@ class Reader:
         self.slow = False
         self.sent_messages = self.sent_bytes = 0
 
-    def send(self, data: bytes) -> None:
+    def send(self, data: bytes, operation: str) -> None:
         assert data.endswith(b"}\r\n")
         self.messages.append(json.loads(data))
         assert self.listener.on_data(data.decode()) is not False

@@ -15,8 +15,10 @@ from builders import Stream, priced
 from exchange_builders import ALICE, BOB, Fault
 from exchange_desk import MARKET, Desk, Report, at_close, codes, limit
 from exchange_requests import place
+from headrace.simulate.exchange.arguments import arguments_of
 from headrace.simulate.exchange.betting_reports import EXECUTION_CODES, INSTRUCTION_CODES
 from headrace.simulate.exchange.errors import ApiError, ParameterError
+from headrace.simulate.exchange.faults import FaultError
 from headrace.simulate.exchange.settings import AccountSettings, Limits
 
 #: Fields that betfairlightweight's resources take; it raises on any other.
@@ -171,6 +173,9 @@ LINES = {
         ("INVALID_BET_SIZE", limit(3.0, 0.99), {}),
         ("INVALID_BET_SIZE", limit(3.0, 5.005), {}),
         ("INVALID_BET_SIZE", limit(3.0, -5), {}),
+        ("INVALID_BET_SIZE", limit(1000, 1e308), {}),
+        ("INVALID_BET_SIZE", limit(3.0, None, betTargetType="PAYOUT", betTargetSize=1e308), {}),
+        ("INVALID_BET_SIZE", at_close(1e308), {}),
         ("INVALID_BET_SIZE", limit(3.0, 5, betTargetType="PAYOUT", betTargetSize=20), {}),
         ("INVALID_BET_SIZE", at_close(0.5), {}),
         ("INVALID_BET_SIZE", at_close(9.99, side="LAY"), {}),
@@ -313,7 +318,7 @@ def test_a_market_refuses_all_of_a_call(code: str, stream: Stream, params: dict[
     assert not desk.exchange.bets
 
 
-def test_a_strategy_reference_that_is_none_fails_each_bet() -> None:
+def test_a_strategy_reference_that_is_too_long_or_odd_fails_each_bet() -> None:
     report = Desk().place(limit(3.0, 5), limit(3.0, 5), customerStrategyRef="sixteen-letters!")
     assert report["errorCode"] == "BET_ACTION_ERROR"
     assert codes(report) == ["INVALID_CUSTOMER_STRATEGY_REF"] * 2
@@ -602,6 +607,52 @@ def test_a_time_out_does_not_say_whether_the_bet_is_there(kind: str, bets: int) 
     assert len(desk.exchange.bets) == bets
     again = desk.place(limit(3.0, 5), customerRef="lost")
     assert again["errorCode"] == "DUPLICATE_TRANSACTION"
+
+
+@pytest.mark.parametrize("operation", ["placeOrders", "cancelOrders", "replaceOrders"])
+def test_what_timed_out_may_be_done_a_little_later(operation: str) -> None:
+    desk = Desk()
+    bet = desk.placed(limit(3.0, 5))
+    asked = {
+        "placeOrders": limit(4.0, 5),
+        "cancelOrders": {"betId": bet.bet_id},
+        "replaceOrders": {"betId": bet.bet_id, "newPrice": 4.0},
+    }[operation]
+    desk.faults.add(Fault("http.timeout_later", seconds=0.02))
+
+    async def late() -> None:
+        report = await desk.operations[operation](
+            desk.account, arguments_of({"marketId": MARKET, "instructions": [asked]})
+        )
+        assert report["status"] == "TIMEOUT"
+        assert (len(desk.exchange.bets), bet.executable) == (1, True)
+        await asyncio.sleep(0.05)
+
+    asyncio.run(late())
+    assert len(desk.exchange.bets) == (1 if operation == "cancelOrders" else 2)
+    assert bet.executable == (operation == "placeOrders")
+    [told] = [each.values for each in desk.exchange.ledger.entries(kind="REPLY")]
+    assert (told["operation"], told["later"], told["report"]["status"]) == (operation, True, "SUCCESS")
+
+
+def test_what_timed_out_may_find_its_market_gone() -> None:
+    desk = Desk(priced().close(200), faults=[Fault("http.timeout_later", seconds=0.01)])
+
+    async def late() -> None:
+        await desk.operations["placeOrders"](
+            desk.account, arguments_of({"marketId": MARKET, "instructions": [limit(3.0, 5)]})
+        )
+        desk.play()
+        await asyncio.sleep(0.04)
+
+    asyncio.run(late())
+    [told] = [each.values["report"] for each in desk.exchange.ledger.entries(kind="REPLY")]
+    assert (told["errorCode"], desk.exchange.bets) == ("MARKET_NOT_OPEN_FOR_BETTING", {})
+
+
+def test_bets_of_a_call_that_timed_out_do_not_appear_after_fifteen_seconds() -> None:
+    with pytest.raises(FaultError, match="seconds is 16, expected 15 at most"):
+        Fault("http.timeout_later", seconds=16)
 
 
 def test_the_order_change_can_come_before_the_reply() -> None:

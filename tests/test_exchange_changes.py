@@ -194,7 +194,7 @@ def test_two_empty_cancels_at_a_time_collide() -> None:
     assert second == [{"status": "FAILURE", "errorCode": "ERROR_IN_MATCHER"}]
 
 
-def test_instructions_without_a_market_are_no_empty_cancel() -> None:
+def test_instructions_without_a_market_are_not_an_empty_cancel() -> None:
     desk = Desk()
     bet = desk.placed(limit(3.0, 5))
     with pytest.raises(ApiError):
@@ -391,6 +391,14 @@ def test_a_bet_may_be_matched_before_its_replace_is_handled() -> None:
     report = desk.replace(anew(bet, 3.5))
     assert nested(report)["instruction"]["limitOrder"]["size"] == 0.3
     assert (bet.matched, bet.cancelled) == (4.7, 0.3)
+
+
+def test_a_replace_meets_the_fault_of_its_bet_once() -> None:
+    desk = Desk(faults=[Fault("bet.fill_before_cancel", times=None, value="1")])
+    bet = desk.placed(limit(3.0, 5))
+    desk.replace(anew(bet, 3.5))
+    assert (bet.matched, bet.cancelled) == (1.0, 4.0)
+    assert desk.faults.counts["bet.fill_before_cancel"] == 1
 
 
 def test_a_replacement_in_play_waits_for_the_bet_delay_after_its_cancel() -> None:

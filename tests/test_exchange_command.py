@@ -6,6 +6,7 @@ import json
 import os
 import queue
 import re
+import shutil
 import signal
 import socket
 import subprocess
@@ -24,9 +25,9 @@ import headrace as hr
 from builders import START, Stream, priced
 from command import call
 from headrace.simulate.exchange.asking import accounts_of, faults_of, read_faults, with_settings
-from headrace.simulate.exchange.faults import Fault
+from headrace.simulate.exchange.faults import KINDS, NEED_SECONDS, Fault
 from headrace.simulate.exchange.settings import AccountSettings, ExchangeSettings, Limits, Timers
-from processes import TOOLS, environment, run_python, wait_until
+from processes import TOOLS, environment, free_ports, run_python, wait_until
 
 #: Seconds that a process may take for anything.
 LIMIT = 60
@@ -122,6 +123,10 @@ def test_state_faults_and_ledger_are_read_and_changed(market: str, tmp_path: Pat
         assert [each["status"] for each in exchange.state()["markets"]] == ["OPEN"]
         with pytest.raises(hr.InputError, match="not a kind of fault"):
             exchange.fault("stream.explode")
+        with pytest.raises(hr.InputError, match="kind is 'BETS', expected REQUEST, REPLY, BET"):
+            exchange.ledger(kind="BETS")
+        with pytest.raises(hr.InputError, match="N from 0 to"):
+            exchange.step(-1)
         assert [each.values["what"] for each in exchange.ledger(kind="MARKET")] == ["OPENED"]
         exchange.step(9)
         last = exchange.ledger()[-1].number
@@ -137,8 +142,10 @@ def test_it_stops_starts_again_and_says_when_it_does_not_run(market: str) -> Non
     exchange = hr.RehearsalExchange(market, speed="step")
     with pytest.raises(hr.RunError, match="does not run"):
         exchange.state()
+    assert repr(exchange) == "<RehearsalExchange not running, speed step, accounts: rehearsal>"
     with exchange:
         port = exchange.addresses.http
+        assert f" at http://localhost:{port}/, speed step" in repr(exchange)
         with pytest.raises(hr.RunError, match="runs already"):
             exchange.start()
     assert not _listens(port)
@@ -187,6 +194,16 @@ def test_what_it_cannot_play_is_refused_where_it_is_started(tmp_path: Path, mark
         ({"markets": "x", "accounts": ["alice,size=3"]}, "no 'size'"),
         ({"markets": "x", "accounts": ["alice", "alice"]}, "username 'alice'"),
         ({"markets": "x", "faults": ["stream.drop:hours=1"]}, "no 'hours'"),
+        ({"generate": "two"}, "generate is 'two'; expected how many markets"),
+        ({"generate": 1, "seed": "x"}, "seed is 'x'; expected a whole number"),
+        ({"generate": 1, "port": "x"}, "port is 'x'; expected 0 to 65535"),
+        ({"generate": 1, "settings": {"port": 1}}, "expected ExchangeSettings"),
+        ({"generate": 1, "speed": [1]}, r"speed is \[1\]"),
+        ({"generate": 1, "before_start": 60}, r"before_start is for recordings: name some \(markets\)"),
+        ({"generate": 1, "in_step": True}, "in_step is for recordings"),
+        ({"generate": 1, "sports_data": "."}, "sports_data is for recordings"),
+        ({"markets": "x", "sports": "tennis"}, r"sports is for made-up markets: say how many \(generate\)"),
+        ({"markets": "x", "minutes_before": 5}, "minutes_before is for made-up markets"),
     ],
 )
 def test_what_says_nothing_is_refused_before_anything_starts(values: dict[str, Any], told: str) -> None:
@@ -243,13 +260,19 @@ def test_accounts_are_asked_for_in_words() -> None:
     )
     (account,) = accounts_of(["carol,password=x=y,currency=EUR,balance=12.5,best_execution=false,exposure_limit=7"])
     assert account == AccountSettings("carol", "x=y", "carol-key", "EUR", 12.5, 7.0, best_execution=False)
-    for asked, told in (
+    wrong: list[tuple[Any, str]] = [
         ("alice,balance=-1", "balance is -1"),
-        ("alice,balance=much", "float"),
+        ("alice,balance=much", "account 'alice,balance=much': balance is 'much'; expected a number"),
+        ("alice,best_execution=2", "best_execution is '2'; expected true or false"),
+        ("alice,balnce=2", "there is no 'balnce'; did you mean 'balance'?"),
+        ("", "the username is missing"),
+        (",password=x", "the username is missing"),
+        (7, "accounts: found 7; expected words such as 'alice,currency=EUR'"),
         ("alice,exposure_limit=-1", "exposure_limit is -1"),
-        ("alice,bob", "expected name=value, found 'bob'"),
+        ("alice,bob", "account 'alice,bob': expected name=value, found 'bob'"),
         ("alice,currency=EUR,currency=GBP", "given twice"),
-    ):
+    ]
+    for asked, told in wrong:
         with pytest.raises(hr.InputError, match=re.escape(told)):
             accounts_of([asked])
 
@@ -263,14 +286,47 @@ def test_faults_are_asked_for_in_words() -> None:
         Fault("http.slow", seconds=3.0, every=4),
         Fault("http.cut"),
     ]
-    for asked, told in (
+    wrong: list[tuple[Any, str]] = [
         ("stream", "not a kind of fault"),
         ("stream.drop:30", "expected name=value"),
         ("stream.drop:seconds=-1", "seconds and after are 0 or more"),
         ("stream.drop:done=1", "done is counted"),
-    ):
+        ("stream.dorp:after=3", r"fault 'stream.dorp:after=3': not a kind of fault; did you mean 'stream.drop'\?"),
+        ("account.which_no_exchange_knows", "expected one of account.busy, account.heartbeat$"),
+        ("zzz", "expected one of stream.slow_connect, .*event.remove_runner$"),
+        ("stream.drop:aftr=3", "there is no 'aftr'; did you mean 'after'"),
+        ("stream.drop:after=soon", "'stream.drop:after=soon': after is 'soon'; expected a number"),
+        ("stream.drop:times=few", "times is 'few'; expected a whole number"),
+        ("http.late", "seconds is missing: .*expected for example http.late:seconds=3"),
+        ("http.cut:seconds=3", "http.cut takes no seconds"),
+        ("stream.reset:value=1", "stream.reset takes no value"),
+        ("http.status:value=bad", "value is 'bad', expected an HTTP status, 400 to 599"),
+        ("session.expire:operation=keepAlive", "operation is not known where it happens; expected username"),
+        ("event.suspend:seconds=1,username=alice", "username is not known where it happens; expected market_id"),
+        ("stream.slow_connect:seconds=1,username=alice", "username is not known .*; it happens to whoever comes"),
+        ("event.suspend:seconds=inf", "seconds and after are 0 or more"),
+        ({"kind": 3}, "not a kind of fault"),
+        (3, "faults: found 3; expected words such as 'stream.drop:after=30'"),
+    ]
+    for asked, told in wrong:
         with pytest.raises(hr.InputError, match=told):
             faults_of([asked])
+    with pytest.raises(hr.InputError, match="faults is 3; expected a list"):
+        faults_of(wrong[-1][0])
+    assert faults_of("http.cut") == faults_of({"kind": "http.cut"}) == [Fault("http.cut")]
+
+
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind not in NEED_SECONDS])
+def test_a_fault_without_fields_is_one_that_does_something(kind: str) -> None:
+    assert faults_of([kind]) == [Fault(kind)]
+
+
+@pytest.mark.parametrize("kind", sorted(NEED_SECONDS))
+def test_a_fault_that_does_nothing_without_seconds_says_so(kind: str) -> None:
+    assert "`seconds`" in KINDS[kind]
+    with pytest.raises(hr.InputError, match="seconds is missing"):
+        faults_of([kind])
+    assert faults_of([f"{kind}:seconds=2"]) == [Fault(kind, seconds=2.0)]
 
 
 def test_limits_timers_and_switches_are_set_in_words() -> None:
@@ -280,11 +336,13 @@ def test_limits_timers_and_switches_are_set_in_words() -> None:
         limits=Limits(connections=2), timers=Timers(session=60.5, vanish=5.0), settle_twice=True
     )
     for name, value, told in (
-        ("conections", "2", "no such limit"),
-        ("connections", "many", "int"),
+        ("conections", "2", "no such limit, timer or switch; did you mean 'connections'"),
+        ("zzz", "2", "expected one of backlog_bytes"),
+        ("connections", "many", "connections is 'many'; expected a whole number"),
         ("settle", "-1", "expected 0 or more"),
         ("settle", "inf", "expected 0 or more"),
-        ("token_changes", "perhaps", "bool"),
+        ("settle", "soon", "settle is 'soon'; expected a number"),
+        ("token_changes", "perhaps", "token_changes is 'perhaps'; expected true or false"),
     ):
         with pytest.raises(hr.InputError, match=told):
             with_settings(ExchangeSettings(), {name: value})
@@ -325,9 +383,12 @@ def test_a_schedule_of_faults_is_drawn_by_its_seed(tmp_path: Path) -> None:
         ('{"minutes": 1e9, "per_minute": 1, "faults": ["http.cut"]}', "at most 10000"),
         ('["http.cat"]', "not a kind of fault"),
         ("7", "not a schedule"),
+        ("[3]", "faults: found 3"),
+        ("[null]", "faults: found None"),
+        ('{"kind": "http.cut"}', r'expected such as \["stream.drop"\] or {"seed": 7, '),
     ],
 )
-def test_a_file_that_is_no_schedule_is_refused(tmp_path: Path, text: str, told: str) -> None:
+def test_a_file_that_is_not_a_schedule_is_refused(tmp_path: Path, text: str, told: str) -> None:
     path = tmp_path / "faults.json"
     path.write_text(text)
     with pytest.raises(hr.InputError, match=told) as refused:
@@ -383,6 +444,29 @@ def test_the_command_serves_until_it_is_stopped(market: str, tmp_path: Path) -> 
     assert {json.loads(line)["kind"] for line in ledger.read_text().splitlines()} >= {"MARKET", "REQUEST", "REPLY"}
 
 
+def test_the_command_says_what_it_plays_and_when_the_first_is_off(market: str, tmp_path: Path) -> None:
+    folder = tmp_path / "markets"
+    folder.mkdir()
+    (folder / "1.0").write_text("hello\n")
+    shutil.copy(market, folder / "1.1")
+    certlogin, plain = free_ports(2)
+    served = Served(
+        *("--markets", folder, "--generate", 2, "--speed", 2, "--fault", "http.cut", "--fault", "stream.drop"),
+        *("--certlogin-port", certlogin, "--plain-stream-port", plain),
+    )
+    first, faults = served.said.splitlines()[:2]
+    _, errors = served.end(signal.SIGTERM)
+    minutes, seconds = divmod(START // 2_000, 60)
+    assert (
+        first == f"playing        1 recording, off in {minutes}:{seconds:02d} min; 2 made-up markets at once; speed 2"
+    )
+    assert faults == "faults         2 set up: http.cut, stream.drop"
+    assert re.search(rf"^certlogin +https://localhost:{certlogin}/api/$", served.said, re.MULTILINE)
+    assert re.search(rf"^stream, plain +localhost:{plain}$", served.said, re.MULTILINE)
+    assert "1.0, line 1: is not JSON" in errors
+    assert errors.endswith("it is left out\n")
+
+
 def test_the_command_ends_quietly_when_it_is_terminated() -> None:
     served = Served("--generate", "1", "--speed", "50", "--fault", "stream.drop:after=5")
     assert served.end(signal.SIGTERM) == (0, "")
@@ -409,7 +493,12 @@ def test_the_command_ends_quietly_when_it_is_terminated() -> None:
         (("--generate", "1", "--catalogues", "none"), "no such folder"),
         (("--generate", "1", "--set", "connections"), "expected NAME=VALUE"),
         (("--generate", "1", "--set", "conections=2"), "no such limit, timer or switch"),
+        (("--generate", "1", "--set", "session=-1"), "session is -1.0; expected 0 or more"),
+        (("--generate", "1", "--set", "heartbeat_ms=0"), "heartbeat_ms is 0; expected 10 or more"),
         (("--generate", "1", "--sport", "chess"), "chess"),
+        (("--generate", "1", "--before-start", "60"), "before_start is for recordings"),
+        (("--generate", "1", "--port", "4444", "--certlogin-port", "4444"), "port and certlogin_port are both 4444"),
+        (("--generate", "1", "--certificates", "/proc/none"), "certificates cannot be kept there"),
     ],
 )
 def test_what_cannot_be_served_is_one_sentence(

@@ -306,6 +306,39 @@ def test_a_recording_that_cannot_be_played_is_refused_in_one_sentence(tmp_path: 
     assert "\n" not in str(refused.value)
 
 
+def test_recordings_beside_one_that_cannot_be_played_are_played(tmp_path: Path) -> None:
+    (tmp_path / "1.0").write_text('{"op":"mcm","pt":1700000000000,"mc":[{"id":"1.0","rc":[]}]}\n')
+    priced().close(9_000).write(tmp_path / "1.1")
+    (tmp_path / "1.2").write_text("hello\n")
+    feed = RecordedFeed(str(tmp_path), timeline())
+    assert feed.recordings == 1
+    assert [at - feed.start_ms for at in feed.starts_ms] == [START]
+    assert {change.change.id for message in feed for change in message.changes} == {"1.100000001"}
+    assert [problem.rpartition(";")[2] for problem in feed.problems] == [" it is left out", " it is left out"]
+    assert "1.0: has no market definition" in feed.problems[0]
+    assert "1.2, line 1: is not JSON" in feed.problems[1]
+
+
+def test_of_recordings_none_of_which_can_be_played_the_first_is_told_and_how_many_more(tmp_path: Path) -> None:
+    for name in ("1.1", "1.2", "1.3"):
+        (tmp_path / name).write_text("hello\n")
+    with pytest.raises(InputError, match=r"1\.1, line 1: is not JSON.*; nor can the 2 others be played$"):
+        RecordedFeed(str(tmp_path), timeline())
+
+
+def test_a_damaged_member_of_a_compressed_archive_is_left_out(tmp_path: Path) -> None:
+    whole = Path(priced().close(9_000).write(tmp_path / "1.1"))
+    with tarfile.open(tmp_path / "both.tar.gz", "w:gz") as archive:
+        (tmp_path / "1.0.bz2").write_bytes(b"BZh9 no more than a beginning")
+        archive.add(tmp_path / "1.0.bz2", "1.0.bz2")
+        archive.add(whole, "1.1")
+    feed = RecordedFeed(str(tmp_path / "both.tar.gz"), timeline())
+    assert feed.recordings == 1
+    (problem,) = feed.problems
+    assert "1.0.bz2" in problem
+    feed.close()
+
+
 def test_a_part_that_fails_ends_and_the_others_go_on() -> None:
     def fails() -> Iterator[FeedMessage]:
         yield FeedMessage(NOW + 1)

@@ -25,8 +25,8 @@ from exchange_builders import ALICE, BOB, exchange_of
 from exchange_servers import WAIT, Served, eventually, point, read_all, served
 from headrace.simulate.exchange.certificates import Certificates
 from headrace.simulate.exchange.errors import ApiError, ParameterError
-from headrace.simulate.exchange.http_server import Operation
 from headrace.simulate.exchange.ledger import Ledger
+from headrace.simulate.exchange.operations import Operation
 from headrace.simulate.exchange.settings import AccountSettings, Limits, Timers
 
 BETTING = "SportsAPING/v1.0/"
@@ -162,7 +162,7 @@ def test_array_without_calls_or_with_too_many_is_invalid(server: Served, body: A
 
 
 @pytest.mark.parametrize("body", [1, "text", None, True])
-def test_what_is_no_object_is_invalid(server: Served, body: Any) -> None:
+def test_what_is_not_an_object_is_invalid(server: Served, body: Any) -> None:
     assert post(server, body).json()["error"]["code"] == -32600
 
 
@@ -185,6 +185,9 @@ def test_unknown_method_is_told_so(server: Served, method: Any) -> None:
         {"instructions": [{"limitOrder": {"price": "NaN"}}]},
         {"instructions": [{"limitOrder": {"price": "1e999"}}]},
         {"instructions": [{"selectionId": 10**30}]},
+        {"instructions": [{"selectionId": 10**400}]},
+        {"instructions": [{"selectionId": "9" * 400}]},
+        {"instructions": [{"limitOrder": {"price": -(10**400)}}]},
         {"async": "perhaps"},
         {"marketId": ["1.1"]},
         [1, 2],
@@ -318,21 +321,61 @@ def test_ledger_has_every_call_and_what_became_of_it(server: Served) -> None:
 
 
 @pytest.mark.parametrize(
-    ("path", "body", "status", "code"),
+    ("path", "body", "status", "code", "why"),
     [
-        ("/exchange/betting/json-rpc/v1", b"{", 200, "DSC-0008"),
-        ("/exchange/betting/json-rpc/v1", b"[]", 200, "DSC-0031"),
-        ("/exchange/betting/rest/v1.0/nothing/", b"{}", 404, "DSC-0021"),
-        ("/" + "x" * 500, b"{}", 404, "DSC-0023"),
-        ("/exchange/betting/json-rpc/v1", b"x" * 100_001, 413, None),
+        ("/exchange/betting/json-rpc/v1", b"{", 200, "DSC-0008", "the body is not JSON"),
+        (
+            "/exchange/betting/json-rpc/v1",
+            b"[]",
+            200,
+            "DSC-0031",
+            "not a call of JSON-RPC, or too many of them at once",
+        ),
+        ("/exchange/betting/rest/v1.0/nothing/", b"{}", 404, "DSC-0021", "there is no such operation"),
+        ("/" + "x" * 500, b"{}", 404, "DSC-0023", "there is no such address"),
+        ("/exchange/betting/json-rpc/v1", b"x" * 100_001, 413, None, None),
     ],
 )
-def test_ledger_has_what_is_not_a_call(server: Served, path: str, body: bytes, status: int, code: str | None) -> None:
+def test_ledger_has_what_is_not_a_call(
+    server: Served, path: str, body: bytes, status: int, code: str | None, why: str | None
+) -> None:
     before = server.ledger_number
     post(server, body, path)
     (asked,), (answered,) = server.entries("REQUEST", before), server.entries("REPLY", before)
     assert asked.values["operation"] == path[:100]
-    assert (answered.values["status"], answered.values["error"]) == (status, code)
+    assert (answered.values["status"], answered.values["error"], answered.values["why"]) == (status, code, why)
+
+
+@pytest.mark.parametrize(
+    ("params", "why", "shown"),
+    [
+        ({"price": "LAPSE"}, "price is 'LAPSE', expected a number", {"unread": "{'price': 'LAPSE'}"}),
+        ({"instructions": {}}, "instructions is {}, expected a list", {"unread": "{'instructions': {}}"}),
+        (
+            {"maxResults": 1.5},
+            "maxResults is 1.5, expected a whole number of 64 bits",
+            {"unread": "{'maxResults': 1.5}"},
+        ),
+    ],
+)
+def test_ledger_says_why_parameters_cannot_be_read_where_clients_see_a_code_alone(
+    server: Served, params: dict[str, Any], why: str, shown: dict[str, str]
+) -> None:
+    before = server.ledger_number
+    assert server.rpc(BETTING + "listEventTypes", params)["error"] == {"code": -32602, "message": "DSC-0018"}
+    (asked,), (answered,) = server.entries("REQUEST", before)[-1:], server.entries("REPLY", before)[-1:]
+    assert asked.values["params"] == shown
+    assert (answered.values["error"], answered.values["why"]) == ("DSC-0018", why)
+
+
+def test_parameters_that_are_nested_very_deeply_are_a_line_of_the_ledger(server: Served) -> None:
+    before = server.ledger_number
+    post(
+        server, b'{"method":"%slistEventTypes","id":1,"params":%s1%s}' % (BETTING.encode(), b'{"a":' * 900, b"}" * 900)
+    )
+    (asked,), (answered,) = server.entries("REQUEST", before), server.entries("REPLY", before)
+    assert len(str(asked.values["params"])) < 6_000
+    assert answered.values["status"] == 200
 
 
 def test_ledger_does_not_keep_what_is_very_long(server: Served) -> None:
@@ -700,7 +743,7 @@ def test_status_of_http_in_place_of_an_answer(server: Served, kind: str, done: b
         client.betting.place_orders(market_id="1.1", instructions=[])
 
 
-def test_reply_that_is_no_json(server: Served) -> None:
+def test_reply_that_is_not_json(server: Served) -> None:
     client = server.client()
     server.fault("http.garbage", operation="placeOrders")
     with pytest.raises(exceptions.InvalidResponse):

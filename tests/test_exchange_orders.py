@@ -42,7 +42,8 @@ def check(message: dict[str, Any]) -> None:
             for order in runner.get("uo", ()):
                 assert ORDER_FIELDS <= set(order) <= ORDER_FIELDS | MORE_ORDER_FIELDS
                 UnmatchedOrder(message["pt"], **order)
-                assert order["pd"] % SECOND == order.get("md", 0) % SECOND == order.get("cd", 0) % SECOND == 0
+                times = [order[name] for name in ("pd", "md", "cd") if order.get(name) is not None]
+                assert not any(time % SECOND for time in times)
                 if order["status"] == "EC":
                     assert order["sr"] == 0
 
@@ -233,7 +234,7 @@ def test_a_replace_tells_the_old_bet_and_the_new_one_in_order():
         old = place(exchange, price=3.0, ref="r", strategy="s")
         client.new()
         new = replace(exchange, old, 3.5)
-        first, second = orders(only(client.new()))
+        first, second = [order for message in client.new() for order in orders(message)]
     assert (first["id"], first["status"], first["sc"]) == (old.bet_id, "EC", 5.0)
     assert (second["id"], second["status"], second["p"], second["s"]) == (new.bet_id, "E", 3.5, 5.0)
     assert (second["rfo"], second["rfs"]) == ("r", "s")
@@ -466,7 +467,7 @@ def test_both_kinds_of_position_together():
     "order_filter",
     [[], {"includeOverallPosition": "yes"}, {"customerStrategyRefs": "one"}, {"strategies": ["one"]}],
 )
-def test_what_is_no_filter_is_refused(order_filter):
+def test_what_is_not_a_filter_is_refused(order_filter):
     with (
         stage(play(exchange_of(priced()), until=100)) as stream,
         pytest.raises(StreamError, match="INVALID_INPUT"),
@@ -570,6 +571,36 @@ def test_a_resubscription_brings_the_close_that_was_missed():
         play(exchange)
         stream.subscribe(reader=client, request_id=8, **stream.clocks(client))
         assert client.last["oc"] == [{"accountId": 1_000_001, "closed": True, "id": MARKET}]
+
+
+def test_a_resubscription_brings_the_reopening_that_was_missed():
+    market = priced().close(1_000).define(2_000, {1: {"status": "ACTIVE"}, 2: {"status": "ACTIVE"}}, status="OPEN")
+    exchange = play(exchange_of(market), until=100)
+    with stage(exchange) as stream:
+        client = stream.subscribe()
+        place(exchange, price=2.0)
+        play(exchange, until=1_000)
+        assert client.listener.stream._caches[MARKET].closed is True
+        stream.lose(client)
+        play(exchange)
+        stream.subscribe(reader=client, request_id=8, **stream.clocks(client))
+        assert client.last["oc"] == [{"accountId": 1_000_001, "closed": False, "id": MARKET}]
+        assert client.listener.stream._caches[MARKET].closed is False
+
+
+def test_a_resubscription_removes_markets_that_have_vanished_meanwhile():
+    exchange = play(exchange_of(priced().close(1_000)), until=100)
+    with stage(exchange) as stream:
+        client = stream.subscribe()
+        place(exchange, price=2.0)
+        stream.lose(client)
+        play(exchange)
+        exchange.advance(T0 + 4_000_000)
+        stream.subscribe(reader=client, request_id=8, **stream.clocks(client))
+        assert client.last["oc"] == [{"accountId": 1_000_001, "fullImage": True, "id": MARKET}]
+        assert client.snap(MARKET) == {"orders": {}, "matches": {}}
+        stream.subscribe(reader=client, request_id=9, **stream.clocks(client))  # it is told once
+        assert "oc" not in client.last
 
 
 def test_clocks_of_another_filter_or_of_nobody_are_refused():
@@ -687,6 +718,42 @@ def test_fault_the_first_image_comes_late_with_all_that_happened_meanwhile():
         assert [order["id"] for order in orders(only(client.new()))] == [bet.bet_id]
 
 
+def test_fault_the_bet_that_replaces_another_is_told_of_first():
+    exchange = play(exchange_of(priced()), until=100)
+    with stage(exchange) as stream:
+        client = stream.subscribe()
+        old = place(exchange, price=3.0)
+        client.new()
+        stream.faults.add(Fault("order.overtaken", seconds=5))
+        new = replace(exchange, old, 3.5)
+        assert [(order["id"], order["status"]) for order in orders(only(client.new()))] == [
+            (new.bet_id, "E"),
+            (old.bet_id, "EC"),
+        ]
+
+
+def test_fault_changes_of_one_bet_do_not_overtake_each_other_and_none_waits_for_ever():
+    exchange = play(exchange_of(priced()), until=100)
+    with stage(exchange) as stream:
+        client = stream.subscribe()
+        bet = place(exchange, price=3.0)
+        client.new()
+        stream.faults.add(Fault("order.overtaken", seconds=5))
+        cancel(exchange, bet, 1.0)
+        clk = client.listener.clk
+        assert client.new() == []
+        cancel(exchange, bet)
+        assert [order["sc"] for order in orders(only(client.new()))] == [1.0, 5.0]
+        assert client.listener.clk != clk
+        bet = place(exchange, price=3.0)
+        client.new()
+        stream.faults.add(Fault("order.overtaken", seconds=0.02))
+        cancel(exchange, bet)
+        assert client.new() == []
+        stream.let_pass(0.05)
+        assert [order["status"] for order in orders(only(client.new()))] == ["EC"]
+
+
 def test_fault_a_change_is_sent_twice():
     exchange = play(exchange_of(priced()), until=100)
     with stage(exchange, Fault("order.duplicate")) as stream:
@@ -726,6 +793,18 @@ def test_fault_references_are_blank_as_of_a_bet_placed_by_hand():
         assert (order["rfo"], order["rfs"]) == ("", "")
         cancel(exchange, bet)
         assert orders(client.last)[0]["rfo"] == "mine"
+
+
+@pytest.mark.parametrize("value", [None, "null"])
+def test_fault_optional_fields_of_an_order_are_left_out_or_null(value: str | None):
+    exchange = play(exchange_of(priced()), until=100)
+    with stage(exchange, Fault("order.strip", value=value)) as stream:
+        client = stream.subscribe()
+        bet = place(exchange, price=2.0, size=2.0)
+        (order,) = orders(client.last)
+        assert {order.get(name) for name in ("rac", "rc", "md", "avp")} == {None}
+        assert ("rc" in order, order["rfo"], order["sm"]) == (value == "null", "", 2.0)
+        assert client.snap(MARKET)["orders"][bet.bet_id]["sizeMatched"] == 2.0
 
 
 def test_fault_messages_carry_status_503():

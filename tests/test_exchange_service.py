@@ -357,7 +357,7 @@ def test_faults_are_set_up_listed_and_cleared(tmp_path: Path, certificates: Path
     [
         ("POST", "faults", {"kind": "stream.explode"}, 400, "not a kind of fault"),
         ("POST", "faults", {"kind": "stream.drop", "hours": 1}, 400, "no 'hours'"),
-        ("POST", "faults", {"kind": "stream.drop", "seconds": "x"}, 400, "float"),
+        ("POST", "faults", {"kind": "stream.drop", "seconds": "x"}, 400, "expected a number"),
         ("POST", "faults", {"kind": "stream.drop", "done": 3}, 400, "done is counted"),
         ("POST", "faults", [1], 400, "expected a fault"),
         ("POST", "step", {"messages": -1}, 400, "messages"),
@@ -455,7 +455,7 @@ def test_a_port_in_use_is_refused_and_nothing_stays_open(tmp_path: Path, certifi
     async def test() -> None:
         with socket.create_server(("127.0.0.1", 0)) as taken:
             port = taken.getsockname()[1]
-            for name in ("port", "stream_port", "tls_stream_port", "https_port"):
+            for name in ("port", "stream_port", "plain_stream_port", "https_port", "certlogin_port"):
                 settings = ExchangeSettings(**{name: port})
                 service = Service(Played(path), settings, certificates=certificates)
                 with pytest.raises(InputError, match=f"{name} {port}"):

@@ -106,6 +106,23 @@ def test_a_subscription_can_be_refused(stream: InProcess, kind: str, code: str, 
     happened(stream, kind)
 
 
+def test_who_is_over_the_limit_waits_and_hears_heartbeats_and_nothing_else(stream: InProcess):
+    client = stream.connect().log_in()
+    stream.fault("stream.subscription_limit")
+    assert subscribe(client)[-1]["errorCode"] == "SUBSCRIPTION_LIMIT_EXCEEDED"
+    for _ in range(4):  # longer than one may be without asking for anything
+        play(stream.exchange, until=3)
+        stream.let_pass(5_000)
+        [beat] = client.read()
+        assert (beat["op"], beat["id"], beat["ct"], set(beat)) == ("mcm", 7, "HEARTBEAT", {"op", "id", "ct", "pt"})
+    assert subscribe(client, 8)[-1]["ct"] == "SUB_IMAGE"
+    stream.let_pass(5_000)
+    assert [each["id"] for each in client.read()] == [8]
+    client.leave()
+    stream.let_pass(5_000)
+    assert client.read() == []
+
+
 def test_a_good_clock_can_be_refused(stream: InProcess):
     client = stream.connect().log_in()
     image = subscribe(client)[-1]
@@ -135,6 +152,21 @@ def test_a_connection_can_be_dropped_between_messages(stream: InProcess):
     assert [each["pt"] for each in client.read()] == [T0 + 1]
     assert client.closed
     happened(stream, "stream.drop")
+
+
+@pytest.mark.parametrize("kind", ["stream.drop", "stream.fail_close", "stream.silence"])
+def test_of_two_streams_of_an_account_only_that_of_the_operation_ends(stream: InProcess, kind: str):
+    markets, orders = subscribed(stream), stream.connect().log_in()
+    orders.send(op="orderSubscription", id=8)
+    stream.fault(kind, operation="orderSubscription", seconds=70)
+    play(stream.exchange, until=3)
+    assert [each["id"] for each in markets.read()] == [7, 7, 7]
+    assert not stream.faults.counts
+    stream.let_pass(5_000)  # a heartbeat is due on both
+    happened(stream, kind)
+    assert [each["ct"] for each in markets.read()] == ["HEARTBEAT"]
+    assert not [each for each in orders.read() if "ct" in each]
+    assert (markets.closed, orders.closed) == (False, kind != "stream.silence")
 
 
 def test_a_connection_can_fail_with_a_status(stream: InProcess):
@@ -302,6 +334,14 @@ def test_optional_fields_can_be_left_out(stream: InProcess):
     assert "eventId" in definition
     play(stream.exchange, until=2)
     assert ["tv" in each["mc"][0] for each in client.read()] == [False, True]
+
+
+def test_optional_fields_can_be_null(stream: InProcess):
+    client = stream.connect().log_in()
+    stream.fault("market.strip", value="null")
+    definition = subscribe(client)[-1]["mc"][0]["marketDefinition"]
+    assert (definition["name"], definition["venue"], definition["countryCode"]) == (None, None, None)
+    assert definition["eventId"] is not None
 
 
 def test_publish_times_can_be_behind(stream: InProcess):

@@ -93,9 +93,9 @@ def _number(name: str, value: Any) -> float:
             value = float(value)
         except ValueError:
             raise ParameterError(f"{name} is {_shown(value)}, expected a number") from None
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+    if not _is_number(value):
         raise ParameterError(f"{name} is {_shown(value)}, expected a number")
-    return float(value)
+    return float(value) + 0.0  # -0.0 is 0.0
 
 
 def _whole(name: str, value: Any) -> int:
@@ -104,11 +104,21 @@ def _whole(name: str, value: Any) -> int:
             value = int(value)
         except ValueError:
             raise ParameterError(f"{name} is {_shown(value)}, expected a whole number") from None
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+    if not _is_number(value):
         raise ParameterError(f"{name} is {_shown(value)}, expected a whole number")
     if value != int(value) or abs(value) > _LARGEST:
         raise ParameterError(f"{name} is {_shown(value)}, expected a whole number of 64 bits")
     return int(value)
+
+
+def _is_number(value: Any) -> bool:
+    """Whether it is a number that a float can be: JSON has larger ones."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return False
+    try:
+        return math.isfinite(value)
+    except OverflowError:
+        return False
 
 
 def _flag(name: str, value: Any) -> bool:
@@ -171,5 +181,8 @@ def chosen_of(params: dict[str, Any], name: str, values: frozenset[str]) -> froz
 
 
 def _shown(value: Any) -> str:
-    text = repr(value)
+    try:
+        text = repr(value)
+    except ValueError:  # a whole number of more digits than Python writes
+        text = "a very large number"
     return text if len(text) <= 60 else f"{text[:57]}..."

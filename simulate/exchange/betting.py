@@ -29,13 +29,12 @@ from .betting_reports import (
 from .changing import Change, Changer, Replacement
 from .exchange import Exchange
 from .faults import Faults
+from .operations import Operation
 from .placing import Order, Placed, Placer
 from .reception import Call, Reception
 from .settings import AccountSettings
 from .unasked import Unasked
 from .validation import FILL_OR_KILL, LIMIT, read_placing
-
-Operation = Callable[[AccountSettings, dict[str, Any]], Awaitable[Any]]
 
 
 class Betting:
@@ -56,6 +55,7 @@ class Betting:
         self._changer = Changer(exchange, faults)
         self._unasked = Unasked(exchange, faults)
         self._cancelling_all: set[str] = set()
+        self._late: set[asyncio.Task[None]] = set()
 
     def operations(self) -> dict[str, Operation]:
         """The calls, by name."""
@@ -86,17 +86,16 @@ class Betting:
         if refused is not None:
             code, culprits = refused
             return execution(call.market_id, call.customer_ref, failures(echoes, culprits), code)
-        lost = self._lost(call, echoes)
-        if lost is not None:
-            return lost
         assert call.market_id is not None
         order = Order(account, call.market_id, placings, call.version)
-        done = await self._placed(call, order, call.at_once)
-        if done is None:
-            report = execution(call.market_id, call.customer_ref, [pending(each) for each in placings])
-        else:
-            report = self._report(call, order, done)
-        return await self._answer(call, report)
+
+        async def act() -> Report:
+            done = await self._placed(call, order, call.at_once)
+            if done is None:
+                return execution(call.market_id, call.customer_ref, [pending(each) for each in placings])
+            return self._report(call, order, done)
+
+        return await self._carry_out(call, echoes, act)
 
     async def _placed(self, call: Call, order: Order, at_once: bool) -> Placed | None:
         """What became of an order; None where the client is to be told that it is on its way."""
@@ -104,15 +103,15 @@ class Betting:
 
         def done(outcome: Placed) -> None:
             if answer.done() or (at_once and not outcome.at_once):
-                self._note(call, order, outcome)  # it was answered before, or its client is gone
+                self._note(call, self._report(call, order, outcome))  # it was answered before, or its client is gone
             else:
                 answer.set_result(outcome)
 
         self._placer.begin(order, done)
         return None if at_once and not answer.done() else await answer
 
-    def _note(self, call: Call, order: Order, outcome: Placed) -> None:
-        """What becomes of bets whose call was answered before: only the ledger is told."""
+    def _note(self, call: Call, report: Report) -> None:
+        """What becomes of a call that was answered before: only the ledger is told."""
         self._exchange.ledger.write(
             "REPLY",
             self._exchange.clock.now_ms,
@@ -120,7 +119,7 @@ class Betting:
             operation=call.operation,
             customer_ref=call.customer_ref,
             later=True,
-            report=self._report(call, order, outcome),
+            report=report,
         )
 
     def _report(self, call: Call, order: Order, outcome: Placed) -> Report:
@@ -151,17 +150,16 @@ class Betting:
             self._bank.count(call.username, len(replacements))
             reports = [not_replaced(echo, code[1].get(place, ERROR_IN_ORDER)) for place, echo in enumerate(echoes)]
             return execution(call.market_id, call.customer_ref, reports, code[0])
-        lost = self._lost(call, echoes, nested=True)
-        if lost is not None:
-            return lost
-        self._changer.cancel_for(call, replacements)
-        going = [each for each in replacements if each.placing is not None]
-        self._bank.count(call.username, len(replacements))
-        if going:
-            await self._place_anew(call, going)
-        return await self._answer(
-            call, execution(call.market_id, call.customer_ref, [each.report() for each in replacements])
-        )
+
+        async def act() -> Report:
+            self._changer.cancel_for(call, replacements)
+            going = [each for each in replacements if each.placing is not None]
+            self._bank.count(call.username, len(replacements))
+            if going:
+                await self._place_anew(call, going)
+            return execution(call.market_id, call.customer_ref, [each.report() for each in replacements])
+
+        return await self._carry_out(call, echoes, act, nested=True)
 
     async def _place_anew(self, call: Call, going: list[Replacement]) -> None:
         """Place what takes the place of cancelled bets. The starting price knows no answer before it is done."""
@@ -195,14 +193,15 @@ class Betting:
             return execution(None, call.customer_ref, None, refused[0])
         if call.username in self._cancelling_all:
             return execution(None, call.customer_ref, None, "ERROR_IN_MATCHER")
-        lost = self._lost(call, None)
-        if lost is not None:
-            return lost
-        self._cancelling_all.add(call.username)
-        try:
+
+        async def act() -> Report:
             _, left = self.cancel_all(call.username)
             some = (PROCESSED_WITH_ERRORS, PROCESSED_WITH_ERRORS) if left else ()
-            return await self._answer(call, execution(None, call.customer_ref, None, *some))
+            return execution(None, call.customer_ref, None, *some)
+
+        self._cancelling_all.add(call.username)
+        try:
+            return await self._carry_out(call, None, act)
         finally:
             self._cancelling_all.discard(call.username)
 
@@ -228,12 +227,13 @@ class Betting:
         if code is not None:
             self._bank.count(call.username, len(wanted))
             return execution(call.market_id, call.customer_ref, failures(echoes, code[1]), code[0])
-        lost = self._lost(call, echoes)
-        if lost is not None:
-            return lost
-        reports = change(call, wanted)
-        self._bank.count(call.username, sum(each["status"] != SUCCESS for each in reports))
-        return await self._answer(call, execution(call.market_id, call.customer_ref, reports))
+
+        async def act() -> Report:
+            reports = change(call, wanted)
+            self._bank.count(call.username, sum(each["status"] != SUCCESS for each in reports))
+            return execution(call.market_id, call.customer_ref, reports)
+
+        return await self._carry_out(call, echoes, act)
 
     # -- common to all -------------------------------------------------------------------------------------------
 
@@ -260,27 +260,42 @@ class Betting:
             market_id=call.market_id,
         )
 
-    def _lost(self, call: Call, echoes: list[Report] | None, nested: bool = False) -> Report | None:
-        """The answer TIMEOUT to a call of which nothing is done; None if it is to be done."""
-        if self._take("http.timeout_lost", call) is None:
-            return None
-        return _timed_out(call, echoes, nested)
+    async def _carry_out(
+        self, call: Call, echoes: list[Report] | None, act: Callable[[], Awaitable[Report]], nested: bool = False
+    ) -> Report:
+        """Do what a call asks for, and answer, with the faults that are due.
 
-    async def _answer(self, call: Call, report: Report) -> Report:
-        """The report as the client gets it."""
+        Args:
+            echoes: the instructions, as reports repeat them; None: there are no reports of instructions.
+            act: does it; the report.
+            nested: reports of instructions have a part for the cancel, and one for the placing.
+        """
+        if self._take("http.timeout_lost", call) is not None:
+            return _timed_out(call, echoes, nested)
+        later = self._take("http.timeout_later", call)
+        if later is not None:
+            task = asyncio.create_task(self._act_later(call, act, later.seconds))
+            self._late.add(task)
+            task.add_done_callback(self._late.discard)
+            return _timed_out(call, echoes, nested)
+        report = await act()
         if self._take("http.timeout", call) is not None:
-            reports: list[Report] | None = report.get("instructionReports")
-            nested = call.operation == "replaceOrders"
-            return _timed_out(call, None if reports is None else [_instruction(each) for each in reports], nested)
+            return _timed_out(call, echoes, nested)
         hold = self._take("order.before_reply", call)
         if hold is not None:
             await asyncio.sleep(hold.seconds)
         return report
 
-
-def _instruction(report: Report) -> Report:
-    instruction: Report = report.get("cancelInstructionReport", report)["instruction"]
-    return instruction
+    async def _act_later(self, call: Call, act: Callable[[], Awaitable[Report]], seconds: float) -> None:
+        """Do what a call asked for that was answered before. The market may have gone on, or have gone."""
+        await asyncio.sleep(seconds)
+        self._exchange.tick()
+        try:
+            report = await act()
+        except Exception as error:  # nobody is there to be told
+            self._exchange.failed(error, call.market_id or "", call.username)
+        else:
+            self._note(call, report)
 
 
 def _timed_out(call: Call, echoes: list[Report] | None, nested: bool) -> Report:

@@ -8,8 +8,9 @@ from typing import Any
 
 from aiohttp import web
 
-from .envelope import Outcome, Service
+from .envelope import MEANINGS, Outcome, Service
 from .exchange import Exchange
+from .ledger import brief
 
 logger = logging.getLogger("headrace")
 
@@ -27,7 +28,7 @@ class Call:
     Attributes:
         number: in the ledger.
         service: None for calls of the identity service, and for those that are not known.
-        request: as it came, of JSON-RPC; None if it is no object.
+        request: as it came, of JSON-RPC; None if it is not an object.
         outcome: what became of it; None before.
     """
 
@@ -66,14 +67,19 @@ class CallLog:
         """Note a request that was answered, and is not a call."""
         number, path = self.next_number(), plain(request.path[:NAME])
         self.write("REQUEST", request=number, username=None, operation=path, params={})
-        self.write("REPLY", request=number, username=None, operation=path, status=status, error=code)
+        self.write(
+            "REPLY",
+            request=number,
+            username=None,
+            operation=path,
+            status=status,
+            error=code,
+            why=MEANINGS.get(code or ""),
+        )
 
     def asked(self, call: Call, username: str | None) -> Call:
         """Note a call that is about to be done; the call."""
-        params: Any = call.arguments
-        length = len(repr(params))
-        if length > (_LONG if call.operation in _KEPT else _SHORT):
-            params = {"left_out": length}
+        params = brief(call.arguments, _LONG if call.operation in _KEPT else _SHORT)
         self.write("REQUEST", request=call.number, username=username, operation=call.operation, params=params)
         return call
 
@@ -84,6 +90,8 @@ class CallLog:
             values: dict[str, Any] = {"status": status, "bytes": size}
             if outcome is not None and outcome.code is not None:
                 values["error"] = outcome.code
+                if outcome.why is not None:
+                    values["why"] = outcome.why
             elif outcome is not None and call.operation in _KEPT:
                 values["result"] = outcome.result
             self.write("REPLY", request=call.number, username=username, operation=call.operation, **values)
@@ -91,6 +99,14 @@ class CallLog:
     def write(self, kind: str, **values: Any) -> None:
         """Add an entry to the ledger."""
         self._exchange.ledger.write(kind, self._exchange.clock.now_ms, **values)
+
+
+def unread(params: Any) -> dict[str, Any]:
+    """Parameters that cannot be read, as far as the ledger shows them."""
+    try:
+        return {"unread": plain(repr(params)[:_SHORT])}
+    except RecursionError:
+        return {"unread": "nested too deeply"}
 
 
 def plain(text: str) -> str:

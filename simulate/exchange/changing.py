@@ -275,7 +275,6 @@ class Changer:
             if bet is None:
                 each.code = "INVALID_BET_ID"
                 continue
-            self._match_first(call, bet)
             each.code = self._no_replace(bet, each.new_price, market)
             if each.code is None and bet.is_limit:
                 limits.append((each, bet))

@@ -31,6 +31,18 @@ STATUS_OF_FAULT = {
     "DSC-0031": 400,
 }
 
+#: What faults of the framework mean, for the ledger: clients are told their codes alone.
+MEANINGS = {
+    "DSC-0005": "the exchange failed",
+    "DSC-0008": "the body is not JSON",
+    "DSC-0011": "Content-Type is not application/json",
+    "DSC-0013": "Accept does not have application/json",
+    "DSC-0018": "a parameter is missing or of another type",
+    "DSC-0021": "there is no such operation",
+    "DSC-0023": "there is no such address",
+    "DSC-0031": "not a call of JSON-RPC, or too many of them at once",
+}
+
 _BETTING_CODES = (
     "TOO_MUCH_DATA",
     "INVALID_INPUT_DATA",
@@ -119,12 +131,21 @@ class Outcome:
         error: why it was refused; None if it was not.
         fault: code and text of JSON-RPC, if the framework refused it.
         uuid: of the request, told with a refusal.
+        details: why the framework refused it, in words; clients are not told.
     """
 
     result: Any = None
     error: ApiError | None = None
     fault: tuple[int, str] | None = None
     uuid: str = ""
+    details: str = ""
+
+    @property
+    def why(self) -> str | None:
+        """For the ledger: why it was refused, in words."""
+        if self.error is not None:
+            return self.error.details or None
+        return None if self.fault is None else self.details or MEANINGS[self.fault[1]]
 
     @property
     def code(self) -> str | None:
@@ -137,7 +158,7 @@ class Outcome:
     def of(cls, error: ApiError | ParameterError, uuid: str) -> Outcome:
         if isinstance(error, ApiError):
             return cls(error=error, uuid=uuid)
-        return cls(fault=INVALID_PARAMETER, uuid=uuid)
+        return cls(fault=INVALID_PARAMETER, uuid=uuid, details=str(error))
 
 
 def json_rpc(service: Service, outcome: Outcome, request: dict[str, Any] | None) -> dict[str, Any]:

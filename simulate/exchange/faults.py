@@ -11,6 +11,8 @@ from typing import Any
 
 from .ledger import Ledger
 
+#: Seconds after which bets of a call that was answered TIMEOUT no longer appear ("placeOrders").
+LATEST_S = 15.0
 #: Every kind of fault, and what it does. `seconds` and `value` are the fault's own.
 KINDS: dict[str, str] = {
     # -- connections of streams
@@ -29,23 +31,26 @@ KINDS: dict[str, str] = {
     "stream.fail_close": "a status FAILURE with connectionClosed is sent (`value`: its code), then the end",
     "stream.silence": "bytes are read and none are sent, for `seconds`; what was due then follows",
     "stream.no_subscription": "a subscription is taken, and nothing of it is ever sent but heartbeats",
-    "stream.stale_changes": "changes of the former subscription go on, with its id, before the new image",
+    "stream.stale_changes": "changes of the former subscription go on, with its id, for `seconds`, before the "
+    "new image",
     # -- messages of markets
     "market.status_503": "messages carry status 503, for `seconds`",
     "market.image": "a SUB_IMAGE is sent in mid-stream",
     "market.twice": "the image has a market twice, with different versions",
     "market.no_definition": "an image comes without its market definition",
-    "market.strip": "optional fields are left out of a message",
+    "market.strip": "optional fields are left out of a message; null if `value` is null",
     "market.behind": "publish times are `seconds` behind",
     "market.conflated": "a change says that it is conflated",
     # -- messages of orders
     "order.delay": "a change of an order is sent `seconds` late",
+    "order.overtaken": "a change of an order is sent after the next one of another order, or `seconds` late",
     "order.delay_image": "the first image of orders is sent `seconds` late",
     "order.duplicate": "a change of an order is sent twice",
     "order.image": "a full image of a market's orders is sent in mid-stream",
     "order.before_reply": "the change of an order is sent `seconds` before the reply to its request",
     "order.after_reply": "the change of an order is sent `seconds` after the reply to its request",
     "order.status_503": "messages carry status 503, for `seconds`",
+    "order.strip": "optional fields of an order are left out; null if `value` is null",
     "order.blank_refs": "references are left empty, as for a bet that was placed by hand",
     # -- calls
     "http.slow": "a reply comes `seconds` late; what was asked for was done at once",
@@ -58,6 +63,7 @@ KINDS: dict[str, str] = {
     "http.garbage": "the reply is not JSON; what was asked for was done",
     "http.timeout": "report TIMEOUT, without bet ids; what was asked for was done",
     "http.timeout_lost": "report TIMEOUT, without bet ids; nothing was done",
+    "http.timeout_later": "report TIMEOUT, without bet ids; what was asked for is done `seconds` (0 to 15) later",
     "http.timeout_error": "APINGException TIMEOUT_ERROR; what was asked for was done",
     "http.error": "APINGException with the code in `value`; nothing is done",
     "http.extra_fields": "reports have a field that no client knows",
@@ -83,6 +89,48 @@ KINDS: dict[str, str] = {
     "event.remove_runner": "a runner is removed: the one whose selection id `value` is, or the last that is active",
 }
 
+#: Kinds of faults that do nothing without `seconds`.
+NEED_SECONDS = frozenset(
+    {
+        "stream.slow_connect",
+        "stream.silence",
+        "stream.stale_changes",
+        "market.behind",
+        "order.delay",
+        "order.overtaken",
+        "order.delay_image",
+        "http.slow",
+        "http.late",
+        "event.suspend",
+        "event.move_start",
+    }
+)
+
+
+#: By kind, or by its first word: which of a fault's `WHERE` the place knows that asks for it.
+_KNOWN_THERE: dict[str, tuple[str, ...]] = {
+    "stream": ("username", "operation"),
+    "stream.slow_connect": (),
+    "market": ("username", "operation"),
+    "market.twice": ("username", "operation", "market_id"),
+    "market.no_definition": ("username", "operation", "market_id"),
+    "market.strip": ("username", "operation", "market_id"),
+    "market.conflated": ("username", "operation", "market_id"),
+    "order": ("username", "operation", "market_id", "bet_id"),
+    "order.delay_image": ("username", "operation"),
+    "order.before_reply": ("username", "operation", "market_id"),
+    "order.status_503": ("username", "operation"),
+    "http": ("username", "operation", "market_id"),
+    "session": ("username",),
+    "account": ("username", "operation"),
+    "bet": ("username", "operation", "market_id"),
+    "bet.fill_before_cancel": ("username", "operation", "market_id", "bet_id"),
+    "bet.void": ("username", "market_id", "bet_id"),
+    "bet.lapse": ("username", "market_id", "bet_id"),
+    "event": ("market_id",),
+}
+WHERE = ("username", "operation", "market_id", "bet_id")
+
 
 class FaultError(ValueError):
     """A fault cannot be set up so."""
@@ -95,6 +143,10 @@ def _is_size(value: str | None) -> bool:
         return False
 
 
+def _is_status(value: str | None) -> bool:
+    return value is None or (value.isdecimal() and 400 <= int(value) <= 599)
+
+
 @dataclasses.dataclass
 class Fault:
     """Something that is to go wrong.
@@ -105,7 +157,8 @@ class Fault:
         seconds, value: what the kind takes.
         after: seconds of real time from the start, or from its setting up, before which it does not happen.
         every: of how many chances one is taken, by chance; 1: each.
-        username, operation, market_id, bet_id: only there; None: anywhere. `operation` is a call's name.
+        username, operation, market_id, bet_id: only there, as far as the kind knows; None: anywhere. `operation` is a
+            call's name, or what a stream is asked.
         done: how often it has happened.
     """
 
@@ -128,7 +181,16 @@ class Fault:
             raise FaultError(f"{self.kind}: times is {self.times}, expected 1 or more, or None for always")
         if self.kind == "bet.fill_before_cancel" and not _is_size(self.value):
             raise FaultError(f"{self.kind}: value is {self.value!r}, expected a size, or none for all of the bet")
-        if not self.seconds >= 0 or not self.after >= 0 or self.every < 1:
+        if self.kind in ("http.status", "http.status_done") and not _is_status(self.value):
+            raise FaultError(f"{self.kind}: value is {self.value!r}, expected an HTTP status, 400 to 599")
+        if self.kind == "http.timeout_later" and self.seconds > LATEST_S:
+            raise FaultError(f"{self.kind}: seconds is {self.seconds:g}, expected {LATEST_S:g} at most")
+        known = _KNOWN_THERE.get(self.kind, _KNOWN_THERE[self.kind.partition(".")[0]])
+        for name in WHERE:
+            if getattr(self, name) is not None and name not in known:
+                expected = f"expected {' or '.join(known)}" if known else "it happens to whoever comes"
+                raise FaultError(f"{self.kind}: {name} is not known where it happens; {expected}")
+        if not 0 <= self.seconds < math.inf or not 0 <= self.after < math.inf or self.every < 1:
             raise FaultError(f"{self.kind}: seconds and after are 0 or more, every is 1 or more")
 
     @property

@@ -16,7 +16,7 @@ from aiohttp import web
 
 from ...strategies.clock import from_ms
 from .arguments import arguments_of
-from .call_log import NAME, Call, CallLog, plain
+from .call_log import NAME, Call, CallLog, plain, unread
 from .envelope import (
     INTERNAL_ERROR,
     INVALID_REQUEST,
@@ -34,13 +34,12 @@ from .exchange import Exchange
 from .faults import Fault, Faults
 from .http_connection import HTML, JSON, Connections, Refused, connection_of
 from .identity import Answer, Identity
+from .operations import Operation
 from .queues import CallQueues
 from .sessions import Sessions
 from .settings import AccountSettings
 
 logger = logging.getLogger("headrace")
-
-Operation = Callable[[AccountSettings, dict[str, Any]], Awaitable[Any]]
 
 _MEDIA_TYPES = frozenset({JSON, "text/json"})
 #: What calls come as: some clients send all with the type that login wants, and are answered.
@@ -214,7 +213,7 @@ class HttpCalls:
         try:
             call.arguments = arguments_of(params)
         except ParameterError as error:
-            call.outcome = Outcome.of(error, self._uuid(call))
+            call.outcome, call.arguments = Outcome.of(error, self._uuid(call)), unread(params)
         else:
             market_id = call.arguments.get("marketId")
             call.market_id = market_id if isinstance(market_id, str) else None
@@ -321,7 +320,7 @@ class HttpCalls:
         username: str | None,
         fault: Fault,
     ) -> web.StreamResponse:
-        status = int(fault.value) if fault.value and fault.value.isdecimal() else _STATUS
+        status = int(fault.value or _STATUS)
         self._log.replied(calls, username, status, 0)
         return await self._connections.send(request, status, b"", HTML)
 

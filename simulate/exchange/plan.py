@@ -7,6 +7,7 @@ import os
 from collections.abc import Sequence
 
 from ...strategies.errors import InputError
+from ...values import shown
 from ..reading.recordings import Paths
 from .settings import ExchangeSettings
 
@@ -14,6 +15,8 @@ from .settings import ExchangeSettings
 TOKEN_HEADER = "X-Rehearsal-Token"
 #: The slowest and the fastest that recordings are played, besides "max" and "step".
 SLOWEST, FASTEST = 0.01, 10_000.0
+#: The settings that are ports.
+PORTS = ("port", "https_port", "certlogin_port", "stream_port", "plain_stream_port")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,6 +41,26 @@ class Played:
     sports: Sequence[str] | None = None
     changes: int = 1_200
     minutes_before: float | None = None
+
+    def check(self) -> None:
+        """Refuse what says nothing: nothing to play, or what has no effect on what is played.
+
+        Raises:
+            InputError: says which, and what to add.
+        """
+        if not isinstance(self.generate, int):
+            raise InputError(f"generate is {shown(self.generate)}; expected how many markets to make up at once")
+        if self.markets is None and not self.generate:
+            raise InputError("there is nothing to play: name recordings, or how many markets to make up (generate=5)")
+        recorded = {"in_step": self.in_step, "before_start": self.before_start, "sports_data": self.sports_data}
+        made_up = {"sports": self.sports, "minutes_before": self.minutes_before}
+        for needed, has_it, fields in (
+            ("recordings: name some (markets)", self.markets is not None, recorded),
+            ("made-up markets: say how many (generate)", self.generate, made_up),
+        ):
+            useless = next((name for name, value in fields.items() if value not in (None, False)), None)
+            if useless is not None and not has_it:
+                raise InputError(f"{useless} is for {needed}")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -79,7 +102,7 @@ def check_settings(settings: ExchangeSettings) -> None:
         InputError: says which, and what was expected.
     """
     speed = settings.speed
-    known = speed in ("max", "step") if isinstance(speed, str) else SLOWEST <= speed <= FASTEST
+    known = speed in ("max", "step") if not isinstance(speed, int | float) else SLOWEST <= speed <= FASTEST
     if not known:
         raise InputError(f"speed is {speed!r}; expected {SLOWEST:g} to {FASTEST:g}, max or step")
     if not settings.accounts:
@@ -89,6 +112,14 @@ def check_settings(settings: ExchangeSettings) -> None:
         twice = next((value for value in values if values.count(value) > 1), None)
         if twice is not None or "" in values:
             raise InputError(f"accounts: the {name} {twice or ''!r} is not one account's own")
-    for name in ("port", "stream_port", "tls_stream_port", "https_port", "certlogin_port"):
-        if not 0 <= getattr(settings, name) <= 65_535:
-            raise InputError(f"{name} is {getattr(settings, name)}; expected 0 to 65535")
+    taken: dict[int, str] = {}
+    for name in PORTS:
+        port = getattr(settings, name)
+        if not isinstance(port, int) or not 0 <= port <= 65_535:
+            raise InputError(f"{name} is {shown(port)}; expected 0 to 65535")
+        if port and (other := taken.setdefault(port, name)) != name:
+            raise InputError(
+                f"{other} and {name} are both {port}; expected ports of their own, or 0 for any that is free"
+            )
+    if not isinstance(settings.seed, int):
+        raise InputError(f"seed is {shown(settings.seed)}; expected a whole number")

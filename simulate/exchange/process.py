@@ -70,11 +70,13 @@ def read_orders(file: IO[bytes]) -> Orders:
     return orders
 
 
-async def serve(orders: Orders, started: Callable[[Addresses], object], ending: asyncio.Event | None = None) -> bool:
+async def serve(
+    orders: Orders, started: Callable[[Addresses, list[str]], object], ending: asyncio.Event | None = None
+) -> bool:
     """Run an exchange until it is asked to stop.
 
     Args:
-        started: told where it listens.
+        started: told where it listens, and what is played, in words.
         ending: set it, and it stops; so does the end of the parent, SIGTERM, and a control call.
 
     Returns:
@@ -101,7 +103,7 @@ async def serve(orders: Orders, started: Callable[[Addresses], object], ending: 
         loop.add_signal_handler(signal.SIGTERM, service.stopping.set)
         loop.add_signal_handler(signal.SIGINT, interrupt)
     try:
-        started(await service.start())
+        started(await service.start(), service.playing())
         if ending is not None:
             tasks.append(asyncio.ensure_future(_follow(ending, service.stopping)))
         if orders.parent is not None:
@@ -134,7 +136,7 @@ async def _child(orders: Orders, out: IO[bytes]) -> None:
 
     await asyncio.get_running_loop().connect_read_pipe(Input, sys.stdin.buffer)
 
-    def started(addresses: Addresses) -> None:
+    def started(addresses: Addresses, playing: list[str]) -> None:
         _say(Told(dataclasses.asdict(addresses)), out)
 
     await serve(orders, started, ending)

@@ -45,9 +45,11 @@ class RecordedFeed:
     Attributes:
         problems: what was wrong with recordings, in words; the first hundred.
         lost_lines: lines that could not be read.
+        recordings: how many are played.
+        starts_ms: exchange time of the scheduled start of the first market of each, where it is known.
 
     Raises:
-        InputError: there is no recording, one cannot be read, or has no market definition.
+        InputError: there is no recording, or none that can be played: it cannot be read, or has no market definition.
     """
 
     def __init__(
@@ -66,6 +68,8 @@ class RecordedFeed:
         self._opened = contextlib.ExitStack()
         self.problems: list[str] = []
         self.lost_lines = 0
+        self.recordings = 0
+        self.starts_ms: list[int] = []
         self._owners: dict[str, str] = {}
         self._merged = Merged()
         try:
@@ -86,21 +90,35 @@ class RecordedFeed:
         folder = self._opened.enter_context(tempfile.TemporaryDirectory(prefix="headrace-"))
         for number, member in enumerate(parts_of(archive)):
             if member.problem is not None or member.file is None:
-                raise InputError(f"{member}: {member.problem}")
+                self.tell(RecordingError(f"{member.problem}; it is left out", str(member)))
+                continue
             path = Path(folder, str(number))
             with path.open("wb") as file:
                 shutil.copyfileobj(member.file, file)
             yield Recording(str(path), str(member))
 
-    def _plan(self, played: list[_Played], in_step: bool, before_start: float | None) -> None:
-        origins = []
-        for each in played:
-            first = each.first(keep=not in_step)
+    def _plan(self, found: list[_Played], in_step: bool, before_start: float | None) -> None:
+        origins, played, starts = [], [], []
+        refused: list[RecordingError] = []
+        for each in found:
+            try:
+                first = each.first(keep=not in_step)
+            except RecordingError as error:
+                refused.append(error)
+                continue
+            played.append(each)
+            starts.append(first.definition.market_time)
             origin = first.pt
             if before_start is not None and first.definition.market_time is not None:
                 start = first.definition.market_time.timestamp() * 1000
                 origin = max(origin, round(start - before_start * 1000))
             origins.append((first.pt, origin))
+        if not played:
+            others = len(refused) - 1
+            more = f"; nor can the {others} others be played" if others > 0 else ""
+            raise InputError(f"{refused[0]}{more}" if refused else "; ".join(self.problems))
+        for lost in refused:
+            self.tell(RecordingError(f"{lost.message}; it is left out", lost.path, lost.line, lost.market_id))
         together = min(origin for _, origin in origins)
         if before_start is not None:
             for each, (first_ms, origin) in zip(played, origins, strict=True):
@@ -111,6 +129,10 @@ class RecordedFeed:
         for each, (first_ms, origin) in zip(played, origins, strict=True):
             each.rebasing = Rebasing(self._timeline, together if in_step else origin, start_ms)
             self._merged.add(max(each.rebasing.ms(first_ms), start_ms), each.messages())
+        self.recordings = len(played)
+        for each, scheduled in zip(played, starts, strict=True):
+            if scheduled is not None:
+                self.starts_ms.append(each.rebasing.ms(round(scheduled.timestamp() * 1000)))
 
     def __iter__(self) -> Iterator[FeedMessage]:
         try:
@@ -182,7 +204,7 @@ class _Played:
             keep: it is played soon: the recording stays open; else it is opened again when its time comes.
 
         Raises:
-            InputError: there is none.
+            RecordingError: there is none.
         """
         lost: RecordingError | None = None
         read: list[RecordedLine | RecordingError] = []
@@ -204,10 +226,11 @@ class _Played:
         except RecordingError as error:
             lost = lost or error
         if lost is not None:
-            raise InputError(str(lost)) from None
-        raise InputError(
-            f"{self._recording.name}: has no market definition, without which a market cannot be shown; expected a "
-            "recording of the market stream"
+            raise lost
+        raise RecordingError(
+            "has no market definition, without which a market cannot be shown; expected a recording of the market "
+            "stream",
+            self._recording.name,
         )
 
     def skip_to(self, origin_ms: int) -> None:

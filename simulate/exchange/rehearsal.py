@@ -20,6 +20,7 @@ from typing import IO, Any
 import msgspec
 
 from ...strategies.errors import InputError, RunError
+from ...values import shown
 from ..reading.locations import Source
 from ..reading.recordings import Chosen, Paths
 from .asking import accounts_of, faults_of
@@ -105,12 +106,12 @@ class RehearsalExchange:
     ) -> None:
         given: dict[str, Any] = {"speed": speed, "port": port, "seed": seed}
         if accounts is not None:
-            given["accounts"] = accounts_of([accounts] if isinstance(accounts, str) else accounts)
+            given["accounts"] = accounts_of(accounts)
         chosen = {name: value for name, value in given.items() if value is not None}
+        if not isinstance(settings, ExchangeSettings | None):
+            raise InputError(f"settings is {shown(settings)}; expected ExchangeSettings(...)")
         self.settings = dataclasses.replace(settings or ExchangeSettings(), **chosen)
         check_settings(self.settings)
-        if markets is None and not generate:
-            raise InputError("there is nothing to play: name recordings, or how many markets to make up (generate=5)")
         self._played = Played(
             _sendable(markets),
             generate,
@@ -118,15 +119,21 @@ class RehearsalExchange:
             before_start,
             sports_data,
             catalogues,
-            None if sports is None else list(sports),
+            [sports] if isinstance(sports, str) else None if sports is None else list(sports),
             changes,
             minutes_before,
         )
-        self._faults = tuple(faults_of([faults] if isinstance(faults, str) else faults))
+        self._played.check()
+        self._faults = tuple(faults_of(faults))
         self._ledger = None if ledger is None else Path(ledger)
         self._process: subprocess.Popen[bytes] | None = None
         self._errors: IO[bytes] | None = None
         self._addresses: Addresses | None = None
+
+    def __repr__(self) -> str:
+        where = "not running" if self._addresses is None else f"at {self._addresses.url}"
+        accounts = ", ".join(each.username for each in self.accounts)
+        return f"<RehearsalExchange {where}, speed {self.settings.speed}, accounts: {accounts}>"
 
     # -- life ----------------------------------------------------------------------------------------------------
 
@@ -283,7 +290,10 @@ class RehearsalExchange:
     def ledger(self, after: int = 0, kind: str | None = None) -> list[Entry]:
         """What it was asked, did and sent, in order: entries with a greater number than `after`, of a kind or of all.
 
-        The last 200 000 entries are there; the file of `ledger=` has all.
+        The last 200 000 entries are there, or as many as make 200 MB; the file of `ledger=` has all.
+
+        Raises:
+            InputError: there is no such kind.
         """
         found: list[Entry] = []
         more = True
@@ -319,6 +329,7 @@ class RehearsalExchange:
         """Call the exchange.
 
         Raises:
+            InputError: it is asked wrongly.
             RunError: it does not run, has ended, or refuses.
         """
         addresses, process = self.addresses, self._process
@@ -340,7 +351,8 @@ class RehearsalExchange:
         finally:
             connection.close()
         if answer.status != 200:
-            raise RunError(f"the rehearsal exchange refuses: {found.get('error')}")
+            error_of = InputError if answer.status == 400 else RunError
+            raise error_of(f"the rehearsal exchange refuses: {found.get('error')}")
         return found
 
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import secrets
 import shutil
 import tempfile
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from ...strategies.errors import InputError
 from ..reading.side_files import check_folder
@@ -24,16 +25,17 @@ from .faults import Fault, Faults
 from .feed import Feed
 from .generated_feed import GeneratedFeed
 from .heartbeat_api import HeartbeatApi
-from .http_server import HttpServer, Operation
+from .http_server import HttpServer
 from .ledger import Ledger
 from .listings import Listings
 from .lists import BetLists
 from .market_books import MarketBooks
 from .market_events import MarketEvents
 from .merged import Merged
+from .operations import Operation, Operations
 from .page import PageState
 from .page_server import PageServer
-from .plan import Addresses, Played, check_settings
+from .plan import PORTS, Addresses, Played, check_settings
 from .recorded_feed import RecordedFeed
 from .running import Runner
 from .sessions import Sessions
@@ -43,11 +45,9 @@ from .stream.host import Client
 from .stream.server import StreamServer
 from .timeline import Timeline, wall_ms
 
-
-class _Part(Protocol):
-    """Some calls of the API."""
-
-    def operations(self) -> dict[str, Operation]: ...
+#: Seconds to a scheduled start beyond which it is told how one need not wait.
+_LONG_S = 3600
+_SPEEDS = {"max": "as fast as clients of the stream read", "step": "stands still until it is stepped"}
 
 
 class Service:
@@ -78,8 +78,10 @@ class Service:
         certificates: Path | None = None,
     ) -> None:
         check_settings(settings)
+        played.check()
         self._catalogues = check_folder(played.catalogues, "catalogues")
         self.settings = settings
+        self._generate = played.generate
         self._opened = contextlib.ExitStack()
         try:
             self._make(played, ledger, certificates)
@@ -95,7 +97,11 @@ class Service:
         if certificates is None:
             certificates = Path(tempfile.mkdtemp(prefix="headrace-exchange-"))
             self._opened.callback(shutil.rmtree, certificates, ignore_errors=True)
-        self._certificates = Certificates(certificates, host=self.settings.host)
+        try:
+            self._certificates = Certificates(certificates, host=self.settings.host)
+        except OSError as error:  # ssl.SSLError is one
+            told = error.strerror or error
+            raise InputError(f"{certificates}: certificates cannot be kept there, or not be used: {told}") from None
         # From here on time runs: what takes long is done.
         self.timeline = Timeline(self.settings.speed)
         self.recorded: RecordedFeed | None = None
@@ -136,8 +142,6 @@ class Service:
                     minutes_before=played.minutes_before,
                 )
             )
-        if not feeds:
-            raise InputError("there is nothing to play: name recordings, or how many markets to make up")
         if len(feeds) == 1:
             return feeds[0]
         merged = Merged()
@@ -151,11 +155,13 @@ class Service:
         bank = self.bank = Bank(exchange, faults)
         betting = Betting(exchange, bank, faults)
         lists = BetLists(exchange, bank)
-        parts: list[_Part] = [
+        heartbeats = HeartbeatApi(exchange, betting, faults)
+        self._opened.callback(heartbeats.stop)
+        parts: list[Operations] = [
             bank,
             betting,
             lists,
-            HeartbeatApi(exchange, betting, faults),
+            heartbeats,
             Listings(exchange, Catalogues(exchange, self._catalogues)),
             MarketBooks(exchange, lists),
             Statement(exchange, bank),
@@ -224,16 +230,10 @@ class Service:
         return self.addresses
 
     def _not_listening(self, error: OSError) -> str:
-        settings = self.settings
-        ports = {
-            "port": settings.port,
-            "https_port": settings.https_port,
-            "certlogin_port": settings.certlogin_port,
-            "stream_port": settings.stream_port,
-            "tls_stream_port": settings.tls_stream_port,
-        }
+        ports = {name: getattr(self.settings, name) for name in PORTS}
         named = ", ".join(f"{name} {port}" for name, port in ports.items() if port) or "no port named"
-        return f"the exchange cannot listen at {settings.host} ({named}): {error.strerror or error}"
+        more = "; 0 is any port that is free" if error.errno == errno.EADDRINUSE else ""
+        return f"the exchange cannot listen at {self.settings.host} ({named}): {error.strerror or error}{more}"
 
     async def run(self) -> None:
         """Play and serve until `stopping` is set."""
@@ -248,6 +248,30 @@ class Service:
         self._opened.close()
 
     # -- looking -------------------------------------------------------------------------------------------------
+
+    def playing(self) -> list[str]:
+        """What is played, and how fast, in words: one of recordings, one of made-up markets, one of the speed."""
+        found = []
+        if self.recorded is not None:
+            number, starts = self.recorded.recordings, self.recorded.starts_ms
+            text = f"{number} recording{'s' if number != 1 else ''}"
+            if starts:
+                ahead = [at for at in starts if at >= self.timeline.start_ms] or starts
+                text += f", {'the first ' if number != 1 else ''}{self._start(min(ahead))}"
+            found.append(text)
+        if self._generate:
+            found.append(f"{self._generate} made-up market{'s' if self._generate != 1 else ''} at once")
+        speed = self.settings.speed
+        found.append(f"speed {speed:g}" if isinstance(speed, int | float) else _SPEEDS[speed])
+        return found
+
+    def _start(self, start_ms: int) -> str:
+        """When a market's scheduled start is, counted from the beginning in real time."""
+        seconds = (start_ms - self.timeline.start_ms) / 1000
+        if seconds < 0:
+            return "already off"
+        written = f"{round(seconds) // 60}:{round(seconds) % 60:02d} min"
+        return f"off in {written}" + ("; --before-start begins later" if seconds > _LONG_S else "")
 
     def state(self) -> dict[str, Any]:
         """What it is like now, ready for JSON: what its page shows, and how playing goes."""

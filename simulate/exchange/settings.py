@@ -12,6 +12,8 @@ from ...strategies.errors import InputError
 #: How fast recordings run: recorded seconds per second; as fast as clients read; or a message at each `step`.
 Speed = float | Literal["max", "step"]
 
+_LEAST_HEARTBEAT_MS = 10
+
 
 @dataclasses.dataclass(frozen=True)
 class AccountSettings:
@@ -53,6 +55,12 @@ class AccountSettings:
             raise InputError(f"{what}: the exposure_limit is {self.exposure_limit}; expected 0 or more")
         if not 0 <= self.discount_rate <= 100:
             raise InputError(f"{what}: the discount_rate is {self.discount_rate}; expected percent, 0 to 100")
+
+
+def _check(numbers: Limits | Timers) -> None:
+    for name, number in dataclasses.asdict(numbers).items():
+        if number is not None and not 0 <= number < math.inf:
+            raise InputError(f"{name} is {number}; expected 0 or more")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -97,6 +105,12 @@ class Limits:
     backlog_bytes: int = 1_000_000
     sockets: int = 2_000
 
+    def __post_init__(self) -> None:
+        """Raises:
+        InputError: a limit is below 0, or is not a number.
+        """
+        _check(self)
+
 
 @dataclasses.dataclass(frozen=True)
 class Timers:
@@ -127,6 +141,14 @@ class Timers:
     vanish_least: float = 300.0
     clocks: float = 3_600.0
 
+    def __post_init__(self) -> None:
+        """Raises:
+        InputError: a time is below 0 or endless, or heartbeats would come without a pause.
+        """
+        _check(self)
+        if self.heartbeat_ms < _LEAST_HEARTBEAT_MS:
+            raise InputError(f"heartbeat_ms is {self.heartbeat_ms}; expected {_LEAST_HEARTBEAT_MS} or more")
+
     def vanish_ms(self, speed: float) -> float:
         """Milliseconds from a market's close to its disappearance."""
         return max(self.vanish / speed, min(self.vanish, self.vanish_least)) * 1000
@@ -139,9 +161,11 @@ class ExchangeSettings:
     Attributes:
         speed: see `Speed`.
         host: address that it listens on; "localhost" is both 127.0.0.1 and ::1.
-        port: HTTP port; 0: any that is free. The stream's ports are always free ones unless given.
-        stream_port, tls_stream_port, https_port: 0: any that is free.
-        certlogin_port: of the TLS that asks for a client certificate, which certlogin alone does; 0: any that is free.
+        port: of plain HTTP; 0: any that is free, as for the others.
+        https_port: of HTTPS.
+        stream_port: of the stream over TLS, as it is there.
+        plain_stream_port: of the stream over plain TCP.
+        certlogin_port: of the TLS that asks for a client certificate, which certlogin alone does.
         seed: of what is drawn: certificates excepted, equal seeds give equal runs.
         settle_twice: a market is settled a second time after as long again, with other winners where it can be.
         token_changes: keepAlive answers with another token.
@@ -151,7 +175,7 @@ class ExchangeSettings:
     host: str = "localhost"
     port: int = 0
     stream_port: int = 0
-    tls_stream_port: int = 0
+    plain_stream_port: int = 0
     https_port: int = 0
     certlogin_port: int = 0
     seed: int = 0

@@ -40,6 +40,8 @@ LONGEST_STRATEGY_REF = 15
 LONGEST_VERSION = 12
 #: Jurisdictions whose accounts have no smallest payout to stand for the smallest stake, nor smaller replacements.
 STRICT_STAKES = frozenset({"it", "es", "dk"})
+#: Sizes are below this: of larger ones floats do not tell all pennies apart, or their profits are not finite.
+MOST_MONEY = 1e13
 #: What a profit may come to by rounding it to the penny, as a part of what it ought to be.
 LEAST_ROUNDED, MOST_ROUNDED = 0.8, 1.25
 
@@ -230,7 +232,7 @@ def on_ladder(price: float, market: ExchangeMarket) -> bool:
 
 def is_money(size: float) -> bool:
     """Whether a size is above 0, and of whole pennies."""
-    return 0 < size < math.inf and size == round(size, 2)
+    return 0 < size < MOST_MONEY and size == round(size, 2)
 
 
 def too_small(stake: float, price: float, account: AccountSettings, line: bool = False) -> bool:

@@ -18,7 +18,7 @@ from ..bets import Bet
 from ..models import LiquidityModel, Models
 from ..placement import WAIT, Arrival
 from ..removals import void
-from ..reports import ERROR_IN_ORDER, placed
+from ..reports import placed
 from ..simulated_market import BetIds, SimulatedMarket
 from .public_market import PublicMarket, PublicRunner, Touched
 
@@ -80,13 +80,7 @@ class VenueMarket(SimulatedMarket):
     # -- placing -------------------------------------------------------------------------------------------------
 
     def _place(self, request: Request, bet: Bet, arrival: Arrival) -> bool:
-        bet_id: str | None = None
-        try:
-            code, bet_id = self._judge(bet, arrival)
-        except Exception as error:
-            self._desk.failed(error, self.market_id, bet.strategy)
-            bet.void()
-            code = ERROR_IN_ORDER
+        code, bet_id = self._outcome(bet, arrival)
         if code == WAIT:
             return False
         if code is None or bet.size_lapsed:

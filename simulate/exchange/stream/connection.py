@@ -21,27 +21,20 @@ from ..settings import AccountSettings
 from . import requests
 from .framing import Lines, LineTooLongError, line, reset_at_close, shut
 from .host import Host, Live
+from .waiting import Waiting
 
 logger = logging.getLogger("headrace")
 
 #: Seconds for which a connection that was closed may still hold unsent bytes.
 LINGER_S = 5.0
 #: Faults of connections that happen where a message is sent.
-_ENDS = ("stream.drop", "stream.reset", "stream.half_line", "stream.half_close", "stream.fail_close")
-_SENDING = (*_ENDS, "stream.silence")
+_SENDING = tuple(f"stream.{each}" for each in ("drop", "reset", "half_line", "half_close", "fail_close", "silence"))
 
 
 class Connection(asyncio.Protocol):
     """One client.
 
-    Attributes:
-        connection_id: as the client is told.
-        peer: address and port of the client.
-        secure: over TLS.
-        account: whose it is; None before authentication.
-        subscriptions: by operation, those in force.
-        opened_at: seconds of real time.
-        sent_bytes, sent_messages: so far.
+    Attributes: those of `Client`, and
         ended: why it has ended; None while it is open.
     """
 
@@ -54,6 +47,7 @@ class Connection(asyncio.Protocol):
         self.account: AccountSettings | None = None
         self.subscriptions: dict[str, Live] = {}
         self._former: list[Live] = []
+        self._waiting = Waiting(server, self)
         self.opened_at = server.now()
         self.sent_bytes = self.sent_messages = 0
         self.ended: str | None = None
@@ -126,10 +120,14 @@ class Connection(asyncio.Protocol):
             if received is None:
                 return
             if received and self._handle(received):
-                self._resuming = True
-                self._loop.call_soon(self._read_on)
+                self._turn_to_others()
         if self._in.crowded and self._transport is not None:
             self._transport.pause_reading()
+
+    def _turn_to_others(self) -> None:
+        if not self._resuming:
+            self._resuming = True
+            self._loop.call_soon(self._read_on)
 
     def _read_on(self) -> None:
         self._resuming = False
@@ -148,16 +146,14 @@ class Connection(asyncio.Protocol):
             return
         for subscription in list(self.subscriptions.values()):
             subscription.flush()
-        if self.slow:
-            return
-        self.strained = False
-        if not self._resuming:
-            self._resuming = True
-            self._loop.call_soon(self._read_on)
+        if not self.slow:
+            self.strained = False
+            self._turn_to_others()
 
     def _handle(self, received: bytes) -> bool:
         """Handle one request; True if others are to be served before the next."""
         request_id: int | None = None
+        operation: object = None
         try:
             try:
                 request = msgspec.json.decode(received)
@@ -171,6 +167,8 @@ class Connection(asyncio.Protocol):
             return self._answer(operation, request, request_id)
         except StreamError as error:
             self._refuse(error, request_id)
+            if not error.closes and isinstance(operation, str):
+                self._waiting.begin(operation, request_id)
         except Exception as error:
             logger.exception("Stream connection %s: a request failed", self.connection_id)
             self._refuse(StreamError("UNEXPECTED_ERROR", type(error).__name__), request_id)
@@ -197,6 +195,7 @@ class Connection(asyncio.Protocol):
         self._succeed(request_id)
         former = self.subscriptions.get(subscription.operation)
         self.subscriptions[subscription.operation] = subscription
+        self._waiting.end()
         server.subscribed(self, subscription)
         subscription.muted = server.fault("stream.no_subscription", self, operation) is not None
         stale = server.fault("stream.stale_changes", self, operation) if former is not None else None
@@ -254,7 +253,7 @@ class Connection(asyncio.Protocol):
 
     def _idle(self) -> None:
         """The time to subscribe is over."""
-        if self.ended is None and not self.subscriptions:
+        if self.ended is None and not self.subscriptions and not self._waiting:
             waited = round(self._server.settings.timers.subscribe * 1000)
             self._refuse(StreamError("TIMEOUT", f"Connection is not subscribed and is idle: {waited} ms"), None)
 
@@ -271,11 +270,11 @@ class Connection(asyncio.Protocol):
         waiting = 0 if self._transport is None else self._transport.get_write_buffer_size()
         return waiting + self._out_bytes
 
-    def send(self, data: bytes) -> None:
-        """Send a message of a subscription, at the end of this turn of the loop."""
+    def send(self, data: bytes, operation: str) -> None:
+        """Send a message of a subscription, at the end of this turn of the loop. `operation`: what it asked with."""
         if self.ended is not None or self._half_closed:
             return
-        if self._server.faults.armed and self._fail(data):
+        if self._server.faults.armed and self._fail(data, operation):
             return
         self.sent_messages += 1
         self._queue(data)
@@ -292,7 +291,7 @@ class Connection(asyncio.Protocol):
         if not self._out or self._silent or self._transport is None:
             return
         overfull = self._out_bytes > self._server.settings.limits.backlog_bytes
-        data = self._out[0] if len(self._out) == 1 else b"".join(self._out)
+        data = b"".join(self._out)
         self._out.clear()
         self._out_bytes = 0
         if self.ended is None:
@@ -305,10 +304,10 @@ class Connection(asyncio.Protocol):
 
     # -- faults --------------------------------------------------------------------------------------------------
 
-    def _fail(self, data: bytes) -> bool:
+    def _fail(self, data: bytes, operation: str) -> bool:
         """Let a fault happen to a message that is about to be sent; True if that was its end."""
         for kind in _SENDING:
-            fault = self._server.fault(kind, self)
+            fault = self._server.fault(kind, self, operation)
             if fault is None:
                 continue
             if kind == "stream.silence":
@@ -327,17 +326,16 @@ class Connection(asyncio.Protocol):
         elif kind == "stream.fail_close":
             self._refuse(StreamError(fault.value or "UNEXPECTED_ERROR", "The rehearsal wants it so"), None)
             self.close("a fault: fail_close")
-        elif kind == "stream.half_close":
+        elif kind == "stream.half_line":
+            self._transport.write(data[: len(data) // 2])
+            self.close("a fault: half a line")
+        else:
             self._half_closed = True
             self._stop_subscriptions()
-            self._call_later(0.0, self._shut)
-        else:
-            self._transport.write(data[: len(data) // 2])
-            if kind == "stream.half_line":
-                self.close("a fault: half a line")
+            if kind == "stream.half_close":
+                self._call_later(0.0, self._shut)
             else:
-                self._half_closed = True
-                self._stop_subscriptions()
+                self._transport.write(data[: len(data) // 2])
                 self._call_later(0.05, self._reset)
 
     def _speak(self) -> None:
@@ -382,6 +380,7 @@ class Connection(asyncio.Protocol):
             return
         self.ended = why
         self._stop_subscriptions()
+        self._waiting.end()
         for timer in self._timers:
             timer.cancel()
         self._timers.clear()

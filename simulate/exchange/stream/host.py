@@ -60,8 +60,8 @@ class Client(Protocol):
     def unsent_bytes(self) -> int:
         """Bytes that the client has not taken."""
 
-    def send(self, data: bytes) -> None:
-        """Send a message of a subscription, at the end of this turn of the loop."""
+    def send(self, data: bytes, operation: str) -> None:
+        """Send a message of a subscription, at the end of this turn of the loop. `operation`: what it asked with."""
 
     def abort(self, why: str) -> None:
         """End the connection at once."""
@@ -118,6 +118,19 @@ class Live(Protocol):
         """A race ("rcm") or a cricket match ("ccm") has changed."""
 
 
+class Kind(Protocol):
+    """A kind of subscriptions: it makes them. `op`: of their messages."""
+
+    op: str
+
+    def __call__(self, server: Host, connection: Client, request: dict[str, Any]) -> Live:
+        """A subscription that a client has asked for.
+
+        Raises:
+            StreamError: it is refused.
+        """
+
+
 class Host(Protocol):
     """The server, as connections and subscriptions know it.
 
@@ -165,7 +178,7 @@ class Host(Protocol):
     def heard(self, connection: Client, operation: object, request: Mapping[str, Any]) -> None:
         """A client has asked for something."""
 
-    def subscription(self, operation: object) -> Callable[[Host, Client, dict[str, Any]], Live] | None:
+    def subscription(self, operation: object) -> Kind | None:
         """What makes a subscription of an operation; None if there is no such operation."""
 
     def subscribed(self, connection: Client, subscription: Live) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 
+from ..faults import Fault
 from .subscription import Subscription
 
 #: Fields that the exchange leaves out at times: of a change, of a runner's change, of a definition, of its runners.
@@ -57,17 +58,20 @@ def in_change(subscription: Subscription, changes: Sequence[bytes]) -> list[byte
     return found
 
 
+def _fault(subscription: Subscription, kind: str, change: dict[str, Any]) -> Fault | None:
+    return subscription.server.fault(kind, subscription.connection, subscription.operation, market_id=change.get("id"))
+
+
 def _strikes(subscription: Subscription, kind: str, change: dict[str, Any]) -> bool:
-    found = subscription.server.fault(kind, subscription.connection, subscription.operation, market_id=change.get("id"))
-    return found is not None
+    return _fault(subscription, kind, change) is not None
 
 
 def _common(subscription: Subscription, change: dict[str, Any]) -> bool:
     spoilt = False
     if _strikes(subscription, "market.conflated", change):
         change["con"] = spoilt = True
-    if _strippable(change) and _strikes(subscription, "market.strip", change):
-        _strip(change)
+    if _strippable(change) and (fault := _fault(subscription, "market.strip", change)) is not None:
+        _strip(change, fault.value == "null")
         spoilt = True
     return spoilt
 
@@ -85,7 +89,11 @@ def _strippable(change: dict[str, Any]) -> bool:
     return any(name in where for where, names in _objects(change) for name in names)
 
 
-def _strip(change: dict[str, Any]) -> None:
+def _strip(change: dict[str, Any], null: bool) -> None:
     for where, names in _objects(change):
         for name in names:
-            where.pop(name, None)
+            if name in where:
+                if null:
+                    where[name] = None
+                else:
+                    del where[name]

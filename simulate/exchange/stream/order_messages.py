@@ -11,6 +11,7 @@ from typing import Any
 
 from ..account_bet import AccountBet
 from ..positions import BACKS, LAYS, Level, Position, RunnerKey
+from ..timeline import to_second
 
 _SIDES = {"BACK": "B", "LAY": "L"}
 _PERSISTENCE = {"LAPSE": "L", "PERSIST": "P", "MARKET_ON_CLOSE": "MOC"}
@@ -18,11 +19,8 @@ _ORDER_TYPES = {"LIMIT": "L", "LIMIT_ON_CLOSE": "LOC", "MARKET_ON_CLOSE": "MOC"}
 #: By jurisdiction: the regulator, as the order stream calls it; others than .com are Malta's.
 _REGULATORS = {"com": "REG_GGC"}
 _OTHER_REGULATOR = "REG_LGA"
-
-
-def to_second(ms: int) -> int:
-    """A time in milliseconds, to the second."""
-    return ms // 1000 * 1000
+#: Fields of an order without which clients have met it.
+_OPTIONAL = ("bsp", "md", "cd", "ld", "lsrc", "avp", "rac", "rc")
 
 
 def order(bet: AccountBet, jurisdiction: str = "com", blank_refs: bool = False) -> dict[str, Any]:
@@ -59,6 +57,16 @@ def order(bet: AccountBet, jurisdiction: str = "com", blank_refs: bool = False) 
     found["rfo"] = "" if blank_refs else bet.order_ref
     found["rfs"] = "" if blank_refs else bet.strategy_ref
     return found
+
+
+def strip(told: dict[str, Any], null: bool = False) -> None:
+    """Leave out of an order what the exchange leaves out at times; `null`: it is null instead."""
+    for name in _OPTIONAL:
+        if name in told:
+            if null:
+                told[name] = None
+            else:
+                del told[name]
 
 
 def runner(key: RunnerKey, orders: Iterable[Any], matches: dict[str, Any], full_image: bool = False) -> dict[str, Any]:

@@ -31,15 +31,16 @@ FIRST_ACCOUNT_ID = 1_000_001
 class _Change:
     """One change of a bet, as it is to be told."""
 
-    __slots__ = ("due", "key", "levels", "market_id", "order", "sequence", "whole")
+    __slots__ = ("bet_id", "due", "gives_way", "key", "levels", "market_id", "order", "sequence", "whole")
 
     def __init__(self, bet: AccountBet, levels: dict[Level, float], order: tuple[str, bytes] | None) -> None:
         self.market_id = bet.market_id
+        self.bet_id = bet.bet_id
         self.key = (bet.selection_id, bet.handicap)
         self.sequence = bet.sequence
         self.levels = levels
         self.order = order
-        self.whole = False
+        self.whole = self.gives_way = False
         self.due = 0.0
 
 
@@ -141,11 +142,18 @@ class OrderSubscription(Subscription):
         if not wanted and not levels:
             return
         blank = self._fault("order.blank_refs", bet) is not None
-        change = _Change(bet, levels, (bet.bet_id, self._order(bet, blank)) if wanted else None)
+        strip = self._fault("order.strip", bet)
+        change = _Change(bet, levels, (bet.bet_id, self._order(bet, blank, strip)) if wanted else None)
         change.whole = self._fault("order.image", bet) is not None
         if self._fault("order.duplicate", bet):
             self._repeat.add(bet.market_id)
-        fault = self._fault("order.delay", bet)
+        if self._held and self._held[0].gives_way:
+            self._overtake(self._held.popleft(), change)
+            return
+        fault = self._fault("order.overtaken", bet)
+        change.gives_way = fault is not None and not self._held
+        if fault is None:
+            fault = self._fault("order.delay", bet)
         if fault is None and self._exchange.handling:
             fault = self._fault("order.after_reply", bet)
         if fault is None and not self._held:
@@ -155,6 +163,14 @@ class OrderSubscription(Subscription):
         self._held.append(change)
         if len(self._held) == 1:
             self._arm("held", (change.due - self.server.now()) * 1000, self._release)
+
+    def _overtake(self, held: _Change, change: _Change) -> None:
+        """Tell of a bet before another of which there was something to tell sooner; of one bet all comes in order."""
+        first, second = (held, change) if held.bet_id == change.bet_id else (change, held)
+        self._collect_matches(held)
+        self._collect_matches(change)
+        self._collect_order(first)
+        self._collect_order(second)
 
     def _fault(self, kind: str, bet: AccountBet) -> Fault | None:
         faults = self.server.faults
@@ -169,8 +185,11 @@ class OrderSubscription(Subscription):
             bet_id=bet.bet_id,
         )
 
-    def _order(self, bet: AccountBet, blank: bool = False) -> bytes:
-        return _encode(order_messages.order(bet, self.account.jurisdiction, blank))
+    def _order(self, bet: AccountBet, blank: bool = False, strip: Fault | None = None) -> bytes:
+        told = order_messages.order(bet, self.account.jurisdiction, blank)
+        if strip is not None:
+            order_messages.strip(told, strip.value == "null")
+        return _encode(told)
 
     def _release(self) -> None:
         """Go on with changes that were held: none overtakes another."""
@@ -181,9 +200,16 @@ class OrderSubscription(Subscription):
         self.message_ended()
 
     def _collect(self, change: _Change) -> None:
-        pending = self._pending.setdefault(change.market_id, _Pending())
+        self._collect_matches(change)
+        self._collect_order(change)
+
+    def _collect_matches(self, change: _Change) -> None:
         if change.levels:
+            pending = self._pending.setdefault(change.market_id, _Pending())
             pending.levels.setdefault(change.key, {}).update(change.levels)
+
+    def _collect_order(self, change: _Change) -> None:
+        pending = self._pending.setdefault(change.market_id, _Pending())
         if change.order is not None:
             states = pending.orders.setdefault(change.key, [])
             if self.collecting:  # what was not told meanwhile is history
@@ -316,6 +342,11 @@ class OrderSubscription(Subscription):
         found: list[bytes] = []
         if self.account.delayed:
             return found
+        known = dict.fromkeys(name.partition(" ")[0] for name in self.image.known)
+        for market_id in [each for each in known if each not in self._exchange.markets]:
+            pending = _Pending()
+            pending.gone = True
+            found.append(self._change(market_id, pending))
         for market in self._exchange.markets.values():
             pending = _Pending()
             changed = [
@@ -329,10 +360,11 @@ class OrderSubscription(Subscription):
             for key, position in self._positions.market(self.account.username, market.market_id).items():
                 if levels := self._shown(position.since(sequence)):
                     pending.levels[key] = levels
-            if market.closed_at is not None and self._knows(market.market_id):
-                pending.closed = True
-                self._closed.add(market.market_id)
-            if pending.orders or pending.levels or pending.closed:
+            if self._knows(market.market_id) and market.closing:  # it has closed, and may be open again
+                pending.closed = market.closed_at is not None
+                if pending.closed:
+                    self._closed.add(market.market_id)
+            if pending.orders or pending.levels or pending.closed is not None:
                 found.append(self._change(market.market_id, pending))
         return found
 

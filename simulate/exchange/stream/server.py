@@ -9,7 +9,7 @@ import socket
 import ssl
 import tempfile
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,13 +18,14 @@ from ..certificates import Certificates
 from ..errors import StreamError
 from ..exchange import Exchange, ExchangeMarket
 from ..faults import Fault, Faults
+from ..ledger import brief
 from ..listening import Listening
 from ..positions import Positions
 from ..public_market import Touched
 from ..settings import AccountSettings, ExchangeSettings
 from .clocks import Clocks
 from .connection import Connection
-from .host import Client, Host, Live, StreamSessions
+from .host import Client, Kind, Live, StreamSessions
 from .market_stream import MarketStream
 from .market_subscription import MarketSubscription
 from .order_subscription import OrderSubscription
@@ -36,6 +37,8 @@ logger = logging.getLogger("headrace")
 
 #: Bytes that the system holds of what a client has not read.
 SEND_BUFFER = 262_144
+#: Requests of more characters are not in the ledger.
+LONGEST_NOTED = 20_000
 
 
 class StreamServer:
@@ -102,8 +105,8 @@ class StreamServer:
             self._certificates = Certificates(Path(self._folder.name))
         context = self._certificates.server_context()
         try:
-            self.addresses["tcp"] = self._listen(self.settings.stream_port, None)
-            self.addresses["tls"] = self._listen(self.settings.tls_stream_port, context)
+            self.addresses["tcp"] = self._listen(self.settings.plain_stream_port, None)
+            self.addresses["tls"] = self._listen(self.settings.stream_port, context)
         except OSError:
             await self.stop()
             raise
@@ -223,15 +226,16 @@ class StreamServer:
             self.exchange.clock.now_ms,
             connection=connection.connection_id,
             username=None if connection.account is None else connection.account.username,
-            operation=operation if isinstance(operation, str) else None,
-            request=told,
+            operation=operation[:100] if isinstance(operation, str) else None,
+            request=brief(told, LONGEST_NOTED),
         )
 
     def refused(self, connection: Client, error: StreamError) -> None:
         """A client was told of an error."""
-        self._note(connection, "REFUSED", code=error.code, message=error.message)
+        username = None if connection.account is None else connection.account.username
+        self._note(connection, "REFUSED", username=username, code=error.code, message=error.message)
 
-    def subscription(self, operation: object) -> Callable[[Host, Client, dict[str, Any]], Subscription] | None:
+    def subscription(self, operation: object) -> Kind | None:
         """What makes a subscription of an operation; None if there is no such operation."""
         return self.subscriptions.get(operation) if isinstance(operation, str) else None
 

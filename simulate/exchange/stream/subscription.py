@@ -284,7 +284,7 @@ class Subscription(abc.ABC):
         parts.append(b"}\r\n")
         data = b"".join(parts)
         self._last_sent = server.now()
-        self.connection.send(data)
+        self.connection.send(data, self.operation)
         server.sent(self, data, change_type)
 
     def _publish_time(self) -> int:

@@ -12,12 +12,10 @@ from headrace.simulate.exchange.settings import AccountSettings
 from headrace.strategies.messages import (
     CANCEL,
     PLACE,
-    REPLACE,
     UPDATE,
     CancelInstruction,
     Instruction,
     PlaceInstruction,
-    ReplaceInstruction,
     Report,
     Request,
     UpdateInstruction,
@@ -104,9 +102,21 @@ def update(exchange: Exchange, bet: AccountBet, persistence: str) -> list[Report
 
 def replace(exchange: Exchange, bet: AccountBet, price: float) -> AccountBet:
     """Give a bet another price: the bet that takes its place."""
-    new = exchange.next_order_id()
-    _change(exchange, bet, REPLACE, ReplaceInstruction(bet.order_id, bet.bet_id, price, new))
-    return next(each for each in reversed(exchange.bets.values()) if each.order_id == new)
+    left = bet.remaining
+    cancel(exchange, bet)
+    return place(
+        exchange,
+        bet.asked.side,
+        price,
+        left,
+        bet.selection_id,
+        handicap=bet.handicap,
+        account=exchange.accounts[bet.username],
+        market_id=bet.market_id,
+        persistence=bet.persistence,
+        ref=bet.order_ref,
+        strategy=bet.strategy_ref,
+    )
 
 
 def _change(exchange: Exchange, bet: AccountBet, kind: str, instruction: Instruction) -> list[Report]:

@@ -318,7 +318,7 @@ def test_a_market_refuses_all_of_a_call(code: str, stream: Stream, params: dict[
     assert not desk.exchange.bets
 
 
-def test_a_strategy_reference_that_is_none_fails_each_bet() -> None:
+def test_a_strategy_reference_that_is_too_long_or_odd_fails_each_bet() -> None:
     report = Desk().place(limit(3.0, 5), limit(3.0, 5), customerStrategyRef="sixteen-letters!")
     assert report["errorCode"] == "BET_ACTION_ERROR"
     assert codes(report) == ["INVALID_CUSTOMER_STRATEGY_REF"] * 2

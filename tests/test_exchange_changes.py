@@ -194,7 +194,7 @@ def test_two_empty_cancels_at_a_time_collide() -> None:
     assert second == [{"status": "FAILURE", "errorCode": "ERROR_IN_MATCHER"}]
 
 
-def test_instructions_without_a_market_are_no_empty_cancel() -> None:
+def test_instructions_without_a_market_are_not_an_empty_cancel() -> None:
     desk = Desk()
     bet = desk.placed(limit(3.0, 5))
     with pytest.raises(ApiError):

@@ -301,6 +301,10 @@ def test_faults_are_asked_for_in_words() -> None:
         ("http.cut:seconds=3", "http.cut takes no seconds"),
         ("stream.reset:value=1", "stream.reset takes no value"),
         ("http.status:value=bad", "value is 'bad', expected an HTTP status, 400 to 599"),
+        ("session.expire:operation=keepAlive", "operation is not known where it happens; expected username"),
+        ("event.suspend:seconds=1,username=alice", "username is not known where it happens; expected market_id"),
+        ("stream.slow_connect:seconds=1,username=alice", "username is not known .*; it happens to whoever comes"),
+        ("event.suspend:seconds=inf", "seconds and after are 0 or more"),
         ({"kind": 3}, "not a kind of fault"),
         (3, "faults: found 3; expected words such as 'stream.drop:after=30'"),
     ]
@@ -384,7 +388,7 @@ def test_a_schedule_of_faults_is_drawn_by_its_seed(tmp_path: Path) -> None:
         ('{"kind": "http.cut"}', r'expected such as \["stream.drop"\] or {"seed": 7, '),
     ],
 )
-def test_a_file_that_is_no_schedule_is_refused(tmp_path: Path, text: str, told: str) -> None:
+def test_a_file_that_is_not_a_schedule_is_refused(tmp_path: Path, text: str, told: str) -> None:
     path = tmp_path / "faults.json"
     path.write_text(text)
     with pytest.raises(hr.InputError, match=told) as refused:

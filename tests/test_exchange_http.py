@@ -25,8 +25,8 @@ from exchange_builders import ALICE, BOB, exchange_of
 from exchange_servers import WAIT, Served, eventually, point, read_all, served
 from headrace.simulate.exchange.certificates import Certificates
 from headrace.simulate.exchange.errors import ApiError, ParameterError
-from headrace.simulate.exchange.http_server import Operation
 from headrace.simulate.exchange.ledger import Ledger
+from headrace.simulate.exchange.operations import Operation
 from headrace.simulate.exchange.settings import AccountSettings, Limits, Timers
 
 BETTING = "SportsAPING/v1.0/"
@@ -162,7 +162,7 @@ def test_array_without_calls_or_with_too_many_is_invalid(server: Served, body: A
 
 
 @pytest.mark.parametrize("body", [1, "text", None, True])
-def test_what_is_no_object_is_invalid(server: Served, body: Any) -> None:
+def test_what_is_not_an_object_is_invalid(server: Served, body: Any) -> None:
     assert post(server, body).json()["error"]["code"] == -32600
 
 
@@ -743,7 +743,7 @@ def test_status_of_http_in_place_of_an_answer(server: Served, kind: str, done: b
         client.betting.place_orders(market_id="1.1", instructions=[])
 
 
-def test_reply_that_is_no_json(server: Served) -> None:
+def test_reply_that_is_not_json(server: Served) -> None:
     client = server.client()
     server.fault("http.garbage", operation="placeOrders")
     with pytest.raises(exceptions.InvalidResponse):

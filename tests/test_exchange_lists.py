@@ -264,7 +264,7 @@ def test_what_placed_a_bet_is_told_if_asked_for():
         {"recordCount": "many"},
     ],
 )
-def test_what_is_no_parameter_of_current_orders_is_refused(params):
+def test_what_is_not_a_parameter_of_current_orders_is_refused(params):
     _, lists, _ = lists_of()
     with pytest.raises(ParameterError):
         call(lists, "listCurrentOrders", **params)

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from betfairlightweight import filters
+from betfairlightweight.exceptions import APIError
 
 import headrace as hr
 from browser import Tab, browser, showing
@@ -80,6 +81,35 @@ def test_it_shows_connections_and_faults_and_fetches_nothing_from_elsewhere(exch
             await tab.until("document.querySelector('#faults tbody tr').cells[2].textContent === '1'")
             fetched = await tab.value("performance.getEntriesByType('resource').map(each => each.name)")
             assert all(name.startswith(exchange.addresses.url) for name in fetched)
+
+    asyncio.run(watch())
+
+
+def test_what_was_refused_is_there_with_why(exchange: hr.RehearsalExchange) -> None:
+    async def watch() -> None:
+        async with showing(exchange.addresses.url) as tab:
+            await tab.until("document.getElementById('link').textContent === 'live'")
+            client = exchange.client("bob")
+            await asyncio.to_thread(client.login_interactive)
+            with pytest.raises(APIError, match="DSC-0018"):
+                await asyncio.to_thread(client.betting.list_event_types, {"eventIds": 7})
+            await tab.until("document.getElementById('refusals').textContent.includes('DSC-0018')")
+            (shown, *_) = await rows(tab, "refusals")
+            assert shown[1:] == ["bob", "listEventTypes", "DSC-0018", "eventIds is 7, expected a list"]
+
+    asyncio.run(watch())
+
+
+@pytest.mark.parametrize("table", ["markets", "bets"])
+def test_the_tables_of_markets_and_bets_are_seen_whole_on_a_laptop(exchange: hr.RehearsalExchange, table: str) -> None:
+    async def watch() -> None:
+        client = exchange.client("alice")
+        await asyncio.to_thread(client.login_interactive)
+        number = await asyncio.to_thread(bet, exchange, client, 1000.0, 3.0)
+        async with showing(exchange.addresses.url, 1280) as tab:
+            await tab.until(f"document.getElementById('bets').textContent.includes('{number}')")
+            scroll = f"document.querySelector('#{table} .scroll')"
+            assert await tab.value(f"{scroll}.scrollWidth - {scroll}.clientWidth") == 0
 
     asyncio.run(watch())
 

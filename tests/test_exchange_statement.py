@@ -130,7 +130,7 @@ def test_a_page_has_a_hundred_rows_at_most():
     assert (len(answer["accountStatement"]), answer["moreAvailable"]) == (100, True)
 
 
-def test_what_is_no_parameter_is_refused():
+def test_what_is_not_a_parameter_is_refused():
     _, _, statement = bank_of(priced())
     with pytest.raises(ParameterError):
         rows(statement, includeItem="SPORTS")

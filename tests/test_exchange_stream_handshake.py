@@ -169,7 +169,7 @@ def test_nobody_subscribes_who_has_not_authenticated(stream: InProcess):
         b'{"op":"heartbeat","id":%d}' % 2**64,
     ],
 )
-def test_what_is_no_request_has_an_error_without_an_id(stream: InProcess, line: bytes):
+def test_what_is_not_a_request_has_an_error_without_an_id(stream: InProcess, line: bytes):
     client = stream.connect().log_in()
     error = failure(client, "INVALID_INPUT", client.send_bytes(line + b"\r\n"))
     assert error.get("id") == (1 if line == b'{"id":1}' else None)
@@ -298,6 +298,13 @@ def test_every_request_is_in_the_ledger_without_secrets(stream: InProcess):
     assert '"session"' not in told
     what = [each.values["what"] for each in stream.exchange.ledger.entries(kind="CONNECTION")]
     assert what == ["OPENED", "AUTHENTICATED", "SUBSCRIBED", "ENDED"]
+
+
+def test_the_ledger_does_not_keep_what_is_very_long(stream: InProcess):
+    for _ in range(3):
+        stream.connect().send(op="x" * 1_000, junk="y" * 500_000)
+    asked = [each.values for each in stream.exchange.ledger.entries(kind="REQUEST")]
+    assert [(len(each["operation"]), each["request"]["left_out"] > 500_000) for each in asked] == [(100, True)] * 3
 
 
 def test_settings_name_the_exchanges_limits():

@@ -21,7 +21,7 @@ from shell import HeadraceShell
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 #: Languages of blocks: the first two are run, the others show something.
-RUN, SHOWN = ("sh", "python"), ("console", "text", "toml", "json", "yaml")
+RUN, SHOWN = ("sh", "python"), ("console", "text", "toml", "json", "yaml", "js")
 #: Blocks that are not run, by page and reason.
 NOT_RUN = {
     "README.md": {"installs": 2},
@@ -31,6 +31,10 @@ NOT_RUN = {
         "serves until it is stopped": 1,
         "needs the exchange above": 1,
         "needs flumine, and the exchange above": 1,
+        "serves with all ports until it is stopped": 1,
+        "needs the exchange with all ports, curl and openssl": 1,
+        "needs the exchange with all ports, and Node.js": 1,
+        "needs the exchange with all ports": 1,
     },
     "docs/from-flumine.md": {"needs flumine": 1},
     "docs/reference.md": {"needs a cluster": 1, "serves until it is stopped": 1},

@@ -6,7 +6,7 @@ Money is in the account's currency, to the penny. Sources: docs/exchange.md, "Mo
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Iterable
 from typing import Any
 
 from ...strategies.messages import PlaceInstruction
@@ -14,9 +14,11 @@ from .account_bet import AccountBet
 from .arguments import chosen
 from .currency_rates import RATES, rate
 from .errors import ApiError
-from .exchange import Exchange, ExchangeMarket
+from .exchange import Exchange, ExchangeMarket, Listener
 from .exposure import AccountExposure
 from .faults import Faults
+from .market_words import commission_rate
+from .operations import Operation
 from .public_market import Touched
 from .settings import AccountSettings
 
@@ -28,8 +30,6 @@ _HOUR_MS = 3_600_000
 #: Kinds of movements.
 DEPOSIT, BET, COMMISSION, CHARGE = "DEPOSIT", "BET", "COMMISSION", "CHARGE"
 
-Operation = Callable[[AccountSettings, dict[str, Any]], Awaitable[Any]]
-
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Movement:
@@ -40,7 +40,7 @@ class Movement:
         at: exchange time, milliseconds.
         kind: DEPOSIT, BET, COMMISSION or CHARGE.
         amount: above 0: it came. `balance`: of the account afterwards.
-        market_id, bet: what for; None where that is no market, or the whole market.
+        market_id, bet: what for; None if that is not a market, or is the whole market.
         reverses: it takes back what an earlier settlement gave.
         transactions: of a charge: how many were counted in the hour.
     """
@@ -67,7 +67,7 @@ class _Settled:
         self.commission = 0.0
 
 
-class Bank:
+class Bank(Listener):
     """The money of all accounts; it hears of their bets and of settlements.
 
     Attributes:
@@ -100,10 +100,6 @@ class Bank:
         """What it can bet: its balance less what its bets may lose."""
         return round(self.balance(username) + self.exposure(username), 2)
 
-    def market_exposure(self, username: str, market_id: str) -> float:
-        """What its bets in one market may lose: 0.0 or less; 0.0 once it is settled."""
-        return -self._losses(username).get(market_id, 0.0) + 0.0
-
     def retained_commission(self, username: str) -> float:
         """Commission on markets that are closed and won, but not settled yet."""
         owed = 0.0
@@ -125,8 +121,9 @@ class Bank:
         if won <= 0:
             return 0.0
         definition = market.definition
-        discount = self._exchange.accounts[username].discount_rate if definition.discount_allowed else 0.0
-        return round(won * definition.market_base_rate / 100 * (1 - discount / 100), 2)
+        discount = self._exchange.accounts[username].discount_rate
+        percent = commission_rate(definition.market_base_rate, definition.discount_allowed, discount)
+        return round(won * percent / 100, 2)
 
     def statement(self, username: str) -> list[Movement]:
         """All movements of an account, in order."""
@@ -252,12 +249,6 @@ class Bank:
             settled = self._settled.get((username, market.market_id))
             if settled is not None:
                 settled.bets.clear()  # nothing of it is settled again; its commission is still asked for
-
-    def message_ended(self, at: int) -> None:
-        """Money does not move with prices."""
-
-    def sports(self, at: int, operation: str, change: dict[str, Any]) -> None:
-        """Nor with races."""
 
     # -- calls ---------------------------------------------------------------------------------------------------
 

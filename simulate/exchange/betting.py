@@ -29,13 +29,12 @@ from .betting_reports import (
 from .changing import Change, Changer, Replacement
 from .exchange import Exchange
 from .faults import Faults
+from .operations import Operation
 from .placing import Order, Placed, Placer
 from .reception import Call, Reception
 from .settings import AccountSettings
 from .unasked import Unasked
 from .validation import FILL_OR_KILL, LIMIT, read_placing
-
-Operation = Callable[[AccountSettings, dict[str, Any]], Awaitable[Any]]
 
 
 class Betting:

@@ -10,6 +10,7 @@ from aiohttp import web
 
 from .envelope import MEANINGS, Outcome, Service
 from .exchange import Exchange
+from .ledger import brief
 
 logger = logging.getLogger("headrace")
 
@@ -27,7 +28,7 @@ class Call:
     Attributes:
         number: in the ledger.
         service: None for calls of the identity service, and for those that are not known.
-        request: as it came, of JSON-RPC; None if it is no object.
+        request: as it came, of JSON-RPC; None if it is not an object.
         outcome: what became of it; None before.
     """
 
@@ -78,10 +79,7 @@ class CallLog:
 
     def asked(self, call: Call, username: str | None) -> Call:
         """Note a call that is about to be done; the call."""
-        params: Any = call.arguments
-        length = len(repr(params))
-        if length > (_LONG if call.operation in _KEPT else _SHORT):
-            params = {"left_out": length}
+        params = brief(call.arguments, _LONG if call.operation in _KEPT else _SHORT)
         self.write("REQUEST", request=call.number, username=username, operation=call.operation, params=params)
         return call
 

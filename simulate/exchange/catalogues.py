@@ -110,11 +110,7 @@ class CatalogueEntry:
     @property
     def available(self) -> float:
         """What is offered, both sides, in pounds."""
-        return sum(
-            sum(runner.ladder(side).values())
-            for runner in self.market.public.runners.values()
-            for side in ("atb", "atl")
-        )
+        return self.market.public.available
 
     def catalogue(self, projection: frozenset[str]) -> dict[str, Any]:
         """A `MarketCatalogue` with what is asked for."""

@@ -18,7 +18,7 @@ from .exchange import ExchangeMarket
 from .market_words import MarketWords
 from .settings import AccountSettings
 from .time_ranges import TimeRange
-from .timeline import written_to_second
+from .timeline import to_second, written_to_second
 
 SETTLED, VOIDED, LAPSED, CANCELLED = "SETTLED", "VOIDED", "LAPSED", "CANCELLED"
 _STATUSES = frozenset({SETTLED, VOIDED, LAPSED, CANCELLED})
@@ -74,7 +74,7 @@ class ClearedOrders:
         found = [
             bet
             for bet in bets
-            if (at := _ended(bet, status)) is not None and (not within or at // 1000 * 1000 in within) and wanted(bet)
+            if (at := _ended(bet, status)) is not None and (not within or to_second(at) in within) and wanted(bet)
         ]
         groups: dict[Any, list[AccountBet]] = {}
         for bet in found:

@@ -1,6 +1,6 @@
 """Calls that control a rehearsal exchange: its state, its ledger, its faults, steps, and its end.
 
-They are no part of what the real exchange has. All of them are below /rehearsal/ and need the exchange's token, in the
+The real exchange has none of them. All of them are below /rehearsal/ and need the exchange's token, in the
 header `X-Rehearsal-Token`.
 """
 
@@ -103,14 +103,14 @@ class Control:
     def _entries(self, request: web.BaseRequest) -> dict[str, Any]:
         try:
             after = int(request.query.get("after", 0))
-            most = min(int(request.query.get("most", MOST_ENTRIES)), MOST_ENTRIES)
+            most = max(min(int(request.query.get("most", MOST_ENTRIES)), MOST_ENTRIES), 0)
         except ValueError:
             raise _Refused(400, "after and most: expected whole numbers") from None
         kind = request.query.get("kind")
         if kind not in (None, *ENTRY_KINDS):
             raise _Refused(400, f"kind is {kind!r}, expected {either(ENTRY_KINDS)}")
-        entries = self._ledger.entries(after, kind)
-        return {"entries": entries[: max(most, 0)], "last": self._ledger.number, "more": len(entries) > most}
+        entries = self._ledger.entries(after, kind, most + 1)
+        return {"entries": entries[:most], "last": self._ledger.number, "more": len(entries) > most}
 
     # -- faults --------------------------------------------------------------------------------------------------
 

@@ -80,7 +80,7 @@ class Exchange:
         self._last_bet_id = FIRST_BET_ID
         self._numbers = itertools.count(1)
         self._by_order: dict[str, AccountBet] = {}
-        self._submissions = Submissions(self._by_order)
+        self._submissions = Submissions()
         self._messages: Iterator[FeedMessage] = iter(feed)
         self._next = next(self._messages, None)
         self.finished = self._next is None
@@ -272,13 +272,12 @@ class Exchange:
         """Hand a request that has passed all checks to the market's matching.
 
         Args:
-            request: sizes are in the account's currency; `strategy` and `username` are both the account's name;
-                `bet_delay` in seconds of exchange time; order ids are from `next_order_id`, and those of bets are
-                `AccountBet.order_id`.
-            answered: called with the reports, in order of the engine's answers, once all are there: for a REPLACE a
-                CANCEL and, if that succeeded, a PLACE for each instruction. Called at once if there is no bet delay;
-                with fewer reports than instructions if the market closes first. Their sizes are the engine's, in
-                pounds: those of the account are in its `AccountBet`.
+            request: to place, cancel or update: a replace is a cancel, and then a placing. Sizes are in the account's
+                currency; `strategy` and `username` are both the account's name; `bet_delay` in seconds of exchange
+                time; order ids are from `next_order_id`, and those of bets are `AccountBet.order_id`.
+            answered: called with the reports, in order of the engine's answers, once all are there: at once if there
+                is no bet delay; with fewer reports than instructions if the market closes first. Their sizes are the
+                engine's, in pounds: those of the account are in its `AccountBet`.
             strategy_refs: of placings, by their order ids; None: all have the request's.
         """
         market = self.markets[request.market_id]

@@ -7,21 +7,20 @@ from __future__ import annotations
 
 import asyncio
 import functools
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from typing import Any, Protocol
 
 from .arguments import required
 from .betting import Betting
 from .exchange import Exchange
 from .faults import Faults
+from .operations import Operation
 from .settings import AccountSettings
 
 #: Seconds between heartbeats that an account may choose.
 SHORTEST, LONGEST = 10, 300
 
 NONE, ALL_CANCELLED, SOME_LEFT = "NONE", "ALL_BETS_CANCELLED", "SOME_BETS_NOT_CANCELLED"
-
-Operation = Callable[[AccountSettings, dict[str, Any]], Awaitable[Any]]
 
 
 class Timer(Protocol):

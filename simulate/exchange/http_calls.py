@@ -34,13 +34,12 @@ from .exchange import Exchange
 from .faults import Fault, Faults
 from .http_connection import HTML, JSON, Connections, Refused, connection_of
 from .identity import Answer, Identity
+from .operations import Operation
 from .queues import CallQueues
 from .sessions import Sessions
 from .settings import AccountSettings
 
 logger = logging.getLogger("headrace")
-
-Operation = Callable[[AccountSettings, dict[str, Any]], Awaitable[Any]]
 
 _MEDIA_TYPES = frozenset({JSON, "text/json"})
 #: What calls come as: some clients send all with the type that login wants, and are answered.

@@ -15,16 +15,15 @@ from .certificates import Certificates
 from .envelope import SERVICES, framework_fault
 from .exchange import Exchange
 from .faults import Faults
-from .http_calls import HttpCalls, Operation
+from .http_calls import HttpCalls
 from .http_connection import JSON, Connections, Refused, connection_of
 from .listening import Listening
+from .operations import Operation
 from .sessions import Sessions
-
-__all__ = ["HttpServer", "Operation", "Page"]
 
 logger = logging.getLogger("headrace")
 
-#: Serves what is no part of the exchange: a page, or calls that control it.
+#: Serves what is not part of the exchange: a page, or calls that control it.
 Page = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 
 
@@ -107,10 +106,6 @@ class HttpServer:
         return len(self._connections)
 
     # -- requests ------------------------------------------------------------------------------------------------
-
-    async def body(self, request: web.BaseRequest) -> bytes:
-        """The body of a request, within the limits; beyond, the request is refused: let it pass."""
-        return await self._connections.body(request)
 
     async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
         connection = connection_of(request)

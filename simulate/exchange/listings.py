@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime
-from collections.abc import Awaitable, Callable, Hashable, Iterable
+from collections.abc import Callable, Hashable, Iterable
 from typing import Any
 
 from .api_market_filter import MarketFilter, start_ms
@@ -13,10 +13,9 @@ from .errors import ApiError, ParameterError
 from .exchange import Exchange
 from .market_names import region
 from .navigation import menu
+from .operations import Operation
 from .settings import AccountSettings
 from .timeline import written
-
-Operation = Callable[[AccountSettings, dict[str, Any]], Awaitable[Any]]
 
 #: What can be asked for of a catalogue, and how much of the data limit it costs ("Market Data Request Limits").
 PROJECTIONS = {

@@ -6,7 +6,7 @@ Sources: Betfair API-NG, "listCurrentOrders", "Betting Type Definitions"; docs/e
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from typing import Any
 
 from .account_bet import AccountBet
@@ -15,11 +15,12 @@ from .cleared import ClearedOrders, Commissions
 from .errors import ApiError
 from .exchange import Exchange, ExchangeMarket, Listener
 from .market_words import MarketWords
+from .operations import Operation
 from .profit_and_loss import profit_and_loss
 from .public_market import Touched
 from .settings import AccountSettings
 from .time_ranges import TimeRange
-from .timeline import written, written_to_second
+from .timeline import to_second, written, written_to_second
 
 #: Rows of one answer, and ids of one question.
 PAGE, IDS = 1_000, 250
@@ -29,8 +30,6 @@ _PROJECTIONS = frozenset({ALL, EXECUTABLE, EXECUTION_COMPLETE})
 _DIRECTIONS = frozenset({"EARLIEST_TO_LATEST", LATEST_TO_EARLIEST})
 _REGULATORS = {"com": "GIBRALTAR REGULATOR"}
 _OTHER_REGULATOR = "MALTA LOTTERIES AND GAMBLING AUTHORITY"
-
-Operation = Callable[[AccountSettings, dict[str, Any]], Awaitable[Any]]
 
 
 class BetLists(Listener):
@@ -164,7 +163,7 @@ def paging(params: dict[str, Any]) -> tuple[int, int]:
 
 
 def _wanted(params: dict[str, Any]) -> Callable[[AccountBet], bool]:
-    """Whether a bet is one of those asked for; an empty list is no restriction."""
+    """Whether a bet is one of those asked for; an empty list restricts nothing."""
     names: tuple[tuple[str, Callable[[AccountBet], str]], ...] = (
         ("betIds", lambda bet: bet.bet_id),
         ("marketIds", lambda bet: bet.market_id),
@@ -185,11 +184,11 @@ def _has_status(bet: AccountBet, projection: str) -> bool:
 
 
 def _placed(bet: AccountBet) -> int:
-    return bet.placed_ms // 1000 * 1000
+    return to_second(bet.placed_ms)
 
 
 def _matched(bet: AccountBet) -> int | None:
-    return None if bet.matched_ms is None else bet.matched_ms // 1000 * 1000
+    return None if bet.matched_ms is None else to_second(bet.matched_ms)
 
 
 def _last(at: int | None) -> int:

@@ -5,7 +5,6 @@ Sizes of the market are in pounds unless another currency is asked for; those of
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
 from typing import Any, Protocol
 
 from .account_bet import AccountBet
@@ -14,12 +13,11 @@ from .book_orders import BookOrders
 from .currency_rates import rate
 from .errors import ApiError
 from .exchange import Exchange, ExchangeMarket, Listener
+from .operations import Operation
 from .price_projection import PriceProjection
-from .public_market import PublicMarket, Touched
+from .public_market import Touched
 from .settings import AccountSettings
 from .timeline import written
-
-Operation = Callable[[AccountSettings, dict[str, Any]], Awaitable[Any]]
 
 
 class CurrentBets(Protocol):
@@ -132,7 +130,7 @@ class MarketBooks(Listener):
             "numberOfActiveRunners": definition.get("numberOfActiveRunners", 0),
             "lastMatchTime": self._last_matched(market.market_id),
             "totalMatched": _money(market.public.volume, units),
-            "totalAvailable": _money(_available(market.public), units),
+            "totalAvailable": _money(market.public.available, units),
             "crossMatching": bool(definition.get("crossMatching")),
             "runnersVoidable": bool(definition.get("runnersVoidable")),
             "version": definition.get("version", 0),
@@ -183,10 +181,6 @@ class MarketBooks(Listener):
 
 def _money(pounds: float | None, units: float) -> float:
     return round((pounds or 0.0) * units, 2)
-
-
-def _available(public: PublicMarket) -> float:
-    return sum(sum(runner.ladder(side).values()) for runner in public.runners.values() for side in ("atb", "atl"))
 
 
 def _key_line(definition: dict[str, Any]) -> dict[str, Any] | None:

@@ -7,13 +7,11 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Iterable
-from typing import Any
 
 import msgspec
 
 from ...strategies.changes import RunnerChange
-from .account_bet import AccountBet
-from .exchange import Exchange, ExchangeMarket
+from .exchange import Exchange, ExchangeMarket, Listener
 from .faults import Fault, Faults
 from .feed import FeedChange
 from .public_market import RunnerKey, Touched
@@ -47,7 +45,7 @@ class _Course:
         self.over = False
 
 
-class MarketEvents:
+class MarketEvents(Listener):
     """Does the faults of markets. It listens to the exchange, and alters what is played.
 
     Args:
@@ -168,12 +166,6 @@ class MarketEvents:
     def market_gone(self, market: ExchangeMarket) -> None:
         self._courses.pop(market.market_id, None)
         self._changed.pop(market.market_id, None)
-
-    def bet_changed(self, bet: AccountBet) -> None:
-        return
-
-    def sports(self, at: int, operation: str, change: dict[str, Any]) -> None:
-        return
 
     # -- suspensions, starts, runners ----------------------------------------------------------------------------
 

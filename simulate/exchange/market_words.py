@@ -9,6 +9,11 @@ from .exchange import Exchange, ExchangeMarket, Listener
 from .public_market import Touched
 
 
+def commission_rate(base_rate: float, discount_allowed: bool, discount_rate: float) -> float:
+    """Commission in percent of what is won: the market's base rate less the account's discount, where it has one."""
+    return base_rate * (1 - (discount_rate if discount_allowed else 0.0) / 100)
+
+
 class MarketWords(Listener):
     """Definitions of the markets in which accounts have bets, as they were last seen. It listens to the exchange."""
 
@@ -40,8 +45,8 @@ class MarketWords(Listener):
     def commission_rate(self, market_id: str, discount_rate: float) -> float:
         """Percent of what is won there, for an account with a discount of that many percent."""
         definition = self.of(market_id)
-        discount = discount_rate if definition.get("discountAllowed") else 0.0
-        return float(definition.get("marketBaseRate") or 0.0) * (1 - discount / 100)
+        base_rate = float(definition.get("marketBaseRate") or 0.0)
+        return commission_rate(base_rate, bool(definition.get("discountAllowed")), discount_rate)
 
     def description(self, bet: AccountBet) -> dict[str, Any]:
         """An `ItemDescription` of a bet; names that the definition lacks are left out."""

@@ -1,17 +1,18 @@
-"""What the page of the exchange shows: markets, accounts, bets, connections and faults, as they are now."""
+"""What the page of the exchange shows: markets, accounts, bets, connections, faults and refusals, as they are now."""
 
 from __future__ import annotations
 
 import functools
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from importlib import resources
 from typing import Any
 
 from .account_bet import AccountBet
-from .exchange import Exchange, ExchangeMarket
+from .exchange import Exchange, ExchangeMarket, Listener
 from .faults import KINDS, Faults
 from .public_market import Touched
+from .refusals import Refusals
 
 #: Rows of a table that are shown; counts are of all.
 ROWS = 200
@@ -23,13 +24,15 @@ def page() -> str:
     return resources.files(__package__).joinpath("page.html").read_text(encoding="utf-8")
 
 
-class PageState:
+class PageState(Listener):
     """Works out the state that the page shows. It listens to the exchange, to count.
 
     Args:
         money: an account's available balance and exposure, in its currency.
         connections: one row per open stream connection.
         behind: seconds by which the exchange is behind its schedule.
+
+    It reads the exchange's ledger as well, for what is refused.
     """
 
     def __init__(
@@ -47,26 +50,16 @@ class PageState:
         self._behind = behind
         self._changes: Counter[str] = Counter()
         exchange.listeners.append(self)
+        self._refusals = Refusals()
+        exchange.ledger.watchers.append(self._refusals.note)
 
     # -- listening -----------------------------------------------------------------------------------------------
 
     def market_changed(self, market: ExchangeMarket, touched: Touched) -> None:
         self._changes[market.market_id] += 1
 
-    def message_ended(self, at: int) -> None:
-        return
-
     def market_gone(self, market: ExchangeMarket) -> None:
         del self._changes[market.market_id]
-
-    def bet_changed(self, bet: AccountBet) -> None:
-        return
-
-    def market_settled(self, market: ExchangeMarket) -> None:
-        return
-
-    def sports(self, at: int, operation: str, change: dict[str, Any]) -> None:
-        return
 
     # -- showing -------------------------------------------------------------------------------------------------
 
@@ -88,12 +81,19 @@ class PageState:
                 ["bets that can match", sum(bet.executable for bet in bets)],
                 ["connections", len(connections)],
                 ["faults that happened", sum(self._faults.counts.values())],
+                ["refused", self._refusals.count],
             ],
-            "counts": {"markets": len(markets), "bets": len(bets), "connections": len(connections)},
+            "counts": {
+                "markets": len(markets),
+                "bets": len(bets),
+                "connections": len(connections),
+                "refusals": self._refusals.count,
+            },
             "markets": [self._market(market) for market in _by_start(markets)[:ROWS]],
-            "accounts": [self._account(name, bets) for name in exchange.accounts],
+            "accounts": [self._account(name) for name in exchange.accounts],
             "bets": [_bet(bet) for bet in shown],
             "connections": connections[:ROWS],
+            "refusals": self._refusals.rows(),
             "faults": faults,
         }
 
@@ -115,8 +115,8 @@ class PageState:
             "matched": round(sum(bet.matched for bet in bets), 2),
         }
 
-    def _account(self, username: str, bets: Iterable[AccountBet]) -> dict[str, Any]:
-        own = [bet for bet in bets if bet.username == username]
+    def _account(self, username: str) -> dict[str, Any]:
+        own = list(self._exchange.bets_of(username))
         available, exposure = self._money(username)
         results = [bet.result.profit for bet in own if bet.result is not None and bet.settled_ms is not None]
         return {

@@ -7,13 +7,12 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
-from typing import Any
 
 from ...strategies.messages import PLACE, Report, Request
 from .account_bet import AccountBet
 from .bank import Bank
 from .betting_reports import BET_ACTION_ERROR, ERROR_IN_ORDER, EXECUTION_CODES
-from .exchange import Exchange, ExchangeMarket
+from .exchange import Exchange, ExchangeMarket, Listener
 from .faults import Faults
 from .public_market import Touched
 from .settings import AccountSettings
@@ -70,7 +69,7 @@ class _Versions:
         self.status, self.version = status, version
 
 
-class Placer:
+class Placer(Listener):
     """Places orders. It hears of markets, for their versions."""
 
     def __init__(self, exchange: Exchange, bank: Bank, faults: Faults) -> None:
@@ -206,18 +205,6 @@ class Placer:
 
     def market_gone(self, market: ExchangeMarket) -> None:
         self._versions.pop(market.market_id, None)
-
-    def market_settled(self, market: ExchangeMarket) -> None:
-        """Nothing is placed in it."""
-
-    def message_ended(self, at: int) -> None:
-        """Bets arrive by the clock."""
-
-    def bet_changed(self, bet: AccountBet) -> None:
-        """Bets that are placed are others' concern."""
-
-    def sports(self, at: int, operation: str, change: dict[str, Any]) -> None:
-        """Nor are races."""
 
 
 def refusal(code: str) -> Placed:

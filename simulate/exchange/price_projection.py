@@ -131,11 +131,7 @@ def _with_virtual(
     runner: PublicRunner, side: str, shown: dict[float, float], ladder: dict[float, float]
 ) -> dict[float, float]:
     """A ladder with the virtual offers among its best, as they were recorded, and what accounts did to them."""
-    for price, size in runner.taken[side].items():
-        if price in shown:
-            shown[price] = round(max(shown[price] - size, 0.0), 2)
-    for price, size in runner.resting[side].items():
-        shown[price] = round(shown.get(price, 0.0) + size, 2)
+    shown = runner.as_accounts_left(shown, side)
     worst = min(shown) if side == "atb" else max(shown)
     beyond = {price: size for price, size in ladder.items() if (price < worst if side == "atb" else price > worst)}
     return {price: size for price, size in (shown | beyond).items() if size}

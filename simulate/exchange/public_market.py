@@ -121,6 +121,16 @@ class PublicRunner:
                     return dict(self.ranked[name].values())
         return self.recorded[ladder]
 
+    def as_accounts_left(self, shown: dict[float, float], side: str) -> dict[float, float]:
+        """Another ladder than `atb` or `atl` of that side, less what accounts took, with what they offer."""
+        found = dict(shown)
+        for price, size in self.taken[side].items():
+            if price in found:
+                found[price] = round(max(found[price] - size, 0.0), 2)
+        for price, size in self.resting[side].items():
+            found[price] = round(found.get(price, 0.0) + size, 2)
+        return found
+
     def altered(self, ladder: str) -> bool:
         """Whether accounts' bets show in `atb` or `atl`."""
         return bool(self.taken[ladder] or self.resting[ladder])
@@ -264,6 +274,11 @@ class PublicMarket:
         """Traded volume of the market, both sides; None where the recording has none and accounts traded nothing."""
         here = sum(runner.traded_here for runner in self.runners.values())
         return self.recorded_volume if not here else round((self.recorded_volume or 0.0) + here, 2)
+
+    @property
+    def available(self) -> float:
+        """What is offered, of all runners and on both sides, in pounds."""
+        return sum(sum(runner.ladder(side).values()) for runner in self.runners.values() for side in ("atb", "atl"))
 
     def record(self, played: FeedChange) -> Touched:
         """Fold a recorded change in."""

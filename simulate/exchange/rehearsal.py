@@ -290,7 +290,7 @@ class RehearsalExchange:
     def ledger(self, after: int = 0, kind: str | None = None) -> list[Entry]:
         """What it was asked, did and sent, in order: entries with a greater number than `after`, of a kind or of all.
 
-        The last 200 000 entries are there; the file of `ledger=` has all.
+        The last 200 000 entries are there, or as many as make 200 MB; the file of `ledger=` has all.
 
         Raises:
             InputError: there is no such kind.

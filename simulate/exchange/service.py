@@ -11,7 +11,7 @@ import tempfile
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from ...strategies.errors import InputError
 from ..reading.side_files import check_folder
@@ -25,13 +25,14 @@ from .faults import Fault, Faults
 from .feed import Feed
 from .generated_feed import GeneratedFeed
 from .heartbeat_api import HeartbeatApi
-from .http_server import HttpServer, Operation
+from .http_server import HttpServer
 from .ledger import Ledger
 from .listings import Listings
 from .lists import BetLists
 from .market_books import MarketBooks
 from .market_events import MarketEvents
 from .merged import Merged
+from .operations import Operation, Operations
 from .page import PageState
 from .page_server import PageServer
 from .plan import PORTS, Addresses, Played, check_settings
@@ -47,12 +48,6 @@ from .timeline import Timeline, wall_ms
 #: Seconds to a scheduled start beyond which it is told how one need not wait.
 _LONG_S = 3600
 _SPEEDS = {"max": "as fast as clients of the stream read", "step": "stands still until it is stepped"}
-
-
-class _Part(Protocol):
-    """Some calls of the API."""
-
-    def operations(self) -> dict[str, Operation]: ...
 
 
 class Service:
@@ -162,7 +157,7 @@ class Service:
         lists = BetLists(exchange, bank)
         heartbeats = HeartbeatApi(exchange, betting, faults)
         self._opened.callback(heartbeats.stop)
-        parts: list[_Part] = [
+        parts: list[Operations] = [
             bank,
             betting,
             lists,

@@ -155,13 +155,9 @@ class Sessions:
         self._forget_expired()
         return sum(each.account.username == username for each in self._sessions.values())
 
-    def expire(self, username: str | None = None) -> None:
-        """End every session of an account, or of all."""
-        self._sessions = {
-            token: each
-            for token, each in self._sessions.items()
-            if username is not None and each.account.username != username
-        }
+    def expire(self, username: str) -> None:
+        """End every session of an account."""
+        self._sessions = {token: each for token, each in self._sessions.items() if each.account.username != username}
 
     # -- inside --------------------------------------------------------------------------------------------------
 

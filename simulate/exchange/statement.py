@@ -8,7 +8,6 @@ TypeDefinitions" and "Accounts Enums"; rows of accounts in public repositories.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
 from typing import Any, Protocol
 
 import msgspec
@@ -18,9 +17,10 @@ from .bank import BET, CHARGE, COMMISSION, DEPOSIT, Movement
 from .errors import ApiError
 from .exchange import Exchange
 from .market_words import MarketWords
+from .operations import Operation
 from .settings import AccountSettings
 from .time_ranges import TimeRange
-from .timeline import written_to_second
+from .timeline import to_second, written_to_second
 
 #: Rows of one answer.
 PAGE = 100
@@ -36,8 +36,6 @@ _MARKET_TYPES = {
 }
 _NO_DATE = "0001-01-01T00:00:00.000Z"
 NOT_APPLICABLE, ERROR, FIX = "RESULT_NOT_APPLICABLE", "RESULT_ERR", "RESULT_FIX"
-
-Operation = Callable[[AccountSettings, dict[str, Any]], Awaitable[Any]]
 
 
 class Movements(Protocol):
@@ -94,7 +92,7 @@ class Statement:
         found = [
             row
             for row in reversed(_rows(self._bank.statement(account.username)))
-            if _is_of(row.movement, items or "ALL") and (not within or row.movement.at // 1000 * 1000 in within)
+            if _is_of(row.movement, items or "ALL") and (not within or to_second(row.movement.at) in within)
         ]
         page = found[first : first + min(count or PAGE, PAGE)]
         return {

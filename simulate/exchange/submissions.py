@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from ...strategies.messages import PLACE, REPLACE, PlaceInstruction, ReplaceInstruction, Reply, Report, Request
-from .account_bet import AccountBet
+from ...strategies.messages import PlaceInstruction, Reply, Report, Request
 from .currency_rates import unit_of
 
 #: What a bet was asked with: the instruction, the reference of the strategy, the account, and its currency's unit.
@@ -20,19 +19,14 @@ class Submission:
     def __init__(self, request: Request, answered: Callable[[list[Report]], object]) -> None:
         self.request = request
         self.answered = answered
-        self.missing = len(request.instructions) * (2 if request.kind == REPLACE else 1)
+        self.missing = len(request.instructions)
         self.reports: list[Report] = []
 
 
 class Submissions:
-    """The requests of all markets that are not answered yet.
+    """The requests of all markets that are not answered yet."""
 
-    Args:
-        bets: by their order ids.
-    """
-
-    def __init__(self, bets: Mapping[str, AccountBet]) -> None:
-        self._bets = bets
+    def __init__(self) -> None:
         self._asked: dict[str, Asked] = {}
         self._pending: dict[str, Submission] = {}
 
@@ -51,28 +45,7 @@ class Submissions:
                 unit = units if units == 1.0 else unit_of(each, engine)
                 strategy_ref = strategy_refs.get(each.order_id) or request.customer_strategy_ref or ""
                 self._asked[each.order_id] = (each, strategy_ref, request.username, unit)
-            elif isinstance(each, ReplaceInstruction):
-                self._expect_successor(each)
         return submission
-
-    def _expect_successor(self, asked: ReplaceInstruction) -> None:
-        """A bet that takes another's place has its references, and all but its price and size."""
-        bet = self._bets.get(asked.order_id)
-        if bet is None or asked.new_order_id is None:
-            return
-        successor = PlaceInstruction(
-            asked.new_order_id,
-            bet.order_ref,
-            bet.selection_id,
-            bet.handicap,
-            bet.asked.side,
-            "LIMIT",
-            asked.new_price,
-            bet.remaining,
-            persistence_type=bet.persistence,
-            price_ladder=bet.asked.price_ladder,
-        )
-        self._asked[asked.new_order_id] = (successor, bet.strategy_ref, bet.username, bet.unit)
 
     def placed(self, order_id: str) -> Asked:
         """A bet was placed: what it was asked with, which is forgotten here."""
@@ -86,8 +59,6 @@ class Submissions:
                 continue
             pending.reports.append(report)
             pending.missing -= 1
-            if pending.request.kind == REPLACE and report.operation != PLACE and report.error_code is not None:
-                pending.missing -= 1  # nothing is placed
         if pending is not None and pending.missing <= 0:
             del self._pending[reply.request_id]
             self._answered(pending)
@@ -104,6 +75,5 @@ class Submissions:
 
     def _answered(self, pending: Submission) -> None:
         for each in pending.request.instructions:
-            name = each.new_order_id if isinstance(each, ReplaceInstruction) else each.order_id
-            self._asked.pop(name or "", None)
+            self._asked.pop(each.order_id, None)
         pending.answered(pending.reports)

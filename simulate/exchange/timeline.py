@@ -124,6 +124,11 @@ def written(ms: float) -> str:
     return from_ms(round(ms)).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
+def to_second(ms: float) -> int:
+    """A time in milliseconds, to the second: most times that clients are told are."""
+    return int(ms) // 1000 * 1000
+
+
 def written_to_second(ms: float) -> str:
     """A time of a report: to the second, written with .000Z."""
-    return written(int(ms) // 1000 * 1000)
+    return written(to_second(ms))

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
 
 from .account_bet import AccountBet
-from .exchange import Exchange, ExchangeMarket
+from .exchange import Exchange, Listener
 from .faults import Fault, Faults
-from .public_market import Touched
 
 VOID, LAPSE = "bet.void", "bet.lapse"
 
 
-class Unasked:
+class Unasked(Listener):
     """Looks for bets that faults are meant for, when one is set up and when something has happened."""
 
     def __init__(self, exchange: Exchange, faults: Faults) -> None:
@@ -64,18 +62,3 @@ class Unasked:
 
     def message_ended(self, at: int) -> None:
         self._look()
-
-    def bet_changed(self, bet: AccountBet) -> None:
-        """Looked at when the message has ended."""
-
-    def market_changed(self, market: ExchangeMarket, touched: Touched) -> None:
-        """Prices change no bet here."""
-
-    def market_gone(self, market: ExchangeMarket) -> None:
-        """Its bets are no longer looked at."""
-
-    def market_settled(self, market: ExchangeMarket) -> None:
-        """Its bets are no longer looked at."""
-
-    def sports(self, at: int, operation: str, change: dict[str, Any]) -> None:
-        """Races change no bet."""

@@ -36,13 +36,7 @@ def display(runner: PublicRunner, key: str, side: str, levels: int) -> Ranked:
     recorded = runner.ranked[key]
     if not runner.altered(side):
         return [recorded[rank] for rank in sorted(recorded)][:levels]
-    ladder = dict(recorded.values())
-    for price, size in runner.taken[side].items():
-        if price in ladder:
-            ladder[price] = round(max(ladder[price] - size, 0.0), 2)
-    for price, size in runner.resting[side].items():
-        ladder[price] = round(ladder.get(price, 0.0) + size, 2)
-    return rolled_up(ladder, side == "atb", levels)
+    return rolled_up(runner.as_accounts_left(dict(recorded.values()), side), side == "atb", levels)
 
 
 class Ranks:

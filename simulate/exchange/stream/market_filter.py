@@ -1,6 +1,6 @@
 """Which markets a client wants: the exchange's market filter, of streams.
 
-A market passes that meets each condition that is given; an empty list, and null, is no condition. Source: Betfair
+A market passes that meets each condition that is given; an empty list, and null, is not a condition. Source: Betfair
 Exchange Stream API, "Market Filter".
 """
 
@@ -46,7 +46,7 @@ class StreamMarketFilter:
         """The filter of a request.
 
         Raises:
-            StreamError: INVALID_INPUT, for what is no filter.
+            StreamError: INVALID_INPUT, for what is not a filter.
         """
         values = requests.section(request, "marketFilter", FIELDS)
         among, flags = [], []

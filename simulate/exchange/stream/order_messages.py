@@ -11,6 +11,7 @@ from typing import Any
 
 from ..account_bet import AccountBet
 from ..positions import BACKS, LAYS, Level, Position, RunnerKey
+from ..timeline import to_second
 
 _SIDES = {"BACK": "B", "LAY": "L"}
 _PERSISTENCE = {"LAPSE": "L", "PERSIST": "P", "MARKET_ON_CLOSE": "MOC"}
@@ -20,11 +21,6 @@ _REGULATORS = {"com": "REG_GGC"}
 _OTHER_REGULATOR = "REG_LGA"
 #: Fields of an order without which clients have met it.
 _OPTIONAL = ("bsp", "md", "cd", "ld", "lsrc", "avp", "rac", "rc")
-
-
-def to_second(ms: int) -> int:
-    """A time in milliseconds, to the second."""
-    return ms // 1000 * 1000
 
 
 def order(bet: AccountBet, jurisdiction: str = "com", blank_refs: bool = False) -> dict[str, Any]:

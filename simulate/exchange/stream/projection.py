@@ -61,7 +61,7 @@ class Projection:
         """What a request wants. Without fields it wants all of them.
 
         Raises:
-            StreamError: INVALID_INPUT, for what is no data filter.
+            StreamError: INVALID_INPUT, for what is not a data filter.
         """
         values = requests.section(request, "marketDataFilter", ("fields", "ladderLevels"))
         fields = requests.texts(values, "fields") or frozenset(FIELDS)

@@ -20,7 +20,7 @@ def section(request: dict[str, Any], name: str, known: Collection[str]) -> dict[
     """An object of a request, without nulls; {} if it is absent.
 
     Raises:
-        StreamError: it is no object, or has a field that the exchange does not know.
+        StreamError: it is not an object, or has a field that the exchange does not know.
     """
     found = request.get(name)
     if found is None:

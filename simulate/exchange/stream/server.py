@@ -18,6 +18,7 @@ from ..certificates import Certificates
 from ..errors import StreamError
 from ..exchange import Exchange, ExchangeMarket
 from ..faults import Fault, Faults
+from ..ledger import brief
 from ..listening import Listening
 from ..positions import Positions
 from ..public_market import Touched
@@ -36,6 +37,8 @@ logger = logging.getLogger("headrace")
 
 #: Bytes that the system holds of what a client has not read.
 SEND_BUFFER = 262_144
+#: Requests of more characters are not in the ledger.
+LONGEST_NOTED = 20_000
 
 
 class StreamServer:
@@ -223,13 +226,14 @@ class StreamServer:
             self.exchange.clock.now_ms,
             connection=connection.connection_id,
             username=None if connection.account is None else connection.account.username,
-            operation=operation if isinstance(operation, str) else None,
-            request=told,
+            operation=operation[:100] if isinstance(operation, str) else None,
+            request=brief(told, LONGEST_NOTED),
         )
 
     def refused(self, connection: Client, error: StreamError) -> None:
         """A client was told of an error."""
-        self._note(connection, "REFUSED", code=error.code, message=error.message)
+        username = None if connection.account is None else connection.account.username
+        self._note(connection, "REFUSED", username=username, code=error.code, message=error.message)
 
     def subscription(self, operation: object) -> Kind | None:
         """What makes a subscription of an operation; None if there is no such operation."""

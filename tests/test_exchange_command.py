@@ -304,6 +304,10 @@ def test_faults_are_asked_for_in_words() -> None:
         ("http.cut:seconds=3", "http.cut takes no seconds"),
         ("stream.reset:value=1", "stream.reset takes no value"),
         ("http.status:value=bad", "value is 'bad', expected an HTTP status, 400 to 599"),
+        ("session.expire:operation=keepAlive", "operation is not known where it happens; expected username"),
+        ("event.suspend:seconds=1,username=alice", "username is not known where it happens; expected market_id"),
+        ("stream.slow_connect:seconds=1,username=alice", "username is not known .*; it happens to whoever comes"),
+        ("event.suspend:seconds=inf", "seconds and after are 0 or more"),
         ({"kind": 3}, "not a kind of fault"),
         (3, "faults: found 3; expected words such as 'stream.drop:after=30'"),
     ]

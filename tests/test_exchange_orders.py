@@ -718,6 +718,42 @@ def test_fault_the_first_image_comes_late_with_all_that_happened_meanwhile():
         assert [order["id"] for order in orders(only(client.new()))] == [bet.bet_id]
 
 
+def test_fault_the_bet_that_replaces_another_is_told_of_first():
+    exchange = play(exchange_of(priced()), until=100)
+    with stage(exchange) as stream:
+        client = stream.subscribe()
+        old = place(exchange, price=3.0)
+        client.new()
+        stream.faults.add(Fault("order.overtaken", seconds=5))
+        new = replace(exchange, old, 3.5)
+        assert [(order["id"], order["status"]) for order in orders(only(client.new()))] == [
+            (new.bet_id, "E"),
+            (old.bet_id, "EC"),
+        ]
+
+
+def test_fault_changes_of_one_bet_do_not_overtake_each_other_and_none_waits_for_ever():
+    exchange = play(exchange_of(priced()), until=100)
+    with stage(exchange) as stream:
+        client = stream.subscribe()
+        bet = place(exchange, price=3.0)
+        client.new()
+        stream.faults.add(Fault("order.overtaken", seconds=5))
+        cancel(exchange, bet, 1.0)
+        clk = client.listener.clk
+        assert client.new() == []
+        cancel(exchange, bet)
+        assert [order["sc"] for order in orders(only(client.new()))] == [1.0, 5.0]
+        assert client.listener.clk != clk
+        bet = place(exchange, price=3.0)
+        client.new()
+        stream.faults.add(Fault("order.overtaken", seconds=0.02))
+        cancel(exchange, bet)
+        assert client.new() == []
+        stream.let_pass(0.05)
+        assert [order["status"] for order in orders(only(client.new()))] == ["EC"]
+
+
 def test_fault_a_change_is_sent_twice():
     exchange = play(exchange_of(priced()), until=100)
     with stage(exchange, Fault("order.duplicate")) as stream:

@@ -43,6 +43,7 @@ KINDS: dict[str, str] = {
     "market.conflated": "a change says that it is conflated",
     # -- messages of orders
     "order.delay": "a change of an order is sent `seconds` late",
+    "order.overtaken": "a change of an order is sent after the next one of another order, or `seconds` late",
     "order.delay_image": "the first image of orders is sent `seconds` late",
     "order.duplicate": "a change of an order is sent twice",
     "order.image": "a full image of a market's orders is sent in mid-stream",
@@ -96,6 +97,7 @@ NEED_SECONDS = frozenset(
         "stream.stale_changes",
         "market.behind",
         "order.delay",
+        "order.overtaken",
         "order.delay_image",
         "http.slow",
         "http.late",
@@ -103,6 +105,31 @@ NEED_SECONDS = frozenset(
         "event.move_start",
     }
 )
+
+
+#: By kind, or by its first word: which of a fault's `WHERE` the place knows that asks for it.
+_KNOWN_THERE: dict[str, tuple[str, ...]] = {
+    "stream": ("username", "operation"),
+    "stream.slow_connect": (),
+    "market": ("username", "operation"),
+    "market.twice": ("username", "operation", "market_id"),
+    "market.no_definition": ("username", "operation", "market_id"),
+    "market.strip": ("username", "operation", "market_id"),
+    "market.conflated": ("username", "operation", "market_id"),
+    "order": ("username", "operation", "market_id", "bet_id"),
+    "order.delay_image": ("username", "operation"),
+    "order.before_reply": ("username", "operation", "market_id"),
+    "order.status_503": ("username", "operation"),
+    "http": ("username", "operation", "market_id"),
+    "session": ("username",),
+    "account": ("username", "operation"),
+    "bet": ("username", "operation", "market_id"),
+    "bet.fill_before_cancel": ("username", "operation", "market_id", "bet_id"),
+    "bet.void": ("username", "market_id", "bet_id"),
+    "bet.lapse": ("username", "market_id", "bet_id"),
+    "event": ("market_id",),
+}
+WHERE = ("username", "operation", "market_id", "bet_id")
 
 
 class FaultError(ValueError):
@@ -130,7 +157,8 @@ class Fault:
         seconds, value: what the kind takes.
         after: seconds of real time from the start, or from its setting up, before which it does not happen.
         every: of how many chances one is taken, by chance; 1: each.
-        username, operation, market_id, bet_id: only there; None: anywhere. `operation` is a call's name.
+        username, operation, market_id, bet_id: only there, as far as the kind knows; None: anywhere. `operation` is a
+            call's name, or what a stream is asked.
         done: how often it has happened.
     """
 
@@ -157,7 +185,12 @@ class Fault:
             raise FaultError(f"{self.kind}: value is {self.value!r}, expected an HTTP status, 400 to 599")
         if self.kind == "http.timeout_later" and self.seconds > LATEST_S:
             raise FaultError(f"{self.kind}: seconds is {self.seconds:g}, expected {LATEST_S:g} at most")
-        if not self.seconds >= 0 or not self.after >= 0 or self.every < 1:
+        known = _KNOWN_THERE.get(self.kind, _KNOWN_THERE[self.kind.partition(".")[0]])
+        for name in WHERE:
+            if getattr(self, name) is not None and name not in known:
+                expected = f"expected {' or '.join(known)}" if known else "it happens to whoever comes"
+                raise FaultError(f"{self.kind}: {name} is not known where it happens; {expected}")
+        if not 0 <= self.seconds < math.inf or not 0 <= self.after < math.inf or self.every < 1:
             raise FaultError(f"{self.kind}: seconds and after are 0 or more, every is 1 or more")
 
     @property

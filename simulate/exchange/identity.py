@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from .sessions import SessionRefused, Sessions
@@ -22,12 +22,10 @@ class Answer:
 
     Attributes:
         body: JSON, or a page.
-        username: whose request it was, as far as it is known.
         code: why it was refused, for the ledger; None if it was not.
     """
 
     body: dict[str, Any] | str
-    username: str | None = None
     code: str | None = None
 
 
@@ -39,53 +37,49 @@ class Identity:
 
     def login(self, headers: Mapping[str, str], form: Mapping[str, str]) -> Answer:
         """Interactive login."""
-        username, product = form.get("username"), headers.get("x-application", "")
+        product = headers.get("x-application", "")
         if not accepts_json(headers):
-            return Answer(PAGE, username)
+            return Answer(PAGE)
         try:
-            token = self._log_in(username, form.get("password"), product)
+            token = self._log_in(form.get("username"), form.get("password"), product)
         except SessionRefused as refused:
-            return Answer(_status("", product, refused), username, refused.code)
-        return Answer(_status(token, product), username)
+            return Answer(_status("", product, refused), refused.code)
+        return Answer(_status(token, product))
 
     def certificate_login(self, headers: Mapping[str, str], form: Mapping[str, str], certified: bool) -> Answer:
         """Login without a person. `certified`: the client has shown its certificate."""
-        username = form.get("username")
         try:
             if not certified:
                 raise SessionRefused("CERT_AUTH_REQUIRED")
-            token = self._log_in(username, form.get("password"), headers.get("x-application", ""))
+            token = self._log_in(form.get("username"), form.get("password"), headers.get("x-application", ""))
         except SessionRefused as refused:
-            return Answer({"loginStatus": refused.code}, username, refused.code)
-        return Answer({"sessionToken": token, "loginStatus": "SUCCESS"}, username)
+            return Answer({"loginStatus": refused.code}, refused.code)
+        return Answer({"sessionToken": token, "loginStatus": "SUCCESS"})
 
     def keep_alive(self, headers: Mapping[str, str]) -> Answer:
         """Prolong a session: its token, or another one that takes its place, is told again."""
-        token, product = headers.get("x-authentication", ""), headers.get("x-application", "")
-        username = self._sessions.username(token)
-        if not accepts_json(headers):
-            return Answer(PAGE, username)
-        try:
-            if not product:
-                raise SessionRefused("INPUT_VALIDATION_ERROR")
-            token = self._sessions.keep_alive(token)
-        except SessionRefused as refused:
-            return Answer(_status("", product, refused), username, refused.code)
-        return Answer(_status(token, product), username)
+        return self._of_session(headers, self._sessions.keep_alive)
 
     def logout(self, headers: Mapping[str, str]) -> Answer:
         """End a session."""
+
+        def end(token: str) -> str:
+            self._sessions.logout(token)
+            return token
+
+        return self._of_session(headers, end)
+
+    def _of_session(self, headers: Mapping[str, str], act: Callable[[str], str]) -> Answer:
+        """The answer to a request about a session. `act`: does it; the token to be told."""
         token, product = headers.get("x-authentication", ""), headers.get("x-application", "")
-        username = self._sessions.username(token)
         if not accepts_json(headers):
-            return Answer(PAGE, username)
+            return Answer(PAGE)
         try:
             if not product:
                 raise SessionRefused("INPUT_VALIDATION_ERROR")
-            self._sessions.logout(token)
+            return Answer(_status(act(token), product))
         except SessionRefused as refused:
-            return Answer(_status("", product, refused), username, refused.code)
-        return Answer(_status(token, product), username)
+            return Answer(_status("", product, refused), refused.code)
 
     def _log_in(self, username: str | None, password: str | None, product: str) -> str:
         if not username or not password or not product:

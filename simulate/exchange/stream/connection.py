@@ -34,14 +34,7 @@ _SENDING = tuple(f"stream.{each}" for each in ("drop", "reset", "half_line", "ha
 class Connection(asyncio.Protocol):
     """One client.
 
-    Attributes:
-        connection_id: as the client is told.
-        peer: address and port of the client.
-        secure: over TLS.
-        account: whose it is; None before authentication.
-        subscriptions: by operation, those in force.
-        opened_at: seconds of real time.
-        sent_bytes, sent_messages: so far.
+    Attributes: those of `Client`, and
         ended: why it has ended; None while it is open.
     """
 

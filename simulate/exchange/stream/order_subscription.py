@@ -31,15 +31,16 @@ FIRST_ACCOUNT_ID = 1_000_001
 class _Change:
     """One change of a bet, as it is to be told."""
 
-    __slots__ = ("due", "key", "levels", "market_id", "order", "sequence", "whole")
+    __slots__ = ("bet_id", "due", "gives_way", "key", "levels", "market_id", "order", "sequence", "whole")
 
     def __init__(self, bet: AccountBet, levels: dict[Level, float], order: tuple[str, bytes] | None) -> None:
         self.market_id = bet.market_id
+        self.bet_id = bet.bet_id
         self.key = (bet.selection_id, bet.handicap)
         self.sequence = bet.sequence
         self.levels = levels
         self.order = order
-        self.whole = False
+        self.whole = self.gives_way = False
         self.due = 0.0
 
 
@@ -146,7 +147,13 @@ class OrderSubscription(Subscription):
         change.whole = self._fault("order.image", bet) is not None
         if self._fault("order.duplicate", bet):
             self._repeat.add(bet.market_id)
-        fault = self._fault("order.delay", bet)
+        if self._held and self._held[0].gives_way:
+            self._overtake(self._held.popleft(), change)
+            return
+        fault = self._fault("order.overtaken", bet)
+        change.gives_way = fault is not None and not self._held
+        if fault is None:
+            fault = self._fault("order.delay", bet)
         if fault is None and self._exchange.handling:
             fault = self._fault("order.after_reply", bet)
         if fault is None and not self._held:
@@ -156,6 +163,14 @@ class OrderSubscription(Subscription):
         self._held.append(change)
         if len(self._held) == 1:
             self._arm("held", (change.due - self.server.now()) * 1000, self._release)
+
+    def _overtake(self, held: _Change, change: _Change) -> None:
+        """Tell of a bet before another of which there was something to tell sooner; of one bet all comes in order."""
+        first, second = (held, change) if held.bet_id == change.bet_id else (change, held)
+        self._collect_matches(held)
+        self._collect_matches(change)
+        self._collect_order(first)
+        self._collect_order(second)
 
     def _fault(self, kind: str, bet: AccountBet) -> Fault | None:
         faults = self.server.faults
@@ -185,9 +200,16 @@ class OrderSubscription(Subscription):
         self.message_ended()
 
     def _collect(self, change: _Change) -> None:
-        pending = self._pending.setdefault(change.market_id, _Pending())
+        self._collect_matches(change)
+        self._collect_order(change)
+
+    def _collect_matches(self, change: _Change) -> None:
         if change.levels:
+            pending = self._pending.setdefault(change.market_id, _Pending())
             pending.levels.setdefault(change.key, {}).update(change.levels)
+
+    def _collect_order(self, change: _Change) -> None:
+        pending = self._pending.setdefault(change.market_id, _Pending())
         if change.order is not None:
             states = pending.orders.setdefault(change.key, [])
             if self.collecting:  # what was not told meanwhile is history

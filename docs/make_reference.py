@@ -21,9 +21,10 @@ from headrace.backtest import Simulation, backtest
 from headrace.cli import main
 from headrace.config import Config, ConfigError
 from headrace.results.result import SUMMARY_FIELDS
+from headrace.simulate.exchange.asking import SWITCHES
 from headrace.simulate.exchange.faults import KINDS as KINDS_OF_FAULT
 from headrace.simulate.exchange.rehearsal import RehearsalExchange
-from headrace.simulate.exchange.settings import ExchangeSettings
+from headrace.simulate.exchange.settings import ExchangeSettings, Limits, Timers
 from headrace.simulate.rows import DIGESTED, FIELDS
 from headrace.strategies import errors
 
@@ -353,6 +354,18 @@ def rehearsal_methods() -> str:
     return table(("method", "meaning"), rows)
 
 
+def rehearsal_settings() -> str:
+    rows = []
+    for kind in (Limits, Timers, ExchangeSettings):
+        texts = entries(kind, "Attributes")
+        for each in dataclasses.fields(kind):
+            if kind is ExchangeSettings and each.name not in SWITCHES:
+                continue
+            default = "none" if each.default is None else str(each.default).lower()
+            rows.append((f"`{each.name}`", f"`{default}`", kind.__name__, texts[each.name]))
+    return table(("name", "default", "part of", "meaning"), rows)
+
+
 def _argument(parameter: inspect.Parameter) -> str:
     stars = "**" if parameter.kind is parameter.VAR_KEYWORD else ""
     default = "" if parameter.default is parameter.empty else f"={parameter.default!r}"
@@ -368,6 +381,7 @@ SECTIONS: dict[str, Callable[[], str]] = {
     "simulation": methods,
     "rehearsal": rehearsal,
     "rehearsal methods": rehearsal_methods,
+    "rehearsal settings": rehearsal_settings,
     "tables": tables,
     "summary": summary,
     "config": config,

@@ -180,7 +180,7 @@ def test_what_it_cannot_play_is_refused_where_it_is_started(tmp_path: Path, mark
         hr.RehearsalExchange(nothing).start()
     with (
         socket.create_server(("127.0.0.1", 0)) as taken,
-        pytest.raises(hr.InputError, match=f"port {taken.getsockname()[1]}.*in use"),
+        pytest.raises(hr.InputError, match=f"port={taken.getsockname()[1]}.*in use"),
     ):
         hr.RehearsalExchange(market, port=taken.getsockname()[1]).start()
 
@@ -194,16 +194,19 @@ def test_what_it_cannot_play_is_refused_where_it_is_started(tmp_path: Path, mark
         ({"markets": "x", "accounts": ["alice,size=3"]}, "no 'size'"),
         ({"markets": "x", "accounts": ["alice", "alice"]}, "username 'alice'"),
         ({"markets": "x", "faults": ["stream.drop:hours=1"]}, "no 'hours'"),
-        ({"generate": "two"}, "generate is 'two'; expected how many markets"),
+        ({"generate": "two"}, "generate='two': expected how many markets"),
         ({"generate": 1, "seed": "x"}, "seed is 'x'; expected a whole number"),
         ({"generate": 1, "port": "x"}, "port is 'x'; expected 0 to 65535"),
         ({"generate": 1, "settings": {"port": 1}}, "expected ExchangeSettings"),
         ({"generate": 1, "speed": [1]}, r"speed is \[1\]"),
-        ({"generate": 1, "before_start": 60}, r"before_start is for recordings: name some \(markets\)"),
-        ({"generate": 1, "in_step": True}, "in_step is for recordings"),
-        ({"generate": 1, "sports_data": "."}, "sports_data is for recordings"),
-        ({"markets": "x", "sports": "tennis"}, r"sports is for made-up markets: say how many \(generate\)"),
-        ({"markets": "x", "minutes_before": 5}, "minutes_before is for made-up markets"),
+        ({"generate": 1, "before_start": 60}, "before_start=60: only recordings have it; name some with markets="),
+        ({"generate": 1, "in_step": True}, "in_step=True: only recordings have it"),
+        ({"generate": 1, "sports_data": "."}, "sports_data='.': only recordings have it"),
+        (
+            {"markets": "x", "sports": "tennis"},
+            "sports='tennis': only made-up markets have it; say how many with generate=5",
+        ),
+        ({"markets": "x", "minutes_before": 5}, "minutes_before=5: only made-up markets have it"),
     ],
 )
 def test_what_says_nothing_is_refused_before_anything_starts(values: dict[str, Any], told: str) -> None:
@@ -496,8 +499,18 @@ def test_the_command_ends_quietly_when_it_is_terminated() -> None:
         (("--generate", "1", "--set", "session=-1"), "session is -1.0; expected 0 or more"),
         (("--generate", "1", "--set", "heartbeat_ms=0"), "heartbeat_ms is 0; expected 10 or more"),
         (("--generate", "1", "--sport", "chess"), "chess"),
-        (("--generate", "1", "--before-start", "60"), "before_start is for recordings"),
-        (("--generate", "1", "--port", "4444", "--certlogin-port", "4444"), "port and certlogin_port are both 4444"),
+        (
+            ("--markets", "x", "--sport", "tennis"),
+            "headrace: --sport tennis: only made-up markets have it; say how many",
+        ),
+        (
+            ("--generate", "1", "--before-start", "60"),
+            "headrace: --before-start 60.0: only recordings have it; name some with --markets\n",
+        ),
+        (
+            ("--generate", "1", "--port", "4444", "--certlogin-port", "4444"),
+            "headrace: --port 4444 and --certlogin-port 4444: expected a port for each, or 0",
+        ),
         (("--generate", "1", "--certificates", "/proc/none"), "certificates cannot be kept there"),
     ],
 )

@@ -458,7 +458,7 @@ def test_a_port_in_use_is_refused_and_nothing_stays_open(tmp_path: Path, certifi
             for name in ("port", "stream_port", "plain_stream_port", "https_port", "certlogin_port"):
                 settings = ExchangeSettings(**{name: port})
                 service = Service(Played(path), settings, certificates=certificates)
-                with pytest.raises(InputError, match=f"{name} {port}"):
+                with pytest.raises(InputError, match=f"{name}={port}"):
                     await service.start()
 
     run(test)

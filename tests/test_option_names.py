@@ -58,6 +58,8 @@ def backtest(code: Path, markets: Path, *more: object, name: str = "Backer") -> 
         ("give its place with markets= (--markets)", "give its place with --markets"),
         ("seed=-1: expected a whole number", "--seed -1: expected a whole number"),
         ("raise_errors=True shows it", "--raise-errors shows it"),
+        ("sports='tennis': say how many, generate=5", "--sport tennis: say how many, --generate 5"),
+        ("listen (port=80, plain_stream_port=81)", "listen (--port 80, --plain-stream-port 81)"),
     ],
 )
 def test_arguments_are_said_as_options(said: str, shown: str) -> None:

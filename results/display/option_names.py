@@ -10,11 +10,12 @@ from collections.abc import Iterator
 from ...actors.logs import FailureLine
 
 #: Arguments that are options by another name; those of `_SAME` have their own.
-_NAMED = {"files": "--file", "trials": "--search"}
+_NAMED = {"files": "--file", "trials": "--search", "sports": "--sport"}
 _SAME = (
     "out", "resume", "engine", "workers", "catalogues", "sports_data", "custom_events", "split", "random", "seed", "by",
     "batch", "orders", "raise_errors", "max_order_exposure", "max_selection_exposure", "markets", "every",
-    "compression", "minutes_before",
+    "compression", "minutes_before", "before_start", "in_step", "generate", "port", "https_port", "certlogin_port",
+    "stream_port", "plain_stream_port",
 )  # fmt: skip
 _OPTIONS = {name: f"--{name.replace('_', '-')}" for name in _SAME} | _NAMED
 _VALUE = r"True\b|'[^']*'|\"[^\"]*\"|\[\.\.\.\]|-?[\w.:/]+(?<![.:])"

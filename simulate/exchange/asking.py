@@ -151,10 +151,10 @@ def with_settings(settings: ExchangeSettings, asked: Mapping[str, str]) -> Excha
             chosen["limits"][name] = value
         elif name in timers:
             chosen["timers"][name] = value
-        elif name in _SWITCHES:
+        elif name in SWITCHES:
             chosen["switches"][name] = value
         else:
-            known = sorted({*limits, *timers, *_SWITCHES})
+            known = sorted({*limits, *timers, *SWITCHES})
             near = did_you_mean(name, known) or f"; expected one of {', '.join(known)}"
             raise InputError(f"--set {name}: there is no such limit, timer or switch{near}")
     parts = {
@@ -174,7 +174,8 @@ class _Switches:
     token_changes: bool = False
 
 
-_SWITCHES = tuple(each.name for each in dataclasses.fields(_Switches))
+#: Their names.
+SWITCHES = tuple(each.name for each in dataclasses.fields(_Switches))
 
 
 def read_faults(path: str | os.PathLike[str]) -> list[Fault]:

@@ -178,7 +178,7 @@ class Fault:
         if self.kind not in KINDS:
             raise FaultError(f"{self.kind!r} is not a kind of fault; expected one of {', '.join(KINDS)}")
         if self.times is not None and self.times < 1:
-            raise FaultError(f"{self.kind}: times is {self.times}, expected 1 or more, or None for always")
+            raise FaultError(f"{self.kind}: times is {self.times}, expected 1 or more, or always")
         if self.kind == "bet.fill_before_cancel" and not _is_size(self.value):
             raise FaultError(f"{self.kind}: value is {self.value!r}, expected a size, or none for all of the bet")
         if self.kind in ("http.status", "http.status_done") and not _is_status(self.value):

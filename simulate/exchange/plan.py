@@ -49,18 +49,20 @@ class Played:
             InputError: says which, and what to add.
         """
         if not isinstance(self.generate, int):
-            raise InputError(f"generate is {shown(self.generate)}; expected how many markets to make up at once")
+            raise InputError(f"generate={shown(self.generate)}: expected how many markets to make up at once")
         if self.markets is None and not self.generate:
             raise InputError("there is nothing to play: name recordings, or how many markets to make up (generate=5)")
         recorded = {"in_step": self.in_step, "before_start": self.before_start, "sports_data": self.sports_data}
         made_up = {"sports": self.sports, "minutes_before": self.minutes_before}
         for needed, has_it, fields in (
-            ("recordings: name some (markets)", self.markets is not None, recorded),
-            ("made-up markets: say how many (generate)", self.generate, made_up),
+            ("only recordings have it; name some with markets=[...]", self.markets is not None, recorded),
+            ("only made-up markets have it; say how many with generate=5", self.generate, made_up),
         ):
             useless = next((name for name, value in fields.items() if value not in (None, False)), None)
             if useless is not None and not has_it:
-                raise InputError(f"{useless} is for {needed}")
+                value = fields[useless]
+                asked = ", ".join(map(str, value)) if isinstance(value, (list, tuple)) else value
+                raise InputError(f"{useless}={shown(asked)}: {needed}")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -118,8 +120,6 @@ def check_settings(settings: ExchangeSettings) -> None:
         if not isinstance(port, int) or not 0 <= port <= 65_535:
             raise InputError(f"{name} is {shown(port)}; expected 0 to 65535")
         if port and (other := taken.setdefault(port, name)) != name:
-            raise InputError(
-                f"{other} and {name} are both {port}; expected ports of their own, or 0 for any that is free"
-            )
+            raise InputError(f"{other}={port} and {name}={port}: expected a port for each, or 0 for any that is free")
     if not isinstance(settings.seed, int):
         raise InputError(f"seed is {shown(settings.seed)}; expected a whole number")

@@ -231,7 +231,7 @@ class Service:
 
     def _not_listening(self, error: OSError) -> str:
         ports = {name: getattr(self.settings, name) for name in PORTS}
-        named = ", ".join(f"{name} {port}" for name, port in ports.items() if port) or "no port named"
+        named = ", ".join(f"{name}={port}" for name, port in ports.items() if port) or "no port named"
         more = "; 0 is any port that is free" if error.errno == errno.EADDRINUSE else ""
         return f"the exchange cannot listen at {self.settings.host} ({named}): {error.strerror or error}{more}"
 

@@ -73,7 +73,8 @@ class Limits:
         connects_per_minute: of an account; beyond, authentication is answered TOO_MANY_REQUESTS. None: no limit.
         place_instructions, change_instructions: in one call.
         instructions_per_second: of an account.
-        logins_per_minute: beyond, logins are banned for `login_ban_s`.
+        logins_per_minute: of an account; beyond, its logins are banned for a while.
+        login_ban_s: for how many seconds.
         wrong_passwords: that lock an account.
         queued_calls: of an account, waiting or under way, of the three that share a queue; beyond, TOO_MANY_REQUESTS.
         body_bytes: longest body of an HTTP request.
@@ -118,14 +119,15 @@ class Timers:
 
     Attributes:
         subscribe: from connecting to the first subscription.
-        heartbeat: of a subscription that asks for none, in milliseconds.
+        heartbeat_ms: heartbeats of a subscription that asks for no pace of its own, in milliseconds.
         session: life of a session that is not kept alive.
         idle_http: after which an idle HTTP connection is closed.
         http_transfer: for which an HTTP client may take to send a request's body, or to read a reply.
         customer_ref: for which a `customerRef` is remembered.
         catalogue_age: how stale catalogues are.
         settle: from a market's close to its cleared orders.
-        vanish: from a market's close to its disappearance, in recorded seconds; `vanish_least`: and at least this long.
+        vanish: from a market's close to its disappearance, in recorded seconds.
+        vanish_least: as `vanish`, but of real time: how long it is at least, whatever the speed.
         clocks: age beyond which a stream's `clk` is refused.
     """
 

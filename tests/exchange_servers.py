@@ -22,7 +22,7 @@ from headrace.simulate.exchange.operations import Operation
 from headrace.simulate.exchange.sessions import Sessions
 from headrace.simulate.exchange.settings import AccountSettings
 
-WAIT = 10.0
+WAIT = 60.0
 
 
 class Served:

@@ -22,7 +22,7 @@ from headrace.simulate.exchange.sessions import Sessions
 from headrace.simulate.exchange.settings import AccountSettings
 from headrace.simulate.exchange.stream.server import StreamServer
 
-WAIT = 10.0
+WAIT = 60.0
 
 
 class StreamServed:

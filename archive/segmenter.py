@@ -20,7 +20,7 @@ _OPENINGS, _OPENING_BYTES = (3600, 1800, 900, 600, 300, 120, 60), 64 * 1024
 #: Of these the ones that most windows are. What lies before such an opening, and before the turn in play, is a phase.
 _PHASES = (3600, 600)
 #: A suspension is a segment by itself, so that its surroundings can be left out, after at least so many bytes.
-_SUSPENSION_BYTES = 64 * 1024
+_SUSPENSION_BYTES = 4 * 1024
 #: Segments up to so many bytes of lines, such as suspensions, are in the overview as a whole.
 _SHORT_BYTES = 8 * 1024
 

@@ -27,8 +27,8 @@ from betfairlightweight import StreamListener
 
 from headrace.simulate.exchange.exchange import Exchange
 from headrace.simulate.exchange.faults import Faults
+from headrace.simulate.exchange.feed.recorded_feed import RecordedFeed
 from headrace.simulate.exchange.ledger import Ledger
-from headrace.simulate.exchange.recorded_feed import RecordedFeed
 from headrace.simulate.exchange.sessions import Sessions
 from headrace.simulate.exchange.settings import AccountSettings, ExchangeSettings, Limits
 from headrace.simulate.exchange.stream.server import StreamServer

@@ -15,7 +15,7 @@ from typing import Any
 from builders import MARKET, T0, Stream
 from headrace.simulate.exchange.exchange import Exchange
 from headrace.simulate.exchange.faults import Fault, Faults
-from headrace.simulate.exchange.feed import FeedChange, FeedMessage
+from headrace.simulate.exchange.feed_messages import FeedChange, FeedMessage
 from headrace.simulate.exchange.ledger import Ledger
 from headrace.simulate.exchange.settings import AccountSettings, ExchangeSettings, Speed
 from headrace.simulate.exchange.timeline import Timeline

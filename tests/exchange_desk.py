@@ -16,10 +16,10 @@ from typing import Any
 from builders import MARKET, Stream, priced
 from exchange_builders import ALICE, Fault, exchange_of, faults_of, play
 from headrace.simulate.exchange.account_bet import AccountBet
-from headrace.simulate.exchange.arguments import arguments_of
-from headrace.simulate.exchange.bank import Bank
-from headrace.simulate.exchange.betting import Betting
-from headrace.simulate.exchange.heartbeat_api import HeartbeatApi
+from headrace.simulate.exchange.betting.bank import Bank
+from headrace.simulate.exchange.betting.betting import Betting
+from headrace.simulate.exchange.betting.heartbeat_api import HeartbeatApi
+from headrace.simulate.exchange.http.arguments import arguments_of
 from headrace.simulate.exchange.settings import AccountSettings
 
 Report = dict[str, Any]

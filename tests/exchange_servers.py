@@ -16,7 +16,7 @@ import requests
 from exchange_builders import ALICE, T0, Fault, faults_of
 from headrace.simulate.exchange.certificates import Certificates
 from headrace.simulate.exchange.exchange import Exchange
-from headrace.simulate.exchange.http_server import HttpServer
+from headrace.simulate.exchange.http.http_server import HttpServer
 from headrace.simulate.exchange.ledger import Entry
 from headrace.simulate.exchange.operations import Operation
 from headrace.simulate.exchange.sessions import Sessions

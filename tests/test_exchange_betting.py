@@ -15,10 +15,10 @@ from builders import Stream, priced
 from exchange_builders import ALICE, BOB, Fault
 from exchange_desk import MARKET, Desk, Report, at_close, codes, limit
 from exchange_requests import place
-from headrace.simulate.exchange.arguments import arguments_of
-from headrace.simulate.exchange.betting_reports import EXECUTION_CODES, INSTRUCTION_CODES
+from headrace.simulate.exchange.betting.betting_reports import EXECUTION_CODES, INSTRUCTION_CODES
 from headrace.simulate.exchange.errors import ApiError, ParameterError
 from headrace.simulate.exchange.faults import FaultError
+from headrace.simulate.exchange.http.arguments import arguments_of
 from headrace.simulate.exchange.settings import AccountSettings, Limits
 
 #: Fields that betfairlightweight's resources take; it raises on any other.

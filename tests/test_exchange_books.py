@@ -14,9 +14,9 @@ from exchange_builders import ALICE, BOB, MARKET, Stream, exchange_of, play
 from exchange_requests import place
 from exchange_servers import Served, merged, served
 from headrace.simulate.exchange.account_bet import AccountBet
-from headrace.simulate.exchange.lists import BetLists
-from headrace.simulate.exchange.market_books import MarketBooks
-from headrace.simulate.exchange.price_projection import PriceProjection
+from headrace.simulate.exchange.listings.lists import BetLists
+from headrace.simulate.exchange.listings.market_books import MarketBooks
+from headrace.simulate.exchange.listings.price_projection import PriceProjection
 from headrace.simulate.exchange.settings import AccountSettings
 
 OTHER, SHUT, LINE = "1.100000002", "1.100000003", "1.100000004"

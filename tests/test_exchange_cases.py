@@ -13,10 +13,10 @@ from exchange_builders import ALICE, BOB, MARKET, Fault
 from exchange_desk import Desk, at_close, codes, limit
 from exchange_requests import place
 from exchange_streams import stage
-from headrace.simulate.exchange.arguments import arguments_of
 from headrace.simulate.exchange.asking import faults_of, with_settings
 from headrace.simulate.exchange.errors import ParameterError
 from headrace.simulate.exchange.faults import KINDS
+from headrace.simulate.exchange.http.arguments import arguments_of
 from headrace.simulate.exchange.settings import AccountSettings, ExchangeSettings
 
 PAGE = Path(__file__).parents[1] / "docs" / "exchange.md"

@@ -18,11 +18,11 @@ import pytest
 from builders import START, T0, Stream, priced
 from headrace.archive.pack import write_pack
 from headrace.simulate.exchange.exchange import Exchange
-from headrace.simulate.exchange.feed import FeedMessage
-from headrace.simulate.exchange.generated_feed import GeneratedFeed
-from headrace.simulate.exchange.merged import Merged
+from headrace.simulate.exchange.feed.generated_feed import GeneratedFeed
+from headrace.simulate.exchange.feed.merged import Merged
+from headrace.simulate.exchange.feed.recorded_feed import RecordedFeed
+from headrace.simulate.exchange.feed_messages import FeedMessage
 from headrace.simulate.exchange.public_market import LADDERS
-from headrace.simulate.exchange.recorded_feed import RecordedFeed
 from headrace.simulate.exchange.settings import ExchangeSettings, Timers
 from headrace.simulate.exchange.timeline import Timeline, written
 from headrace.simulate.generator import Recipe, generate_event

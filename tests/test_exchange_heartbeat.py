@@ -9,8 +9,8 @@ import pytest
 from builders import priced
 from exchange_builders import BOB, Fault
 from exchange_desk import Desk, Report, at_close, limit
+from headrace.simulate.exchange.betting.heartbeat_api import later
 from headrace.simulate.exchange.errors import ParameterError
-from headrace.simulate.exchange.heartbeat_api import later
 
 
 def beat(desk: Desk, seconds: int) -> Report:

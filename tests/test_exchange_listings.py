@@ -17,9 +17,9 @@ from builders import MARKET_DEFINITION
 from exchange_builders import ALICE, BOB, MARKET, T0, Stream, exchange_of, play
 from exchange_requests import place
 from exchange_servers import WAIT, Served, merged, served
-from headrace.simulate.exchange.catalogues import Catalogues
 from headrace.simulate.exchange.exchange import Exchange
-from headrace.simulate.exchange.listings import Listings
+from headrace.simulate.exchange.listings.catalogues import Catalogues
+from headrace.simulate.exchange.listings.listings import Listings
 from headrace.simulate.exchange.settings import Timers
 
 WIN, PLACE, SOCCER, TENNIS = MARKET, "1.100000002", "1.100000003", "1.100000004"

@@ -12,10 +12,10 @@ from builders import MARKET, Stream, priced
 from exchange_builders import ALICE, BOB, T0, exchange_of, play
 from exchange_requests import cancel, place, replace, update
 from headrace.simulate.exchange.account_bet import AccountBet
-from headrace.simulate.exchange.arguments import arguments_of
 from headrace.simulate.exchange.errors import ApiError, ParameterError
 from headrace.simulate.exchange.exchange import Exchange, ExchangeMarket
-from headrace.simulate.exchange.lists import BetLists
+from headrace.simulate.exchange.http.arguments import arguments_of
+from headrace.simulate.exchange.listings.lists import BetLists
 from headrace.simulate.exchange.settings import AccountSettings
 
 OTHER = "1.100000002"

@@ -6,7 +6,7 @@ from typing import Any
 
 from exchange_builders import MARKET, T0, Exchange, Fault, Stream, exchange_of, faults_of
 from exchange_requests import place
-from headrace.simulate.exchange.bank import Bank
+from headrace.simulate.exchange.betting.bank import Bank
 from headrace.simulate.exchange.exchange import ExchangeMarket
 from headrace.simulate.exchange.faults import Faults
 from headrace.simulate.exchange.market_events import MarketEvents

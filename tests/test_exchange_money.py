@@ -14,7 +14,7 @@ from builders import Stream, priced
 from exchange_builders import ALICE, BOB, Fault
 from exchange_desk import Desk, Report, at_close, codes, limit
 from exchange_requests import place
-from headrace.simulate.exchange.bank import FREE_TRANSACTIONS, Movement
+from headrace.simulate.exchange.betting.bank import FREE_TRANSACTIONS, Movement
 from headrace.simulate.exchange.currency_rates import RATES
 from headrace.simulate.exchange.errors import ApiError, ParameterError
 from headrace.simulate.exchange.settings import AccountSettings, Timers

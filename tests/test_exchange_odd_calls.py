@@ -15,17 +15,17 @@ from hypothesis import strategies as st
 from builders import priced
 from exchange_builders import ALICE, BOB, MARKET, Stream, exchange_of, faults_of, play
 from exchange_requests import place
-from headrace.simulate.exchange.arguments import arguments_of
-from headrace.simulate.exchange.bank import Bank
-from headrace.simulate.exchange.betting import Betting
-from headrace.simulate.exchange.catalogues import Catalogues
+from headrace.simulate.exchange.betting.bank import Bank
+from headrace.simulate.exchange.betting.betting import Betting
+from headrace.simulate.exchange.betting.heartbeat_api import HeartbeatApi
 from headrace.simulate.exchange.errors import ApiError, ParameterError
-from headrace.simulate.exchange.heartbeat_api import HeartbeatApi
-from headrace.simulate.exchange.listings import Listings
-from headrace.simulate.exchange.lists import BetLists
-from headrace.simulate.exchange.market_books import MarketBooks
+from headrace.simulate.exchange.http.arguments import arguments_of
+from headrace.simulate.exchange.listings.catalogues import Catalogues
+from headrace.simulate.exchange.listings.listings import Listings
+from headrace.simulate.exchange.listings.lists import BetLists
+from headrace.simulate.exchange.listings.market_books import MarketBooks
+from headrace.simulate.exchange.listings.statement import Statement
 from headrace.simulate.exchange.settings import AccountSettings
-from headrace.simulate.exchange.statement import Statement
 
 CLOSED = "1.100000002"
 Operation = Callable[[AccountSettings, dict[str, Any]], Awaitable[Any]]

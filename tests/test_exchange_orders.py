@@ -17,7 +17,7 @@ from exchange_streams import Reader, stage
 from headrace.simulate.exchange.account_bet import AccountBet
 from headrace.simulate.exchange.errors import StreamError
 from headrace.simulate.exchange.exchange import Exchange, ExchangeMarket
-from headrace.simulate.exchange.lists import BetLists
+from headrace.simulate.exchange.listings.lists import BetLists
 from headrace.simulate.exchange.settings import AccountSettings
 
 OTHER = "1.100000002"

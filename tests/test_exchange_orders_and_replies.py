@@ -12,8 +12,8 @@ from builders import MARKET, priced
 from exchange_builders import ALICE, T0, Fault, play
 from exchange_desk import Desk, at_close, limit
 from exchange_streams import Reader, Stage, stage
-from headrace.simulate.exchange.arguments import arguments_of
-from headrace.simulate.exchange.lists import BetLists
+from headrace.simulate.exchange.http.arguments import arguments_of
+from headrace.simulate.exchange.listings.lists import BetLists
 
 
 def states(client: Reader) -> list[dict[str, Any]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from builders import MARKET, Stream
 from exchange_builders import exchange_of, play
-from headrace.simulate.exchange.price_projection import PriceProjection
+from headrace.simulate.exchange.listings.price_projection import PriceProjection
 from headrace.simulate.exchange.public_market import PublicRunner, Touched
 from headrace.simulate.exchange.stream.best_offers import rolled_up
 

@@ -10,7 +10,7 @@ from exchange_builders import T0, settings
 from exchange_streams import stage
 from headrace.simulate.exchange.errors import StreamError
 from headrace.simulate.exchange.exchange import Exchange
-from headrace.simulate.exchange.feed import FeedMessage
+from headrace.simulate.exchange.feed_messages import FeedMessage
 from headrace.simulate.exchange.timeline import Timeline
 
 RACE = {

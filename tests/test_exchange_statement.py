@@ -12,13 +12,13 @@ from betfairlightweight import resources
 from builders import MARKET, Stream, priced
 from exchange_builders import ALICE, BOB, T0, exchange_of, faults_of, play
 from exchange_requests import place
-from headrace.simulate.exchange.arguments import arguments_of
-from headrace.simulate.exchange.bank import Bank
+from headrace.simulate.exchange.betting.bank import Bank
 from headrace.simulate.exchange.errors import ApiError, ParameterError
 from headrace.simulate.exchange.exchange import Exchange
-from headrace.simulate.exchange.lists import BetLists
+from headrace.simulate.exchange.http.arguments import arguments_of
+from headrace.simulate.exchange.listings.lists import BetLists
+from headrace.simulate.exchange.listings.statement import Statement
 from headrace.simulate.exchange.settings import AccountSettings
-from headrace.simulate.exchange.statement import Statement
 
 NAMED = {"eventName": "Bath", "name": "1m Hcap"}
 

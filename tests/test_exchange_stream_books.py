@@ -17,7 +17,7 @@ from builders import MARKET, MARKET_DEFINITION, T0
 from exchange_builders import Stream, exchange_of, play
 from exchange_requests import place
 from headrace.simulate.exchange.exchange import Exchange
-from headrace.simulate.exchange.feed import FeedChange
+from headrace.simulate.exchange.feed_messages import FeedChange
 from headrace.simulate.exchange.public_market import PublicMarket, PublicRunner
 from headrace.simulate.exchange.stream.projection import FIELDS
 from headrace.simulate.reading.messages import decode_line

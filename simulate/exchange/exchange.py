@@ -29,7 +29,7 @@ from .currency_rates import in_pounds, rate
 from .exchange_market import ExchangeMarket as ExchangeMarket
 from .exchange_market import Listener as Listener
 from .exchange_market import results_of
-from .feed import Feed, FeedChange, FeedMessage
+from .feed_messages import Feed, FeedChange, FeedMessage
 from .ledger import Ledger
 from .public_market import PublicMarket, Touched
 from .settings import AccountSettings, ExchangeSettings

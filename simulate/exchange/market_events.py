@@ -13,9 +13,9 @@ import msgspec
 from ...strategies.changes import RunnerChange
 from .exchange import Exchange, ExchangeMarket, Listener
 from .faults import Fault, Faults
-from .feed import FeedChange
+from .feed.redefinition import RAN, Redefinition
+from .feed_messages import FeedChange
 from .public_market import RunnerKey, Touched
-from .redefinition import RAN, Redefinition
 
 #: The kinds of fault that are done here.
 PREFIX = "event."

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from ...strategies.changes import RunnerChange
-from .feed import FeedChange
+from .feed_messages import FeedChange
 
 RunnerKey = tuple[int, float]
 #: Ladders by price. A back bet takes from `atb`, where lay bets rest; a lay bet from `atl`, where backs rest.

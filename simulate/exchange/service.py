@@ -15,32 +15,32 @@ from typing import Any
 
 from ...strategies.errors import InputError
 from ..reading.side_files import check_folder
-from .bank import Bank
-from .betting import Betting
-from .catalogues import Catalogues
+from .betting.bank import Bank
+from .betting.betting import Betting
+from .betting.heartbeat_api import HeartbeatApi
 from .certificates import Certificates
-from .control import PATH, Control
 from .exchange import Exchange
 from .faults import Fault, Faults
-from .feed import Feed
-from .generated_feed import GeneratedFeed
-from .heartbeat_api import HeartbeatApi
-from .http_server import HttpServer
+from .feed.generated_feed import GeneratedFeed
+from .feed.merged import Merged
+from .feed.recorded_feed import RecordedFeed
+from .feed_messages import Feed
+from .http.control import PATH, Control
+from .http.http_server import HttpServer
+from .http.page import PageState
+from .http.page_server import PageServer
 from .ledger import Ledger
-from .listings import Listings
-from .lists import BetLists
-from .market_books import MarketBooks
+from .listings.catalogues import Catalogues
+from .listings.listings import Listings
+from .listings.lists import BetLists
+from .listings.market_books import MarketBooks
+from .listings.statement import Statement
 from .market_events import MarketEvents
-from .merged import Merged
 from .operations import Operation, Operations
-from .page import PageState
-from .page_server import PageServer
 from .plan import PORTS, Addresses, Played, check_settings
-from .recorded_feed import RecordedFeed
 from .running import Runner
 from .sessions import Sessions
 from .settings import ExchangeSettings
-from .statement import Statement
 from .stream.host import Client
 from .stream.server import StreamServer
 from .timeline import Timeline, wall_ms

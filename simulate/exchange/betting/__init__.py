@@ -1,0 +1,1 @@
+"""Placing and changing bets, and the money of accounts."""

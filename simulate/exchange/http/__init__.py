@@ -1,0 +1,1 @@
+"""The exchange over HTTP: calls, identity, the page, control calls."""

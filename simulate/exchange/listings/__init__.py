@@ -1,0 +1,1 @@
+"""What there is to bet on, prices, and lists of bets."""

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import dataclasses
 import logging
+from collections.abc import Sequence
+from typing import Protocol
 
 from ..strategies.book import MarketBook
 from ..strategies.changes import MarketDefinition, RunnerDefinition
 from ..strategies.errors import SettlementError
-from ..strategies.messages import ClearedOrder
+from ..strategies.messages import ClearedOrder, Fill
 from ..strategies.terms import EACH_WAY, LINE_RANGE, Terms, has_handicaps
 from .bets import Bet
 from .removals import GONE
@@ -41,6 +43,38 @@ class Outcome:
     dead_heat_winners: int | None = None
     on_line: bool = False
     line_result: float | None = None
+
+
+class Matched(Protocol):
+    """What of a bet counts at its settlement: its side, what was matched, and its names for what goes wrong."""
+
+    @property
+    def market_id(self) -> str: ...
+
+    @property
+    def bet_id(self) -> str | None: ...
+
+    @property
+    def selection_id(self) -> int: ...
+
+    @property
+    def handicap(self) -> float: ...
+
+    @property
+    def back(self) -> bool: ...
+
+    @property
+    def size_matched(self) -> float: ...
+
+    @property
+    def average_price_matched(self) -> float: ...
+
+    @property
+    def exact_matched(self) -> tuple[float, float]:
+        """Size, and size times price, of all fills, unrounded."""
+
+    @property
+    def fills(self) -> Sequence[Fill]: ...
 
 
 class Settlement:
@@ -99,14 +133,14 @@ class Settlement:
         if market_type == EACH_WAY and not (divisor or 0) > 0:
             raise SettlementError(f"{_name(bet)}, cannot be settled: an each-way market with eachWayDivisor {divisor}")
 
-    def stake(self, bet: Bet) -> tuple[float, float]:
+    def stake(self, bet: Matched) -> tuple[float, float]:
         """Size matched, and size times price."""
         size, value = bet.exact_matched
         if round(size, 2) != bet.size_matched:
             return bet.size_matched, bet.size_matched * bet.average_price_matched
         return size, value
 
-    def profit(self, bet: Bet, outcome: Outcome) -> float:
+    def profit(self, bet: Matched, outcome: Outcome) -> float:
         """Profit in the account's currency, before commission, rounded to pence."""
         size, value = self.stake(bet)
         if not size:
@@ -134,7 +168,7 @@ class Settlement:
         results = {"WINNER": won + place, "PLACED": place - size, "LOSER": -2 * size}
         return round(sign * results.get(outcome.runner_status or "", 0.0), 2)
 
-    def _line(self, bet: Bet, outcome: Outcome) -> float:
+    def _line(self, bet: Matched, outcome: Outcome) -> float:
         """Each fill by its own line: those of one bet may lie on both sides of the result."""
         result = outcome.line_result
         if result is None:
@@ -143,7 +177,7 @@ class Settlement:
         return round(won if bet.back else -won, 2)
 
 
-def _name(bet: Bet) -> str:
+def _name(bet: Matched) -> str:
     name = f"market {bet.market_id}: bet {bet.bet_id}, {bet.size_matched:.2f} matched on {bet.selection_id}"
     return f"{name} ({bet.handicap:+g})" if bet.handicap else name
 
@@ -228,7 +262,7 @@ class FlumineSettlement(Settlement):
             (line_result or None) if on_line else None,
         )
 
-    def profit(self, bet: Bet, outcome: Outcome) -> float:
+    def profit(self, bet: Matched, outcome: Outcome) -> float:
         size, average = bet.size_matched, bet.average_price_matched
         sign = 1 if bet.back else -1
         status = outcome.runner_status
@@ -246,7 +280,7 @@ class FlumineSettlement(Settlement):
             return -sign * size
         return 0.0
 
-    def _flumine_each_way(self, bet: Bet, outcome: Outcome, size: float, average: float, sign: int) -> float:
+    def _flumine_each_way(self, bet: Matched, outcome: Outcome, size: float, average: float, sign: int) -> float:
         divisor = outcome.each_way_divisor
         if not divisor:
             raise SettlementError(f"{_name(bet)}, cannot be settled: an each-way market with eachWayDivisor {divisor}")
@@ -260,7 +294,7 @@ class FlumineSettlement(Settlement):
             return -sign * round(2 * size, 2)
         return 0.0
 
-    def _flumine_line(self, bet: Bet, outcome: Outcome, size: float, average: float) -> float:
+    def _flumine_line(self, bet: Matched, outcome: Outcome, size: float, average: float) -> float:
         result = outcome.line_result
         if not result:
             return 0.0

@@ -635,19 +635,28 @@ def test_what_timed_out_may_be_done_a_little_later(operation: str) -> None:
     assert (told["operation"], told["later"], told["report"]["status"]) == (operation, True, "SUCCESS")
 
 
-def test_what_timed_out_may_find_its_market_gone() -> None:
-    desk = Desk(priced().close(200), faults=[Fault("http.timeout_later", seconds=0.01)])
+@pytest.mark.parametrize("operation", ["placeOrders", "cancelOrders", "updateOrders", "replaceOrders"])
+def test_what_timed_out_may_find_its_market_closed(operation: str) -> None:
+    desk = Desk(priced().close(200))
+    bet = desk.placed(limit(3.0, 5))
+    asked = {
+        "placeOrders": limit(3.0, 5),
+        "cancelOrders": {"betId": bet.bet_id},
+        "updateOrders": {"betId": bet.bet_id, "newPersistenceType": "PERSIST"},
+        "replaceOrders": {"betId": bet.bet_id, "newPrice": 4.0},
+    }[operation]
+    desk.faults.add(Fault("http.timeout_later", seconds=0.01))
 
     async def late() -> None:
-        await desk.operations["placeOrders"](
-            desk.account, arguments_of({"marketId": MARKET, "instructions": [limit(3.0, 5)]})
-        )
+        params = arguments_of({"marketId": MARKET, "instructions": [asked]})
+        assert (await desk.operations[operation](desk.account, params))["status"] == "TIMEOUT"
         desk.play()
         await asyncio.sleep(0.04)
 
     asyncio.run(late())
     [told] = [each.values["report"] for each in desk.exchange.ledger.entries(kind="REPLY")]
-    assert (told["errorCode"], desk.exchange.bets) == ("MARKET_NOT_OPEN_FOR_BETTING", {})
+    assert (told["errorCode"], list(desk.exchange.bets)) == ("MARKET_NOT_OPEN_FOR_BETTING", [bet.bet_id])
+    assert not desk.exchange.ledger.entries(kind="ERROR")
 
 
 def test_bets_of_a_call_that_timed_out_do_not_appear_after_fifteen_seconds() -> None:

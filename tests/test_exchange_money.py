@@ -316,6 +316,19 @@ def test_a_result_in_euros_is_that_of_the_stake_in_euros() -> None:
     assert moved(desk) == [("BET", 7.77), ("COMMISSION", -0.39)]
 
 
+@pytest.mark.parametrize(("winner", "profit"), [(1, 11.66), (2, -2.65)])
+@pytest.mark.parametrize("side", ["BACK", "LAY"])
+def test_a_result_in_euros_is_worked_out_in_euros(winner: int, profit: float, side: str) -> None:
+    # What is won with 2.28 pounds, 10.03, are 11.64 euros by the rate of this bet; its account was told of 2.65 euros.
+    offers = {"atb" if side == "BACK" else "atl": [[5.4, 2.28]]}
+    desk = Desk(Stream().prices(50, {1: offers}).close(1000, winner=winner), accounts=rich(currency="EUR"))
+    bet = desk.placed(limit(5.4, 10, side))
+    assert (bet.matched, bet.average) == (2.65, 5.4)
+    desk.play()
+    desk.exchange.advance(desk.exchange.clock.now_ms)
+    assert moved(desk)[0] == ("BET", profit if side == "BACK" else -profit)
+
+
 @given(
     currency=st.sampled_from(["EUR", "USD", "AUD", "SEK", "HUF"]),
     size=st.floats(400, 5000).map(lambda size: round(size, 2)),

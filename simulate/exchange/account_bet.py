@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 from msgspec.structs import replace
 
 from ...strategies.messages import ClearedOrder, Fill, OrderFact, PlaceInstruction
+from ..settlement import Outcome, Settlement
 
 #: Why a bet lapsed, as the order stream says it, by the exchange's code for its placing.
 LAPSE_REASONS = {
@@ -217,9 +219,27 @@ class AccountBet:
         return lapsed
 
     def take_result(self, result: ClearedOrder) -> None:
-        """Take what the next settlement will say."""
-        exact = self.unit == 1.0
-        self.next_result = result if exact else replace(result, profit=round(result.profit * self.unit, 2))
+        """Take what the next settlement will say. In another currency it is worked out anew, from the account's sizes:
+        what is rounded to the market's penny is not to the account's."""
+        if self.unit != 1.0 and result.settled:
+            outcome = Outcome(*(getattr(result, each.name) for each in dataclasses.fields(Outcome)))
+            result = replace(result, profit=Settlement().profit(self, outcome))
+        self.next_result = result
+
+    # -- as settlement sees it (`settlement.Matched`) ------------------------------------------------------------
+
+    @property
+    def size_matched(self) -> float:
+        return self.matched
+
+    @property
+    def average_price_matched(self) -> float:
+        return self.average
+
+    @property
+    def exact_matched(self) -> tuple[float, float]:
+        """Of another currency than the market's only what its account is told is exact."""
+        return self.matched, self.matched * self.average
 
     def noted(self) -> dict[str, Any]:
         """What the ledger notes of it."""

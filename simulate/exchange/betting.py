@@ -145,20 +145,24 @@ class Betting:
         call = self._reception.call("replaceOrders", account, params)
         replacements = [self._changer.read_replacement(raw) for raw in call.instructions]
         echoes = [each.echo for each in replacements]
-        code = self._refused(call) or self._changer.refusal(call, [each.bet_id for each in replacements])
-        if code is not None:
-            self._bank.count(call.username, len(replacements))
-            reports = [not_replaced(echo, code[1].get(place, ERROR_IN_ORDER)) for place, echo in enumerate(echoes)]
-            return execution(call.market_id, call.customer_ref, reports, code[0])
+        self._bank.count(call.username, len(replacements))
+
+        def refused(code: str, culprits: dict[int, str]) -> Report:
+            reports = [not_replaced(echo, culprits.get(place, ERROR_IN_ORDER)) for place, echo in enumerate(echoes)]
+            return execution(call.market_id, call.customer_ref, reports, code)
 
         async def act() -> Report:
+            refusal = self._changer.refusal(call, [each.bet_id for each in replacements])
+            if refusal is not None:
+                return refused(*refusal)
             self._changer.cancel_for(call, replacements)
             going = [each for each in replacements if each.placing is not None]
-            self._bank.count(call.username, len(replacements))
             if going:
                 await self._place_anew(call, going)
             return execution(call.market_id, call.customer_ref, [each.report() for each in replacements])
 
+        if (refusal := self._refused(call)) is not None:
+            return refused(*refusal)
         return await self._carry_out(call, echoes, act, nested=True)
 
     async def _place_anew(self, call: Call, going: list[Replacement]) -> None:
@@ -223,16 +227,21 @@ class Betting:
         self, call: Call, wanted: list[Change], change: Callable[[Call, list[Change]], list[Report]]
     ) -> Report:
         echoes = [each.echo for each in wanted]
-        code = self._refused(call) or self._changer.refusal(call, [each.bet_id for each in wanted])
-        if code is not None:
+
+        def refused(code: str, culprits: dict[int, str]) -> Report:
             self._bank.count(call.username, len(wanted))
-            return execution(call.market_id, call.customer_ref, failures(echoes, code[1]), code[0])
+            return execution(call.market_id, call.customer_ref, failures(echoes, culprits), code)
 
         async def act() -> Report:
+            refusal = self._changer.refusal(call, [each.bet_id for each in wanted])
+            if refusal is not None:
+                return refused(*refusal)
             reports = change(call, wanted)
             self._bank.count(call.username, sum(each["status"] != SUCCESS for each in reports))
             return execution(call.market_id, call.customer_ref, reports)
 
+        if (refusal := self._refused(call)) is not None:
+            return refused(*refusal)
         return await self._carry_out(call, echoes, act)
 
     # -- common to all -------------------------------------------------------------------------------------------

@@ -94,7 +94,7 @@ def test_example_with_flumine(ports: dict[str, str]) -> None:
 
 def test_example_with_curl_and_openssl(everything: tuple[dict[str, str], Path]) -> None:
     if not all(map(shutil.which, ("curl", "openssl", "sh"))):
-        pytest.skip("curl or openssl is not installed")
+        pytest.skip("curl or openssl is not installed; runs where both are")
     ports, folder = everything
     code = moved(block("needs the exchange with all ports, curl and openssl"), ports)
     ended = run(["sh", "-ec", code], timeout=LIMIT, cwd=folder)
@@ -108,7 +108,7 @@ def test_example_with_curl_and_openssl(everything: tuple[dict[str, str], Path]) 
 def test_example_with_node(everything: tuple[dict[str, str], Path]) -> None:
     node = shutil.which("node")
     if node is None:
-        pytest.skip("Node.js is not installed")
+        pytest.skip("Node.js is not installed; runs where `node` is on the path")
     ports, folder = everything
     code = moved(block("needs the exchange with all ports, and Node.js"), ports)
     ended = run([node, "-e", code], timeout=LIMIT, cwd=folder)

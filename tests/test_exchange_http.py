@@ -503,7 +503,7 @@ def test_stock_client_reaches_it_over_ipv4_ipv6_and_tls(
     server: Served, monkeypatch: pytest.MonkeyPatch, host: str, scheme: str
 ) -> None:
     if host == "[::1]" and not _has_ipv6():
-        pytest.skip("this machine has no IPv6")
+        pytest.skip("this machine has no IPv6; runs where ::1 can be listened at")
     assert server.certificates is not None
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(server.certificates.server))
     port = server.http.port if scheme == "http" else server.http.https_port

@@ -10,11 +10,12 @@ import functools
 import itertools
 import logging
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any
+from typing import Any, NoReturn
 
 from ...actors.exchange import AccountTerms, Answer
 from ...strategies.book import MarketBook
 from ...strategies.currency import CURRENCIES
+from ...strategies.errors import RunError
 from ...strategies.messages import (
     ClearedOrder,
     OrderFact,
@@ -375,9 +376,13 @@ class Exchange:
         self._publish_bets(market)
         self._message_ended()
 
-    def orders(self, market_id: str) -> Any:
-        """Only the compatible exchange asks for them."""
-        raise NotImplementedError(f"market {market_id}: the rehearsal exchange has no orders of strategies")
+    def orders(self, market_id: str) -> NoReturn:
+        """Only the compatible exchange asks for them, and it does not stand here.
+
+        Raises:
+            RunError: always.
+        """
+        raise RunError(f"market {market_id}: the rehearsal exchange has no orders of strategies")
 
     # -- numbers of bets (`BetIds`) ------------------------------------------------------------------------------
 

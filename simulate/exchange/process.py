@@ -99,7 +99,7 @@ async def serve(
 
     loop = asyncio.get_running_loop()
     tasks: list[asyncio.Task[object]] = []
-    with contextlib.suppress(NotImplementedError):
+    with contextlib.suppress(NotImplementedError):  # loops of Windows take no signal handlers
         loop.add_signal_handler(signal.SIGTERM, service.stopping.set)
         loop.add_signal_handler(signal.SIGINT, interrupt)
     try:

@@ -1,0 +1,1 @@
+"""Betfair: accounts, sessions, requests over HTTP, and lists of bets."""

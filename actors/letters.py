@@ -1,0 +1,338 @@
+"""Letters: what live actors send each other, beside the messages of `strategies.messages`.
+
+Values only, as there. What is the user's own (payloads, rows) travels pickled. Times are milliseconds since the epoch;
+`_ns` ones are nanoseconds of it.
+"""
+
+from __future__ import annotations
+
+from ..strategies.messages import (
+    AccountFact,
+    ClearedOrder,
+    LogRow,
+    MarketFact,
+    MarketResult,
+    Message,
+    OrderFact,
+    Reply,
+    Request,
+    ViolationFact,
+)
+
+# -- of the life of actors -------------------------------------------------------------------------------------------
+
+
+class Hello(Message, frozen=True):
+    """An actor has started: to the coordinator. `kind`: HOST, STREAM, PAGE or another word."""
+
+    name: str
+    kind: str
+    address: str
+    incarnation: int
+    pid: int
+
+
+class Introduce(Message, frozen=True):
+    """Where another actor is; an empty address: it is gone."""
+
+    name: str
+    address: str
+
+
+class Stop(Message, frozen=True):
+    """The actor is to end. `why`: one sentence."""
+
+    why: str = ""
+
+
+class Gone(Message, frozen=True):
+    """An actor has ended, as the engine or the actor itself tells the coordinator. `why`: empty: it was asked to."""
+
+    name: str
+    why: str = ""
+
+
+# -- streams ---------------------------------------------------------------------------------------------------------
+
+
+class MarketUpdate(Message, frozen=True, gc=False):
+    """A change of a market: from its stream to a host.
+
+    Attributes:
+        crew: whose it is at the host (see `actors.live.crews`).
+        pt: when the exchange published it.
+        received_ns: when it was read here.
+        change: one element of the message's `mc`, JSON as it came; of sports streams one of `rc` or `cc`.
+        image: it replaces what was known.
+        clk: the message's, for strategies that want raw data.
+    """
+
+    crew: str
+    market_id: str
+    pt: int
+    received_ns: int
+    change: bytes
+    image: bool = False
+    clk: str | None = None
+
+
+class MarketSeen(Message, frozen=True):
+    """A market is new on a stream: to the coordinator, which answers with a `Route` for each crew that wants it.
+
+    Attributes:
+        definition: the market's, JSON; for sports streams empty.
+    """
+
+    stream: str
+    market_id: str
+    definition: bytes
+    at: int
+
+
+class Route(Message, frozen=True):
+    """Send a crew's changes of a market to a host from now on, the market's image first: to a stream."""
+
+    crew: str
+    market_id: str
+    host: str
+
+
+class Unroute(Message, frozen=True):
+    """A market is of no interest any more to a crew: to a stream."""
+
+    crew: str
+    market_id: str
+
+
+class ImageWanted(Message, frozen=True):
+    """A host has lost changes, or has started anew: to a stream. An empty id: all of its markets."""
+
+    host: str
+    market_id: str = ""
+
+
+class StreamState(Message, frozen=True):
+    """How a stream stands: to the coordinator, at each change of its state and every second.
+
+    Attributes:
+        state: CONNECTING, SUBSCRIBED, DOWN, REFUSED (the exchange will not have it: see `error`), STOPPED.
+        error: the exchange's code, or what was wrong, in a sentence; empty where all is well.
+        markets: that it knows.
+        left_out: ids that could not be subscribed to.
+        messages, changes: read so far.
+        lag_ms: from publish time to reading, of the last message.
+        reconnects: so far.
+        silent_ms: since anything was read.
+    """
+
+    stream: str
+    state: str
+    at: int
+    error: str = ""
+    markets: int = 0
+    left_out: int = 0
+    messages: int = 0
+    changes: int = 0
+    lag_ms: float = 0.0
+    reconnects: int = 0
+    silent_ms: int = 0
+
+
+class MarketIds(Message, frozen=True):
+    """The markets that a stream with a wide filter is to have: from the coordinator, which has looked them up."""
+
+    stream: str
+    market_ids: tuple[str, ...]
+
+
+class SessionWanted(Message, frozen=True):
+    """A stream is about to connect, and needs a session. `refused`: the token that the exchange would not take."""
+
+    stream: str
+    venue: str
+    username: str
+    refused: str | None = None
+
+
+class Session(Message, frozen=True):
+    """A session, and leave to connect: one stream at a time. The token never reaches a log line."""
+
+    venue: str
+    username: str
+    app_key: str
+    token: str
+
+    def __repr__(self) -> str:
+        return f"Session(venue={self.venue!r}, username={self.username!r})"
+
+
+# -- orders ----------------------------------------------------------------------------------------------------------
+
+
+class OrdersImage(Message, frozen=True):
+    """The order stream has sent the whole image of an account: its facts came before this. To the coordinator."""
+
+    stream: str
+    venue: str
+    username: str
+    at: int
+
+
+class Position(Message, frozen=True):
+    """An account's matched bets on a runner, wherever they were placed: to the coordinator.
+
+    Attributes:
+        backs, lays: price and size, all of them.
+    """
+
+    venue: str
+    username: str
+    market_id: str
+    selection_id: int
+    handicap: float
+    backs: tuple[tuple[float, float], ...]
+    lays: tuple[tuple[float, float], ...]
+
+
+class ForeignBet(Message, frozen=True):
+    """A bet of the account that was placed elsewhere, as seen: it is shown, and never touched."""
+
+    venue: str
+    username: str
+    market_id: str
+    bet_id: str
+    selection_id: int
+    handicap: float
+    side: str
+    price: float | None
+    size: float
+    matched: float
+    remaining: float
+    at: int
+    strategy_ref: str = ""
+    order_ref: str = ""
+
+
+class Outcome(Message, frozen=True):
+    """What came of an HTTP call: from a thread of the coordinator to its inbox.
+
+    Attributes:
+        call: the call's number.
+    """
+
+    call: int
+
+
+# -- hosts -----------------------------------------------------------------------------------------------------------
+
+
+class Catalogue(Message, frozen=True):
+    """A market's catalogue: to its hosts. `data`: the exchange's, JSON."""
+
+    market_id: str
+    data: bytes
+
+
+class UserEvent(Message, frozen=True):
+    """A custom event, pickled: to every host that it is for, in the order of its changes."""
+
+    data: bytes
+
+
+class FreeMarket(Message, frozen=True):
+    """A market is over and its results are known, or it is given up: to its hosts."""
+
+    crew: str
+    market_id: str
+
+
+class Rows(Message, frozen=True):
+    """Rows of the session's result, pickled: from a host, or about a host's failures."""
+
+    host: str
+    data: bytes
+
+
+class HostState(Message, frozen=True):
+    """How a host stands, every second: to the coordinator, and from there to whoever shows it.
+
+    Attributes:
+        behind: changes that were folded without strategies being called, so far.
+        depth: letters that wait.
+        lost: letters lost so far; each time its markets asked for images.
+        busy_ms: for how long the callback under way has been running; 0: none is.
+        markets: JSON: a list of rows, one for each market and strategy: market_id, crew, event, name, status, inplay,
+            strategy, orders, live, matched, exposure, profit, changes, pt.
+        tick_ms: JSON: from reading a change to the end of its callbacks, milliseconds: count, median, p99, worst.
+    """
+
+    host: str
+    at: int
+    behind: int
+    depth: int
+    lost: int
+    busy_ms: int
+    markets: bytes
+    tick_ms: bytes
+
+
+# -- asking a running system -----------------------------------------------------------------------------------------
+
+
+class Ask(Message, frozen=True):
+    """A question from outside, or from the page: STATE, STOP, CANCEL_ALL.
+
+    Attributes:
+        reply_to: where the answer goes: a name with `address`.
+        values: JSON, what else it takes.
+    """
+
+    what: str
+    reply_to: str
+    address: str
+    values: bytes = b"{}"
+
+
+class Told(Message, frozen=True):
+    """The answer: JSON."""
+
+    what: str
+    values: bytes
+
+
+#: Everything that an inbox may hold.
+Letter = (
+    Request
+    | Reply
+    | OrderFact
+    | ClearedOrder
+    | MarketFact
+    | MarketResult
+    | ViolationFact
+    | LogRow
+    | AccountFact
+    | Hello
+    | Introduce
+    | Stop
+    | Gone
+    | MarketUpdate
+    | MarketSeen
+    | Route
+    | Unroute
+    | ImageWanted
+    | StreamState
+    | MarketIds
+    | SessionWanted
+    | Session
+    | OrdersImage
+    | Position
+    | ForeignBet
+    | Outcome
+    | Catalogue
+    | UserEvent
+    | FreeMarket
+    | Rows
+    | HostState
+    | Ask
+    | Told
+)

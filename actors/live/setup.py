@@ -1,0 +1,90 @@
+"""What a live system is made of; each of its processes has a copy."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from ...config import Config
+from ...strategies.strategy import Strategy
+from ..clients import BaseClient
+from ..controls import BaseControl
+from ..coordinator import Coordinator
+from ..exchange import Exchange
+from ..hosted_market import HostedMarket
+from ..market import MarketActor
+from ..middleware import Middleware
+from ..workers import BackgroundWorker
+from .crews import Crew, StreamPlan
+
+#: Rows of a result by table, as `simulate.rows` makes them.
+TableRows = Mapping[str, Sequence[tuple[Any, ...]]]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class RiskLimits:
+    """Limits of the whole process; None: none. Money is in the account's currency.
+
+    Attributes:
+        max_exposure: what all open bets of this system may lose, at worst, 0 or more.
+        max_daily_loss: settled losses since 00:00, plus what open bets may lose.
+        risk_timezone: whose 00:00: a name of the IANA database, such as Europe/London.
+        max_orders_per_second: instructions that place, a second.
+    """
+
+    max_exposure: float | None = None
+    max_daily_loss: float | None = None
+    risk_timezone: str = "UTC"
+    max_orders_per_second: int | None = None
+
+
+@dataclasses.dataclass
+class LiveSetup:
+    """What a live system is made of.
+
+    Attributes:
+        instance: the folder of this instance (see `Instance`), in which it keeps its state.
+        reference: `customer_strategy_ref` of this instance.
+        streams, crews: see `plan_streams`; the streams of orders are among them.
+        make_exchange: makes the simulated exchange that paper accounts trade at, one in each host.
+        rows_of: rows of a market that is freed, for the session's result.
+        max_hosts: hosts at once; markets share them above it.
+        on_stop: "cancel" or "leave" what rests at the exchange.
+        record: a folder for the whole session; None: not recorded.
+        webhook: a URL that alerts are posted to; None: they are logged only.
+    """
+
+    strategies: list[Strategy]
+    clients: list[BaseClient]
+    config: Config
+    instance: str
+    reference: str
+    streams: tuple[StreamPlan, ...]
+    crews: tuple[Crew, ...]
+    make_exchange: Callable[[], Exchange]
+    rows_of: Callable[[MarketActor, HostedMarket], TableRows]
+    max_hosts: int
+    risk: RiskLimits = dataclasses.field(default_factory=RiskLimits)
+    on_stop: str = "cancel"
+    record: str | None = None
+    webhook: str | None = None
+    middleware: list[Middleware] = dataclasses.field(default_factory=list)
+    trading_controls: list[tuple[type[BaseControl], dict[str, Any]]] = dataclasses.field(default_factory=list)
+    client_controls: list[tuple[BaseClient | None, type[BaseControl], dict[str, Any]]] = dataclasses.field(
+        default_factory=list
+    )
+    workers: list[BackgroundWorker] = dataclasses.field(default_factory=list)
+    logging_controls: list[Any] = dataclasses.field(default_factory=list)
+    custom_streams: list[Any] = dataclasses.field(default_factory=list)
+    files: dict[str, bytes] = dataclasses.field(default_factory=dict)
+    market_actor: type[MarketActor] = MarketActor
+    coordinator: type[Coordinator] = Coordinator
+
+    def crew(self, name: str) -> Crew:
+        """A crew by its name."""
+        return next(crew for crew in self.crews if crew.name == name)
+
+    def of_crew(self, crew: Crew) -> list[Strategy]:
+        """The prototypes of a crew."""
+        return [strategy for strategy in self.strategies if strategy.name in crew.strategies]

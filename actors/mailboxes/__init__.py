@@ -1,0 +1,1 @@
+"""How live actors send each other letters."""

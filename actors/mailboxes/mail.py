@@ -1,0 +1,88 @@
+"""The mail of a live actor: its inbox, and the ways to others. Sockets and threads carry it alike."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol
+
+from ..letters import Letter
+
+
+@dataclasses.dataclass(slots=True)
+class Waiting:
+    """What an actor finds when it looks.
+
+    Attributes:
+        letters: sender and letter, in the order in which they came; those of one sender in the order of sending.
+        lost: senders of whom letters were lost since the last look.
+        files: functions to call, for files that are ready to be read.
+    """
+
+    letters: Sequence[tuple[str, Letter]] = ()
+    lost: Sequence[str] = ()
+    files: Sequence[Callable[[], object]] = ()
+
+
+class Mail(Protocol):
+    """An actor's mail. All but `put` and `stopped` is for the actor's own thread.
+
+    Attributes:
+        name: the actor's.
+        address: where others send to it; it names the actor's incarnation.
+        stopped: the loop is to end.
+    """
+
+    name: str
+    address: str
+    stopped: bool
+
+    def know(self, name: str, address: str) -> None:
+        """Another actor is at this address: what is sent to it goes there, and what waits for its former self goes."""
+
+    def forget(self, name: str) -> None:
+        """Another actor is gone."""
+
+    def send(self, name: str, letter: Letter, droppable: bool = False) -> bool:
+        """Send a letter. It is not waited for; an actor that nobody knows does not get it.
+
+        Args:
+            droppable: it may be left out where the receiver is too far behind; False: it waits, however long.
+
+        Returns:
+            False: it was left out, and the receiver is told by `lost` of this actor when it catches up.
+        """
+
+    def put(self, letter: Letter) -> None:
+        """Put a letter into the actor's own inbox: for its other threads, such as those of HTTP calls."""
+
+    def watch(self, file: Any, ready: Callable[[], object] | None) -> None:
+        """Call `ready` whenever a file can be read; None: no longer."""
+
+    def wait(self, seconds: float) -> Waiting:
+        """What is waiting; at least one thing, unless `seconds` pass."""
+
+    @property
+    def depth(self) -> int:
+        """Letters that wait, as far as that is known."""
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """`received`, `sent`, `lost`, `dropped` (left out for slow receivers), `stale` (of former incarnations)."""
+
+    def close(self) -> None:
+        """Take no more, and remove what the inbox has made."""
+
+
+class Post(Protocol):
+    """Where the mail of one system's actors is opened."""
+
+    def open(self, name: str, incarnation: int = 0) -> Mail:
+        """Open an actor's mail.
+
+        Raises:
+            RunError: the name is taken by another that is open.
+        """
+
+    def close(self) -> None:
+        """The system has ended: nothing of it remains."""

@@ -1,0 +1,1 @@
+"""Engines: live actors as threads of one process, or as Ray actors."""

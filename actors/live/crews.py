@@ -80,7 +80,10 @@ def plan_streams(strategies: Sequence[Strategy]) -> tuple[tuple[StreamPlan, ...]
             sports = (operation, "null", "null", None, None, False)
             if sports not in plans:
                 plans[sports] = StreamPlan(f"s{len(plans) + 1}", *sports)
-    made = [Crew(name, *name.split(".", 1), tuple(names)) for name, names in crews.items()]
+    made = []
+    for name, names in crews.items():
+        stream, _, scope = name.partition(".")
+        made.append(Crew(name, stream, scope, tuple(names)))
     return tuple(plans.values()), tuple(made)
 
 

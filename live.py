@@ -1,0 +1,1 @@
+"""`hr.Live`: composes clients, strategies and actors into a running system."""

@@ -25,7 +25,7 @@ class Waiting:
 
 
 class Mail(Protocol):
-    """An actor's mail. All but `put` and `stopped` is for the actor's own thread.
+    """An actor's mail. All but `put`, `aside` and `stopped` is for the actor's own thread.
 
     Attributes:
         name: the actor's.
@@ -56,6 +56,15 @@ class Mail(Protocol):
 
     def put(self, letter: Letter) -> None:
         """Put a letter into the actor's own inbox: for its other threads, such as those of HTTP calls."""
+
+    def aside(self, name: str, letter: Letter) -> bool:
+        """Send a letter from another thread of the actor, such as the one that watches its callbacks.
+
+        It goes its own way: it may overtake letters of the actor's own thread, and its loss is told to nobody.
+
+        Returns:
+            False: it was not sent.
+        """
 
     def watch(self, file: Any, ready: Callable[[], object] | None) -> None:
         """Call `ready` whenever a file can be read; None: no longer."""

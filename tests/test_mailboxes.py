@@ -121,6 +121,16 @@ def test_many_threads_put_and_nothing_is_lost(post: Post) -> None:
         thread.join()
 
 
+def test_another_thread_of_an_actor_sends_aside(post: Post) -> None:
+    a, b = pair(post)
+    sent: list[bool] = []
+    thread = threading.Thread(target=lambda: sent.extend([a.aside("b", told(1)), a.aside("nobody", told(2))]))
+    thread.start()
+    assert read(b, 1) == [("a", told(1))]
+    thread.join()
+    assert sent == [True, False]
+
+
 def test_an_actor_that_is_stopped_by_another_thread_wakes(post: Post) -> None:
     a = post.open("a")
     threading.Timer(0.05, setattr, [a, "stopped", True]).start()

@@ -137,6 +137,13 @@ class ThreadMail:
         if not self._closed:
             self._take(self.name, letter)
 
+    def aside(self, name: str, letter: Letter) -> bool:
+        other = self._post.at(self._known.get(name, ""))
+        if other is None or self._closed:
+            return False
+        other._take(self.name, letter)
+        return True
+
     # -- receiving -----------------------------------------------------------------------------------------------------
 
     def watch(self, file: Any, ready: Ready | None) -> None:

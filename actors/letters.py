@@ -46,10 +46,16 @@ class Stop(Message, frozen=True):
 
 
 class Gone(Message, frozen=True):
-    """An actor has ended, as the engine or the actor itself tells the coordinator. `why`: empty: it was asked to."""
+    """An actor has ended, as the engine or the actor itself tells the coordinator.
+
+    Attributes:
+        why: empty: it was asked to.
+        incarnation: which one of this name: a later one may be running.
+    """
 
     name: str
     why: str = ""
+    incarnation: int = 0
 
 
 # -- streams ---------------------------------------------------------------------------------------------------------

@@ -123,10 +123,10 @@ class StreamRole:
     def next_ms(self) -> float:
         """When it wants `wake`: for a connection, or to tell its state."""
         deadline = min((each.deadline for each in self.connections), default=math.inf)
-        if math.isinf(deadline):
-            return self._state_at + _STATE_MS
-        wanted = time.time() * 1000 + max(0.0, deadline - self._now()) * 1000
-        return min(wanted, self._state_at + _STATE_MS)
+        left = deadline - self._now()
+        if left <= 0:
+            return 0.0
+        return min(time.time() * 1000 + left * 1000, self._state_at + _STATE_MS)
 
     def wake(self, at_ms: int) -> None:
         for connection in tuple(self.connections):

@@ -8,11 +8,10 @@ from __future__ import annotations
 import functools
 import logging
 import math
-import time
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
-from ...strategies.clock import WallClock
+from ...strategies.clock import Clock, WallClock
 from ...strategies.errors import HeadraceError
 from ...strategies.host import Host, unique_id
 from ...strategies.messages import LogRow, OrderFact, Request
@@ -79,6 +78,7 @@ class CoordinatorRole:
         engine: starts hosts.
         make_host: makes the role of a host, by its name; with the Ray engine it is pickled.
         make_account: makes the accounts at real exchanges.
+        clock: the time; None: the machine's.
     """
 
     name = "c"
@@ -89,14 +89,17 @@ class CoordinatorRole:
         engine: Hosts,
         make_host: Callable[[str], Role],
         make_account: MakeAccount,
+        clock: Clock | None = None,
     ) -> None:
         self.setup = setup
         self._engine, self._make_host, self._make_account = engine, make_host, make_account
+        self._clock = WallClock() if clock is None else clock
         self.failures = Failures("coordinator")
         self.accounts: dict[Owner, Account] = {}
         self.streams: dict[str, StreamState] = {}
         self.hosts: dict[str, HostState] = {}
         self._next_ms = math.inf
+        self._refused: dict[Owner, str] = {}
         self._logging_in: set[Owner] = set()
         self._login_failures: dict[Owner, int] = {}
         self._login_from: dict[Owner, int] = {}
@@ -127,7 +130,7 @@ class CoordinatorRole:
         setup = self.setup
         logs = LoggingControls(setup.logging_controls)
         self.coordinator = setup.coordinator(setup.clients, logs if setup.logging_controls else None)
-        self.host = Host(WallClock(), setup.config, unique_id)
+        self.host = Host(self._clock, setup.config, unique_id)
         self.coordinator.connect(
             self.host,
             self,
@@ -144,7 +147,7 @@ class CoordinatorRole:
                 account = self._make_account(client, self.coordinator, mail.put)
                 self.accounts[client.venue, client.username] = account
         self._engine.prepare([self.seating.next_host])
-        self._next_ms = time.time_ns() // 1_000_000 + _TICK_MS
+        self._next_ms = self._clock.now_ms + _TICK_MS
 
     def receive(self, sender: str, letter: Letter, at_ms: int) -> None:
         take = self._takers.get(type(letter))
@@ -259,14 +262,16 @@ class CoordinatorRole:
             who = f"account {letter.username!r} of {letter.venue}" if letter.username else "an account at an exchange"
             logger.error("Stream %s needs %s, and none was added", letter.stream, who)
             return
-        if letter.refused is not None and letter.refused == account.token:
-            self._login(account, letter.refused)
-        self.grants.want((client.venue, client.username), letter.stream, at_ms)
+        owner = (client.venue, client.username)
+        if letter.refused is not None:
+            self._refused[owner] = letter.refused
+        self.grants.want(owner, letter.stream, at_ms)
 
     def _grant(self, owner: Owner, stream: str) -> bool:
         account = self.accounts[owner]
-        if account.token is None:
-            self._login(account, None)
+        refused = self._refused.get(owner)
+        if account.token is None or account.token == refused:
+            self._login(account, refused)
             return False
         self.mail.send(stream, Session(owner[0], owner[1], account.app_key, account.token))
         return True

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from typing import Any
 
 from ...config import Config
@@ -12,14 +12,23 @@ from ..clients import BaseClient
 from ..controls import BaseControl
 from ..coordinator import Coordinator
 from ..exchange import Exchange
+from ..failures import Failures
 from ..hosted_market import HostedMarket
 from ..market import MarketActor
 from ..middleware import Middleware
 from ..workers import BackgroundWorker
 from .crews import Crew, StreamPlan
+from .rows_file import TableRows
 
-#: Rows of a result by table, as `simulate.rows` makes them.
-TableRows = Mapping[str, Sequence[tuple[Any, ...]]]
+
+def no_rows(*source: Any) -> TableRows:
+    """Nothing is kept."""
+    return {}
+
+
+def no_failures(failures: Failures) -> Callable[[], TableRows]:
+    """Failures are not kept."""
+    return no_rows
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -49,6 +58,8 @@ class LiveSetup:
         streams, crews: see `plan_streams`; the streams of orders are among them.
         make_exchange: makes the simulated exchange that paper accounts trade at, one in each host.
         rows_of: rows of a market that is freed, for the session's result.
+        rows_of_failures: makes, of an actor's failures, what tells the new ones at each call.
+        rows_at_end: what the coordinator has counted, when the session ends.
         max_hosts: hosts at once; markets share them above it.
         on_stop: "cancel" or "leave" what rests at the exchange.
         record: a folder for the whole session; None: not recorded.
@@ -67,6 +78,8 @@ class LiveSetup:
     max_hosts: int
     risk: RiskLimits = dataclasses.field(default_factory=RiskLimits)
     on_stop: str = "cancel"
+    rows_of_failures: Callable[[Failures], Callable[[], TableRows]] = no_failures
+    rows_at_end: Callable[[Coordinator], TableRows] = no_rows
     record: str | None = None
     webhook: str | None = None
     middleware: list[Middleware] = dataclasses.field(default_factory=list)

@@ -1,4 +1,4 @@
-"""The coordinator's thread, for tests of what it calls: an inbox, and a loop that hands outcomes to where they belong."""
+"""The coordinator's thread, for tests of what it calls: an inbox, and a loop that hands outcomes on."""
 
 from __future__ import annotations
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import logging
+import math
 import pickle
 from collections.abc import Iterator
 from pathlib import Path
@@ -252,7 +253,7 @@ def test_account_that_had_logged_in_is_not_given_up_for_one_refusal(exchange: Se
     assert desk.until(lambda: told) == [None]
     assert not session.given_up
     desk.skip(61)
-    desk.until(lambda: len(logins(exchange)) == 3 and session.next_ms < float("inf"))
+    desk.until(lambda: len(logins(exchange)) == 3 and session.next_ms < math.inf)
     assert not session.given_up
     desk.skip(61)
     desk.until(lambda: session.given_up)
@@ -291,7 +292,7 @@ def test_keep_alive_without_an_answer_is_tried_again_with_the_session_as_it_was(
     desk.until(lambda: len(logins(exchange)) == 2 and session.next_ms < desk.now_ms() + 11_000)
     assert session.token == old
     desk.skip(10)
-    desk.until(lambda: len(logins(exchange)) == 3 and session.next_ms < float("inf"))
+    desk.until(lambda: len(logins(exchange)) == 3 and session.next_ms < math.inf)
     assert session.next_ms > desk.now_ms() + 1_000_000
     assert logins(exchange) == ["login", "keepAlive", "keepAlive"]
 
@@ -305,7 +306,7 @@ def test_logout_ends_the_sessions_of_all_accounts(exchange: Served, desk: Desk) 
     desk.until(lambda: out)
     assert exchange.do(lambda: exchange.sessions.username(token)) is None
     assert session.token is None
-    assert session.next_ms == float("inf")
+    assert session.next_ms == math.inf
     sessions.close(lambda: out.append(True))
     assert len(out) == 2
 
@@ -338,5 +339,5 @@ def test_own_client_logs_in_by_its_own_methods(desk: Desk) -> None:
     desk.skip(1_200)
     desk.until(lambda: session.token == "token 3")
     assert client.calls == ["login", "keep_alive", "login"]
-    with pytest.raises(hr.ClientError, match="'simulated' at Simulated has no session; accounts .*: there"):
+    with pytest.raises(hr.ClientError, match=r"'simulated' at Simulated has no session; accounts .*: there"):
         sessions.of("Simulated", "simulated")

@@ -50,7 +50,8 @@ class Mail(Protocol):
             droppable: it may be left out where the receiver is too far behind; False: it waits, however long.
 
         Returns:
-            False: it was left out, and the receiver is told by `lost` of this actor when it catches up.
+            False: it was left out, and the receiver is told by `lost` of this actor when it catches up; or nobody
+            is known by this name.
         """
 
     def put(self, letter: Letter) -> None:
@@ -77,7 +78,11 @@ class Mail(Protocol):
 
     @property
     def counts(self) -> dict[str, int]:
-        """`received`, `sent`, `lost`, `dropped` (left out for slow receivers), `stale` (of former incarnations)."""
+        """What became of letters so far.
+
+        `received`, `sent`, `lost` (on their way here), `dropped` (left out for slow receivers), `undelivered` (nobody
+        was at the address), `stale` (of former incarnations).
+        """
 
     def close(self) -> None:
         """Take no more, and remove what the inbox has made."""

@@ -10,10 +10,10 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from ...strategies.change_lines import objects_of
 from ...strategies.errors import InputError, RecordingError
 from ...strategies.sports_updates import MARKET_NAMES, SportsUpdates
 from .locations import open_file, reason
-from .messages import objects_of
 from .recordings import Recording
 from .unpacking import unpacked
 

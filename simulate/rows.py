@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from ..actors.coordinator import Coordinator
-from ..actors.failures import Failures, failure_rows
+from ..actors.failures import Failure, Failures, failure_rows
 from ..actors.hosted_market import HostedMarket
 from ..strategies.hosting import parameters_of
 from ..strategies.order import Order

@@ -19,7 +19,7 @@ from headrace.actors.live.host import HostRole
 from headrace.actors.live.setup import LiveSetup
 from headrace.actors.mailboxes.mail import Waiting
 from headrace.actors.switchboard import Switchboard
-from headrace.simulate.rows import RowCollector
+from headrace.simulate.session_rows import rows_of_market
 from headrace.simulate.simulated_exchange import SimulatedExchange
 from headrace.strategies.clock import LiveClock
 from headrace.strategies.host import Host, unique_id
@@ -89,13 +89,6 @@ def live_setup(
     """A system of some strategies; the account is a paper account unless others are given."""
     streams, crews = plan_streams(strategies)
     clients = [client or hr.SimulatedClient()] if not isinstance(client, (list, tuple)) else list(client)
-    collected = {strategy.name: strategy for strategy in strategies}
-
-    def rows_of(actor: Any, market: Any) -> Any:
-        collector = RowCollector(collected.values())
-        collector.market(market)
-        return collector.rows
-
     return LiveSetup(
         strategies=list(strategies),
         clients=clients,
@@ -105,7 +98,7 @@ def live_setup(
         streams=streams,
         crews=crews,
         make_exchange=SimulatedExchange,
-        rows_of=rows_of,
+        rows_of=rows_of_market,
         max_hosts=4,
         **fields,
     )

@@ -1,43 +1,64 @@
-"""Accounts of a live system, as its coordinator uses them."""
+"""Accounts of a live system, as its coordinator uses them: calls to exchanges, and the sessions that they need."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Protocol
 
-from ...strategies.messages import Request
-from ..clients import BaseClient
-from ..letters import Outcome
+from ..betfair.calls import Calls
+from ..betfair.session import Session, Sessions
+from ..clients import BaseClient, Clients
+from ..letters import Letter
 
 #: Venue and username.
 Owner = tuple[str, str]
 
 
-class Account(Protocol):
-    """An account at a real exchange: its session, and the way of its requests.
+def owner_of(client: BaseClient) -> Owner:
+    return client.venue, client.username
 
-    Attributes:
-        client: the coordinator's copy of the client, with the counts.
-        app_key: the application's key.
-        token: of the session; None: there is none.
+
+class Accounts:
+    """The accounts that are reached by calls: live ones, and those on paper that see live markets.
+
+    Args:
+        clients: the coordinator's, with the counts.
+        put: puts a letter into the coordinator's inbox.
+        clock_ms: now, milliseconds since the epoch; from any thread.
+        workers: calls about orders under way at once.
     """
 
-    client: BaseClient
-    app_key: str
-    token: str | None
+    def __init__(
+        self, clients: Clients, put: Callable[[Letter], object], clock_ms: Callable[[], int], workers: int
+    ) -> None:
+        self.clients = clients
+        self.calls = Calls(put, clock_ms, workers)
+        self.sessions = Sessions(clients, self.calls)
 
-    def login(self, refused: str | None, done: Callable[[Exception | None], object]) -> None:
-        """Log in, in the background, unless another token than the refused one is there.
+    def connecting(self, venue: str, username: str) -> BaseClient | None:
+        """The account that a stream connects with. See `connecting`."""
+        return connecting(list(self.clients), venue, username)
 
-        Args:
-            done: called in the coordinator's thread.
+    def session(self, owner: Owner) -> Session:
+        """The session of an account.
+
+        Raises:
+            ClientError: it has none.
         """
+        return self.sessions.of(*owner)
 
-    def send(self, request: Request) -> None:
-        """Send a request to the exchange. What comes of it is answered to the coordinator."""
+    @property
+    def next_ms(self) -> float:
+        """When `wake` is to be called."""
+        return min(self.calls.next_ms, self.sessions.next_ms)
 
-    def outcome(self, letter: Outcome) -> bool:
-        """A call has ended; False if it was not one of this account's."""
+    def wake(self, at_ms: int) -> None:
+        """Do what is due."""
+        self.calls.wake(at_ms)
+        self.sessions.wake(at_ms)
+
+    def close(self, then: Callable[[], object]) -> None:
+        """Log out everywhere, then call `then`."""
+        self.sessions.close(then)
 
 
 def connecting(clients: Sequence[BaseClient], venue: str, username: str) -> BaseClient | None:
@@ -47,5 +68,5 @@ def connecting(clients: Sequence[BaseClient], venue: str, username: str) -> Base
     """
     if username:
         return next((each for each in clients if (each.venue, each.username) == (venue, username)), None)
-    able = [each for each in clients if each.betting_client is not None]
+    able = [each for each in clients if each.betting_client is not None or hasattr(each, "login")]
     return next((each for each in able if not each.simulated), able[0] if able else None)

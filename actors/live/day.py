@@ -7,25 +7,13 @@ import json
 import zoneinfo
 from pathlib import Path
 
-from ...strategies.errors import InputError, RunError
+from ...strategies.errors import RunError
 from .instance import write_private
 
 #: The file in the folder of the instance.
 RISK_FILE = "risk.json"
 #: Days for which results of markets are remembered: a market that is settled again counts by the difference.
 _REMEMBERED = 7
-
-
-def zone_of(name: str) -> zoneinfo.ZoneInfo:
-    """A time zone by its name.
-
-    Raises:
-        InputError: there is none of that name.
-    """
-    try:
-        return zoneinfo.ZoneInfo(name)
-    except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError):
-        raise InputError(f"risk_timezone={name!r}: expected a name such as 'Europe/London' or 'UTC'") from None
 
 
 class Day:
@@ -36,13 +24,12 @@ class Day:
         timezone: whose 00:00.
 
     Raises:
-        InputError: there is no such time zone.
         RunError: what was kept cannot be read: the losses of today are not known.
     """
 
     def __init__(self, folder: Path, timezone: str = "UTC") -> None:
         self._path = folder / RISK_FILE
-        self._zone = zone_of(timezone)
+        self._zone = zoneinfo.ZoneInfo(timezone)
         # By day; then by market and account.
         self._days: dict[str, dict[str, float]] = {}
         try:

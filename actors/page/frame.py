@@ -1,4 +1,4 @@
-"""Pages of tables that change while they are looked at: one frame of HTML, style and script, without anything fetched."""
+"""Pages of tables that change while they are looked at: one frame of HTML, style and script; nothing is fetched."""
 
 from __future__ import annotations
 

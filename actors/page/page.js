@@ -2,7 +2,11 @@ const token = new URLSearchParams(location.search).get("token") ?? "";
 const ms = value => value == null ? "" : value.toLocaleString("en-GB", {maximumFractionDigits: value < 10 ? 2 : value < 100 ? 1 : 0});
 const long = value => value == null ? "" : value < 60000 ? (value / 1000).toFixed(1) + " s" : Math.floor(value / 60000) + " min";
 const yes = value => value ? "yes" : "";
-for (const each of [ms, long]) NUMBERS.add(each);
+const held = seconds => seconds == null ? "" : long(seconds * 1000);
+const odds = value => value || "SP";
+const number = value => String(value ?? "");  // a name made of digits
+const members = members;
+for (const each of [ms, long, held, odds, number, members]) NUMBERS.add(each);
 const wrong = value => value ? "bad" : "";
 const TABLES = [
   ["Strategies", "strategies", [["Strategy", "strategy"], ["Markets", "markets", whole], ["Orders", "orders", whole], ["Live", "live", whole],
@@ -10,18 +14,18 @@ const TABLES = [
   ["Markets", "markets", [["Market", "market_id"], ["Name", "title"], ["Status", "status"], ["In play", "inplay", yes], ["Strategy", "strategy"],
     ["Orders", "orders", whole], ["Live", "live", whole], ["Matched", "matched", money], ["Exposure", "exposure", money], ["Profit", "profit", money],
     ["Changes", "changes", whole], ["Last change", "pt", clock], ["Host", "host"]]],
-  ["Live orders", "orders", [["Order", "order_id"], ["Bet", "bet_id"], ["Market", "market_id"], ["Strategy", "strategy"], ["Selection", "selection_id", String],
-    ["Side", "side"], ["Price", "price", value => value || "SP"], ["Size", "size", money], ["Matched", "matched", money], ["Remaining", "remaining", money],
+  ["Live orders", "orders", [["Order", "order_id"], ["Bet", "bet_id"], ["Market", "market_id"], ["Strategy", "strategy"], ["Selection", "selection_id", number],
+    ["Side", "side"], ["Price", "price", odds], ["Size", "size", money], ["Matched", "matched", money], ["Remaining", "remaining", money],
     ["Status", "status"], ["In doubt", "in_doubt", yes, wrong], ["Age", "age_ms", long]]],
   ["Accounts", "clients", [["Account", "username"], ["Venue", "venue"], ["Kind", "paper", value => value ? "paper" : "live"], ["Session", "session"],
-    ["Funds", "funds", money], ["Exposure", "exposure", money], ["Currency", "currency"], ["Known for", "funds_age_s", value => value == null ? "" : long(value * 1000)],
+    ["Funds", "funds", money], ["Exposure", "exposure", money], ["Currency", "currency"], ["Known for", "funds_age_s", held],
     ["Transactions this hour", "transactions_hour", whole]]],
   ["Latency, milliseconds", "latency", [["What", "what"], ["Count", "count", whole], ["Median", "median", ms], ["99 %", "p99", ms], ["Worst", "worst", ms]]],
   ["Streams", "streams", [["Stream", "stream"], ["State", "state", undefined, value => value === "SUBSCRIBED" ? "" : "bad"], ["What is wrong", "error"],
     ["Markets", "markets", whole], ["Left out", "left_out", whole, wrong], ["Messages", "messages", whole], ["Changes", "changes", whole],
     ["Lag ms", "lag_ms", ms], ["Silent", "silent_ms", long], ["Reconnects", "reconnects", whole]]],
-  ["Hosts", "hosts", [["Host", "name"], ["Markets", "markets", value => whole(Array.isArray(value) ? value.length : value)], ["Waiting", "depth", whole],
-    ["Folded unseen", "behind", whole], ["Lost", "lost", whole, wrong], ["Busy ms", "busy_ms", ms], ["Stalled", "stalled", yes, wrong], ["Process", "pid", String]]],
+  ["Hosts", "hosts", [["Host", "name"], ["Markets", "markets", members], ["Waiting", "depth", whole],
+    ["Folded unseen", "behind", whole], ["Lost", "lost", whole, wrong], ["Busy ms", "busy_ms", ms], ["Stalled", "stalled", yes, wrong], ["Process", "pid", number]]],
   ["Limits", "risk", [["Limit", "name"], ["At most", "limit", money], ["Now", "now", money], ["", "text"]]],
   ["Last events", "events", [["At", "at", clock], ["Kind", "kind"], ["What", "text"]]],
 ];
@@ -73,8 +77,8 @@ function show() {
     ["live orders", (state.orders ?? []).length],
     ...(one ? [["matched", money(sum(markets, "matched"))], ["exposure", money(sum(markets, "exposure"))],
       ["profit", money(sum(markets, "profit")), sum(markets, "profit") < 0 ? "bad" : "good"]] : []),
-    ["change to callbacks, ms: median · 99 %", [ms(tick.median), ms(tick.p99)].join(" · ")],
-    ["order to answer, ms: median · 99 %", [ms(order.median), ms(order.p99)].join(" · ")],
+    ["change to callbacks" + (tick.p99 == null ? "" : " · 99 % " + ms(tick.p99)), tick.median == null ? "none" : ms(tick.median) + " ms"],
+    ["order to answer" + (order.p99 == null ? "" : " · 99 % " + ms(order.p99)), order.median == null ? "none" : ms(order.median) + " ms"],
   ]);
   const wanted = document.getElementById("find").value.trim().toLowerCase();
   for (const table of TABLES) {

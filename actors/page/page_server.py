@@ -19,7 +19,8 @@ from .watchers import Watchers
 logger = logging.getLogger("headrace")
 
 _HOST = "127.0.0.1"
-_STARTS_S = 20.0
+#: Seconds that it may take to start, and that a question for one state may.
+_STARTS_S, _ANSWERS_S = 20.0, 5.0
 
 
 def page() -> str:
@@ -59,6 +60,7 @@ class LivePage:
         self._state = b""
         self._number = 0
         self._news = asyncio.Event()
+        self._end = asyncio.Event()
         self._loop = asyncio.new_event_loop()
         self._socket = _bound(port)
         self.port: int = self._socket.getsockname()[1]
@@ -88,28 +90,31 @@ class LivePage:
     def close(self) -> None:
         """End it, with all that are looking."""
         if self._thread.is_alive():
-            self._loop.call_soon_threadsafe(self._loop.stop)
+            self._loop.call_soon_threadsafe(self._end.set)
             self._thread.join(_STARTS_S)
         self._socket.close()
 
     # -- in its thread -------------------------------------------------------------------------------------------
 
     def _run(self) -> None:
-        asyncio.set_event_loop(self._loop)
-        runner = web.ServerRunner(web.Server(self._answer, access_log=None), handle_signals=False)
         try:
-            self._loop.run_until_complete(self._listen(runner))
-            self._ready.set()
-            self._loop.run_forever()
+            self._loop.run_until_complete(self._serve())
+        except Exception:
+            logger.exception("The page has ended")
         finally:
-            self._watchers.close()
-            self._loop.run_until_complete(runner.cleanup())
             self._loop.run_until_complete(self._loop.shutdown_asyncgens())
             self._loop.close()
 
-    async def _listen(self, runner: web.ServerRunner) -> None:
+    async def _serve(self) -> None:
+        runner = web.ServerRunner(web.Server(self._answer, access_log=None), shutdown_timeout=0.5)
         await runner.setup()
-        await web.SockSite(runner, self._socket, shutdown_timeout=0.5).start()
+        try:
+            await web.SockSite(runner, self._socket).start()
+            self._ready.set()
+            await self._end.wait()
+        finally:
+            self._watchers.close()
+            await runner.cleanup()
 
     def _take(self, state: bytes) -> None:
         self._state = state
@@ -162,7 +167,7 @@ class LivePage:
         self._looked()
         news = self._news
         try:
-            async with asyncio.timeout(5.0):
+            async with asyncio.timeout(_ANSWERS_S):
                 await news.wait()
         except TimeoutError:
             return _refusal(503, "The coordinator does not answer")

@@ -101,6 +101,14 @@ class MarketSeen(Message, frozen=True):
     at: int
 
 
+class MarketGone(Message, frozen=True):
+    """The exchange tells nothing more of a market, closed or not: from its stream to the coordinator."""
+
+    stream: str
+    market_id: str
+    at: int
+
+
 class Route(Message, frozen=True):
     """Send a crew's changes of a market to a host from now on, the market's image first: to a stream."""
 
@@ -361,6 +369,7 @@ Letter = (
     | Gone
     | MarketUpdate
     | MarketSeen
+    | MarketGone
     | Route
     | Unroute
     | ImageWanted

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+import zoneinfo
 from collections.abc import Callable
 from typing import Any
 
 from ...config import Config
+from ...strategies.errors import InputError
 from ...strategies.strategy import Strategy
+from ...values import did_you_mean, finite, text, whole
 from ..clients import BaseClient
 from ..controls import BaseControl
 from ..coordinator import Coordinator
@@ -39,13 +42,32 @@ class RiskLimits:
         max_exposure: what all open bets of this system may lose, at worst, 0 or more.
         max_daily_loss: settled losses since 00:00, plus what open bets may lose.
         risk_timezone: whose 00:00: a name of the IANA database, such as Europe/London.
-        max_orders_per_second: instructions that place, a second.
+        max_orders_per_second: instructions that place, a second, 1 or more.
     """
 
     max_exposure: float | None = None
     max_daily_loss: float | None = None
     risk_timezone: str = "UTC"
     max_orders_per_second: int | None = None
+
+    def __post_init__(self) -> None:
+        """Raises:
+        InputError: a limit is below what it can be, or is not a number; or there is no such time zone.
+        """
+        for name in ("max_exposure", "max_daily_loss"):
+            if getattr(self, name) is not None:
+                object.__setattr__(self, name, finite(getattr(self, name), name, InputError, 0))
+        if self.max_orders_per_second is not None:
+            most = whole(self.max_orders_per_second, "max_orders_per_second", InputError)
+            if most < 1:
+                raise InputError(f"max_orders_per_second={most}: expected 1 or more, or None")
+            object.__setattr__(self, "max_orders_per_second", most)
+        zone = text(self.risk_timezone, "risk_timezone", InputError)
+        try:
+            zoneinfo.ZoneInfo(zone)
+        except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError):
+            near = did_you_mean(zone, zoneinfo.available_timezones())
+            raise InputError(f"risk_timezone={zone!r}: expected a time zone, such as 'Europe/London'{near}") from None
 
 
 @dataclasses.dataclass
@@ -64,6 +86,7 @@ class LiveSetup:
         on_stop: "cancel" or "leave" what rests at the exchange.
         record: a folder for the whole session; None: not recorded.
         webhook: a URL that alerts are posted to; None: they are logged only.
+        started: the strategies have started in this process.
     """
 
     strategies: list[Strategy]
@@ -93,6 +116,11 @@ class LiveSetup:
     files: dict[str, bytes] = dataclasses.field(default_factory=dict)
     market_actor: type[MarketActor] = MarketActor
     coordinator: type[Coordinator] = Coordinator
+    started: bool = False
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Another process starts the strategies anew."""
+        return {**self.__dict__, "started": False}
 
     def crew(self, name: str) -> Crew:
         """A crew by its name."""

@@ -1,4 +1,4 @@
-"""Accounts of a live system, as its coordinator has them: the way of their requests, and what is known of their bets."""
+"""Accounts of a live system, as its coordinator has them: the way of their requests, and what is known of bets."""
 
 from __future__ import annotations
 
@@ -156,6 +156,10 @@ class Accounts:
 
     def __iter__(self) -> Iterator[Desk]:
         return iter(self._desks.values())
+
+    @property
+    def now_ms(self) -> int:
+        return self._clock_ms()
 
     def of(self, owner: Owner) -> Desk:
         """An account."""

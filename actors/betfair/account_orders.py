@@ -28,7 +28,7 @@ from .account import AccountExposure
 from .closure import Closure
 from .doubts import APPEARS_MS, Doubts
 from .known_bets import KnownBet, KnownBets
-from .looks import Lists
+from .looks import BetLists
 from .reconciliation import Reconciliation
 
 logger = logging.getLogger("headrace")
@@ -60,7 +60,7 @@ class AccountOrders:
         venue: str,
         username: str,
         reference: str,
-        lists: Lists,
+        lists: BetLists,
         answer: Callable[[Answer], object],
         report: Callable[[str, str, str], object],
         market_cleared: Callable[[ClearedMarket], object] = lambda _: None,
@@ -96,29 +96,40 @@ class AccountOrders:
         self.bets.take_request(request)
 
     def take_reply(self, reply: Reply) -> None:
-        """The exchange has answered a request, or it was answered here. It is not handed on."""
+        """The exchange has answered a request, or a part of it, or it was answered here. It is not handed on."""
         self.bets.take_reply(reply)
-        if reply.outcome != ANSWERED or not self._streamed:
+        request = self.bets.request(reply.request_id)
+        if reply.outcome != ANSWERED or request is None:
             return
+        pending = []
         for report in reply.reports:
-            if report.operation == PLACE and report.status == SUCCESS and report.bet_id is not None:
-                bet = self.bets.of(report.order_id, report.bet_id)
-                if bet is not None and not bet.streamed:
-                    self._to_be_shown.append((reply.at + _SHOWN_MS, bet))
+            if report.operation != PLACE or report.status != SUCCESS:
+                continue
+            bet = self.bets.of(report.order_id, report.bet_id)
+            if report.bet_id is None and request.kind == PLACE:
+                pending.append(report.order_id)
+            elif bet is not None and not bet.streamed and self._streamed:
+                self._to_be_shown.append((reply.at + _SHOWN_MS, bet))
+        if pending:
+            # It was taken asynchronously, and has no number yet.
+            self.doubts.expect(request, reply.at, pending)
+            if self._down:
+                self.doubts.blind()
 
-    def doubt(self, request: Request, at_ms: int, why: str, order_ids: Sequence[str] | None = None) -> None:
-        """It is not known what became of a request that was sent. See `Doubts.doubt`."""
-        self._now = at_ms
-        self.doubts.doubt(request, at_ms, why, order_ids)
+    def hold(self, request: Request, reply: Reply) -> bool:
+        """Look into an answer whose outcome is unknown.
+
+        Returns:
+            True: it is answered later; False: it is to be handed on now: orders that were placed are in doubt.
+        """
+        self.bets.take_reply(reply)
+        self._now = reply.at
+        unknown = [report.order_id for report in reply.reports]
+        asked = [each.order_id for each in request.instructions]
+        self.doubts.doubt(request, reply.at, reply.reason or "", [each for each in asked if each in unknown])
         if self._down:
             self.doubts.blind()
-
-    def expect(self, request: Request, at_ms: int, order_ids: Sequence[str] | None = None) -> None:
-        """Orders were taken asynchronously. See `Doubts.expect`."""
-        self._now = at_ms
-        self.doubts.expect(request, at_ms, order_ids)
-        if self._down:
-            self.doubts.blind()
+        return request.kind != PLACE
 
     # -- what comes ----------------------------------------------------------------------------------------------
 

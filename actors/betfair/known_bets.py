@@ -309,6 +309,10 @@ class KnownBets:
 
     # -- asking --------------------------------------------------------------------------------------------------
 
+    def request(self, request_id: str) -> Request | None:
+        """A request, by its id, until its market is forgotten."""
+        return self._requests.get(request_id)
+
     def of(self, order_id: str | None, bet_id: str | None) -> KnownBet | None:
         """A bet of this instance, by its number, or else by its order."""
         found = self._by_bet.get(bet_id) if bet_id is not None else None

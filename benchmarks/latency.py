@@ -151,7 +151,7 @@ def flumine(work: dict[str, Any], out: Path) -> list[str]:
     return [str(peer.python("flumine")), "-m", "benchmarks.run_flumine_latency", json.dumps(work), str(out)]
 
 
-def headrace(engine: str) -> Callable[[dict[str, Any], Path], list[str]]:
+def headrace(engine: str) -> Client:
     return lambda work, out: [
         sys.executable,
         "-m",

@@ -46,6 +46,8 @@ class BaseClient:
         paper_trade: simulate against live prices.
         simulated_full_match: simulation: match every placed limit order whole, at its price.
         currency_code: the account's currency.
+        execution_cls: what sends its requests live, instead of the venue's own (see `actors.betfair.execution`).
+        order_stream_cls: what reads its orders live, instead of the venue's own.
     """
 
     VENUE = VenueType.BETFAIR
@@ -67,6 +69,8 @@ class BaseClient:
         market_recording_mode: bool = False,
         simulated_full_match: bool = False,
         currency_code: str = "GBP",
+        execution_cls: type[Any] | None = None,
+        order_stream_cls: type[Any] | None = None,
     ) -> None:
         if commission_base is not None:
             commission_base = finite(commission_base, "commission_base", ClientError)
@@ -104,6 +108,8 @@ class BaseClient:
         self.market_recording_mode = market_recording_mode
         self.simulated_full_match = simulated_full_match
         self.currency_code = currency_code
+        self.execution_cls = execution_cls
+        self.order_stream_cls = order_stream_cls
         self.trading_controls: list[BaseControl] = []
         self.transactions_by_hour: dict[int, list[int]] = {}
         self.account_details: Any = None

@@ -46,10 +46,16 @@ class Stop(Message, frozen=True):
 
 
 class Gone(Message, frozen=True):
-    """An actor has ended, as the engine or the actor itself tells the coordinator. `why`: empty: it was asked to."""
+    """An actor has ended, as the engine or the actor itself tells the coordinator.
+
+    Attributes:
+        why: empty: it was asked to.
+        incarnation: which one of this name: a later one may be running.
+    """
 
     name: str
     why: str = ""
+    incarnation: int = 0
 
 
 # -- streams ---------------------------------------------------------------------------------------------------------
@@ -246,6 +252,17 @@ class FreeMarket(Message, frozen=True):
     market_id: str
 
 
+class Carried(Message, frozen=True):
+    """A message between one market actor of a host and the coordinator, either way.
+
+    Requests, their replies, facts that the coordinator has asked for, results, violations and log rows. The
+    switchboard knows the actor as the host's name, a dot and the crew's.
+    """
+
+    crew: str
+    message: Request | Reply | OrderFact | ClearedOrder | MarketFact | MarketResult | ViolationFact | LogRow
+
+
 class Rows(Message, frozen=True):
     """Rows of the session's result, pickled: from a host, or about a host's failures."""
 
@@ -331,6 +348,7 @@ Letter = (
     | Catalogue
     | UserEvent
     | FreeMarket
+    | Carried
     | Rows
     | HostState
     | Ask

@@ -25,7 +25,7 @@ class Waiting:
 
 
 class Mail(Protocol):
-    """An actor's mail. All but `put` and `stopped` is for the actor's own thread.
+    """An actor's mail. All but `put`, `aside` and `stopped` is for the actor's own thread.
 
     Attributes:
         name: the actor's.
@@ -50,11 +50,21 @@ class Mail(Protocol):
             droppable: it may be left out where the receiver is too far behind; False: it waits, however long.
 
         Returns:
-            False: it was left out, and the receiver is told by `lost` of this actor when it catches up.
+            False: it was left out, and the receiver is told by `lost` of this actor when it catches up; or nobody
+            is known by this name.
         """
 
     def put(self, letter: Letter) -> None:
         """Put a letter into the actor's own inbox: for its other threads, such as those of HTTP calls."""
+
+    def aside(self, name: str, letter: Letter) -> bool:
+        """Send a letter from another thread of the actor, such as the one that watches its callbacks.
+
+        It goes its own way: it may overtake letters of the actor's own thread, and its loss is told to nobody.
+
+        Returns:
+            False: it was not sent.
+        """
 
     def watch(self, file: Any, ready: Callable[[], object] | None) -> None:
         """Call `ready` whenever a file can be read; None: no longer."""
@@ -68,7 +78,11 @@ class Mail(Protocol):
 
     @property
     def counts(self) -> dict[str, int]:
-        """`received`, `sent`, `lost`, `dropped` (left out for slow receivers), `stale` (of former incarnations)."""
+        """What became of letters so far.
+
+        `received`, `sent`, `lost` (on their way here), `dropped` (left out for slow receivers), `undelivered` (nobody
+        was at the address), `stale` (of former incarnations).
+        """
 
     def close(self) -> None:
         """Take no more, and remove what the inbox has made."""

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
 from typing import Any
 
+from ...actors.betfair.places import STREAM_PORT, aim_streams
 from .plan import Addresses
-
-#: Where streams of betfairlightweight keep their port.
-_PORT = "_BetfairStream__port"
 
 
 def point(client: Any, addresses: Addresses) -> Any:
@@ -30,21 +27,9 @@ def point(client: Any, addresses: Addresses) -> Any:
     if client.cert_files is None and not os.path.isdir(client.certs):
         folder = addresses.client_certificates
         client.cert_files = (f"{folder}/client.crt", f"{folder}/client.key")
-    client.streaming.create_stream = _streams(client.streaming.create_stream, addresses)
+    client.stream_certificate = addresses.certificate
+    aim_streams(client, (addresses.host, addresses.stream_tls))
     return client
-
-
-def _streams(create: Callable[..., Any], addresses: Addresses) -> Callable[..., Any]:
-    create = getattr(create, "before_rehearsal", create)  # pointed at another exchange before
-
-    def create_stream(*values: Any, **options: Any) -> Any:
-        stream = create(*values, **options)
-        stream.host = addresses.host
-        setattr(stream, _PORT, addresses.stream_tls)
-        return stream
-
-    create_stream.before_rehearsal = create  # type: ignore[attr-defined]
-    return create_stream
 
 
 def lines_for_betfairlightweight(addresses: Addresses, username: str, password: str, app_key: str) -> str:
@@ -62,7 +47,7 @@ client.navigation_uri = "{base}exchange/betting/rest/v1/en/navigation/menu.json"
 
 def create_stream(*values, create=client.streaming.create_stream, **options):
     stream = create(*values, **options)
-    stream.host, stream.{_PORT} = "{addresses.host}", {addresses.stream_tls}
+    stream.host, stream.{STREAM_PORT} = "{addresses.host}", {addresses.stream_tls}
     return stream
 
 

@@ -1,0 +1,245 @@
+"""Mail between threads of one process: letters are handed over as they are."""
+
+from __future__ import annotations
+
+import collections
+import contextlib
+import math
+import os
+import select
+import threading
+import time
+from typing import Any
+
+from ...strategies.errors import RunError
+from ..letters import Letter
+from .bounds import Bounds
+from .files import Files, Ready
+from .mail import Waiting
+
+
+class ThreadPost:
+    """Where the mail of actors is opened that are threads of this process. Any thread may call it."""
+
+    def __init__(self, bounds: Bounds | None = None) -> None:
+        self.bounds = bounds or Bounds()
+        self._mails: dict[str, ThreadMail] = {}
+        self._lock = threading.Lock()
+
+    def open(self, name: str, incarnation: int = 0) -> ThreadMail:
+        """Open an actor's mail.
+
+        Raises:
+            RunError: the name is taken by another that is open.
+        """
+        with self._lock:
+            taken = next((mail for mail in self._mails.values() if mail.name == name), None)
+            if taken is not None:
+                raise RunError(f"the mailbox of {name} is open already, at {taken.address}; close that one first")
+            mail = ThreadMail(self, name, incarnation)
+            self._mails[mail.address] = mail
+        return mail
+
+    def at(self, address: str) -> ThreadMail | None:
+        """The open mail at an address."""
+        return self._mails.get(address)
+
+    def close(self) -> None:
+        """Close what is still open: nobody gets letters any more."""
+        for mail in list(self._mails.values()):
+            mail.close()
+
+    def _closed(self, mail: ThreadMail) -> None:
+        with self._lock:
+            self._mails.pop(mail.address, None)
+
+
+class ThreadMail:
+    """An actor's mail, see `Mail`."""
+
+    def __init__(self, post: ThreadPost, name: str, incarnation: int) -> None:
+        self.name = name
+        self.incarnation = incarnation
+        self.address = f"thread:{name}/{incarnation}"
+        self._post = post
+        self._known: dict[str, str] = {}
+        self._stopped = False
+        # What other threads write: single operations of a deque and of dictionaries, which need no lock.
+        self._inbox: collections.deque[tuple[str, Letter]] = collections.deque()
+        self._missed: dict[str, bool] = {}
+        self._full: dict[str, int] = {}
+        self._senders: dict[str, int] = {}
+        self._eldest = 0.0
+        self._looks = 0
+        # Who sleeps is woken through a pipe, so that it can wait for files too.
+        self._sleeping = False
+        self._bell, self._button = os.pipe()
+        os.set_blocking(self._bell, False)
+        os.set_blocking(self._button, False)
+        self._lock = threading.Lock()
+        self._polling = self._closed = False
+        self._poller = select.poll()
+        self._poller.register(self._bell, select.POLLIN)
+        self._files = Files(self._poller)
+        self._received = self._sent = self._dropped = self._undelivered = self._lost = 0
+
+    @property
+    def stopped(self) -> bool:
+        """The loop is to end. Any thread may say so; an actor that waits wakes."""
+        return self._stopped
+
+    @stopped.setter
+    def stopped(self, value: bool) -> None:
+        self._stopped = value
+        self._ring()
+
+    @property
+    def depth(self) -> int:
+        return len(self._inbox)
+
+    @property
+    def counts(self) -> dict[str, int]:
+        return {
+            "received": self._received,
+            "sent": self._sent,
+            "lost": self._lost,
+            "dropped": self._dropped,
+            "undelivered": self._undelivered,
+            "stale": 0,
+        }
+
+    # -- sending -------------------------------------------------------------------------------------------------------
+
+    def know(self, name: str, address: str) -> None:
+        self._known[name] = address
+
+    def forget(self, name: str) -> None:
+        self._known.pop(name, None)
+
+    def send(self, name: str, letter: Letter, droppable: bool = False) -> bool:
+        other = self._post.at(self._known.get(name, ""))
+        if other is None or self._closed:
+            self._undelivered += 1
+            return False
+        if droppable and not other._has_room(self.name):
+            self._dropped += 1
+            return False
+        before = other._senders.get(self.name)
+        if before != self.incarnation:
+            other._senders[self.name] = self.incarnation
+            if before is not None:
+                other._missed[self.name] = True  # before the letter: who takes it has been told
+        other._take(self.name, letter)
+        self._sent += 1
+        return True
+
+    def put(self, letter: Letter) -> None:
+        if not self._closed:
+            self._take(self.name, letter)
+
+    def aside(self, name: str, letter: Letter) -> bool:
+        other = self._post.at(self._known.get(name, ""))
+        if other is None or self._closed:
+            return False
+        other._take(self.name, letter)
+        return True
+
+    # -- receiving -----------------------------------------------------------------------------------------------------
+
+    def watch(self, file: Any, ready: Ready | None) -> None:
+        self._files.watch(file, ready)
+
+    def wait(self, seconds: float) -> Waiting:
+        until = time.monotonic() + seconds
+        while True:
+            files = self._files.pending()
+            there = bool(self._inbox or self._missed or files or self._stopped)
+            if not there or self._files:
+                files += self._look(0.0 if there else until - time.monotonic())
+            waiting = self._taken(files)
+            if waiting.letters or waiting.lost or waiting.files or self._stopped or time.monotonic() >= until:
+                return waiting
+
+    def _look(self, seconds: float) -> list[Ready]:
+        """Sleep until the bell rings, a file is ready or the time is over; functions of files that are ready."""
+        with self._lock:
+            if self._closed:
+                return []
+            self._polling = True
+        self._sleeping = True
+        if self._inbox or self._missed or self._stopped:  # came in between
+            seconds = 0.0
+        polled = self._poller.poll(max(0, math.ceil(seconds * 1000)))
+        self._sleeping = False
+        with self._lock:
+            self._polling = False
+            if self._closed:
+                self._hang_up()
+                return []
+            if any(number == self._bell for number, _ in polled):
+                os.read(self._bell, 4096)
+        return self._files.ready(polled)
+
+    def _taken(self, files: list[Ready]) -> Waiting:
+        """Everything that has come by now."""
+        self._looks += 1
+        lost = []
+        while self._missed:
+            lost.append(self._missed.popitem()[0])
+        inbox = self._inbox
+        letters = [inbox.popleft() for _ in range(len(inbox))]
+        self._received += len(letters)
+        return Waiting(letters, lost, files)
+
+    def close(self) -> None:
+        with self._lock:
+            if self._closed:
+                return
+            self._closed = self._stopped = True
+            if self._polling:  # in another thread, which hangs up itself
+                self._write()
+            else:
+                self._hang_up()
+        self._post._closed(self)
+        self._inbox.clear()
+
+    def _hang_up(self) -> None:
+        self._files.close()
+        os.close(self._bell)
+        os.close(self._button)
+
+    # -- called by the threads of others -------------------------------------------------------------------------------
+
+    def _has_room(self, sender: str) -> bool:
+        """Whether a letter that may be left out is taken. If one was not, none is before the receiver has looked."""
+        waiting = len(self._inbox)
+        if not waiting:
+            self._full.pop(sender, None)
+            return True
+        if self._full.get(sender) != self._looks:
+            bounds = self._post.bounds
+            if waiting < bounds.letters and time.monotonic() - self._eldest < bounds.seconds:
+                return True
+            self._full[sender] = self._looks
+        self._lost += 1
+        self._missed[sender] = True
+        if self._sleeping:
+            self._ring()
+        return False
+
+    def _take(self, sender: str, letter: Letter) -> None:
+        if not self._inbox:
+            self._eldest = time.monotonic()
+        self._inbox.append((sender, letter))
+        if self._sleeping:
+            self._ring()
+
+    def _ring(self) -> None:
+        with self._lock:
+            if self._polling and not self._closed:
+                self._sleeping = False
+                self._write()
+
+    def _write(self) -> None:
+        with contextlib.suppress(BlockingIOError):  # it has been rung often enough
+            os.write(self._button, b"\0")

@@ -1,0 +1,62 @@
+"""What every engine of live trading does: start roles, and end them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Protocol
+
+from ..role import Role
+
+#: The name of the role that is told of the ends of others, and that all others know from the start.
+COORDINATOR = "c"
+
+
+class Engine(Protocol):
+    """Gives each role its mail and a thread that runs it.
+
+    A role that has ended, or could not start, is reported by `Gone` to the coordinator, and to the function that the
+    engine was made with. One that was killed is not: whoever killed it knows.
+    """
+
+    def prepare(self, names: Iterable[str]) -> None:
+        """Have what is slow about starting roles of these names done in the background. They need not be started."""
+
+    def start(self, name: str, make_role: Callable[[], Role], incarnation: int = 0) -> str:
+        """Start a role, in the background.
+
+        Args:
+            make_role: called where the role runs; with the Ray engine it is pickled.
+            incarnation: how often a role of this name was started before.
+
+        Returns:
+            Its address: what is sent there from now on is received.
+
+        Raises:
+            RunError: a role of this name is running, or the engine is closed.
+        """
+
+    def ready(self, name: str, seconds: float) -> None:
+        """Wait until a role has started, and raise if it has not.
+
+        Raises:
+            RunError: it has ended by an error, which the message tells, was never started, or takes longer.
+        """
+
+    def stop(self, name: str, why: str = "") -> None:
+        """Ask a role to end, after what waits for it. It is not waited for; one that is gone is left alone."""
+
+    def kill(self, name: str) -> None:
+        """End a role at once: nothing of it is sent or received any more. One that is gone is left alone."""
+
+    def alive(self) -> frozenset[str]:
+        """The roles that this engine has started and that have not ended."""
+
+    def close(self, seconds: float = 10.0) -> tuple[str, ...]:
+        """Ask all roles to end, wait for them, kill those that do not, and remove everything that was made.
+
+        Args:
+            seconds: that roles have to end; the coordinator ends after them and has as long again.
+
+        Returns:
+            The names of those that had to be killed.
+        """

@@ -1,0 +1,134 @@
+"""Live trading in one process: each role is a thread."""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+import threading
+import time
+from collections.abc import Callable, Iterable
+
+from ...strategies.errors import RunError
+from ..letters import Gone, Stop
+from ..mailboxes.bounds import Bounds
+from ..mailboxes.threads import ThreadMail, ThreadPost
+from ..role import Role, run
+from .engine import COORDINATOR
+
+logger = logging.getLogger("headrace")
+
+
+@dataclasses.dataclass(eq=False)
+class _Running:
+    """A role's thread. `why`: why it ended by itself, empty if it was asked to."""
+
+    mail: ThreadMail
+    thread: threading.Thread
+    started: threading.Event
+    ended: threading.Event
+    killed: bool = False
+    why: str = ""
+
+
+class ThreadEngine:
+    """See `Engine`. Any thread may call it.
+
+    A thread cannot be killed: it loses its mail, and ends as soon as the call that it is in returns.
+
+    Args:
+        gone: called for each role that has ended, in its thread.
+        bounds: how far a role may be behind before market data is left out.
+    """
+
+    def __init__(self, gone: Callable[[Gone], object] | None = None, bounds: Bounds | None = None) -> None:
+        self._post = ThreadPost(bounds)
+        self._gone = gone
+        self._running: dict[str, _Running] = {}
+        self._coordinator = ""
+        self._lock = threading.Lock()
+        self._closed = False
+
+    def prepare(self, names: Iterable[str]) -> None:
+        """There is nothing to prepare: threads start at once."""
+
+    def start(self, name: str, make_role: Callable[[], Role], incarnation: int = 0) -> str:
+        with self._lock:
+            if self._closed:
+                raise RunError(f"{name} cannot be started: the engine is closed")
+            mail = self._post.open(name, incarnation)
+            if name == COORDINATOR:
+                self._coordinator = mail.address
+            elif self._coordinator:
+                mail.know(COORDINATOR, self._coordinator)
+            thread = threading.Thread(target=lambda: self._run(running, make_role), name=name, daemon=True)
+            running = _Running(mail, thread, threading.Event(), threading.Event())
+            self._running[name] = running
+        thread.start()
+        return mail.address
+
+    def _run(self, running: _Running, make_role: Callable[[], Role]) -> None:
+        mail = running.mail
+        try:
+            run(make_role(), mail, running.started.set)
+        except Exception as error:
+            running.why = f"{type(error).__name__}: {error}"
+            if not running.killed:
+                logger.exception("%s has ended", mail.name)
+        finally:
+            mail.close()
+            running.ended.set()
+            running.started.set()
+            if not running.killed:
+                self._tell(Gone(mail.name, running.why, mail.incarnation))
+
+    def _tell(self, gone: Gone) -> None:
+        with self._lock:
+            coordinator = self._running.get(COORDINATOR)
+        if coordinator is not None and gone.name != COORDINATOR:
+            coordinator.mail.put(gone)
+        if self._gone is not None:
+            self._gone(gone)
+
+    def ready(self, name: str, seconds: float) -> None:
+        running = self._running.get(name)
+        if running is None:
+            raise RunError(f"{name} was not started")
+        if not running.started.wait(seconds):
+            raise RunError(f"{name} has not started within {seconds:g} s")
+        if running.ended.is_set() and running.why:
+            raise RunError(f"{name} has ended: {running.why}")
+
+    def stop(self, name: str, why: str = "") -> None:
+        running = self._running.get(name)
+        if running is not None and not running.ended.is_set():
+            running.mail.put(Stop(why))
+
+    def kill(self, name: str) -> None:
+        running = self._running.get(name)
+        if running is not None and not running.ended.is_set():
+            running.killed = True
+            running.mail.close()
+            running.ended.set()
+
+    def alive(self) -> frozenset[str]:
+        return frozenset(name for name, running in list(self._running.items()) if not running.ended.is_set())
+
+    def close(self, seconds: float = 10.0) -> tuple[str, ...]:
+        with self._lock:
+            self._closed = True
+        killed = []
+        # The coordinator is the last to go: others may still report to it.
+        for names in (sorted(self.alive() - {COORDINATOR}), [COORDINATOR]):
+            until = time.monotonic() + seconds
+            for name in names:
+                self.stop(name, "the system ends")
+            for name in names:
+                running = self._running.get(name)
+                if running is not None and not running.ended.wait(max(0.0, until - time.monotonic())):
+                    killed.append(name)
+                    self.kill(name)
+        self._post.close()
+        for running in self._running.values():
+            if running.thread is not threading.current_thread():
+                running.thread.join(0.05 if running.killed else seconds)
+        return tuple(killed)

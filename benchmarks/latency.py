@@ -58,6 +58,10 @@ CASES = {
 BARS = {("one", "ray"): (0, 1.25), ("one", "local"): (0, 1.0), ("fifty", "ray"): (1, 0.7)}
 
 
+#: The command of a client, for what it needs to know and the file that it writes at its end.
+Client = Callable[[dict[str, Any], Path], list[str]]
+
+
 def latencies(ledger: Path, kind: str) -> list[float]:
     """Milliseconds from what was sent to what it brought."""
     sent: dict[Any, float] = {}
@@ -111,9 +115,7 @@ def shown(found: list[float]) -> tuple[float, float]:
     return found[len(found) // 2], found[min(len(found) - 1, len(found) * 99 // 100)]
 
 
-def measure(
-    name: str, client: Callable[[dict[str, Any], Path], list[str]], seconds: float, folder: Path
-) -> list[float]:
+def measure(name: str, client: Client, seconds: float, folder: Path) -> list[float]:
     """One client at one exchange."""
     case = CASES[name]
     recording, ledger = folder / "asking.ndjson", folder / "ledger.ndjson"

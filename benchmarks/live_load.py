@@ -119,7 +119,7 @@ def wrong_books(result: hr.Result, path: Path, markets: int) -> list[str]:
     if len(rows) != 4 * markets:
         wrong.append(f"{len(rows)} books were recorded, expected {4 * markets}")
     for row in rows:
-        fields = json.loads(row["fields"]) if "fields" in row else row
+        fields = json.loads(row["record"])
         found = {key: dict(map(tuple, ladder)) for key, ladder in json.loads(fields["ladders"]).items()}
         if found != expected[row["market_id"]]:
             wrong.append(f"{row['strategy']}: market {row['market_id']} differs from the recording")
@@ -185,8 +185,8 @@ def bear(engine: str, options: argparse.Namespace, folder: Path) -> float:
     tick = states[-1]["latency"].get("tick_ms", {})
     print(
         f"{engine}: {options.markets} markets, {options.changes} changes a second for {options.seconds:.0f} s: "
-        f"{len(result.orders)} orders, {lost} letters lost, {behind} changes folded unseen, queues up to {max(depths)}, "
-        f"tick {tick}, memory {memory[third]:.0f} to {max(memory):.0f} MB",
+        f"{len(result.orders)} orders, {lost} letters lost, {behind} changes folded unseen, "
+        f"queues up to {max(depths)}, tick {tick}, memory {memory[third]:.0f} to {max(memory):.0f} MB",
         flush=True,
     )
     for line in wrong[:5]:

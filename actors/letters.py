@@ -201,7 +201,13 @@ class Position(Message, frozen=True):
 
 
 class ForeignBet(Message, frozen=True):
-    """A bet of the account that was placed elsewhere, as seen: it is shown, and never touched."""
+    """A bet of the account that was placed elsewhere, as seen: it is shown, and never touched.
+
+    Attributes:
+        fact: how it stands, whole: whoever finds that it was placed here has what an order needs.
+        own: it has this instance's references. The order stream tells of each of those once, when it first sees it:
+            it may be one of an earlier session.
+    """
 
     venue: str
     username: str
@@ -217,6 +223,21 @@ class ForeignBet(Message, frozen=True):
     at: int
     strategy_ref: str = ""
     order_ref: str = ""
+    fact: OrderFact | None = None
+    own: bool = False
+
+
+class OrdersClosed(Message, frozen=True):
+    """The order stream says that a market in which the account has bets has closed, or is open again.
+
+    To the coordinator.
+    """
+
+    venue: str
+    username: str
+    market_id: str
+    closed: bool
+    at: int
 
 
 class Outcome(Message, frozen=True):
@@ -344,6 +365,7 @@ Letter = (
     | OrdersImage
     | Position
     | ForeignBet
+    | OrdersClosed
     | Outcome
     | Catalogue
     | UserEvent

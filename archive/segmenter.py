@@ -8,9 +8,9 @@ from collections.abc import Iterator, Sequence
 import msgspec
 
 from ..simulate.reading.keyframes import image_of
-from ..simulate.reading.messages import readable
 from ..simulate.reading.packed import Segment
 from ..strategies.book import MarketBook
+from ..strategies.change_lines import readable
 from ..strategies.changes import ChangeMessage, MarketDefinition
 
 #: A keyframe is due after so much market time (milliseconds) and so many bytes of lines, or after so many bytes alone.

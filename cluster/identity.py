@@ -15,6 +15,8 @@ import weakref
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from ..actors.clients import BaseClient
+from ..config import Config
 from ..results.versions import version_of
 from ..simulate.setup import Setup
 from ..simulate.units import Unit, changed_at
@@ -95,18 +97,38 @@ def identity_of(setup: Setup, units: Sequence[Unit], beginning: Beginning, whole
     found: dict[str, Any] = {
         "config": described(setup.config.as_dict()),
         "strategies": [
-            {
-                "name": strategy.name,
-                "class": type(strategy).__qualname__,
-                "parameters": described(parameters_of(strategy)),
-                "settings": described(limits_of(strategy)),
-                "attributes": beginning.tell(strategy),
-            }
-            for strategy in setup.strategies
+            {**_strategy(strategy), "attributes": beginning.tell(strategy)} for strategy in setup.strategies
         ],
         "sources": sources_digest(objects_of(setup)),
     }
     return {**found, **(rest_of(setup, beginning) if whole else {}), "inputs": inputs_of(units)}
+
+
+def session_identity(
+    strategies: Iterable[Strategy], clients: Iterable[BaseClient], config: Config, rest: Iterable[Any] = ()
+) -> dict[str, Any]:
+    """What a live session is made of, for its manifest. Passwords and keys are left out.
+
+    Args:
+        rest: further objects whose sources count: middleware, workers, classes of controls and of steps.
+    """
+    traders = list(strategies)
+    return {
+        "config": described(config.as_dict()),
+        "strategies": [_strategy(strategy) for strategy in traders],
+        "sources": sources_digest([*traders, *rest]),
+        "headrace": version_of("headrace"),
+        "clients": [_client(client) for client in clients],
+    }
+
+
+def _strategy(strategy: Strategy) -> dict[str, Any]:
+    return {
+        "name": strategy.name,
+        "class": type(strategy).__qualname__,
+        "parameters": described(parameters_of(strategy)),
+        "settings": described(limits_of(strategy)),
+    }
 
 
 def rest_of(setup: Setup, beginning: Beginning) -> dict[str, Any]:

@@ -149,12 +149,15 @@ class RowCollector:
     Args:
         strategies: those of the run; rows carry their parameters as text.
         detailed: keep orders, fills and records; else only the rows of markets.
+
+    Attributes:
+        unfit: rows that could not be written; `finish` makes failures of them.
     """
 
     def __init__(self, strategies: Iterable[Strategy], detailed: bool = True) -> None:
         self.rows = empty_rows()
         self._detailed = detailed
-        self._unfit = Failures()
+        self.unfit = Failures()
         self._parameters = {strategy.name: parameters_text(strategy) for strategy in strategies}
 
     def market(self, market: HostedMarket) -> None:
@@ -229,7 +232,7 @@ class RowCollector:
 
     def _lost(self, table: str, order: Order, error: Exception) -> None:
         lost = UnfitValueError(f"order {order.id}: {legible(error)}; its row of {table} is left out")
-        self._unfit.add(lost.with_traceback(error.__traceback__), order.trade.strategy.name, order.market_id)
+        self.unfit.add(lost.with_traceback(error.__traceback__), order.trade.strategy.name, order.market_id)
 
     def _order(self, order: Order, market: HostedMarket, place: tuple[Any, ...]) -> tuple[Any, ...]:
         trade, order_type, placement, fills = order.trade, order.order_type, order.placement, order.fills
@@ -288,13 +291,17 @@ class RowCollector:
             notes,
         )
 
+    def fail(self, failures: Iterable[Failure], unit: str, command: str = "") -> None:
+        """Add rows of failures."""
+        self.rows["failures"].extend(failure_rows(failures, unit, command))
+
     def finish(self, coordinator: Coordinator, failures: Failures, command: str) -> None:
         """The unit has ended: what its coordinator counted, and what failed."""
         for each in coordinator.violations.values():
             self.rows["violations"].append(
                 (each.strategy, each.market_id, each.control, each.request, each.reason, each.count)
             )
-        self.rows["failures"].extend(failure_rows((*failures, *self._unfit), failures.unit, command))
+        self.fail((*failures, *self.unfit), failures.unit, command)
         for client in coordinator.clients:
             for hour, (placed, failed) in client.transactions_by_hour.items():
                 self.rows["transactions"].append((client.username, hour * 3_600_000, placed, failed))

@@ -12,12 +12,12 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, BinaryIO, Protocol, TypeVar, cast
 
 from ..actors.hosted_market import HostedMarket
+from ..strategies.change_lines import readable
 from ..strategies.changes import ChangeMessage, MarketChange, MarketDefinition
 from ..strategies.errors import RecordingError
 from ..strategies.hosting import window_of
 from .reading.keyframes import restore
 from .reading.locations import reason
-from .reading.messages import readable
 from .reading.packed import Lines, PackedLines, Segment, segments
 from .reading.recordings import Recording
 

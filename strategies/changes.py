@@ -112,7 +112,7 @@ class MarketDefinition(msgspec.Struct, rename="camel"):
 # The order of the fields below is the order in which messages have them: decoding looks for the next one first. What
 # nobody reads (op, clk, con) is not decoded. Recorders that write every field they know write null for what is absent;
 # `img` and `hc` then stand in every line, and are decoded as they come. Other nulls are left to
-# `simulate.reading.messages`.
+# `strategies.change_lines`.
 
 
 class RunnerChange(msgspec.Struct, gc=False, kw_only=True):

@@ -244,7 +244,9 @@ class Order(OrderState):
     def _keep_to(self, fact: OrderFact) -> None:
         order_type = self.order_type
         if not isinstance(order_type, LimitOrder):
-            order_type.liability = fact.size
+            # The order stream leaves the liability out at times.
+            if fact.size or fact.source == messages.SIMULATED:
+                order_type.liability = fact.size
         elif self._guarded and fact.persistence_type is not None:
             order_type.persistence_type = fact.persistence_type
 

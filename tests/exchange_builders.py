@@ -19,7 +19,7 @@ from headrace.simulate.exchange.feed_messages import FeedChange, FeedMessage
 from headrace.simulate.exchange.ledger import Ledger
 from headrace.simulate.exchange.settings import AccountSettings, ExchangeSettings, Speed
 from headrace.simulate.exchange.timeline import Timeline
-from headrace.simulate.reading.messages import decode_line
+from headrace.strategies.change_lines import decode_line
 
 __all__ = [
     "ALICE",

@@ -20,7 +20,7 @@ from headrace.simulate.exchange.exchange import Exchange
 from headrace.simulate.exchange.feed_messages import FeedChange
 from headrace.simulate.exchange.public_market import PublicMarket, PublicRunner
 from headrace.simulate.exchange.stream.projection import FIELDS
-from headrace.simulate.reading.messages import decode_line
+from headrace.strategies.change_lines import decode_line
 from stream_in_process import Client, InProcess
 
 OTHER = "1.100000002"

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 import headrace as hr
 from builders import Stream, priced
-from headrace.simulate.reading.messages import decode_line, decode_lines, readable
+from headrace.strategies.change_lines import decode_line, decode_lines, readable
 from headrace.strategies.changes import ChangeMessage, OddMessage
 
 

@@ -76,7 +76,7 @@ def plan_streams(strategies: Sequence[Strategy]) -> tuple[tuple[StreamPlan, ...]
         if plan is None:
             plan = plans[key] = StreamPlan(f"s{len(plans) + 1}", *key)
         crews.setdefault(f"{plan.name}.{scope_of(strategy)}", []).append(strategy.name)
-        for operation in _sports(strategy.sports_data_filter):
+        for operation in sports_operations(strategy.sports_data_filter):
             sports = (operation, "null", "null", None, None, False)
             if sports not in plans:
                 plans[sports] = StreamPlan(f"s{len(plans) + 1}", *sports)
@@ -91,7 +91,7 @@ def _json(value: Any) -> str:
     return json.dumps(value, sort_keys=True, default=str)
 
 
-def _sports(asked: Any) -> list[str]:
+def sports_operations(asked: Any) -> list[str]:
     """The streams of a `sports_data_filter`: names of operations, such as "raceSubscription" or "race"."""
     words = [asked] if isinstance(asked, str) else list(asked or ())
     return [word if word.endswith("Subscription") else f"{word}Subscription" for word in words]

@@ -3,23 +3,35 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping, Sequence
+import zoneinfo
+from collections.abc import Callable
 from typing import Any
 
 from ...config import Config
+from ...strategies.errors import InputError
 from ...strategies.strategy import Strategy
+from ...values import did_you_mean, finite, text, whole
 from ..clients import BaseClient
 from ..controls import BaseControl
 from ..coordinator import Coordinator
 from ..exchange import Exchange
+from ..failures import Failures
 from ..hosted_market import HostedMarket
 from ..market import MarketActor
 from ..middleware import Middleware
 from ..workers import BackgroundWorker
 from .crews import Crew, StreamPlan
+from .rows_file import TableRows
 
-#: Rows of a result by table, as `simulate.rows` makes them.
-TableRows = Mapping[str, Sequence[tuple[Any, ...]]]
+
+def no_rows(*source: Any) -> TableRows:
+    """Nothing is kept."""
+    return {}
+
+
+def no_failures(failures: Failures) -> Callable[[], TableRows]:
+    """Failures are not kept."""
+    return no_rows
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -30,13 +42,32 @@ class RiskLimits:
         max_exposure: what all open bets of this system may lose, at worst, 0 or more.
         max_daily_loss: settled losses since 00:00, plus what open bets may lose.
         risk_timezone: whose 00:00: a name of the IANA database, such as Europe/London.
-        max_orders_per_second: instructions that place, a second.
+        max_orders_per_second: instructions that place, a second, 1 or more.
     """
 
     max_exposure: float | None = None
     max_daily_loss: float | None = None
     risk_timezone: str = "UTC"
     max_orders_per_second: int | None = None
+
+    def __post_init__(self) -> None:
+        """Raises:
+        InputError: a limit is below what it can be, or is not a number; or there is no such time zone.
+        """
+        for name in ("max_exposure", "max_daily_loss"):
+            if getattr(self, name) is not None:
+                object.__setattr__(self, name, finite(getattr(self, name), name, InputError, 0))
+        if self.max_orders_per_second is not None:
+            most = whole(self.max_orders_per_second, "max_orders_per_second", InputError)
+            if most < 1:
+                raise InputError(f"max_orders_per_second={most}: expected 1 or more, or None")
+            object.__setattr__(self, "max_orders_per_second", most)
+        zone = text(self.risk_timezone, "risk_timezone", InputError)
+        try:
+            zoneinfo.ZoneInfo(zone)
+        except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError):
+            near = did_you_mean(zone, zoneinfo.available_timezones())
+            raise InputError(f"risk_timezone={zone!r}: expected a time zone, such as 'Europe/London'{near}") from None
 
 
 @dataclasses.dataclass
@@ -49,6 +80,8 @@ class LiveSetup:
         streams, crews: see `plan_streams`; the streams of orders are among them.
         make_exchange: makes the simulated exchange that paper accounts trade at, one in each host.
         rows_of: rows of a market that is freed, for the session's result.
+        rows_of_failures: makes, of an actor's failures, what tells the new ones at each call.
+        rows_at_end: what the coordinator has counted, when the session ends.
         max_hosts: hosts at once; markets share them above it.
         on_stop: "cancel" or "leave" what rests at the exchange.
         record: a folder for the whole session; None: not recorded.
@@ -67,6 +100,8 @@ class LiveSetup:
     max_hosts: int
     risk: RiskLimits = dataclasses.field(default_factory=RiskLimits)
     on_stop: str = "cancel"
+    rows_of_failures: Callable[[Failures], Callable[[], TableRows]] = no_failures
+    rows_at_end: Callable[[Coordinator], TableRows] = no_rows
     record: str | None = None
     webhook: str | None = None
     middleware: list[Middleware] = dataclasses.field(default_factory=list)

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import msgspec
 
 from ...strategies.book import MarketBook
+from ...strategies.book_image import image_change
 from ...strategies.changes import ChangeMessage
-from ...strategies.runner_book import RunnerBook
 
 _decode = msgspec.json.Decoder(ChangeMessage).decode
 _encode = msgspec.json.Encoder().encode
@@ -26,11 +24,7 @@ def image_of(book: MarketBook) -> bytes | None:
         (runner.id, runner.hc) for runner in definition.runners
     }:
         return None
-    change: dict[str, Any] = {"id": book.market_id, "rc": [_runner_image(runner) for runner in book.runners]}
-    change["img"] = True
-    if book.total_matched:
-        change["tv"] = book.total_matched
-    return _encode({"op": "mcm", "pt": book.publish_time_epoch, "mc": [change]})
+    return _encode({"op": "mcm", "pt": book.publish_time_epoch, "mc": [image_change(book)]})
 
 
 def restore(book: MarketBook, image: bytes) -> None:
@@ -41,26 +35,3 @@ def restore(book: MarketBook, image: bytes) -> None:
     # An image puts runners into the order of the definition; they may have come in another.
     places = {(rc.id, rc.hc or 0.0): place for place, rc in enumerate(change.rc)}
     book.runners = sorted(book.runners, key=lambda runner: places[runner.selection_id, runner.handicap])
-
-
-def _runner_image(runner: RunnerBook) -> dict[str, Any]:
-    ex, sp = runner.ex, runner.sp
-    ladders: dict[str, list[Any]] = {
-        "atb": list(ex.back.levels.items()),
-        "atl": list(ex.lay.levels.items()),
-        "trd": list(ex.traded.levels.items()),
-        "spb": sp.lay_liability_taken,
-        "spl": sp.back_stake_taken,
-    }
-    for kind, ladder in ex.best.items():
-        ladders[kind] = [(rank, *level) for rank, level in ladder.levels.items()]
-    values: dict[str, Any] = {"spn": sp.near_price, "spf": sp.far_price, "ltp": runner.last_price_traded}
-    # An empty list is left out: it would be the same to a book that starts anew.
-    image: dict[str, Any] = {name: levels for name, levels in ladders.items() if levels}
-    image.update((name, value) for name, value in values.items() if value is not None)
-    if runner.total_matched:
-        image["tv"] = runner.total_matched
-    if runner.handicap:
-        image["hc"] = runner.handicap
-    image["id"] = runner.selection_id
-    return image

@@ -16,11 +16,11 @@ from typing import Any, BinaryIO, Protocol, cast, runtime_checkable
 
 import msgspec
 
+from ...strategies.change_lines import decode_line, decode_lines, objects_of
 from ...strategies.changes import ChangeMessage, MarketChange, MarketDefinition, OddMessage, RawMarketChange, RawMessage
 from ...strategies.errors import InputError, RecordingError
 from .locations import Hashed, Source, find_files, open_file, reason
 from .members import is_archive, split_member
-from .messages import decode_line, decode_lines, objects_of
 from .unpacking import Unpacked, problem_of, unpacked
 
 logger = logging.getLogger("headrace")

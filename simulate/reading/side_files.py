@@ -10,9 +10,9 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from ...strategies.change_lines import objects_of
 from ...strategies.errors import InputError, RecordingError
 from .locations import open_file, reason
-from .messages import objects_of
 from .recordings import Recording
 from .unpacking import unpacked
 

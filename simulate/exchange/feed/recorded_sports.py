@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from ....strategies.change_lines import objects_of
 from ....strategies.errors import RecordingError
-from ...reading.messages import objects_of
 from ...reading.recordings import Recording
 from ...reading.side_files import find_sports_data
 from ..feed_messages import FeedMessage

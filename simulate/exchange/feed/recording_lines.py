@@ -7,9 +7,9 @@ from typing import Any
 
 import msgspec
 
+from ....strategies.change_lines import decode_line, objects_of
 from ....strategies.changes import ChangeMessage, MarketChange, MarketDefinition, Millis, OddMessage, RunnerChange
 from ....strategies.errors import RecordingError
-from ...reading.messages import decode_line, objects_of
 from ...reading.recordings import Recording
 from ..feed_messages import FeedChange
 from ..timeline import Rebasing

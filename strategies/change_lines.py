@@ -19,7 +19,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from ...strategies.changes import ChangeMessage, MarketChange, Oddity, OddMessage, StartingPrice
+from .changes import ChangeMessage, MarketChange, Oddity, OddMessage, StartingPrice
 
 _Struct = TypeVar("_Struct", bound=msgspec.Struct)
 

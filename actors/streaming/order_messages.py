@@ -1,0 +1,409 @@
+"""Messages of the order stream, decoded and folded: how bets stand, and what is matched on each runner.
+
+Values only: no socket, no clock. An order that cannot be read is left out and told of; the others of its message count.
+Source: Betfair Exchange Stream API, "Order Stream", and its schema (ESASwaggerSchema 1.0.1423).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Callable, Iterator
+
+import msgspec
+
+from ...strategies.host import ORDER_ID_LENGTH
+from ...strategies.messages import STREAM, OrderFact
+from ..letters import ForeignBet, OrdersClosed, Position
+
+#: Characters of a reference that was made here: a hash of the strategy's name, a separator, the order's id.
+REFERENCE_LENGTH = 32
+_SIDES = {"B": "BACK", "L": "LAY"}
+_PERSISTENCE = {"L": "LAPSE", "P": "PERSIST", "MOC": "MARKET_ON_CLOSE"}
+#: Kinds of orders that wait for the starting price.
+_AT_SP = ("LOC", "MOC")
+Runner = tuple[int, float]
+
+
+class StreamOrder(msgspec.Struct, gc=False):
+    """One of `uo`: a bet as it is at the message's publish time.
+
+    Attributes:
+        id: its number. p, s: price and size that were asked for; 0 where the kind of order has none.
+        bsp: liability of a bet at the starting price.
+        side: B or L. status: E, or EC: execution complete. pt: L, P or MOC. ot: L, LOC or MOC.
+        pd, md, cd, ld: when it was placed, last matched, cancelled, lapsed.
+        avp: average price matched.
+        sm, sr, sl, sc, sv: sizes matched, remaining, lapsed, cancelled, voided.
+        rfo, rfs: references of the order and of the strategy; "" for none.
+    """
+
+    id: str | int
+    side: str
+    status: str
+    ot: str | None = None
+    pt: str | None = None
+    p: float | None = None
+    s: float | None = None
+    bsp: float | None = None
+    pd: int | None = None
+    md: int | None = None
+    cd: int | None = None
+    ld: int | None = None
+    lsrc: str | None = None
+    avp: float | None = None
+    sm: float | None = None
+    sr: float | None = None
+    sl: float | None = None
+    sc: float | None = None
+    sv: float | None = None
+    rfo: str | None = None
+    rfs: str | None = None
+
+
+class _RunnerChange(msgspec.Struct, gc=False):
+    """One of `orc`."""
+
+    id: int
+    hc: float | None = None
+    full_image: bool | None = msgspec.field(default=None, name="fullImage")
+    uo: list[msgspec.Raw] | None = None
+    mb: list[tuple[float, float]] | None = None
+    ml: list[tuple[float, float]] | None = None
+
+
+class _MarketChange(msgspec.Struct, gc=False):
+    """One of `oc`. `closed`: None where that has not changed."""
+
+    id: str
+    closed: bool | None = None
+    full_image: bool | None = msgspec.field(default=None, name="fullImage")
+    orc: list[_RunnerChange] | None = None
+
+
+# Clients have met numbers written as texts.
+_DECODE_CHANGES = msgspec.json.Decoder(list[msgspec.Raw]).decode
+_DECODE_MARKET = msgspec.json.Decoder(_MarketChange, strict=False).decode
+_DECODE_ORDER = msgspec.json.Decoder(StreamOrder, strict=False).decode
+
+
+def order_id_of(reference: str) -> str | None:
+    """The id of the order that a reference names; None if it was not made here."""
+    return reference[-ORDER_ID_LENGTH:] if len(reference) == REFERENCE_LENGTH else None
+
+
+@dataclasses.dataclass(slots=True)
+class Folded:
+    """What a message says, in values.
+
+    Attributes:
+        facts: how bets of this instance stand: of each bet its last state.
+        bets: those seen for the first time, and all that were placed elsewhere.
+        positions: of the runners whose matched bets have changed, all of them.
+        closings: markets that have closed, or are open again.
+        unread: what was wrong with what could not be read, in sentences.
+    """
+
+    facts: list[OrderFact] = dataclasses.field(default_factory=list)
+    bets: list[ForeignBet] = dataclasses.field(default_factory=list)
+    positions: list[Position] = dataclasses.field(default_factory=list)
+    closings: list[OrdersClosed] = dataclasses.field(default_factory=list)
+    unread: list[str] = dataclasses.field(default_factory=list)
+
+
+class _Bet:
+    """A bet as it was last told of.
+
+    Attributes:
+        own: it is of this instance.
+        at: the time of the last fact: facts of one bet differ in time, or are the same.
+        shown: it has been told of before.
+    """
+
+    __slots__ = ("at", "average", "fact", "liability", "order", "own", "runner", "shown")
+
+    def __init__(self, order: StreamOrder, runner: Runner) -> None:
+        self.order = order
+        self.runner = runner
+        self.own = self.shown = False
+        self.average = self.liability = 0.0
+        self.at = 0
+        self.fact: OrderFact | None = None
+
+
+class _Market:
+    """What is known of a market: its bets by number, and what is matched by runner: backs and lays, by price."""
+
+    __slots__ = ("bets", "closed_at", "ladders")
+
+    def __init__(self) -> None:
+        self.bets: dict[str, _Bet] = {}
+        self.ladders: dict[Runner, tuple[dict[float, float], dict[float, float]]] = {}
+        self.closed_at: int | None = None
+
+    @property
+    def closed(self) -> bool:
+        return self.closed_at is not None
+
+
+class OrderFold:
+    """Folds the messages of one account.
+
+    Args:
+        venue, username: the account.
+        is_own: whether the references of a strategy and of an order are this instance's.
+    """
+
+    def __init__(self, venue: str, username: str, is_own: Callable[[str, str], bool]) -> None:
+        self._venue = venue
+        self._username = username
+        self._is_own = is_own
+        self._markets: dict[str, _Market] = {}
+
+    @property
+    def markets(self) -> int:
+        """How many markets are known."""
+        return len(self._markets)
+
+    def fold(self, changes: bytes | msgspec.Raw, pt: int, image: bool = False) -> Folded:
+        """Fold a message.
+
+        Args:
+            changes: its `oc`, JSON.
+            pt: its publish time.
+            image: it is a whole image: what it does not name has no resting bets, and nothing matched. Bets that were
+                known have not ended by that: an image does not hold those that are over.
+        """
+        found = Folded()
+        if image:
+            self._start_anew()
+        try:
+            raw = _DECODE_CHANGES(changes)
+        except msgspec.DecodeError as error:
+            found.unread.append(f"oc {_shown(changes)}: {error}; expected a list of markets")
+            raw = []
+        told: dict[str, _Bet] = {}
+        for each in raw:
+            try:
+                change = _DECODE_MARKET(each)
+            except msgspec.DecodeError as error:
+                found.unread.append(f"{_shown(each)}: {error}; expected a change of a market's orders")
+                continue
+            self._fold_market(change, pt, image, found, told)
+        for bet in told.values():
+            self._tell(bet, found)
+        if image:
+            self._end_image(pt, found)
+        return found
+
+    def forget_closed(self, before: int) -> None:
+        """Forget markets that closed before a moment. What is told of them later is taken as new."""
+        for market_id in [each for each, market in self._markets.items() if (market.closed_at or before) < before]:
+            del self._markets[market_id]
+
+    def _start_anew(self) -> None:
+        for market in self._markets.values():
+            for backs, lays in market.ladders.values():
+                backs.clear()
+                lays.clear()
+
+    def _end_image(self, pt: int, found: Folded) -> None:
+        """Tell of runners on which nothing is matched any more, as far as the image knows."""
+        told = {(each.market_id, each.selection_id, each.handicap) for each in found.positions}
+        for market_id, market in self._markets.items():
+            for runner, ladders in list(market.ladders.items()):
+                if not any(ladders):
+                    del market.ladders[runner]
+                    if (market_id, *runner) not in told:
+                        found.positions.append(self._position(market_id, runner, ladders))
+
+    def _fold_market(self, change: _MarketChange, pt: int, image: bool, found: Folded, told: dict[str, _Bet]) -> None:
+        market = self._markets.get(change.id)
+        if change.full_image and not change.orc and not image and not change.closed:
+            # Nothing is left of it.
+            self._forget(change.id, found)
+            return
+        if market is None:
+            market = self._markets[change.id] = _Market()
+        named: set[Runner] = set()
+        for runner_change in change.orc or ():
+            runner = (runner_change.id, runner_change.hc or 0.0)
+            named.add(runner)
+            self._fold_runner(market, change.id, runner, runner_change, pt, found, told)
+        if change.full_image:
+            for runner, ladders in market.ladders.items():
+                if runner not in named and any(ladders):
+                    for ladder in ladders:
+                        ladder.clear()
+                    found.positions.append(self._position(change.id, runner, ladders))
+        if change.closed is not None and change.closed != market.closed:
+            market.closed_at = pt if change.closed else None
+            found.closings.append(OrdersClosed(self._venue, self._username, change.id, change.closed, pt))
+            # What still waited for the starting price waits no longer.
+            for bet_id, bet in market.bets.items():
+                if bet_id not in told and bet.fact is not None and bet.fact.executable and bet.order.status != "E":
+                    self._take(market, change.id, bet.runner, bet.order, pt, told)
+
+    def _forget(self, market_id: str, found: Folded) -> None:
+        market = self._markets.pop(market_id, None)
+        if market is None:
+            return
+        for runner, ladders in market.ladders.items():
+            if any(ladders):
+                found.positions.append(self._position(market_id, runner, ({}, {})))
+
+    def _fold_runner(
+        self,
+        market: _Market,
+        market_id: str,
+        runner: Runner,
+        change: _RunnerChange,
+        pt: int,
+        found: Folded,
+        told: dict[str, _Bet],
+    ) -> None:
+        for raw in change.uo or ():
+            try:
+                order = _DECODE_ORDER(raw)
+                if order.side not in _SIDES or not _finite(order):
+                    raise msgspec.ValidationError(f"side {order.side!r}, or a number that is none")
+            except msgspec.DecodeError as error:
+                found.unread.append(
+                    f"market {market_id}, order {_shown(raw)}: {error}; expected an order of the stream"
+                )
+                continue
+            self._take(market, market_id, runner, order, pt, told)
+        if change.full_image or change.mb is not None or change.ml is not None:
+            ladders = market.ladders.setdefault(runner, ({}, {}))
+            before = tuple(dict(ladder) for ladder in ladders)
+            for ladder, levels in zip(ladders, (change.mb, change.ml), strict=True):
+                if change.full_image or levels == []:
+                    ladder.clear()
+                for price, size in levels or ():
+                    if size:
+                        ladder[price] = size
+                    else:
+                        ladder.pop(price, None)
+            if before != ladders:
+                found.positions.append(self._position(market_id, runner, ladders))
+
+    def _take(
+        self, market: _Market, market_id: str, runner: Runner, order: StreamOrder, pt: int, told: dict[str, _Bet]
+    ) -> None:
+        bet_id = str(order.id)
+        bet = market.bets.get(bet_id)
+        if bet is None:
+            bet = market.bets[bet_id] = _Bet(order, runner)
+        bet.own = bet.own or self._is_own(order.rfs or "", order.rfo or "")
+        if order.rfo == "" and bet.order.rfo:
+            # References have been left empty: they do not change.
+            order.rfo, order.rfs = bet.order.rfo, bet.order.rfs
+        bet.order = order
+        matched = round(order.sm or 0.0, 2)
+        if order.avp:
+            bet.average = order.avp
+        elif not bet.average:
+            bet.average = order.p or 0.0
+        bet.liability = order.bsp or bet.liability
+        fact = fact_of(market_id, order, pt, bet.average if matched else 0.0, bet.liability, market.closed)
+        known = bet.fact
+        if known is not None and pt <= bet.at and not _same(known, fact):
+            # The stream tells of one bet in order: what comes later is later.
+            fact = msgspec.structs.replace(fact, at=bet.at + 1)
+        if known is None or not _same(known, fact):
+            bet.at = fact.at
+        bet.fact = fact
+        told[bet_id] = bet
+
+    def _tell(self, bet: _Bet, found: Folded) -> None:
+        fact = bet.fact
+        assert fact is not None
+        if bet.own:
+            found.facts.append(fact)
+        if not bet.own or not bet.shown:
+            found.bets.append(self._bet(fact, bet))
+        bet.shown = True
+
+    def _bet(self, fact: OrderFact, bet: _Bet) -> ForeignBet:
+        order = bet.order
+        selection_id, handicap = bet.runner
+        assert fact.bet_id is not None
+        return ForeignBet(
+            venue=self._venue,
+            username=self._username,
+            market_id=fact.market_id,
+            bet_id=fact.bet_id,
+            selection_id=selection_id,
+            handicap=handicap,
+            side=_SIDES[order.side],
+            price=fact.price,
+            size=fact.size,
+            matched=fact.matched,
+            remaining=fact.remaining,
+            at=fact.at,
+            strategy_ref=order.rfs or "",
+            order_ref=order.rfo or "",
+            fact=fact,
+            own=bet.own,
+        )
+
+    def _position(
+        self, market_id: str, runner: Runner, ladders: tuple[dict[float, float], dict[float, float]]
+    ) -> Position:
+        backs, lays = (tuple(sorted(ladder.items())) for ladder in ladders)
+        return Position(self._venue, self._username, market_id, *runner, backs, lays)
+
+
+def fact_of(
+    market_id: str, order: StreamOrder, at: int, average: float, liability: float = 0.0, closed: bool = False
+) -> OrderFact:
+    """How a bet stands, as a message. Sizes are to the penny.
+
+    A bet at the starting price is EC from its placing, with sizes of 0: until then it can be matched, as here an order
+    that waits is not complete. One whose price was edited was cancelled (`cd`), although no size of it was.
+
+    Args:
+        average: of what is matched: the stream leaves it out at times.
+        liability: of a bet at the starting price.
+        closed: the market has closed: nothing waits any longer.
+    """
+    matched, lapsed, cancelled, voided = (round(each or 0.0, 2) for each in (order.sm, order.sl, order.sc, order.sv))
+    at_sp = order.ot in _AT_SP and not order.s
+    executable = order.status == "E"
+    if at_sp and not executable and not closed:
+        executable = not (matched or lapsed or cancelled or voided or order.cd or order.ld)
+    return OrderFact(
+        market_id=market_id,
+        order_id=order_id_of(order.rfo or ""),
+        bet_id=str(order.id),
+        source=STREAM,
+        at=at,
+        executable=executable,
+        price=order.p or None,
+        size=(liability if at_sp else order.s) or 0.0,
+        persistence_type=None if at_sp else _PERSISTENCE.get(order.pt or ""),
+        matched=matched,
+        average=average,
+        remaining=round(order.sr or 0.0, 2) if order.status == "E" else 0.0,
+        cancelled=cancelled,
+        lapsed=lapsed,
+        voided=voided,
+    )
+
+
+def _same(one: OrderFact, other: OrderFact) -> bool:
+    """Whether two facts differ in nothing but their time."""
+    return one == (other if other.at == one.at else msgspec.structs.replace(other, at=one.at))
+
+
+def _numbers(order: StreamOrder) -> Iterator[float | None]:
+    yield from (order.p, order.s, order.bsp, order.avp, order.sm, order.sr, order.sl, order.sc, order.sv)
+
+
+def _finite(order: StreamOrder) -> bool:
+    return all(each is None or math.isfinite(each) for each in _numbers(order))
+
+
+def _shown(raw: bytes | msgspec.Raw) -> str:
+    text = bytes(raw).decode(errors="replace")
+    return text if len(text) <= 200 else f"{text[:200]}..."

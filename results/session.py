@@ -1,0 +1,103 @@
+"""The result of a live session: rows gathered while it runs, in memory or in a folder."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterable
+from typing import Any
+
+from ..actors.live.rows_file import unpacked
+from ..simulate.rows import FIELDS, empty_rows
+from ..simulate.session_rows import FailureCounts
+from ..simulate.units import Unit
+from .folder_store import FolderStore
+from .folders import Folder
+from .memory_store import MemoryStore
+from .parts import Batch, Part
+from .result import FORMAT, Result
+from .versions import versions
+
+#: Where the rows of markets have the market's id and its changes.
+_MARKET, _CHANGES = ([name for name, _ in FIELDS["markets"]].index(name) for name in ("market_id", "changes"))
+
+
+class SessionRows:
+    """Gathers what the actors of a session tell, and makes a `Result` of it with the tables of a backtest.
+
+    Args:
+        letters: the rows that have come since the last look, such as a `RowsReader`.
+        identity: what the session is made of, for the manifest.
+        out: a new folder, by its path or URI, as in `backtest`; None: memory.
+
+    Raises:
+        InputError: the folder cannot be written, or holds something already.
+    """
+
+    def __init__(
+        self, letters: Iterable[bytes], identity: dict[str, Any], out: str | os.PathLike[str] | None = None
+    ) -> None:
+        self._letters = letters
+        self._identity = {"format": FORMAT, "live": True, **identity, "inputs": []}
+        self._store = MemoryStore() if out is None else FolderStore(Folder(out), self._identity)
+        self._failures = FailureCounts()
+        self._number = 0
+        self._changes: dict[str, int] = {}
+        self._started = time.time()
+
+    def take(self) -> int:
+        """Keep what has come since the last time. From time to time, so that it stays if the process ends.
+
+        Returns:
+            How many rows there were.
+
+        Raises:
+            RunError: the folder cannot be written.
+        """
+        rows = empty_rows()
+        for data in self._letters:
+            for table, more in unpacked(data).items():
+                rows[table].extend(more)
+        count = sum(len(found) for found in rows.values())
+        failures, rows["failures"] = rows["failures"], []
+        if count > len(failures):
+            batch = Batch(self._number, (Unit(f"rows {self._number}", ()),))
+            self._number += 1
+            self._store.add(Part(batch, rows, self._changes_in(rows["markets"]), 0.0))
+        if failures:
+            self._failures.add(failures)
+            self._store.end(self._failures.rows)
+        return count
+
+    def _changes_in(self, rows: Iterable[tuple[Any, ...]]) -> int:
+        """How many changes rows of markets tell of: strategies that share a market have seen the same ones."""
+        found = 0
+        for row in rows:
+            known = self._changes.get(row[_MARKET], 0)
+            self._changes[row[_MARKET]] = max(known, row[_CHANGES])
+            found += max(0, row[_CHANGES] - known)
+        return found
+
+    def result(self, more: dict[str, Any] | None = None, failed: Iterable[tuple[Any, ...]] = ()) -> Result:
+        """The result, with all that has come. To be called once, when the session has ended.
+
+        Args:
+            more: what else the manifest is to say.
+            failed: rows of failures of the session as a whole.
+
+        Raises:
+            RunError: the folder cannot be written.
+        """
+        self.take()
+        if failures := [*self._failures.rows, *failed]:
+            self._store.end(failures)
+        self._store.close()
+        manifest = {
+            **self._identity,
+            "folder": os.getcwd(),
+            "started": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(self._started)),
+            "seconds": round(time.time() - self._started, 3),
+            "changes": sum(self._changes.values()),
+            **(more or {}),
+        }
+        return self._store.result(lambda: {**manifest, "versions": versions()})

@@ -1,0 +1,75 @@
+"""Rows of a live session: the tables of a run, made where markets are hosted and where accounts are kept."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ..actors.coordinator import Coordinator
+from ..actors.failures import Failures
+from ..actors.hosted_market import HostedMarket
+from ..actors.market import MarketActor
+from .rows import RowCollector, Rows, empty_rows, failure_rows
+
+
+def rows_of_market(actor: MarketActor, market: HostedMarket) -> Rows:
+    """What remains of a market that its host has freed: orders, fills, records, and a row for each strategy."""
+    collector = RowCollector(actor.prototypes)
+    collector.market(market)
+    collector.fail(collector.unfit, actor.failures.unit)
+    return collector.rows
+
+
+def rows_of_coordinator(coordinator: Coordinator) -> Rows:
+    """What the coordinator has counted in the whole session: violations, and transactions by account and hour."""
+    collector = RowCollector(())
+    collector.finish(coordinator, Failures(), "")
+    return collector.rows
+
+
+class FailureRows:
+    """Tells at each call what has failed since the last one: little is lost with a process that is killed.
+
+    Args:
+        failures: those of an actor.
+    """
+
+    def __init__(self, failures: Failures) -> None:
+        self._failures = failures
+        self._told: dict[int, int] = {}
+
+    def __call__(self) -> Rows:
+        """Rows of the new ones; of a failure that was told before what has been added to its count."""
+        rows = empty_rows()
+        for number, row in enumerate(failure_rows(self._failures, self._failures.unit)):
+            more = row[_COUNT] - self._told.get(number, 0)
+            if more:
+                self._told[number] = row[_COUNT]
+                rows["failures"].append((*row[:_COUNT], more, *row[_COUNT + 1 :]))
+        return rows
+
+
+#: Where the rows of failures count, and what makes two of them the same failure.
+_COUNT = 3
+_SAME = (0, 1, 2, 4, 7)
+
+
+class FailureCounts:
+    """Adds up rows of failures that were told bit by bit."""
+
+    def __init__(self) -> None:
+        self._found: dict[tuple[Any, ...], tuple[Any, ...]] = {}
+
+    def add(self, rows: list[tuple[Any, ...]]) -> None:
+        """Count rows of `failures`; of equal ones the first one's message and traceback stay."""
+        for row in rows:
+            key = tuple(row[place] for place in _SAME)
+            known = self._found.get(key)
+            if known is None:
+                self._found[key] = row
+            else:
+                count = known[_COUNT] + row[_COUNT]
+                self._found[key] = (*known[:_COUNT], count, *known[_COUNT + 1 :])
+
+    @property
+    def rows(self) -> list[tuple[Any, ...]]:
+        return list(self._found.values())

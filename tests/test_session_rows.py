@@ -1,0 +1,141 @@
+"""The result of a live session: rows that hosts send come to the tables that a backtest of the same markets has."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import headrace as hr
+from builders import T0, many
+from headrace.actors.failures import Failures
+from headrace.actors.hosted_market import HostedMarket
+from headrace.actors.live.rows_file import RowsReader, RowsWriter, packed, unpacked
+from headrace.cluster.identity import session_identity
+from headrace.results.session import SessionRows
+from headrace.simulate.replay import Replay
+from headrace.simulate.session_rows import FailureRows, rows_of_coordinator, rows_of_market
+from headrace.simulate.setup import Setup
+from headrace.simulate.units import Unit
+
+
+class Backer(hr.Strategy):
+    """Backs the first runner once, records it, asks for more than its limit, and fails at the next book."""
+
+    stake: float = 2.0
+
+    def check_market_book(self, market: Any, book: Any) -> bool:
+        return book.publish_time_epoch >= T0 + 100
+
+    def process_market_book(self, market: Any, book: Any) -> None:
+        if market.blotter.strategy_orders(self):
+            raise ValueError("one is enough")
+        for size in (self.stake, 1000.0):
+            trade = hr.Trade(market.market_id, 1, 0, self)
+            market.place_order(trade.create_order("BACK", hr.LimitOrder(2.0, size)))
+        self.record(market, size=self.stake)
+
+
+def tables(result: hr.Result) -> dict[str, list[dict[str, Any]]]:
+    """Rows of all tables, but for what says where a failure was run."""
+    found = {}
+    for name in ("orders", "fills", "markets", "records", "violations", "transactions", "failures"):
+        rows = getattr(result, name).to_pylist()
+        for row in rows:
+            for left_out in ("unit", "command", "traceback"):
+                row.pop(left_out, None)
+        found[name] = sorted(rows, key=str)
+    return found
+
+
+def hosted(paths: list[Path], rows_file: Path) -> None:
+    """Host each market in an actor of its own, as live hosts do, and send the rows of what is freed."""
+    writer = RowsWriter(rows_file)
+    for path in paths:
+        setup = Setup([Backer()], [hr.SimulatedClient()], hr.Config())
+        freed: list[HostedMarket] = []
+        run = Replay(Unit(str(path), (str(path),)), setup, freed.append)
+        failed = FailureRows(run.failures)
+        run.run()
+        for market in freed:
+            writer.add(packed(rows_of_market(run.actor, market)))
+        writer.add(packed(failed()))
+        writer.add(packed(rows_of_coordinator(run.coordinator)))
+    writer.close()
+
+
+@pytest.fixture
+def session(tmp_path: Path) -> tuple[list[Path], Path]:
+    paths = sorted(many(tmp_path / "markets", 3).iterdir())
+    hosted(paths, tmp_path / "rows.bin")
+    return paths, tmp_path / "rows.bin"
+
+
+@pytest.mark.parametrize("kept", [False, True])
+def test_a_session_has_the_tables_of_a_backtest(session: tuple[list[Path], Path], tmp_path: Path, kept: bool) -> None:
+    paths, rows_file = session
+    backtest = hr.backtest(Backer(), list(map(str, paths)), engine="local")
+    identity = session_identity([Backer()], [hr.SimulatedClient()], hr.Config())
+    out = tmp_path / "out" if kept else None
+    result = SessionRows(RowsReader(rows_file), identity, out).result({"engine": "local"})
+    assert [backtest.table(name).num_rows for name in ("orders", "fills", "violations", "failures")] == [3] * 4
+    assert tables(result) == tables(backtest)
+    assert result.digest == backtest.digest
+    assert result.summary().to_pylist() == backtest.summary().to_pylist()
+    assert result.manifest["changes"] == backtest.manifest["changes"] == 12
+    assert result.manifest["strategies"][0]["parameters"] == {"stake": 2.0}
+    if out is not None:
+        loaded = hr.Result.load(out)
+        assert (loaded.digest, tables(loaded)) == (backtest.digest, tables(backtest))
+        assert loaded.manifest["finished"] is True
+        assert loaded.to_html(tmp_path / "page.html").stat().st_size > 10_000
+
+
+def test_what_was_taken_is_in_the_folder_though_the_session_never_ends(
+    session: tuple[list[Path], Path], tmp_path: Path
+) -> None:
+    rows = SessionRows(RowsReader(session[1]), session_identity([Backer()], [], hr.Config()), tmp_path / "out")
+    assert rows.take() == 21
+    assert rows.take() == 0
+    broken_off = hr.Result.load(tmp_path / "out")
+    assert broken_off.orders.num_rows == 3
+    assert broken_off.manifest["finished"] is False
+
+
+def test_a_folder_in_use_is_refused_before_the_session_begins(tmp_path: Path) -> None:
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "something").touch()
+    with pytest.raises(hr.InputError, match="is not empty"):
+        SessionRows((), session_identity([Backer()], [], hr.Config()), tmp_path / "out")
+
+
+def test_a_failure_that_is_told_bit_by_bit_is_one_row(tmp_path: Path) -> None:
+    failures = Failures("h1")
+    new = FailureRows(failures)
+    writer = RowsWriter(tmp_path / "rows.bin")
+    for more in (1, 2, 0, 3):
+        for _ in range(more):
+            failures.add(ValueError("wrong"), "Backer", "1.5", "backer.py:7", T0)
+        writer.add(packed(new()))
+    failures.add(KeyError("other"), "Backer", "1.5", "backer.py:9", T0)
+    writer.add(packed(new()))
+    result = SessionRows(RowsReader(tmp_path / "rows.bin"), {}).result()
+    found = [(row["error_type"], row["count"], row["unit"]) for row in result.failures.to_pylist()]
+    assert found == [("ValueError", 6, "h1"), ("KeyError", 1, "h1")]
+
+
+def test_a_letter_that_was_cut_off_is_left_out_and_the_next_ones_are_read(tmp_path: Path) -> None:
+    path = tmp_path / "rows.bin"
+    violation = ("Backer", "1.5", "OrderValidation", "PLACE", "too small", 1)
+    writer = RowsWriter(path)
+    writer.add(packed({"violations": [violation]}))
+    writer.close()
+    whole = path.read_bytes()
+    path.write_bytes(whole + whole[:-5])
+    reader = RowsReader(path)
+    assert len(list(reader)) == 1
+    again = RowsWriter(path)
+    again.add(packed({"violations": [violation] * 2}))
+    assert [len(unpacked(data)["violations"]) for data in reader] == [2]
+    assert path.stat().st_size == len(whole) + 4 + len(packed({"violations": [violation] * 2}))

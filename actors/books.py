@@ -63,6 +63,8 @@ class Onlooker(Protocol):
 
     def attend(self, market: HostedMarket) -> bool: ...
 
+    def attend_unseen(self, market: HostedMarket) -> None: ...
+
     def define(self, market: HostedMarket, definition: MarketDefinition) -> None: ...
 
     def define_unseen(self, market: HostedMarket) -> None: ...
@@ -280,6 +282,42 @@ class Books:
             show = self._show
             show(found, publish_time)
         if self.touched:
+            self.tell()
+
+    def take(self, now_ms: int, publish_time: int, change: MarketChange, more: bool = False) -> None:
+        """Process one change as `process_market_change` does, where the clock is not the publish time: live.
+
+        A timer runs before the change if it was due when the change was published, else after it.
+
+        Args:
+            now_ms: the time of this turn, milliseconds since the epoch.
+            publish_time: what the book is dated with.
+            more: further changes of the market are waiting: this one is folded in, and orders, definitions and
+                middleware are attended to; strategies see the book with the last of them.
+        """
+        found = self._open.get(change.id)
+        if found is None:
+            found = self._host(now_ms, change)
+            if found is None:
+                return
+        due = min(now_ms, publish_time)
+        if self._timers.next_ms <= due:
+            self._run_timers(found, due)
+        found.book.apply(publish_time, change)
+        found.changes += 1
+        found.first.changes = found.changes
+        if change.market_definition is not None and self._define(found, now_ms, change.market_definition):
+            more = False
+        elif more and found.first.shown:
+            for market, actor in list(found.attended.items()):
+                actor.clock.now_ms = now_ms
+                self.turn.market = market
+                actor.attend_unseen(market)
+        else:
+            more = False
+            show = self._show
+            show(found, now_ms)
+        if self.touched and not more:
             self.tell()
 
     def _take_step(self, found: OpenBook, now_ms: int) -> None:

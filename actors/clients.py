@@ -10,6 +10,8 @@ import string
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+
 from ..strategies.currency import CURRENCIES
 from ..strategies.errors import ClientError
 from ..strategies.statuses import Words
@@ -29,6 +31,24 @@ class VenueType(Words):
 
     BETFAIR = "Betfair"
     SIMULATED = "Simulated"
+
+
+class Funds(msgspec.Struct, frozen=True):
+    """What an account has, as the exchange last said. Money is in the account's currency.
+
+    Attributes:
+        available_to_bet_balance: what can be bet.
+        exposure: what open bets may lose, 0 or less.
+        at: when it was said, milliseconds since the epoch.
+    """
+
+    available_to_bet_balance: float | None
+    exposure: float | None
+    at: int
+
+    def age(self, now_ms: int) -> float:
+        """Seconds since then. `now_ms`: milliseconds since the epoch, such as `market.clock.now_ms`."""
+        return max(0, now_ms - self.at) / 1000
 
 
 class BaseClient:
@@ -183,6 +203,12 @@ class BaseClient:
     @property
     def info(self) -> dict[str, Any]:
         return {"username": self.username, "venue": self.VENUE.value, "transaction_limit": self.transaction_limit}
+
+    def take_funds(self, funds: float | None, exposure: float | None, at: int) -> None:
+        """The exchange has said what the account has: it stands in `account_funds`, unless something later does."""
+        known = self.account_funds
+        if not isinstance(known, Funds) or known.at <= at:
+            self.account_funds = Funds(funds, exposure, at)
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.username!r}>"

@@ -98,8 +98,9 @@ class CustomEvents(Telling):
 
     def process_raw_data(self, market: HostedMarket, clk: str, publish_time: int, datum: dict[str, Any]) -> None:
         """A raw change of a market, for strategies that subscribe to a data stream."""
-        self.run_timers(publish_time)
-        self.clock.now_ms = publish_time
+        if self.clock.simulated:
+            self.run_timers(publish_time)
+            self.clock.now_ms = publish_time
         self.turn.market = market
         for seat in market.seats:
             if seat.raw:

@@ -279,10 +279,12 @@ class Hosting(CustomEvents):
             return None
         lasting = self.rules.lasting_markets
         if lasting:
-            # The market's time ends with its recording, although other markets go on.
-            now, self.clock.now_ms = self.clock.now_ms, market.market_book.publish_time_epoch
+            now = self.clock.now_ms
+            if self.clock.simulated:
+                # The market's time ends with its recording, although other markets go on.
+                self.clock.now_ms = market.market_book.publish_time_epoch
             self.turn.market = market
-            self._expire(market, "RECORDING_ENDED")
+            self._expire(market, "RECORDING_ENDED" if self.clock.simulated else "MARKET_FREED")
             if market.closed and not market.exchange.settles:
                 self._settle_later(market, complete=False)
             self.clock.now_ms = now

@@ -43,7 +43,9 @@ class MarketActor(Hosting):
 
     # -- the door ------------------------------------------------------------------------------------------------
 
-    def receive(self, message: Incoming, at: int | None = None) -> None:
+    def receive(
+        self, message: Incoming, at: int | None = None, published: int | None = None, more: bool = False
+    ) -> None:
         """Take what comes in: a change of a book, a message from the exchange, a custom event, or the end of the run.
 
         There is no other way in.
@@ -51,9 +53,15 @@ class MarketActor(Hosting):
         Args:
             at: milliseconds since the epoch: timers that are due by then run, then the message is a turn of its own,
                 which ends with `process_orders`. None: the message belongs to the turn under way.
+            published: of a change: when it was published, where that is not `at`.
+            more: of a change: others of the market are waiting (see `Books.take`).
         """
         if isinstance(message, MarketChange):
-            self.books.process_market_change(self.clock.now_ms if at is None else at, message)
+            now = self.clock.now_ms if at is None else at
+            if published is None:
+                self.books.process_market_change(now, message)
+            else:
+                self.books.take(now, published, message, more)
             return
         if at is not None:
             self.tick(at)
@@ -123,6 +131,13 @@ class MarketActor(Hosting):
         if not self._stays(market):
             self.books.rest(market)
         return in_turn
+
+    def attend_unseen(self, market: HostedMarket) -> None:
+        """Run matching and middleware after a change that strategies are not shown, for others are waiting."""
+        if market.blotter.active or market.exchange.watching:
+            self._guarded(None, market, market.exchange.changed)
+        for middleware in self.middleware:
+            self._guarded(None, market, middleware, market)
 
     def _stays(self, market: HostedMarket) -> bool:
         """Whether the next change concerns orders or middleware, and not only the strategies that look at the book."""

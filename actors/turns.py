@@ -145,6 +145,11 @@ class Turns(abc.ABC):
     def market(self, market_id: str) -> HostedMarket | None:
         return self._hosted.get(market_id)
 
+    @property
+    def hosted(self) -> list[HostedMarket]:
+        """The markets that are hosted, in the order in which they came."""
+        return list(self._hosted.values())
+
     def stop(self) -> None:
         """End the run: what was replayed is kept."""
         self.stopped = True

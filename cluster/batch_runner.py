@@ -12,11 +12,11 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Protocol
 
-from ..actors.clients import Clients
 from ..actors.failures import raised_at, users_code
 from ..actors.logging_controls import LoggingControls
 from ..actors.logs import BatchLog, Told, set_up
 from ..actors.sieves import Sieve
+from ..actors.starting import WorkerFramework
 from ..config import Config
 from ..results.copies import better_copy
 from ..results.folders import Folder
@@ -39,18 +39,6 @@ logger = logging.getLogger("headrace")
 
 #: Allocations between collections of the three generations, while a unit is replayed.
 _PATIENT = (50_000, 20, 100)
-
-
-class WorkerFramework:
-    """The framework as `Strategy.start` sees it: this process's part of the run."""
-
-    def __init__(self, setup: Setup) -> None:
-        self.config: Config = setup.config
-        self.strategies: list[Strategy] = setup.strategies
-        self.clients = Clients(setup.clients)
-
-    def __deepcopy__(self, memo: dict[int, Any]) -> WorkerFramework:
-        return self
 
 
 class Runner(Protocol):
@@ -111,7 +99,7 @@ class BatchRunner(Runner):
 
     def _framework(self, strategy: Strategy) -> WorkerFramework:
         """The framework as a strategy's `start` sees it."""
-        return WorkerFramework(self._setup)
+        return WorkerFramework(self._setup.config, self._setup.strategies, self._setup.clients)
 
     def run(self, batch: Batch) -> Part:
         """Replay a batch; what fails in a unit is a row of `failures`."""

@@ -15,6 +15,7 @@ from ..actors.logs import BatchLog, set_up
 from ..actors.market import MarketActor
 from ..actors.middleware import Middleware
 from ..actors.sieves import Sieve
+from ..actors.starting import WorkerFramework
 from ..results.copies import better_copy
 from ..results.parts import Batch, Part, add_sieves, without_markets
 from ..results.sweep_parts import SweepUnit, sets_of, tabled
@@ -24,7 +25,7 @@ from ..simulate.setup import Setup
 from ..simulate.shared_replay import SharedReplay
 from ..simulate.units import Unit
 from ..strategies.strategy import Strategy
-from .batch_runner import BatchRunner, WorkerFramework, nothing_passed, run_to_end
+from .batch_runner import BatchRunner, nothing_passed, run_to_end
 from .batches import plan_batches
 from .connection import connect
 from .pool import RayPool, run_here
@@ -65,7 +66,7 @@ class SweepRunner(BatchRunner):
         return tabled(part) if self._remote else part
 
     def _framework(self, strategy: Strategy) -> WorkerFramework:
-        return WorkerFramework(dataclasses.replace(self._setup, strategies=[strategy]))
+        return WorkerFramework(self._setup.config, [strategy], self._setup.clients)
 
     def _alone(self, number: int) -> Setup:
         """The setup of one set: its strategy, and its own middleware, which it keeps from unit to unit."""

@@ -61,6 +61,14 @@ class Clock:
         return function, arguments
 
 
+class LiveClock(Clock):
+    """The machine's time, as the actor that owns it sets it: constant while something is dealt with, and never back."""
+
+    __slots__ = ()
+
+    simulated = False
+
+
 class WallClock(Clock):
     """The machine's own time. Timers on it are its owner's to serve."""
 

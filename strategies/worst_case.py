@@ -6,9 +6,9 @@ harm, should it match, and not where it would do good. Money in the account's cu
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Protocol
 
-from .book import MarketBook
 from .order import Order, OrderStatus
 from .order_types import LimitOrder, MarketOnCloseOrder
 from .terms import Terms
@@ -17,6 +17,29 @@ from .terms import Terms
 LineBet = tuple[float, float, bool]
 
 _NOTHING_MATCHED = (OrderStatus.VIOLATION, OrderStatus.EXPIRED)
+
+
+class Runner(Protocol):
+    """A runner, as far as it matters whether it can win."""
+
+    @property
+    def selection_id(self) -> int: ...
+
+    @property
+    def handicap(self) -> float: ...
+
+    @property
+    def status(self) -> str | None: ...
+
+
+class Field(Protocol):
+    """The runners of a market: its book, or its definition."""
+
+    @property
+    def runners(self) -> Sequence[Runner]: ...
+
+    @property
+    def number_of_active_runners(self) -> int: ...
 
 
 class Position:
@@ -76,11 +99,16 @@ class Position:
 
     def wait(self, order: Order, new_price: float | None, size: float) -> None:
         """Count `size` of a limit order as not matched yet: at the worse of its own and a new price."""
-        order_type, back = order.order_type, order.side == "BACK"
+        order_type = order.order_type
         if isinstance(order_type, MarketOnCloseOrder):
             return
-        price, terms = order_type.price, self.terms
-        if terms.line is not False and terms.is_line(order_type):
+        on_line = self.terms.line is not False and self.terms.is_line(order_type)
+        self.rest(order.side == "BACK", order_type.price, new_price, size, on_line)
+
+    def rest(self, back: bool, price: float, new_price: float | None, size: float, on_line: bool) -> None:
+        """Count a bet that is not matched yet: at the worse of its own and a new price."""
+        terms = self.terms
+        if on_line:
             worse = min if back else max
             line = price if new_price is None else worse(price, new_price)
             self.lines.append((line, size if back else -size, False))
@@ -229,7 +257,7 @@ class SelectionBets:
         return total
 
 
-def market_worst(positions: Mapping[tuple[str, int, float], Position], market_book: MarketBook, terms: Terms) -> float:
+def market_worst(positions: Mapping[tuple[str, int, float], Position], market_book: Field, terms: Terms) -> float:
     """The worst result of a market, by the positions on its runners; below zero is a loss.
 
     Runners that were removed cannot win; those without a position can, and change nothing.

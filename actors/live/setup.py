@@ -86,6 +86,7 @@ class LiveSetup:
         on_stop: "cancel" or "leave" what rests at the exchange.
         record: a folder for the whole session; None: not recorded.
         webhook: a URL that alerts are posted to; None: they are logged only.
+        started: the strategies have started in this process.
     """
 
     strategies: list[Strategy]
@@ -115,6 +116,11 @@ class LiveSetup:
     files: dict[str, bytes] = dataclasses.field(default_factory=dict)
     market_actor: type[MarketActor] = MarketActor
     coordinator: type[Coordinator] = Coordinator
+    started: bool = False
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Another process starts the strategies anew."""
+        return {**self.__dict__, "started": False}
 
     def crew(self, name: str) -> Crew:
         """A crew by its name."""

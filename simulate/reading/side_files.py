@@ -12,6 +12,7 @@ from typing import Any
 
 from ...strategies.change_lines import objects_of
 from ...strategies.errors import InputError, RecordingError
+from ...strategies.sports_updates import MARKET_NAMES, SportsUpdates
 from .locations import open_file, reason
 from .recordings import Recording
 from .unpacking import unpacked
@@ -42,14 +43,14 @@ def read_catalogue(folder: str, market_id: str) -> Any:
     Raises:
         RecordingError: the file is not a catalogue, or has none of this market.
     """
-    from .catalogues import catalogue_of
+    from ...strategies.catalogues import catalogue_of
 
     return _read_catalogue(folder, market_id, catalogue_of)
 
 
 def read_raw_catalogue(folder: str, market_id: str) -> Mapping[str, Any] | None:
     """As `read_catalogue`: the catalogue as the exchange answered it."""
-    from .catalogues import raw_catalogue
+    from ...strategies.catalogues import raw_catalogue
 
     found: Mapping[str, Any] | None = _read_catalogue(folder, market_id, raw_catalogue)
     return found
@@ -112,7 +113,7 @@ class SportsFeed:
         return update
 
     def _read(self, path: str) -> Iterator[tuple[int, Any]]:
-        caches: dict[str, Any] = {}
+        updates = SportsUpdates(self.market_id)
         others: dict[str, None] = {}
         try:
             for number, lines in Recording(path).pieces():
@@ -120,51 +121,29 @@ class SportsFeed:
                     found: list[tuple[int, Any]] = []
                     try:
                         for message in objects_of(text) if text.strip() else ():
-                            found.extend(self._updates_of(message, caches, others))
+                            found.extend(self._updates_of(message, updates, others))
                     except Exception as error:  # what the caches raise on odd values has no common class
                         told = f"is not sports data: {type(error).__name__}: {error}"
                         self._failed(RecordingError(told, path, line, self.market_id))
                     yield from found
         except RecordingError as error:
             self._failed(error)
-        if others and not caches:
+        if others and not updates.any:
             told = f"holds no updates of the market, but of {', '.join(list(others)[:3])}"
             self._failed(RecordingError(told, path, None, self.market_id))
 
     def _updates_of(
-        self, message: dict[str, Any], caches: dict[str, Any], others: dict[str, None]
+        self, message: dict[str, Any], updates: SportsUpdates, others: dict[str, None]
     ) -> Iterator[tuple[int, Any]]:
-        from betfairlightweight.streaming.cache import CricketMatchCache, RaceCache
-
         published = message.get("pt")
         if not isinstance(published, int):
             raise ValueError(f"pt is {published!r}, expected a publish time in milliseconds")
-        for kind, name in (("cc", "marketId"), ("rc", "mid")):
+        for kind, name in MARKET_NAMES.items():
             for change in message.get(kind) or ():
                 key = str(change.get(name) or self.market_id)
                 if key != self.market_id:
                     others[key] = None
                     continue
-                if kind == "rc" and not _runs(change, published):
-                    caches.setdefault(kind, None)
-                    continue
-                cache = caches.get(kind)
-                if cache is None and kind == "cc":
-                    cache = CricketMatchCache(key, change.get("eventId"), published, False)
-                elif cache is None:
-                    cache = RaceCache(key, published, change.get("id"), False)
-                caches[kind] = cache
-                cache.update_cache(change, published)
-                yield published, cache.create_resource(0)
-
-
-def _runs(change: dict[str, Any], published: int) -> bool:
-    """Whether a race has begun: by the clock of its id ("event.HHMM", UTC), or by what it shows."""
-    progress = change.get("rpc") or {}
-    if progress.get("rt") or progress.get("spd") or progress.get("ord"):
-        return True
-    clock = str(change.get("id") or "").rpartition(".")[2]
-    if len(clock) != 4 or not clock.isdigit():
-        return False
-    start_ms = (int(clock[:2]) * 60 + int(clock[2:])) * 60_000
-    return published % 86_400_000 >= start_ms
+                update = updates.take(kind, change, published)
+                if update is not None:
+                    yield published, update

@@ -1,0 +1,227 @@
+"""A crew at a host: its market actor, and what a letter means to it."""
+
+from __future__ import annotations
+
+import copy
+import functools
+import logging
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+
+from ...strategies.catalogues import catalogue_of
+from ...strategies.changes import MarketChange, MarketDefinition
+from ...strategies.clock import LiveClock
+from ...strategies.errors import MessageError
+from ...strategies.events import CustomEvent, TerminationEvent
+from ...strategies.host import Host, unique_id
+from ...strategies.messages import (
+    CANCEL,
+    EXPIRED,
+    FAILURE,
+    REPLACE,
+    ClearedOrder,
+    Message,
+    OrderFact,
+    Reply,
+    Report,
+    Request,
+)
+from ...strategies.sports_updates import LISTS, SportsUpdates
+from ...values import legible
+from ..coordinator import Coordinator
+from ..failures import Failures
+from ..hosted_market import HostedMarket
+from ..letters import MarketUpdate
+from ..market import MarketActor
+from .crews import Crew, StreamPlan
+from .host_coordinator import HostCoordinator
+from .paper import HostExchange
+from .setup import LiveSetup
+
+logger = logging.getLogger("headrace")
+
+#: What a row of failures names where a recording's file would stand.
+UNIT = "live"
+#: The operation of streams that bring books.
+BOOKS = "marketSubscription"
+
+_change = msgspec.json.Decoder(MarketChange)
+
+
+class CrewRoom:
+    """One market actor of a host.
+
+    Args:
+        send: takes each of its messages to the coordinator.
+
+    Attributes:
+        crew: whose it is.
+        actor: hosts the crew's strategies.
+        clock: the actor's; it stands where the turn under way has set it.
+        failures: what has failed here.
+    """
+
+    def __init__(self, setup: LiveSetup, crew: Crew, send: Callable[[Message], object]) -> None:
+        self.crew = crew
+        self.failures = Failures(UNIT)
+        self.clock = LiveClock()
+        self._send = send
+        self._rows_of = setup.rows_of
+        self._sports: dict[tuple[str, str], SportsUpdates] = {}
+        self._catalogues: dict[str, bytes] = {}
+        listens = bool(setup.logging_controls) or setup.coordinator.log is not Coordinator.log
+        self._coordinator = HostCoordinator(setup.clients, send, listens)
+        paper = any(client.simulated for client in setup.clients)
+        self._exchange = HostExchange(setup.make_exchange() if paper else None)
+        self.actor: MarketActor = setup.market_actor(
+            Host(self.clock, setup.config, unique_id),
+            setup.of_crew(crew),
+            self._coordinator,
+            self._exchange,
+            # As in a process of its own: what middleware keeps is the host's.
+            copy.deepcopy(setup.middleware),
+            [each for each in setup.trading_controls if each[0].scope == "market"],
+            [each for each in setup.client_controls if each[1].scope == "market"],
+            self.failures,
+        )
+
+    # -- streams -------------------------------------------------------------------------------------------------
+
+    def update(self, update: MarketUpdate, plan: StreamPlan | None, at: int, more: bool) -> bool:
+        """Take a change of a market, as its stream brings it.
+
+        Args:
+            plan: of the stream.
+            at: the time of this turn.
+            more: further changes of the market are waiting.
+
+        Returns:
+            Whether strategies were called.
+
+        Raises:
+            MessageError: it cannot be read: the market needs an image.
+        """
+        if plan is not None and plan.operation != BOOKS:
+            return (self._raw_object if plan.raw else self._sports_data)(update, plan, at)
+        try:
+            change = _change.decode(update.change)
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            raise MessageError(f"market {update.market_id}: a change cannot be read: {error}") from error
+        if update.image:
+            change.img = True
+        actor = self.actor
+        if plan is not None and plan.raw:
+            if actor.clock.next_ms <= at:
+                actor.tick(at)
+            if actor.books.hosts(at, change):
+                market = actor.market(update.market_id)
+                assert market is not None
+                actor.clock.now_ms = at
+                actor.process_raw_data(market, update.clk or "", update.pt, msgspec.json.decode(update.change))
+            more = False
+        actor.receive(change, at, update.pt, more)
+        return not more
+
+    def wants(self, market_id: str) -> bool:
+        """Whether a market is hosted, or may be once its definition is known."""
+        return self.actor.market(market_id) is not None or self.actor.wants_any(market_id)
+
+    def _raw_object(self, update: MarketUpdate, plan: StreamPlan, at: int) -> bool:
+        """A change of orders or of sports data, as it came: there is no book, and no definition."""
+        actor, market_id = self.actor, update.market_id
+        market = actor.market(market_id)
+        if market is None:
+            actor.receive(MarketChange(market_id, MarketDefinition()), at, update.pt)
+            market = actor.market(market_id)
+        if market is not None:
+            actor.tick(at)
+            actor.process_raw_data(market, update.clk or "", update.pt, msgspec.json.decode(update.change))
+        return True
+
+    def _sports_data(self, update: MarketUpdate, plan: StreamPlan, at: int) -> bool:
+        """Sports data of a market that is hosted here."""
+        actor, market = self.actor, self.actor.market(update.market_id)
+        if market is None or market.closed:
+            return False
+        key = (plan.operation, update.market_id)
+        updates = self._sports.setdefault(key, SportsUpdates(update.market_id))
+        actor.tick(at)
+        try:
+            found = updates.take(LISTS[plan.operation], msgspec.json.decode(update.change), update.pt)
+        except Exception as error:  # what the caches raise on odd values has no common class
+            told = f"market {market.market_id}: not sports data: {type(error).__name__}: {legible(error)}"
+            actor.failed(MessageError(told), market.market_id)
+            return False
+        if found is not None:
+            actor.process_sports_data(market, found)
+        return True
+
+    # -- orders --------------------------------------------------------------------------------------------------
+
+    def take(self, message: Message, at: int) -> None:
+        """Take a message of the core: an answer, or a request that is to be matched here."""
+        if isinstance(message, Request):
+            self._take_paper(message, at)
+        elif isinstance(message, Reply | OrderFact | ClearedOrder):
+            if not self._coordinator.is_echo(message):
+                self.actor.receive(message, at)
+        else:
+            logger.warning("A %s is not for a market actor", type(message).__name__)
+
+    def _take_paper(self, request: Request, at: int) -> None:
+        """A request of a paper account has come back from the coordinator."""
+        actor = self.actor
+        actor.tick(at)
+        try:
+            self._exchange.take(request, actor.market(request.market_id))
+        except Exception as error:
+            actor.failed(error, request.market_id, request.strategy)
+            operation = CANCEL if request.kind == REPLACE else request.kind
+            reports = tuple([Report(each.order_id, operation, FAILURE) for each in request.instructions])
+            self._send(Reply(request.request_id, request.market_id, at, EXPIRED, reports, reason=legible(error)))
+        # What takes no time at all acts now.
+        actor.tick(at)
+        if actor.books.touched:
+            actor.books.tell()
+
+    # -- beside the book -----------------------------------------------------------------------------------------
+
+    def catalogue(self, market_id: str, data: bytes, at: int) -> None:
+        """The catalogue of a market has come: it is handed on where it says something new."""
+        market = self.actor.market(market_id)
+        if market is None or self._catalogues.get(market_id) == data:
+            return
+        self._catalogues[market_id] = data
+        self.actor.tick(at)
+        try:
+            made = catalogue_of(data, market_id)
+        except ValueError as error:
+            self.actor.failed(MessageError(f"market {market_id}: not a catalogue: {error}"), market_id)
+            return
+        self.actor.process_market_catalogues(market, made)
+
+    def event(self, event: CustomEvent | TerminationEvent, at: int) -> None:
+        """A custom event has come from the coordinator."""
+        self._coordinator.deliver(event, functools.partial(self.actor.receive, event, at))
+        # One that has a time is delivered at once where that has passed.
+        self.actor.tick(at)
+
+    def take_funds(self, fact: Any) -> None:
+        """What an account has, as the exchange says."""
+        self._coordinator.take_funds(fact)
+
+    # -- going ---------------------------------------------------------------------------------------------------
+
+    def free(self, market_id: str) -> dict[str, list[tuple[Any, ...]]]:
+        """Free a market; its rows for the session's result, by table."""
+        rows: dict[str, list[tuple[Any, ...]]] = {}
+        for _, market in self.actor.books.release_market(market_id):
+            assert isinstance(market, HostedMarket)
+            for table, found in self._rows_of(self.actor, market).items():
+                rows.setdefault(table, []).extend(found)
+        self._catalogues.pop(market_id, None)
+        for key in [key for key in self._sports if key[1] == market_id]:
+            del self._sports[key]
+        return rows

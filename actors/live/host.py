@@ -1,0 +1,338 @@
+"""The host: an actor that hosts markets with the strategies that trade them live.
+
+It has a market actor for each crew that is placed here, and does for it what replay does for a simulation: it brings it
+what comes in, in the order in which it came, and tells it the time. All rules are the market actor's.
+
+What was waiting when it looks is one batch. Where several changes of one market are in a batch, the actor is behind:
+all are folded into the book, and strategies are called once, with the last.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+import logging
+import math
+import os
+import pickle
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from ...strategies.errors import MessageError
+from ...strategies.hosting import opened
+from ...strategies.messages import AccountFact, ClearedOrder, MarketFact, OrderFact, Reply
+from ...values import legible
+from ..failures import failure_rows, raised_at, users_code
+from ..letters import (
+    Ask,
+    Carried,
+    Catalogue,
+    FreeMarket,
+    Hello,
+    HostState,
+    ImageWanted,
+    Introduce,
+    Letter,
+    MarketUpdate,
+    Rows,
+    Stop,
+    Unroute,
+    UserEvent,
+)
+from ..mailboxes.mail import Mail
+from ..starting import WorkerFramework
+from .blocking import Watch
+from .crew_room import UNIT, CrewRoom
+from .host_state import market_rows
+from .latencies import Latencies
+from .setup import LiveSetup
+
+logger = logging.getLogger("headrace")
+
+COORDINATOR = "c"
+#: Milliseconds between two states.
+STATE_MS = 1000
+
+
+class HostRole:
+    """A host: see the module.
+
+    Args:
+        name: the actor's.
+        setup: what the system is made of; this process's copy.
+        incarnation: how often an actor of this name was started before.
+        now: what time it is, milliseconds since the epoch; None: the machine's time. A turn's time is constant.
+
+    Attributes:
+        rooms: the market actors here, by crew.
+        next_state_ms: when it tells its state next.
+    """
+
+    def __init__(self, name: str, setup: LiveSetup, incarnation: int = 0, now: Callable[[], int] | None = None) -> None:
+        self.name = name
+        self.rooms: dict[str, CrewRoom] = {}
+        self._setup = setup
+        self._incarnation = incarnation
+        self._now = now or _machine_ms
+        self._plans = {plan.name: plan for plan in setup.streams}
+        self._waiting: list[tuple[str, Letter]] = []
+        self._changes: dict[tuple[str, str, str], int] = {}
+        # Markets whose changes were lost, by stream, crew and market: what comes before their image is not used.
+        self._broken: set[tuple[str, str, str]] = set()
+        self._routed: dict[tuple[str, str, str], None] = {}
+        self._at = 0
+        self.next_state_ms = 0.0
+        self._lost = self._behind = 0
+        self._ticks = Latencies()
+        self._markets = b"[]"
+        self._at_work: CrewRoom | None = None
+        self._asked_to_stop = self._ended = False
+        self._watch = Watch(name, self._what, self._tell_busy)
+
+    # -- its life ------------------------------------------------------------------------------------------------
+
+    @property
+    def next_ms(self) -> float:
+        return min(self.next_state_ms, min((room.clock.next_ms for room in self.rooms.values()), default=math.inf))
+
+    def start(self, mail: Mail) -> None:
+        """Have the strategies start, and tell the coordinator.
+
+        Raises:
+            RunError: a strategy failed in `start`.
+        """
+        self._mail = mail
+        open_strategies(self._setup)
+        mail.send(COORDINATOR, Hello(self.name, "HOST", mail.address, self._incarnation, os.getpid()))
+        self._watch.start()
+
+    def stop(self) -> None:
+        """Hand over what is here, unless that was done when it was asked to stop."""
+        self._end()
+        self._watch.close()
+
+    def receive(self, sender: str, letter: Letter, at_ms: int) -> None:
+        """Take a letter: it is dealt with once all that is waiting has been taken (see `caught_up`)."""
+        if type(letter) is MarketUpdate:
+            key = (sender, letter.crew, letter.market_id)
+            self._changes[key] = self._changes.get(key, 0) + 1
+        self._waiting.append((sender, letter))
+
+    def caught_up(self, at_ms: int) -> None:
+        """Deal with everything that was waiting, in order."""
+        waiting, self._waiting = self._waiting, []
+        for sender, letter in waiting:
+            self._time(at_ms)
+            self._watch.begin()
+            try:
+                self._take(sender, letter)
+            except Exception as error:
+                self._failed(error, letter)
+            self._watch.end()
+        self._changes.clear()
+        self._look_for_stop()
+
+    def wake(self, at_ms: int) -> None:
+        """Timers are due, or the next state is."""
+        self._time(at_ms)
+        for room in self.rooms.values():
+            if room.clock.next_ms <= self._at:
+                self._at_work = room
+                self._watch.begin()
+                room.actor.tick(self._at)
+                self._watch.end()
+        if self.next_state_ms <= self._at:
+            self.next_state_ms = self._at + STATE_MS
+            self._markets = json.dumps(market_rows(self.rooms.values())).encode()
+            self._send_failures()
+            self._mail.send(COORDINATOR, self._state(0))
+        self._look_for_stop()
+
+    def lost(self, sender: str) -> None:
+        """Letters of a sender were lost: where it is a stream, its markets wait for images."""
+        self._lost += 1
+        if sender not in self._plans:
+            logger.error("%s: letters of %s were lost", self.name, sender)
+            return
+        self._broken.update(key for key in self._routed if key[0] == sender)
+        self._mail.send(sender, ImageWanted(self.name))
+
+    def _time(self, at_ms: int) -> None:
+        """What time it is for the turn that begins; it never goes back."""
+        self._at = max(self._at, at_ms, self._now())
+
+    # -- letters -------------------------------------------------------------------------------------------------
+
+    def _take(self, sender: str, letter: Letter) -> None:
+        if isinstance(letter, MarketUpdate):
+            self._update(sender, letter)
+        elif isinstance(letter, Carried):
+            room = self._at_work = self._room(letter.crew)
+            room.take(letter.message, self._at)
+        elif isinstance(letter, OrderFact | ClearedOrder | Reply):
+            for room in self._rooms_of(letter):
+                self._at_work = room
+                room.take(letter, self._at)
+        elif isinstance(letter, Introduce):
+            if letter.address:
+                self._mail.know(letter.name, letter.address)
+            else:
+                self._mail.forget(letter.name)
+        elif isinstance(letter, AccountFact):
+            for room in self.rooms.values():
+                room.take_funds(letter)
+        elif isinstance(letter, Catalogue):
+            for room in list(self.rooms.values()):
+                self._at_work = room
+                room.catalogue(letter.market_id, letter.data, self._at)
+        elif isinstance(letter, UserEvent):
+            self._user_event(letter)
+        elif isinstance(letter, FreeMarket):
+            self._free(letter.crew, letter.market_id)
+        elif isinstance(letter, Stop):
+            self._end()
+        else:
+            logger.warning("%s: %s sends %s, which a host does not take", self.name, sender, type(letter).__name__)
+
+    def _room(self, crew: str) -> CrewRoom:
+        room = self.rooms.get(crew)
+        if room is None:
+            send = functools.partial(self._carry, crew)
+            room = self.rooms[crew] = CrewRoom(self._setup, self._setup.crew(crew), send)
+        return room
+
+    def _rooms_of(self, message: OrderFact | ClearedOrder | Reply) -> list[CrewRoom]:
+        """The rooms that a message about a market is for: the one that has the order, or all that host the market."""
+        order_id = None if isinstance(message, Reply) else message.order_id
+        found = []
+        for room in self.rooms.values():
+            market = room.actor.market(message.market_id)
+            if market is not None:
+                if market.order(order_id) is not None:
+                    return [room]
+                found.append(room)
+        return found
+
+    def _update(self, sender: str, update: MarketUpdate) -> None:
+        """A change of a market."""
+        key = (sender, update.crew, update.market_id)
+        self._changes[key] -= 1
+        if key in self._broken and not update.image:
+            return
+        self._broken.discard(key)
+        self._routed[key] = None
+        room = self._at_work = self._room(update.crew)
+        try:
+            shown = room.update(update, self._plans.get(sender), self._at, self._changes[key] > 0)
+        except MessageError as error:
+            room.actor.failed(error, update.market_id)
+            self._broken.add(key)
+            self._mail.send(sender, ImageWanted(self.name, update.market_id))
+            return
+        if not shown:
+            self._behind += 1
+            return
+        self._ticks.add((time.time_ns() - update.received_ns) / 1e6)
+        if not room.wants(update.market_id):
+            # No strategy of the crew wants it, now that its definition is known.
+            del self._routed[key]
+            self._mail.send(sender, Unroute(update.crew, update.market_id))
+            self._carry(update.crew, MarketFact(update.market_id, "REMOVED", self._at))
+
+    def _user_event(self, letter: UserEvent) -> None:
+        event = pickle.loads(letter.data)
+        for room in list(self.rooms.values()):
+            self._at_work = room
+            room.event(event, self._at)
+
+    def _free(self, crew: str, market_id: str) -> None:
+        room = self.rooms.get(crew)
+        if room is None:
+            return
+        self._at_work = room
+        rows = room.free(market_id)
+        for key in [key for key in self._routed if key[1:] == (crew, market_id)]:
+            del self._routed[key]
+            self._broken.discard(key)
+        if any(rows.values()):
+            self._send_rows(rows)
+
+    # -- what it tells -------------------------------------------------------------------------------------------
+
+    def _carry(self, crew: str, message: Any) -> None:
+        self._mail.send(COORDINATOR, Carried(crew, message))
+
+    def _send_rows(self, rows: Mapping[str, Sequence[tuple[Any, ...]]]) -> None:
+        self._mail.send(COORDINATOR, Rows(self.name, pickle.dumps(dict(rows))))
+
+    def _send_failures(self) -> None:
+        """What has failed since it was last told, as rows with the counts since then."""
+        found = [row for room in self.rooms.values() for row in failure_rows(room.failures.take_new(), UNIT)]
+        if found:
+            self._send_rows({"failures": found})
+
+    def _state(self, busy_ms: int) -> HostState:
+        ticks = json.dumps(self._ticks.figures()).encode()
+        depth = self._mail.depth + len(self._waiting)
+        return HostState(self.name, self._at, self._behind, depth, self._lost, busy_ms, self._markets, ticks)
+
+    def _tell_busy(self, busy_ms: int) -> None:
+        """From the thread that watches: a callback has not returned."""
+        self._mail.aside(COORDINATOR, self._state(busy_ms))
+
+    def _what(self) -> str:
+        room = self._at_work
+        turn = None if room is None else room.actor.turn
+        strategy = turn.strategy.name if turn and turn.strategy else None
+        market = turn.market.market_id if turn and turn.market else None
+        return f"{f'strategy {strategy!r}' if strategy else 'something'} in market {market}"
+
+    def _look_for_stop(self) -> None:
+        """A strategy has asked for the end of the run."""
+        if not self._asked_to_stop and any(room.actor.stopped for room in self.rooms.values()):
+            self._asked_to_stop = True
+            self._mail.send(COORDINATOR, Ask("STOP", self.name, self._mail.address))
+
+    def _failed(self, error: Exception, letter: Letter) -> None:
+        """A letter could not be dealt with: that is a failure, and the next one is taken."""
+        logger.error("%s: %s: %s", self.name, type(letter).__name__, legible(error), exc_info=error)
+        room = self._at_work
+        if room is not None:
+            room.failures.add(error, None, getattr(letter, "market_id", None), raised_at(error), self._at)
+
+    def _end(self) -> None:
+        """Free all markets, and tell their rows and what has failed."""
+        if self._ended:
+            return
+        self._ended = True
+        for room in self.rooms.values():
+            for market in room.actor.hosted:
+                self._free(room.crew.name, market.market_id)
+        self._send_failures()
+        self._mail.send(COORDINATOR, self._state(0))
+
+
+def _machine_ms() -> int:
+    return time.time_ns() // 1_000_000
+
+
+#: Strategies start once in each process, however many hosts are in it.
+_STARTING = threading.Lock()
+
+
+def open_strategies(setup: LiveSetup) -> None:
+    """Call `start` of each strategy, once in each process.
+
+    Raises:
+        RunError: one of them failed.
+    """
+    with _STARTING:
+        if setup.started:
+            return
+        setup.started = True
+        framework = WorkerFramework(setup.config, setup.strategies, setup.clients)
+        for strategy in setup.strategies:
+            with users_code(f"strategy {strategy.name!r} failed in start()", raise_errors=setup.config.raise_errors):
+                opened(strategy, framework)

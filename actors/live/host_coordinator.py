@@ -1,0 +1,98 @@
+"""The coordinator as a market actor of a live host has it: messages are letters, and every request has a deadline."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import msgspec
+
+from ...strategies.events import Event
+from ...strategies.messages import ANSWERED, SIMULATED, AccountFact, MarketFact, OrderFact, Reply, Request
+from ..clients import BaseClient
+from ..coordinator import Door
+from ..exchange import Answer
+from ..remote import RemoteCoordinator, Send
+
+#: Milliseconds after which a request is not sent any more: its price is too old.
+DEADLINE_MS = 2000
+#: Between an actor's name and the id of its request, as the switchboard has them.
+_SEPARATOR = "/"
+
+
+class HostCoordinator(RemoteCoordinator):
+    """The coordinator, which stands elsewhere.
+
+    Args:
+        clients: the accounts; copies of them are here for their settings.
+        send: takes each message there.
+        listens: somebody there hears of events.
+    """
+
+    def __init__(self, clients: Sequence[BaseClient], send: Send, listens: bool) -> None:
+        super().__init__(clients, send)
+        self._listens = listens
+        self._doors: dict[str, Door] = {}
+        self._answered: dict[str, set[str]] = {}
+        self._delivering: Event | None = None
+
+    def opened(self, market: MarketFact, door: Door) -> None:
+        self._doors[market.market_id] = door
+        super().opened(market, door)
+
+    def removed(self, market: MarketFact) -> None:
+        self._doors.pop(market.market_id, None)
+        self._answered.pop(market.market_id, None)
+        super().removed(market)
+
+    def submit(self, request: Request) -> None:
+        """Send a request. It expires where it comes too late: after the time of the turn in which it was made."""
+        super().submit(msgspec.structs.replace(request, deadline=request.asked_at + DEADLINE_MS))
+
+    @property
+    def listens(self) -> bool:
+        return self._listens
+
+    def log(self, event: Event) -> None:
+        if self._listens:
+            super().log(event)
+
+    def process_custom_event(self, event: Event) -> None:
+        """An event that the coordinator has sent is known there; one of this process is not."""
+        if event is not self._delivering:
+            super().process_custom_event(event)
+
+    def deliver(self, event: Event, how: Callable[[], object]) -> None:
+        """Deliver an event that the coordinator has sent."""
+        self._delivering = event
+        try:
+            how()
+        finally:
+            self._delivering = None
+
+    def take_funds(self, fact: AccountFact) -> None:
+        """What an account has, as the exchange says."""
+        self.clients.named(fact.venue, fact.username).take_funds(fact.funds, fact.exposure, fact.at)
+
+    # -- what the simulated exchange of paper accounts answers -----------------------------------------------------
+
+    def answer(self, message: Answer) -> None:
+        """Take it within the turn under way, and tell the coordinator, which counts."""
+        self._send(message)
+        if type(message) is Reply:
+            message = _as_asked(message)
+            self._answered.setdefault(message.market_id, set()).add(message.request_id)
+        door = self._doors.get(message.market_id)
+        if door is not None:
+            door.receive(message)
+
+    def is_echo(self, message: Answer) -> bool:
+        """Whether a message of the coordinator was told by the exchange here, and has been taken."""
+        if isinstance(message, Reply):
+            known = self._answered.get(message.market_id, ())
+            return message.outcome == ANSWERED and message.request_id in known
+        return isinstance(message, OrderFact) and message.source == SIMULATED
+
+
+def _as_asked(reply: Reply) -> Reply:
+    """The answer under the request's own id: at the exchange it is named by its sender as well."""
+    return msgspec.structs.replace(reply, request_id=reply.request_id.rpartition(_SEPARATOR)[2])

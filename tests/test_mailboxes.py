@@ -14,6 +14,7 @@ import pytest
 from headrace.actors.letters import Ask, Letter, Stop, Told
 from headrace.actors.mailboxes.bounds import Bounds
 from headrace.actors.mailboxes.mail import Mail, Post
+from headrace.actors.mailboxes.sockets import ZmqPost
 from headrace.actors.mailboxes.threads import ThreadPost
 from headrace.strategies.errors import RunError
 
@@ -21,12 +22,12 @@ SMALL = Bounds(letters=5, seconds=30.0)
 MakePost = Callable[[Bounds], Post]
 
 
-@pytest.fixture(params=["threads"])
+@pytest.fixture(params=["threads", "sockets"])
 def make_post(request: pytest.FixtureRequest) -> Iterator[MakePost]:
     made: list[Post] = []
 
     def make(bounds: Bounds) -> Post:
-        made.append(ThreadPost(bounds))
+        made.append(ThreadPost(bounds) if request.param == "threads" else ZmqPost(bounds=bounds))
         return made[-1]
 
     yield make
@@ -60,11 +61,12 @@ def read(mail: Mail, count: int, seconds: float = 5.0) -> list[tuple[str, Letter
     return letters
 
 
-def missed(mail: Mail, seconds: float = 5.0) -> list[str]:
+def missed(mail: Mail, sender: Mail, seconds: float = 5.0) -> list[str]:
     """Of whom letters were lost, as soon as that is told; letters before that are taken and forgotten."""
     end = time.monotonic() + seconds
     while time.monotonic() < end:
-        lost = mail.wait(0.05).lost
+        lost = mail.wait(0.02).lost
+        sender.wait(0.0)
         if lost:
             return list(lost)
     return []
@@ -172,7 +174,7 @@ def test_once_a_letter_was_left_out_so_are_those_after_it_until_the_receiver_has
     while a.send("b", told(0), droppable=True):
         pass
     assert not a.send("b", told(1), droppable=True)
-    assert missed(b) == ["a"]
+    assert missed(b, a) == ["a"]
     end = time.monotonic() + 5
     while not a.send("b", told(2), droppable=True) and time.monotonic() < end:
         a.wait(0.01)
@@ -187,7 +189,7 @@ def test_a_receiver_whose_eldest_letter_is_too_old_gets_no_more_market_data(make
     time.sleep(0.2)
     a.wait(0.0)
     assert not a.send("b", told(1), droppable=True)
-    assert missed(b) == ["a"]
+    assert missed(b, a) == ["a"]
 
 
 def test_bounds_are_possible_ones() -> None:
@@ -212,6 +214,13 @@ def test_a_name_is_free_once_its_mail_is_closed(post: Post) -> None:
     assert post.open("a", 1).address != first.address
 
 
+def test_an_incarnation_is_later_than_the_last(post: Post) -> None:
+    post.open("a", 4).close()
+    with pytest.raises(RunError, match="incarnation 4 of a is not new: the last one was 4"):
+        post.open("a", 4)
+    assert post.open("a", 5).name == "a"
+
+
 def test_what_is_sent_to_a_former_self_never_reaches_the_next(post: Post) -> None:
     a, b = pair(post)
     b.close()
@@ -232,7 +241,7 @@ def test_a_sender_that_was_started_anew_has_lost_letters(post: Post) -> None:
     again = post.open("a", 1)
     again.know("b", b.address)
     again.send("b", told(2))
-    assert missed(b) == ["a"]
+    assert missed(b, again) == ["a"]
 
 
 # -- files -------------------------------------------------------------------------------------------------------------
@@ -312,9 +321,9 @@ def test_closed_mail_gives_its_files_back(post: Post) -> None:
     if not folder.exists():
         pytest.skip("this system does not list open files")
     before = len(os.listdir(folder))
-    for _ in range(20):
-        a, b = pair(post)
-        a.send("b", Stop())
+    for number in range(20):
+        a, b = pair(post, f"a{number}", f"b{number}")
+        assert a.send(b.name, Stop())
         b.wait(1.0)
         a.close()
         b.close()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import select
 from collections.abc import Callable
 from typing import Any, Protocol
@@ -52,7 +53,7 @@ class Files:
                 self._drop(number)
             self._poller.register(number, select.POLLIN)
             self._watched[number] = (file, ready)
-        self._pending = [(file.pending, ready) for file, ready in self._watched.values() if hasattr(file, "pending")]
+        self._list_pending()
 
     def pending(self) -> list[Ready]:
         """Functions of files that hold data already read from their connections."""
@@ -73,8 +74,9 @@ class Files:
             watched = self._watched.get(number) if isinstance(number, int) else None
             if watched is None:
                 continue
-            if event & select.POLLNVAL:  # closed, and still watched: told once
-                self.watch(watched[0], None)
+            if not event & select.POLLIN and _is_closed(number, watched[0]):  # and still watched: told once
+                self._drop(number)
+                self._list_pending()
             found.append(watched[1])
         return found
 
@@ -84,7 +86,20 @@ class Files:
             self._drop(number)
         self._pending = []
 
+    def _list_pending(self) -> None:
+        self._pending = [(file.pending, ready) for file, ready in self._watched.values() if hasattr(file, "pending")]
+
     def _drop(self, number: int) -> None:
         del self._watched[number]
         with contextlib.suppress(KeyError, OSError):
             self._poller.unregister(number)
+
+
+def _is_closed(number: int, file: Any) -> bool:
+    if not isinstance(file, int):
+        return bool(file.fileno() != number)
+    try:
+        os.fstat(number)
+    except OSError:
+        return True
+    return False

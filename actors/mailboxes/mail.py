@@ -41,7 +41,7 @@ class Mail(Protocol):
         """Another actor is at this address: what is sent to it goes there, and what waits for its former self goes."""
 
     def forget(self, name: str) -> None:
-        """Another actor is gone."""
+        """Another actor is gone: nothing more is sent to it. What was sent may still arrive, if it is not."""
 
     def send(self, name: str, letter: Letter, droppable: bool = False) -> bool:
         """Send a letter. It is not waited for; an actor that nobody knows does not get it.
@@ -95,7 +95,8 @@ class Post(Protocol):
         """Open an actor's mail.
 
         Raises:
-            RunError: the name is taken by another that is open.
+            RunError: the name is taken by another that is open, the incarnation is not later than the last of that
+                name, or there is no place for it.
         """
 
     def close(self) -> None:

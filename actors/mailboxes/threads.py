@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import collections
-import contextlib
 import math
-import os
 import select
 import threading
 import time
@@ -13,6 +11,7 @@ from typing import Any
 
 from ...strategies.errors import RunError
 from ..letters import Letter
+from .bell import Bell
 from .bounds import Bounds
 from .files import Files, Ready
 from .mail import Waiting
@@ -24,19 +23,24 @@ class ThreadPost:
     def __init__(self, bounds: Bounds | None = None) -> None:
         self.bounds = bounds or Bounds()
         self._mails: dict[str, ThreadMail] = {}
+        self._last: dict[str, int] = {}
         self._lock = threading.Lock()
 
     def open(self, name: str, incarnation: int = 0) -> ThreadMail:
         """Open an actor's mail.
 
         Raises:
-            RunError: the name is taken by another that is open.
+            RunError: the name is taken by another that is open, or the incarnation is not later than the last.
         """
         with self._lock:
             taken = next((mail for mail in self._mails.values() if mail.name == name), None)
             if taken is not None:
                 raise RunError(f"the mailbox of {name} is open already, at {taken.address}; close that one first")
+            last = self._last.get(name)
+            if last is not None and incarnation <= last:
+                raise RunError(f"incarnation {incarnation} of {name} is not new: the last one was {last}")
             mail = ThreadMail(self, name, incarnation)
+            self._last[name] = incarnation
             self._mails[mail.address] = mail
         return mail
 
@@ -71,15 +75,9 @@ class ThreadMail:
         self._senders: dict[str, int] = {}
         self._eldest = 0.0
         self._looks = 0
-        # Who sleeps is woken through a pipe, so that it can wait for files too.
-        self._sleeping = False
-        self._bell, self._button = os.pipe()
-        os.set_blocking(self._bell, False)
-        os.set_blocking(self._button, False)
-        self._lock = threading.Lock()
-        self._polling = self._closed = False
+        self._bell = Bell()
         self._poller = select.poll()
-        self._poller.register(self._bell, select.POLLIN)
+        self._poller.register(self._bell.file, select.POLLIN)
         self._files = Files(self._poller)
         self._received = self._sent = self._dropped = self._undelivered = self._lost = 0
 
@@ -91,7 +89,7 @@ class ThreadMail:
     @stopped.setter
     def stopped(self, value: bool) -> None:
         self._stopped = value
-        self._ring()
+        self._bell.ring()
 
     @property
     def depth(self) -> int:
@@ -118,7 +116,7 @@ class ThreadMail:
 
     def send(self, name: str, letter: Letter, droppable: bool = False) -> bool:
         other = self._post.at(self._known.get(name, ""))
-        if other is None or self._closed:
+        if other is None or self._bell.closed:
             self._undelivered += 1
             return False
         if droppable and not other._has_room(self.name):
@@ -134,12 +132,12 @@ class ThreadMail:
         return True
 
     def put(self, letter: Letter) -> None:
-        if not self._closed:
+        if not self._bell.closed:
             self._take(self.name, letter)
 
     def aside(self, name: str, letter: Letter) -> bool:
         other = self._post.at(self._known.get(name, ""))
-        if other is None or self._closed:
+        if other is None or self._bell.closed:
             return False
         other._take(self.name, letter)
         return True
@@ -153,32 +151,22 @@ class ThreadMail:
         until = time.monotonic() + seconds
         while True:
             files = self._files.pending()
-            there = bool(self._inbox or self._missed or files or self._stopped)
+            there = bool(files) or self._found()
             if not there or self._files:
-                files += self._look(0.0 if there else until - time.monotonic())
+                polled = self._bell.wait(self._found, self._poll, 0.0 if there else until - time.monotonic())
+                if polled is None:  # closed, perhaps by another thread
+                    self._hang_up()
+                    return Waiting()
+                files += self._files.ready(polled)
             waiting = self._taken(files)
             if waiting.letters or waiting.lost or waiting.files or self._stopped or time.monotonic() >= until:
                 return waiting
 
-    def _look(self, seconds: float) -> list[Ready]:
-        """Sleep until the bell rings, a file is ready or the time is over; functions of files that are ready."""
-        with self._lock:
-            if self._closed:
-                return []
-            self._polling = True
-        self._sleeping = True
-        if self._inbox or self._missed or self._stopped:  # came in between
-            seconds = 0.0
-        polled = self._poller.poll(max(0, math.ceil(seconds * 1000)))
-        self._sleeping = False
-        with self._lock:
-            self._polling = False
-            if self._closed:
-                self._hang_up()
-                return []
-            if any(number == self._bell for number, _ in polled):
-                os.read(self._bell, 4096)
-        return self._files.ready(polled)
+    def _found(self) -> bool:
+        return bool(self._inbox or self._missed or self._stopped)
+
+    def _poll(self, seconds: float) -> list[tuple[Any, int]]:
+        return self._poller.poll(math.ceil(seconds * 1000))
 
     def _taken(self, files: list[Ready]) -> Waiting:
         """Everything that has come by now."""
@@ -192,21 +180,15 @@ class ThreadMail:
         return Waiting(letters, lost, files)
 
     def close(self) -> None:
-        with self._lock:
-            if self._closed:
-                return
-            self._closed = self._stopped = True
-            if self._polling:  # in another thread, which hangs up itself
-                self._write()
-            else:
-                self._hang_up()
-        self._post._closed(self)
-        self._inbox.clear()
+        self._stopped = True
+        if self._bell.close():
+            self._post._closed(self)
+            self._inbox.clear()
+        self._hang_up()
 
     def _hang_up(self) -> None:
-        self._files.close()
-        os.close(self._bell)
-        os.close(self._button)
+        if self._bell.hang_up():
+            self._files.close()
 
     # -- called by the threads of others -------------------------------------------------------------------------------
 
@@ -223,23 +205,11 @@ class ThreadMail:
             self._full[sender] = self._looks
         self._lost += 1
         self._missed[sender] = True
-        if self._sleeping:
-            self._ring()
+        self._bell.ring()
         return False
 
     def _take(self, sender: str, letter: Letter) -> None:
         if not self._inbox:
             self._eldest = time.monotonic()
         self._inbox.append((sender, letter))
-        if self._sleeping:
-            self._ring()
-
-    def _ring(self) -> None:
-        with self._lock:
-            if self._polling and not self._closed:
-                self._sleeping = False
-                self._write()
-
-    def _write(self) -> None:
-        with contextlib.suppress(BlockingIOError):  # it has been rung often enough
-            os.write(self._button, b"\0")
+        self._bell.ring()

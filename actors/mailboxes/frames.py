@@ -1,0 +1,53 @@
+"""What travels between mailboxes of different processes: a header, and a letter."""
+
+from __future__ import annotations
+
+import struct
+
+import msgspec
+
+from ...strategies.errors import MessageError
+from ...values import unboxed
+from ..letters import Letter
+
+#: A letter; one that another thread has sent aside, without a place in the sequence.
+LETTER, ASIDE = 1, 2
+#: The sender is here, and where it gets credit: its address. Its sequence has come this far, letters left out included.
+GREETING, POSITION = 3, 4
+#: The receiver has dealt with everything up to this place in the sequence.
+CREDIT = 5
+#: The receiver is to give credit once it has dealt with what came up to here.
+ASKING = 0x80
+
+#: Kind, incarnation of the sender, place in the sequence of its letters to this receiver, length of its name. The name
+#: follows, then what the kind says.
+HEAD = struct.Struct("<BIQB")
+
+_ENCODER = msgspec.msgpack.Encoder(enc_hook=unboxed)
+_DECODER: msgspec.msgpack.Decoder[Letter] = msgspec.msgpack.Decoder(Letter)
+
+
+def encode(letter: Letter) -> bytes:
+    """A letter as bytes.
+
+    Raises:
+        MessageError: it holds what cannot be sent.
+    """
+    try:
+        return _ENCODER.encode(letter)
+    except (TypeError, ValueError, OverflowError, RecursionError) as error:
+        raise MessageError(f"{type(letter).__name__} cannot be sent: {error}; expected plain values") from error
+
+
+def decode(data: bytes | memoryview) -> Letter:
+    """A letter of another process.
+
+    Raises:
+        MessageError: it is not one.
+    """
+    try:
+        return _DECODER.decode(data)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise MessageError(
+            f"{len(data)} bytes are not a letter: {error}; is the other process of the same version?"
+        ) from error

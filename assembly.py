@@ -8,13 +8,14 @@ from typing import Any, Self
 
 from .actors.clients import BaseClient, Clients
 from .actors.controls import BaseControl
-from .actors.failures import Failures, failure_rows, told, users_code, users_place
+from .actors.failures import Failures, told, users_code, users_place
 from .actors.logging_controls import LoggingControl, LoggingControls
 from .actors.market_filter import check_filter, markets_of
 from .actors.middleware import Middleware
 from .actors.streams import BaseStream, Streams
 from .actors.workers import BackgroundWorker
 from .config import Config
+from .simulate.rows import failure_rows
 from .strategies.errors import ClientError, ControlError, InputError, RunError
 from .strategies.hosting import require_sound
 from .strategies.strategy import Strategy

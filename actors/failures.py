@@ -9,7 +9,7 @@ import os
 import site
 import sysconfig
 import traceback
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterator
 from typing import Any
 
 from ..strategies.errors import HeadraceError, RunError
@@ -114,7 +114,6 @@ class Failures:
     def __init__(self, unit: str = "") -> None:
         self.unit = unit
         self._found: dict[tuple[Any, ...], Failure] = {}
-        self._told: dict[tuple[Any, ...], int] = {}
 
     def add(
         self,
@@ -135,42 +134,8 @@ class Failures:
         self._found[key] = Failure(self.unit, strategy, market_id, line, kind, legible(error), text, publish_time)
         return True
 
-    def take_new(self) -> list[Failure]:
-        """Those since this was last asked, each with its count since then."""
-        found = []
-        for key, failure in self._found.items():
-            told = self._told.get(key, 0)
-            if failure.count > told:
-                found.append(dataclasses.replace(failure, count=failure.count - told))
-                self._told[key] = failure.count
-        return found
-
     def __iter__(self) -> Any:
         return iter(self._found.values())
 
     def __len__(self) -> int:
         return len(self._found)
-
-
-def failure_rows(failures: Iterable[Failure], unit: str, command: str = "") -> list[tuple[Any, ...]]:
-    """Rows of the table of failures.
-
-    Args:
-        unit: the input they happened in.
-        command: how what failed is run again from a shell.
-    """
-    return [
-        (
-            failure.strategy,
-            failure.market_id,
-            failure.line,
-            failure.count,
-            failure.error_type,
-            failure.message,
-            failure.publish_time or None,
-            unit,
-            failure.traceback,
-            command,
-        )
-        for failure in failures
-    ]

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from ..actors.coordinator import Coordinator
-from ..actors.failures import Failure, Failures, failure_rows
+from ..actors.failures import Failure, Failures
 from ..actors.hosted_market import HostedMarket
 from ..strategies.hosting import parameters_of
 from ..strategies.order import Order
@@ -305,6 +305,30 @@ class RowCollector:
         for client in coordinator.clients:
             for hour, (placed, failed) in client.transactions_by_hour.items():
                 self.rows["transactions"].append((client.username, hour * 3_600_000, placed, failed))
+
+
+def failure_rows(failures: Iterable[Failure], unit: str, command: str = "") -> list[tuple[Any, ...]]:
+    """Rows of the table of failures.
+
+    Args:
+        unit: the input they happened in.
+        command: how what failed is run again from a shell.
+    """
+    return [
+        (
+            failure.strategy,
+            failure.market_id,
+            failure.line,
+            failure.count,
+            failure.error_type,
+            failure.message,
+            failure.publish_time or None,
+            unit,
+            failure.traceback,
+            command,
+        )
+        for failure in failures
+    ]
 
 
 def _fills(order: Order) -> list[tuple[Any, ...]]:

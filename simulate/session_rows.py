@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from ..actors.coordinator import Coordinator
-from ..actors.failures import Failures, failure_rows
+from ..actors.failures import Failures
 from ..actors.hosted_market import HostedMarket
 from ..actors.market import MarketActor
-from .rows import RowCollector, Rows, empty_rows
+from .rows import RowCollector, Rows, empty_rows, failure_rows
 
 
 def rows_of_market(actor: MarketActor, market: HostedMarket) -> Rows:

@@ -2,6 +2,15 @@
 
 A question is a line of JSON, `{"what": "STATE", "values": {}}`; so is the answer, `{"values": {...}}` or
 `{"error": "...", "asked_wrongly": false}`. A connection may ask again.
+
+| what | values | answer |
+| --- | --- | --- |
+| STATE | | the state, see `actors.live.state` |
+| STOP | `why`: a sentence; `leave`: true or false: not as `on_stop` has it | nothing; the system then ends |
+| CANCEL_ALL | `why`; `whole_account` | nothing; the state's `cancelling` tells how it goes |
+
+No answer waits for what it has set going: `cancelling` of the state is `{"done": false, "open": n, "left": [...]}`:
+`open` orders are still to be cancelled; `left` are rows of orders that cannot be, those at the starting price.
 """
 
 from __future__ import annotations

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import functools
 import logging
 from collections.abc import Callable
 from typing import Any
@@ -11,7 +10,8 @@ from typing import Any
 import msgspec
 
 from ...strategies.catalogues import catalogue_of
-from ...strategies.changes import MarketChange, MarketDefinition
+from ...strategies.change_lines import decode_line, objects_of
+from ...strategies.changes import MarketChange, MarketDefinition, Oddity, OddMessage
 from ...strategies.clock import LiveClock
 from ...strategies.errors import MessageError
 from ...strategies.events import CustomEvent, TerminationEvent
@@ -61,11 +61,13 @@ class CrewRoom:
         actor: hosts the crew's strategies.
         clock: the actor's; it stands where the turn under way has set it.
         failures: what has failed here.
+        new_failures: what has failed since it was last called, as rows.
     """
 
     def __init__(self, setup: LiveSetup, crew: Crew, send: Callable[[Message], object]) -> None:
         self.crew = crew
         self.failures = Failures(UNIT)
+        self.new_failures = setup.rows_of_failures(self.failures)
         self.clock = LiveClock()
         self._send = send
         self._rows_of = setup.rows_of
@@ -105,24 +107,42 @@ class CrewRoom:
         """
         if plan is not None and plan.operation != BOOKS:
             return (self._raw_object if plan.raw else self._sports_data)(update, plan, at)
-        try:
-            change = _change.decode(update.change)
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
-            raise MessageError(f"market {update.market_id}: a change cannot be read: {error}") from error
+        change = self._decoded(update)
         if update.image:
             change.img = True
         actor = self.actor
         if plan is not None and plan.raw:
-            if actor.clock.next_ms <= at:
-                actor.tick(at)
+            more = False
             if actor.books.hosts(at, change):
+                actor.tick(at)
                 market = actor.market(update.market_id)
                 assert market is not None
-                actor.clock.now_ms = at
-                actor.process_raw_data(market, update.clk or "", update.pt, msgspec.json.decode(update.change))
-            more = False
+                actor.process_raw_data(market, update.clk or "", update.pt, _datum(update))
         actor.receive(change, at, update.pt, more)
         return not more
+
+    def _decoded(self, update: MarketUpdate) -> MarketChange:
+        """The change; one that is not quite as the exchange writes it is read patiently, and that is a failure too.
+
+        Raises:
+            MessageError: nothing of it can be used.
+        """
+        try:
+            return _change.decode(update.change)
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            pass
+        market_id = update.market_id
+        try:
+            ((change,), oddities) = _read_patiently(update)
+        except ValueError as error:
+            raise MessageError(f"market {market_id}: a change {error}") from error
+        for oddity in oddities:
+            told = f"market {market_id}: {oddity.message}"
+            if oddity.handed_on:
+                logger.warning("%s", told)
+            else:
+                self.actor.failed(MessageError(told), market_id)
+        return change
 
     def wants(self, market_id: str) -> bool:
         """Whether a market is hosted, or may be once its definition is known."""
@@ -137,7 +157,7 @@ class CrewRoom:
             market = actor.market(market_id)
         if market is not None:
             actor.tick(at)
-            actor.process_raw_data(market, update.clk or "", update.pt, msgspec.json.decode(update.change))
+            actor.process_raw_data(market, update.clk or "", update.pt, _datum(update))
         return True
 
     def _sports_data(self, update: MarketUpdate, plan: StreamPlan, at: int) -> bool:
@@ -149,7 +169,7 @@ class CrewRoom:
         updates = self._sports.setdefault(key, SportsUpdates(update.market_id))
         actor.tick(at)
         try:
-            found = updates.take(LISTS[plan.operation], msgspec.json.decode(update.change), update.pt)
+            found = updates.take(LISTS[plan.operation], _datum(update), update.pt)
         except Exception as error:  # what the caches raise on odd values has no common class
             told = f"market {market.market_id}: not sports data: {type(error).__name__}: {legible(error)}"
             actor.failed(MessageError(told), market.market_id)
@@ -204,7 +224,8 @@ class CrewRoom:
 
     def event(self, event: CustomEvent | TerminationEvent, at: int) -> None:
         """A custom event has come from the coordinator."""
-        self._coordinator.deliver(event, functools.partial(self.actor.receive, event, at))
+        self._coordinator.expect(event)
+        self.actor.receive(event, at)
         # One that has a time is delivered at once where that has passed.
         self.actor.tick(at)
 
@@ -225,3 +246,16 @@ class CrewRoom:
         for key in [key for key in self._sports if key[1] == market_id]:
             del self._sports[key]
         return rows
+
+
+def _datum(update: MarketUpdate) -> dict[str, Any]:
+    """A change as it came, for strategies that want it so."""
+    (datum,) = objects_of(update.change)
+    return datum
+
+
+def _read_patiently(update: MarketUpdate) -> tuple[list[MarketChange], list[Oddity]]:
+    (message,) = decode_line(b'{"op":"mcm","pt":%d,"mc":[%b]}' % (update.pt, update.change))
+    if len(message.mc) != 1:
+        raise ValueError("is not one change")
+    return message.mc, message.oddities if isinstance(message, OddMessage) else []

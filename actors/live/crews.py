@@ -35,6 +35,11 @@ class StreamPlan:
     username: str = ""
 
     @property
+    def brings_books(self) -> bool:
+        """Whether books are made of what it brings, so that an image says all of a market."""
+        return self.operation == "marketSubscription" and not self.raw
+
+    @property
     def filters(self) -> list[dict[str, Any]]:
         """The market filters: one subscription may be made of several, each of which lets markets pass."""
         found = json.loads(self.market_filter)

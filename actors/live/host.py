@@ -17,14 +17,14 @@ import os
 import pickle
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from typing import Any
 
 from ...strategies.errors import MessageError
 from ...strategies.hosting import opened
 from ...strategies.messages import AccountFact, ClearedOrder, MarketFact, OrderFact, Reply
 from ...values import legible
-from ..failures import failure_rows, raised_at, users_code
+from ..failures import raised_at, users_code
 from ..letters import (
     Ask,
     Carried,
@@ -44,9 +44,10 @@ from ..letters import (
 from ..mailboxes.mail import Mail
 from ..starting import WorkerFramework
 from .blocking import Watch
-from .crew_room import UNIT, CrewRoom
+from .crew_room import CrewRoom
 from .host_state import market_rows
 from .latencies import Latencies
+from .rows_file import TableRows, packed
 from .setup import LiveSetup
 
 logger = logging.getLogger("headrace")
@@ -123,6 +124,8 @@ class HostRole:
     def caught_up(self, at_ms: int) -> None:
         """Deal with everything that was waiting, in order."""
         waiting, self._waiting = self._waiting, []
+        if self._ended:
+            return
         for sender, letter in waiting:
             self._time(at_ms)
             self._watch.begin()
@@ -156,8 +159,10 @@ class HostRole:
         if sender not in self._plans:
             logger.error("%s: letters of %s were lost", self.name, sender)
             return
-        self._broken.update(key for key in self._routed if key[0] == sender)
-        self._mail.send(sender, ImageWanted(self.name))
+        if self._plans[sender].brings_books:
+            # Raw changes and sports data have no image: what is lost of them is lost.
+            self._broken.update(key for key in self._routed if key[0] == sender)
+            self._mail.send(sender, ImageWanted(self.name))
 
     def _time(self, at_ms: int) -> None:
         """What time it is for the turn that begins; it never goes back."""
@@ -256,22 +261,21 @@ class HostRole:
         for key in [key for key in self._routed if key[1:] == (crew, market_id)]:
             del self._routed[key]
             self._broken.discard(key)
-        if any(rows.values()):
-            self._send_rows(rows)
+        self._send_rows(rows)
 
     # -- what it tells -------------------------------------------------------------------------------------------
 
     def _carry(self, crew: str, message: Any) -> None:
         self._mail.send(COORDINATOR, Carried(crew, message))
 
-    def _send_rows(self, rows: Mapping[str, Sequence[tuple[Any, ...]]]) -> None:
-        self._mail.send(COORDINATOR, Rows(self.name, pickle.dumps(dict(rows))))
+    def _send_rows(self, rows: TableRows) -> None:
+        if any(rows.values()):
+            self._mail.send(COORDINATOR, Rows(self.name, packed(rows)))
 
     def _send_failures(self) -> None:
         """What has failed since it was last told, as rows with the counts since then."""
-        found = [row for room in self.rooms.values() for row in failure_rows(room.failures.take_new(), UNIT)]
-        if found:
-            self._send_rows({"failures": found})
+        for room in self.rooms.values():
+            self._send_rows(room.new_failures())
 
     def _state(self, busy_ms: int) -> HostState:
         ticks = json.dumps(self._ticks.figures()).encode()

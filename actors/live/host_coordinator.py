@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import weakref
+from collections.abc import Sequence
 
 import msgspec
 
@@ -33,7 +34,7 @@ class HostCoordinator(RemoteCoordinator):
         self._listens = listens
         self._doors: dict[str, Door] = {}
         self._answered: dict[str, set[str]] = {}
-        self._delivering: Event | None = None
+        self._expected: weakref.WeakSet[Event] = weakref.WeakSet()
 
     def opened(self, market: MarketFact, door: Door) -> None:
         self._doors[market.market_id] = door
@@ -58,16 +59,12 @@ class HostCoordinator(RemoteCoordinator):
 
     def process_custom_event(self, event: Event) -> None:
         """An event that the coordinator has sent is known there; one of this process is not."""
-        if event is not self._delivering:
+        if event not in self._expected:
             super().process_custom_event(event)
 
-    def deliver(self, event: Event, how: Callable[[], object]) -> None:
-        """Deliver an event that the coordinator has sent."""
-        self._delivering = event
-        try:
-            how()
-        finally:
-            self._delivering = None
+    def expect(self, event: Event) -> None:
+        """An event has come from the coordinator."""
+        self._expected.add(event)
 
     def take_funds(self, fact: AccountFact) -> None:
         """What an account has, as the exchange says."""

@@ -162,7 +162,7 @@ class Live(Assembly):
             os.unlink(instance.folder / ROWS)
         self._rows = SessionRows(RowsReader(instance.folder / ROWS), self._identity(setup), self._out)
         engine = self._engine = self._make_engine()
-        engine.start(COORDINATOR, coordinator_of(setup, engine, make_account))
+        engine.start(COORDINATOR, coordinator_of(setup, engine))
         engine.ready(COORDINATOR, _START_S)
         for plan in setup.streams:
             engine.start(plan.name, stream_of(plan, setup.clients))

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import time
 from collections.abc import Callable
 from typing import Any
 
 from ..betfair.betfair_client import BetfairClient
+from ..betfair.live_account import LiveAccounts
 from ..clients import BaseClient
 from ..live.accounts import connecting
-from ..live.coordinator_role import CoordinatorRole, Hosts, MakeAccount
+from ..live.coordinator_role import CoordinatorRole, Hosts
 from ..live.crews import StreamPlan
 from ..live.host import HostRole
 from ..live.setup import LiveSetup
@@ -38,9 +40,18 @@ def _host(setup: LiveSetup, name: str) -> Role:
     return HostRole(name, setup)
 
 
-def coordinator_of(setup: LiveSetup, engine: Hosts, make_account: MakeAccount) -> Callable[[], Role]:
+def coordinator_of(setup: LiveSetup, engine: Hosts) -> Callable[[], Role]:
     """Makes the coordinator."""
-    return functools.partial(CoordinatorRole, setup, engine, host_of(setup), make_account)
+    return functools.partial(_coordinator, setup, engine)
+
+
+def _coordinator(setup: LiveSetup, engine: Hosts) -> Role:
+    accounts = LiveAccounts(setup.config, setup.reference, _now_ms)
+    return CoordinatorRole(setup, engine, host_of(setup), accounts)
+
+
+def _now_ms() -> int:
+    return time.time_ns() // 1_000_000
 
 
 def stream_of(plan: StreamPlan, clients: list[BaseClient]) -> Callable[[], Role]:

@@ -73,12 +73,12 @@ def samples_of(state: Mapping[str, Any]) -> Iterator[Sample]:
     for (strategy, metric), value in sums.items():
         yield Sample(metric, (("strategy", strategy),), round(value, 2))
     for row in state.get("clients") or ():
-        labels = (("account", str(row.get("username"))), ("venue", str(row.get("venue"))))
-        yield from _fields(row, {field: f"headrace_account_{name}" for field, name in _OF_CLIENTS.items()}, labels)
+        account = (("account", str(row.get("username"))), ("venue", str(row.get("venue"))))
+        yield from _fields(row, {field: f"headrace_account_{name}" for field, name in _OF_CLIENTS.items()}, account)
     for row in state.get("streams") or ():
-        labels = (("stream", str(row.get("stream"))),)
-        yield Sample("headrace_stream_connected", labels, float(row.get("state") == "SUBSCRIBED"))
-        yield from _fields(row, {field: f"headrace_stream_{field}" for field in _OF_STREAMS}, labels)
+        stream = (("stream", str(row.get("stream"))),)
+        yield Sample("headrace_stream_connected", stream, float(row.get("state") == "SUBSCRIBED"))
+        yield from _fields(row, {field: f"headrace_stream_{field}" for field in _OF_STREAMS}, stream)
     for row in state.get("hosts") or ():
         names = {field: f"headrace_host_{field}" for field in _OF_HOSTS}
         yield from _fields(row, names, (("host", str(row.get("name"))),))
@@ -86,8 +86,8 @@ def samples_of(state: Mapping[str, Any]) -> Iterator[Sample]:
         for field, quantile in _QUANTILES.items():
             value = figures.get(field)
             if isinstance(value, int | float):
-                labels = (("quantile", quantile), ("what", what.removesuffix("_ms")))
-                yield Sample("headrace_latency_ms", labels, float(value))
+                measured = (("quantile", quantile), ("what", what.removesuffix("_ms")))
+                yield Sample("headrace_latency_ms", measured, float(value))
 
 
 def _fields(row: Mapping[str, Any], names: Mapping[str, str], labels: Labels) -> Iterator[Sample]:

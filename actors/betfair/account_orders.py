@@ -11,7 +11,6 @@ import math
 from collections import deque
 from collections.abc import Callable, Sequence
 
-from ...strategies.changes import MarketDefinition
 from ...strategies.messages import (
     ANSWERED,
     PLACE,
@@ -24,11 +23,10 @@ from ...strategies.messages import (
 )
 from ..exchange import Answer
 from ..letters import ForeignBet, Letter, OrdersClosed, OrdersImage, Position
-from .account import AccountExposure
 from .closure import Closure
 from .doubts import APPEARS_MS, Doubts
 from .known_bets import KnownBet, KnownBets
-from .looks import Lists
+from .looks import BetLists
 from .reconciliation import Reconciliation
 
 logger = logging.getLogger("headrace")
@@ -54,7 +52,7 @@ class AccountOrders:
         direct: the order stream sends its facts to markets itself, so that they are not handed on here.
 
     Attributes:
-        bets, doubts, reconciliation, closure, exposure: the parts.
+        bets, doubts, reconciliation, closure: the parts.
     """
 
     def __init__(
@@ -62,7 +60,7 @@ class AccountOrders:
         venue: str,
         username: str,
         reference: str,
-        lists: Lists,
+        lists: BetLists,
         answer: Callable[[Answer], object],
         report: Callable[[str, str, str], object],
         market_cleared: Callable[[ClearedMarket], object] = lambda _: None,
@@ -80,7 +78,6 @@ class AccountOrders:
         self.doubts = Doubts(self.bets, lists, self._answer, report, appears_ms)
         self.reconciliation = Reconciliation(self.bets, lists, self._seen, report, streamed)
         self.closure = Closure(self.bets, lists, self._answer, self._seen, market_cleared, report)
-        self.exposure = AccountExposure(self.bets)
         self._now = 0
         self._down = False
         self._to_be_shown: deque[tuple[int, KnownBet]] = deque()
@@ -98,29 +95,40 @@ class AccountOrders:
         self.bets.take_request(request)
 
     def take_reply(self, reply: Reply) -> None:
-        """The exchange has answered a request, or it was answered here. It is not handed on."""
+        """The exchange has answered a request, or a part of it, or it was answered here. It is not handed on."""
         self.bets.take_reply(reply)
-        if reply.outcome != ANSWERED or not self._streamed:
+        request = self.bets.request(reply.request_id)
+        if reply.outcome != ANSWERED or request is None:
             return
+        pending = []
         for report in reply.reports:
-            if report.operation == PLACE and report.status == SUCCESS and report.bet_id is not None:
-                bet = self.bets.of(report.order_id, report.bet_id)
-                if bet is not None and not bet.streamed:
-                    self._to_be_shown.append((reply.at + _SHOWN_MS, bet))
+            if report.operation != PLACE or report.status != SUCCESS:
+                continue
+            bet = self.bets.of(report.order_id, report.bet_id)
+            if report.bet_id is None and request.kind == PLACE:
+                pending.append(report.order_id)
+            elif bet is not None and not bet.streamed and self._streamed:
+                self._to_be_shown.append((reply.at + _SHOWN_MS, bet))
+        if pending:
+            # It was taken asynchronously, and has no number yet.
+            self.doubts.expect(request, reply.at, pending)
+            if self._down:
+                self.doubts.blind()
 
-    def doubt(self, request: Request, at_ms: int, why: str, order_ids: Sequence[str] | None = None) -> None:
-        """It is not known what became of a request that was sent. See `Doubts.doubt`."""
-        self._now = at_ms
-        self.doubts.doubt(request, at_ms, why, order_ids)
+    def hold(self, request: Request, reply: Reply) -> bool:
+        """Look into an answer whose outcome is unknown.
+
+        Returns:
+            True: it is answered later; False: it is to be handed on now: orders that were placed are in doubt.
+        """
+        self.bets.take_reply(reply)
+        self._now = reply.at
+        unknown = [report.order_id for report in reply.reports]
+        asked = [each.order_id for each in request.instructions]
+        self.doubts.doubt(request, reply.at, reply.reason or "", [each for each in asked if each in unknown])
         if self._down:
             self.doubts.blind()
-
-    def expect(self, request: Request, at_ms: int, order_ids: Sequence[str] | None = None) -> None:
-        """Orders were taken asynchronously. See `Doubts.expect`."""
-        self._now = at_ms
-        self.doubts.expect(request, at_ms, order_ids)
-        if self._down:
-            self.doubts.blind()
+        return request.kind != PLACE
 
     # -- what comes ----------------------------------------------------------------------------------------------
 
@@ -132,7 +140,7 @@ class AccountOrders:
         elif isinstance(letter, ForeignBet):
             self._seen(letter)
         elif isinstance(letter, Position):
-            self.exposure.take_position(letter)
+            self.bets.take_position(letter)
         elif isinstance(letter, OrdersImage):
             self._down = False
             self.reconciliation.image(at_ms)
@@ -146,10 +154,6 @@ class AccountOrders:
         """The order stream is not connected."""
         self._down = True
         self.doubts.blind()
-
-    def defined(self, market_id: str, definition: MarketDefinition, at_ms: int) -> None:
-        """A market's definition is known, or is another."""
-        self.exposure.defined(market_id, definition, at_ms)
 
     def market_closed(self, market_id: str, at_ms: int) -> None:
         """A market has closed, as its definition says. Told twice, it is the same."""
@@ -165,7 +169,6 @@ class AccountOrders:
         self.bets.forget(market_ids)
         self.doubts.forget(market_ids)
         self.closure.forget(market_ids)
-        self.exposure.forget(market_ids)
 
     # -- time ----------------------------------------------------------------------------------------------------
 
@@ -212,17 +215,6 @@ class AccountOrders:
     def in_doubt(self, order_id: str) -> bool:
         """Whether nobody knows what became of an order, or of what was last asked about it."""
         return order_id in self.doubts.orders
-
-    @property
-    def own_exposure(self) -> float:
-        """What bets of this instance can lose, in markets without results."""
-        return round(sum(self.exposure.own(each) for each in self.bets.markets if not self.closure.cleared(each)), 2)
-
-    @property
-    def account_exposure(self) -> float:
-        """What all bets of the account can lose, in markets without results."""
-        markets = [each for each in self.exposure.markets if not self.closure.cleared(each)]
-        return round(sum(self.exposure.account(each) for each in markets), 2)
 
     # -- handing on ----------------------------------------------------------------------------------------------
 

@@ -17,9 +17,9 @@ import msgspec
 from ...strategies.messages import ClearedMarket
 from ..exchange import Answer
 from ..letters import ForeignBet
-from .bet_rows import SETTLED, ClearedRow, market_result_of, result_of
+from .bet_rows import SETTLED, cleared_row, market_result_of, result_of
 from .known_bets import KnownBet, KnownBets
-from .looks import BetLook, Lists
+from .looks import BetLists, BetLook, Listed, rows_of
 
 logger = logging.getLogger("headrace")
 
@@ -69,7 +69,7 @@ class Closure:
     def __init__(
         self,
         bets: KnownBets,
-        lists: Lists,
+        lists: BetLists,
         tell: Callable[[Answer], object],
         seen: Callable[[ForeignBet], object],
         market_cleared: Callable[[ClearedMarket], object],
@@ -127,9 +127,10 @@ class Closure:
             return
         self._looking = True
         self.next_ms = math.inf
-        self._lists.cleared_orders(SETTLED, lambda rows: self._took_bets(at_ms, due, rows), market_ids=due)
+        self._lists.cleared_orders(SETTLED, lambda listed: self._took_bets(at_ms, due, listed), market_ids=due)
 
-    def _took_bets(self, began: int, due: list[str], rows: Sequence[ClearedRow] | None) -> None:
+    def _took_bets(self, began: int, due: list[str], listed: Listed) -> None:
+        rows = rows_of(listed, cleared_row, "Settled orders")
         if rows is None:
             self._looked(began, due, failed=True)
             return
@@ -150,11 +151,10 @@ class Closure:
                 self._report("resettled", result.market_id, text)
             closed.results[result.bet_id] = result.profit
             self._tell(msgspec.structs.replace(result, order_id=bet.order_id or result.order_id))
-        self._lists.cleared_orders(
-            SETTLED, lambda rows: self._took_markets(began, due, rows), market_ids=due, group_by="MARKET"
-        )
+        self._lists.cleared_markets(due, lambda listed: self._took_markets(began, due, listed))
 
-    def _took_markets(self, began: int, due: list[str], rows: Sequence[ClearedRow] | None) -> None:
+    def _took_markets(self, began: int, due: list[str], listed: Listed) -> None:
+        rows = rows_of(listed, cleared_row, "Settled markets")
         for row in rows or ():
             result = market_result_of(row, self._bets.venue, self._bets.username)
             closed = self._closed.get(result.market_id) if result is not None else None

@@ -5,44 +5,79 @@ A look is made of calls that are answered later, by the thread that asked. It su
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+import logging
+from collections.abc import Callable, Iterable
 from functools import partial
-from typing import Protocol
+from typing import Any, Protocol, TypeVar
 
+from ...strategies.errors import MessageError
 from ..letters import ForeignBet
-from .bet_rows import STATUSES, ClearedRow, CurrentOrder, bet_of_cleared, bet_of_current
+from .bet_rows import STATUSES, ClearedRow, bet_of_cleared, bet_of_current, cleared_row, current_order
 
-#: Numbers or references in one question; the exchange takes 250 ("listCurrentOrders").
-CHUNK = 200
+logger = logging.getLogger("headrace")
+
+Row = TypeVar("Row")
 
 
-class Lists(Protocol):
-    """The exchange's lists of an account's bets, whole: all pages.
+class Listed(Protocol):
+    """A list as it was read. `error`: why it is not whole; empty: it is."""
 
-    `done` is called later, once, in the thread that asked: with the rows, or with None if they could not be had.
+    @property
+    def rows(self) -> list[dict[str, Any]]: ...
+
+    @property
+    def error(self) -> str: ...
+
+
+TakeList = Callable[[Any], object]
+
+
+class BetLists(Protocol):
+    """The exchange's lists of an account's bets, all pages of them; `actors.betfair.lists` reads them.
+
+    `done` is called later, once, in the thread that asked, with a `Listed`.
     """
 
     def current_orders(
         self,
-        done: Callable[[Sequence[CurrentOrder] | None], object],
+        done: TakeList,
         *,
-        order_refs: Sequence[str] = (),
-        bet_ids: Sequence[str] = (),
-        market_ids: Sequence[str] = (),
+        bet_ids: Iterable[str] | None = None,
+        order_refs: Iterable[str] | None = None,
     ) -> None:
-        """listCurrentOrders, projection ALL."""
+        """listCurrentOrders: of those that are named, or of all."""
 
     def cleared_orders(
         self,
         status: str,
-        done: Callable[[Sequence[ClearedRow] | None], object],
+        done: TakeList,
         *,
-        order_refs: Sequence[str] = (),
-        bet_ids: Sequence[str] = (),
-        market_ids: Sequence[str] = (),
-        group_by: str | None = None,
+        bet_ids: Iterable[str] | None = None,
+        order_refs: Iterable[str] | None = None,
+        market_ids: Iterable[str] | None = None,
     ) -> None:
         """listClearedOrders. `status`: SETTLED, VOIDED, LAPSED or CANCELLED."""
+
+    def cleared_markets(self, market_ids: Iterable[str] | None, done: TakeList) -> None:
+        """listClearedOrders, the settled ones by market."""
+
+
+def rows_of(listed: Listed, convert: Callable[[dict[str, Any]], Row], what: str) -> list[Row] | None:
+    """The rows of a list, decoded; None if it could not be read whole. A row that is none is left out, and logged.
+
+    Args:
+        what: of what they are, for the log.
+    """
+    if listed.error:
+        logger.warning("%s could not be listed: %s", what, listed.error)
+        return None
+    found = []
+    for row in listed.rows:
+        try:
+            found.append(convert(row))
+        except MessageError as error:
+            logger.error("%s: a row is left out: %s", what, error)
+    return found
 
 
 class BetLook:
@@ -59,7 +94,7 @@ class BetLook:
 
     def __init__(
         self,
-        lists: Lists,
+        lists: BetLists,
         venue: str,
         username: str,
         at: int,
@@ -82,10 +117,11 @@ class BetLook:
 
     def begin(self) -> None:
         """Ask."""
-        self._waiting = [
-            *(partial(self._current, refs, ()) for refs in _chunks(self._refs)),
-            *(partial(self._current, (), ids) for ids in _chunks(self._ids)),
-        ]
+        self._waiting = []
+        if self._refs:
+            self._waiting.append(partial(self._lists.current_orders, self._take_current, order_refs=self._refs))
+        if self._ids:
+            self._waiting.append(partial(self._lists.current_orders, self._take_current, bet_ids=self._ids))
         if self._ended:
             self._waiting.append(self._plan_cleared)
         self._next()
@@ -102,10 +138,8 @@ class BetLook:
                 self._placed[bet_id] = rows[-1][1].placed_date or ""
         self._done(sorted(self._found.values(), key=lambda bet: (self._placed[bet.bet_id], _number(bet.bet_id))))
 
-    def _current(self, refs: Sequence[str], ids: Sequence[str]) -> None:
-        self._lists.current_orders(self._take_current, order_refs=refs, bet_ids=ids)
-
-    def _take_current(self, rows: Sequence[CurrentOrder] | None) -> None:
+    def _take_current(self, listed: Listed) -> None:
+        rows = rows_of(listed, current_order, "Current orders")
         if rows is None:
             self._done(None)
             return
@@ -119,16 +153,15 @@ class BetLook:
         """A reference may name several bets, of which some are current and others are not: each is looked for."""
         ids = [each for each in self._ids if each not in self._found]
         for status in STATUSES:
-            for refs in _chunks(self._refs):
-                self._waiting.append(partial(self._ask_cleared, status, refs, ()))
-            for some in _chunks(ids):
-                self._waiting.append(partial(self._ask_cleared, status, (), some))
+            done = partial(self._take_cleared, status)
+            if self._refs:
+                self._waiting.append(partial(self._lists.cleared_orders, status, done, order_refs=self._refs))
+            if ids:
+                self._waiting.append(partial(self._lists.cleared_orders, status, done, bet_ids=ids))
         self._next()
 
-    def _ask_cleared(self, status: str, refs: Sequence[str], ids: Sequence[str]) -> None:
-        self._lists.cleared_orders(status, partial(self._take_cleared, status), order_refs=refs, bet_ids=ids)
-
-    def _take_cleared(self, status: str, rows: Sequence[ClearedRow] | None) -> None:
+    def _take_cleared(self, status: str, listed: Listed) -> None:
+        rows = rows_of(listed, cleared_row, f"Orders that are {status.lower()}")
         if rows is None:
             self._done(None)
             return
@@ -138,10 +171,6 @@ class BetLook:
                 if all(known != status for known, _ in parts):
                     parts.append((status, row))
         self._next()
-
-
-def _chunks(names: Sequence[str]) -> list[Sequence[str]]:
-    return [names[first : first + CHUNK] for first in range(0, len(names), CHUNK)]
 
 
 def _number(bet_id: str) -> tuple[int, str]:

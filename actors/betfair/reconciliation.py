@@ -10,14 +10,14 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 from ...strategies.fact_ranks import accounted_of
 from ...strategies.messages import LIST, OrderFact
 from ..letters import ForeignBet
-from .bet_rows import CurrentOrder, bet_of_current
+from .bet_rows import bet_of_current, current_order
 from .known_bets import KnownBets
-from .looks import BetLook, Lists
+from .looks import BetLists, BetLook, Listed, rows_of
 
 logger = logging.getLogger("headrace")
 
@@ -47,7 +47,7 @@ class Reconciliation:
     def __init__(
         self,
         bets: KnownBets,
-        lists: Lists,
+        lists: BetLists,
         seen: Callable[[ForeignBet], object],
         report: Callable[[str, str, str], object],
         streamed: bool = True,
@@ -90,11 +90,10 @@ class Reconciliation:
         at = self._bets.latest + 1
         # Those that are known by now are to be found.
         expected = [bet.bet_id for bet in self._bets if bet.bet_id is not None and not bet.ended]
-        self._lists.current_orders(lambda rows: self._current(at_ms, at, expected, self._after_image, rows))
+        self._lists.current_orders(lambda listed: self._current(at_ms, at, expected, self._after_image, listed))
 
-    def _current(
-        self, began: int, at: int, expected: list[str], after_image: bool, rows: Sequence[CurrentOrder] | None
-    ) -> None:
+    def _current(self, began: int, at: int, expected: list[str], after_image: bool, listed: Listed) -> None:
+        rows = rows_of(listed, current_order, "Current orders")
         if rows is None:
             self._failed(began)
             return

@@ -6,23 +6,13 @@ import functools
 from collections.abc import Callable, Iterator, Sequence
 from typing import Protocol
 
-from ...strategies.messages import (
-    ANSWERED,
-    PLACE,
-    SUCCESS,
-    ClearedMarket,
-    ClearedOrder,
-    OrderFact,
-    Reply,
-    Request,
-)
+from ...strategies.messages import ClearedMarket, ClearedOrder, OrderFact, Reply, Request
 from ..betfair.account_orders import AccountOrders
 from ..betfair.known_bets import KnownBet, KnownBets
 from ..betfair.live_account import LiveAccount
 from ..clients import BaseClient, Clients
 from ..exchange import Answer
 from ..letters import Letter, OrdersClosed, Outcome
-from .lists import BetLists
 
 #: Venue and username.
 Owner = tuple[str, str]
@@ -51,9 +41,6 @@ class Hearing(Protocol):
 
     def settled(self, owner: Owner, market_id: str, profit: float) -> None:
         """The results of an account's bets in a market come to this, before commission; told at each change."""
-
-    def request_of(self, request_id: str) -> Request | None:
-        """A request that is not answered in full."""
 
 
 class Desk:
@@ -86,6 +73,12 @@ class Desk:
             for bet in self.bets.in_market(market_id)
             if (bet.order_id or bet.bet_id or "") not in results and (bet.bet_id or "") not in results
         ]
+
+    def settled(self, market_id: str) -> bool:
+        """Whether a market has closed, and all results of this instance in it are there."""
+        if self.orders is not None:
+            return self.orders.closure.cleared(market_id)
+        return bool(self.results.get(market_id)) and self.cleared(market_id)
 
     def cleared(self, market_id: str) -> bool:
         """Whether nothing of it in a closed market waits for a result."""
@@ -144,7 +137,7 @@ class Accounts:
         orders = AccountOrders(
             *owner,
             reference,
-            BetLists(live.lists),
+            live.lists,
             functools.partial(self._hand_on, owner),
             self._hearing.report,
             self._market_cleared,
@@ -192,7 +185,6 @@ class Accounts:
         assert desk.orders is not None
         assert desk.live is not None
         if isinstance(message, Reply):
-            self._expect(desk.orders, message)
             desk.orders.take_reply(message)
             self._hand_on(owner, message)
         elif isinstance(message, OrderFact):
@@ -202,27 +194,12 @@ class Accounts:
         else:
             self._hand_on(owner, message)
 
-    def _expect(self, orders: AccountOrders, reply: Reply) -> None:
-        """Orders that were taken before they are placed have no number yet: they have to show."""
-        if reply.outcome != ANSWERED:
-            return
-        ids = [
-            each.order_id
-            for each in reply.reports
-            if each.operation == PLACE and each.status == SUCCESS and each.bet_id is None
-        ]
-        request = self._hearing.request_of(reply.request_id) if ids else None
-        if request is not None:
-            orders.expect(request, self._clock_ms(), ids)
-
     def _hold(self, owner: Owner, request: Request, reply: Reply) -> bool:
         """Nobody knows what became of a call: it is found out, and answered then."""
-        desk = self._desks[owner]
-        assert desk.orders is not None
-        ids = [each.order_id for each in reply.reports]
-        desk.orders.doubt(request, self._clock_ms(), reply.reason or "no answer", ids)
+        orders = self._desks[owner].orders
+        assert orders is not None
         self._hearing.changed(owner, request.market_id)
-        return True
+        return orders.hold(request, reply)
 
     def _hand_on(self, owner: Owner, message: Answer) -> None:
         self._note(self._desks[owner], message)
@@ -233,7 +210,7 @@ class Accounts:
         if not isinstance(message, ClearedOrder):
             return
         results = desk.results.setdefault(message.market_id, {})
-        results[message.order_id or message.bet_id or ""] = message.profit
+        results[message.bet_id or message.order_id or ""] = message.profit
         self._hearing.settled(desk.owner, message.market_id, round(sum(results.values()), 2))
 
     def _market_cleared(self, cleared: ClearedMarket) -> None:

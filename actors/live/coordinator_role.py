@@ -215,7 +215,7 @@ class CoordinatorRole:
         self.accounts = Accounts(clients, setup.reference, self, self.mail.put, lambda: clock.now_ms, make)
         self.exposure = Exposure(
             lambda owner, market_id: self.accounts.of(owner).open_in(market_id),
-            lambda market_id: known.definition if (known := self.routes.markets.get(market_id)) else None,
+            lambda market_id: self.routes.definition_of(market_id),
         )
         self.risk = Risk(
             setup.risk,
@@ -389,11 +389,7 @@ class CoordinatorRole:
     def _seen(self, sender: str, letter: MarketSeen, at_ms: int) -> None:
         if self.shutdown is not None:
             return
-        definition = self.routes.see(letter)
-        if definition is not None:
-            for desk in self.accounts:
-                if desk.orders is not None:
-                    desk.orders.defined(letter.market_id, definition, at_ms)
+        self.routes.see(letter)
 
     def _market_gone(self, sender: str, letter: MarketGone, at_ms: int) -> None:
         if self.routes.gone(letter.stream, letter.market_id):

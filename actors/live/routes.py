@@ -71,22 +71,22 @@ class Routes:
         self.markets: dict[str, KnownMarket] = {}
         self.ever = 0
 
-    def see(self, letter: MarketSeen) -> MarketDefinition | None:
-        """A stream has shown a market, for the first time or again: its definition, if that was told."""
+    def see(self, letter: MarketSeen) -> None:
+        """A stream has shown a market, for the first time or again."""
         plan = self._plans.get(letter.stream)
         if plan is None:
             logger.warning("Stream %s shows market %s, and is not planned", letter.stream, letter.market_id)
-            return None
+            return
         if plan.operation != _MARKETS:
             self._sports_seen.setdefault(letter.market_id, set()).add(plan.name)
             for crew, host in self._seating.places_of(letter.market_id):
                 self._route_sports(plan, crew, letter.market_id, host)
-            return None
+            return
         try:
             definition = msgspec.json.decode(letter.definition, type=MarketDefinition)
         except msgspec.DecodeError as error:
             logger.error("Market %s: its definition cannot be read: %s", letter.market_id, error)
-            return None
+            return
         known = self.markets.get(letter.market_id)
         if known is None:
             known = self.markets[letter.market_id] = KnownMarket(letter.market_id, definition, letter.at)
@@ -96,7 +96,11 @@ class Routes:
         for each in self._setup.crews:
             if each.stream == plan.name and self._wanted(each, letter.market_id, definition):
                 self.route(each, letter.market_id, definition.event_id)
-        return definition
+
+    def definition_of(self, market_id: str) -> MarketDefinition | None:
+        """A market's definition, as it was first seen; None: the market is not known."""
+        known = self.markets.get(market_id)
+        return None if known is None else known.definition
 
     def gone(self, stream: str, market_id: str) -> bool:
         """A stream tells nothing more of a market; True if none does."""

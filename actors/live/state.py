@@ -8,6 +8,7 @@ Times are milliseconds since the epoch, money is in each account's currency. Key
 | instance, reference | the folder and the reference of this instance |
 | pid | of the coordinator's process |
 | stopping | why placing has stopped; "" while it has not |
+| stopped | the system has stopped, and nothing of it rests that was to be cancelled |
 | placing_allowed | bets may be placed with some account |
 | idle | there were markets, and all are closed, with their results, and nothing is open |
 | cancelling | null, or how far cancelling is: done, open (bets that rest), left (orders at the starting price) |
@@ -28,13 +29,15 @@ from __future__ import annotations
 import dataclasses
 import json
 import statistics
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import msgspec
 
+from ...strategies.changes import MarketDefinition
 from ..betfair.known_bets import KnownBet
 from ..letters import HostState, StreamState
+from .account_exposure import account_loss, markets_at_stake
 from .accounts import Accounts, Desk
 
 _NOTHING = {"count": 0, "median": 0.0, "p99": 0.0, "worst": 0.0}
@@ -87,7 +90,12 @@ def foreign_rows(accounts: Accounts) -> list[dict[str, Any]]:
     ]
 
 
-def client_rows(accounts: Accounts, funds_at: dict[tuple[str, str], int], at_ms: int) -> list[dict[str, Any]]:
+def client_rows(
+    accounts: Accounts,
+    funds_at: dict[tuple[str, str], int],
+    definition_of: Callable[[str], MarketDefinition | None],
+    at_ms: int,
+) -> list[dict[str, Any]]:
     """The accounts."""
     found = []
     for desk in accounts:
@@ -95,7 +103,6 @@ def client_rows(accounts: Accounts, funds_at: dict[tuple[str, str], int], at_ms:
         session = "NONE" if desk.live is None else "OPEN" if desk.live.token is not None else "CLOSED"
         if desk.live is not None and desk.live.session.given_up:
             session = f"GIVEN_UP: {desk.live.session.error}"
-        own = None if desk.orders is None else desk.orders.account_exposure
         found.append(
             {
                 "venue": desk.owner[0],
@@ -105,12 +112,18 @@ def client_rows(accounts: Accounts, funds_at: dict[tuple[str, str], int], at_ms:
                 "ready": desk.ready,
                 "funds": getattr(funds, "available_to_bet_balance", None),
                 "funds_age_s": None if told is None else round((at_ms - told) / 1000, 1),
-                "exposure": own,
+                "exposure": _exposure(desk, definition_of),
                 "transactions_hour": client.current_transaction_count_total,
                 "currency": client.currency_code,
             }
         )
     return found
+
+
+def _exposure(desk: Desk, definition_of: Callable[[str], MarketDefinition | None]) -> float:
+    """What all bets of an account can lose, wherever they were placed, in markets without results."""
+    markets = [each for each in markets_at_stake(desk.bets) if not desk.settled(each)]
+    return round(sum(account_loss(desk.bets, each, definition_of(each)) for each in markets), 2)
 
 
 def stream_rows(states: Iterable[StreamState]) -> list[dict[str, Any]]:

@@ -157,6 +157,27 @@ class OrderFold:
         """How many markets are known."""
         return len(self._markets)
 
+    def facts(self, market_id: str) -> list[OrderFact]:
+        """How the bets of this instance stand in a market, as they were last told of."""
+        market = self._markets.get(market_id)
+        if market is None:
+            return []
+        return [bet.fact for bet in market.bets.values() if bet.own and bet.fact is not None]
+
+    def everything(self) -> Folded:
+        """All that is known, as if it were told for the first time."""
+        found = Folded()
+        for market_id, market in self._markets.items():
+            for bet in market.bets.values():
+                bet.shown = False
+                self._tell(bet, found)
+            found.positions += [
+                self._position(market_id, runner, ladders) for runner, ladders in market.ladders.items()
+            ]
+            if market.closed_at is not None:
+                found.closings.append(OrdersClosed(self._venue, self._username, market_id, True, market.closed_at))
+        return found
+
     def fold(self, changes: Iterable[bytes | msgspec.Raw], pt: int, image: bool = False) -> Folded:
         """Fold a message.
 

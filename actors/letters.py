@@ -23,13 +23,19 @@ from ..strategies.messages import (
 
 
 class Hello(Message, frozen=True):
-    """An actor has started: to the coordinator. `kind`: HOST, STREAM, PAGE or another word."""
+    """An actor has started: to the coordinator.
+
+    Attributes:
+        kind: HOST, STREAM, PAGE or another word.
+        url: of a page: where it is, without its token.
+    """
 
     name: str
     kind: str
     address: str
     incarnation: int
     pid: int
+    url: str = ""
 
 
 class Introduce(Message, frozen=True):
@@ -92,6 +98,14 @@ class MarketSeen(Message, frozen=True):
     stream: str
     market_id: str
     definition: bytes
+    at: int
+
+
+class MarketGone(Message, frozen=True):
+    """The exchange tells nothing more of a market, closed or not: from its stream to the coordinator."""
+
+    stream: str
+    market_id: str
     at: int
 
 
@@ -355,6 +369,7 @@ Letter = (
     | Gone
     | MarketUpdate
     | MarketSeen
+    | MarketGone
     | Route
     | Unroute
     | ImageWanted

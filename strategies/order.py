@@ -305,7 +305,8 @@ class Order(OrderState):
                     f"order {self.id}: size_reduction={size_reduction}: expected a number above 0; leave it out to "
                     f"cancel all that remains"
                 )
-        self._require_bet("cancel")
+        if not (self._guarded and self.async_):  # of an async placing the exchange tells the number later
+            self._require_bet("cancel")
         if not self.is_limit:
             raise OrderUpdateError(f"order {self.id}: only a limit order can be cancelled, not {self.order_type}")
         if size_reduction is not None and self.size_remaining - size_reduction < 0:

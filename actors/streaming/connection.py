@@ -31,6 +31,7 @@ _REFUSALS = frozenset({"NO_APP_KEY", "INVALID_APP_KEY", "NOT_AUTHORIZED", "INVAL
 #: The session is not good.
 _SESSION_ERRORS = frozenset({"NO_SESSION", "INVALID_SESSION_INFORMATION"})
 LIMIT_EXCEEDED = "SUBSCRIPTION_LIMIT_EXCEEDED"
+CONNECTION_LIMIT = "MAX_CONNECTION_LIMIT_EXCEEDED"
 #: States, as `StreamState` has them.
 CONNECTING, SUBSCRIBED, DOWN, REFUSED, STOPPED = "CONNECTING", "SUBSCRIBED", "DOWN", "REFUSED", "STOPPED"
 
@@ -139,8 +140,18 @@ class Connection:
 
     def ask_again(self) -> None:
         """Ask for what the subscription now wants: on this connection, or with the next one."""
-        if self._socket is not None and self._step is None and self.subscription.asked is None:
+        if self.settled:
             self._guarded(self._subscribe)
+
+    def renew(self, why: str) -> None:
+        """Give it up, and ask for a new image with the next one."""
+        self.subscription.forget_clocks()
+        self._lose(why)
+
+    @property
+    def settled(self) -> bool:
+        """It is connected and nothing is open: it can be asked for something else."""
+        return self._socket is not None and self._step is None and self.subscription.asked is None
 
     @property
     def waits_for_session(self) -> bool:

@@ -60,6 +60,7 @@ class StreamRole:
         self._waiting: list[Connection] = []
         self._state_at = -math.inf
         self._told: tuple[str, str] | None = None
+        self._stopped = False
 
     # -- what each kind has of its own ---------------------------------------------------------------------------
 
@@ -77,6 +78,18 @@ class StreamRole:
     def due(self, at_ms: int) -> None:
         """Called a second after the last time, at most."""
 
+    @property
+    def quiet_until(self) -> float:
+        """When `quiet` is wanted, in seconds of the clock that never goes back; infinite: never."""
+        return math.inf
+
+    def quiet(self) -> None:
+        """That time has come."""
+
+    def trouble(self) -> str:
+        """What is wrong beside the connections; told where those are well."""
+        return ""
+
     def figures(self) -> dict[str, Any]:
         """More of `StreamState`: markets, left_out."""
         return {}
@@ -87,13 +100,12 @@ class StreamRole:
         self.mail = mail
         mail.send(COORDINATOR, Hello(self.name, "STREAM", mail.address, self._incarnation, os.getpid()))
         for subscription in self.subscriptions():
-            self.add(subscription)
+            self.make(subscription).open()
 
-    def add(self, subscription: Subscription) -> Connection:
-        """One more connection."""
+    def make(self, subscription: Subscription) -> Connection:
+        """One more connection; it is to be opened."""
         made = Connection(self.place, subscription, self, self.mail.watch, self.settings, now=self._now)
         self.connections.append(made)
-        made.open()
         return made
 
     def receive(self, sender: str, letter: Letter, at_ms: int) -> None:
@@ -123,6 +135,7 @@ class StreamRole:
     def next_ms(self) -> float:
         """When it wants `wake`: for a connection, or to tell its state."""
         deadline = min((each.deadline for each in self.connections), default=math.inf)
+        deadline = min(deadline, self.quiet_until)
         left = deadline - self._now()
         if left <= 0:
             return 0.0
@@ -132,6 +145,8 @@ class StreamRole:
         for connection in tuple(self.connections):
             if connection.deadline <= self._now():
                 connection.wake()
+        if self.quiet_until <= self._now():
+            self.quiet()
         if at_ms >= self._state_at + _STATE_MS:
             self._state_at = at_ms
             self.due(at_ms)
@@ -142,6 +157,7 @@ class StreamRole:
             self._met_coordinator()
 
     def stop(self) -> None:
+        self._stopped = True
         for connection in self.connections:
             connection.close()
         self._told = None
@@ -197,9 +213,9 @@ class StreamRole:
     def _standing(self) -> tuple[str, str, Connection | None]:
         """The state of the connection that stands worst, with what is wrong."""
         if not self.connections:
-            return STOPPED, "", None
+            return STOPPED if self._stopped else CONNECTING, self.trouble(), None
         worst = min(self.connections, key=lambda each: (_WORST_FIRST.index(each.state), not each.error))
-        return worst.state, worst.error, worst
+        return worst.state, worst.error or self.trouble(), worst
 
     def tell_state(self, at_ms: int) -> None:
         """Tell the coordinator how the stream stands."""

@@ -9,6 +9,7 @@ from .exchange import exchange
 from .group import CommandGroup
 from .jobs import submit
 from .live import live, paper
+from .record import record
 from .recordings import catalog, generate, pack, prices, unpack
 from .results import explain, repair, report
 from .runs import backtest, sweep
@@ -27,6 +28,7 @@ for _command in (
     sweep,
     live,
     paper,
+    record,
     exchange,
     new,
     check,

@@ -60,21 +60,28 @@ class LivePlan:
         return made
 
 
-def plan_of(words: Sequence[str], options: Mapping[str, Any], paper: bool = False) -> LivePlan:
+def plan_of(
+    words: Sequence[str], options: Mapping[str, Any], paper: bool = False, strategies: list[Strategy] | None = None
+) -> LivePlan:
     """What the words and options of the command ask for.
+
+    Args:
+        options: by the names that `headrace live` has for them.
+        strategies: None: those that the words and the file name.
 
     Raises:
         InputError, ConfigError: they ask for what is not there, or does not fit together.
     """
-    file = _file(words)
+    file = _file(words) if strategies is None or words else None
     specs = [word for word in words if not word.endswith(".toml")]
     config = _config(file, options["settings"], options["reference"])
-    strategies = _strategies(file, specs, options["parameters"])
+    if strategies is None:
+        strategies = _strategies(file, specs, options["parameters"])
     accounts = (file.accounts if file else ()) or (Account("the account"),)
     exchange = _exchange(accounts, options)
     chosen = {**(file.options if file else {})}
-    chosen |= {name: options[name] for name in _OF_LIVE if options[name] is not None}
-    if options["files"]:
+    chosen |= {name: options[name] for name in _OF_LIVE if options.get(name) is not None}
+    if options.get("files"):
         chosen["files"] = [*chosen.get("files", ()), *options["files"]]
     if chosen.get("until") is not None:
         chosen["until"] = moment(chosen["until"], datetime.datetime.now().astimezone())
@@ -129,8 +136,8 @@ def _strategies(file: LiveFile | None, specs: Sequence[str], parameters: tuple[s
 
 
 def _exchange(accounts: Sequence[Account], options: Mapping[str, Any]) -> RehearsalExchange | None:
-    if not options["rehearse"]:
-        if options["before_start"] is not None or options["speed"] != 1.0:
+    if not options.get("rehearse"):
+        if options.get("before_start") is not None or options["speed"] != 1.0:
             raise InputError("--speed and --before-start are of a rehearsal; name recordings with --rehearse")
         return None
     from ..simulate.exchange.rehearsal import RehearsalExchange
@@ -143,7 +150,7 @@ def _exchange(accounts: Sequence[Account], options: Mapping[str, Any]) -> Rehear
         currency = str(account.settings.get("currency_code", "GBP"))
         there.append(AccountSettings(name, app_key=f"{name}-key", currency=currency))
     return RehearsalExchange(
-        list(options["rehearse"]), speed=options["speed"], before_start=options["before_start"], accounts=there
+        list(options.get("rehearse")), speed=options["speed"], before_start=options.get("before_start"), accounts=there
     )
 
 

@@ -26,8 +26,11 @@ if TYPE_CHECKING:
 _LOOK_S = 0.5
 
 
-def supervise(plan: LivePlan, quiet: bool) -> None:
+def supervise(plan: LivePlan, quiet: bool, show: Callable[[Result, str | None], object] | None = None) -> None:
     """Run a system until it ends, show it, and show what came of it.
+
+    Args:
+        show: shows the result, which lies in a folder, or does not; None: as `backtest` shows it.
 
     Exits with 1 where something failed, with 130 on Ctrl-C.
 
@@ -47,7 +50,7 @@ def supervise(plan: LivePlan, quiet: bool) -> None:
             _tell(plan)
             with _shown(system, console):
                 result: Result = system.wait()
-    show_result(result, plan.options.get("out"))
+    (show or show_result)(result, plan.options.get("out"))
     if interrupted.is_set():
         click.echo("headrace: stopped", err=True)
         sys.exit(130)

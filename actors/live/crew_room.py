@@ -39,6 +39,7 @@ from .crews import Crew, StreamPlan
 from .host_coordinator import HostCoordinator
 from .paper import HostExchange
 from .setup import LiveSetup
+from .shadow import Names, clients_of
 
 logger = logging.getLogger("headrace")
 
@@ -74,8 +75,10 @@ class CrewRoom:
         self._sports: dict[tuple[str, str], SportsUpdates] = {}
         self._catalogues: dict[str, bytes] = {}
         listens = bool(setup.logging_controls) or setup.coordinator.log is not Coordinator.log
-        self._coordinator = HostCoordinator(setup.clients, send, listens)
-        paper = any(client.simulated for client in setup.clients)
+        clients = clients_of(setup, crew)
+        names = Names(setup.shadows) if crew.shadow else None
+        self._coordinator = HostCoordinator(clients, send, listens, names)
+        paper = any(client.simulated for client in clients)
         self._exchange = HostExchange(setup.make_exchange() if paper else None)
         self.actor: MarketActor = setup.market_actor(
             Host(self.clock, setup.config, unique_id),
@@ -115,9 +118,12 @@ class CrewRoom:
             more = False
             if actor.books.hosts(at, change):
                 actor.tick(at)
-                market = actor.market(update.market_id)
-                assert market is not None
-                actor.process_raw_data(market, update.clk or "", update.pt, _datum(update))
+                hosted = actor.market(update.market_id)
+                assert hosted is not None
+                actor.process_raw_data(hosted, update.clk or "", update.pt, _datum(update))
+        market = actor.market(update.market_id)
+        # A market that is new is shown at once.
+        more = more and market is not None and market.shown
         actor.receive(change, at, update.pt, more)
         return not more
 
@@ -195,7 +201,7 @@ class CrewRoom:
         actor = self.actor
         actor.tick(at)
         try:
-            self._exchange.take(request, actor.market(request.market_id))
+            self._exchange.take(self._coordinator.as_here(request), actor.market(request.market_id))
         except Exception as error:
             actor.failed(error, request.market_id, request.strategy)
             operation = CANCEL if request.kind == REPLACE else request.kind

@@ -86,6 +86,7 @@ class LiveSetup:
         on_stop: "cancel" or "leave" what rests at the exchange.
         record: a folder for the whole session; None: not recorded.
         webhook: a URL that alerts are posted to; None: they are logged only.
+        shadows: usernames of the paper twins of live accounts, by venue and username.
         started: the strategies have started in this process.
     """
 
@@ -116,6 +117,7 @@ class LiveSetup:
     files: dict[str, bytes] = dataclasses.field(default_factory=dict)
     market_actor: type[MarketActor] = MarketActor
     coordinator: type[Coordinator] = Coordinator
+    shadows: dict[tuple[str, str], str] = dataclasses.field(default_factory=dict)
     started: bool = False
 
     def __getstate__(self) -> dict[str, Any]:

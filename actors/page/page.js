@@ -5,7 +5,7 @@ const yes = value => value ? "yes" : "";
 const held = seconds => seconds == null ? "" : long(seconds * 1000);
 const odds = value => value || "SP";
 const number = value => String(value ?? "");  // a name made of digits
-const members = members;
+const members = hosted => whole(Array.isArray(hosted) ? hosted.length : hosted);
 for (const each of [ms, long, held, odds, number, members]) NUMBERS.add(each);
 const wrong = value => value ? "bad" : "";
 const TABLES = [

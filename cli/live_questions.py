@@ -118,8 +118,9 @@ def list_left(orders: Iterable[Mapping[str, Any]]) -> None:
     if orders:
         click.echo(f"{len(orders)} at the starting price cannot be cancelled:", err=True)
     for order in orders[:_MOST_LISTED]:
-        words = (order.get(name) for name in ("market_id", "selection_id", "side", "size", "bet_id", "strategy"))
-        click.echo("  " + " ".join(str(word) for word in words if word is not None), err=True)
+        words = (order.get(name) for name in ("market_id", "selection_id", "side", "order_type", "liability"))
+        known = " ".join(str(word) for word in words if word is not None)
+        click.echo(f"  {known}, bet {order.get('bet_id')}", err=True)
     if len(orders) > _MOST_LISTED:
         click.echo(f"  ... and {len(orders) - _MOST_LISTED:,} more", err=True)
 

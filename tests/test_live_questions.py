@@ -20,9 +20,9 @@ STARTING_PRICE = {
     "market_id": "1.100000001",
     "selection_id": 7,
     "side": "LAY",
-    "size": 2.0,
+    "order_type": "MARKET_ON_CLOSE",
+    "liability": 10.0,
     "bet_id": "300",
-    "strategy": "Layer",
 }
 
 
@@ -108,7 +108,7 @@ def test_cancel_all_lists_what_cannot_be_cancelled() -> None:
         ended = call("live", "cancel-all")
     assert ended.stderr.splitlines() == [
         "1 at the starting price cannot be cancelled:",
-        "  1.100000001 7 LAY 2.0 300 Layer",
+        "  1.100000001 7 LAY MARKET_ON_CLOSE 10.0, bet 300",
     ]
 
 

@@ -93,8 +93,9 @@ def trading(*streams: Stream, until: int = 100, **changes: Any) -> Iterator[Serv
     def operations(server: Served) -> dict[str, Any]:
         bank = Bank(exchange, server.faults)
         betting = Betting(exchange, bank, server.faults, lambda: server.now)
+        parts = (bank, betting, BetLists(exchange, bank), Listings(exchange, Catalogues(exchange)))
         play(exchange, until)
-        return merged(bank, betting, BetLists(exchange, bank), Listings(exchange, Catalogues(exchange)))
+        return merged(*parts)
 
     with served(exchange, operations) as server:
         yield server

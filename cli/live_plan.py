@@ -136,7 +136,8 @@ def _strategies(file: LiveFile | None, specs: Sequence[str], parameters: tuple[s
 
 
 def _exchange(accounts: Sequence[Account], options: Mapping[str, Any]) -> RehearsalExchange | None:
-    if not options.get("rehearse"):
+    recordings = options.get("rehearse")
+    if not recordings:
         if options.get("before_start") is not None or options["speed"] != 1.0:
             raise InputError("--speed and --before-start are of a rehearsal; name recordings with --rehearse")
         return None
@@ -150,7 +151,7 @@ def _exchange(accounts: Sequence[Account], options: Mapping[str, Any]) -> Rehear
         currency = str(account.settings.get("currency_code", "GBP"))
         there.append(AccountSettings(name, app_key=f"{name}-key", currency=currency))
     return RehearsalExchange(
-        list(options.get("rehearse")), speed=options["speed"], before_start=options.get("before_start"), accounts=there
+        list(recordings), speed=options["speed"], before_start=options.get("before_start"), accounts=there
     )
 
 

@@ -38,6 +38,7 @@ def supervise(plan: LivePlan, quiet: bool, show: Callable[[Result, str | None], 
         InputError: it cannot be run as it was asked for.
         RunError: it could not go on.
     """
+    from ..actors.betfair.entrance import check_accounts
     from ..results.display.terminal import show_result
 
     plan.instance.require_free()
@@ -45,11 +46,13 @@ def supervise(plan: LivePlan, quiet: bool, show: Callable[[Result, str | None], 
         if plan.exchange is not None:
             stack.enter_context(plan.exchange)
         system = _made(plan)
+        check_accounts(system.clients)
         with _signals(system) as interrupted:
             system.start()
             _tell(plan)
             with _shown(system, console):
-                result: Result = system.wait()
+                system.wait()
+                result = system.end()
     (show or show_result)(result, plan.options.get("out"))
     if interrupted.is_set():
         click.echo("headrace: stopped", err=True)
@@ -63,7 +66,7 @@ def _made(plan: LivePlan) -> Live:
 
     from ..live import Live
 
-    system = Live(config=plan.config, risk=plan.risk, instance=plan.instance, **plan.options)
+    system = Live(config=plan.config, risk=plan.risk, **plan.options)
     for client in clients:
         system.add_client(client)
     for strategy in plan.strategies:
@@ -99,7 +102,7 @@ def _signals(system: Live) -> Iterator[threading.Event]:
                 raise KeyboardInterrupt
             interrupted.set()
             click.echo("stopping; Ctrl-C once more leaves orders where they are", err=True)
-        system.stop()
+        system.stop("Ctrl-C" if number == signal.SIGINT else "SIGTERM")
 
     before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
     try:

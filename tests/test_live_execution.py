@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ from builders import MARKET, priced
 from exchange_builders import BOB
 from exchange_servers import Served
 from headrace.actors.betfair.execution import Execution
+from headrace.simulate.exchange.certificates import Certificates
 from headrace.strategies.messages import (
     ANSWERED,
     CANCEL,
@@ -518,3 +520,24 @@ def test_connections_are_kept_warm_and_renewed_when_they_were_idle_too_long(
     trader.desk.until(lambda: calls.connections.idle(target) == 2)
     assert calls.connections.opened == opened + 2
     assert calls.next_ms < math.inf
+
+
+def test_warm_connections_of_tls_are_used(tmp_path: Path, desk: Desk) -> None:
+    """They hold tickets that nobody has read, and are open all the same."""
+    with trading(certificates=Certificates(tmp_path)) as exchange:
+        trader = Trader(exchange, desk)
+        told: list[Exception | None] = []
+        trader.account.login(None, told.append)
+        desk.until(lambda: told)
+        calls = trader.account.calls
+        (target,) = calls._warm
+        desk.until(lambda: calls.connections.idle(target) >= 2)
+        opened = calls.connections.opened
+        for each in range(3):
+            assert only(trader.placed(limit(str(each)))).status == SUCCESS
+        assert calls.connections.opened == opened
+        exchange.fault("http.lost", operation="placeOrders")
+        assert trader.placed(limit("3")).outcome == UNKNOWN
+        exchange.run(exchange.http.stop())
+        reply = trader.placed(limit("4"), deadline=desk.now_ms() + 100)
+        assert (reply.outcome, "cannot connect" in (reply.reason or "")) == (EXPIRED, True)

@@ -86,7 +86,7 @@ class Connections:
                 if not stack:
                     return None
                 since, connection = stack.pop()
-            if self._clock() - since < IDLE_S and connection.is_connected:
+            if self._clock() - since < IDLE_S and is_open(connection):
                 return connection
             connection.close()
 
@@ -159,6 +159,27 @@ class Connections:
             context.load_cert_chain(*target.client_certificate)
         with self._lock:
             return self._contexts.setdefault(target, context)
+
+
+def is_open(connection: HTTPConnection) -> bool:
+    """Whether an idle connection is open at the other end too, as far as that is known here.
+
+    Of plain TCP whatever can be read is its end. Of TLS it may be a ticket for sessions to come, which is not looked at
+    before something is read.
+    """
+    if connection.is_connected:
+        return True
+    sock = connection.sock
+    if not isinstance(sock, ssl.SSLSocket):
+        return False
+    try:
+        sock.settimeout(0)
+        sock.recv(1)
+    except ssl.SSLWantReadError:
+        return True
+    except OSError:
+        return False
+    return False
 
 
 def cut(connection: HTTPConnection) -> None:

@@ -23,7 +23,7 @@ from ..clients import BaseClient
 from .betfair_client import BetfairClient
 from .calls import Calls
 from .connections import Target
-from .posts import REPLIED, Got, Post
+from .posts import REPLIED, Got, Post, head_of
 
 logger = logging.getLogger("headrace")
 
@@ -158,7 +158,7 @@ class Session:
         body = urlencode({"username": client.username, "password": client.password}).encode()
         headers = {**_SENT, "X-Application": client.app_key}
         target = Target.of(address, places.certificate, None if interactive else places.client_certificate)
-        self._calls.post(Post(target, _path(address), headers, body), self._login_answered, answer_s=16.0)
+        self._calls.post(Post(target, head_of(target, _path(address), headers), body), self._login_answered)
 
     def _login_answered(self, got: Got) -> None:
         answer, why = _read(got)
@@ -258,7 +258,8 @@ class Session:
         places = client.places
         address = f"{places.identity}{operation}"
         headers = {**_SENT, "X-Application": client.app_key, "X-Authentication": token}
-        self._calls.post(Post(Target.of(address, places.certificate), _path(address), headers, b""), done)
+        target = Target.of(address, places.certificate)
+        self._calls.post(Post(target, head_of(target, _path(address), headers), b""), done)
 
 
 class OwnSession(Session):

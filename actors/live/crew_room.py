@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import itertools
 import logging
 from collections.abc import Callable
 from typing import Any
@@ -74,8 +75,12 @@ class CrewRoom:
         self._coordinator = HostCoordinator(clients, send, setup.listens, names)
         paper = any(client.simulated for client in clients)
         self._exchange = HostExchange(setup.make_exchange() if paper else None)
+        host = Host(self.clock, setup.config, unique_id)
+        # Numbers will do for requests, but not those of a former host of the same name.
+        requests, count = unique_id(), itertools.count(1)
+        host.next_request_id = lambda: f"{requests}.{next(count)}"
         self.actor: MarketActor = setup.market_actor(
-            Host(self.clock, setup.config, unique_id),
+            host,
             setup.of_crew(crew),
             self._coordinator,
             self._exchange,

@@ -17,19 +17,15 @@ from ...strategies.errors import MessageError
 from ...strategies.events import CustomEvent, TerminationEvent
 from ...strategies.host import Host, unique_id
 from ...strategies.messages import (
-    CANCEL,
-    EXPIRED,
-    FAILURE,
-    REPLACE,
     ClearedOrder,
     Message,
     OrderFact,
     Reply,
-    Report,
     Request,
 )
 from ...strategies.sports_updates import LISTS, SportsUpdates
 from ...values import legible
+from ..coordinator import expired
 from ..failures import Failures
 from ..hosted_market import HostedMarket
 from ..letters import MarketUpdate
@@ -202,9 +198,7 @@ class CrewRoom:
             self._exchange.take(self._coordinator.as_here(request), actor.market(request.market_id))
         except Exception as error:
             actor.failed(error, request.market_id, request.strategy)
-            operation = CANCEL if request.kind == REPLACE else request.kind
-            reports = tuple([Report(each.order_id, operation, FAILURE) for each in request.instructions])
-            self._send(Reply(request.request_id, request.market_id, at, EXPIRED, reports, reason=legible(error)))
+            self._send(expired(request, at, legible(error)))
         # What takes no time at all acts now.
         actor.tick(at)
         if actor.books.touched:

@@ -542,3 +542,48 @@ def test_warm_connections_of_tls_are_used(tmp_path: Path, desk: Desk) -> None:
         exchange.run(exchange.http.stop())
         reply = trader.placed(limit("4"), deadline=desk.now_ms() + 100)
         assert (reply.outcome, "cannot connect" in (reply.reason or "")) == (EXPIRED, True)
+
+
+# -- all of it together --------------------------------------------------------------------------------------------
+
+WRONG = [
+    ("http.lost", None),
+    ("http.cut", None),
+    ("http.refused", None),
+    ("http.status", None),
+    ("http.status_done", None),
+    ("http.garbage", None),
+    ("http.timeout", None),
+    ("http.timeout_lost", None),
+    ("http.timeout_error", None),
+    ("http.error", "TOO_MANY_REQUESTS"),
+    ("http.error", "INVALID_SESSION_INFORMATION"),
+    ("bet.refuse", "MARKET_SUSPENDED"),
+    ("bet.limit", "INSUFFICIENT_FUNDS"),
+]
+
+
+def test_whatever_goes_wrong_no_bet_is_made_twice_and_no_answer_is_untrue(exchange: Served, desk: Desk) -> None:
+    trader = Trader(exchange, desk, max_execution_workers=8)
+    for kind, value in WRONG:
+        exchange.fault(kind, value=value, operation="placeOrders", every=8, times=6)
+    exchange.fault("session.expire", after=0.05)
+    requests = []
+    for each in range(120):
+        requests.append(trader.send(PLACE, limit(str(each), 3.0, 1.0), deadline=desk.now_ms() + 2_000))
+        desk.turn()
+    desk.until(lambda: all(trader.replies(request) for request in requests))
+    placed = [bet.order_ref.partition("-")[2] for bet in exchange.exchange.bets.values()]
+    assert len(placed) == len(set(placed))
+    outcomes: dict[str, int] = {}
+    for request in requests:
+        (reply,) = trader.replies(request)
+        report = only(reply)
+        known = reply.outcome if reply.outcome != ANSWERED else report.status
+        outcomes[known] = outcomes.get(known, 0) + 1
+        if known == SUCCESS:
+            assert exchange.exchange.bets[report.bet_id or ""].order_ref.endswith(f"-{report.order_id}")
+        elif known in (FAILURE, EXPIRED):
+            assert report.order_id not in placed
+    assert min(outcomes.get(each, 0) for each in (SUCCESS, FAILURE, UNKNOWN)) > 0
+    assert desk.calls.under_way == 0

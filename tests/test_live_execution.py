@@ -7,12 +7,15 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
+import headrace as hr
 from builders import MARKET, priced
 from exchange_builders import BOB
 from exchange_servers import Served
 from headrace.actors.betfair.execution import Execution
+from headrace.actors.betfair.live_account import LiveAccount
 from headrace.simulate.exchange.certificates import Certificates
 from headrace.strategies.messages import (
     ANSWERED,
@@ -478,6 +481,48 @@ def test_whole_account_is_cancelled_only_when_that_is_asked(exchange: Served, de
     exchange.fault("http.lost", operation="cancelOrders")
     trader.account.execution.cancel_account(told.append)
     assert "no reply" in desk.until(lambda: told[1:])[0]
+
+
+# -- executions of the user's own ----------------------------------------------------------------------------------
+
+
+class Halved(Execution):
+    """Places half of what is asked."""
+
+    def execute_place(self, request: Request) -> None:
+        halves = [
+            msgspec.structs.replace(each, size=each.size / 2)
+            for each in request.instructions
+            if isinstance(each, PlaceInstruction) and each.size is not None
+        ]
+        super().execute_place(msgspec.structs.replace(request, instructions=tuple(halves)))
+
+
+def test_step_of_the_execution_may_be_overridden(exchange: Served, desk: Desk) -> None:
+    trader = Trader(exchange, desk, execution_cls=Halved)
+    assert only(trader.placed(limit("1", 3.0, 5.0))).status == SUCCESS
+    assert bets(exchange) == [(3.0, 2.5, 0.0)]
+
+
+class Elsewhere(Execution):
+    """Sends orders to another exchange, which takes all of them."""
+
+    def send(self, request: Request) -> None:
+        reports = tuple(Report(each.order_id, request.kind, SUCCESS, None, "7") for each in request.instructions)
+        self.answer(Reply(request.request_id, request.market_id, self.calls.clock_ms(), reports=reports))
+
+
+def test_client_of_ones_own_sends_orders_by_its_own_execution(desk: Desk) -> None:
+    answers: list[Any] = []
+    client = hr.BaseClient(username="there", execution_cls=Elsewhere)
+    account = LiveAccount(client, desk.calls, answers.append, hr.Config(), "tests")
+    account.send(Request("h1/1", MARKET, "mine", "Betfair", "there", PLACE, (limit("1"),), desk.now_ms()))
+    assert answers[0].reports == (Report("1", PLACE, SUCCESS, None, "7"),)
+    told: list[Exception | None] = []
+    account.login(None, told.append)
+    assert desk.until(lambda: told) == [None]
+    with pytest.raises(hr.ClientError, match="client 'there' is a BaseClient without execution_cls"):
+        LiveAccount(hr.BaseClient(username="there"), desk.calls, answers.append, hr.Config(), "tests")
 
 
 # -- connections ---------------------------------------------------------------------------------------------------

@@ -168,7 +168,7 @@ class Live(Assembly):
         engine.start(COORDINATOR, coordinator_of(setup, engine))
         engine.ready(COORDINATOR, _START_S)
         for plan in setup.streams:
-            engine.start(plan.name, stream_of(plan, setup.clients))
+            engine.start(plan.name, stream_of(plan, setup))
 
     def wait(self, seconds: float = math.inf) -> bool:
         """Wait until the system is to end.

@@ -108,10 +108,17 @@ def trading(
 class Trader:
     """An account at an exchange, and all that was answered to it."""
 
-    def __init__(self, exchange: Served, desk: Desk, account: AccountSettings = ALICE, **config: Any) -> None:
+    def __init__(
+        self,
+        exchange: Served,
+        desk: Desk,
+        account: AccountSettings = ALICE,
+        execution_cls: type[Any] | None = None,
+        **config: Any,
+    ) -> None:
         self.exchange, self.desk = exchange, desk
         self.answers: list[Any] = []
-        client = BetfairClient(exchange.stranger(account), interactive_login=True)
+        client = BetfairClient(exchange.stranger(account), interactive_login=True, execution_cls=execution_cls)
         if exchange.certificates is not None:
             point(client.betting_client, f"https://localhost:{exchange.http.https_port}")
             client.betting_client.stream_certificate = str(exchange.certificates.server)

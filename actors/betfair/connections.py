@@ -126,12 +126,13 @@ class Connections:
             return sum(now - since < IDLE_S for since, _ in self._idle.get(target, ()))
 
     def drop_old(self) -> None:
-        """Close what was idle for too long."""
+        """Close what was idle for too long, or was closed at the other end."""
         now, old = self._clock(), []
         with self._lock:
             for stack in self._idle.values():
-                old += [connection for since, connection in stack if now - since >= IDLE_S]
-                stack[:] = [each for each in stack if now - each[0] < IDLE_S]
+                kept = [each for each in stack if now - each[0] < IDLE_S and is_open(each[1])]
+                old += [connection for since, connection in stack if (since, connection) not in kept]
+                stack[:] = kept
         for connection in old:
             connection.close()
 

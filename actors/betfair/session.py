@@ -7,7 +7,6 @@ the account (not tried again: wrong passwords lock an account).
 
 from __future__ import annotations
 
-import json
 import logging
 import math
 import random
@@ -226,28 +225,41 @@ class Session:
 
     def _keep_alive(self) -> None:
         self._keeping_alive = True
-        asked = self.token
-        assert asked is not None
+        assert self.token is not None
+        self._send_keep_alive(self.token)
 
+    def _send_keep_alive(self, asked: str) -> None:
         def answered(got: Got) -> None:
-            self._keeping_alive = False
-            if self.token != asked:
-                return
             answer, why = _read(got)
             if answer is None:
-                self._keep_alive_ms = self._calls.clock_ms() + _AGAIN_S * 1000
-                logger.warning("%s is not kept alive: %s; trying again", self.client.username, why)
+                self._unheard(asked, why)
             elif answer.code:
-                logger.warning("%s is not kept alive: %s; logging in", self.client.username, answer.code)
-                self.token = None
-                self._log_in()
+                self._over(asked, answer.code)
             else:
-                self._take(answer.token or asked)
+                self._kept(asked, answer.token or asked)
 
-        self._send_keep_alive(asked, answered)
+        self._post("keepAlive", asked, answered)
 
-    def _send_keep_alive(self, token: str, answered: Callable[[Got], object]) -> None:
-        self._post("keepAlive", token, answered)
+    def _kept(self, asked: str, token: str) -> None:
+        """The session goes on, perhaps with another token."""
+        self._keeping_alive = False
+        if self.token == asked:
+            self._take(token)
+
+    def _unheard(self, asked: str, why: str) -> None:
+        """Nobody knows whether the session goes on."""
+        self._keeping_alive = False
+        if self.token == asked:
+            self._keep_alive_ms = self._calls.clock_ms() + _AGAIN_S * 1000
+            logger.warning("%s is not kept alive: %s; trying again", self.client.username, why)
+
+    def _over(self, asked: str, why: str) -> None:
+        """The session is over."""
+        self._keeping_alive = False
+        if self.token == asked:
+            logger.warning("%s is not kept alive: %s; logging in", self.client.username, why)
+            self.token = None
+            self._log_in()
 
     def _send_logout(self, token: str, then: Callable[[], object]) -> None:
         self._post("logout", token, lambda got: then())
@@ -274,14 +286,10 @@ class OwnSession(Session):
     def _login_failed(self, error: Exception) -> None:
         self._failed(f"its login has failed: {legible(error)}")
 
-    def _send_keep_alive(self, token: str, answered: Callable[[Got], object]) -> None:
-        def done(found: Any) -> None:
-            answered(_replied("SUCCESS", token))
-
-        def failed(error: Exception) -> None:
-            answered(_replied("FAIL", ""))
-
-        self._call("keep_alive", done, failed)
+    def _send_keep_alive(self, asked: str) -> None:
+        self._call(
+            "keep_alive", lambda found: self._kept(asked, asked), lambda error: self._over(asked, legible(error))
+        )
 
     def _send_logout(self, token: str, then: Callable[[], object]) -> None:
         self._call("logout", lambda found: then(), lambda error: then())
@@ -352,10 +360,6 @@ def _path(address: str) -> str:
 
 def _nothing() -> None:
     return None
-
-
-def _replied(status: str, token: str) -> Got:
-    return Got(REPLIED, 200, json.dumps({"status": status, "token": token}).encode())
 
 
 def _read(got: Got) -> tuple[_Answer | None, str]:

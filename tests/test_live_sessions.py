@@ -344,4 +344,4 @@ def test_login_of_ones_own_that_fails_is_told(desk: Desk) -> None:
     told: list[str | None] = []
     session.want(told.append)
     assert desk.until(lambda: told) == [None]
-    assert session.error == "its login has failed: PermissionError: no key"
+    assert session.error == "its login has failed: no key"

@@ -2,14 +2,29 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 import msgspec
 
 from ...strategies.errors import HeadraceError, InputError
+from ...strategies.host import Host
 from ...values import did_you_mean, legible
-from ..letters import Ask, Told
+from ..coordinator import Coordinator
+from ..failures import Failures
+from ..letters import Ask, StreamState, Told
+from ..mailboxes.mail import Mail
+from .accounts import Accounts
+from .alerts import Alerts
+from .directory import Directory
+from .host_watch import HostWatch
+from .live_workers import LiveWorkers
+from .market_ends import MarketEnds
+from .risk import Gate, Risk
+from .routes import Routes
+from .seating import Seating
+from .setup import LiveSetup
 from .state import (
     client_rows,
     event_rows,
@@ -20,17 +35,43 @@ from .state import (
     stream_rows,
     tick_figures,
 )
-
-if TYPE_CHECKING:
-    from .coordinator_role import CoordinatorRole
+from .stopping import Cancelling
 
 STATE, STOP, CANCEL_ALL = "STATE", "STOP", "CANCEL_ALL"
+
+
+class System(Protocol):
+    """A live system, as its coordinator has it."""
+
+    setup: LiveSetup
+    mail: Mail
+    host: Host
+    coordinator: Coordinator
+    failures: Failures
+    accounts: Accounts
+    alerts: Alerts
+    cancelling: Cancelling | None
+    directory: Directory
+    ends: MarketEnds
+    gate: Gate
+    risk: Risk
+    routes: Routes
+    seating: Seating
+    streams: dict[str, StreamState]
+    watch: HostWatch
+    workers: LiveWorkers
+
+    def stop_system(self, why: str, leave: bool | None = None) -> None:
+        """Halt placing, cancel what rests or leave it, and end."""
+
+    def cancel_all(self, why: str, whole_account: bool = False) -> None:
+        """Cancel what rests."""
 
 
 class Answers:
     """Answers for a coordinator. All of it in the coordinator's thread."""
 
-    def __init__(self, role: CoordinatorRole) -> None:
+    def __init__(self, role: System) -> None:
         self._role = role
 
     def answer(self, what: str, values: Mapping[str, Any]) -> dict[str, Any]:
@@ -85,7 +126,7 @@ class Answers:
             "at": now,
             "instance": role.setup.instance,
             "reference": role.setup.reference,
-            "pid": role.pid,
+            "pid": os.getpid(),
             "stopping": gate.stopping,
             "stopped": role.mail.stopped,
             "placing_allowed": not gate.stopping and any(desk.ready for desk in accounts),

@@ -10,7 +10,6 @@ from __future__ import annotations
 import functools
 import logging
 import math
-import os
 import pickle
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -622,7 +621,3 @@ class CoordinatorRole:
         if any(rows.values()):
             self._rows_writer.add(packed(rows))
         self.mail.stopped = True
-
-    @property
-    def pid(self) -> int:
-        return os.getpid()

@@ -16,10 +16,9 @@ from ...strategies.messages import AccountFact
 from ..betfair.lists import AccountDetails, AccountFunds, Listed
 from ..letters import Catalogue, MarketIds, StreamState
 from ..mailboxes.mail import Mail
-from ..streaming.connection import LIMIT_EXCEEDED
-from ..streaming.market_filters import catalogue_filters, needs_catalogue
 from .accounts import Accounts, Desk, Owner
 from .directory import Directory
+from .market_filters import catalogue_filters, needs_catalogue
 from .routes import Routes
 from .seating import Seating
 from .setup import LiveSetup
@@ -31,6 +30,8 @@ BALANCE_MS, CATALOGUE_MS, IDS_MS = 120_000, 60_000, 60_000
 #: Milliseconds until what is new is asked for: others may come with it; and after a failure.
 _SOON_MS, _AGAIN_MS = 300, 10_000
 _MARKETS = "marketSubscription"
+#: The exchange's code for a filter that lets too many markets pass.
+_TOO_MANY = "SUBSCRIPTION_LIMIT_EXCEEDED"
 
 
 class LiveWorkers:
@@ -91,9 +92,8 @@ class LiveWorkers:
             self._balances[desk.owner] = now + _AGAIN_MS
             return
         self.funds_at[desk.owner] = now
-        desk.client.account_funds = funds
-        fact = AccountFact(*desk.owner, now, funds.available_to_bet_balance, funds.exposure)
-        self._directory.tell("HOST", fact)
+        desk.client.take_funds(funds.available_to_bet_balance, funds.exposure, now)
+        self._directory.tell("HOST", _fact_of(desk, now))
         self._log(BalanceEvent(desk.client))
 
     def _told_details(self, desk: Desk, details: AccountDetails | None, why: str) -> None:
@@ -115,9 +115,9 @@ class LiveWorkers:
     def greet(self, host: str) -> None:
         """A host is new: it is told what is known of accounts."""
         for desk in self._accounts:
-            funds, at = desk.client.account_funds, self.funds_at.get(desk.owner)
-            if at is not None and isinstance(funds, AccountFunds):
-                self._mail.send(host, AccountFact(*desk.owner, at, funds.available_to_bet_balance, funds.exposure))
+            at = self.funds_at.get(desk.owner)
+            if at is not None:
+                self._mail.send(host, _fact_of(desk, at))
 
     # -- catalogues ----------------------------------------------------------------------------------------------
 
@@ -173,7 +173,7 @@ class LiveWorkers:
 
     def stream_state(self, state: StreamState) -> None:
         """A stream tells how it stands: perhaps that its filter lets too many markets pass."""
-        if LIMIT_EXCEEDED in state.error and state.stream in self._streams:
+        if _TOO_MANY in state.error and state.stream in self._streams:
             self._ids_due.setdefault(state.stream, 0.0)
 
     def again(self, stream: str) -> None:
@@ -195,3 +195,8 @@ class LiveWorkers:
             self._ids_due[stream] = self._accounts.now_ms + _AGAIN_MS
             return
         self._mail.send(stream, MarketIds(stream, tuple(str(row["marketId"]) for row in listed.rows)))
+
+
+def _fact_of(desk: Desk, at_ms: int) -> AccountFact:
+    funds = desk.client.account_funds
+    return AccountFact(*desk.owner, at_ms, funds.available_to_bet_balance, funds.exposure)

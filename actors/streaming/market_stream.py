@@ -30,10 +30,10 @@ from ..letters import (
     Unroute,
 )
 from ..live.crews import StreamPlan
+from ..live.market_filters import needs_catalogue, stream_filters
 from ..mailboxes.mail import Mail
 from .connection import CONNECTION_LIMIT, LIMIT_EXCEEDED, REFUSED, STOPPED, SUBSCRIBED, Connection
 from .kept_changes import KeptChanges
-from .market_filters import needs_catalogue, stream_filters
 from .market_recording import MarketRecording
 from .recorder import Recorder
 from .shards import Shard, spread

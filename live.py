@@ -31,7 +31,7 @@ from .config import Config
 from .results.result import Result
 from .results.session import SessionRows
 from .simulate.session_rows import FailureRows, rows_of_coordinator, rows_of_market
-from .simulate.simulated_exchange import SimulatedExchange
+from .simulate.simulated_exchange import paper_exchange
 from .strategies.errors import ClientError, InputError, RunError
 from .strategies.hosting import parameters_of
 from .values import whole, word
@@ -295,7 +295,7 @@ class Live(Assembly):
             reference=instance.reference,
             streams=(*streams, *orders),
             crews=crews,
-            make_exchange=SimulatedExchange,
+            make_exchange=paper_exchange,
             rows_of=rows_of_market,
             rows_of_failures=FailureRows,
             rows_at_end=rows_of_coordinator,

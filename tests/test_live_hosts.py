@@ -34,9 +34,8 @@ from headrace.actors.letters import (
 from headrace.actors.live import blocking
 from headrace.actors.live.host import HostRole
 from headrace.actors.live.latencies import Latencies
-from headrace.strategies.messages import (
-    MarketFact,
-)
+from headrace.actors.shells.making import for_hosts
+from headrace.strategies.messages import LogRow, MarketFact
 from live_hosts import (
     Driven,
     HostMail,
@@ -443,3 +442,18 @@ def test_lines_of_the_log_tell_the_strategy_and_the_market_that_they_are_about(t
     assert found == {"it is here": MARKET, "elsewhere": "nothing", "between": None, "after": "nothing"}
     (line,) = [line for line in lines if line.getMessage() == "it is here"]
     assert (line.strategy, line.publish_time) == ("Writes", T0 + 20)  # type: ignore[attr-defined]
+
+
+def test_events_are_made_where_somebody_hears_them(tmp_path: Path) -> None:
+    for heard in (True, False):
+        setup = live_setup([scripted({100: [back("a", 2.0, 5.0)]})], heard=heard)
+        driven = Driven(setup)
+        arrived(driven, priced(), tmp_path, at=100, until=100)
+        rows = [letter.message.name for letter in driven.mail.letters(Carried) if isinstance(letter.message, LogRow)]
+        assert rows == (["market", "trade"] if heard else [])
+
+
+def test_hosts_have_no_logging_controls_and_know_whether_somebody_hears() -> None:
+    for controls in ([], [hr.LoggingControl()]):
+        setup = for_hosts(live_setup([Looks()], logging_controls=controls))
+        assert (setup.logging_controls, setup.listens) == ([], bool(controls))

@@ -30,7 +30,6 @@ from ...strategies.messages import (
 )
 from ...strategies.sports_updates import LISTS, SportsUpdates
 from ...values import legible
-from ..coordinator import Coordinator
 from ..failures import Failures
 from ..hosted_market import HostedMarket
 from ..letters import MarketUpdate
@@ -74,10 +73,9 @@ class CrewRoom:
         self._rows_of = setup.rows_of
         self._sports: dict[tuple[str, str], SportsUpdates] = {}
         self._catalogues: dict[str, bytes] = {}
-        listens = bool(setup.logging_controls) or setup.coordinator.log is not Coordinator.log
         clients = clients_of(setup, crew)
         names = Names(setup.shadows) if crew.shadow else None
-        self._coordinator = HostCoordinator(clients, send, listens, names)
+        self._coordinator = HostCoordinator(clients, send, setup.listens, names)
         paper = any(client.simulated for client in clients)
         self._exchange = HostExchange(setup.make_exchange() if paper else None)
         self.actor: MarketActor = setup.market_actor(

@@ -28,7 +28,9 @@ _ORDERS, _MARKETS = "orderSubscription", "marketSubscription"
 def for_hosts(setup: LiveSetup) -> LiveSetup:
     """A setup for the processes of markets: without credentials, and without what is the coordinator's."""
     clients = [each.without_credentials() if isinstance(each, BetfairClient) else each for each in setup.clients]
-    return dataclasses.replace(setup, clients=clients, workers=[], logging_controls=[], custom_streams=[])
+    return dataclasses.replace(
+        setup, clients=clients, workers=[], logging_controls=[], custom_streams=[], heard=setup.listens
+    )
 
 
 def host_of(setup: LiveSetup) -> Callable[[str], Role]:

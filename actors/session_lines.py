@@ -13,8 +13,9 @@ import msgspec
 from ..strategies.changes import MarketChange, Millis
 from ..strategies.messages import ClearedOrder, OrderFact, Reply, Request
 
-#: `op` of lines: a change; what the file is of; a request that strategies made; what came in answer; a custom event.
-CHANGE, BEGIN, ASKED, ANSWERED, EVENT = "mcm", "session", "asked", "answered", "event"
+#: `op` of lines: a change; what the file is of; a request that strategies made; one that was matched on paper; what
+#: came in answer; a custom event.
+CHANGE, BEGIN, ASKED, PAPER, ANSWERED, EVENT = "mcm", "session", "asked", "paper", "answered", "event"
 
 
 class SessionLine(msgspec.Struct, gc=False):
@@ -24,6 +25,7 @@ class SessionLine(msgspec.Struct, gc=False):
         op: see above.
         pt: of a change: when it was published; of others as `at`. Milliseconds since the epoch.
         at: the time of the turn, by the host's clock, milliseconds since the epoch.
+        woke: when, since the line before, timers were last run in a turn of their own; 0: they were not.
         mc: of a change: one.
         more: further changes of the market were waiting: strategies were not called.
         strategies: of the beginning: names of those that the host called, in order.
@@ -35,6 +37,7 @@ class SessionLine(msgspec.Struct, gc=False):
     op: str
     pt: Millis = 0
     at: int = 0
+    woke: int = 0
     mc: list[MarketChange] = []
     more: bool = False
     strategies: tuple[str, ...] = ()
@@ -62,14 +65,19 @@ def begin_line(at: int, host: str, strategies: Sequence[str]) -> bytes:
     return _encoder.encode({"op": BEGIN, "pt": at, "at": at, "host": host, "strategies": strategies})
 
 
-def asked_line(at: int, request: Request) -> bytes:
-    """The line of a request."""
-    return _encoder.encode({"op": ASKED, "pt": at, "at": at, "request": request})
+def asked_line(at: int, request: Request, paper: bool = False) -> bytes:
+    """The line of a request. `paper`: it has come back, to be matched here."""
+    return _encoder.encode({"op": PAPER if paper else ASKED, "pt": at, "at": at, "request": request})
 
 
 def answered_line(at: int, answer: Reply | OrderFact | ClearedOrder) -> bytes:
     """The line of an answer."""
     return _encoder.encode({"op": ANSWERED, "pt": at, "at": at, "answer": answer})
+
+
+def after_waking(line: bytes, woke: int) -> bytes:
+    """A line before which timers were run."""
+    return b'{"woke":%d,' % woke + line[1:]
 
 
 def event_line(at: int, host: str, number: int, event: object, market_ids: Sequence[str] | None) -> bytes:

@@ -14,7 +14,7 @@ from .reader import Reader
 from .reading.locations import Source
 from .reading.recordings import Recording
 from .replay import Replay
-from .session_exchange import SessionExchange
+from .session_exchange import SessionExchange, SessionMarket
 from .session_script import SessionScript, session_lines
 from .setup import Setup
 from .units import Unit
@@ -56,6 +56,28 @@ class SessionReader(Reader):
     def step(self) -> None:
         assert self._line is not None
         (number, line), self._line = self._line, None
+        actor, market = self._actor, self._session.exchange.of_session(self._market_id)
+        woke = line.woke
+        while market is not None and (arrival := _next_arrival(market, number, line)) is not None:
+            # In between the host ran timers, if it woke then.
+            now = max(actor.clock.now_ms, min(arrival, line.at))
+            if woke >= now:
+                actor.tick(now)
+            elif woke:
+                actor.tick(woke)
+                woke = 0
+            actor.clock.now_ms = now
+            market.arrive()
+            actor.tick(now)
+        if woke:
+            actor.tick(woke)
+        self._take(number, line)
+        if market is not None:
+            market.reach(number)
+        if self._books.touched:
+            self._books.tell()
+
+    def _take(self, number: int, line: SessionLine) -> None:
         at = line.at
         if line.op == CHANGE:
             for change in line.mc:
@@ -63,13 +85,17 @@ class SessionReader(Reader):
                     self._books.take(at, line.pt, change, line.more)
         elif line.op == ANSWERED:
             self._actor.tick(at)
-            self._session.exchange.reach(self._market_id, number)
-            if self._books.touched:
-                self._books.tell()
         elif line.op == EVENT and (line.host, line.number) not in self._session.events:
             self._session.events.add((line.host, line.number))
             self._actor.receive(CustomEvent(line.event, None, line.market_ids), at)
             self._actor.tick(at)
+
+
+def _next_arrival(market: SessionMarket, number: int, line: SessionLine) -> int | None:
+    """When the next request arrives that is at the exchange before what a line tells of."""
+    if line.op == CHANGE:
+        return market.next_before(line.pt)
+    return market.next_answered(number) if line.op == ANSWERED else None
 
 
 class SessionReplay(Replay):

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 import msgspec
 
 from ..actors.exchange import Answer
-from ..actors.session_lines import ANSWERED, ASKED, BEGIN, SessionLine
+from ..actors.session_lines import ANSWERED, ASKED, BEGIN, PAPER, SessionLine
 from ..strategies.errors import RecordingError
 from ..strategies.messages import (
     PLACE,
@@ -36,10 +36,12 @@ class Asked:
         line: its place among the lines of the recording.
         arrived_ms: when the exchange had it, by the exchange's clock where its order stream has told of it.
         done_ms: when the bet delay of its placings had passed.
+        answered: the first line that tells of it; None: there is none.
     """
 
     request: Request
     line: int
+    answered: int | None = None
     arrived_ms: int = 0
     done_ms: int = 0
     replayed: bool = False
@@ -65,17 +67,23 @@ class SessionScript:
         #: Orders of the replay, by their ids, as the session named them.
         self._names: dict[str, str] = {}
         bets: dict[str, str] = {}
+        paper: set[str] = set()
         for line, found in session_lines(recording):
             if found.op == BEGIN:
                 self.strategies = self.strategies or found.strategies
             elif found.op == ASKED and found.request is not None:
                 request = found.request
                 self._asked.setdefault((request.strategy, request.kind), []).append(Asked(request, line))
+            elif found.op == PAPER and found.request is not None:
+                paper.add(_own_id(found.request.request_id))
             elif found.op == ANSWERED and isinstance(found.answer, Reply | OrderFact):
                 for order_id in _orders_of(found.answer, bets):
                     self._told.setdefault(order_id, []).append((line, found.at, found.answer))
-        for asked in (each for several in self._asked.values() for each in several):
-            self._measure(asked)
+        for key, several in self._asked.items():
+            # What is matched on paper has the latencies of the settings.
+            live = self._asked[key] = [each for each in several if each.request.request_id not in paper]
+            for asked in live:
+                self._measure(asked)
 
     def _measure(self, asked: Asked) -> None:
         """Work out when a request reached the exchange: by what the order stream said, else half-way to the answer."""
@@ -85,13 +93,13 @@ class SessionScript:
         replied: list[int] = []
         for instruction in request.instructions:
             for line, at, answer in self._told.get(_names_of(instruction)[-1], ()):
-                if line < asked.line:
+                fact = isinstance(answer, OrderFact) and answer.source == STREAM
+                if line < asked.line or not (fact or _is_reply(answer, request)):
                     continue
-                if isinstance(answer, OrderFact) and answer.source == STREAM:
-                    placed.append(answer.at)
+                asked.answered = line if asked.answered is None else min(line, asked.answered)
+                (placed if fact else replied).append(answer.at if fact else at)
+                if fact:
                     break
-                if isinstance(answer, Reply) and answer.request_id.rpartition("/")[2] == request.request_id:
-                    replied.append(at)
         if placed:
             asked.done_ms = min(placed)
         elif replied:
@@ -195,6 +203,15 @@ def _orders_of(answer: Reply | OrderFact, bets: dict[str, str]) -> list[str]:
         if report.bet_id is not None and report.operation == PLACE:
             bets[report.bet_id] = report.order_id
     return list(dict.fromkeys(report.order_id for report in answer.reports))
+
+
+def _own_id(request_id: str) -> str:
+    """A request's id as its sender has given it: elsewhere it is named by the sender as well."""
+    return request_id.rpartition("/")[2]
+
+
+def _is_reply(answer: Reply | OrderFact, request: Request) -> bool:
+    return isinstance(answer, Reply) and _own_id(answer.request_id) == request.request_id
 
 
 def _without_names(instruction: Instruction) -> Instruction:

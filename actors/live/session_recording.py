@@ -8,7 +8,7 @@ from pathlib import Path
 from ...strategies.events import CustomEvent
 from ...strategies.messages import ClearedOrder, OrderFact, Reply, Request
 from ..letters import MarketUpdate
-from ..session_lines import answered_line, asked_line, begin_line, change_line, event_line
+from ..session_lines import after_waking, answered_line, asked_line, begin_line, change_line, event_line
 from ..streaming.recorder import Recorder
 from .crews import Crew
 
@@ -32,8 +32,15 @@ class SessionRecording:
         self._recorder = Recorder(Path(folder) / HOSTS / host)
         self._host = host
         self._begun: set[tuple[str, str]] = set()
+        #: When timers of a crew were last run in a turn of their own; and what was last told of that, by file.
+        self._woke: dict[str, int] = {}
+        self._told: dict[tuple[str, str], int] = {}
         self._events = 0
         self._refused = False
+
+    def woke(self, crew: str, at: int) -> None:
+        """Timers are about to be run."""
+        self._woke[crew] = at
 
     def change(self, crew: Crew, update: MarketUpdate, at: int, more: bool) -> None:
         """A change of a market is about to be taken."""
@@ -43,9 +50,9 @@ class SessionRecording:
             self._put(key, begin_line(at, self._host, crew.strategies))
         self._put(key, change_line(update.pt, at, update.change, update.image, more, update.clk))
 
-    def asked(self, crew: str, request: Request, at: int) -> None:
-        """Strategies have made a request."""
-        self._put((crew, request.market_id), asked_line(at, request))
+    def asked(self, crew: str, request: Request, at: int, paper: bool = False) -> None:
+        """Strategies have made a request; or one of a paper account has come back, to be matched here."""
+        self._put((crew, request.market_id), asked_line(at, request, paper))
 
     def answered(self, crew: str, answer: Reply | OrderFact | ClearedOrder, at: int) -> None:
         """An answer is about to be taken."""
@@ -68,6 +75,7 @@ class SessionRecording:
         """A market is freed: its file is packed."""
         if (crew, market_id) in self._begun:
             self._begun.discard((crew, market_id))
+            self._told.pop((crew, market_id), None)
             self._recorder.over(SESSION, f"{crew}/{market_id}")
 
     def close(self) -> None:
@@ -75,6 +83,10 @@ class SessionRecording:
         self._recorder.close()
 
     def _put(self, key: tuple[str, str], line: bytes) -> None:
+        woke = self._woke.get(key[0], 0)
+        if woke > self._told.get(key, 0):
+            self._told[key] = woke
+            line = after_waking(line, woke)
         if not self._recorder.put(SESSION, "/".join(key), line) and not self._refused:
             self._refused = True
             logger.error("The recording of the session has gaps from now on: the disk is too slow for %s", self._host)

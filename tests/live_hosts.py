@@ -9,9 +9,11 @@ from __future__ import annotations
 import json
 import pickle
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
+
+import pytest
 
 import headrace as hr
 from apart import NO_LIMITS, outcome
@@ -155,6 +157,17 @@ class Office:
             self.switchboard.receive(f"{host}.{letter.crew}", letter.message)
 
 
+_OPEN: list[Driven] = []
+
+
+@pytest.fixture(autouse=True)
+def ended_hosts() -> Iterator[None]:
+    """All hosts of a test end with it, in the modules that import this."""
+    yield
+    while _OPEN:
+        _OPEN[-1].end()
+
+
 class Driven:
     """A host whose time is set by what comes: with a mail, and with a coordinator that answers at once.
 
@@ -171,6 +184,12 @@ class Driven:
         self.host.start(self.mail)
         self.host.next_state_ms = float("inf")
         self._taken = 0
+        _OPEN.append(self)
+
+    def end(self) -> None:
+        """Its threads end."""
+        self.host.stop()
+        _OPEN.remove(self)
 
     def deliver(self, *letters: Letter, at: int, sender: str = "c") -> None:
         """Letters that come together; then everything that follows from them at once."""

@@ -7,7 +7,16 @@ from typing import ClassVar
 import pytest
 
 from account_builders import NOW, ORDER, OTHER, Account, cleared, current, fact, place, ref
-from headrace.strategies.messages import CancelInstruction, OrderFact, ReplaceInstruction, UpdateInstruction
+from headrace.strategies.messages import (
+    PLACE,
+    SUCCESS,
+    CancelInstruction,
+    ReplaceInstruction,
+    Reply,
+    Report,
+    Request,
+    UpdateInstruction,
+)
 
 FOUND = ("ANSWERED", ORDER, "PLACE", "SUCCESS", None)
 NOT_PLACED = ("EXPIRED", ORDER, "PLACE", "FAILURE", None)
@@ -134,10 +143,7 @@ class TestAsynchronousPlacings:
         assert (told.order_id, told.bet_id, told.executable, told.why) == (ORDER, None, False, "NOT_PLACED")
 
 
-def _pending(request: object) -> object:
-    from headrace.strategies.messages import PLACE, SUCCESS, Reply, Report, Request
-
-    assert isinstance(request, Request)
+def _pending(request: Request) -> Reply:
     reports = tuple(Report(each.order_id, PLACE, SUCCESS) for each in request.instructions)
     return Reply(request.request_id, request.market_id, NOW, reports=reports)
 
@@ -179,7 +185,7 @@ class TestCancels:
         resting.lists.current = [current(sizeCancelled=1.5, sizeRemaining=2.5)]
         resting.at(16)
 
-        (reply,) = [each for each in resting.told if not isinstance(each, OrderFact)]
+        (reply,) = [each for each in resting.told if isinstance(each, Reply)]
         assert reply.reports[0].size == 1.5
         assert reply.reports[0].status == "SUCCESS"
 

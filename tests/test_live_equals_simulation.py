@@ -25,6 +25,7 @@ from live_hosts import (
     Driven,
     Looks,
     arrived,
+    ended_hosts,
     live_setup,
     looks_of,
     msg_for,
@@ -36,6 +37,8 @@ from live_hosts import (
 from stories import Story, stories
 
 RECORDED = Path(__file__).parents[2] / "shared" / "recordings" / "1.197931750"
+
+__all__ = ["ended_hosts"]  # used by all tests here
 
 
 @pytest.fixture(scope="module")
@@ -55,7 +58,7 @@ def test_a_paper_account_is_told_what_a_simulation_tells(story: Story) -> None:
         path = stream.write(Path(folder) / stream.market_id)
         here, there = scripted(actions), scripted(actions)
         simulated(path, [here])
-        Driven(live_setup([there])).play(path).free(stream.market_id)
+        Driven(live_setup([there])).play(path).free(stream.market_id).end()
     assert seen(there) == seen(here)
 
 
@@ -195,6 +198,7 @@ def test_a_book_is_the_same_however_its_changes_come_together(story: Story, chan
                 del waiting[:count]
             market = driven.host.rooms["s1.market"].actor.hosted[0]
             books.append((image_change(market.market_book), market.market_book.market_definition, market.closed))
+            driven.end()
     assert books[0] == books[1]
 
 

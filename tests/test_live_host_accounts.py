@@ -19,6 +19,7 @@ from headrace.actors.live.shadow import with_shadows
 from headrace.simulate.generator import write_markets
 from headrace.simulate.replay import Replay
 from headrace.simulate.setup import Setup
+from headrace.simulate.simulated_exchange import paper_exchange
 from headrace.simulate.units import Unit
 from headrace.strategies import messages
 from headrace.strategies.messages import (
@@ -36,6 +37,7 @@ from live_hosts import (
     Looks,
     Raw,
     arrived,
+    ended_hosts,
     live_setup,
     mixed,
     on_paper,
@@ -43,6 +45,8 @@ from live_hosts import (
     seen,
     simulated,
 )
+
+__all__ = ["ended_hosts"]  # used by all tests here
 
 
 @pytest.fixture(scope="module")
@@ -178,3 +182,10 @@ def test_names_that_twins_need_are_refused() -> None:
     other = hr.BaseClient(username="me (paper)", paper_trade=True)
     with pytest.raises(hr.InputError, match=r"account 'me \(paper\)' has the name that a paper twin needs"):
         with_shadows(live_setup([Looks()], client=[me, other]))
+
+
+def test_two_market_actors_give_no_bet_id_twice() -> None:
+    first, second = paper_exchange(), paper_exchange()
+    ids = [exchange.next_bet_id() for exchange in (first, second) for _ in range(1000)]
+    assert len(set(ids)) == 2000
+    assert {len(each) for each in ids} == {12}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import math
 import pickle
 import threading
@@ -15,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import headrace as hr
-from builders import MARKET, T0, Stream, back, priced
+from builders import MARKET, T0, Stream, back, cancel, lay, priced
 from headrace.actors.letters import (
     Ask,
     Carried,
@@ -33,15 +34,15 @@ from headrace.actors.letters import (
 from headrace.actors.live import blocking
 from headrace.actors.live.host import HostRole
 from headrace.actors.live.latencies import Latencies
-from headrace.strategies.messages import (
-    MarketFact,
-)
+from headrace.actors.shells.making import for_hosts
+from headrace.strategies.messages import LogRow, MarketFact
 from live_hosts import (
     Driven,
     HostMail,
     Looks,
     Raw,
     arrived,
+    ended_hosts,
     failures_of,
     live_setup,
     looks_of,
@@ -53,6 +54,8 @@ from live_hosts import (
 )
 
 # -- streams -----------------------------------------------------------------------------------------------------------
+
+__all__ = ["ended_hosts"]  # used by all tests here
 
 
 def test_after_a_loss_nothing_is_shown_before_the_image(tmp_path: Path) -> None:
@@ -169,7 +172,7 @@ def test_sports_data_reach_the_strategies_of_their_market(tmp_path: Path) -> Non
 def test_lost_sports_data_wait_for_no_image(tmp_path: Path) -> None:
     driven, found = sporting(tmp_path)
     driven.host.lost("s2")
-    assert driven.mail.letters(ImageWanted, "s2") == []
+    assert driven.mail.letters(ImageWanted, "s2") == [ImageWanted("h1")]
     driven.deliver(msgspec.structs.replace(race(T0 + 900), market_id=MARKET), at=T0 + 950, sender="s2")
     assert len(found) == 1
 
@@ -414,3 +417,68 @@ def test_quantiles_are_right_within_5_percent(times: list[float]) -> None:
     for name, share in (("median", 0.5), ("p99", 0.99)):
         exact = ordered[math.ceil(share * len(times)) - 1]
         assert exact * 0.999 - 0.001 <= figures[name] <= exact * 1.052 + 0.001
+
+
+def test_lines_of_the_log_tell_the_strategy_and_the_market_that_they_are_about(tmp_path: Path) -> None:
+    class Writes(hr.Strategy):
+        def process_new_market(self, market: Any, book: Any) -> None:
+            self.log.warning("it is here")
+            threading.Thread(target=self.log.warning, args=("elsewhere",)).start()
+
+    lines: list[logging.LogRecord] = []
+    handler = logging.Handler()
+    handler.emit = lines.append  # type: ignore[method-assign]
+    logger = logging.getLogger("headrace")
+    logger.addHandler(handler)
+    try:
+        driven = Driven(live_setup([Writes()]))
+        arrived(driven, Stream(), tmp_path, at=20, until=0)
+        logger.warning("between")
+        driven.host.stop()
+        logger.warning("after")
+    finally:
+        logger.removeHandler(handler)
+    found = {line.getMessage(): getattr(line, "market_id", "nothing") for line in lines}
+    assert found == {"it is here": MARKET, "elsewhere": "nothing", "between": None, "after": "nothing"}
+    (line,) = [line for line in lines if line.getMessage() == "it is here"]
+    assert (line.strategy, line.publish_time) == ("Writes", T0 + 20)  # type: ignore[attr-defined]
+
+
+def test_events_are_made_where_somebody_hears_them(tmp_path: Path) -> None:
+    for heard in (True, False):
+        setup = live_setup([scripted({100: [back("a", 2.0, 5.0)]})], heard=heard)
+        driven = Driven(setup)
+        arrived(driven, priced(), tmp_path, at=100, until=100)
+        rows = [letter.message.name for letter in driven.mail.letters(Carried) if isinstance(letter.message, LogRow)]
+        assert rows == (["market", "trade"] if heard else [])
+
+
+def test_hosts_have_no_logging_controls_and_know_whether_somebody_hears() -> None:
+    for controls in ([], [hr.LoggingControl()]):
+        setup = for_hosts(live_setup([Looks()], logging_controls=controls))
+        assert (setup.logging_controls, setup.listens) == ([], bool(controls))
+
+
+def test_figures_of_the_state_are_right_as_orders_come_and_end(tmp_path: Path) -> None:
+    stream = priced().prices(2000, {1: {"trd": [[2.2, 14]]}}).touch(2500).touch(3000).close(9000, winner=1)
+    actions: Any = {
+        100: [back("a", 2.0, 5.0), back("b", 2.2, 5.0), back("c", 3.0, 2.0)],
+        2500: [cancel("b"), lay("d", 2.1, 3.0)],
+    }
+    driven = Driven(live_setup([scripted(actions)]))
+    found = []
+    for at in (0, 100, 2000, 2500, 3000, 9000):
+        arrived(driven, stream, tmp_path, at=at, until=at)
+        driven.host.next_state_ms = 0
+        driven.host.wake(T0 + at)
+        driven._settle()
+        (row,) = json.loads(driven.mail.letters(HostState)[-1].markets)
+        found.append(tuple(row[name] for name in ("orders", "live", "matched", "exposure", "profit")))
+    assert found == [
+        (0, 0, 0.0, 0.0, 0.0),
+        (3, 3, 0.0, 12.0, 0.0),
+        (3, 2, 8.0, 12.0, 0.0),
+        (4, 3, 8.0, 12.0, 0.0),
+        (4, 1, 11.0, 7.0, 0.0),
+        (4, 0, 11.0, 5.0, 5.3),
+    ]

@@ -11,7 +11,6 @@ import math
 from collections import deque
 from collections.abc import Callable, Sequence
 
-from ...strategies.changes import MarketDefinition
 from ...strategies.messages import (
     ANSWERED,
     PLACE,
@@ -24,7 +23,6 @@ from ...strategies.messages import (
 )
 from ..exchange import Answer
 from ..letters import ForeignBet, Letter, OrdersClosed, OrdersImage, Position
-from .account import AccountExposure
 from .closure import Closure
 from .doubts import APPEARS_MS, Doubts
 from .known_bets import KnownBet, KnownBets
@@ -52,7 +50,7 @@ class AccountOrders:
         direct: the order stream sends its facts to markets itself, so that they are not handed on here.
 
     Attributes:
-        bets, doubts, reconciliation, closure, exposure: the parts.
+        bets, doubts, reconciliation, closure: the parts.
     """
 
     def __init__(
@@ -78,7 +76,6 @@ class AccountOrders:
         self.doubts = Doubts(self.bets, lists, self._answer, report, appears_ms)
         self.reconciliation = Reconciliation(self.bets, lists, self._seen, report, streamed)
         self.closure = Closure(self.bets, lists, self._answer, self._seen, market_cleared, report)
-        self.exposure = AccountExposure(self.bets)
         self._now = 0
         self._down = False
         self._to_be_shown: deque[tuple[int, KnownBet]] = deque()
@@ -141,7 +138,7 @@ class AccountOrders:
         elif isinstance(letter, ForeignBet):
             self._seen(letter)
         elif isinstance(letter, Position):
-            self.exposure.take_position(letter)
+            self.bets.take_position(letter)
         elif isinstance(letter, OrdersImage):
             self._down = False
             self.reconciliation.image(at_ms)
@@ -155,10 +152,6 @@ class AccountOrders:
         """The order stream is not connected."""
         self._down = True
         self.doubts.blind()
-
-    def defined(self, market_id: str, definition: MarketDefinition, at_ms: int) -> None:
-        """A market's definition is known, or is another."""
-        self.exposure.defined(market_id, definition, at_ms)
 
     def market_closed(self, market_id: str, at_ms: int) -> None:
         """A market has closed, as its definition says. Told twice, it is the same."""
@@ -174,7 +167,6 @@ class AccountOrders:
         self.bets.forget(market_ids)
         self.doubts.forget(market_ids)
         self.closure.forget(market_ids)
-        self.exposure.forget(market_ids)
 
     # -- time ----------------------------------------------------------------------------------------------------
 
@@ -217,17 +209,6 @@ class AccountOrders:
     def in_doubt(self, order_id: str) -> bool:
         """Whether nobody knows what became of an order, or of what was last asked about it."""
         return order_id in self.doubts.orders
-
-    @property
-    def own_exposure(self) -> float:
-        """What bets of this instance can lose, in markets without results."""
-        return round(sum(self.exposure.own(each) for each in self.bets.markets if not self.closure.cleared(each)), 2)
-
-    @property
-    def account_exposure(self) -> float:
-        """What all bets of the account can lose, in markets without results."""
-        markets = [each for each in self.exposure.markets if not self.closure.cleared(each)]
-        return round(sum(self.exposure.account(each) for each in markets), 2)
 
     # -- handing on ----------------------------------------------------------------------------------------------
 

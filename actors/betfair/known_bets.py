@@ -28,7 +28,7 @@ from ...strategies.messages import (
     Request,
 )
 from ...strategies.order_types import stake_of_target
-from ..letters import ForeignBet
+from ..letters import ForeignBet, Position
 
 
 @dataclasses.dataclass(slots=True, eq=False)
@@ -105,6 +105,7 @@ class KnownBets:
         latest: the publish time of the latest fact of the order stream: what the lists tell of a question that was
             asked afterwards is not older.
         foreign: bets that were placed elsewhere, by number, as long as they may be matched or are.
+        positions: what is matched of the whole account, by market and runner, as the order stream tells.
     """
 
     def __init__(self, venue: str, username: str, reference: str) -> None:
@@ -113,6 +114,7 @@ class KnownBets:
         self.reference = reference
         self.latest = 0
         self.foreign: dict[str, ForeignBet] = {}
+        self.positions: dict[str, dict[tuple[int, float], Position]] = {}
         self._by_order: dict[str, KnownBet] = {}
         self._by_bet: dict[str, KnownBet] = {}
         self._requests: dict[str, Request] = {}
@@ -238,6 +240,17 @@ class KnownBets:
             fact = msgspec.structs.replace(fact, order_id=known_bet.order_id)
         return fact
 
+    def take_position(self, position: Position) -> None:
+        """What is matched on a runner, all in all."""
+        market = self.positions.setdefault(position.market_id, {})
+        runner = (position.selection_id, position.handicap)
+        if position.backs or position.lays:
+            market[runner] = position
+        else:
+            market.pop(runner, None)
+            if not market:
+                del self.positions[position.market_id]
+
     def is_own(self, bet: ForeignBet) -> bool:
         """Whether a bet is of this instance: by its references, or because its order is known here."""
         if bet.own or bet.bet_id in self._by_bet:
@@ -349,6 +362,7 @@ class KnownBets:
         self._by_order = {key: bet for key, bet in self._by_order.items() if bet.market_id not in gone}
         self._by_bet = {key: bet for key, bet in self._by_bet.items() if bet.market_id not in gone}
         self.foreign = {key: bet for key, bet in self.foreign.items() if bet.market_id not in gone}
+        self.positions = {key: each for key, each in self.positions.items() if key not in gone}
         self._requests = {key: each for key, each in self._requests.items() if each.market_id not in gone}
 
 

@@ -24,7 +24,9 @@ class Account(Protocol):
 
     client: BaseClient
     app_key: str
-    token: str | None
+
+    @property
+    def token(self) -> str | None: ...
 
     def login(self, refused: str | None, done: Callable[[Exception | None], object]) -> None:
         """Log in, in the background, unless another token than the refused one is there.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import itertools
 import logging
 from collections.abc import Callable
 from typing import Any
@@ -17,20 +18,15 @@ from ...strategies.errors import MessageError
 from ...strategies.events import CustomEvent, TerminationEvent
 from ...strategies.host import Host, unique_id
 from ...strategies.messages import (
-    CANCEL,
-    EXPIRED,
-    FAILURE,
-    REPLACE,
     ClearedOrder,
     Message,
     OrderFact,
     Reply,
-    Report,
     Request,
 )
 from ...strategies.sports_updates import LISTS, SportsUpdates
 from ...values import legible
-from ..coordinator import Coordinator
+from ..coordinator import expired
 from ..failures import Failures
 from ..hosted_market import HostedMarket
 from ..letters import MarketUpdate
@@ -74,14 +70,17 @@ class CrewRoom:
         self._rows_of = setup.rows_of
         self._sports: dict[tuple[str, str], SportsUpdates] = {}
         self._catalogues: dict[str, bytes] = {}
-        listens = bool(setup.logging_controls) or setup.coordinator.log is not Coordinator.log
         clients = clients_of(setup, crew)
         names = Names(setup.shadows) if crew.shadow else None
-        self._coordinator = HostCoordinator(clients, send, listens, names)
+        self._coordinator = HostCoordinator(clients, send, setup.listens, names)
         paper = any(client.simulated for client in clients)
         self._exchange = HostExchange(setup.make_exchange() if paper else None)
+        host = Host(self.clock, setup.config, unique_id)
+        # Numbers will do for requests, but not those of a former host of the same name.
+        requests, count = unique_id(), itertools.count(1)
+        host.next_request_id = lambda: f"{requests}.{next(count)}"
         self.actor: MarketActor = setup.market_actor(
-            Host(self.clock, setup.config, unique_id),
+            host,
             setup.of_crew(crew),
             self._coordinator,
             self._exchange,
@@ -204,9 +203,7 @@ class CrewRoom:
             self._exchange.take(self._coordinator.as_here(request), actor.market(request.market_id))
         except Exception as error:
             actor.failed(error, request.market_id, request.strategy)
-            operation = CANCEL if request.kind == REPLACE else request.kind
-            reports = tuple([Report(each.order_id, operation, FAILURE) for each in request.instructions])
-            self._send(Reply(request.request_id, request.market_id, at, EXPIRED, reports, reason=legible(error)))
+            self._send(expired(request, at, legible(error)))
         # What takes no time at all acts now.
         actor.tick(at)
         if actor.books.touched:

@@ -41,11 +41,12 @@ from ..letters import (
     Unroute,
     UserEvent,
 )
+from ..logs import ThreadContext
 from ..mailboxes.mail import Mail
 from ..starting import WorkerFramework
 from .blocking import Watch
 from .crew_room import CrewRoom
-from .host_state import market_rows
+from .host_state import MarketRows
 from .latencies import Latencies
 from .rows_file import TableRows, packed
 from .setup import LiveSetup
@@ -87,6 +88,7 @@ class HostRole:
         self.next_state_ms = 0.0
         self._lost = self._behind = 0
         self._ticks = Latencies()
+        self._rows = MarketRows()
         self._markets = b"[]"
         self._at_work: CrewRoom | None = None
         self._asked_to_stop = self._ended = False
@@ -106,6 +108,8 @@ class HostRole:
         """
         self._mail = mail
         open_strategies(self._setup)
+        self._lines = ThreadContext(self._setup.config)
+        self._lines.join()
         mail.send(COORDINATOR, Hello(self.name, "HOST", mail.address, self._incarnation, os.getpid()))
         self._watch.start()
 
@@ -113,6 +117,7 @@ class HostRole:
         """Hand over what is here, unless that was done when it was asked to stop."""
         self._end()
         self._watch.close()
+        self._lines.leave()
 
     def receive(self, sender: str, letter: Letter, at_ms: int) -> None:
         """Take a letter: it is dealt with once all that is waiting has been taken (see `caught_up`)."""
@@ -134,6 +139,7 @@ class HostRole:
             except Exception as error:
                 self._failed(error, letter)
             self._watch.end()
+        self._lines.actor = None
         self._changes.clear()
         self._look_for_stop()
 
@@ -142,13 +148,14 @@ class HostRole:
         self._time(at_ms)
         for room in self.rooms.values():
             if room.clock.next_ms <= self._at:
-                self._at_work = room
+                self._go_to(room)
                 self._watch.begin()
                 room.actor.tick(self._at)
                 self._watch.end()
+        self._lines.actor = None
         if self.next_state_ms <= self._at:
             self.next_state_ms = self._at + STATE_MS
-            self._markets = json.dumps(market_rows(self.rooms.values())).encode()
+            self._markets = json.dumps(self._rows.of(self.rooms.values())).encode()
             self._send_failures()
             self._mail.send(COORDINATOR, self._state(0))
         self._look_for_stop()
@@ -160,13 +167,19 @@ class HostRole:
             logger.error("%s: letters of %s were lost", self.name, sender)
             return
         if self._plans[sender].brings_books:
-            # Raw changes and sports data have no image: what is lost of them is lost.
+            # What is said of books is of use after an image only; raw changes and sports data are, by themselves.
             self._broken.update(key for key in self._routed if key[0] == sender)
-            self._mail.send(sender, ImageWanted(self.name))
+        self._mail.send(sender, ImageWanted(self.name))
 
     def _time(self, at_ms: int) -> None:
         """What time it is for the turn that begins; it never goes back."""
         self._at = max(self._at, at_ms, self._now())
+
+    def _go_to(self, room: CrewRoom) -> CrewRoom:
+        """What follows is that room's: errors, lines of the log, and what is told of a callback that blocks."""
+        self._at_work = room
+        self._lines.actor = room.actor
+        return room
 
     # -- letters -------------------------------------------------------------------------------------------------
 
@@ -174,11 +187,11 @@ class HostRole:
         if isinstance(letter, MarketUpdate):
             self._update(sender, letter)
         elif isinstance(letter, Carried):
-            room = self._at_work = self._room(letter.crew)
+            room = self._go_to(self._room(letter.crew))
             room.take(letter.message, self._at)
         elif isinstance(letter, OrderFact | ClearedOrder | Reply):
             for room in self._rooms_of(letter):
-                self._at_work = room
+                self._go_to(room)
                 room.take(letter, self._at)
         elif isinstance(letter, Introduce):
             if letter.address:
@@ -190,7 +203,7 @@ class HostRole:
                 room.take_funds(letter)
         elif isinstance(letter, Catalogue):
             for room in list(self.rooms.values()):
-                self._at_work = room
+                self._go_to(room)
                 room.catalogue(letter.market_id, letter.data, self._at)
         elif isinstance(letter, UserEvent):
             self._user_event(letter)
@@ -228,7 +241,7 @@ class HostRole:
             return
         self._broken.discard(key)
         self._routed[key] = None
-        room = self._at_work = self._room(update.crew)
+        room = self._go_to(self._room(update.crew))
         try:
             shown = room.update(update, self._plans.get(sender), self._at, self._changes[key] > 0)
         except MessageError as error:
@@ -249,14 +262,14 @@ class HostRole:
     def _user_event(self, letter: UserEvent) -> None:
         event = pickle.loads(letter.data)
         for room in list(self.rooms.values()):
-            self._at_work = room
+            self._go_to(room)
             room.event(event, self._at)
 
     def _free(self, crew: str, market_id: str) -> None:
         room = self.rooms.get(crew)
         if room is None:
             return
-        self._at_work = room
+        self._go_to(room)
         rows = room.free(market_id)
         for key in [key for key in self._routed if key[1:] == (crew, market_id)]:
             del self._routed[key]

@@ -21,6 +21,7 @@ from .actors.live.crews import StreamPlan, plan_streams
 from .actors.live.instance import Instance, default_reference
 from .actors.live.rows_file import ROWS, RowsReader
 from .actors.live.setup import LiveSetup, RiskLimits
+from .actors.live.shadow import with_shadows
 from .actors.logs import at_level, set_up
 from .actors.market import MarketActor
 from .actors.shells.engine import COORDINATOR, Engine
@@ -158,6 +159,8 @@ class Live(Assembly):
 
     def _start(self, instance: Instance) -> None:
         setup = self._setup(instance)
+        if self._shadow:
+            setup = with_shadows(setup)
         with contextlib.suppress(FileNotFoundError):
             os.unlink(instance.folder / ROWS)
         self._rows = SessionRows(RowsReader(instance.folder / ROWS), self._identity(setup), self._out)
@@ -165,7 +168,7 @@ class Live(Assembly):
         engine.start(COORDINATOR, coordinator_of(setup, engine))
         engine.ready(COORDINATOR, _START_S)
         for plan in setup.streams:
-            engine.start(plan.name, stream_of(plan, setup.clients))
+            engine.start(plan.name, stream_of(plan, setup))
 
     def wait(self, seconds: float = math.inf) -> bool:
         """Wait until the system is to end.

@@ -16,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import headrace as hr
-from builders import MARKET, T0, Stream, back, priced
+from builders import MARKET, T0, Stream, back, cancel, lay, priced
 from headrace.actors.letters import (
     Ask,
     Carried,
@@ -457,3 +457,28 @@ def test_hosts_have_no_logging_controls_and_know_whether_somebody_hears() -> Non
     for controls in ([], [hr.LoggingControl()]):
         setup = for_hosts(live_setup([Looks()], logging_controls=controls))
         assert (setup.logging_controls, setup.listens) == ([], bool(controls))
+
+
+def test_figures_of_the_state_are_right_as_orders_come_and_end(tmp_path: Path) -> None:
+    stream = priced().prices(2000, {1: {"trd": [[2.2, 14]]}}).touch(2500).touch(3000).close(9000, winner=1)
+    actions: Any = {
+        100: [back("a", 2.0, 5.0), back("b", 2.2, 5.0), back("c", 3.0, 2.0)],
+        2500: [cancel("b"), lay("d", 2.1, 3.0)],
+    }
+    driven = Driven(live_setup([scripted(actions)]))
+    found = []
+    for at in (0, 100, 2000, 2500, 3000, 9000):
+        arrived(driven, stream, tmp_path, at=at, until=at)
+        driven.host.next_state_ms = 0
+        driven.host.wake(T0 + at)
+        driven._settle()
+        (row,) = json.loads(driven.mail.letters(HostState)[-1].markets)
+        found.append(tuple(row[name] for name in ("orders", "live", "matched", "exposure", "profit")))
+    assert found == [
+        (0, 0, 0.0, 0.0, 0.0),
+        (3, 3, 0.0, 12.0, 0.0),
+        (3, 2, 8.0, 12.0, 0.0),
+        (4, 3, 8.0, 12.0, 0.0),
+        (4, 1, 11.0, 7.0, 0.0),
+        (4, 0, 11.0, 5.0, 5.3),
+    ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import itertools
 import logging
 from collections.abc import Callable
 from typing import Any
@@ -17,19 +18,15 @@ from ...strategies.errors import MessageError
 from ...strategies.events import CustomEvent, TerminationEvent
 from ...strategies.host import Host, unique_id
 from ...strategies.messages import (
-    CANCEL,
-    EXPIRED,
-    FAILURE,
-    REPLACE,
     ClearedOrder,
     Message,
     OrderFact,
     Reply,
-    Report,
     Request,
 )
 from ...strategies.sports_updates import LISTS, SportsUpdates
 from ...values import legible
+from ..coordinator import expired
 from ..failures import Failures
 from ..hosted_market import HostedMarket
 from ..letters import MarketUpdate
@@ -78,8 +75,12 @@ class CrewRoom:
         self._coordinator = HostCoordinator(clients, send, setup.listens, names)
         paper = any(client.simulated for client in clients)
         self._exchange = HostExchange(setup.make_exchange() if paper else None)
+        host = Host(self.clock, setup.config, unique_id)
+        # Numbers will do for requests, but not those of a former host of the same name.
+        requests, count = unique_id(), itertools.count(1)
+        host.next_request_id = lambda: f"{requests}.{next(count)}"
         self.actor: MarketActor = setup.market_actor(
-            Host(self.clock, setup.config, unique_id),
+            host,
             setup.of_crew(crew),
             self._coordinator,
             self._exchange,
@@ -202,9 +203,7 @@ class CrewRoom:
             self._exchange.take(self._coordinator.as_here(request), actor.market(request.market_id))
         except Exception as error:
             actor.failed(error, request.market_id, request.strategy)
-            operation = CANCEL if request.kind == REPLACE else request.kind
-            reports = tuple([Report(each.order_id, operation, FAILURE) for each in request.instructions])
-            self._send(Reply(request.request_id, request.market_id, at, EXPIRED, reports, reason=legible(error)))
+            self._send(expired(request, at, legible(error)))
         # What takes no time at all acts now.
         actor.tick(at)
         if actor.books.touched:

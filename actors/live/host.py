@@ -47,7 +47,7 @@ from ..mailboxes.mail import Mail
 from ..starting import WorkerFramework
 from .blocking import Watch
 from .crew_room import CrewRoom
-from .host_state import market_rows
+from .host_state import MarketRows
 from .latencies import Latencies
 from .rows_file import TableRows, packed
 from .session_recording import SessionRecording
@@ -90,6 +90,7 @@ class HostRole:
         self.next_state_ms = 0.0
         self._lost = self._behind = 0
         self._ticks = Latencies()
+        self._rows = MarketRows()
         self._markets = b"[]"
         self._at_work: CrewRoom | None = None
         self._asked_to_stop = self._ended = False
@@ -163,7 +164,7 @@ class HostRole:
         self._lines.actor = None
         if self.next_state_ms <= self._at:
             self.next_state_ms = self._at + STATE_MS
-            self._markets = json.dumps(market_rows(self.rooms.values())).encode()
+            self._markets = json.dumps(self._rows.of(self.rooms.values())).encode()
             self._send_failures()
             self._mail.send(COORDINATOR, self._state(0))
         self._look_for_stop()

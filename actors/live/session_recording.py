@@ -8,8 +8,8 @@ from pathlib import Path
 from ...strategies.events import CustomEvent
 from ...strategies.messages import ClearedOrder, OrderFact, Reply, Request
 from ..letters import MarketUpdate
+from ..recorder import Recorder
 from ..session_lines import after_waking, answered_line, asked_line, begin_line, change_line, event_line
-from ..streaming.recorder import Recorder
 from .crews import Crew
 
 logger = logging.getLogger("headrace")

@@ -10,9 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import headrace as hr
+from headrace.actors.betfair.bet_rows import moment
 from headrace.actors.betfair.classification import ANSWERED, NOT_SENT, REFUSED, UNKNOWN, classify
 from headrace.actors.betfair.connections import Target
-from headrace.actors.betfair.placing import cancel_params, judge, moment, params_of
+from headrace.actors.betfair.placing import cancel_params, judge, params_of
 from headrace.actors.betfair.posts import LOST, REPLIED, Got, Post, head_of
 from headrace.actors.betfair.posts import NOT_SENT as UNSENT
 from headrace.strategies.messages import (

@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import math
 import random
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any
 from urllib.parse import urlencode
 
@@ -296,62 +296,6 @@ class OwnSession(Session):
 
     def _call(self, name: str, done: Callable[[Any], object], failed: Callable[[Exception], object]) -> None:
         self._calls.run(getattr(self.client, name, _nothing), done, failed)
-
-
-class Sessions:
-    """The sessions of a system's live accounts, and of those on paper that see live markets."""
-
-    def __init__(self, clients: Iterable[BaseClient], calls: Calls) -> None:
-        self._sessions = {
-            (client.venue, client.username): (Session if isinstance(client, BetfairClient) else OwnSession)(
-                client, calls
-            )
-            for client in clients
-            if client.betting_client is not None or hasattr(client, "login")
-        }
-
-    def of(self, venue: str, username: str) -> Session:
-        """The session of an account.
-
-        Raises:
-            ClientError: the account has none: it is not there, or has no betting client.
-        """
-        found = self._sessions.get((venue, username))
-        if found is None:
-            names = ", ".join(name for _, name in self._sessions) or "none"
-            raise ClientError(f"{username!r} at {venue} has no session; accounts with a betting client: {names}")
-        return found
-
-    def __iter__(self) -> Any:
-        return iter(self._sessions.values())
-
-    def __len__(self) -> int:
-        return len(self._sessions)
-
-    @property
-    def next_ms(self) -> float:
-        """When `wake` is to be called."""
-        return min((session.next_ms for session in self._sessions.values()), default=math.inf)
-
-    def wake(self, at_ms: int) -> None:
-        """Keep sessions alive, and log in again, as it is time."""
-        for session in self._sessions.values():
-            session.wake(at_ms)
-
-    def close(self, then: Callable[[], object]) -> None:
-        """Log out everywhere; then call `then`."""
-        left = len(self._sessions)
-        if not left:
-            then()
-
-        def out() -> None:
-            nonlocal left
-            left -= 1
-            if not left:
-                then()
-
-        for session in self._sessions.values():
-            session.close(out)
 
 
 def _path(address: str) -> str:

@@ -21,6 +21,7 @@ from .actors.live.crews import StreamPlan, plan_streams
 from .actors.live.instance import Instance, default_reference
 from .actors.live.rows_file import ROWS, RowsReader
 from .actors.live.setup import LiveSetup, RiskLimits
+from .actors.live.shadow import with_shadows
 from .actors.logs import at_level, set_up
 from .actors.market import MarketActor
 from .actors.shells.engine import COORDINATOR, Engine
@@ -31,7 +32,7 @@ from .config import Config
 from .results.result import Result
 from .results.session import SessionRows
 from .simulate.session_rows import FailureRows, rows_of_coordinator, rows_of_market
-from .simulate.simulated_exchange import SimulatedExchange
+from .simulate.simulated_exchange import paper_exchange
 from .strategies.errors import ClientError, InputError, RunError
 from .strategies.hosting import parameters_of
 from .values import whole, word
@@ -158,6 +159,8 @@ class Live(Assembly):
 
     def _start(self, instance: Instance) -> None:
         setup = self._setup(instance)
+        if self._shadow:
+            setup = with_shadows(setup)
         with contextlib.suppress(FileNotFoundError):
             os.unlink(instance.folder / ROWS)
         self._rows = SessionRows(RowsReader(instance.folder / ROWS), self._identity(setup), self._out)
@@ -165,7 +168,7 @@ class Live(Assembly):
         engine.start(COORDINATOR, coordinator_of(setup, engine))
         engine.ready(COORDINATOR, _START_S)
         for plan in setup.streams:
-            engine.start(plan.name, stream_of(plan, setup.clients))
+            engine.start(plan.name, stream_of(plan, setup))
 
     def wait(self, seconds: float = math.inf) -> bool:
         """Wait until the system is to end.
@@ -295,7 +298,7 @@ class Live(Assembly):
             reference=instance.reference,
             streams=(*streams, *orders),
             crews=crews,
-            make_exchange=SimulatedExchange,
+            make_exchange=paper_exchange,
             rows_of=rows_of_market,
             rows_of_failures=FailureRows,
             rows_at_end=rows_of_coordinator,

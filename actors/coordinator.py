@@ -252,9 +252,7 @@ class Coordinator:
 
     def expired(self, request: Request, reason: str) -> Reply:
         """The answer to a request that was not sent, and will not be."""
-        reports = tuple([Report(each.order_id, request.kind, FAILURE) for each in request.instructions])
-        at = self.host.clock.now_ms
-        return Reply(request.request_id, request.market_id, at, EXPIRED, reports, reason=reason)
+        return expired(request, self.host.clock.now_ms, reason)
 
     def expire(self, request: Request, reason: str) -> None:
         """Answer a request that was not sent, and will not be."""
@@ -376,6 +374,12 @@ class Coordinator:
     def _count_transaction(self, request: Request, failed: bool = False) -> None:
         account = self.clients.named(request.venue, request.username)
         account.add_transaction(1, failed=failed, at_ms=self.host.clock.now_ms)
+
+
+def expired(request: Request, at: int, reason: str) -> Reply:
+    """The answer to a request that has not reached the exchange, and will not."""
+    reports = tuple([Report(each.order_id, request.kind, FAILURE) for each in request.instructions])
+    return Reply(request.request_id, request.market_id, at, EXPIRED, reports, reason=reason)
 
 
 def violation_of(strategy: str, market_id: str, kind: str, refusal: ControlError, at: int) -> ViolationFact:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import secrets
+
 from ..actors.exchange import Desk
 from ..strategies.book import MarketBook
 from ..strategies.errors import OrderError
@@ -12,6 +14,8 @@ from .simulated_market import SimulatedMarket
 
 #: Bet ids count up from here.
 FIRST_BET_ID = 100_000_000_000
+#: Of live exchanges from a place up to here: all ids have twelve digits.
+_LAST_PLACE = 990_000_000_000
 
 
 class SimulatedExchange:
@@ -19,11 +23,12 @@ class SimulatedExchange:
 
     Args:
         models: those left out follow the settings.
+        after_bet_id: bet ids count up from here; live, where several exchanges give them, each from a place of its own.
     """
 
-    def __init__(self, models: Models | None = None) -> None:
+    def __init__(self, models: Models | None = None, after_bet_id: int = FIRST_BET_ID) -> None:
         self._models = models or Models()
-        self._last_bet_id = FIRST_BET_ID
+        self._last_bet_id = after_bet_id
         self._completed: Models | None = None
         self._markets: dict[str, SimulatedMarket] = {}
 
@@ -61,3 +66,12 @@ class SimulatedExchange:
     def return_bet_id(self) -> None:
         """The bet has to wait: the next bet gets its number."""
         self._last_bet_id -= 1
+
+
+def paper_exchange() -> SimulatedExchange:
+    """An exchange for paper accounts of a live market actor, of which there are several.
+
+    Its bet ids count up from a place that is drawn by chance, so that two exchanges of a system, and those of another
+    day, do not give the same ones.
+    """
+    return SimulatedExchange(after_bet_id=FIRST_BET_ID + secrets.randbelow(_LAST_PLACE - FIRST_BET_ID))

@@ -71,7 +71,8 @@ class Order(OrderState):
             sizes in the account's currency.
         profit: in the account's currency, before commission; 0.0 until the market is settled.
         settled: whether the market's settlement gave it a result.
-        not_placed: why it never reached the exchange: MARKET_CLOSED or RECORDING_ENDED; None where it did, or may yet.
+        not_placed: why it never reached the exchange: MARKET_CLOSED, RECORDING_ENDED, or live MARKET_FREED; None where
+            it did, or may yet.
         on_line: whether it was settled as a bet on a line.
         violation_msg: why a control refused it.
         update_data: what the request under way asks to change.

@@ -11,7 +11,7 @@ from typing import Any
 
 from builders import MARKET, Stream, priced
 from exchange_builders import ALICE, exchange_of, play
-from exchange_servers import Served, merged, served
+from exchange_servers import Served, merged, point, served
 from headrace.actors.betfair.betfair_client import BetfairClient
 from headrace.actors.betfair.calls import Calls
 from headrace.actors.betfair.live_account import LiveAccount
@@ -19,6 +19,7 @@ from headrace.actors.letters import Letter, Outcome
 from headrace.config import Config
 from headrace.simulate.exchange.betting.bank import Bank
 from headrace.simulate.exchange.betting.betting import Betting
+from headrace.simulate.exchange.certificates import Certificates
 from headrace.simulate.exchange.listings.catalogues import Catalogues
 from headrace.simulate.exchange.listings.listings import Listings
 from headrace.simulate.exchange.listings.lists import BetLists
@@ -81,11 +82,14 @@ class Desk:
 
 
 @contextmanager
-def trading(*streams: Stream, until: int = 100, **changes: Any) -> Iterator[Served]:
+def trading(
+    *streams: Stream, until: int = 100, certificates: Certificates | None = None, **changes: Any
+) -> Iterator[Served]:
     """An exchange with all that accounts call, over sockets; its market stands still with prices.
 
     Args:
         streams: what is played, up to `until` milliseconds after `T0`; a priced market if there are none.
+        certificates: for TLS.
         changes: of its settings.
     """
     exchange = exchange_of(*(streams or (priced(),)), **changes)
@@ -97,17 +101,27 @@ def trading(*streams: Stream, until: int = 100, **changes: Any) -> Iterator[Serv
         play(exchange, until)
         return merged(*parts)
 
-    with served(exchange, operations) as server:
+    with served(exchange, operations, certificates) as server:
         yield server
 
 
 class Trader:
     """An account at an exchange, and all that was answered to it."""
 
-    def __init__(self, exchange: Served, desk: Desk, account: AccountSettings = ALICE, **config: Any) -> None:
+    def __init__(
+        self,
+        exchange: Served,
+        desk: Desk,
+        account: AccountSettings = ALICE,
+        execution_cls: type[Any] | None = None,
+        **config: Any,
+    ) -> None:
         self.exchange, self.desk = exchange, desk
         self.answers: list[Any] = []
-        client = BetfairClient(exchange.stranger(account), interactive_login=True)
+        client = BetfairClient(exchange.stranger(account), interactive_login=True, execution_cls=execution_cls)
+        if exchange.certificates is not None:
+            point(client.betting_client, f"https://localhost:{exchange.http.https_port}")
+            client.betting_client.stream_certificate = str(exchange.certificates.server)
         self.account = LiveAccount(client, desk.calls, self.answers.append, Config(**config), "tests")
         desk.timed.append(self.account)
         self._numbers = itertools.count(1)

@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
+import headrace as hr
 from builders import MARKET, priced
 from exchange_builders import BOB
 from exchange_servers import Served
 from headrace.actors.betfair.execution import Execution
+from headrace.actors.betfair.live_account import LiveAccount
+from headrace.simulate.exchange.certificates import Certificates
 from headrace.strategies.messages import (
     ANSWERED,
     CANCEL,
@@ -478,6 +483,48 @@ def test_whole_account_is_cancelled_only_when_that_is_asked(exchange: Served, de
     assert "no reply" in desk.until(lambda: told[1:])[0]
 
 
+# -- executions of the user's own ----------------------------------------------------------------------------------
+
+
+class Halved(Execution):
+    """Places half of what is asked."""
+
+    def execute_place(self, request: Request) -> None:
+        halves = [
+            msgspec.structs.replace(each, size=each.size / 2)
+            for each in request.instructions
+            if isinstance(each, PlaceInstruction) and each.size is not None
+        ]
+        super().execute_place(msgspec.structs.replace(request, instructions=tuple(halves)))
+
+
+def test_step_of_the_execution_may_be_overridden(exchange: Served, desk: Desk) -> None:
+    trader = Trader(exchange, desk, execution_cls=Halved)
+    assert only(trader.placed(limit("1", 3.0, 5.0))).status == SUCCESS
+    assert bets(exchange) == [(3.0, 2.5, 0.0)]
+
+
+class Elsewhere(Execution):
+    """Sends orders to another exchange, which takes all of them."""
+
+    def send(self, request: Request) -> None:
+        reports = tuple(Report(each.order_id, request.kind, SUCCESS, None, "7") for each in request.instructions)
+        self.answer(Reply(request.request_id, request.market_id, self.calls.clock_ms(), reports=reports))
+
+
+def test_client_of_ones_own_sends_orders_by_its_own_execution(desk: Desk) -> None:
+    answers: list[Any] = []
+    client = hr.BaseClient(username="there", execution_cls=Elsewhere)
+    account = LiveAccount(client, desk.calls, answers.append, hr.Config(), "tests")
+    account.send(Request("h1/1", MARKET, "mine", "Betfair", "there", PLACE, (limit("1"),), desk.now_ms()))
+    assert answers[0].reports == (Report("1", PLACE, SUCCESS, None, "7"),)
+    told: list[Exception | None] = []
+    account.login(None, told.append)
+    assert desk.until(lambda: told) == [None]
+    with pytest.raises(hr.ClientError, match="client 'there' is a BaseClient without execution_cls"):
+        LiveAccount(hr.BaseClient(username="there"), desk.calls, answers.append, hr.Config(), "tests")
+
+
 # -- connections ---------------------------------------------------------------------------------------------------
 
 
@@ -518,3 +565,70 @@ def test_connections_are_kept_warm_and_renewed_when_they_were_idle_too_long(
     trader.desk.until(lambda: calls.connections.idle(target) == 2)
     assert calls.connections.opened == opened + 2
     assert calls.next_ms < math.inf
+
+
+def test_warm_connections_of_tls_are_used(tmp_path: Path, desk: Desk) -> None:
+    """They hold tickets that nobody has read, and are open all the same."""
+    with trading(certificates=Certificates(tmp_path)) as exchange:
+        trader = Trader(exchange, desk)
+        told: list[Exception | None] = []
+        trader.account.login(None, told.append)
+        desk.until(lambda: told)
+        calls = trader.account.calls
+        (target,) = calls._warm
+        desk.until(lambda: calls.connections.idle(target) >= 2)
+        opened = calls.connections.opened
+        exchange.fault("http.late", operation="placeOrders", seconds=0.05)
+        both = [trader.send(PLACE, limit(each)) for each in ("1", "2")]
+        assert [only(trader.answered(each)).status for each in both] == [SUCCESS, SUCCESS]
+        assert calls.connections.opened == opened
+        exchange.fault("http.lost", operation="placeOrders")
+        assert trader.placed(limit("3")).outcome == UNKNOWN
+        exchange.run(exchange.http.stop())
+        reply = trader.placed(limit("4"), deadline=desk.now_ms() + 100)
+        assert (reply.outcome, "cannot connect" in (reply.reason or "")) == (EXPIRED, True)
+
+
+# -- all of it together --------------------------------------------------------------------------------------------
+
+WRONG = [
+    ("http.lost", None),
+    ("http.cut", None),
+    ("http.refused", None),
+    ("http.status", None),
+    ("http.status_done", None),
+    ("http.garbage", None),
+    ("http.timeout", None),
+    ("http.timeout_lost", None),
+    ("http.timeout_error", None),
+    ("http.error", "TOO_MANY_REQUESTS"),
+    ("http.error", "INVALID_SESSION_INFORMATION"),
+    ("bet.refuse", "MARKET_SUSPENDED"),
+    ("bet.limit", "INSUFFICIENT_FUNDS"),
+]
+
+
+def test_whatever_goes_wrong_no_bet_is_made_twice_and_no_answer_is_untrue(exchange: Served, desk: Desk) -> None:
+    trader = Trader(exchange, desk, max_execution_workers=8)
+    for kind, value in WRONG:
+        exchange.fault(kind, value=value, operation="placeOrders", every=8, times=6)
+    exchange.fault("session.expire", after=0.05)
+    requests = []
+    for each in range(120):
+        requests.append(trader.send(PLACE, limit(str(each), 3.0, 1.0), deadline=desk.now_ms() + 2_000))
+        desk.turn()
+    desk.until(lambda: all(trader.replies(request) for request in requests))
+    placed = [bet.order_ref.partition("-")[2] for bet in exchange.exchange.bets.values()]
+    assert len(placed) == len(set(placed))
+    outcomes: dict[str, int] = {}
+    for request in requests:
+        (reply,) = trader.replies(request)
+        report = only(reply)
+        known = reply.outcome if reply.outcome != ANSWERED else report.status
+        outcomes[known] = outcomes.get(known, 0) + 1
+        if known == SUCCESS:
+            assert exchange.exchange.bets[report.bet_id or ""].order_ref.endswith(f"-{report.order_id}")
+        elif known in (FAILURE, EXPIRED):
+            assert report.order_id not in placed
+    assert min(outcomes.get(each, 0) for each in (SUCCESS, FAILURE, UNKNOWN)) > 0
+    assert desk.calls.under_way == 0

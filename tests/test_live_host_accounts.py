@@ -19,6 +19,7 @@ from headrace.actors.live.shadow import with_shadows
 from headrace.simulate.generator import write_markets
 from headrace.simulate.replay import Replay
 from headrace.simulate.setup import Setup
+from headrace.simulate.simulated_exchange import paper_exchange
 from headrace.simulate.units import Unit
 from headrace.strategies import messages
 from headrace.strategies.messages import (
@@ -129,13 +130,23 @@ def test_refused_by_the_accounts_limit_as_in_a_simulation(tmp_path: Path) -> Non
     assert seen(there) == seen(here)
 
 
+class Wide(hr.Strategy):
+    """One for all markets of an event."""
+
+    scope = "event"
+
+
 def test_strategies_see_the_funds_of_an_account_and_how_old_they_are(tmp_path: Path) -> None:
-    driven, _ = mixed(tmp_path, {})
+    driven, _ = mixed(tmp_path, {}, others=[Wide()])
     driven.deliver(AccountFact("Betfair", "me", T0 + 200, 1000.0, -20.0), at=T0 + 300)
     driven.deliver(AccountFact("Betfair", "me", T0 + 100, 900.0, 0.0), at=T0 + 400)
     driven.deliver(AccountFact("Betfair", "another", T0 + 100, 900.0, 0.0), at=T0 + 400)
-    account = driven.host.rooms["s1.market"].actor.clients.get_default()
-    assert account is not None
+    # A crew that comes later is told as well.
+    driven.host._room("s1.event")
+    for room in driven.host.rooms.values():
+        account = room.actor.clients.get_default()
+        assert account is not None
+        assert account.account_funds.available_to_bet_balance == 1000.0
     funds = account.account_funds
     assert (funds.available_to_bet_balance, funds.exposure, funds.age(T0 + 1700)) == (1000.0, -20.0, 1.5)
 
@@ -181,3 +192,10 @@ def test_names_that_twins_need_are_refused() -> None:
     other = hr.BaseClient(username="me (paper)", paper_trade=True)
     with pytest.raises(hr.InputError, match=r"account 'me \(paper\)' has the name that a paper twin needs"):
         with_shadows(live_setup([Looks()], client=[me, other]))
+
+
+def test_two_market_actors_give_no_bet_id_twice() -> None:
+    first, second = paper_exchange(), paper_exchange()
+    ids = [exchange.next_bet_id() for exchange in (first, second) for _ in range(1000)]
+    assert len(set(ids)) == 2000
+    assert {len(each) for each in ids} == {12}

@@ -16,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import headrace as hr
-from builders import MARKET, T0, Stream, back, priced
+from builders import MARKET, T0, Stream, back, cancel, lay, priced
 from headrace.actors.letters import (
     Ask,
     Carried,
@@ -34,12 +34,11 @@ from headrace.actors.letters import (
 from headrace.actors.live import blocking
 from headrace.actors.live.host import HostRole
 from headrace.actors.live.latencies import Latencies
-from headrace.strategies.messages import (
-    MarketFact,
-)
+from headrace.actors.shells.making import for_hosts
+from headrace.strategies.messages import LogRow, MarketFact
+from live_builders import FakeMail
 from live_hosts import (
     Driven,
-    HostMail,
     Looks,
     Raw,
     arrived,
@@ -189,6 +188,29 @@ def test_a_catalogue_is_handed_on_where_it_says_something_new(tmp_path: Path) ->
     assert found == [("catalogue", "5f Hcap", "5f Hcap"), ("catalogue", "6f Hcap", "6f Hcap")]
 
 
+def test_a_catalogue_that_comes_before_its_market_waits_for_it(tmp_path: Path) -> None:
+    driven = Driven(live_setup([Sports()]))
+    found = driven.setup.strategies[0].found  # type: ignore[attr-defined]
+    found.clear()
+    arrived(driven, Stream("1.7"), tmp_path, at=0, until=0)
+    driven.deliver(Catalogue(MARKET, catalogue("5f Hcap")), at=T0 + 100)
+    assert found == []
+    arrived(driven, Stream("1.7").touch(5), tmp_path, at=150, until=5)
+    updates = updates_of(Stream().write(tmp_path / "market"))
+    driven.deliver(msg_for(updates[0], "s1.market"), at=T0 + 200, sender="s1")
+    assert found == [("catalogue", "5f Hcap", "5f Hcap")]
+
+
+def test_what_is_not_a_catalogue_is_a_failure(tmp_path: Path) -> None:
+    driven = Driven(live_setup([Sports()], rows_of_failures=failures_of))
+    arrived(driven, Stream(), tmp_path, at=0, until=0)
+    driven.deliver(Catalogue(MARKET, b'{"marketId": "1.9"}'), at=T0 + 100)
+    driven.deliver(Stop(), at=T0 + 300)
+    assert [row[5] for row in driven.rows("failures")] == [
+        f"market {MARKET}: not a catalogue: its marketId is 1.9, expected {MARKET}"
+    ]
+
+
 # -- custom events -----------------------------------------------------------------------------------------------------
 
 
@@ -243,8 +265,8 @@ def test_a_strategy_that_ends_the_run_has_the_coordinator_asked_once(tmp_path: P
     arrived(driven, Stream().touch(700).touch(800), tmp_path, at=700, until=700)
     driven.deliver(Introduce("s9", "there"), at=T0 + 900)
     (ask,) = driven.mail.letters(Ask)
-    assert (ask.what, ask.reply_to, ask.address) == ("STOP", "h1", "test:h1")
-    assert driven.mail.known == {"s9": "there"}
+    assert (ask.what, ask.reply_to, ask.address) == ("STOP", "h1", "fake:h1")
+    assert driven.mail.known["s9"] == "there"
 
 
 # -- failures ----------------------------------------------------------------------------------------------------------
@@ -336,7 +358,7 @@ def test_strategies_start_once_in_each_process(tmp_path: Path) -> None:
     setup.strategies[0].starts.clear()  # type: ignore[attr-defined]
     for name in ("h1", "h2"):
         role = HostRole(name, setup)
-        role.start(HostMail(name))
+        role.start(FakeMail(name))
         role.stop()
     assert setup.strategies[0].starts == [["simulated"]]  # type: ignore[attr-defined]
 
@@ -347,7 +369,7 @@ def test_a_strategy_that_fails_in_start_is_named() -> None:
             raise ValueError("no model")
 
     with pytest.raises(hr.RunError, match=r"strategy 'Bad' failed in start\(\): ValueError: no model"):
-        HostRole("h1", live_setup([Bad()])).start(HostMail())
+        HostRole("h1", live_setup([Bad()])).start(FakeMail("h1"))
 
 
 def test_an_event_has_one_instance_and_a_run_one_for_all_its_markets(tmp_path: Path) -> None:
@@ -443,3 +465,43 @@ def test_lines_of_the_log_tell_the_strategy_and_the_market_that_they_are_about(t
     assert found == {"it is here": MARKET, "elsewhere": "nothing", "between": None, "after": "nothing"}
     (line,) = [line for line in lines if line.getMessage() == "it is here"]
     assert (line.strategy, line.publish_time) == ("Writes", T0 + 20)  # type: ignore[attr-defined]
+
+
+def test_events_are_made_where_somebody_hears_them(tmp_path: Path) -> None:
+    for heard in (True, False):
+        setup = live_setup([scripted({100: [back("a", 2.0, 5.0)]})], heard=heard)
+        driven = Driven(setup)
+        arrived(driven, priced(), tmp_path, at=100, until=100)
+        rows = [letter.message.name for letter in driven.mail.letters(Carried) if isinstance(letter.message, LogRow)]
+        assert rows == (["market", "trade"] if heard else [])
+
+
+def test_hosts_have_no_logging_controls_and_know_whether_somebody_hears() -> None:
+    for controls in ([], [hr.LoggingControl()]):
+        setup = for_hosts(live_setup([Looks()], logging_controls=controls))
+        assert (setup.logging_controls, setup.listens) == ([], bool(controls))
+
+
+def test_figures_of_the_state_are_right_as_orders_come_and_end(tmp_path: Path) -> None:
+    stream = priced().prices(2000, {1: {"trd": [[2.2, 14]]}}).touch(2500).touch(3000).close(9000, winner=1)
+    actions: Any = {
+        100: [back("a", 2.0, 5.0), back("b", 2.2, 5.0), back("c", 3.0, 2.0)],
+        2500: [cancel("b"), lay("d", 2.1, 3.0)],
+    }
+    driven = Driven(live_setup([scripted(actions)]))
+    found = []
+    for at in (0, 100, 2000, 2500, 3000, 9000):
+        arrived(driven, stream, tmp_path, at=at, until=at)
+        driven.host.next_state_ms = 0
+        driven.host.wake(T0 + at)
+        driven._settle()
+        (row,) = json.loads(driven.mail.letters(HostState)[-1].markets)
+        found.append(tuple(row[name] for name in ("orders", "live", "matched", "exposure", "profit")))
+    assert found == [
+        (0, 0, 0.0, 0.0, 0.0),
+        (3, 3, 0.0, 12.0, 0.0),
+        (3, 2, 8.0, 12.0, 0.0),
+        (4, 3, 8.0, 12.0, 0.0),
+        (4, 1, 11.0, 7.0, 0.0),
+        (4, 0, 11.0, 5.0, 5.3),
+    ]

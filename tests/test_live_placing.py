@@ -9,10 +9,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import headrace as hr
+from headrace.actors.betfair.bet_rows import moment
 from headrace.actors.betfair.classification import ANSWERED, NOT_SENT, REFUSED, UNKNOWN, classify
 from headrace.actors.betfair.connections import Target
-from headrace.actors.betfair.placing import cancel_params, judge, moment, params_of
-from headrace.actors.betfair.posts import LOST, REPLIED, Got, Post
+from headrace.actors.betfair.placing import cancel_params, judge, params_of
+from headrace.actors.betfair.posts import LOST, REPLIED, Got, Post, head_of
 from headrace.actors.betfair.posts import NOT_SENT as UNSENT
 from headrace.strategies.messages import (
     CANCEL,
@@ -354,5 +356,12 @@ def test_result_is_handed_on_as_it_came() -> None:
 
 
 def test_what_is_posted_shows_no_credentials() -> None:
-    post = Post(Target("https", "there", 443), "/api/login", {"X-Authentication": "token"}, b"password=secret")
+    target = Target("https", "there", 443)
+    post = Post(target, head_of(target, "/api/login", {"X-Authentication": "token"}), b"password=secret")
     assert repr(post) == "<Post there:443/api/login>"
+
+
+def test_header_with_a_line_break_is_refused_by_its_name() -> None:
+    """An application key that was read from a file, and still has the end of its line."""
+    with pytest.raises(hr.ClientError, match="X-Application has a character that no header can have"):
+        head_of(Target("https", "there", 443), "/api/login", {"X-Application": "key\n"})

@@ -16,7 +16,7 @@ from .betfair_client import BetfairClient
 from .calls import ANSWER_S, LAST, OTHERS, Calls
 from .classification import NOT_SENT, REFUSED, SESSION_CODES, Answer, classify
 from .connections import Target
-from .posts import Got, Post
+from .posts import Got, Post, head_of
 from .session import Session
 
 #: Operations by service; all others are of betting.
@@ -65,7 +65,7 @@ class Api:
         self.session = session
         self.calls = calls
         self._targets: tuple[Target, str] | None = None
-        self._headers: tuple[str, dict[str, str]] = ("", {})
+        self._heads: tuple[str, dict[str, bytes]] = ("", {})
 
     def ask(self, question: Question) -> None:
         """Ask something. `Question.done` is called later, always once."""
@@ -97,9 +97,8 @@ class Api:
             self._end(question, Answer(NOT_SENT, why=f"came to be sent {now - by} ms after its deadline"))
             return
         question.tried += 1
-        target, path = self._target()
         self.calls.post(
-            Post(target, path + _SERVICE_PATHS[_service(question.operation)], self._headers_for(token), question.body),
+            Post(self._target()[0], self._head(_service(question.operation), token), question.body),
             lambda got: self._got(question, token, got),
             room=question.room,
             urgency=question.urgency,
@@ -149,11 +148,12 @@ class Api:
             self._targets = Target.of(places.api, places.certificate), path
         return self._targets
 
-    def _headers_for(self, token: str) -> dict[str, str]:
-        if self._headers[0] != token:
+    def _head(self, service: str, token: str) -> bytes:
+        """How calls of a service begin, with the session that they are made in."""
+        if self._heads[0] != token:
             client = self.session.client
             assert isinstance(client, BetfairClient)
-            made = {
+            headers = {
                 "X-Application": client.app_key,
                 "X-Authentication": token,
                 "Content-Type": "application/json",
@@ -162,11 +162,12 @@ class Api:
                 "Connection": "keep-alive",
                 "User-Agent": "headrace",
             }
-            self._headers = (token, made)
-        return self._headers[1]
+            target, path = self._target()
+            made = {name: head_of(target, f"{path}{name}/json-rpc/v1", headers) for name in _METHODS}
+            self._heads = (token, made)
+        return self._heads[1][service]
 
 
-_SERVICE_PATHS = {name: f"{name}/json-rpc/v1" for name in ("betting", "account", "heartbeat")}
 _METHODS = {"betting": "SportsAPING/v1.0/", "account": "AccountAPING/v1.0/", "heartbeat": "HeartbeatAPING/v1.0/"}
 
 

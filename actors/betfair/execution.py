@@ -75,6 +75,7 @@ class Execution:
         place_limit: most instructions in a call that places.
 
     Attributes:
+        answer: takes replies and facts.
         hold: see `Hold`; None: everything is answered at once.
         times_ms: how long the last calls took that were answered, milliseconds.
     """
@@ -91,7 +92,7 @@ class Execution:
         self.calls = api.calls
         self.hold: Hold | None = None
         self.times_ms: collections.deque[int] = collections.deque(maxlen=_TIMES)
-        self._answer = answer
+        self.answer = answer
         self._attempts = config.execution_retry_attempts
         self._reference = reference
         self._limits = {PLACE: place_limit, REPLACE: min(place_limit, CHANGE_LIMIT)}
@@ -188,7 +189,7 @@ class Execution:
         placed = request.kind == PLACE
         if placed:
             for fact in judged.facts:
-                self._answer(fact)
+                self.answer(fact)
         if judged.reports:
             failed = any(report.status == FAILURE for report in judged.reports)
             self._reply(request, ANSWERED, judged.reports, judged.reason if failed else None)
@@ -199,7 +200,7 @@ class Execution:
             )
         if not placed:
             for fact in judged.facts:
-                self._answer(fact)
+                self.answer(fact)
         if judged.unknown:
             unknown = {report.order_id for report in judged.unknown}
             again = [each for each in instructions if each.order_id in unknown and _repeatable(each, request.kind)]
@@ -225,7 +226,7 @@ class Execution:
             request.request_id, request.market_id, self.calls.clock_ms(), outcome, tuple(reports), reason=reason
         )
         if outcome != UNKNOWN or self.hold is None or not self.hold(request, reply):
-            self._answer(reply)
+            self.answer(reply)
 
     # -- bets without a number -----------------------------------------------------------------------------------
 

@@ -7,7 +7,6 @@ reports look: docs/exchange.md.
 from __future__ import annotations
 
 import dataclasses
-import datetime
 from collections.abc import Sequence
 from typing import Any
 
@@ -30,6 +29,7 @@ from ...strategies.messages import (
     Request,
     UpdateInstruction,
 )
+from .bet_rows import moment
 
 TIMEOUT, PENDING = "TIMEOUT", "PENDING"
 #: The operation of the API for each kind of request.
@@ -332,12 +332,3 @@ def _judge_replace(judged: Judged, market_id: str, asked: ReplaceInstruction, re
         persistence_type=(echo.get("limitOrder") or {}).get("persistenceType"),
     )
     _judge_placing(judged, market_id, placed, place or _InstructionReport(TIMEOUT))
-
-
-def moment(date: str | None) -> int:
-    """A date of the exchange, such as 2026-01-31T12:00:00.000Z, as milliseconds since the epoch; 0 if it has none."""
-    try:
-        found = datetime.datetime.fromisoformat(date or "")
-    except ValueError:
-        return 0
-    return round((found if found.tzinfo else found.replace(tzinfo=datetime.UTC)).timestamp() * 1000)

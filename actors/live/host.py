@@ -46,7 +46,7 @@ from ..mailboxes.mail import Mail
 from ..starting import WorkerFramework
 from .blocking import Watch
 from .crew_room import CrewRoom
-from .host_state import market_rows
+from .host_state import MarketRows
 from .latencies import Latencies
 from .rows_file import TableRows, packed
 from .setup import LiveSetup
@@ -84,10 +84,12 @@ class HostRole:
         # Markets whose changes were lost, by stream, crew and market: what comes before their image is not used.
         self._broken: set[tuple[str, str, str]] = set()
         self._routed: dict[tuple[str, str, str], None] = {}
+        self._funds: dict[tuple[str, str], AccountFact] = {}
         self._at = 0
         self.next_state_ms = 0.0
         self._lost = self._behind = 0
         self._ticks = Latencies()
+        self._rows = MarketRows()
         self._markets = b"[]"
         self._at_work: CrewRoom | None = None
         self._asked_to_stop = self._ended = False
@@ -131,6 +133,8 @@ class HostRole:
         if self._ended:
             return
         for sender, letter in waiting:
+            if self._ended:
+                break
             self._time(at_ms)
             self._watch.begin()
             try:
@@ -154,7 +158,7 @@ class HostRole:
         self._lines.actor = None
         if self.next_state_ms <= self._at:
             self.next_state_ms = self._at + STATE_MS
-            self._markets = json.dumps(market_rows(self.rooms.values())).encode()
+            self._markets = json.dumps(self._rows.of(self.rooms.values())).encode()
             self._send_failures()
             self._mail.send(COORDINATOR, self._state(0))
         self._look_for_stop()
@@ -198,6 +202,9 @@ class HostRole:
             else:
                 self._mail.forget(letter.name)
         elif isinstance(letter, AccountFact):
+            known = self._funds.get((letter.venue, letter.username))
+            if known is None or known.at <= letter.at:
+                self._funds[letter.venue, letter.username] = letter
             for room in self.rooms.values():
                 room.take_funds(letter)
         elif isinstance(letter, Catalogue):
@@ -218,6 +225,8 @@ class HostRole:
         if room is None:
             send = functools.partial(self._carry, crew)
             room = self.rooms[crew] = CrewRoom(self._setup, self._setup.crew(crew), send)
+            for funds in self._funds.values():
+                room.take_funds(funds)
         return room
 
     def _rooms_of(self, message: OrderFact | ClearedOrder | Reply) -> list[CrewRoom]:
@@ -325,7 +334,11 @@ class HostRole:
         self._ended = True
         for room in self.rooms.values():
             for market in room.actor.hosted:
-                self._free(room.crew.name, market.market_id)
+                free = FreeMarket(room.crew.name, market.market_id)
+                try:
+                    self._free(free.crew, free.market_id)
+                except Exception as error:
+                    self._failed(error, free)
         self._send_failures()
         self._mail.send(COORDINATOR, self._state(0))
 

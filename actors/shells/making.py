@@ -17,18 +17,19 @@ from ..live.crews import StreamPlan
 from ..live.host import HostRole
 from ..live.setup import LiveSetup
 from ..role import Role
-from ..streaming.market_stream import MarketStreamRole
+from ..streaming import stream_kinds
+from ..streaming.order_stream import OrderStreamRole
 from ..streaming.stream_place import StreamPlace
 
-#: Makes a stream of a plan, at the place where its exchange is.
-MakeStream = Callable[[StreamPlan, StreamPlace], Role]
 _ORDERS, _MARKETS = "orderSubscription", "marketSubscription"
 
 
 def for_hosts(setup: LiveSetup) -> LiveSetup:
     """A setup for the processes of markets: without credentials, and without what is the coordinator's."""
     clients = [each.without_credentials() if isinstance(each, BetfairClient) else each for each in setup.clients]
-    return dataclasses.replace(setup, clients=clients, workers=[], logging_controls=[], custom_streams=[])
+    return dataclasses.replace(
+        setup, clients=clients, workers=[], logging_controls=[], custom_streams=[], heard=setup.listens
+    )
 
 
 def host_of(setup: LiveSetup) -> Callable[[str], Role]:
@@ -54,9 +55,9 @@ def _now_ms() -> int:
     return time.time_ns() // 1_000_000
 
 
-def stream_of(plan: StreamPlan, clients: list[BaseClient]) -> Callable[[], Role]:
+def stream_of(plan: StreamPlan, setup: LiveSetup) -> Callable[[], Role]:
     """Makes a stream."""
-    return functools.partial(_stream, plan, place_of(plan, clients))
+    return functools.partial(_stream, plan, place_of(plan, setup.clients), setup.reference)
 
 
 def place_of(plan: StreamPlan, clients: list[BaseClient]) -> StreamPlace:
@@ -71,5 +72,7 @@ def place_of(plan: StreamPlan, clients: list[BaseClient]) -> StreamPlace:
     return StreamPlace(host, port, ca_file=places.certificate)
 
 
-def _stream(plan: StreamPlan, place: StreamPlace) -> Role:
-    return MarketStreamRole(plan, place)
+def _stream(plan: StreamPlan, place: StreamPlace, reference: str) -> Role:
+    if plan.operation == _ORDERS and not plan.raw:
+        return OrderStreamRole(plan, place, reference)
+    return stream_kinds.stream_of(plan, place)

@@ -86,6 +86,7 @@ class HostRole:
         # Markets whose changes were lost, by stream, crew and market: what comes before their image is not used.
         self._broken: set[tuple[str, str, str]] = set()
         self._routed: dict[tuple[str, str, str], None] = {}
+        self._funds: dict[tuple[str, str], AccountFact] = {}
         self._at = 0
         self.next_state_ms = 0.0
         self._lost = self._behind = 0
@@ -139,6 +140,8 @@ class HostRole:
         if self._ended:
             return
         for sender, letter in waiting:
+            if self._ended:
+                break
             self._time(at_ms)
             self._watch.begin()
             try:
@@ -212,6 +215,9 @@ class HostRole:
             else:
                 self._mail.forget(letter.name)
         elif isinstance(letter, AccountFact):
+            known = self._funds.get((letter.venue, letter.username))
+            if known is None or known.at <= letter.at:
+                self._funds[letter.venue, letter.username] = letter
             for room in self.rooms.values():
                 room.take_funds(letter)
         elif isinstance(letter, Catalogue):
@@ -232,6 +238,8 @@ class HostRole:
         if room is None:
             send = functools.partial(self._carry, crew)
             room = self.rooms[crew] = CrewRoom(self._setup, self._setup.crew(crew), send)
+            for funds in self._funds.values():
+                room.take_funds(funds)
         return room
 
     def _rooms_of(self, message: OrderFact | ClearedOrder | Reply) -> list[CrewRoom]:
@@ -352,7 +360,11 @@ class HostRole:
         self._ended = True
         for room in self.rooms.values():
             for market in room.actor.hosted:
-                self._free(room.crew.name, market.market_id)
+                free = FreeMarket(room.crew.name, market.market_id)
+                try:
+                    self._free(free.crew, free.market_id)
+                except Exception as error:
+                    self._failed(error, free)
         self._send_failures()
         self._mail.send(COORDINATOR, self._state(0))
 

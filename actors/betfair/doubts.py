@@ -58,6 +58,7 @@ class _Doubt:
         decide_at: when what has not appeared will not.
         look_from: when looks begin.
         taken: the exchange has taken it asynchronously: it answers no more.
+        placing: of a replace the cancel is known: what it places is not.
         known: numbers of bets that there were before a replace, by order.
         looks_left: looks after `decide_at` that must find nothing.
     """
@@ -69,6 +70,7 @@ class _Doubt:
     decide_at: float
     look_from: float
     taken: bool
+    placing: bool
     known: dict[str, frozenset[str]]
     looks_left: int = 1
 
@@ -133,27 +135,42 @@ class Doubts:
 
     # -- what is not known ---------------------------------------------------------------------------------------
 
-    def doubt(self, request: Request, at_ms: int, why: str, order_ids: Sequence[str]) -> None:
+    def doubt(self, request: Request, at_ms: int, why: str, order_ids: Sequence[str], placing: bool = False) -> None:
         """It is not known what became of instructions of a call. Of what it places, the market is to be told so.
 
         Args:
             at_ms: now: what is looked at from now on counts.
             why: a few words.
-            order_ids: the instructions in doubt.
+            order_ids: the instructions in doubt, by the orders that they are about.
+            placing: of replaces: their cancels are known.
         """
+        if not order_ids:
+            return
         text = f"{request.kind} {request.request_id}: outcome unknown: {why}"
         logger.warning("Market %s: %s", request.market_id, text)
         self._report("in_doubt", request.market_id, text)
-        self._open(request, at_ms, order_ids, at_ms + _FIRST_MS, taken=False)
+        self._open(request, at_ms, order_ids, at_ms + _FIRST_MS, placing=placing)
 
     def expect(self, request: Request, at_ms: int, order_ids: Sequence[str]) -> None:
-        """Orders were taken asynchronously: the stream tells what becomes of them. If it does not, look for them."""
-        self._open(request, at_ms, order_ids, self._decide_at(request, at_ms), taken=True)
+        """Orders were taken asynchronously: the stream tells what becomes of them. If it does not, look for them.
+
+        Args:
+            order_ids: as for `doubt`: of replaces, the orders that are replaced.
+        """
+        self._open(request, at_ms, order_ids, self._decide_at(request, at_ms), taken=True, placing=True)
 
     def _decide_at(self, request: Request, at_ms: int) -> float:
         return at_ms + self._appears_ms + request.bet_delay * 1000
 
-    def _open(self, request: Request, at_ms: int, order_ids: Sequence[str], look_from: float, taken: bool) -> None:
+    def _open(
+        self,
+        request: Request,
+        at_ms: int,
+        order_ids: Sequence[str],
+        look_from: float,
+        taken: bool = False,
+        placing: bool = False,
+    ) -> None:
         open_ = {each.order_id: each for each in request.instructions if each.order_id in order_ids}
         known = {}
         for each in open_.values():
@@ -165,7 +182,7 @@ class Doubts:
             )
         number = next(self._numbers)
         decide_at = self._decide_at(request, at_ms)
-        self._doubts[number] = _Doubt(number, request, open_, at_ms, decide_at, look_from, taken, known)
+        self._doubts[number] = _Doubt(number, request, open_, at_ms, decide_at, look_from, taken, placing, known)
         self._by_order.update(dict.fromkeys(open_, number))
         self.next_ms = min(self.next_ms, look_from)
         for each in list(open_.values()):
@@ -200,8 +217,11 @@ class Doubts:
             if isinstance(asked, PlaceInstruction):
                 if fact.bet_id is not None:
                     self._found_placed(doubt, asked, fact, at_ms)
-            elif not isinstance(asked, ReplaceInstruction) and fact.bet_id in (None, asked.bet_id):
-                # A replace takes two bets: a look reads both.
+            elif isinstance(asked, ReplaceInstruction):
+                # It takes two bets: a look reads both, unless it is known which order the second one is.
+                if doubt.placing and bet is not None and bet.order_id == asked.new_order_id is not None:
+                    self._end(doubt, asked, verdicts.of_replace(asked, None, fact, 0.0, decisive=False), at_ms)
+            elif fact.bet_id in (None, asked.bet_id):
                 self._judge(doubt, asked, fact, at_ms, read=False, decisive=False)
 
     def forget(self, market_ids: Sequence[str]) -> None:
@@ -312,17 +332,20 @@ class Doubts:
             report = Report(asked.order_id, PLACE, FAILURE)
             self._tell(Reply(request.request_id, request.market_id, began, EXPIRED, (report,), reason=why))
             return
-        # It was answered before: only a fact counts more than that.
+        self._unplaced(request, asked.order_id, asked.price, asked.size or asked.liability or 0.0)
+
+    def _unplaced(self, request: Request, order_id: str, price: float | None, size: float) -> None:
+        """An order that was answered before is none: only a fact counts more than an answer."""
         self._tell(
             OrderFact(
                 market_id=request.market_id,
-                order_id=asked.order_id,
+                order_id=order_id,
                 bet_id=None,
                 source=LIST,
                 at=self._bets.latest + 1,
                 executable=False,
-                price=asked.price,
-                size=asked.size or asked.liability or 0.0,
+                price=price,
+                size=size,
                 why=UNPLACED,
             )
         )
@@ -378,8 +401,15 @@ class Doubts:
 
     def _end(self, doubt: _Doubt, asked: Instruction, reports: tuple[Report, ...] | None, at_ms: int) -> None:
         """It is known what became of a change. `reports`: None: it is not."""
-        if reports is not None:
-            self._close(doubt, asked.order_id)
+        if reports is None:
+            return
+        self._close(doubt, asked.order_id)
+        if doubt.placing and isinstance(asked, ReplaceInstruction):
+            reports = tuple(report for report in reports if report.operation == PLACE)
+            if doubt.taken and reports and reports[0].status == FAILURE:
+                self._unplaced(doubt.request, reports[0].order_id, asked.new_price, reports[0].size)
+                return
+        if reports:
             self._answer(doubt, reports, at_ms)
 
     def _close(self, doubt: _Doubt, order_id: str) -> None:

@@ -182,6 +182,11 @@ class Coordinator:
             with users_code(f"control {control.__name__} cannot be made", raise_errors=host.config.raise_errors):
                 self._trading_controls.append(control(self, **settings))
 
+    @property
+    def account_controls(self) -> list[BaseControl]:
+        """The controls of all accounts' requests, in the order in which they are asked."""
+        return self._trading_controls
+
     # -- steps ---------------------------------------------------------------------------------------------------
 
     def add_market(self, market: MarketFact) -> None:

@@ -85,4 +85,5 @@ def record(words: tuple[str, ...], quiet: bool, out: str, **options: Any) -> Non
 
 def _tell(result: Result, out: str | None) -> None:
     """What was recorded."""
-    click.echo(f"{result.markets.num_rows:,} markets were recorded")
+    count = result.markets.num_rows
+    click.echo(f"{count:,} {'market was' if count == 1 else 'markets were'} recorded")

@@ -34,11 +34,15 @@ class SimulatedExchange:
 
     def open(self, market_id: str, book: MarketBook, desk: Desk) -> SimulatedMarket:
         """Open its side of a new market; under compatibility, the peer's."""
+        kind = PeerMarket if desk.config.compatibility == "flumine" else SimulatedMarket
+        market = self._markets[market_id] = kind(market_id, book, desk, self._complete(desk), self)
+        return market
+
+    def _complete(self, desk: Desk) -> Models:
+        """The models, those of the settings included."""
         if self._completed is None:
             self._completed = self._models.completed(desk.config)
-        kind = PeerMarket if desk.config.compatibility == "flumine" else SimulatedMarket
-        market = self._markets[market_id] = kind(market_id, book, desk, self._completed, self)
-        return market
+        return self._completed
 
     def send(self, request: Request) -> None:
         """Take a request for one of its markets.

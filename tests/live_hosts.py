@@ -8,10 +8,9 @@ from __future__ import annotations
 
 import json
 import pickle
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import pytest
 
@@ -24,7 +23,6 @@ from headrace.actors.letters import Carried, FreeMarket, Letter, MarketUpdate, R
 from headrace.actors.live.crews import plan_streams
 from headrace.actors.live.host import HostRole
 from headrace.actors.live.setup import LiveSetup
-from headrace.actors.mailboxes.mail import Waiting
 from headrace.actors.switchboard import Switchboard
 from headrace.simulate.replay import Replay
 from headrace.simulate.session_rows import FailureRows, rows_of_market
@@ -34,62 +32,10 @@ from headrace.simulate.units import Unit
 from headrace.strategies.clock import LiveClock
 from headrace.strategies.host import Host, unique_id
 from headrace.strategies.messages import Request
+from live_builders import FakeMail
 
-_Kind = TypeVar("_Kind")
 #: What a script does, by the time of the book.
 Actions = Mapping[int, Sequence[Asks]]
-
-
-class HostMail:
-    """The mail of a host: what it sends is kept, and what comes is put into `inbox`."""
-
-    def __init__(self, name: str = "h1") -> None:
-        self.name, self.address, self.stopped = name, f"test:{name}", False
-        self.inbox: deque[tuple[str, Letter]] = deque()
-        self.sent: list[tuple[str, Letter]] = []
-        self.told_aside: list[Letter] = []
-        self.known: dict[str, str] = {}
-        self.closed = False
-
-    def know(self, name: str, address: str) -> None:
-        self.known[name] = address
-
-    def forget(self, name: str) -> None:
-        self.known.pop(name, None)
-
-    def send(self, name: str, letter: Letter, droppable: bool = False) -> bool:
-        self.sent.append((name, letter))
-        return True
-
-    def put(self, letter: Letter) -> None:
-        self.inbox.append((self.name, letter))
-
-    def aside(self, name: str, letter: Letter) -> bool:
-        self.told_aside.append(letter)
-        return True
-
-    def watch(self, file: Any, ready: Callable[[], object] | None) -> None:
-        raise AssertionError("a host watches no files")
-
-    def wait(self, seconds: float) -> Waiting:
-        letters = list(self.inbox)
-        self.inbox.clear()
-        return Waiting(letters)
-
-    @property
-    def depth(self) -> int:
-        return len(self.inbox)
-
-    @property
-    def counts(self) -> dict[str, int]:
-        return {}
-
-    def close(self) -> None:
-        self.closed = True
-
-    def letters(self, kind: type[_Kind], to: str = "c") -> list[_Kind]:
-        """The letters of a kind that were sent."""
-        return [letter for name, letter in self.sent if name == to and isinstance(letter, kind)]
 
 
 def live_setup(
@@ -123,7 +69,7 @@ class Office:
         requests: of accounts that are not paper accounts.
     """
 
-    def __init__(self, setup: LiveSetup, mails: Iterable[HostMail]) -> None:
+    def __init__(self, setup: LiveSetup, mails: Iterable[FakeMail]) -> None:
         self.clock = LiveClock()
         heard = setup.logging_controls[0] if setup.logging_controls else None
         self.coordinator = setup.coordinator(setup.clients, heard)
@@ -142,8 +88,8 @@ class Office:
         self.failures.append(error)
 
     @staticmethod
-    def _way(mail: HostMail, crew: str) -> Callable[[Any], object]:
-        return lambda message: mail.inbox.append(("c", Carried(crew, message)))
+    def _way(mail: FakeMail, crew: str) -> Callable[[Any], object]:
+        return lambda message: mail.deliver(Carried(crew, message))
 
     def send(self, request: Request) -> None:
         """As the exchange."""
@@ -178,7 +124,9 @@ class Driven:
     def __init__(self, setup: LiveSetup) -> None:
         self.setup = setup
         self.now = 0
-        self.mail = HostMail()
+        self.mail = FakeMail("h1")
+        for plan in setup.streams:
+            self.mail.know(plan.name, "")
         self.office = Office(setup, [self.mail])
         self.host = HostRole("h1", setup, now=lambda: self.now)
         self.host.start(self.mail)
@@ -195,7 +143,8 @@ class Driven:
         """Letters that come together; then everything that follows from them at once."""
         self._wake(at)
         self.now = at
-        self.mail.inbox.extend((sender, letter) for letter in letters)
+        for letter in letters:
+            self.mail.deliver(letter, sender)
         self._settle()
 
     def _wake(self, at: int) -> None:
@@ -361,11 +310,11 @@ class Diary(Backer):
         self.note("closed", market, [order.profit for order in market.blotter], market.elapsed_seconds_closed)
 
 
-def mixed(tmp_path: Path, actions: Actions, **fields: Any) -> tuple[Driven, Script]:
+def mixed(tmp_path: Path, actions: Actions, others: Sequence[hr.Strategy] = (), **fields: Any) -> tuple[Driven, Script]:
     """A host with a live account, the default one, and a paper account."""
     strategy = scripted(actions)
     clients = [hr.BaseClient(username="me"), hr.BaseClient(username="paper", paper_trade=True)]
-    driven = Driven(live_setup([strategy], client=clients, **fields))
+    driven = Driven(live_setup([strategy, *others], client=clients, **fields))
     for at in (0, 100):
         arrived(driven, priced(), tmp_path, at=at, until=at)
     return driven, strategy.script

@@ -219,6 +219,19 @@ def test_order_whose_deadline_has_passed_is_not_sent(trader: Trader) -> None:
     assert len(trader.calls("placeOrders")) == 1
 
 
+def test_order_that_waits_for_a_thread_beyond_its_deadline_expires(exchange: Served) -> None:
+    """betcode-org/flumine#380, #400: the pool was used up, and orders waited unseen."""
+    with Desk(workers=1) as desk:
+        trader = Trader(exchange, desk)
+        exchange.fault("http.late", operation="placeOrders", seconds=0.3)
+        first, second = trader.send(PLACE, limit("1")), trader.send(PLACE, limit("2"), deadline=desk.now_ms() + 100)
+        desk.until(lambda: desk.calls.waiting)
+        reply = trader.answered(second)
+        assert (reply.outcome, only(trader.answered(first)).status) == (EXPIRED, SUCCESS)
+        assert "ms after its deadline" in (reply.reason or "")
+        assert len(bets(exchange)) == 1
+
+
 def test_order_that_finds_no_session_in_time_expires(trader: Trader) -> None:
     trader.exchange.fault("http.slow", operation="login", seconds=0.6)
     reply = trader.placed(limit("1"), deadline=trader.desk.now_ms() + 200)
@@ -377,6 +390,16 @@ def test_cancel_of_a_part_is_never_repeated_and_may_be_taken_over(trader: Trader
     assert held[0][0] is request
     assert (held[0][1].outcome, only(held[0][1])) == (UNKNOWN, Report("1", CANCEL, FAILURE))
     assert trader.replies(request) == []
+
+
+@pytest.mark.parametrize("reduction", [None, 2.0])
+def test_cancel_that_the_exchange_is_too_busy_for_is_asked_again(trader: Trader, reduction: float | None) -> None:
+    bet = only(trader.placed(limit("1"))).bet_id
+    trader.exchange.fault("http.error", value="TOO_MANY_REQUESTS", operation="cancelOrders")
+    request = trader.send(CANCEL, CancelInstruction("1", bet, reduction))
+    trader.desk.until(lambda: trader.calls("cancelOrders"))
+    trader.desk.skip(1)
+    assert only(trader.answered(request)).size == (reduction or 5.0)
 
 
 def test_replace_of_unknown_outcome_is_not_repeated(trader: Trader) -> None:

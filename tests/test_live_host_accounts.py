@@ -130,13 +130,23 @@ def test_refused_by_the_accounts_limit_as_in_a_simulation(tmp_path: Path) -> Non
     assert seen(there) == seen(here)
 
 
+class Wide(hr.Strategy):
+    """One for all markets of an event."""
+
+    scope = "event"
+
+
 def test_strategies_see_the_funds_of_an_account_and_how_old_they_are(tmp_path: Path) -> None:
-    driven, _ = mixed(tmp_path, {})
+    driven, _ = mixed(tmp_path, {}, others=[Wide()])
     driven.deliver(AccountFact("Betfair", "me", T0 + 200, 1000.0, -20.0), at=T0 + 300)
     driven.deliver(AccountFact("Betfair", "me", T0 + 100, 900.0, 0.0), at=T0 + 400)
     driven.deliver(AccountFact("Betfair", "another", T0 + 100, 900.0, 0.0), at=T0 + 400)
-    account = driven.host.rooms["s1.market"].actor.clients.get_default()
-    assert account is not None
+    # A crew that comes later is told as well.
+    driven.host._room("s1.event")
+    for room in driven.host.rooms.values():
+        account = room.actor.clients.get_default()
+        assert account is not None
+        assert account.account_funds.available_to_bet_balance == 1000.0
     funds = account.account_funds
     assert (funds.available_to_bet_balance, funds.exposure, funds.age(T0 + 1700)) == (1000.0, -20.0, 1.5)
 

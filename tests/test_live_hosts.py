@@ -36,9 +36,9 @@ from headrace.actors.live.host import HostRole
 from headrace.actors.live.latencies import Latencies
 from headrace.actors.shells.making import for_hosts
 from headrace.strategies.messages import LogRow, MarketFact
+from live_builders import FakeMail
 from live_hosts import (
     Driven,
-    HostMail,
     Looks,
     Raw,
     arrived,
@@ -188,6 +188,29 @@ def test_a_catalogue_is_handed_on_where_it_says_something_new(tmp_path: Path) ->
     assert found == [("catalogue", "5f Hcap", "5f Hcap"), ("catalogue", "6f Hcap", "6f Hcap")]
 
 
+def test_a_catalogue_that_comes_before_its_market_waits_for_it(tmp_path: Path) -> None:
+    driven = Driven(live_setup([Sports()]))
+    found = driven.setup.strategies[0].found  # type: ignore[attr-defined]
+    found.clear()
+    arrived(driven, Stream("1.7"), tmp_path, at=0, until=0)
+    driven.deliver(Catalogue(MARKET, catalogue("5f Hcap")), at=T0 + 100)
+    assert found == []
+    arrived(driven, Stream("1.7").touch(5), tmp_path, at=150, until=5)
+    updates = updates_of(Stream().write(tmp_path / "market"))
+    driven.deliver(msg_for(updates[0], "s1.market"), at=T0 + 200, sender="s1")
+    assert found == [("catalogue", "5f Hcap", "5f Hcap")]
+
+
+def test_what_is_not_a_catalogue_is_a_failure(tmp_path: Path) -> None:
+    driven = Driven(live_setup([Sports()], rows_of_failures=failures_of))
+    arrived(driven, Stream(), tmp_path, at=0, until=0)
+    driven.deliver(Catalogue(MARKET, b'{"marketId": "1.9"}'), at=T0 + 100)
+    driven.deliver(Stop(), at=T0 + 300)
+    assert [row[5] for row in driven.rows("failures")] == [
+        f"market {MARKET}: not a catalogue: its marketId is 1.9, expected {MARKET}"
+    ]
+
+
 # -- custom events -----------------------------------------------------------------------------------------------------
 
 
@@ -242,8 +265,8 @@ def test_a_strategy_that_ends_the_run_has_the_coordinator_asked_once(tmp_path: P
     arrived(driven, Stream().touch(700).touch(800), tmp_path, at=700, until=700)
     driven.deliver(Introduce("s9", "there"), at=T0 + 900)
     (ask,) = driven.mail.letters(Ask)
-    assert (ask.what, ask.reply_to, ask.address) == ("STOP", "h1", "test:h1")
-    assert driven.mail.known == {"s9": "there"}
+    assert (ask.what, ask.reply_to, ask.address) == ("STOP", "h1", "fake:h1")
+    assert driven.mail.known["s9"] == "there"
 
 
 # -- failures ----------------------------------------------------------------------------------------------------------
@@ -335,7 +358,7 @@ def test_strategies_start_once_in_each_process(tmp_path: Path) -> None:
     setup.strategies[0].starts.clear()  # type: ignore[attr-defined]
     for name in ("h1", "h2"):
         role = HostRole(name, setup)
-        role.start(HostMail(name))
+        role.start(FakeMail(name))
         role.stop()
     assert setup.strategies[0].starts == [["simulated"]]  # type: ignore[attr-defined]
 
@@ -346,7 +369,7 @@ def test_a_strategy_that_fails_in_start_is_named() -> None:
             raise ValueError("no model")
 
     with pytest.raises(hr.RunError, match=r"strategy 'Bad' failed in start\(\): ValueError: no model"):
-        HostRole("h1", live_setup([Bad()])).start(HostMail())
+        HostRole("h1", live_setup([Bad()])).start(FakeMail("h1"))
 
 
 def test_an_event_has_one_instance_and_a_run_one_for_all_its_markets(tmp_path: Path) -> None:

@@ -16,8 +16,8 @@ import headrace as hr
 from exchange_builders import ALICE, Stream, exchange_of
 from headrace.actors.letters import Catalogue, Letter, MarketSeen, Route, Session, SessionWanted
 from headrace.actors.live.crews import StreamPlan
+from headrace.actors.recorder import MARKETS, SPORTS, Recorder
 from headrace.actors.streaming.market_stream import MarketStreamRole
-from headrace.actors.streaming.recorder import MARKETS, SPORTS, Recorder
 from headrace.actors.streaming.stream_place import StreamSettings
 from headrace.strategies.errors import InputError
 from live_builders import FakeMail, Running, plain_place

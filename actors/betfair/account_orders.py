@@ -36,6 +36,8 @@ logger = logging.getLogger("headrace")
 
 #: Milliseconds after which a bet that was placed must have been on the order stream.
 _SHOWN_MS = 10_000
+#: Milliseconds until lists are read of what was just done.
+_SOON_MS = 1_000
 
 
 class AccountOrders:
@@ -208,6 +210,10 @@ class AccountOrders:
             logger.error("Account %s: %s", self.username, text)
             self._report("stream_silent", bet.market_id, text)
         self.reconciliation.next_ms = min(self.reconciliation.next_ms, self._now)
+
+    def look_soon(self, at_ms: int) -> None:
+        """Something was done that the stream should show: where it does not, the lists are read in a second."""
+        self.reconciliation.next_ms = min(self.reconciliation.next_ms, at_ms + _SOON_MS)
 
     # -- what is asked of it -------------------------------------------------------------------------------------
 

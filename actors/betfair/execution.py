@@ -174,7 +174,8 @@ class Execution:
             self.times_ms.append(answer.ended_ms - answer.begun_ms)
             judged = judge(kind, request.market_id, instructions, answer.result)
         elif answer.verdict == classification.REFUSED:
-            if answer.code in PASSING_CODES and self._repeated(request, instructions, tried):
+            changes = kind in (CANCEL, UPDATE)  # nothing was done of them, not even of a part
+            if answer.code in PASSING_CODES and changes and self._repeated(request, instructions, tried):
                 return
             logger.warning("%s of market %s: %s", OPERATIONS[kind], request.market_id, answer.why)
             judged = all_failed(kind, instructions, answer.code)
@@ -209,9 +210,8 @@ class Execution:
             self._reply(request, UNKNOWN, [each for each in judged.unknown if each.order_id in unknown], judged.reason)
 
     def _repeated(self, request: Request, instructions: Sequence[Instruction], tried: int) -> bool:
-        """Ask again for what may be asked again; False if it may not."""
-        again = all(_repeatable(each, request.kind) for each in instructions)
-        if not instructions or not again or tried >= self._attempts:
+        """Ask again after a while; False if there is nothing to ask for, or it was asked for often enough."""
+        if not instructions or tried >= self._attempts:
             return False
         wait_s = min(_BACK_OFF_S * 2**tried, _MOST_BACK_OFF_S)
         self.calls.later(

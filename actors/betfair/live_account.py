@@ -9,7 +9,6 @@ from ...config import Config
 from ...strategies.errors import ClientError
 from ...strategies.messages import OrderFact, Request
 from ..clients import BaseClient
-from ..coordinator import Coordinator
 from ..exchange import Answer
 from ..letters import Letter, Outcome
 from .api import Api
@@ -122,12 +121,14 @@ class LiveAccounts:
         self._accounts: list[LiveAccount] = []
         self.calls: Calls | None = None
 
-    def __call__(self, client: BaseClient, coordinator: Coordinator, put: Callable[[Letter], object]) -> LiveAccount:
+    def __call__(
+        self, client: BaseClient, answer: Callable[[Answer], object], put: Callable[[Letter], object]
+    ) -> LiveAccount:
         """Make an account.
 
         Args:
             client: the coordinator's copy of the client.
-            coordinator: takes replies and facts.
+            answer: takes replies and facts.
             put: takes letters into the coordinator's inbox, from any thread.
 
         Raises:
@@ -135,7 +136,7 @@ class LiveAccounts:
         """
         if self.calls is None:
             self.calls = Calls(put, self._clock_ms, self._config.max_execution_workers)
-        account = LiveAccount(client, self.calls, coordinator.answer, self._config, self._reference)
+        account = LiveAccount(client, self.calls, answer, self._config, self._reference)
         self._accounts.append(account)
         return account
 

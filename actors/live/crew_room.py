@@ -31,6 +31,7 @@ from ..failures import Failures
 from ..hosted_market import HostedMarket
 from ..letters import MarketUpdate
 from ..market import MarketActor
+from ..side_data import Receiver
 from .crews import Crew, StreamPlan
 from .host_coordinator import HostCoordinator
 from .paper import HostExchange
@@ -89,6 +90,7 @@ class CrewRoom:
             [each for each in setup.trading_controls if each[0].scope == "market"],
             [each for each in setup.client_controls if each[1].scope == "market"],
             self.failures,
+            self,
         )
 
     # -- streams -------------------------------------------------------------------------------------------------
@@ -212,16 +214,30 @@ class CrewRoom:
     # -- beside the book -----------------------------------------------------------------------------------------
 
     def catalogue(self, market_id: str, data: bytes, at: int) -> None:
-        """The catalogue of a market has come: it is handed on where it says something new."""
-        market = self.actor.market(market_id)
-        if market is None or self._catalogues.get(market_id) == data:
+        """The catalogue of a market has come: it is handed on where it says something new.
+
+        One that comes before its market is kept until then.
+        """
+        if self._catalogues.get(market_id) == data:
             return
         self._catalogues[market_id] = data
-        self.actor.tick(at)
+        market = self.actor.market(market_id)
+        if market is not None and market.shown:
+            self.actor.tick(at)
+            self._hand_on(market, data)
+
+    def opened(self, actor: Receiver, market: HostedMarket) -> None:
+        """A market is new: as `SideData`, for the actor."""
+        data = self._catalogues.get(market.market_id)
+        if data is not None:
+            self._hand_on(market, data)
+
+    def _hand_on(self, market: HostedMarket, data: bytes) -> None:
         try:
-            made = catalogue_of(data, market_id)
+            made = catalogue_of(data, market.market_id)
         except ValueError as error:
-            self.actor.failed(MessageError(f"market {market_id}: not a catalogue: {error}"), market_id)
+            told = f"market {market.market_id}: not a catalogue: {error}"
+            self.actor.failed(MessageError(told), market.market_id)
             return
         self.actor.process_market_catalogues(market, made)
 

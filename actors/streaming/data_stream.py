@@ -14,9 +14,9 @@ import msgspec
 
 from ..letters import ImageWanted, Introduce, Letter, MarketSeen, MarketUpdate, Route, Unroute
 from ..live.crews import StreamPlan
+from ..recorder import ORDERS, Recorder
 from .connection import Connection
 from .kept_changes import KeptChanges
-from .recorder import ORDERS, Recorder
 from .stream_messages import LOOKUPS, OPS, Batch
 from .stream_place import StreamPlace, StreamSettings
 from .stream_role import COORDINATOR, StreamRole

@@ -30,12 +30,12 @@ from ..letters import (
     Unroute,
 )
 from ..live.crews import StreamPlan
+from ..live.market_filters import needs_catalogue, stream_filters
 from ..mailboxes.mail import Mail
+from ..recorder import Recorder
 from .connection import CONNECTION_LIMIT, LIMIT_EXCEEDED, REFUSED, STOPPED, SUBSCRIBED, Connection
 from .kept_changes import KeptChanges
-from .market_filters import needs_catalogue, stream_filters
 from .market_recording import MarketRecording
-from .recorder import Recorder
 from .shards import Shard, spread
 from .stream_messages import Batch
 from .stream_place import StreamPlace, StreamSettings

@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from ..recorder import SPORTS
 from .data_stream import DataStreamRole, Told
-from .recorder import SPORTS
 from .subscription import Subscription
 
 #: Lists of a race whose elements, by id, take the place of earlier ones.

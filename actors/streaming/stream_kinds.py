@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from ..live.crews import StreamPlan
+from ..recorder import Recorder
 from .data_stream import DataStreamRole
 from .market_stream import MarketStreamRole
-from .recorder import Recorder
 from .sports_stream import SportsStreamRole
 from .stream_place import StreamPlace, StreamSettings
 from .stream_role import StreamRole

@@ -19,7 +19,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import IO
 
-from ...strategies.errors import InputError
+from ..strategies.errors import InputError
 
 logger = logging.getLogger("headrace")
 

@@ -19,7 +19,6 @@ from ...strategies.messages import (
     ANSWERED,
     EXPIRED,
     FAILURE,
-    LIST,
     PLACE,
     SUCCESS,
     CancelInstruction,
@@ -36,7 +35,7 @@ from ..exchange import Answer
 from ..letters import ForeignBet
 from . import verdicts
 from .known_bets import KnownBets
-from .looks import BetLists, BetLook
+from .looks import BetLists, BetLook, Found
 
 logger = logging.getLogger("headrace")
 
@@ -44,8 +43,6 @@ logger = logging.getLogger("headrace")
 APPEARS_MS = 15_000
 #: Milliseconds to the first look, between looks, and after one that failed, at first and at most.
 _FIRST_MS, _LOOK_MS, _RETRY_MS, _RETRY_MOST_MS = 500, 2_000, 1_000, 30_000
-#: Why an order that was taken asynchronously is none.
-UNPLACED = "NOT_PLACED"
 
 
 @dataclasses.dataclass(slots=True, eq=False)
@@ -73,21 +70,6 @@ class _Doubt:
     placing: bool
     known: dict[str, frozenset[str]]
     looks_left: int = 1
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class _Look:
-    """What a look has found.
-
-    Attributes:
-        began: when.
-        ended: cleared bets were looked at too.
-    """
-
-    began: int
-    ended: bool
-    by_ref: dict[str, list[ForeignBet]]
-    by_id: dict[str, ForeignBet]
 
 
 class Doubts:
@@ -280,9 +262,7 @@ class Doubts:
             logger.warning("What is in doubt could not be looked for; again in %d s", wait // 1000)
             return
         self._failures = 0
-        look = _Look(began, ended, {}, {bet.bet_id: bet for bet in found})
-        for bet in found:
-            look.by_ref.setdefault(bet.order_ref, []).append(bet)
+        look = Found.of(began, ended, found)
         for doubt in list(self._doubts.values()):
             if doubt.since > began:
                 continue
@@ -307,7 +287,7 @@ class Doubts:
 
     # -- what was found ------------------------------------------------------------------------------------------
 
-    def _look_placed(self, doubt: _Doubt, asked: PlaceInstruction, look: _Look, decisive: bool) -> None:
+    def _look_placed(self, doubt: _Doubt, asked: PlaceInstruction, look: Found, decisive: bool) -> None:
         bets = look.by_ref.get(asked.customer_order_ref)
         if bets and bets[0].fact is not None:
             self._found_placed(doubt, asked, bets[0].fact, look.began)
@@ -332,26 +312,11 @@ class Doubts:
             report = Report(asked.order_id, PLACE, FAILURE)
             self._tell(Reply(request.request_id, request.market_id, began, EXPIRED, (report,), reason=why))
             return
-        self._unplaced(request, asked.order_id, asked.price, asked.size or asked.liability or 0.0)
-
-    def _unplaced(self, request: Request, order_id: str, price: float | None, size: float) -> None:
-        """An order that was answered before is none: only a fact counts more than an answer."""
-        self._tell(
-            OrderFact(
-                market_id=request.market_id,
-                order_id=order_id,
-                bet_id=None,
-                source=LIST,
-                at=self._bets.latest + 1,
-                executable=False,
-                price=price,
-                size=size,
-                why=UNPLACED,
-            )
-        )
+        size = asked.size or asked.liability or 0.0
+        self._tell(verdicts.unplaced(request.market_id, asked.order_id, asked.price, size, self._bets.latest + 1))
 
     def _look_changed(
-        self, doubt: _Doubt, asked: CancelInstruction | UpdateInstruction, look: _Look, decisive: bool
+        self, doubt: _Doubt, asked: CancelInstruction | UpdateInstruction, look: Found, decisive: bool
     ) -> None:
         bet = look.by_id.get(asked.bet_id or "")
         if bet is None or bet.fact is None:
@@ -378,7 +343,7 @@ class Doubts:
             cancelled = self._cancelled(asked, fact)
             self._end(doubt, asked, verdicts.of_cancel(asked, fact, cancelled, read=read, decisive=decisive), at_ms)
 
-    def _look_replaced(self, doubt: _Doubt, asked: ReplaceInstruction, look: _Look, decisive: bool) -> None:
+    def _look_replaced(self, doubt: _Doubt, asked: ReplaceInstruction, look: Found, decisive: bool) -> None:
         old = look.by_id.get(asked.bet_id or "")
         known = doubt.known[asked.order_id]
         sharing = [] if old is None or not old.order_ref else look.by_ref.get(old.order_ref, [])
@@ -407,7 +372,9 @@ class Doubts:
         if doubt.placing and isinstance(asked, ReplaceInstruction):
             reports = tuple(report for report in reports if report.operation == PLACE)
             if doubt.taken and reports and reports[0].status == FAILURE:
-                self._unplaced(doubt.request, reports[0].order_id, asked.new_price, reports[0].size)
+                at = self._bets.latest + 1
+                new_id = reports[0].order_id
+                self._tell(verdicts.unplaced(doubt.request.market_id, new_id, asked.new_price, 0.0, at))
                 return
         if reports:
             self._answer(doubt, reports, at_ms)

@@ -7,6 +7,7 @@ result = hr.backtest(MyStrategy(stake=5), markets="recordings/**/*.bz2")
 
 from __future__ import annotations
 
+import importlib
 from typing import TYPE_CHECKING, Any
 
 from .actors.clients import BaseClient, Clients, SimulatedClient, VenueType
@@ -105,6 +106,9 @@ from .sweep import sweep
 from .tuning.parameter_ranges import log_range
 
 if TYPE_CHECKING:
+    from .actors.betfair.betfair_client import BetfairClient
+    from .actors.live.setup import RiskLimits
+    from .live import Live
     from .simulate.exchange.rehearsal import RehearsalExchange
 
 __version__ = "0.1.0"
@@ -125,6 +129,7 @@ __all__ = [
     "BaseOrderType",
     "BaseStrategy",
     "BaseStream",
+    "BetfairClient",
     "BetfairCricketDataStream",
     "BetfairDataStream",
     "BetfairMarketStream",
@@ -151,6 +156,7 @@ __all__ = [
     "LimitOrder",
     "LiquidityModel",
     "ListenerError",
+    "Live",
     "LoggingControl",
     "Market",
     "MarketActor",
@@ -179,6 +185,7 @@ __all__ = [
     "RehearsalExchange",
     "Removals",
     "Result",
+    "RiskLimits",
     "RunError",
     "RunnerBook",
     "RunnerContext",
@@ -230,10 +237,16 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> Any:
-    """What is loaded where it is asked for: few runs need it."""
-    if name == "RehearsalExchange":
-        from .simulate.exchange.rehearsal import RehearsalExchange
+#: Names that few runs need: each is loaded where it is asked for, from its module.
+_LATER = {
+    "BetfairClient": ".actors.betfair.betfair_client",
+    "Live": ".live",
+    "RehearsalExchange": ".simulate.exchange.rehearsal",
+    "RiskLimits": ".actors.live.setup",
+}
 
-        return RehearsalExchange
+
+def __getattr__(name: str) -> Any:
+    if name in _LATER:
+        return getattr(importlib.import_module(_LATER[name], __name__), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -53,6 +53,7 @@ from .simulate.models import Models
 from .simulate.reading.event_file import read_custom_events
 from .simulate.reading.recordings import Paths, find_recordings
 from .simulate.reading.side_files import check_folder
+from .simulate.session_replay import of_session
 from .simulate.setup import Setup
 from .simulate.units import Unit, plan_units
 from .strategies.analysis.check import warnings_of
@@ -88,6 +89,7 @@ def backtest(
     custom_events: str | os.PathLike[str] | None = None,
     files: Sequence[str | os.PathLike[str]] = (),
     debug: bool = False,
+    session: bool = False,
 ) -> Result:
     """Replay recorded markets through strategies.
 
@@ -111,6 +113,10 @@ def backtest(
         files: files that strategies need; `headrace.path(name)` finds them in every process.
         debug: this process only, errors are raised, `unit_timeout` is not kept, and the debugger opens at the first
             error of a strategy.
+        session: `markets` is the folder of a session that `hr.Live(record=...)` kept. Strategies are called at the
+            changes and times at which they were, custom events are delivered, and requests and answers take as long as
+            was measured; bets are matched by simulation. The strategies must be among those that shared a stream then,
+            with their names.
 
     Returns:
         The result. Broken recordings and errors of strategies are rows of its `failures`.
@@ -131,6 +137,7 @@ def backtest(
         custom_events=custom_events,
         files=files,
         debug=debug,
+        session=session,
     )
     simulation.add_client(client or SimulatedClient(currency_code=simulation.config.currency))
     for strategy in [strategies] if isinstance(strategies, Strategy) else strategies:
@@ -144,7 +151,7 @@ class Simulation(Assembly):
     Args:
         markets: as in `backtest`; None: those that the strategies' `market_filter["markets"]` names.
         config, engine, out, resume, progress: as in `backtest`.
-        catalogues, sports_data, custom_events, files, debug: as in `backtest`.
+        catalogues, sports_data, custom_events, files, debug, session: as in `backtest`.
         market_actor, coordinator: subclasses with steps of your own.
         models: models of the simulated exchange.
         workers: processes on Ray; None: one per CPU.
@@ -173,6 +180,7 @@ class Simulation(Assembly):
         custom_events: str | os.PathLike[str] | None = None,
         files: Sequence[str | os.PathLike[str]] = (),
         debug: bool = False,
+        session: bool = False,
     ) -> None:
         self._given = given_beside(Simulation, locals(), NOT_REPEATED)
         require_engine(engine)
@@ -201,6 +209,9 @@ class Simulation(Assembly):
         self._ran = False
         self._beginning: Beginning | None = None
         self._debug = debug
+        self._session = session
+        if session and config.compatibility is not None:
+            raise InputError("session=True: a live session has our own rules; leave compatibility out")
         self._custom_events = read_custom_events(custom_events) if custom_events is not None else []
         self._catalogues = check_folder(catalogues, "catalogues")
         self._sports_data = check_folder(sports_data, "sports_data")
@@ -257,6 +268,8 @@ class Simulation(Assembly):
         markets = self._markets if self._markets is not None else self._filtered_markets()
         wanted = wanted_markets(markets, self.strategies)
         paths = find_recordings(wanted)
+        if self._session:
+            paths = of_session(paths, self.strategies)
         units = plan_units(paths, self.strategies)
         engine = chosen_engine(self._engine, units)
         beginning = self._beginning = Beginning(setup, kept=self._out is not None)
@@ -374,6 +387,7 @@ class Simulation(Assembly):
             sports_data=self._sports_data,
             market_actor=self._actor_class,
             coordinator=self._coordinator_class,
+            session=self._session,
         )
 
     def _manifest(

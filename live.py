@@ -1,1 +1,355 @@
 """`hr.Live`: composes clients, strategies and actors into a running system."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import datetime
+import logging
+import math
+import os
+import threading
+import time
+from collections.abc import Sequence
+from typing import Any, Self
+
+from .actors.clients import BaseClient
+from .actors.coordinator import Coordinator
+from .actors.live.accounts import connecting
+from .actors.live.control import ask
+from .actors.live.crews import StreamPlan, plan_streams
+from .actors.live.instance import Instance, default_reference
+from .actors.live.rows_file import ROWS, RowsReader
+from .actors.live.setup import LiveSetup, RiskLimits
+from .actors.live.shadow import with_shadows
+from .actors.logs import at_level, set_up
+from .actors.market import MarketActor
+from .actors.shells.engine import COORDINATOR, Engine
+from .actors.shells.making import coordinator_of, stream_of
+from .actors.shells.thread_engine import ThreadEngine
+from .assembly import Assembly
+from .config import Config
+from .results.result import Result
+from .results.session import SessionRows
+from .simulate.session_rows import FailureRows, rows_of_coordinator, rows_of_market
+from .simulate.simulated_exchange import paper_exchange
+from .strategies.errors import ClientError, InputError, RunError
+from .strategies.hosting import parameters_of
+from .values import whole, word
+
+logger = logging.getLogger("headrace")
+
+#: Seconds that the coordinator may take to start, and that roles may take to end.
+_START_S, _END_S = 90.0, 20.0
+#: Seconds between two looks at a running system.
+_LOOK_S = 0.25
+#: Market actors at once for each CPU, unless it is configured.
+_PER_CPU = 4
+
+
+class Live(Assembly):
+    """A live system: strategies trade at an exchange, or on paper at its prices.
+
+        live = hr.Live(engine="local")
+        live.add_client(hr.BetfairClient(api_client))
+        live.add_strategy(BackTheFavourite(market_filter={...}))
+        result = live.run()
+
+    Args:
+        config: settings; default: `Config()`.
+        engine: "ray": each market actor in a process of its own; "local": threads of this process.
+        market_actor, coordinator: subclasses with steps of your own.
+        risk: limits of the whole system.
+        on_stop: "cancel" what rests at the exchange when the system stops, or "leave" it.
+        shadow: run a paper twin beside each strategy.
+        record: a folder for the whole session: streams, orders, events, latencies.
+        out: a new folder, or URI, for the result's tables, as in `backtest`.
+        until: when to stop: "23:30" of this machine's time, or a datetime; None: when it is told to.
+        stop_when_idle: stop once there was a market, and all are closed and settled.
+        page: serve a web page on localhost. page_port: its port; 0: any that is free.
+        webhook: a URL that alerts are posted to.
+        instance: a folder for what is kept across restarts; default: see docs/live.md.
+        files: files that strategies need; `headrace.path(name)` finds them in every process.
+
+    Attributes:
+        result: of the session, once it has ended.
+
+    Raises:
+        InputError: an argument cannot be used.
+    """
+
+    SIMULATED = False
+
+    def __init__(
+        self,
+        *,
+        config: Config | None = None,
+        engine: str = "ray",
+        market_actor: type[MarketActor] = MarketActor,
+        coordinator: type[Coordinator] = Coordinator,
+        risk: RiskLimits | None = None,
+        on_stop: str = "cancel",
+        shadow: bool = False,
+        record: str | os.PathLike[str] | None = None,
+        out: str | os.PathLike[str] | None = None,
+        until: str | datetime.datetime | None = None,
+        stop_when_idle: bool = False,
+        page: bool = True,
+        page_port: int = 0,
+        webhook: str | None = None,
+        instance: str | os.PathLike[str] | None = None,
+        files: Sequence[str | os.PathLike[str]] = (),
+    ) -> None:
+        super().__init__(Config() if config is None else config)
+        if self.config.compatibility is not None:
+            raise InputError("compatibility='flumine' is a simulation's: live, orders are kept by headrace's rules")
+        self._engine_name = word(engine, "engine", ("ray", "local"), InputError)
+        self._on_stop = word(on_stop, "on_stop", ("cancel", "leave"), InputError)
+        self._until = ends_at(until)
+        self._page_port = whole(page_port, "page_port", InputError) if page else None
+        self._market_actor, self._coordinator = market_actor, coordinator
+        self._risk = risk or RiskLimits()
+        self._shadow, self._stop_when_idle = shadow, stop_when_idle
+        self._record = None if record is None else os.fspath(record)
+        self._out, self._webhook, self._root = out, webhook, instance
+        self._files = files
+        self._engine: Engine | None = None
+        self._instance: Instance | None = None
+        self._rows: SessionRows | None = None
+        self._ended = threading.Event()
+        self._why = ""
+        self.result: Result | None = None
+
+    # -- running -------------------------------------------------------------------------------------------------
+
+    def run(self) -> Result:
+        """Run until the end: `stop`, `until`, nothing left to do, or Ctrl-C.
+
+        Returns:
+            The result of the session.
+
+        Raises:
+            ClientError, InputError, RunError: it cannot start, or cannot go on; the message says what to do.
+        """
+        with at_level(self.config):
+            self.start()
+            with contextlib.suppress(KeyboardInterrupt):
+                self.wait()
+            return self.end()
+
+    def start(self) -> Self:
+        """Start, and return once the system runs.
+
+        Raises:
+            ClientError, InputError, RunError: see `run`.
+        """
+        if self._engine is not None or self.result is not None:
+            raise RunError("this system has been started; make another")
+        self.require_complete()
+        set_up(self.config)
+        reference = self.config.customer_strategy_ref or default_reference()
+        instance = self._instance = Instance(reference, self._root)
+        instance.hold(engine=self._engine_name)
+        try:
+            self._start(instance)
+        except BaseException:
+            self._end_actors()
+            raise
+        return self
+
+    def _start(self, instance: Instance) -> None:
+        setup = self._setup(instance)
+        if self._shadow:
+            setup = with_shadows(setup)
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(instance.folder / ROWS)
+        self._rows = SessionRows(RowsReader(instance.folder / ROWS), self._identity(setup), self._out)
+        engine = self._engine = self._make_engine()
+        engine.start(COORDINATOR, coordinator_of(setup, engine))
+        engine.ready(COORDINATOR, _START_S)
+        for plan in setup.streams:
+            engine.start(plan.name, stream_of(plan, setup))
+
+    def wait(self, seconds: float = math.inf) -> bool:
+        """Wait until the system is to end.
+
+        Returns:
+            False: the time has passed, and it goes on.
+        """
+        until = time.monotonic() + seconds
+        while not self._ended.is_set():
+            left = until - time.monotonic()
+            if left <= 0:
+                return False
+            if self._ended.wait(min(left, _LOOK_S)):
+                break
+            if self._rows is not None:
+                self._rows.take()
+            self._look()
+        return True
+
+    def _look(self) -> None:
+        """See whether the end has come."""
+        if self._until is not None and time.time() >= self._until:
+            self.stop("its time has come")
+        elif self._stop_when_idle or self._engine is None or COORDINATOR not in self._engine.alive():
+            state = self.state()
+            if state.get("idle"):
+                self.stop("there is nothing left to do")
+
+    def stop(self, why: str = "it was asked to") -> None:
+        """End the system: `run` and `wait` return. Any thread, and a signal's handler, may call it."""
+        self._why = self._why or why
+        self._ended.set()
+
+    def end(self) -> Result:
+        """Stop placing, cancel or leave what rests at the exchange, end all actors, and return the session's result.
+
+        Raises:
+            RunError: it was not started.
+        """
+        if self.result is not None:
+            return self.result
+        if self._rows is None:
+            raise RunError("this system was not started")
+        self._ended.set()
+        with contextlib.suppress(RunError):
+            self._ask("STOP", {"why": self._why or "it was asked to"}, 120.0)
+            self._until_stopped()
+        self._end_actors()
+        self.result = self._rows.result({"stopped": self._why})
+        failed = self._finish()
+        if failed:
+            self.result = self._rows.result({"stopped": self._why}, failed)
+        return self.result
+
+    def _until_stopped(self) -> None:
+        """Wait until the coordinator says that nothing of this system rests at the exchange."""
+        while not self.state().get("stopped", True):
+            time.sleep(0.1)
+
+    def _end_actors(self) -> None:
+        engine, self._engine = self._engine, None
+        if engine is not None:
+            for name in engine.close(_END_S):
+                logger.warning("%s did not end, and was killed", name)
+        if self._instance is not None:
+            self._instance.release()
+
+    def __enter__(self) -> Self:
+        return self.start()
+
+    def __exit__(self, *error: object) -> None:
+        self.end()
+
+    # -- asking --------------------------------------------------------------------------------------------------
+
+    def state(self) -> dict[str, Any]:
+        """How the system stands: markets, orders, accounts, streams, hosts, latencies, limits (see docs/live.md).
+
+        Raises:
+            RunError: it does not run.
+        """
+        return self._ask("STATE", {}, 10.0)
+
+    def cancel_all(self, whole_account: bool = False) -> dict[str, Any]:
+        """Cancel all orders of this system that rest at the exchange; placing goes on.
+
+        Args:
+            whole_account: those that were placed elsewhere on the accounts, too.
+
+        Raises:
+            RunError: it does not run.
+        """
+        return self._ask("CANCEL_ALL", {"whole_account": whole_account}, 60.0)
+
+    def _ask(self, what: str, values: dict[str, Any], seconds: float) -> dict[str, Any]:
+        if self._instance is None or not self._instance.held:
+            raise RunError("this system does not run")
+        return ask(self._instance, what, values, timeout=seconds)
+
+    # -- what it is made of --------------------------------------------------------------------------------------
+
+    def _make_engine(self) -> Engine:
+        return ThreadEngine()
+
+    def _setup(self, instance: Instance) -> LiveSetup:
+        streams, crews = plan_streams(self.strategies)
+        clients: list[BaseClient] = list(self.clients)
+        if connecting(clients, "", "") is None:
+            raise ClientError("no account connects to an exchange: add_client(BetfairClient(api_client)) first")
+        orders = [
+            StreamPlan(
+                f"o{number}",
+                "orderSubscription",
+                conflate_ms=client.order_stream_conflate_ms,
+                streaming_timeout=client.order_streaming_timeout,
+                venue=client.venue,
+                username=client.username,
+            )
+            for number, client in enumerate(clients, 1)
+            if client.order_stream and not client.simulated
+        ]
+        return LiveSetup(
+            strategies=self.strategies,
+            clients=clients,
+            config=dataclasses.replace(self.config, customer_strategy_ref=instance.reference),
+            instance=os.fspath(instance.folder),
+            reference=instance.reference,
+            streams=(*streams, *orders),
+            crews=crews,
+            make_exchange=paper_exchange,
+            rows_of=rows_of_market,
+            rows_of_failures=FailureRows,
+            rows_at_end=rows_of_coordinator,
+            max_hosts=self.config.max_market_actors or _PER_CPU * (os.cpu_count() or 1),
+            risk=self._risk,
+            on_stop=self._on_stop,
+            record=self._record,
+            webhook=self._webhook,
+            middleware=self._middleware,
+            trading_controls=self._trading_controls,
+            client_controls=self._client_controls,
+            workers=self._background,
+            logging_controls=self._logging_controls,
+            custom_streams=list(self.streams),
+            market_actor=self._market_actor,
+            coordinator=self._coordinator,
+        )
+
+    def _identity(self, setup: LiveSetup) -> dict[str, Any]:
+        """What the manifest says of the session."""
+        return {
+            "engine": self._engine_name,
+            "config": self.config.as_dict(),
+            "reference": setup.reference,
+            "strategies": [
+                {"name": each.name, "class": type(each).__name__, "parameters": parameters_of(each)}
+                for each in self.strategies
+            ],
+            "clients": [client.info for client in self.clients],
+        }
+
+    @property
+    def info(self) -> dict[str, Any]:
+        """What a log line tells of the run."""
+        return {**super().info, "engine": self._engine_name}
+
+
+def ends_at(until: str | datetime.datetime | None) -> float | None:
+    """When a system is to end, seconds since the epoch; None: never by itself.
+
+    Raises:
+        InputError: it is neither a time of day, such as "23:30", nor a datetime.
+    """
+    if until is None:
+        return None
+    if isinstance(until, datetime.datetime):
+        return until.timestamp()
+    try:
+        at = datetime.time.fromisoformat(until)
+    except (TypeError, ValueError):
+        raise InputError(f"until={until!r}: expected a time of day, such as '23:30', or a datetime") from None
+    now = datetime.datetime.now(at.tzinfo)
+    moment = datetime.datetime.combine(now.date(), at)
+    return (moment if moment > now else moment + datetime.timedelta(days=1)).timestamp()

@@ -182,6 +182,11 @@ class Coordinator:
             with users_code(f"control {control.__name__} cannot be made", raise_errors=host.config.raise_errors):
                 self._trading_controls.append(control(self, **settings))
 
+    @property
+    def account_controls(self) -> list[BaseControl]:
+        """The controls of all accounts' requests, in the order in which they are asked."""
+        return self._trading_controls
+
     # -- steps ---------------------------------------------------------------------------------------------------
 
     def add_market(self, market: MarketFact) -> None:
@@ -252,9 +257,7 @@ class Coordinator:
 
     def expired(self, request: Request, reason: str) -> Reply:
         """The answer to a request that was not sent, and will not be."""
-        reports = tuple([Report(each.order_id, request.kind, FAILURE) for each in request.instructions])
-        at = self.host.clock.now_ms
-        return Reply(request.request_id, request.market_id, at, EXPIRED, reports, reason=reason)
+        return expired(request, self.host.clock.now_ms, reason)
 
     def expire(self, request: Request, reason: str) -> None:
         """Answer a request that was not sent, and will not be."""
@@ -376,6 +379,12 @@ class Coordinator:
     def _count_transaction(self, request: Request, failed: bool = False) -> None:
         account = self.clients.named(request.venue, request.username)
         account.add_transaction(1, failed=failed, at_ms=self.host.clock.now_ms)
+
+
+def expired(request: Request, at: int, reason: str) -> Reply:
+    """The answer to a request that has not reached the exchange, and will not."""
+    reports = tuple([Report(each.order_id, request.kind, FAILURE) for each in request.instructions])
+    return Reply(request.request_id, request.market_id, at, EXPIRED, reports, reason=reason)
 
 
 def violation_of(strategy: str, market_id: str, kind: str, refusal: ControlError, at: int) -> ViolationFact:

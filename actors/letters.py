@@ -23,13 +23,19 @@ from ..strategies.messages import (
 
 
 class Hello(Message, frozen=True):
-    """An actor has started: to the coordinator. `kind`: HOST, STREAM, PAGE or another word."""
+    """An actor has started: to the coordinator.
+
+    Attributes:
+        kind: HOST, STREAM, PAGE or another word.
+        url: of a page: where it is, without its token.
+    """
 
     name: str
     kind: str
     address: str
     incarnation: int
     pid: int
+    url: str = ""
 
 
 class Introduce(Message, frozen=True):

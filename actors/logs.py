@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import logging
+import threading
 import time
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any, Protocol
@@ -59,6 +60,32 @@ class Context(logging.Filter):
             if getattr(record, name, None) is None:
                 setattr(record, name, value)
         return True
+
+
+class ThreadContext(Context):
+    """Adds what a line of the log is about to the lines of one thread, that of an actor: several are in a process.
+
+    Made in the actor's thread.
+    """
+
+    def __init__(self, config: Config) -> None:
+        super().__init__(config)
+        self._thread = threading.get_ident()
+        self._handlers: list[logging.Handler] = []
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        return super().filter(record) if record.thread == self._thread else True
+
+    def join(self) -> None:
+        """Add to what the handlers of this process show."""
+        self._handlers = [*logging.getLogger(LOGGER).handlers, *logging.getLogger().handlers]
+        for handler in self._handlers:
+            handler.addFilter(self)
+
+    def leave(self) -> None:
+        """Add no longer."""
+        for handler in self._handlers:
+            handler.removeFilter(self)
 
 
 def json_formatter() -> logging.Formatter:

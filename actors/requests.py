@@ -9,13 +9,13 @@ from typing import Any
 
 from ..strategies.errors import ControlError
 from ..strategies.market import Market
-from ..strategies.messages import EXPIRED, FAILURE, REPLACE, ReplaceInstruction, Reply, Report, Request
+from ..strategies.messages import REPLACE, ReplaceInstruction, Reply, Request
 from ..strategies.order import Order
 from ..strategies.order_package import OrderPackageType
 from ..values import legible
 from .clients import BaseClient
 from .controls import BaseControl
-from .coordinator import violation_of
+from .coordinator import expired, violation_of
 from .hosted_market import HostedMarket
 from .turns import Turns
 
@@ -84,10 +84,7 @@ class Requests(Turns):
             if not self.rules.guarded_status:
                 raise
             self.failed(error, request.market_id, request.strategy)
-            reports = tuple([Report(each.order_id, request.kind, FAILURE) for each in request.instructions])
-            reply = Reply(
-                request.request_id, market.market_id, self.clock.now_ms, EXPIRED, reports, reason=legible(error)
-            )
+            reply = expired(request, self.clock.now_ms, legible(error))
             assert isinstance(market, HostedMarket)
             self.take_reply(market, reply)
 

@@ -98,6 +98,11 @@ class Switchboard:
             if actor in line.actors:
                 self._removed(actor, MarketFact(market_id, "REMOVED", self._coordinator.host.clock.now_ms))
 
+    def owner_of(self, market_id: str, order_id: str) -> str | None:
+        """The actor whose an order is."""
+        line = self._lines.get(market_id)
+        return None if line is None else line.owners.get(order_id)
+
     def pass_on(self, actor: str, message: Answer) -> None:
         """Take a message to an actor; where it has gone nobody hears it."""
         send = self._actors.get(actor)

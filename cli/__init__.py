@@ -8,6 +8,8 @@ from .authoring import check, new
 from .exchange import exchange
 from .group import CommandGroup
 from .jobs import submit
+from .live import live, paper
+from .record import record
 from .recordings import catalog, generate, pack, prices, unpack
 from .results import explain, repair, report
 from .runs import backtest, sweep
@@ -24,6 +26,9 @@ def main() -> None:
 for _command in (
     backtest,
     sweep,
+    live,
+    paper,
+    record,
     exchange,
     new,
     check,

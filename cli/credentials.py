@@ -44,10 +44,11 @@ def of_environment(prefix: str, what: str, environment: Mapping[str, str] | None
     found = {name: environment.get(f"{prefix}_{name.upper()}", "") for name in NAMES}
     missing = [f"{prefix}_{name.upper()}" for name in _NEEDED if not found[name]]
     if missing:
-        verb = "is" if len(missing) == 1 else "are"
+        *others, last = missing
+        names, one = f"{', '.join(others)} and {last}" if others else last, not others
         raise InputError(
-            f"{what}: {' and '.join(missing)} {verb} not set in the environment; set {'it' if verb == 'is' else 'them'}"
-            ', or name a file with them: credentials = "account.toml"'
+            f"{what}: {names} {'is' if one else 'are'} not set in the environment; set {'it' if one else 'them'}, or "
+            'name a file with them: credentials = "account.toml"'
         )
     return _made(found, what, Path())
 

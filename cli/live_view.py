@@ -72,14 +72,13 @@ def live_view(state: Row, width: int = 120, height: int | None = None) -> Render
 def _head(state: Row) -> Text:
     """One line: who, when, and whether orders are placed."""
     head = Text(no_wrap=True, overflow="ellipsis")
-    names = [str(state[name]) for name in ("reference", "instance") if state.get(name)]
-    head.append(names[0] if names else "live", "bold")
-    if len(set(names)) > 1:
-        head.append(f" at {names[1]}")
+    head.append(_plain(state.get("reference") or "live"), "bold")
     if state.get("at"):
         head.append(f"  {_clock(state['at'])} UTC")
     markets = len({row.get("market_id") for row in _rows(state, "markets")})
     head.append(f"  {_counted(markets, 'market')}, {_counted(len(_rows(state, 'orders')), 'live order')}")
+    if state.get("foreign"):
+        head.append(f", {_counted(len(_rows(state, 'foreign')), 'bet')} placed elsewhere")
     if state.get("stopping"):
         head.append(f"  stopping: {state['stopping']}", "bold red")
     elif state.get("placing_allowed") is False:
@@ -88,13 +87,21 @@ def _head(state: Row) -> Text:
 
 
 def _risk(state: Row) -> list[Text]:
+    """Limits in one line, and where they stand in each currency."""
     risk = state.get("risk")
-    if not isinstance(risk, Mapping) or not risk:
+    if not isinstance(risk, Mapping):
         return []
-    line = Text(no_wrap=True, overflow="ellipsis")
-    line.append("risk  ", "bold")
-    line.append(", ".join(f"{name.replace('_', ' ')} {_any(value)}" for name, value in risk.items()))
-    return [line]
+    of_all = {name: value for name, value in risk.items() if value is not None and not isinstance(value, Mapping)}
+    by_currency = risk.get("by_currency")
+    lines = [("risk", of_all), *(by_currency.items() if isinstance(by_currency, Mapping) else ())]
+    found = []
+    for name, values in lines:
+        if isinstance(values, Mapping) and values:
+            line = Text(no_wrap=True, overflow="ellipsis")
+            line.append(f"{_plain(name)}  ", "bold")
+            line.append(", ".join(f"{each.replace('_', ' ')} {_any(value)}" for each, value in values.items()))
+            found.append(line)
+    return found
 
 
 def _event(row: Row, width: int) -> Text:
@@ -179,8 +186,6 @@ def _any(value: Any) -> str:
         return {True: "yes", False: "no", None: _MISSING}[value]
     if isinstance(value, float):
         return f"{round(value, 2) + 0.0:,.2f}"
-    if isinstance(value, Mapping):
-        return " ".join(f"{name.replace('_', ' ')} {_any(each)}" for name, each in value.items())
     return f"{value:,}" if isinstance(value, int) else _plain(value)
 
 
@@ -256,9 +261,8 @@ def _market(row: Row) -> Text:
 
 
 def _state_style(value: Any) -> str:
-    good = value in ("SUBSCRIBED", "OPEN", "ok", "LOGGED_IN", True)
-    bad = value in ("DOWN", "REFUSED", "FAILED", "BANNED", False)
-    return "green" if good else "red" if bad else ""
+    word = str(value).partition(":")[0]
+    return "green" if word in ("SUBSCRIBED", "OPEN") else "red" if word in ("DOWN", "REFUSED", "GIVEN_UP") else ""
 
 
 def _bad(value: Any) -> str:
@@ -298,6 +302,7 @@ _CLIENTS = (
     _Column("account", _of("username"), 0, right=False),
     _Column("", _flag("paper"), 2, right=False),
     _Column("session", _of("session", _state_style), 1, right=False),
+    _Column("", lambda row: Text("places no orders yet" if row.get("ready") is False else "", "red"), 3, right=False),
     _Column("funds", _money("funds"), 1),
     _Column("exposure", _money("exposure"), 1),
     _Column("currency", _of("currency"), 5, right=False),

@@ -87,7 +87,7 @@ def backtest(
 
     config = config_of(config_file, settings, compatibility, raise_errors)
     limits = {"max_order_exposure": max_order_exposure, "max_selection_exposure": max_selection_exposure}
-    made = _strategies(strategies, parameters, {name: value for name, value in limits.items() if value is not None})
+    made = strategies_of(strategies, parameters, {name: value for name, value in limits.items() if value is not None})
     command = shlex.join(["headrace", "backtest", *words_given(backtest)])
     if resume and out is not None:
         resume = _resumes(out)
@@ -230,7 +230,12 @@ def sweep(
         sys.exit(1)
 
 
-def _strategies(specs: tuple[str, ...], parameters: tuple[str, ...], limits: dict[str, float]) -> list[Strategy]:
+def strategies_of(specs: tuple[str, ...], parameters: tuple[str, ...], limits: dict[str, float]) -> list[Strategy]:
+    """Strategies as they are named on a command line, made with the parameters that each of them has.
+
+    Raises:
+        InputError: there is no such class or parameter, or a value does not fit.
+    """
     from ..loading import load_strategy, make_strategy
     from ..strategies.errors import InputError
     from ..strategies.parameters import check_names, from_text

@@ -23,6 +23,7 @@ from ..results.folders import Folder
 from ..results.parts import Batch, Part, add_sieves, store_part, without_markets
 from ..simulate.replay import Replay
 from ..simulate.rows import RowCollector, empty_rows
+from ..simulate.session_replay import SessionReplay
 from ..simulate.setup import Setup
 from ..simulate.units import Unit, parts_of_unit
 from ..strategies.errors import HeadraceError, InputError
@@ -139,7 +140,8 @@ class BatchRunner(Runner):
             part.markets.append((market_id, unit.name))
             collector.market(market)
 
-        replay = Replay(unit, self._setup, ended, self._logging_controls, hashed=self._kept)
+        kind = SessionReplay if self._setup.session else Replay
+        replay = kind(unit, self._setup, ended, self._logging_controls, hashed=self._kept)
         run_to_end(replay, log, self._setup.config)
         command = self._reproduce(unit) if len(replay.failures) else ""
         collector.finish(replay.coordinator, replay.failures, command)

@@ -170,7 +170,15 @@ MEANINGS: dict[str, dict[str, tuple[str, str]]] = {
 }
 
 #: Examples that the tests of the page cannot run, and why.
-NOT_RUN = {"submit": "needs a cluster", "exchange": "serves until it is stopped"}
+NOT_RUN = {
+    "submit": "needs a cluster",
+    "exchange": "serves until it is stopped",
+    "live": "trades until it is stopped",
+    "paper": "trades until it is stopped",
+    "live status": "needs a running system",
+    "live stop": "needs a running system",
+    "live cancel-all": "needs a running system",
+}
 
 SUMMARY: dict[str, tuple[str, str]] = {
     "strategy": SHARED["strategy"],
@@ -320,7 +328,16 @@ def command(name: str, found: click.Command) -> str:
 
 
 def commands() -> str:
-    return "\n\n".join(command(name, found) for name, found in sorted(main.commands.items()))
+    return "\n\n".join(command(name, found) for name, found in sorted(all_commands(main).items()))
+
+
+def all_commands(group: click.Group, before: str = "") -> dict[str, click.Command]:
+    """Commands by the words that call them. That of a group's own name stands for the group."""
+    found: dict[str, click.Command] = {}
+    for name, each in group.commands.items():
+        words = before if each.hidden else f"{before} {name}".strip()
+        found |= all_commands(each, words) if isinstance(each, click.Group) else {words: each}
+    return found
 
 
 def exceptions() -> str:

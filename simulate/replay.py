@@ -8,6 +8,7 @@ import itertools
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from ..actors.exchange import Exchange
 from ..actors.failures import Failures
 from ..actors.hosted_market import HostedMarket
 from ..strategies.clock import Clock
@@ -30,6 +31,7 @@ class Replay:
     Args:
         on_market: called with each market once its recording has ended; the market is forgotten afterwards.
         hashed: work out the digest of the files.
+        exchange: where bets are placed; None: one of its own, with the setup's models.
 
     Attributes:
         digest: SHA-256 of the files as they were read, in 64 hexadecimal digits (of several: of their digests, in the
@@ -43,12 +45,13 @@ class Replay:
         on_market: Callable[[HostedMarket], None],
         logging_controls: Callable[[Any], object] | None = None,
         hashed: bool = False,
+        exchange: Exchange | None = None,
     ) -> None:
         self._prepare(unit, setup)
         self._hashed = hashed
         self.coordinator = setup.coordinator(setup.clients, logging_controls)
         host = Host(Clock(), setup.config, numbered_ids())
-        self.actor = make_actor(setup.market_actor, host, setup, self.coordinator, self.failures)
+        self.actor = make_actor(setup.market_actor, host, setup, self.coordinator, self.failures, exchange)
         self.books = self.actor.books
         self.actor.add_custom_events(setup.custom_events)
         self._on_market = on_market

@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 from ..actors.clients import BaseClient
 from ..actors.controls import BaseControl
 from ..actors.coordinator import Coordinator
+from ..actors.exchange import Exchange
 from ..actors.failures import Failures
 from ..actors.market import MarketActor
 from ..actors.middleware import Middleware
@@ -30,6 +31,7 @@ class Setup:
         files: content by name, for `hr.path`.
         catalogues, sports_data: folders with what was recorded beside the markets.
         client_controls: client (None: all), class and settings.
+        session: the recordings are those of a session.
     """
 
     strategies: list[Strategy]
@@ -48,20 +50,26 @@ class Setup:
     sports_data: str | None = None
     market_actor: type[MarketActor] = MarketActor
     coordinator: type[Coordinator] = Coordinator
+    session: bool = False
 
 
 ActorKind = TypeVar("ActorKind", bound=MarketActor)
 
 
 def make_actor(
-    kind: type[ActorKind], host: Host, setup: Setup, coordinator: Coordinator, failures: Failures
+    kind: type[ActorKind],
+    host: Host,
+    setup: Setup,
+    coordinator: Coordinator,
+    failures: Failures,
+    exchange: Exchange | None = None,
 ) -> ActorKind:
-    """An actor that hosts the strategies of a setup, with an exchange of its own."""
+    """An actor that hosts the strategies of a setup, with an exchange of its own unless it is given one."""
     return kind(
         host,
         setup.strategies,
         coordinator,
-        SimulatedExchange(setup.models),
+        SimulatedExchange(setup.models) if exchange is None else exchange,
         setup.middleware,
         setup.trading_controls,
         setup.client_controls,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import secrets
+
 from ..actors.exchange import Desk
 from ..strategies.book import MarketBook
 from ..strategies.errors import OrderError
@@ -12,6 +14,8 @@ from .simulated_market import SimulatedMarket
 
 #: Bet ids count up from here.
 FIRST_BET_ID = 100_000_000_000
+#: Of live exchanges from a place up to here: all ids have twelve digits.
+_LAST_PLACE = 990_000_000_000
 
 
 class SimulatedExchange:
@@ -19,21 +23,26 @@ class SimulatedExchange:
 
     Args:
         models: those left out follow the settings.
+        after_bet_id: bet ids count up from here; live, where several exchanges give them, each from a place of its own.
     """
 
-    def __init__(self, models: Models | None = None) -> None:
+    def __init__(self, models: Models | None = None, after_bet_id: int = FIRST_BET_ID) -> None:
         self._models = models or Models()
-        self._last_bet_id = FIRST_BET_ID
+        self._last_bet_id = after_bet_id
         self._completed: Models | None = None
         self._markets: dict[str, SimulatedMarket] = {}
 
     def open(self, market_id: str, book: MarketBook, desk: Desk) -> SimulatedMarket:
         """Open its side of a new market; under compatibility, the peer's."""
+        kind = PeerMarket if desk.config.compatibility == "flumine" else SimulatedMarket
+        market = self._markets[market_id] = kind(market_id, book, desk, self._complete(desk), self)
+        return market
+
+    def _complete(self, desk: Desk) -> Models:
+        """The models, those of the settings included."""
         if self._completed is None:
             self._completed = self._models.completed(desk.config)
-        kind = PeerMarket if desk.config.compatibility == "flumine" else SimulatedMarket
-        market = self._markets[market_id] = kind(market_id, book, desk, self._completed, self)
-        return market
+        return self._completed
 
     def send(self, request: Request) -> None:
         """Take a request for one of its markets.
@@ -61,3 +70,12 @@ class SimulatedExchange:
     def return_bet_id(self) -> None:
         """The bet has to wait: the next bet gets its number."""
         self._last_bet_id -= 1
+
+
+def paper_exchange() -> SimulatedExchange:
+    """An exchange for paper accounts of a live market actor, of which there are several.
+
+    Its bet ids count up from a place that is drawn by chance, so that two exchanges of a system, and those of another
+    day, do not give the same ones.
+    """
+    return SimulatedExchange(after_bet_id=FIRST_BET_ID + secrets.randbelow(_LAST_PLACE - FIRST_BET_ID))

@@ -12,6 +12,8 @@ from .rules import Rules
 
 #: Characters of an order's id; with a hash of 13 and a separator it fills the 32 of the exchange's `customerOrderRef`.
 ORDER_ID_LENGTH = 18
+#: Characters of an order's reference: a hash of the strategy's name, a separator, the id.
+REFERENCE_LENGTH = 32
 #: The characters of an id: the exchange accepts them all, and tells them apart even if it changes their case.
 _CHARACTERS = "0123456789abcdefghijklmnopqrstuvwxyz"
 
@@ -43,6 +45,11 @@ def unique_id() -> str:
         number, place = divmod(number, len(_CHARACTERS))
         found.append(_CHARACTERS[place])
     return "".join(found)
+
+
+def order_id_of(reference: str) -> str | None:
+    """The id of the order that a reference names, as `Order.reference` makes it; None if it was not made so."""
+    return reference[-ORDER_ID_LENGTH:] if len(reference) == REFERENCE_LENGTH else None
 
 
 class Host:

@@ -15,8 +15,9 @@ PLACE, CANCEL, UPDATE, REPLACE = "PLACE", "CANCEL", "UPDATE", "REPLACE"
 #: What became of a request: the exchange answered; a control refused it; it was too late to send it; not known.
 ANSWERED, REFUSED, EXPIRED, UNKNOWN = "ANSWERED", "REFUSED", "EXPIRED", "UNKNOWN"
 SUCCESS, FAILURE = "SUCCESS", "FAILURE"
-#: Where a fact comes from: the simulated exchange, the order stream, the list of current orders, that of cleared ones.
-SIMULATED, STREAM, LIST, CLEARED = "SIMULATED", "STREAM", "LIST", "CLEARED"
+#: Where a fact comes from: the simulated exchange, the order stream, the list of current orders, that of cleared ones,
+#: or the answer to a placing, which tells what was matched at once.
+SIMULATED, STREAM, LIST, CLEARED, REPORT = "SIMULATED", "STREAM", "LIST", "CLEARED", "REPORT"
 
 
 class Message(msgspec.Struct, frozen=True, tag=True, gc=False):
@@ -168,7 +169,7 @@ class OrderFact(Message, frozen=True, gc=False):
 
     Attributes:
         order_id: if the source knows it.
-        source: SIMULATED, STREAM, LIST or CLEARED.
+        source: SIMULATED, STREAM, LIST, CLEARED or REPORT.
         executable: whether it can still be matched.
         size: what was asked for; for orders at the starting price, the liability.
         matched, average: size matched and its average price; 0.0 if nothing was.

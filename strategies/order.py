@@ -71,7 +71,8 @@ class Order(OrderState):
             sizes in the account's currency.
         profit: in the account's currency, before commission; 0.0 until the market is settled.
         settled: whether the market's settlement gave it a result.
-        not_placed: why it never reached the exchange: MARKET_CLOSED or RECORDING_ENDED; None where it did, or may yet.
+        not_placed: why it never reached the exchange: MARKET_CLOSED, RECORDING_ENDED, or live MARKET_FREED; None where
+            it did, or may yet.
         on_line: whether it was settled as a bet on a line.
         violation_msg: why a control refused it.
         update_data: what the request under way asks to change.
@@ -305,7 +306,8 @@ class Order(OrderState):
                     f"order {self.id}: size_reduction={size_reduction}: expected a number above 0; leave it out to "
                     f"cancel all that remains"
                 )
-        self._require_bet("cancel")
+        if not (self._guarded and self.async_):  # of an async placing the exchange tells the number later
+            self._require_bet("cancel")
         if not self.is_limit:
             raise OrderUpdateError(f"order {self.id}: only a limit order can be cancelled, not {self.order_type}")
         if size_reduction is not None and self.size_remaining - size_reduction < 0:

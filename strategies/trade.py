@@ -10,7 +10,7 @@ from ..values import finite, mapping, note, shown, text, whole
 from .clock import from_ms
 from .errors import OrderError
 from .order import Order
-from .order_types import LimitOrder
+from .order_types import LimitOnCloseOrder, LimitOrder
 from .statuses import Status
 
 if TYPE_CHECKING:
@@ -122,15 +122,19 @@ class Trade:
             order_id: its id, if it has been given already.
 
         Raises:
-            OrderError: `order` is not a limit order.
+            OrderError: `order` has no price.
         """
-        if not isinstance(order.order_type, LimitOrder):
-            raise OrderError(f"order {order.id}: {order.order_type} cannot be replaced at the exchange")
-        persistence = order.order_type.persistence_type
-        order_type = LimitOrder(price=new_price, size=size, persistence_type=persistence)
-        if not order.trade.host.rules.optimistic_persistence:
-            order_type.price_ladder_definition = order.order_type.price_ladder_definition
-            order_type.line_range_info = order.order_type.line_range_info
+        replaced = order.order_type
+        order_type: LimitOrder | LimitOnCloseOrder
+        if isinstance(replaced, LimitOrder):
+            order_type = LimitOrder(price=new_price, size=size, persistence_type=replaced.persistence_type)
+            if not order.trade.host.rules.optimistic_persistence:
+                order_type.price_ladder_definition = replaced.price_ladder_definition
+                order_type.line_range_info = replaced.line_range_info
+        elif isinstance(replaced, LimitOnCloseOrder):
+            order_type = LimitOnCloseOrder(replaced.liability, new_price, replaced.price_ladder_definition)
+        else:
+            raise OrderError(f"order {order.id}: {replaced} cannot be replaced at the exchange")
         made = type(order)(self, order.side, order_type, order.handicap, order.sep, order.context, order.notes)
         if order_id is not None:
             made.id = order_id

@@ -25,6 +25,7 @@ class FakeMail:
         known: addresses by name; letters to others than the coordinator and these are not taken.
         full: names of receivers that are too slow: what is droppable is left out.
         answers: called with receiver and letter for each letter that is sent; what it returns comes back from there.
+        told_aside: what other threads of the actor have sent.
     """
 
     def __init__(self, name: str = "s1", answers: Callable[[str, Letter], Letter | None] | None = None) -> None:
@@ -35,6 +36,7 @@ class FakeMail:
         self.known: dict[str, str] = {"c": "fake:c"}
         self.full: set[str] = set()
         self.answers = answers
+        self.told_aside: list[Letter] = []
         self.inbox: list[tuple[str, Letter]] = []
         self.files: dict[Any, Callable[[], object]] = {}
         self.closed = False
@@ -56,6 +58,10 @@ class FakeMail:
 
     def put(self, letter: Letter) -> None:
         self.deliver(letter, self.name)
+
+    def aside(self, name: str, letter: Letter) -> bool:
+        self.told_aside.append(letter)
+        return True
 
     def deliver(self, letter: Letter, sender: str = "c") -> None:
         """A letter comes."""

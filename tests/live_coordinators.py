@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,13 +11,26 @@ from typing import Any
 import msgspec
 
 import headrace as hr
-from headrace.actors.coordinator import Coordinator
-from headrace.actors.letters import Carried, Hello, Letter, MarketSeen, Outcome, Session, SessionWanted
+from headrace.actors.betfair.lists import Listed
+from headrace.actors.exchange import Answer
+from headrace.actors.letters import Carried, Hello, Letter, MarketSeen, OrdersImage, Outcome, Session, SessionWanted
 from headrace.actors.live.coordinator_role import CoordinatorRole
-from headrace.actors.live.crews import plan_streams
+from headrace.actors.live.crews import StreamPlan, plan_streams
+from headrace.actors.live.instance import Instance
 from headrace.actors.live.setup import LiveSetup
 from headrace.strategies.clock import Clock
-from headrace.strategies.messages import MarketFact, PlaceInstruction, Request
+from headrace.strategies.messages import (
+    ANSWERED,
+    PLACE,
+    STREAM,
+    SUCCESS,
+    MarketFact,
+    OrderFact,
+    PlaceInstruction,
+    Reply,
+    Report,
+    Request,
+)
 from live_builders import FakeMail
 
 NOW = 1_700_000_000_000
@@ -45,29 +59,135 @@ class LiveClient(hr.BaseClient):
         super().__init__(ApiClient(username), **settings)
 
 
-class FakeAccount:
-    """An account whose logins and requests are kept for the test to answer."""
+class FakeSession:
+    """A session whose logins wait for the test."""
 
-    def __init__(self, client: hr.BaseClient, coordinator: Coordinator, put: Callable[[Letter], object]) -> None:
-        self.client, self.coordinator, self.put = client, coordinator, put
-        self.app_key = "key"
+    def __init__(self) -> None:
         self.token: str | None = None
-        self.logins: list[tuple[str | None, Callable[[Exception | None], object]]] = []
+        self.error = ""
+        self.given_up = False
+        self.wanted: list[Callable[[str | None], object]] = []
+
+    def want(self, then: Callable[[str | None], object], refused: str | None = None, patient: bool = False) -> None:
+        if refused is not None and refused == self.token:
+            self.token = None
+        if self.token is not None or self.given_up:
+            then(self.token)
+        else:
+            self.wanted.append(then)
+
+    def log_in(self, token: str | None) -> None:
+        """The login under way succeeds; None: it is given up."""
+        self.token, self.given_up = token, token is None
+        wanted, self.wanted = self.wanted, []
+        for then in wanted:
+            then(token)
+
+
+class FakeLists:
+    """Lists whose questions wait for the test: what is asked, with what, and whom to tell."""
+
+    def __init__(self) -> None:
+        self.asked: list[tuple[str, Any, Callable[..., object]]] = []
+
+    def funds(self, done: Callable[..., object]) -> None:
+        self.asked.append(("funds", None, done))
+
+    def details(self, done: Callable[..., object]) -> None:
+        self.asked.append(("details", None, done))
+
+    def catalogues(self, market_ids: Any, done: Callable[..., object]) -> None:
+        self.asked.append(("catalogues", list(market_ids), done))
+
+    def find_markets(self, filters: Any, done: Callable[..., object]) -> None:
+        self.asked.append(("find_markets", filters, done))
+
+    def current_orders(self, done: Callable[..., object], **named: Any) -> None:
+        self.asked.append(("current_orders", named, done))
+
+    def cleared_orders(self, status: str, done: Callable[..., object], **named: Any) -> None:
+        self.asked.append((f"cleared_orders {status}", named, done))
+
+    def cleared_markets(self, market_ids: Any, done: Callable[..., object]) -> None:
+        self.asked.append(("cleared_markets", market_ids, done))
+
+    def take(self, what: str) -> tuple[Any, Callable[..., object]]:
+        """The oldest question of a kind that is not answered: with what, and whom to tell."""
+        found = next(each for each in self.asked if each[0] == what)
+        self.asked.remove(found)
+        return found[1], found[2]
+
+    def answer_rows(self, what: str, *rows: dict[str, Any]) -> None:
+        """Answer the oldest question of a kind with rows."""
+        self.take(what)[1](Listed(list(rows), 0, 0))
+
+
+class FakeExecution:
+    """An execution: requests and cancels wait for the test."""
+
+    def __init__(self, answer: Callable[[Answer], object]) -> None:
+        self.answer = answer
+        self.hold: Callable[[Request, Reply], bool] | None = None
+        self.times_ms: list[int] = []
         self.requests: list[Request] = []
+        self.cancels: list[tuple[str, list[str], Callable[[dict[str, str]], object] | None]] = []
+        self.account_cancels: list[Callable[[str], object]] = []
 
-    def login(self, refused: str | None, done: Callable[[Exception | None], object]) -> None:
-        self.logins.append((refused, done))
+    def cancel_account(self, done: Callable[[str], object]) -> None:
+        self.account_cancels.append(done)
 
-    def log_in(self, token: str) -> None:
-        """The login under way succeeds."""
-        self.token = token
-        self.logins.pop(0)[1](None)
+
+class FakeCalls:
+    def close(self) -> None:
+        """There are none."""
+
+
+class FakeAccount:
+    """An account at a real exchange whose logins, lists and requests wait for the test."""
+
+    def __init__(
+        self, client: hr.BaseClient, answer: Callable[[Answer], object], put: Callable[[Letter], object]
+    ) -> None:
+        self.client, self.app_key = client, "key"
+        self.session, self.lists, self.execution = FakeSession(), FakeLists(), FakeExecution(answer)
+        self.calls = FakeCalls()
+        self.next_ms = math.inf
+        self.logged_out = False
+
+    @property
+    def token(self) -> str | None:
+        return self.session.token
+
+    @property
+    def requests(self) -> list[Request]:
+        return self.execution.requests
 
     def send(self, request: Request) -> None:
-        self.requests.append(request)
+        self.execution.requests.append(request)
+
+    def cancel(self, market_id: str, bet_ids: Any, done: Callable[[dict[str, str]], object] | None = None) -> None:
+        self.execution.cancels.append((market_id, list(bet_ids), done))
+
+    def take_fact(self, fact: OrderFact) -> None:
+        """What waits for a bet's number is the execution's."""
 
     def outcome(self, letter: Outcome) -> bool:
         return False
+
+    def wake(self, at_ms: int) -> None:
+        """Nothing is due."""
+
+    def close(self, done: Callable[[], object]) -> None:
+        self.logged_out = True
+        done()
+
+    def places(self, order_id: str, bet_id: str, matched: float = 0.0) -> Reply:
+        """The exchange has placed an order."""
+        request = next(each for each in self.requests if any(i.order_id == order_id for i in each.instructions))
+        report = Report(order_id, PLACE, SUCCESS, bet_id=bet_id, size=matched)
+        reply = Reply(request.request_id, request.market_id, request.asked_at, ANSWERED, (report,))
+        self.execution.answer(reply)
+        return reply
 
 
 class FakeEngine:
@@ -109,12 +229,20 @@ class Bench:
     ) -> None:
         strategies = [backer()] if strategies is None else list(strategies)
         streams, crews = plan_streams(strategies)
+        clients = [LiveClient()] if clients is None else list(clients)
+        orders = [
+            StreamPlan(f"o{number}", "orderSubscription", venue=client.venue, username=client.username)
+            for number, client in enumerate((each for each in clients if not each.simulated), 1)
+        ]
+        streams = (*streams, *orders)
+        self.instance = Instance("tests", folder)
+        self.instance.hold()
         self.setup = LiveSetup(
             **{
                 "strategies": list(strategies),
-                "clients": [LiveClient()] if clients is None else list(clients),
+                "clients": clients,
                 "config": hr.Config(),
-                "instance": str(folder),
+                "instance": str(self.instance.folder),
                 "reference": "tests",
                 "streams": streams,
                 "crews": crews,
@@ -127,7 +255,7 @@ class Bench:
         self.engine = FakeEngine()
         self.mail = FakeMail("c")
         self.clock = Clock(NOW)
-        self.role = CoordinatorRole(self.setup, self.engine, lambda name: None, FakeAccount, self.clock)
+        self.role = CoordinatorRole(self.setup, self.engine, lambda name: None, FakeAccount, clock=self.clock)
         self.role.start(self.mail)
         self._count = itertools.count(1)
         for stream in streams:
@@ -136,9 +264,35 @@ class Bench:
     @property
     def account(self) -> FakeAccount:
         """The only account at a real exchange."""
-        (account,) = self.role.accounts.values()
+        (account,) = [desk.live for desk in self.role.accounts]
         assert isinstance(account, FakeAccount)
         return account
+
+    def ready(self) -> None:
+        """The order stream has sent its image, and the look after it has found nothing."""
+        self.take("o1", OrdersImage("o1", "Betfair", "trader", self.now))
+        self.role.wake(self.now)
+        self.account.lists.answer_rows("current_orders")
+        self.role.caught_up(self.now)
+
+    def sees_bet(self, order_id: str, bet_id: str, remaining: float, market_id: str = "1.1", **sizes: float) -> None:
+        """The order stream tells of a bet of £2 at 3.0."""
+        self.passes(1)
+        fact = OrderFact(
+            market_id,
+            order_id,
+            bet_id,
+            STREAM,
+            self.now,
+            remaining > 0,
+            3.0,
+            2.0,
+            "LAPSE",
+            remaining=remaining,
+            **sizes,
+        )
+        self.take("o1", fact)
+        self.role.caught_up(self.now)
 
     def take(self, sender: str, letter: Letter) -> None:
         self.role.receive(sender, letter, self.now)

@@ -43,7 +43,7 @@ def test_a_refusal_is_a_row_with_its_cause(
 ) -> None:
     ledger, refusals = watched()
     entry = ledger.write(kind, 5, username="alice", **values)
-    row = {"at": entry.wall, "username": "alice", "operation": operation, "code": code, "why": why}
+    row = {"at": round(entry.wall), "username": "alice", "operation": operation, "code": code, "why": why}
     assert refusals.rows() == [row]
 
 

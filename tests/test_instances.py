@@ -5,19 +5,18 @@ from __future__ import annotations
 import contextlib
 import os
 import pickle
-import selectors
 import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 import headrace as hr
-from headrace.actors.live.control import ControlDesk, ask
+from control_desks import desk
+from headrace.actors.live.control import ask
 from headrace.actors.live.instance import (
     Instance,
     check_reference,
@@ -29,44 +28,6 @@ from headrace.actors.live.instance import (
     write_private,
 )
 from processes import environment, wait_until
-
-
-class Watcher:
-    """As much of a mail as the desk needs: files are watched, in a thread of its own."""
-
-    def __init__(self) -> None:
-        self._files = selectors.DefaultSelector()
-        self.ended = False
-
-    def watch(self, file: Any, ready: Callable[[], object] | None) -> None:
-        with contextlib.suppress(KeyError):
-            self._files.unregister(file)
-        if ready is not None:
-            self._files.register(file, selectors.EVENT_READ, ready)
-
-    def run(self) -> None:
-        while not self.ended:
-            for key, _ in self._files.select(0.02):
-                key.data()
-        self._files.close()
-
-
-@contextlib.contextmanager
-def desk(instance: Instance, answer: Callable[[str, dict[str, Any]], Any]) -> Iterator[ControlDesk]:
-    """A desk that answers for an instance."""
-    mail = Watcher()
-    opened = ControlDesk(control_path(instance.folder), answer)
-    opened.open(mail)  # type: ignore[arg-type]
-    thread = threading.Thread(target=mail.run, daemon=True)
-    thread.start()
-    try:
-        yield opened
-    finally:
-        mail.ended = True
-        thread.join(10)
-        opened._mail = Watcher()  # type: ignore[assignment]
-        opened.close()
-
 
 # -- references ------------------------------------------------------------------------------------------------------
 
@@ -269,8 +230,8 @@ def test_connections_that_ask_nothing_are_closed_when_others_come(tmp_path: Path
     with Instance("desk", tmp_path) as held, desk(held, lambda what, values: {"what": what}):
         idle = [socket.socket(socket.AF_UNIX) for _ in range(100)]
         for each in idle:
-            each.settimeout(10)
             each.connect(control_path(held.folder))
+            each.settimeout(10)
             each.sendall(b"{")
         assert ask(held, "STATE") == {"what": "STATE"}
         assert idle[0].recv(1) == b""

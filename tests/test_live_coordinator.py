@@ -33,7 +33,7 @@ def test_a_market_actor_with_filters_of_its_own_is_asked_itself(tmp_path: Path) 
 
     bench = Bench(tmp_path, market_actor=Choosy)
     bench.sees("1.1", countryCode="FR")
-    assert [route.host for route in bench.mail.letters(Route)] == ["h1"]
+    assert [route.host for route in bench.mail.letters(Route, "s1")] == ["h1"]
 
 
 def test_strategies_that_share_neither_stream_nor_scope_have_the_market_each_at_its_host(tmp_path: Path) -> None:
@@ -76,13 +76,14 @@ def test_a_freed_market_leaves_host_and_streams(tmp_path: Path) -> None:
 
 def test_a_request_goes_to_the_exchange_and_its_reply_to_the_actor_that_asked(tmp_path: Path) -> None:
     bench = Bench(tmp_path)
+    bench.ready()
     bench.sees("1.1")
     bench.opens("1.1")
     bench.asks(placing("a"))
     (request,) = bench.account.requests
     assert request.request_id == "h1.s1.market/r1"
     report = Report("a", "PLACE", "SUCCESS", bet_id="9")
-    bench.role.coordinator.answer(Reply(request.request_id, "1.1", NOW, ANSWERED, (report,)))
+    bench.account.execution.answer(Reply(request.request_id, "1.1", NOW, ANSWERED, (report,)))
     assert bench.carried("h1") == [Reply("r1", "1.1", NOW, ANSWERED, (report,))]
 
 
@@ -101,6 +102,7 @@ def test_a_request_of_a_paper_account_goes_back_to_the_host_that_simulates_it(tm
 
 def test_a_request_after_its_deadline_is_not_sent(tmp_path: Path) -> None:
     bench = Bench(tmp_path)
+    bench.ready()
     bench.sees("1.1")
     bench.opens("1.1")
     bench.asks(placing("a", deadline=NOW - 1))
@@ -112,6 +114,7 @@ def test_a_request_after_its_deadline_is_not_sent(tmp_path: Path) -> None:
 
 def test_the_limit_of_transactions_counts_over_all_markets(tmp_path: Path) -> None:
     bench = Bench(tmp_path, clients=[LiveClient(transaction_limit=1)])
+    bench.ready()
     for market_id, host in (("1.1", "h1"), ("1.2", "h2")):
         bench.sees(market_id)
         bench.opens(market_id, host)
@@ -151,8 +154,7 @@ def test_one_login_serves_all_streams_and_one_stream_connects_at_a_time(tmp_path
     bench.wants("s1")
     bench.wants("s2")
     assert bench.sessions() == []
-    assert len(bench.account.logins) == 1
-    bench.account.log_in("token-1")
+    bench.account.session.log_in("token-1")
     assert bench.sessions() == [("s1", "token-1")]
     bench.take("s1", StreamState("s1", "CONNECTING", NOW))
     assert len(bench.sessions()) == 1
@@ -162,7 +164,7 @@ def test_one_login_serves_all_streams_and_one_stream_connects_at_a_time(tmp_path
 
 def test_the_next_stream_connects_when_the_first_one_is_down(tmp_path: Path) -> None:
     bench = two_streams(tmp_path)
-    bench.account.token = "token-1"
+    bench.account.session.token = "token-1"
     bench.wants("s1")
     bench.wants("s2")
     bench.take("s1", StreamState("s1", "DOWN", NOW, "refused"))
@@ -171,7 +173,7 @@ def test_the_next_stream_connects_when_the_first_one_is_down(tmp_path: Path) -> 
 
 def test_a_stream_that_never_says_how_it_stands_does_not_keep_the_others_waiting_for_ever(tmp_path: Path) -> None:
     bench = two_streams(tmp_path)
-    bench.account.token = "token-1"
+    bench.account.session.token = "token-1"
     bench.wants("s1")
     bench.wants("s2")
     bench.passes(5_000)
@@ -182,22 +184,31 @@ def test_a_stream_that_never_says_how_it_stands_does_not_keep_the_others_waiting
 
 def test_a_refused_session_leads_to_a_login_and_is_not_given_again(tmp_path: Path) -> None:
     bench = two_streams(tmp_path)
-    bench.account.token = "stale"
+    bench.account.session.token = "stale"
     bench.wants("s1")
     bench.wants("s1", refused="stale")
     bench.wants("s2", refused="stale")
     assert bench.sessions() == [("s1", "stale")]
-    assert [refused for refused, _ in bench.account.logins] == ["stale"]
-    bench.account.log_in("fresh")
+    bench.account.session.log_in("fresh")
     assert bench.sessions() == [("s1", "stale"), ("s1", "fresh")]
 
 
-def test_a_failed_login_is_tried_again_only_after_a_while(tmp_path: Path) -> None:
-    bench = Bench(tmp_path)
+def test_a_session_that_is_lost_while_a_stream_waits_is_logged_in_again(tmp_path: Path) -> None:
+    bench = two_streams(tmp_path)
+    bench.account.session.token = "first"
     bench.wants("s1")
-    bench.account.logins.pop(0)[1](hr.ClientError("no answer"))
-    bench.passes(1_000)
-    assert bench.account.logins == []
-    bench.passes(1_000)
-    assert len(bench.account.logins) == 1
-    assert [failure.message for failure in bench.role.failures] == ["no answer"]
+    bench.wants("s2")
+    bench.account.session.token = None
+    bench.take("s1", StreamState("s1", "SUBSCRIBED", NOW))
+    assert len(bench.sessions()) == 1
+    bench.account.session.log_in("second")
+    assert bench.sessions() == [("s1", "first"), ("s2", "second")]
+
+
+def test_an_account_that_the_exchange_does_not_know_is_told_of(tmp_path: Path) -> None:
+    bench = Bench(tmp_path)
+    bench.account.session.error = "INVALID_USERNAME_OR_PASSWORD"
+    bench.wants("s1")
+    bench.account.session.log_in(None)
+    assert [event.kind for event in bench.role.alerts.events] == ["SESSION"]
+    assert "trader cannot log in: INVALID_USERNAME_OR_PASSWORD" in bench.role.alerts.events[0].text

@@ -56,7 +56,7 @@ def test_bets_on_lines_are_settled_at_even_money() -> None:
     runs = race(price_ladder_definition=None)
     runs.betting_type = "LINE"
     assert loss_of([bet("LAY", 120.5, 10.0)], runs) == 10.0
-    between = [bet("BACK", 100.5, 5.0, matched=5.0), bet("LAY", 110.5, 5.0, matched=5.0)]
+    between = [bet("BACK", 110.5, 5.0, matched=5.0), bet("LAY", 100.5, 5.0, matched=5.0)]
     assert loss_of(between, runs) == 0.0
 
 

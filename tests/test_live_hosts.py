@@ -1,56 +1,507 @@
-"""Hosts: what a market actor is told live is what it is told in a simulation."""
+"""Hosts: streams, events, failures, what they tell of themselves, and their end."""
 
 from __future__ import annotations
 
-import tempfile
-from collections.abc import Mapping, Sequence
+import json
+import logging
+import math
+import pickle
+import threading
 from pathlib import Path
 from typing import Any
 
-from hypothesis import given, settings
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 import headrace as hr
-from apart import NO_LIMITS, outcome
-from builders import Request, Script, Scripted
-from headrace.simulate.replay import Replay
-from headrace.simulate.setup import Setup
-from headrace.simulate.units import Unit
-from live_hosts import Driven, live_setup
-from stories import Story, stories
+from builders import MARKET, T0, Stream, back, cancel, lay, priced
+from headrace.actors.letters import (
+    Ask,
+    Carried,
+    Catalogue,
+    FreeMarket,
+    HostState,
+    ImageWanted,
+    Introduce,
+    MarketUpdate,
+    Rows,
+    Stop,
+    Unroute,
+    UserEvent,
+)
+from headrace.actors.live import blocking
+from headrace.actors.live.host import HostRole
+from headrace.actors.live.latencies import Latencies
+from headrace.actors.shells.making import for_hosts
+from headrace.strategies.messages import LogRow, MarketFact
+from live_builders import FakeMail
+from live_hosts import (
+    Driven,
+    Looks,
+    Raw,
+    arrived,
+    ended_hosts,
+    failures_of,
+    live_setup,
+    looks_of,
+    mixed,
+    msg_for,
+    on_paper,
+    scripted,
+    updates_of,
+)
 
-Actions = Mapping[int, Sequence[Request]]
+# -- streams -----------------------------------------------------------------------------------------------------------
+
+__all__ = ["ended_hosts"]  # used by all tests here
 
 
-def scripted(actions: Actions, name: str = "Trader", force: bool = True) -> Scripted:
-    return Scripted(Script(actions, force), name=name, **NO_LIMITS)
+def test_after_a_loss_nothing_is_shown_before_the_image(tmp_path: Path) -> None:
+    stream = Stream().prices(100, {1: {"ltp": 2.0, "atb": [[1.9, 5]]}})
+    stream.prices(200, {1: {"ltp": 3.0}}).prices(300, {1: {"ltp": 4.0}}, img=True).prices(400, {1: {"ltp": 5.0}})
+    driven = Driven(live_setup([Looks()]))
+    looks_of(driven).clear()
+    arrived(driven, stream, tmp_path, at=100, until=100)
+    driven.host.lost("s1")
+    assert driven.mail.letters(ImageWanted, "s1") == [ImageWanted("h1")]
+    for at in (200, 300, 400):
+        arrived(driven, stream, tmp_path, at=at, until=at)
+    assert [each[1] for each in looks_of(driven) if each[0] == "book"] == [0, 100, 300, 400]
+    book = driven.host.rooms["s1.market"].actor.hosted[0].market_book
+    assert (book.runners[0].last_price_traded, book.runners[0].ex.available_to_back) == (5.0, [])
 
 
-def simulated(path: str, strategies: Sequence[hr.Strategy], **setup: Any) -> list[Any]:
-    markets: list[Any] = []
-    made = Setup(list(strategies), [setup.pop("client", None) or hr.SimulatedClient()], hr.Config(), **setup)
-    Replay(Unit(path, (path,)), made, markets.append).run()
-    return markets
+def test_a_change_that_cannot_be_read_is_a_failure_and_the_market_waits_for_an_image(tmp_path: Path) -> None:
+    stream = Stream().prices(100, {1: {"ltp": 2.0}}).prices(200, {1: {"ltp": 3.0}})
+    driven = Driven(live_setup([Looks()], rows_of_failures=failures_of))
+    looks_of(driven).clear()
+    arrived(driven, stream, tmp_path, at=0, until=0)
+    broken = msgspec.structs.replace(updates_of(str(tmp_path / "market"))[1], crew="s1.market", change=b'{"id":')
+    driven.deliver(broken, at=T0 + 90, sender="s1")
+    assert driven.mail.letters(ImageWanted, "s1") == [ImageWanted("h1", MARKET)]
+    arrived(driven, stream, tmp_path, at=200, until=200)
+    assert [each[1] for each in looks_of(driven) if each[0] == "book"] == [0]
+    driven.deliver(Stop(), at=T0 + 300)
+    ((_, market_id, _, count, kind, message, *_),) = driven.rows("failures")
+    assert (market_id, count, kind) == (MARKET, 1, "MessageError")
+    assert message.startswith(f"market {MARKET}: a change is not JSON")
 
 
-def seen(strategy: Scripted) -> dict[str, Any]:
-    """All that a script saw: calls of `process_orders`, orders after each book, answers, and how orders ended."""
-    script = strategy.script
-    script._name_replacements()
-    orders = {
-        ref: outcome(order) | {"log": [each.name for each in order.status_log]} for ref, order in script.orders.items()
+def test_a_change_with_nulls_is_read_as_in_a_recording(tmp_path: Path) -> None:
+    stream = Stream().change(100, rc=[{"id": 1, "ltp": 2.5, "hc": None, "tv": None, "trd": [[2.5, None]]}])
+    driven = Driven(live_setup([Looks()], rows_of_failures=failures_of))
+    arrived(driven, stream, tmp_path, at=100, until=100)
+    runner = driven.host.rooms["s1.market"].actor.hosted[0].market_book.runners[0]
+    assert (runner.last_price_traded, runner.ex.traded_volume) == (2.5, [])
+    driven.deliver(Stop(), at=T0 + 300)
+    assert ["taken as not given" in row[5] or "left out" in row[5] for row in driven.rows("failures")] == [True]
+
+
+def test_a_market_that_no_strategy_wants_is_sent_back(tmp_path: Path) -> None:
+    stream = Stream().touch(100)
+    driven = Driven(live_setup([Looks(market_filter={"market_type_codes": ["PLACE"]})]))
+    looks_of(driven).clear()
+    arrived(driven, stream, tmp_path, at=100, until=100)
+    assert looks_of(driven) == []
+    assert driven.mail.letters(Unroute, "s1")[0] == Unroute("s1.market", MARKET)
+    assert Carried("s1.market", MarketFact(MARKET, "REMOVED", T0 + 100)) in driven.mail.letters(Carried)
+
+
+def test_raw_changes_come_one_by_one_even_where_several_wait(tmp_path: Path) -> None:
+    stream = Stream().prices(100, {1: {"ltp": 2.0}}).prices(200, {1: {"ltp": 3.0}})
+    driven = Driven(live_setup([Raw(stream_class=hr.DataStream)]))
+    driven.setup.strategies[0].data.clear()  # type: ignore[attr-defined]
+    arrived(driven, stream, tmp_path, at=300, until=200)
+    found = driven.setup.strategies[0].data  # type: ignore[attr-defined]
+    assert [(clk, at) for clk, at, _ in found] == [("A", 0), ("A", 100), ("A", 200)]
+    assert found[2][2] == {"id": MARKET, "rc": [{"id": 1, "ltp": 3.0}]}
+
+
+def test_raw_changes_of_orders_need_no_definition() -> None:
+    driven = Driven(live_setup([Raw(stream_class=hr.OrderDataStream)]))
+    data = driven.setup.strategies[0].data  # type: ignore[attr-defined]
+    data.clear()
+    change = {"id": MARKET, "orc": [{"id": 1, "uo": []}]}
+    update = msg_for(updates_from(change, T0 + 5), "s1.market")
+    driven.deliver(update, at=T0 + 10, sender="s1")
+    assert data == [("", 5, change)]
+
+
+def updates_from(change: dict[str, Any], pt: int) -> Any:
+    return MarketUpdate("", change.get("id") or change.get("mid") or "", pt, 0, json.dumps(change).encode())
+
+
+class Sports(hr.Strategy):
+    """Notes sports data and catalogues."""
+
+    found: Any = hr.resource(list)
+
+    def check_sports_data(self, market: Any, sports_data: Any) -> bool:
+        return True
+
+    def process_sports_data(self, market: Any, sports_data: Any) -> None:
+        self.found.append((type(sports_data).__name__, sports_data.market_id, market.clock.now_ms - T0))
+
+    def process_market_catalogue(self, market: Any, catalogue: Any) -> None:
+        self.found.append(("catalogue", catalogue.market_name, market.market_name))
+
+
+def sporting(tmp_path: Path) -> tuple[Driven, list[Any]]:
+    driven = Driven(live_setup([Sports(sports_data_filter=["race"])]))
+    found = driven.setup.strategies[0].found  # type: ignore[attr-defined]
+    found.clear()
+    arrived(driven, Stream(), tmp_path, at=0, until=0)
+    return driven, found
+
+
+def race(pt: int, **progress: Any) -> Any:
+    change = {"mid": MARKET, "id": "99.0000", "rpc": {"ft": pt, "g": "5f", "st": 0, "rt": 3, "spd": 1, **progress}}
+    return msg_for(updates_from({**change, "id": "99.0000"}, pt), "s1.market")
+
+
+def test_sports_data_reach_the_strategies_of_their_market(tmp_path: Path) -> None:
+    driven, found = sporting(tmp_path)
+    update = msgspec.structs.replace(race(T0 + 900), market_id=MARKET)
+    driven.deliver(update, at=T0 + 950, sender="s2")
+    driven.deliver(msgspec.structs.replace(update, market_id="1.9"), at=T0 + 960, sender="s2")
+    assert found == [("Race", MARKET, 950)]
+
+
+def test_lost_sports_data_wait_for_no_image(tmp_path: Path) -> None:
+    driven, found = sporting(tmp_path)
+    driven.host.lost("s2")
+    assert driven.mail.letters(ImageWanted, "s2") == [ImageWanted("h1")]
+    driven.deliver(msgspec.structs.replace(race(T0 + 900), market_id=MARKET), at=T0 + 950, sender="s2")
+    assert len(found) == 1
+
+
+def catalogue(name: str) -> bytes:
+    return json.dumps({"marketId": MARKET, "marketName": name, "runners": []}).encode()
+
+
+def test_a_catalogue_is_handed_on_where_it_says_something_new(tmp_path: Path) -> None:
+    driven, found = sporting(tmp_path)
+    for name in ("5f Hcap", "5f Hcap", "6f Hcap"):
+        driven.deliver(Catalogue(MARKET, catalogue(name)), at=T0 + 100)
+    assert found == [("catalogue", "5f Hcap", "5f Hcap"), ("catalogue", "6f Hcap", "6f Hcap")]
+
+
+def test_a_catalogue_that_comes_before_its_market_waits_for_it(tmp_path: Path) -> None:
+    driven = Driven(live_setup([Sports()]))
+    found = driven.setup.strategies[0].found  # type: ignore[attr-defined]
+    found.clear()
+    arrived(driven, Stream("1.7"), tmp_path, at=0, until=0)
+    driven.deliver(Catalogue(MARKET, catalogue("5f Hcap")), at=T0 + 100)
+    assert found == []
+    arrived(driven, Stream("1.7").touch(5), tmp_path, at=150, until=5)
+    updates = updates_of(Stream().write(tmp_path / "market"))
+    driven.deliver(msg_for(updates[0], "s1.market"), at=T0 + 200, sender="s1")
+    assert found == [("catalogue", "5f Hcap", "5f Hcap")]
+
+
+def test_what_is_not_a_catalogue_is_a_failure(tmp_path: Path) -> None:
+    driven = Driven(live_setup([Sports()], rows_of_failures=failures_of))
+    arrived(driven, Stream(), tmp_path, at=0, until=0)
+    driven.deliver(Catalogue(MARKET, b'{"marketId": "1.9"}'), at=T0 + 100)
+    driven.deliver(Stop(), at=T0 + 300)
+    assert [row[5] for row in driven.rows("failures")] == [
+        f"market {MARKET}: not a catalogue: its marketId is 1.9, expected {MARKET}"
+    ]
+
+
+# -- custom events -----------------------------------------------------------------------------------------------------
+
+
+class Hears(hr.Strategy):
+    """Notes custom events."""
+
+    heard: Any = hr.resource(list)
+
+    def process_custom_event(self, market: Any, event: Any) -> None:
+        self.heard.append((market.market_id, event.event, market.clock.now_ms - T0))
+
+    def process_market_book(self, market: Any, book: Any) -> None:
+        market.framework.stop()
+
+    def check_market_book(self, market: Any, book: Any) -> bool:
+        return bool(book.publish_time_epoch == T0 + 700)
+
+
+def called(framework: Any, event: Any) -> None:
+    for strategy in framework.strategies:
+        strategy.heard.append(("callback", event.event, len(framework.markets)))
+
+
+def user_event(*arguments: Any, **keywords: Any) -> Any:
+    return UserEvent(pickle.dumps(hr.CustomEvent(*arguments, **keywords)))
+
+
+def hearing(tmp_path: Path) -> tuple[Driven, list[Any]]:
+    driven = Driven(live_setup([Hears()], logging_controls=[lambda event: None]))
+    heard = driven.setup.strategies[0].heard  # type: ignore[attr-defined]
+    heard.clear()
+    arrived(driven, Stream().touch(700), tmp_path, at=0, until=0)
+    return driven, heard
+
+
+def test_a_custom_event_reaches_open_markets_after_its_callback(tmp_path: Path) -> None:
+    driven, heard = hearing(tmp_path)
+    driven.deliver(user_event("rain", called), at=T0 + 20)
+    driven.deliver(user_event("sun", None, ["1.9"]), at=T0 + 30)
+    driven.deliver(user_event("wind", publish_time=T0 + 5), at=T0 + 40)
+    driven.deliver(user_event("hail", publish_time=T0 + 60), at=T0 + 50)
+    assert heard == [("callback", "rain", 1), (MARKET, "rain", 20), (MARKET, "wind", 40)]
+    driven.deliver(Introduce("s9", "there"), at=T0 + 70)
+    assert heard[3:] == [(MARKET, "hail", 60)]
+    # The coordinator, which has sent them, knows of them.
+    rows = [letter.message for letter in driven.mail.letters(Carried)]
+    assert not [row for row in rows if getattr(row, "name", "") == "custom_event"]
+
+
+def test_a_strategy_that_ends_the_run_has_the_coordinator_asked_once(tmp_path: Path) -> None:
+    driven, _ = hearing(tmp_path)
+    arrived(driven, Stream().touch(700).touch(800), tmp_path, at=700, until=700)
+    driven.deliver(Introduce("s9", "there"), at=T0 + 900)
+    (ask,) = driven.mail.letters(Ask)
+    assert (ask.what, ask.reply_to, ask.address) == ("STOP", "h1", "fake:h1")
+    assert driven.mail.known["s9"] == "there"
+
+
+# -- failures ----------------------------------------------------------------------------------------------------------
+
+
+class Fails(hr.Strategy):
+    """Fails at each book."""
+
+    def check_market_book(self, market: Any, book: Any) -> bool:
+        raise KeyError("no such price")
+
+
+def test_failures_are_told_every_second_with_what_has_been_added(tmp_path: Path) -> None:
+    stream = Stream()
+    for at in (100, 200, 300):
+        stream.touch(at)
+    driven = Driven(live_setup([Fails(), Looks()], rows_of_failures=failures_of))
+    driven.setup.strategies[1].looks.clear()  # type: ignore[attr-defined]
+    for at in (0, 100):
+        arrived(driven, stream, tmp_path, at=at, until=at)
+    driven.host.next_state_ms = T0 + 150
+    for at in (200, 300):
+        arrived(driven, stream, tmp_path, at=at, until=at)
+    driven.deliver(Stop(), at=T0 + 400)
+    rows = driven.rows("failures")
+    assert [(row[0], row[1], row[3], row[4], row[6] - T0) for row in rows] == [
+        ("Fails", MARKET, 2, "KeyError", 0), ("Fails", MARKET, 2, "KeyError", 0)
+    ]  # fmt: skip
+    assert len(driven.setup.strategies[1].looks) == 5  # type: ignore[attr-defined]
+
+
+# -- its end, and its state --------------------------------------------------------------------------------------------
+
+
+def test_rows_are_told_when_a_market_is_freed_and_those_of_the_rest_at_the_end(tmp_path: Path) -> None:
+    driven = Driven(live_setup([scripted({100: [back("a", 2.0, 5.0)]})]))
+    arrived(driven, priced().touch(300).touch(5000), tmp_path, at=100, until=100)
+    other = Stream("1.2").touch(100).write(tmp_path / "other")
+    driven.deliver(*[msg_for(each, "s1.market") for each in updates_of(other)], at=T0 + 150, sender="s1")
+    driven.free("1.2")
+    assert [row[2] for row in driven.rows("markets")] == ["1.2"]
+    driven.deliver(Stop(), at=T0 + 400)
+    assert [row[2] for row in driven.rows("markets")] == ["1.2", MARKET]
+    assert [row[3] for row in driven.rows("orders")] == ["1.2", MARKET]
+    told = len(driven.mail.sent)
+    driven.deliver(*[msg_for(each, "s1.market") for each in updates_of(other)], at=T0 + 500, sender="s1")
+    driven.host.stop()
+    assert len(driven.mail.sent) == told
+    assert len(driven.mail.letters(Rows)) == 2
+
+
+def test_a_market_that_is_freed_can_come_again(tmp_path: Path) -> None:
+    driven = Driven(live_setup([Looks()]))
+    looks_of(driven).clear()
+    updates = [msg_for(each, "s1.market") for each in updates_of(Stream().touch(100).write(tmp_path / "market"))]
+    for at in (200, 300):
+        driven.deliver(*updates, at=T0 + at, sender="s1")
+        driven.deliver(FreeMarket("s1.market", MARKET), at=T0 + at)
+    assert [each[0] for each in looks_of(driven)] == ["new", "book", "book"] * 2
+
+
+def test_the_state_has_a_row_for_each_market_and_strategy(tmp_path: Path) -> None:
+    driven, _ = mixed(tmp_path, {100: [on_paper("a", 2.0, 5.0), on_paper("b", 4.0, 1.0)]})
+    driven.host.next_state_ms = T0 + 1000
+    driven.deliver(Introduce("s9", "there"), at=T0 + 1000)
+    (state,) = driven.mail.letters(HostState)
+    (row,) = json.loads(state.markets)
+    assert row == {
+        "market_id": MARKET, "crew": "s1.market", "event": "99", "name": None, "status": "OPEN", "inplay": False,
+        "strategy": "Trader", "orders": 2, "live": 1, "matched": 5.0, "exposure": 6.0, "profit": 0.0, "changes": 2,
+        "pt": T0 + 100,
+    }  # fmt: skip
+    assert (state.host, state.at, state.busy_ms, state.lost) == ("h1", T0 + 1000, 0, 0)
+    assert json.loads(state.tick_ms)["count"] == 2
+    assert driven.host.next_state_ms == T0 + 2000
+
+
+class Starts(hr.Strategy):
+    """Counts its starts in the process."""
+
+    starts: Any = hr.resource(list)
+
+    def start(self, framework: Any) -> None:
+        self.starts.append([client.username for client in framework.clients])
+
+
+def test_strategies_start_once_in_each_process(tmp_path: Path) -> None:
+    setup = live_setup([Starts()])
+    setup.strategies[0].starts.clear()  # type: ignore[attr-defined]
+    for name in ("h1", "h2"):
+        role = HostRole(name, setup)
+        role.start(FakeMail(name))
+        role.stop()
+    assert setup.strategies[0].starts == [["simulated"]]  # type: ignore[attr-defined]
+
+
+def test_a_strategy_that_fails_in_start_is_named() -> None:
+    class Bad(hr.Strategy):
+        def start(self, framework: Any) -> None:
+            raise ValueError("no model")
+
+    with pytest.raises(hr.RunError, match=r"strategy 'Bad' failed in start\(\): ValueError: no model"):
+        HostRole("h1", live_setup([Bad()])).start(FakeMail("h1"))
+
+
+def test_an_event_has_one_instance_and_a_run_one_for_all_its_markets(tmp_path: Path) -> None:
+    class Wide(hr.Strategy):
+        scope = "event"
+
+    class Whole(hr.Strategy):
+        scope = "run"
+
+    driven = Driven(live_setup([Looks(), Wide(), Whole()]))
+    for number, event in ((1, "99"), (2, "99"), (3, "98")):
+        stream = Stream(f"1.{number}", eventId=event)
+        for crew in ("s1.market", "s1.event", "s1.run"):
+            for each in updates_of(stream.write(tmp_path / "market")):
+                driven.deliver(msg_for(each, crew), at=T0 + number, sender="s1")
+    counts = {
+        crew: len({id(seat.strategy) for market in room.actor.hosted for seat in market.seats})
+        for crew, room in driven.host.rooms.items()
     }
-    for each in orders.values():
-        del each["bet_id"]
-    return {"calls": script.calls, "snapshots": script.snapshots, "answers": script.answers, "orders": orders}
+    assert counts == {"s1.market": 3, "s1.event": 2, "s1.run": 1}
 
 
-@settings(max_examples=150, deadline=None)
-@given(stories())
-def test_a_paper_account_is_told_what_a_simulation_tells(story: Story) -> None:
-    stream, actions = story
-    with tempfile.TemporaryDirectory() as folder:
-        path = stream.write(Path(folder) / stream.market_id)
-        here, there = scripted(actions), scripted(actions)
-        simulated(path, [here])
-        Driven(live_setup([there])).play(path).free(stream.market_id)
-    assert seen(there) == seen(here)
+# -- what blocks -------------------------------------------------------------------------------------------------------
+
+
+def test_a_callback_that_does_not_return_is_told_by_a_second_thread(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    for name, value in (("LOOK", 0.01), ("TOLD_MS", 30), ("LOGGED_MS", 60)):
+        monkeypatch.setattr(blocking, name, value)
+    told = threading.Event()
+
+    class Blocks(hr.Strategy):
+        def check_market_book(self, market: Any, book: Any) -> bool:
+            return told.wait(20)
+
+    driven = Driven(live_setup([Blocks()]))
+    tell = driven.mail.aside
+
+    def aside(name: str, letter: Any) -> bool:
+        if letter.busy_ms > 80:
+            told.set()
+        return tell(name, letter)
+
+    monkeypatch.setattr(driven.mail, "aside", aside)
+    arrived(driven, Stream(), tmp_path, at=0, until=0)
+    driven.host.stop()
+    states = driven.mail.told_aside
+    assert states[-1].busy_ms > 80
+    assert states[-1].host == "h1"
+    lines = [record.getMessage() for record in caplog.records if "has not returned" in record.getMessage()]
+    assert len(lines) == 1
+    assert lines[0].startswith(f"h1: strategy 'Blocks' in market {MARKET} has not returned for 0 s, at {__file__}:")
+
+
+# -- figures -----------------------------------------------------------------------------------------------------------
+
+
+@given(st.lists(st.floats(0.01, 100_000), min_size=1, max_size=200))
+def test_quantiles_are_right_within_5_percent(times: list[float]) -> None:
+    found = Latencies()
+    for each in times:
+        found.add(each)
+    figures = found.figures()
+    ordered = sorted(times)
+    assert figures["count"] == len(times)
+    assert figures["worst"] == pytest.approx(ordered[-1], abs=0.001)
+    for name, share in (("median", 0.5), ("p99", 0.99)):
+        exact = ordered[math.ceil(share * len(times)) - 1]
+        assert exact * 0.999 - 0.001 <= figures[name] <= exact * 1.052 + 0.001
+
+
+def test_lines_of_the_log_tell_the_strategy_and_the_market_that_they_are_about(tmp_path: Path) -> None:
+    class Writes(hr.Strategy):
+        def process_new_market(self, market: Any, book: Any) -> None:
+            self.log.warning("it is here")
+            threading.Thread(target=self.log.warning, args=("elsewhere",)).start()
+
+    lines: list[logging.LogRecord] = []
+    handler = logging.Handler()
+    handler.emit = lines.append  # type: ignore[method-assign]
+    logger = logging.getLogger("headrace")
+    logger.addHandler(handler)
+    try:
+        driven = Driven(live_setup([Writes()]))
+        arrived(driven, Stream(), tmp_path, at=20, until=0)
+        logger.warning("between")
+        driven.host.stop()
+        logger.warning("after")
+    finally:
+        logger.removeHandler(handler)
+    found = {line.getMessage(): getattr(line, "market_id", "nothing") for line in lines}
+    assert found == {"it is here": MARKET, "elsewhere": "nothing", "between": None, "after": "nothing"}
+    (line,) = [line for line in lines if line.getMessage() == "it is here"]
+    assert (line.strategy, line.publish_time) == ("Writes", T0 + 20)  # type: ignore[attr-defined]
+
+
+def test_events_are_made_where_somebody_hears_them(tmp_path: Path) -> None:
+    for heard in (True, False):
+        setup = live_setup([scripted({100: [back("a", 2.0, 5.0)]})], heard=heard)
+        driven = Driven(setup)
+        arrived(driven, priced(), tmp_path, at=100, until=100)
+        rows = [letter.message.name for letter in driven.mail.letters(Carried) if isinstance(letter.message, LogRow)]
+        assert rows == (["market", "trade"] if heard else [])
+
+
+def test_hosts_have_no_logging_controls_and_know_whether_somebody_hears() -> None:
+    for controls in ([], [hr.LoggingControl()]):
+        setup = for_hosts(live_setup([Looks()], logging_controls=controls))
+        assert (setup.logging_controls, setup.listens) == ([], bool(controls))
+
+
+def test_figures_of_the_state_are_right_as_orders_come_and_end(tmp_path: Path) -> None:
+    stream = priced().prices(2000, {1: {"trd": [[2.2, 14]]}}).touch(2500).touch(3000).close(9000, winner=1)
+    actions: Any = {
+        100: [back("a", 2.0, 5.0), back("b", 2.2, 5.0), back("c", 3.0, 2.0)],
+        2500: [cancel("b"), lay("d", 2.1, 3.0)],
+    }
+    driven = Driven(live_setup([scripted(actions)]))
+    found = []
+    for at in (0, 100, 2000, 2500, 3000, 9000):
+        arrived(driven, stream, tmp_path, at=at, until=at)
+        driven.host.next_state_ms = 0
+        driven.host.wake(T0 + at)
+        driven._settle()
+        (row,) = json.loads(driven.mail.letters(HostState)[-1].markets)
+        found.append(tuple(row[name] for name in ("orders", "live", "matched", "exposure", "profit")))
+    assert found == [
+        (0, 0, 0.0, 0.0, 0.0),
+        (3, 3, 0.0, 12.0, 0.0),
+        (3, 2, 8.0, 12.0, 0.0),
+        (4, 3, 8.0, 12.0, 0.0),
+        (4, 1, 11.0, 7.0, 0.0),
+        (4, 0, 11.0, 5.0, 5.3),
+    ]

@@ -19,7 +19,7 @@ from exchange_builders import Stream, exchange_of
 from exchange_servers import Served, point, served
 from headrace.actors.betfair.betfair_client import BetfairClient
 from headrace.actors.betfair.places import places_of
-from headrace.actors.betfair.session import OwnSession, Session, Sessions
+from headrace.actors.betfair.session import OwnSession, Session
 from headrace.simulate.exchange.certificates import Certificates
 from live_desk import Desk
 
@@ -293,18 +293,18 @@ def test_keep_alive_without_an_answer_is_tried_again_with_the_session_as_it_was(
     assert logins(exchange) == ["login", "keepAlive", "keepAlive"]
 
 
-def test_logout_ends_the_sessions_of_all_accounts(exchange: Served, desk: Desk) -> None:
-    sessions = Sessions([client_of(exchange)], desk.calls)
-    (session,) = sessions
+def test_logout_ends_the_session_and_nothing_is_kept_alive(exchange: Served, desk: Desk) -> None:
+    session = session_of(exchange, desk)
     token = logged_in(session, desk)
     out: list[bool] = []
-    sessions.close(lambda: out.append(True))
+    session.close(lambda: out.append(True))
     desk.until(lambda: out)
     assert exchange.do(lambda: exchange.sessions.username(token)) is None
     assert session.token is None
     assert session.next_ms == math.inf
-    sessions.close(lambda: out.append(True))
+    session.close(lambda: out.append(True))
     assert len(out) == 2
+    assert logged_in(session, desk) != token
 
 
 # -- clients of the user's own -------------------------------------------------------------------------------------
@@ -327,13 +327,21 @@ class Elsewhere(hr.BaseClient):
 def test_own_client_logs_in_by_its_own_methods(desk: Desk) -> None:
     client = Elsewhere(username="there")
     client.calls = []
-    sessions = Sessions([client, hr.SimulatedClient()], desk.calls)
-    desk.timed.append(sessions)
-    session = sessions.of("Betfair", "there")
-    assert isinstance(session, OwnSession)
+    session = OwnSession(client, desk.calls)
+    desk.timed.append(session)
     assert logged_in(session, desk) == "token 1"
     desk.skip(1_200)
     desk.until(lambda: session.token == "token 3")
     assert client.calls == ["login", "keep_alive", "login"]
-    with pytest.raises(hr.ClientError, match=r"'simulated' at Simulated has no session; accounts .*: there"):
-        sessions.of("Simulated", "simulated")
+
+
+def test_login_of_ones_own_that_fails_is_told(desk: Desk) -> None:
+    class Locked(hr.BaseClient):
+        def login(self) -> None:
+            raise PermissionError("no key")
+
+    session = OwnSession(Locked(username="there"), desk.calls)
+    told: list[str | None] = []
+    session.want(told.append)
+    assert desk.until(lambda: told) == [None]
+    assert session.error == "its login has failed: no key"

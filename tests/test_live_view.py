@@ -55,7 +55,7 @@ def order(number: int, **more: Any) -> dict[str, Any]:
 def state(markets: int = 0, orders: int = 0, **more: Any) -> dict[str, Any]:
     return {
         "at": AT,
-        "instance": "box",
+        "instance": "/home/a/.local/state/headrace/desk",
         "reference": "desk",
         "stopping": "",
         "placing_allowed": True,
@@ -79,8 +79,9 @@ def row(lines: list[str], begin: str) -> str:
 
 
 def test_first_line_tells_who_when_and_whether_orders_are_placed() -> None:
-    assert shown(state(2, 1))[0] == "desk at box  21:06:40 UTC  2 markets, 1 live order"
-    assert shown(state(instance="desk"))[0] == "desk  21:06:40 UTC  0 markets, 0 live orders"
+    assert shown(state(2, 1))[0] == "desk  21:06:40 UTC  2 markets, 1 live order"
+    elsewhere = shown(state(foreign=[{"bet_id": "1"}, {"bet_id": "2"}]))
+    assert elsewhere[0] == "desk  21:06:40 UTC  0 markets, 0 live orders, 2 bets placed elsewhere"
     assert shown(state(placing_allowed=False))[0].endswith("  no orders are placed")
     assert shown(state(placing_allowed=False, stopping="Ctrl-C"))[0].endswith("  stopping: Ctrl-C")
 
@@ -112,7 +113,14 @@ def test_accounts_streams_hosts_latency_and_risk_are_shown() -> None:
     lines = shown(
         state(
             clients=[
-                {"venue": "Betfair", "username": "alice", "paper": True, "session": "ok", "funds": 1000.0}
+                {
+                    "venue": "Betfair",
+                    "username": "alice",
+                    "paper": True,
+                    "session": "OPEN",
+                    "ready": False,
+                    "funds": 1000.0,
+                }
                 | {"exposure": -20.0, "funds_age_s": 31.0, "transactions_hour": 123, "currency": "GBP"}
             ],
             streams=[
@@ -125,16 +133,22 @@ def test_accounts_streams_hosts_latency_and_risk_are_shown() -> None:
                 | {"stalled": True, "pid": 12_345}
             ],
             latency={"tick_ms": {"count": 1000, "median": 0.41234, "p99": 1.82, "worst": 12.3}, "order_ms": {}},
-            risk={"max_exposure": 200.0, "lost_today": None},
+            risk={
+                "max_exposure": 200.0,
+                "max_daily_loss": None,
+                "risk_timezone": "UTC",
+                "by_currency": {"GBP": {"exposure": 20.0, "settled_today": -3.0}},
+            },
         )
     )
-    assert row(lines, "alice") == "alice paper ok 1,000.00 -20.00 GBP 31.0 s 123 Betfair"
+    assert row(lines, "alice") == "alice paper OPEN places no orders yet 1,000.00 -20.00 GBP 31.0 s 123 Betfair"
     assert row(lines, "s1") == "s1 SUBSCRIBED 30 5 9 7 12 ms 9.4 s 1"
     assert row(lines, "o1").endswith(" NO_SESSION")
     assert row(lines, "h1") == "h1 15 900 3 2 31.0 s stalled 12345"
     assert row(lines, "change to strategies") == "change to strategies 1,000 0.412 1.82 12.3"
     assert not [line for line in lines if line.startswith("order to answer")]
-    assert "risk  max exposure 200.00, lost today -" in lines
+    assert "risk  max exposure 200.00, risk timezone UTC" in lines
+    assert "GBP  exposure 20.00, settled today -3.00" in lines
 
 
 def test_last_events_are_the_last_lines() -> None:

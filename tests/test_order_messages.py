@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from headrace.actors.letters import OrdersClosed
-from headrace.actors.streaming.order_messages import Folded, OrderFold, order_id_of
-from headrace.strategies.host import unique_id
+from headrace.actors.streaming.order_messages import Folded, OrderFold
+from headrace.strategies.host import order_id_of, unique_id
 from headrace.strategies.messages import STREAM, OrderFact
 
 MARKET = "1.207"
@@ -41,13 +41,13 @@ def order(bet_id: str = "31", **of: Any) -> dict[str, Any]:
     }
 
 
-def changes(*orders: dict[str, Any], market_id: str = MARKET, runner: int = 7, **of: Any) -> bytes:
+def changes(*orders: dict[str, Any], market_id: str = MARKET, runner: int = 7, **of: Any) -> list[bytes]:
     """A message's `oc`: one market, one runner. `mb`, `ml`, `hc` are the runner's, the rest the market's."""
     told = {name: of.pop(name) for name in ("mb", "ml", "hc", "whole") if name in of}
     if told.pop("whole", False):
         told["fullImage"] = True
     runners = [{"id": runner, "uo": list(orders), **told}] if orders or told else []
-    return json.dumps([{"id": market_id, "orc": runners, **of}]).encode()
+    return [json.dumps({"id": market_id, "orc": runners, **of}).encode()]
 
 
 @pytest.fixture
@@ -231,15 +231,14 @@ class TestOddMessages:
         assert MARKET in found.unread[0]
 
     def test_a_market_that_cannot_be_read_leaves_the_others(self, fold: OrderFold) -> None:
-        data = [*json.loads(changes(order())), {"orc": []}]
-        found = fold.fold(json.dumps(data).encode(), 5_000)
+        found = fold.fold([b'{"orc": []}', *changes(order())], 5_000)
 
         assert [fact.bet_id for fact in found.facts] == ["31"]
         assert len(found.unread) == 1
 
     @pytest.mark.parametrize("junk", [b"{}", b"[", b'"x"', b"null"])
-    def test_what_is_no_list_is_told(self, fold: OrderFold, junk: bytes) -> None:
-        found = fold.fold(junk, 5_000)
+    def test_what_is_no_market_is_told(self, fold: OrderFold, junk: bytes) -> None:
+        found = fold.fold([junk], 5_000)
 
         assert (found.facts, len(found.unread)) == ([], 1)
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from headrace.actors.live.crews import StreamPlan
-from headrace.actors.streaming.market_filters import (
+from headrace.actors.live.market_filters import (
     catalogue_filters,
     data_request,
     market_request,

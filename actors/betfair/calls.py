@@ -29,6 +29,7 @@ ANSWER_S = 16.0
 ORDERS, OTHERS = "orders", "others"
 #: In which order calls of a room begin: cancels and updates, what places, what asks.
 FIRST, SECOND, LAST = 0, 1, 2
+_SENT = -1
 #: Threads for calls that are not about orders.
 OTHER_WORKERS = 4
 #: Connections that are kept warm at a host; seconds between looks at them.
@@ -153,8 +154,8 @@ class Calls:
         """
         posting = Posting(post, self.connections, self.clock_ms, send_by_ms, answer_s)
         workers = self._rooms[room]
-        if at_once and workers.free:
-            posting.send_at_once()
+        if at_once and workers.free and posting.send_at_once():
+            urgency = _SENT  # its reply is on the way
         call = _Call(next(self._numbers), posting.run, done, _log_failure, posting)
         if send_by_ms is None:
             send_by_ms = posting.begun_ms + round(answer_s * 1000)

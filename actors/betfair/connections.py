@@ -86,7 +86,7 @@ class Connections:
                 if not stack:
                     return None
                 since, connection = stack.pop()
-            if self._clock() - since < IDLE_S and connection.is_connected:
+            if self._clock() - since < IDLE_S and is_open(connection):
                 return connection
             connection.close()
 
@@ -126,12 +126,13 @@ class Connections:
             return sum(now - since < IDLE_S for since, _ in self._idle.get(target, ()))
 
     def drop_old(self) -> None:
-        """Close what was idle for too long."""
+        """Close what was idle for too long, or was closed at the other end."""
         now, old = self._clock(), []
         with self._lock:
             for stack in self._idle.values():
-                old += [connection for since, connection in stack if now - since >= IDLE_S]
-                stack[:] = [each for each in stack if now - each[0] < IDLE_S]
+                kept = [each for each in stack if now - each[0] < IDLE_S and is_open(each[1])]
+                old += [connection for since, connection in stack if (since, connection) not in kept]
+                stack[:] = kept
         for connection in old:
             connection.close()
 
@@ -159,6 +160,27 @@ class Connections:
             context.load_cert_chain(*target.client_certificate)
         with self._lock:
             return self._contexts.setdefault(target, context)
+
+
+def is_open(connection: HTTPConnection) -> bool:
+    """Whether an idle connection is open at the other end too, as far as that is known here.
+
+    Of plain TCP whatever can be read is its end. Of TLS it may be a ticket for sessions to come, which is not looked at
+    before something is read.
+    """
+    if connection.is_connected:
+        return True
+    sock = connection.sock
+    if not isinstance(sock, ssl.SSLSocket):
+        return False
+    try:
+        sock.settimeout(0)
+        sock.recv(1)
+    except ssl.SSLWantReadError:
+        return True
+    except OSError:
+        return False
+    return False
 
 
 def cut(connection: HTTPConnection) -> None:

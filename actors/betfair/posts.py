@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import dataclasses
+import http.client
 import threading
+import zlib
 from collections.abc import Callable, Mapping
 
 from urllib3.connection import HTTPConnection
-from urllib3.response import HTTPResponse
 
+from ...strategies.errors import ClientError
 from .connections import CONNECT_S, FAILURES, Connections, Target, cut
 
 #: What came of a post: a whole reply was read; nothing of it can have been acted on; it may have been.
 REPLIED, NOT_SENT, LOST = "REPLIED", "NOT_SENT", "LOST"
 #: Bodies of at most so many bytes fit into the buffers of a socket: they are sent without waiting.
 _AT_ONCE_BYTES = 16_384
+#: gzip, or zlib: told by their first bytes.
+_ANY_FORMAT = zlib.MAX_WBITS | 32
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -22,16 +26,16 @@ class Post:
     """What is posted.
 
     Attributes:
-        headers: all but those of length and host.
+        head: see `head_of`.
     """
 
     target: Target
-    path: str
-    headers: Mapping[str, str]
+    head: bytes
     body: bytes
 
     def __repr__(self) -> str:
-        return f"<Post {self.target.host}:{self.target.port}{self.path}>"  # headers and bodies hold credentials
+        # Headers and bodies hold credentials.
+        return f"<Post {self.target.host}:{self.target.port}{self.head.split(b' ', 2)[1].decode()}>"
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -51,6 +55,21 @@ class Got:
     why: str = ""
     begun_ms: int = 0
     ended_ms: int = 0
+
+
+def head_of(target: Target, path: str, headers: Mapping[str, str]) -> bytes:
+    """How posts to a path begin: all but the length of the body, which goes in the same packet.
+
+    Raises:
+        ClientError: a header cannot be sent.
+    """
+    host = f"[{target.host}]" if ":" in target.host else target.host
+    lines = [f"POST {path} HTTP/1.1", f"Host: {host}:{target.port}"]
+    lines += [f"{name}: {value}" for name, value in headers.items()]
+    for line in lines:
+        if not line.isascii() or not line.isprintable():
+            raise ClientError(f"{line.partition(':')[0]} has a character that no header can have, such as a line break")
+    return "\r\n".join([*lines, "Content-Length: "]).encode()
 
 
 class Posting:
@@ -152,18 +171,25 @@ class Posting:
             self._line, self._sent = None, False
 
     def _write(self, line: HTTPConnection) -> None:
-        line.timeout = self._answer_s
+        line.sock.settimeout(self._answer_s)
         post = self._post
-        line.request("POST", post.path, body=post.body, headers=post.headers)
+        line.sock.sendall(b"%b%d\r\n\r\n%b" % (post.head, len(post.body), post.body))
 
     def _read(self, line: HTTPConnection) -> Got:
         try:
-            response: HTTPResponse = line.getresponse()
-            body = response.data
-        except FAILURES as error:
+            response = http.client.HTTPResponse(line.sock, method="POST")
+            response.begin()
+            body = response.read()
+            if response.getheader("Content-Encoding") in ("gzip", "deflate"):
+                body = zlib.decompress(body, _ANY_FORMAT)
+        except (*FAILURES, zlib.error) as error:
             line.close()
             return self._got(LOST, why=f"no reply from {self._where}: {_words(error)}")
-        line.timeout = CONNECT_S
+        if response.will_close:
+            line.close()
+        else:
+            line.sock.settimeout(CONNECT_S)
+        response.close()
         self._connections.give_back(self._post.target, line)
         return self._got(REPLIED, response.status, body)
 

@@ -7,11 +7,10 @@ the account (not tried again: wrong passwords lock an account).
 
 from __future__ import annotations
 
-import json
 import logging
 import math
 import random
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any
 from urllib.parse import urlencode
 
@@ -23,7 +22,7 @@ from ..clients import BaseClient
 from .betfair_client import BetfairClient
 from .calls import Calls
 from .connections import Target
-from .posts import REPLIED, Got, Post
+from .posts import REPLIED, Got, Post, head_of
 
 logger = logging.getLogger("headrace")
 
@@ -158,7 +157,7 @@ class Session:
         body = urlencode({"username": client.username, "password": client.password}).encode()
         headers = {**_SENT, "X-Application": client.app_key}
         target = Target.of(address, places.certificate, None if interactive else places.client_certificate)
-        self._calls.post(Post(target, _path(address), headers, body), self._login_answered, answer_s=16.0)
+        self._calls.post(Post(target, head_of(target, _path(address), headers), body), self._login_answered)
 
     def _login_answered(self, got: Got) -> None:
         answer, why = _read(got)
@@ -226,28 +225,41 @@ class Session:
 
     def _keep_alive(self) -> None:
         self._keeping_alive = True
-        asked = self.token
-        assert asked is not None
+        assert self.token is not None
+        self._send_keep_alive(self.token)
 
+    def _send_keep_alive(self, asked: str) -> None:
         def answered(got: Got) -> None:
-            self._keeping_alive = False
-            if self.token != asked:
-                return
             answer, why = _read(got)
             if answer is None:
-                self._keep_alive_ms = self._calls.clock_ms() + _AGAIN_S * 1000
-                logger.warning("%s is not kept alive: %s; trying again", self.client.username, why)
+                self._unheard(asked, why)
             elif answer.code:
-                logger.warning("%s is not kept alive: %s; logging in", self.client.username, answer.code)
-                self.token = None
-                self._log_in()
+                self._over(asked, answer.code)
             else:
-                self._take(answer.token or asked)
+                self._kept(asked, answer.token or asked)
 
-        self._send_keep_alive(asked, answered)
+        self._post("keepAlive", asked, answered)
 
-    def _send_keep_alive(self, token: str, answered: Callable[[Got], object]) -> None:
-        self._post("keepAlive", token, answered)
+    def _kept(self, asked: str, token: str) -> None:
+        """The session goes on, perhaps with another token."""
+        self._keeping_alive = False
+        if self.token == asked:
+            self._take(token)
+
+    def _unheard(self, asked: str, why: str) -> None:
+        """Nobody knows whether the session goes on."""
+        self._keeping_alive = False
+        if self.token == asked:
+            self._keep_alive_ms = self._calls.clock_ms() + _AGAIN_S * 1000
+            logger.warning("%s is not kept alive: %s; trying again", self.client.username, why)
+
+    def _over(self, asked: str, why: str) -> None:
+        """The session is over."""
+        self._keeping_alive = False
+        if self.token == asked:
+            logger.warning("%s is not kept alive: %s; logging in", self.client.username, why)
+            self.token = None
+            self._log_in()
 
     def _send_logout(self, token: str, then: Callable[[], object]) -> None:
         self._post("logout", token, lambda got: then())
@@ -258,7 +270,8 @@ class Session:
         places = client.places
         address = f"{places.identity}{operation}"
         headers = {**_SENT, "X-Application": client.app_key, "X-Authentication": token}
-        self._calls.post(Post(Target.of(address, places.certificate), _path(address), headers, b""), done)
+        target = Target.of(address, places.certificate)
+        self._calls.post(Post(target, head_of(target, _path(address), headers), b""), done)
 
 
 class OwnSession(Session):
@@ -273,14 +286,10 @@ class OwnSession(Session):
     def _login_failed(self, error: Exception) -> None:
         self._failed(f"its login has failed: {legible(error)}")
 
-    def _send_keep_alive(self, token: str, answered: Callable[[Got], object]) -> None:
-        def done(found: Any) -> None:
-            answered(_replied("SUCCESS", token))
-
-        def failed(error: Exception) -> None:
-            answered(_replied("FAIL", ""))
-
-        self._call("keep_alive", done, failed)
+    def _send_keep_alive(self, asked: str) -> None:
+        self._call(
+            "keep_alive", lambda found: self._kept(asked, asked), lambda error: self._over(asked, legible(error))
+        )
 
     def _send_logout(self, token: str, then: Callable[[], object]) -> None:
         self._call("logout", lambda found: then(), lambda error: then())
@@ -289,72 +298,12 @@ class OwnSession(Session):
         self._calls.run(getattr(self.client, name, _nothing), done, failed)
 
 
-class Sessions:
-    """The sessions of a system's live accounts, and of those on paper that see live markets."""
-
-    def __init__(self, clients: Iterable[BaseClient], calls: Calls) -> None:
-        self._sessions = {
-            (client.venue, client.username): (Session if isinstance(client, BetfairClient) else OwnSession)(
-                client, calls
-            )
-            for client in clients
-            if client.betting_client is not None or hasattr(client, "login")
-        }
-
-    def of(self, venue: str, username: str) -> Session:
-        """The session of an account.
-
-        Raises:
-            ClientError: the account has none: it is not there, or has no betting client.
-        """
-        found = self._sessions.get((venue, username))
-        if found is None:
-            names = ", ".join(name for _, name in self._sessions) or "none"
-            raise ClientError(f"{username!r} at {venue} has no session; accounts with a betting client: {names}")
-        return found
-
-    def __iter__(self) -> Any:
-        return iter(self._sessions.values())
-
-    def __len__(self) -> int:
-        return len(self._sessions)
-
-    @property
-    def next_ms(self) -> float:
-        """When `wake` is to be called."""
-        return min((session.next_ms for session in self._sessions.values()), default=math.inf)
-
-    def wake(self, at_ms: int) -> None:
-        """Keep sessions alive, and log in again, as it is time."""
-        for session in self._sessions.values():
-            session.wake(at_ms)
-
-    def close(self, then: Callable[[], object]) -> None:
-        """Log out everywhere; then call `then`."""
-        left = len(self._sessions)
-        if not left:
-            then()
-
-        def out() -> None:
-            nonlocal left
-            left -= 1
-            if not left:
-                then()
-
-        for session in self._sessions.values():
-            session.close(out)
-
-
 def _path(address: str) -> str:
     return "/" + address.split("/", 3)[3]
 
 
 def _nothing() -> None:
     return None
-
-
-def _replied(status: str, token: str) -> Got:
-    return Got(REPLIED, 200, json.dumps({"status": status, "token": token}).encode())
 
 
 def _read(got: Got) -> tuple[_Answer | None, str]:

@@ -1,43 +1,290 @@
-"""Accounts of a live system, as its coordinator uses them."""
+"""Accounts of a live system, as its coordinator has them: the way of their requests, and what is known of bets."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import functools
+from collections.abc import Callable, Iterator, Sequence
 from typing import Protocol
 
-from ...strategies.messages import Request
-from ..clients import BaseClient
-from ..letters import Outcome
+from ...strategies.messages import ClearedMarket, ClearedOrder, OrderFact, Reply, Request
+from ..betfair.account_orders import AccountOrders
+from ..betfair.known_bets import KnownBet, KnownBets
+from ..betfair.live_account import LiveAccount
+from ..clients import BaseClient, Clients
+from ..exchange import Answer
+from ..letters import Letter, OrdersClosed, Outcome
 
 #: Venue and username.
 Owner = tuple[str, str]
+#: Makes an account that is reached by calls: its client, what takes answers, what takes letters into the inbox.
+MakeAccount = Callable[[BaseClient, Callable[[Answer], object], Callable[[Letter], object]], LiveAccount]
 
 
-class Account(Protocol):
-    """An account at a real exchange: its session, and the way of its requests.
+def owner_of(client: BaseClient) -> Owner:
+    return client.venue, client.username
+
+
+class Hearing(Protocol):
+    """What accounts tell the coordinator."""
+
+    def hand_on(self, message: Answer) -> None:
+        """An answer, a fact or a result for whoever hosts its market."""
+
+    def report(self, word: str, market_id: str, text: str) -> None:
+        """Something that people should know."""
+
+    def to_host(self, request: Request) -> None:
+        """A request of a paper account is to go back to its host."""
+
+    def changed(self, owner: Owner, market_id: str) -> None:
+        """Something has happened to bets of an account in a market."""
+
+    def settled(self, owner: Owner, market_id: str, profit: float) -> None:
+        """The results of an account's bets in a market come to this, before commission; told at each change."""
+
+
+class Desk:
+    """One account.
 
     Attributes:
-        client: the coordinator's copy of the client, with the counts.
-        app_key: the application's key.
-        token: of the session; None: there is none.
+        live: its session and calls; None where there are none.
+        orders: what becomes of its orders at the exchange; None of accounts on paper.
+        bets: what is known of them.
+        results: profits of bets that have a result, by market and order.
     """
 
-    client: BaseClient
-    app_key: str
-    token: str | None
+    def __init__(
+        self, client: BaseClient, live: LiveAccount | None, orders: AccountOrders | None, bets: KnownBets
+    ) -> None:
+        self.client, self.live, self.orders, self.bets = client, live, orders, bets
+        self.owner = owner_of(client)
+        self.results: dict[str, dict[str, float]] = {}
 
-    def login(self, refused: str | None, done: Callable[[Exception | None], object]) -> None:
-        """Log in, in the background, unless another token than the refused one is there.
+    @property
+    def ready(self) -> bool:
+        """How its bets stand is known: orders may be placed."""
+        return self.orders is None or self.orders.ready
 
-        Args:
-            done: called in the coordinator's thread.
-        """
+    def open_in(self, market_id: str) -> list[KnownBet]:
+        """Its bets in a market that have no result yet."""
+        results = self.results.get(market_id, {})
+        return [
+            bet
+            for bet in self.bets.in_market(market_id)
+            if (bet.order_id or bet.bet_id or "") not in results and (bet.bet_id or "") not in results
+        ]
+
+    def settled(self, market_id: str) -> bool:
+        """Whether a market has closed, and all results of this instance in it are there."""
+        if self.orders is not None:
+            return self.orders.closure.cleared(market_id)
+        return bool(self.results.get(market_id)) and self.cleared(market_id)
+
+    def cleared(self, market_id: str) -> bool:
+        """Whether nothing of it in a closed market waits for a result."""
+        if self.orders is not None:
+            return not self.bets.in_market(market_id) or self.orders.closure.cleared(market_id)
+        return not any(bet.matched or not bet.ended for bet in self.open_in(market_id))
+
+    def forget(self, market_id: str) -> None:
+        """A market is over."""
+        self.results.pop(market_id, None)
+        if self.orders is not None:
+            self.orders.forget([market_id])
+        else:
+            self.bets.forget([market_id])
+
+
+class Accounts:
+    """The accounts.
+
+    Args:
+        clients: the coordinator's, with the counts.
+        reference: the strategy reference of this instance.
+        hearing: what is told by accounts.
+        put: puts a letter into the coordinator's inbox, from any thread.
+        clock_ms: now, milliseconds since the epoch; from any thread.
+        make_account: makes those that are reached by calls.
+    """
+
+    def __init__(
+        self,
+        clients: Clients,
+        reference: str,
+        hearing: Hearing,
+        put: Callable[[Letter], object],
+        clock_ms: Callable[[], int],
+        make_account: MakeAccount,
+    ) -> None:
+        self._hearing, self._clock_ms = hearing, clock_ms
+        self._desks: dict[Owner, Desk] = {}
+        for client in clients:
+            self._desks[owner_of(client)] = self._desk(client, reference, put, make_account)
+
+    def _desk(
+        self,
+        client: BaseClient,
+        reference: str,
+        put: Callable[[Letter], object],
+        make_account: MakeAccount,
+    ) -> Desk:
+        owner = owner_of(client)
+        live: LiveAccount | None = None
+        if client.betting_client is not None or hasattr(client, "login"):
+            live = make_account(client, functools.partial(self._answered, owner), put)
+        if live is None or client.simulated:
+            return Desk(client, live, None, KnownBets(*owner, reference))
+        orders = AccountOrders(
+            *owner,
+            reference,
+            live.lists,
+            functools.partial(self._hand_on, owner),
+            self._hearing.report,
+            self._market_cleared,
+            streamed=client.order_stream,
+            direct=True,
+        )
+        live.execution.hold = functools.partial(self._hold, owner)
+        return Desk(client, live, orders, orders.bets)
+
+    def __iter__(self) -> Iterator[Desk]:
+        return iter(self._desks.values())
+
+    @property
+    def now_ms(self) -> int:
+        return self._clock_ms()
+
+    def of(self, owner: Owner) -> Desk:
+        """An account."""
+        return self._desks[owner]
+
+    def connecting(self, venue: str, username: str) -> Desk | None:
+        """The account that a stream connects with. See `connecting`."""
+        able = [desk.client for desk in self if desk.live is not None]
+        client = connecting(able, venue, username)
+        return None if client is None else self._desks[owner_of(client)]
+
+    # -- requests and what comes of them -------------------------------------------------------------------------
 
     def send(self, request: Request) -> None:
-        """Send a request to the exchange. What comes of it is answered to the coordinator."""
+        """Send a request on: to the exchange, or for an account on paper back to its host."""
+        owner = (request.venue, request.username)
+        desk = self._desks[owner]
+        if desk.orders is None:
+            desk.bets.take_request(request)
+            self._hearing.to_host(request)
+        else:
+            assert desk.live is not None
+            desk.orders.take_request(request)
+            desk.live.send(request)
+        self._hearing.changed(owner, request.market_id)
+
+    def _answered(self, owner: Owner, message: Answer) -> None:
+        """The exchange has answered a call."""
+        desk = self._desks[owner]
+        assert desk.orders is not None
+        assert desk.live is not None
+        if isinstance(message, Reply):
+            desk.orders.take_reply(message)
+            self._hand_on(owner, message)
+        elif isinstance(message, OrderFact):
+            desk.orders.take(message, self._clock_ms())
+            desk.live.take_fact(message)
+            self._hearing.changed(owner, message.market_id)
+        else:
+            self._hand_on(owner, message)
+
+    def _hold(self, owner: Owner, request: Request, reply: Reply) -> bool:
+        """Nobody knows what became of a call: it is found out, and answered then."""
+        orders = self._desks[owner].orders
+        assert orders is not None
+        self._hearing.changed(owner, request.market_id)
+        return orders.hold(request, reply)
+
+    def _hand_on(self, owner: Owner, message: Answer) -> None:
+        self._note(self._desks[owner], message)
+        self._hearing.hand_on(message)
+        self._hearing.changed(owner, message.market_id)
+
+    def _note(self, desk: Desk, message: Answer) -> None:
+        if not isinstance(message, ClearedOrder):
+            return
+        results = desk.results.setdefault(message.market_id, {})
+        results[message.bet_id or message.order_id or ""] = message.profit
+        self._hearing.settled(desk.owner, message.market_id, round(sum(results.values()), 2))
+
+    def _market_cleared(self, cleared: ClearedMarket) -> None:
+        text = f"settled: {cleared.profit:.2f} with {cleared.bet_count} bets of the account"
+        self._hearing.report("settled", cleared.market_id, text)
+
+    def simulated(self, request: Request | None, message: Answer) -> None:
+        """A host's simulated exchange has answered. `request`: what it answers, where that is known."""
+        for desk in self._desks.values():
+            if desk.orders is not None:
+                continue
+            if isinstance(message, Reply):
+                if request is None or (request.venue, request.username) != desk.owner:
+                    continue
+                desk.bets.take_reply(message)
+            elif desk.bets.of(message.order_id, message.bet_id) is None:
+                continue
+            elif isinstance(message, OrderFact):
+                desk.bets.take_fact(message)
+            self._note(desk, message)
+            self._hearing.changed(desk.owner, message.market_id)
+            return
+
+    # -- what streams tell ---------------------------------------------------------------------------------------
+
+    def take(self, owner: Owner, letter: Letter, at_ms: int) -> None:
+        """A letter of an account's order stream."""
+        desk = self._desks[owner]
+        if desk.orders is None or desk.live is None:
+            return
+        desk.orders.take(letter, at_ms)
+        if isinstance(letter, OrderFact):
+            desk.live.take_fact(letter)
+        market_id = getattr(letter, "market_id", None)
+        if market_id is not None and not isinstance(letter, OrdersClosed):
+            self._hearing.changed(owner, market_id)
+
+    # -- time ----------------------------------------------------------------------------------------------------
 
     def outcome(self, letter: Outcome) -> bool:
-        """A call has ended; False if it was not one of this account's."""
+        """A call has ended; False if it was none of an account's."""
+        return any(desk.live.outcome(letter) for desk in self if desk.live is not None)
+
+    @property
+    def next_ms(self) -> float:
+        """When `wake` is to be called."""
+        return min(
+            min((desk.live.next_ms for desk in self if desk.live is not None), default=float("inf")),
+            min((desk.orders.next_ms for desk in self if desk.orders is not None), default=float("inf")),
+        )
+
+    def wake(self, at_ms: int) -> None:
+        """Do what is due."""
+        for desk in self:
+            if desk.live is not None:
+                desk.live.wake(at_ms)
+            if desk.orders is not None:
+                desk.orders.wake(at_ms)
+
+    def close(self, then: Callable[[], object]) -> None:
+        """Log out everywhere, then call `then`."""
+        open_ = [desk.live for desk in self if desk.live is not None]
+        left = len(open_)
+
+        def out() -> None:
+            nonlocal left
+            left -= 1
+            if not left:
+                then()
+
+        for live in open_:
+            live.close(out)
+        if not open_:
+            then()
 
 
 def connecting(clients: Sequence[BaseClient], venue: str, username: str) -> BaseClient | None:
@@ -47,5 +294,4 @@ def connecting(clients: Sequence[BaseClient], venue: str, username: str) -> Base
     """
     if username:
         return next((each for each in clients if (each.venue, each.username) == (venue, username)), None)
-    able = [each for each in clients if each.betting_client is not None]
-    return next((each for each in able if not each.simulated), able[0] if able else None)
+    return next((each for each in clients if not each.simulated), clients[0] if clients else None)

@@ -14,7 +14,7 @@ from ..failures import installed_folders
 logger = logging.getLogger("headrace")
 
 #: Seconds between two looks.
-_LOOK = 0.5
+LOOK = 0.5
 #: Milliseconds from which on a callback is told of, and those after which a line of the log says where it stands.
 TOLD_MS, LOGGED_MS = 1000, 5000
 
@@ -58,7 +58,7 @@ class Watch:
 
     def _run(self) -> None:
         logged = 0.0
-        while not self._ended.wait(_LOOK):
+        while not self._ended.wait(LOOK):
             since = self._since
             busy_ms = int((time.monotonic() - since) * 1000) if since else 0
             if busy_ms < TOLD_MS:
@@ -69,7 +69,10 @@ class Watch:
                     "%s: %s has not returned for %.0f s, at %s; its markets wait",
                     self._name, self._what(), busy_ms / 1000, self._place(),
                 )  # fmt: skip
-            self._tell(busy_ms)
+            try:
+                self._tell(busy_ms)
+            except Exception as error:  # whoever watches goes on watching
+                logger.debug("%s: %s", self._name, error)
 
     def _place(self) -> str:
         """File and line of the innermost frame of user code, or else of any."""

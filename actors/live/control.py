@@ -199,7 +199,7 @@ def ask(
     try:
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
             connection.settimeout(timeout)
-            connection.connect(path)
+            _connect(connection, path, until)
             connection.sendall(question)
             while not answer.endswith(b"\n"):
                 connection.settimeout(max(until - time.monotonic(), 0.001))
@@ -218,6 +218,18 @@ def ask(
     if answered.error is not None:
         raise (InputError if answered.asked_wrongly else RunError)(answered.error)
     return answered.values or {}
+
+
+def _connect(connection: socket.socket, path: str, until: float) -> None:
+    """Connect; where others wait at the door, wait with them."""
+    while True:
+        try:
+            connection.connect(path)
+            return
+        except BlockingIOError:
+            if time.monotonic() > until:
+                raise TimeoutError from None
+            time.sleep(0.01)
 
 
 def _path_of(instance: Instance) -> tuple[str, str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import itertools
 import logging
 from collections.abc import Callable
 from typing import Any
@@ -17,28 +18,25 @@ from ...strategies.errors import MessageError
 from ...strategies.events import CustomEvent, TerminationEvent
 from ...strategies.host import Host, unique_id
 from ...strategies.messages import (
-    CANCEL,
-    EXPIRED,
-    FAILURE,
-    REPLACE,
     ClearedOrder,
     Message,
     OrderFact,
     Reply,
-    Report,
     Request,
 )
 from ...strategies.sports_updates import LISTS, SportsUpdates
 from ...values import legible
-from ..coordinator import Coordinator
+from ..coordinator import expired
 from ..failures import Failures
 from ..hosted_market import HostedMarket
 from ..letters import MarketUpdate
 from ..market import MarketActor
+from ..side_data import Receiver
 from .crews import Crew, StreamPlan
 from .host_coordinator import HostCoordinator
 from .paper import HostExchange
 from .setup import LiveSetup
+from .shadow import Names, clients_of
 
 logger = logging.getLogger("headrace")
 
@@ -73,12 +71,17 @@ class CrewRoom:
         self._rows_of = setup.rows_of
         self._sports: dict[tuple[str, str], SportsUpdates] = {}
         self._catalogues: dict[str, bytes] = {}
-        listens = bool(setup.logging_controls) or setup.coordinator.log is not Coordinator.log
-        self._coordinator = HostCoordinator(setup.clients, send, listens)
-        paper = any(client.simulated for client in setup.clients)
+        clients = clients_of(setup, crew)
+        names = Names(setup.shadows) if crew.shadow else None
+        self._coordinator = HostCoordinator(clients, send, setup.listens, names)
+        paper = any(client.simulated for client in clients)
         self._exchange = HostExchange(setup.make_exchange() if paper else None)
+        host = Host(self.clock, setup.config, unique_id)
+        # Numbers will do for requests, but not those of a former host of the same name.
+        requests, count = unique_id(), itertools.count(1)
+        host.next_request_id = lambda: f"{requests}.{next(count)}"
         self.actor: MarketActor = setup.market_actor(
-            Host(self.clock, setup.config, unique_id),
+            host,
             setup.of_crew(crew),
             self._coordinator,
             self._exchange,
@@ -87,6 +90,7 @@ class CrewRoom:
             [each for each in setup.trading_controls if each[0].scope == "market"],
             [each for each in setup.client_controls if each[1].scope == "market"],
             self.failures,
+            self,
         )
 
     # -- streams -------------------------------------------------------------------------------------------------
@@ -115,9 +119,12 @@ class CrewRoom:
             more = False
             if actor.books.hosts(at, change):
                 actor.tick(at)
-                market = actor.market(update.market_id)
-                assert market is not None
-                actor.process_raw_data(market, update.clk or "", update.pt, _datum(update))
+                hosted = actor.market(update.market_id)
+                assert hosted is not None
+                actor.process_raw_data(hosted, update.clk or "", update.pt, _datum(update))
+        market = actor.market(update.market_id)
+        # A market that is new is shown at once.
+        more = more and market is not None and market.shown
         actor.receive(change, at, update.pt, more)
         return not more
 
@@ -195,12 +202,10 @@ class CrewRoom:
         actor = self.actor
         actor.tick(at)
         try:
-            self._exchange.take(request, actor.market(request.market_id))
+            self._exchange.take(self._coordinator.as_here(request), actor.market(request.market_id))
         except Exception as error:
             actor.failed(error, request.market_id, request.strategy)
-            operation = CANCEL if request.kind == REPLACE else request.kind
-            reports = tuple([Report(each.order_id, operation, FAILURE) for each in request.instructions])
-            self._send(Reply(request.request_id, request.market_id, at, EXPIRED, reports, reason=legible(error)))
+            self._send(expired(request, at, legible(error)))
         # What takes no time at all acts now.
         actor.tick(at)
         if actor.books.touched:
@@ -209,16 +214,30 @@ class CrewRoom:
     # -- beside the book -----------------------------------------------------------------------------------------
 
     def catalogue(self, market_id: str, data: bytes, at: int) -> None:
-        """The catalogue of a market has come: it is handed on where it says something new."""
-        market = self.actor.market(market_id)
-        if market is None or self._catalogues.get(market_id) == data:
+        """The catalogue of a market has come: it is handed on where it says something new.
+
+        One that comes before its market is kept until then.
+        """
+        if self._catalogues.get(market_id) == data:
             return
         self._catalogues[market_id] = data
-        self.actor.tick(at)
+        market = self.actor.market(market_id)
+        if market is not None and market.shown:
+            self.actor.tick(at)
+            self._hand_on(market, data)
+
+    def opened(self, actor: Receiver, market: HostedMarket) -> None:
+        """A market is new: as `SideData`, for the actor."""
+        data = self._catalogues.get(market.market_id)
+        if data is not None:
+            self._hand_on(market, data)
+
+    def _hand_on(self, market: HostedMarket, data: bytes) -> None:
         try:
-            made = catalogue_of(data, market_id)
+            made = catalogue_of(data, market.market_id)
         except ValueError as error:
-            self.actor.failed(MessageError(f"market {market_id}: not a catalogue: {error}"), market_id)
+            told = f"market {market.market_id}: not a catalogue: {error}"
+            self.actor.failed(MessageError(told), market.market_id)
             return
         self.actor.process_market_catalogues(market, made)
 

@@ -55,12 +55,14 @@ class Crew:
         stream: the name of the stream that brings books; sports streams only add to a crew's markets.
         scope: market, event or run.
         strategies: names, in the order of the run.
+        shadow: they are paper twins of strategies that trade live (see `actors.live.shadow`).
     """
 
     name: str
     stream: str
     scope: str
     strategies: tuple[str, ...]
+    shadow: bool = False
 
 
 def plan_streams(strategies: Sequence[Strategy]) -> tuple[tuple[StreamPlan, ...], tuple[Crew, ...]]:

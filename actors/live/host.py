@@ -21,8 +21,9 @@ from collections.abc import Callable
 from typing import Any
 
 from ...strategies.errors import MessageError
+from ...strategies.events import CustomEvent
 from ...strategies.hosting import opened
-from ...strategies.messages import AccountFact, ClearedOrder, MarketFact, OrderFact, Reply
+from ...strategies.messages import AccountFact, ClearedOrder, MarketFact, OrderFact, Reply, Request
 from ...values import legible
 from ..failures import raised_at, users_code
 from ..letters import (
@@ -41,13 +42,15 @@ from ..letters import (
     Unroute,
     UserEvent,
 )
+from ..logs import ThreadContext
 from ..mailboxes.mail import Mail
 from ..starting import WorkerFramework
 from .blocking import Watch
 from .crew_room import CrewRoom
-from .host_state import market_rows
+from .host_state import MarketRows
 from .latencies import Latencies
 from .rows_file import TableRows, packed
+from .session_recording import SessionRecording
 from .setup import LiveSetup
 
 logger = logging.getLogger("headrace")
@@ -83,13 +86,16 @@ class HostRole:
         # Markets whose changes were lost, by stream, crew and market: what comes before their image is not used.
         self._broken: set[tuple[str, str, str]] = set()
         self._routed: dict[tuple[str, str, str], None] = {}
+        self._funds: dict[tuple[str, str], AccountFact] = {}
         self._at = 0
         self.next_state_ms = 0.0
         self._lost = self._behind = 0
         self._ticks = Latencies()
+        self._rows = MarketRows()
         self._markets = b"[]"
         self._at_work: CrewRoom | None = None
         self._asked_to_stop = self._ended = False
+        self._recording: SessionRecording | None = None
         self._watch = Watch(name, self._what, self._tell_busy)
 
     # -- its life ------------------------------------------------------------------------------------------------
@@ -106,6 +112,10 @@ class HostRole:
         """
         self._mail = mail
         open_strategies(self._setup)
+        if self._setup.record is not None:
+            self._recording = SessionRecording(self._setup.record, self.name)
+        self._lines = ThreadContext(self._setup.config)
+        self._lines.join()
         mail.send(COORDINATOR, Hello(self.name, "HOST", mail.address, self._incarnation, os.getpid()))
         self._watch.start()
 
@@ -113,6 +123,9 @@ class HostRole:
         """Hand over what is here, unless that was done when it was asked to stop."""
         self._end()
         self._watch.close()
+        if self._recording is not None:
+            self._recording.close()
+        self._lines.leave()
 
     def receive(self, sender: str, letter: Letter, at_ms: int) -> None:
         """Take a letter: it is dealt with once all that is waiting has been taken (see `caught_up`)."""
@@ -127,6 +140,8 @@ class HostRole:
         if self._ended:
             return
         for sender, letter in waiting:
+            if self._ended:
+                break
             self._time(at_ms)
             self._watch.begin()
             try:
@@ -134,6 +149,7 @@ class HostRole:
             except Exception as error:
                 self._failed(error, letter)
             self._watch.end()
+        self._lines.actor = None
         self._changes.clear()
         self._look_for_stop()
 
@@ -142,13 +158,16 @@ class HostRole:
         self._time(at_ms)
         for room in self.rooms.values():
             if room.clock.next_ms <= self._at:
-                self._at_work = room
+                self._go_to(room)
                 self._watch.begin()
+                if self._recording is not None:
+                    self._recording.woke(room.crew.name, self._at)
                 room.actor.tick(self._at)
                 self._watch.end()
+        self._lines.actor = None
         if self.next_state_ms <= self._at:
             self.next_state_ms = self._at + STATE_MS
-            self._markets = json.dumps(market_rows(self.rooms.values())).encode()
+            self._markets = json.dumps(self._rows.of(self.rooms.values())).encode()
             self._send_failures()
             self._mail.send(COORDINATOR, self._state(0))
         self._look_for_stop()
@@ -160,13 +179,19 @@ class HostRole:
             logger.error("%s: letters of %s were lost", self.name, sender)
             return
         if self._plans[sender].brings_books:
-            # Raw changes and sports data have no image: what is lost of them is lost.
+            # What is said of books is of use after an image only; raw changes and sports data are, by themselves.
             self._broken.update(key for key in self._routed if key[0] == sender)
-            self._mail.send(sender, ImageWanted(self.name))
+        self._mail.send(sender, ImageWanted(self.name))
 
     def _time(self, at_ms: int) -> None:
         """What time it is for the turn that begins; it never goes back."""
         self._at = max(self._at, at_ms, self._now())
+
+    def _go_to(self, room: CrewRoom) -> CrewRoom:
+        """What follows is that room's: errors, lines of the log, and what is told of a callback that blocks."""
+        self._at_work = room
+        self._lines.actor = room.actor
+        return room
 
     # -- letters -------------------------------------------------------------------------------------------------
 
@@ -174,11 +199,15 @@ class HostRole:
         if isinstance(letter, MarketUpdate):
             self._update(sender, letter)
         elif isinstance(letter, Carried):
-            room = self._at_work = self._room(letter.crew)
+            room = self._go_to(self._room(letter.crew))
+            if self._recording is not None and isinstance(letter.message, Request):
+                self._recording.asked(letter.crew, letter.message, self._at, paper=True)
+            self._record_answer(room, letter.message)
             room.take(letter.message, self._at)
         elif isinstance(letter, OrderFact | ClearedOrder | Reply):
             for room in self._rooms_of(letter):
-                self._at_work = room
+                self._go_to(room)
+                self._record_answer(room, letter)
                 room.take(letter, self._at)
         elif isinstance(letter, Introduce):
             if letter.address:
@@ -186,11 +215,14 @@ class HostRole:
             else:
                 self._mail.forget(letter.name)
         elif isinstance(letter, AccountFact):
+            known = self._funds.get((letter.venue, letter.username))
+            if known is None or known.at <= letter.at:
+                self._funds[letter.venue, letter.username] = letter
             for room in self.rooms.values():
                 room.take_funds(letter)
         elif isinstance(letter, Catalogue):
             for room in list(self.rooms.values()):
-                self._at_work = room
+                self._go_to(room)
                 room.catalogue(letter.market_id, letter.data, self._at)
         elif isinstance(letter, UserEvent):
             self._user_event(letter)
@@ -206,6 +238,8 @@ class HostRole:
         if room is None:
             send = functools.partial(self._carry, crew)
             room = self.rooms[crew] = CrewRoom(self._setup, self._setup.crew(crew), send)
+            for funds in self._funds.values():
+                room.take_funds(funds)
         return room
 
     def _rooms_of(self, message: OrderFact | ClearedOrder | Reply) -> list[CrewRoom]:
@@ -228,9 +262,12 @@ class HostRole:
             return
         self._broken.discard(key)
         self._routed[key] = None
-        room = self._at_work = self._room(update.crew)
+        room = self._go_to(self._room(update.crew))
+        plan, more = self._plans.get(sender), self._changes[key] > 0
+        if self._recording is not None and plan is not None and plan.brings_books:
+            self._recording.change(room.crew, update, self._at, more)
         try:
-            shown = room.update(update, self._plans.get(sender), self._at, self._changes[key] > 0)
+            shown = room.update(update, plan, self._at, more)
         except MessageError as error:
             room.actor.failed(error, update.market_id)
             self._broken.add(key)
@@ -248,16 +285,20 @@ class HostRole:
 
     def _user_event(self, letter: UserEvent) -> None:
         event = pickle.loads(letter.data)
+        if self._recording is not None and isinstance(event, CustomEvent):
+            self._recording.event(event, self._at)
         for room in list(self.rooms.values()):
-            self._at_work = room
+            self._go_to(room)
             room.event(event, self._at)
 
     def _free(self, crew: str, market_id: str) -> None:
         room = self.rooms.get(crew)
         if room is None:
             return
-        self._at_work = room
+        self._go_to(room)
         rows = room.free(market_id)
+        if self._recording is not None:
+            self._recording.over(crew, market_id)
         for key in [key for key in self._routed if key[1:] == (crew, market_id)]:
             del self._routed[key]
             self._broken.discard(key)
@@ -265,7 +306,13 @@ class HostRole:
 
     # -- what it tells -------------------------------------------------------------------------------------------
 
+    def _record_answer(self, room: CrewRoom, message: Any) -> None:
+        if self._recording is not None and isinstance(message, Reply | OrderFact | ClearedOrder):
+            self._recording.answered(room.crew.name, message, self._at)
+
     def _carry(self, crew: str, message: Any) -> None:
+        if self._recording is not None and isinstance(message, Request):
+            self._recording.asked(crew, message, self._at)
         self._mail.send(COORDINATOR, Carried(crew, message))
 
     def _send_rows(self, rows: TableRows) -> None:
@@ -313,7 +360,11 @@ class HostRole:
         self._ended = True
         for room in self.rooms.values():
             for market in room.actor.hosted:
-                self._free(room.crew.name, market.market_id)
+                free = FreeMarket(room.crew.name, market.market_id)
+                try:
+                    self._free(free.crew, free.market_id)
+                except Exception as error:
+                    self._failed(error, free)
         self._send_failures()
         self._mail.send(COORDINATOR, self._state(0))
 

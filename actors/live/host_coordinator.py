@@ -8,11 +8,22 @@ from collections.abc import Sequence
 import msgspec
 
 from ...strategies.events import Event
-from ...strategies.messages import ANSWERED, SIMULATED, AccountFact, MarketFact, OrderFact, Reply, Request
+from ...strategies.messages import (
+    ANSWERED,
+    SIMULATED,
+    AccountFact,
+    ClearedMarket,
+    ClearedOrder,
+    MarketFact,
+    OrderFact,
+    Reply,
+    Request,
+)
 from ..clients import BaseClient
 from ..coordinator import Door
 from ..exchange import Answer
 from ..remote import RemoteCoordinator, Send
+from .shadow import Names
 
 #: Milliseconds after which a request is not sent any more: its price is too old.
 DEADLINE_MS = 2000
@@ -27,10 +38,12 @@ class HostCoordinator(RemoteCoordinator):
         clients: the accounts; copies of them are here for their settings.
         send: takes each message there.
         listens: somebody there hears of events.
+        names: how accounts are known there; None: as here.
     """
 
-    def __init__(self, clients: Sequence[BaseClient], send: Send, listens: bool) -> None:
+    def __init__(self, clients: Sequence[BaseClient], send: Send, listens: bool, names: Names | None = None) -> None:
         super().__init__(clients, send)
+        self._names = names
         self._listens = listens
         self._doors: dict[str, Door] = {}
         self._answered: dict[str, set[str]] = {}
@@ -47,7 +60,24 @@ class HostCoordinator(RemoteCoordinator):
 
     def submit(self, request: Request) -> None:
         """Send a request. It expires where it comes too late: after the time of the turn in which it was made."""
-        super().submit(msgspec.structs.replace(request, deadline=request.asked_at + DEADLINE_MS))
+        username = self._known_there(request.venue, request.username)
+        deadline = request.asked_at + DEADLINE_MS
+        super().submit(msgspec.structs.replace(request, username=username, deadline=deadline))
+
+    def closed(self, market: MarketFact, orders: Sequence[ClearedOrder], markets: Sequence[ClearedMarket]) -> None:
+        named = [
+            msgspec.structs.replace(each, username=self._known_there(each.venue, each.username)) for each in markets
+        ]
+        super().closed(market, orders, named)
+
+    def _known_there(self, venue: str, username: str) -> str:
+        return username if self._names is None else self._names.there(venue, username)
+
+    def as_here(self, request: Request) -> Request:
+        """A request that has come back, with its account as it is known here."""
+        if self._names is None:
+            return request
+        return msgspec.structs.replace(request, username=self._names.here(request.venue, request.username))
 
     @property
     def listens(self) -> bool:
@@ -68,7 +98,9 @@ class HostCoordinator(RemoteCoordinator):
 
     def take_funds(self, fact: AccountFact) -> None:
         """What an account has, as the exchange says."""
-        self.clients.named(fact.venue, fact.username).take_funds(fact.funds, fact.exposure, fact.at)
+        for client in self.clients:
+            if (client.venue, client.username) == (fact.venue, fact.username):
+                client.take_funds(fact.funds, fact.exposure, fact.at)
 
     # -- what the simulated exchange of paper accounts answers -----------------------------------------------------
 

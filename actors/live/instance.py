@@ -243,6 +243,15 @@ class Instance:
             f"live stop --reference {self.reference}`, or give this one a reference of its own"
         )
 
+    def require_free(self) -> None:
+        """Refuse to go on where a system holds the folder.
+
+        Raises:
+            InputError: one does.
+        """
+        if not self.held and self.running() is not None:
+            raise InputError(self._in_use())
+
     # -- looking -------------------------------------------------------------------------------------------------
 
     def running(self) -> Running | None:

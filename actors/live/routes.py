@@ -49,17 +49,27 @@ class Routes:
     """Seats markets as they are seen, and has their streams send them there.
 
     Args:
-        seated: told of each new place, before anything is routed to it: host and crew.
+        seated: told of each place, before anything is routed to it: host, crew and market.
+
+    Attributes:
+        markets: those that streams show now, by id.
+        ever: how many there were.
     """
 
     def __init__(
-        self, setup: LiveSetup, mail: Mail, directory: Directory, seating: Seating, seated: Callable[[str, str], object]
+        self,
+        setup: LiveSetup,
+        mail: Mail,
+        directory: Directory,
+        seating: Seating,
+        seated: Callable[[str, str, str], object],
     ) -> None:
         self._setup, self._mail, self._directory, self._seating = setup, mail, directory, seating
         self._seated = seated
         self._plans = {plan.name: plan for plan in setup.streams}
         self._sports_seen: dict[str, set[str]] = {}
         self.markets: dict[str, KnownMarket] = {}
+        self.ever = 0
 
     def see(self, letter: MarketSeen) -> None:
         """A stream has shown a market, for the first time or again."""
@@ -80,16 +90,30 @@ class Routes:
         known = self.markets.get(letter.market_id)
         if known is None:
             known = self.markets[letter.market_id] = KnownMarket(letter.market_id, definition, letter.at)
+            self.ever += 1
         known.definition = definition
         known.streams.add(plan.name)
         for each in self._setup.crews:
             if each.stream == plan.name and self._wanted(each, letter.market_id, definition):
                 self.route(each, letter.market_id, definition.event_id)
 
+    def definition_of(self, market_id: str) -> MarketDefinition | None:
+        """A market's definition, as it was first seen; None: the market is not known."""
+        known = self.markets.get(market_id)
+        return None if known is None else known.definition
+
+    def gone(self, stream: str, market_id: str) -> bool:
+        """A stream tells nothing more of a market; True if none does."""
+        known = self.markets.get(market_id)
+        if known is None:
+            return False
+        known.streams.discard(stream)
+        return not known.streams
+
     def route(self, crew: Crew, market_id: str, event_id: str | None) -> None:
         """Have a crew's market sent to its host."""
         host = self._seating.place(crew, market_id, event_id)
-        self._seated(host, crew.name)
+        self._seated(host, crew.name, market_id)
         self._send(crew.stream, crew.name, market_id, host)
         for plan in self._setup.streams:
             if plan.operation == _ORDERS:

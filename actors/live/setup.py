@@ -78,7 +78,7 @@ class LiveSetup:
         instance: the folder of this instance (see `Instance`), in which it keeps its state.
         reference: `customer_strategy_ref` of this instance.
         streams, crews: see `plan_streams`; the streams of orders are among them.
-        make_exchange: makes the simulated exchange that paper accounts trade at, one in each host.
+        make_exchange: makes the simulated exchange that paper accounts trade at, one for each market actor.
         rows_of: rows of a market that is freed, for the session's result.
         rows_of_failures: makes, of an actor's failures, what tells the new ones at each call.
         rows_at_end: what the coordinator has counted, when the session ends.
@@ -86,6 +86,9 @@ class LiveSetup:
         on_stop: "cancel" or "leave" what rests at the exchange.
         record: a folder for the whole session; None: not recorded.
         webhook: a URL that alerts are posted to; None: they are logged only.
+        shadows: usernames of the paper twins of live accounts, by venue and username.
+        heard: somebody hears of events: logging controls, or a coordinator with a `log` of its own. None: as those here
+            say. Hosts have no logging controls, and are told.
         started: the strategies have started in this process.
     """
 
@@ -116,11 +119,20 @@ class LiveSetup:
     files: dict[str, bytes] = dataclasses.field(default_factory=dict)
     market_actor: type[MarketActor] = MarketActor
     coordinator: type[Coordinator] = Coordinator
+    shadows: dict[tuple[str, str], str] = dataclasses.field(default_factory=dict)
+    heard: bool | None = None
     started: bool = False
 
     def __getstate__(self) -> dict[str, Any]:
         """Another process starts the strategies anew."""
         return {**self.__dict__, "started": False}
+
+    @property
+    def listens(self) -> bool:
+        """Whether somebody hears of events: only then they are made."""
+        if self.heard is not None:
+            return self.heard
+        return bool(self.logging_controls) or self.coordinator.log is not Coordinator.log
 
     def crew(self, name: str) -> Crew:
         """A crew by its name."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from .recorder import MARKETS, Recorder
+from ..recorder import MARKETS, Recorder
 from .stream_messages import Batch
 from .streamed_market import StreamedMarket
 

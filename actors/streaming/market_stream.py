@@ -11,7 +11,7 @@ import logging
 import math
 import re
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import msgspec
@@ -30,17 +30,17 @@ from ..letters import (
     Unroute,
 )
 from ..live.crews import StreamPlan
+from ..live.market_filters import needs_catalogue, stream_filters
 from ..mailboxes.mail import Mail
+from ..recorder import Recorder
 from .connection import CONNECTION_LIMIT, LIMIT_EXCEEDED, REFUSED, STOPPED, SUBSCRIBED, Connection
 from .kept_changes import KeptChanges
-from .market_filters import needs_catalogue, stream_filters
 from .market_recording import MarketRecording
-from .recorder import Recorder
 from .shards import Shard, spread
 from .stream_messages import Batch
 from .stream_place import StreamPlace, StreamSettings
 from .stream_role import COORDINATOR, StreamRole
-from .streamed_market import ReadChange, StreamedMarket, UnreadableChangeError, read_change
+from .streamed_market import ReadChange, StreamedMarket, UnreadableChangeError, newest, read_change
 from .subscription import Subscription
 
 logger = logging.getLogger("headrace")
@@ -179,7 +179,7 @@ class MarketStreamRole(StreamRole):
             shard.images += 1
         at_ms = batch.received_ns // 1_000_000
         reads = self._reads(connection, shard, batch)
-        for raw, read in self._newest(reads) if batch.image else reads:
+        for raw, read in newest(reads) if batch.image else reads:
             self._change(shard, batch, read, raw, at_ms)
         if batch.image:
             gone = [each for each in shard.markets.values() if each.image_at != shard.images]
@@ -192,18 +192,6 @@ class MarketStreamRole(StreamRole):
                 yield raw, read_change(raw)
             except UnreadableChangeError as error:
                 self._unreadable(connection, shard, str(error))
-
-    @staticmethod
-    def _newest(reads: Iterable[tuple[msgspec.Raw, ReadChange]]) -> Iterable[tuple[msgspec.Raw, ReadChange]]:
-        """The changes of an image; of a market that is in it twice, having been moved, the one of higher version."""
-        found: dict[str, tuple[int, tuple[msgspec.Raw, ReadChange]]] = {}
-        for each in reads:
-            change = each[1].change
-            version = -1 if change.market_definition is None else change.market_definition.version
-            known = found.get(change.id or "")
-            if known is None or version > known[0]:
-                found[change.id or ""] = (version, each)
-        return [each for _, each in found.values()]
 
     def _change(self, shard: Shard, batch: Batch, read: ReadChange, raw: msgspec.Raw, at_ms: int) -> None:
         change = read.change

@@ -8,16 +8,14 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 import msgspec
 
-from ...strategies.host import ORDER_ID_LENGTH
+from ...strategies.host import order_id_of
 from ...strategies.messages import STREAM, OrderFact
 from ..letters import ForeignBet, OrdersClosed, Position
 
-#: Characters of a reference that was made here: a hash of the strategy's name, a separator, the order's id.
-REFERENCE_LENGTH = 32
 _SIDES = {"B": "BACK", "L": "LAY"}
 _PERSISTENCE = {"L": "LAPSE", "P": "PERSIST", "MOC": "MARKET_ON_CLOSE"}
 #: Kinds of orders that wait for the starting price.
@@ -82,14 +80,8 @@ class _MarketChange(msgspec.Struct, gc=False):
 
 
 # Clients have met numbers written as texts.
-_DECODE_CHANGES = msgspec.json.Decoder(list[msgspec.Raw]).decode
 _DECODE_MARKET = msgspec.json.Decoder(_MarketChange, strict=False).decode
 _DECODE_ORDER = msgspec.json.Decoder(StreamOrder, strict=False).decode
-
-
-def order_id_of(reference: str) -> str | None:
-    """The id of the order that a reference names; None if it was not made here."""
-    return reference[-ORDER_ID_LENGTH:] if len(reference) == REFERENCE_LENGTH else None
 
 
 @dataclasses.dataclass(slots=True)
@@ -165,11 +157,32 @@ class OrderFold:
         """How many markets are known."""
         return len(self._markets)
 
-    def fold(self, changes: bytes | msgspec.Raw, pt: int, image: bool = False) -> Folded:
+    def facts(self, market_id: str) -> list[OrderFact]:
+        """How the bets of this instance stand in a market, as they were last told of."""
+        market = self._markets.get(market_id)
+        if market is None:
+            return []
+        return [bet.fact for bet in market.bets.values() if bet.own and bet.fact is not None]
+
+    def everything(self) -> Folded:
+        """All that is known, as if it were told for the first time."""
+        found = Folded()
+        for market_id, market in self._markets.items():
+            for bet in market.bets.values():
+                bet.shown = False
+                self._tell(bet, found)
+            found.positions += [
+                self._position(market_id, runner, ladders) for runner, ladders in market.ladders.items()
+            ]
+            if market.closed_at is not None:
+                found.closings.append(OrdersClosed(self._venue, self._username, market_id, True, market.closed_at))
+        return found
+
+    def fold(self, changes: Iterable[bytes | msgspec.Raw], pt: int, image: bool = False) -> Folded:
         """Fold a message.
 
         Args:
-            changes: its `oc`, JSON.
+            changes: each of its `oc`, JSON.
             pt: its publish time.
             image: it is a whole image: what it does not name has no resting bets, and nothing matched. Bets that were
                 known have not ended by that: an image does not hold those that are over.
@@ -177,13 +190,8 @@ class OrderFold:
         found = Folded()
         if image:
             self._start_anew()
-        try:
-            raw = _DECODE_CHANGES(changes)
-        except msgspec.DecodeError as error:
-            found.unread.append(f"oc {_shown(changes)}: {error}; expected a list of markets")
-            raw = []
         told: dict[str, _Bet] = {}
-        for each in raw:
+        for each in changes:
             try:
                 change = _DECODE_MARKET(each)
             except msgspec.DecodeError as error:

@@ -8,7 +8,7 @@ from collections.abc import Collection, Hashable, Iterable, Mapping
 from typing import Any, TypeVar
 
 from ..live.crews import StreamPlan
-from .market_filters import market_request
+from ..live.market_filters import market_request
 from .streamed_market import StreamedMarket
 
 _Key = TypeVar("_Key", bound=Hashable)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterable
 from typing import Any
 
 import msgspec
@@ -72,6 +73,18 @@ def _patiently(data: bytes) -> ReadChange:
     if change.market_definition is not None:
         found.definition = _encode(change.market_definition)
     return found
+
+
+def newest(reads: Iterable[tuple[msgspec.Raw, ReadChange]]) -> Iterable[tuple[msgspec.Raw, ReadChange]]:
+    """The changes of an image; of a market that is in it twice, having been moved, the one of higher version."""
+    found: dict[str, tuple[int, tuple[msgspec.Raw, ReadChange]]] = {}
+    for each in reads:
+        change = each[1].change
+        version = -1 if change.market_definition is None else change.market_definition.version
+        known = found.get(change.id or "")
+        if known is None or version > known[0]:
+            found[change.id or ""] = (version, each)
+    return [each for _, each in found.values()]
 
 
 class StreamedMarket:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import itertools
+import time
 from collections import deque
 from collections.abc import Callable
 from pathlib import Path
 from typing import IO, Any
 
 import msgspec
-
-from .timeline import wall_ms
 
 
 def brief(asked: Any, longest: int) -> Any:
@@ -19,20 +18,24 @@ def brief(asked: Any, longest: int) -> Any:
     return asked if length <= longest else {"left_out": length}
 
 
+def _wall() -> float:
+    return time.time_ns() // 1000 / 1000
+
+
 class Entry(msgspec.Struct, frozen=True, gc=False):
     """One line of the ledger.
 
     Attributes:
         number: counts from 1.
         at: exchange time, milliseconds since the epoch.
-        wall: machine's time, milliseconds since the epoch.
+        wall: machine's time, milliseconds since the epoch, to the microsecond: what is between two entries can be told.
         kind: REQUEST, REPLY, BET, MARKET, MESSAGE, CONNECTION, ACCOUNT, FAULT or ERROR.
         values: what of it; no password and no session token.
     """
 
     number: int
     at: int
-    wall: int
+    wall: float
     kind: str
     values: dict[str, Any]
 
@@ -67,7 +70,7 @@ class Ledger:
     def write(self, kind: str, at: int, **values: Any) -> Entry:
         """Add an entry. `at`: exchange time."""
         self.number += 1
-        entry = Entry(self.number, at, wall_ms(), kind, values)
+        entry = Entry(self.number, at, _wall(), kind, values)
         data = self._encoder.encode(entry)
         self._entries.append((entry.number, kind, data))
         self._bytes += len(data)
@@ -88,7 +91,7 @@ class Ledger:
         """Add an entry to the file, if there is one, but keep it not in memory: there are very many of its kind."""
         if self._file is not None:
             self.number += 1
-            self._file.write(self._encoder.encode(Entry(self.number, at, wall_ms(), kind, values)) + b"\n")
+            self._file.write(self._encoder.encode(Entry(self.number, at, _wall(), kind, values)) + b"\n")
 
     def entries(self, after: int = 0, kind: str | None = None, most: int | None = None) -> list[Entry]:
         """The entries with a greater number than `after`, of one kind or of all; at most `most`, the first."""

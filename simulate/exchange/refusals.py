@@ -31,7 +31,7 @@ class Refusals:
             self.count += 1
             self._rows.append(
                 {
-                    "at": entry.wall,
+                    "at": round(entry.wall),
                     "username": entry.values.get("username"),
                     "operation": operation,
                     "code": code,

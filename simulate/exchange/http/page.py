@@ -8,6 +8,7 @@ from collections.abc import Callable
 from importlib import resources
 from typing import Any
 
+from ....actors.page.frame import page_of
 from ..account_bet import AccountBet
 from ..exchange import Exchange, ExchangeMarket, Listener
 from ..faults import KINDS, Faults
@@ -21,7 +22,8 @@ ROWS = 200
 @functools.cache
 def page() -> str:
     """The page, which asks for `rehearsal/events` and nothing else."""
-    return resources.files(__package__).joinpath("page.html").read_text(encoding="utf-8")
+    script = resources.files(__package__).joinpath("page.js").read_text(encoding="utf-8")
+    return page_of("Rehearsal exchange", script, style="#bets th, #bets td { padding: .35rem .4rem; }")
 
 
 class PageState(Listener):

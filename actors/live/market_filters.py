@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from ...values import unboxed
-from ..live.crews import StreamPlan
 from ..market_filter import normalised
+from .crews import StreamPlan
 
 #: Keys that only this framework reads.
 _OURS = frozenset({"markets", "listener_kwargs", "event_groups", "event_processing"})

@@ -8,6 +8,7 @@ started again in the same folder goes on with the files that are there.
 from __future__ import annotations
 
 import bz2
+import fcntl
 import logging
 import os
 import shutil
@@ -16,6 +17,9 @@ import time
 from collections import deque
 from collections.abc import Callable
 from pathlib import Path
+from typing import IO
+
+from ..strategies.errors import InputError
 
 logger = logging.getLogger("headrace")
 
@@ -42,6 +46,7 @@ class Recorder:
         lines, refused: handed over so far, and those that were not taken.
 
     Raises:
+        InputError: another recorder writes to the folder.
         OSError: the folder cannot be made or written to.
     """
 
@@ -54,9 +59,7 @@ class Recorder:
     ) -> None:
         self.folder = Path(folder)
         self.folder.mkdir(parents=True, exist_ok=True)
-        probe = self.folder / ".writable"
-        probe.write_bytes(b"")
-        probe.unlink()
+        self._lock_file = _locked(self.folder)
         self.error = ""
         self.lines = self.refused = 0
         self._deliver = deliver
@@ -134,6 +137,7 @@ class Recorder:
         self._pack_all = pack
         self._work.set()
         self._thread.join()
+        self._lock_file.close()
 
     _pack_all = True
 
@@ -217,6 +221,17 @@ class Recorder:
         if what != self.error:
             logger.error("Recording: %s", what)
         self.error = what
+
+
+def _locked(folder: Path) -> IO[bytes]:
+    """A file of the folder that only one recorder has."""
+    file = open(folder / ".recorder", "ab")  # noqa: SIM115 - it stays open
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        file.close()
+        raise InputError(f"{folder}: another process records into it; name another folder") from None
+    return file
 
 
 def _replace(path: Path, data: bytes) -> None:

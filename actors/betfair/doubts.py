@@ -1,0 +1,394 @@
+"""Requests of which nobody knows what became: looked into until that is known.
+
+A call whose answer is lost may have been carried out, and an order of it may appear up to 15 seconds later, plus the
+bet delay. So nothing is sent again. The order stream, the current orders and each status of the cleared ones are looked
+at, by order reference and bet number; what no look finds that began after that time was not done. Then the strategy is
+told, with the answer that the exchange would have given. A cancel of a part, and a replace, are answered only once the
+bet was read: repeated blindly they would be done twice. Sources: Betfair API-NG, "placeOrders" (TIMEOUT).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import logging
+import math
+from collections.abc import Callable, Sequence
+
+from ...strategies.messages import (
+    ANSWERED,
+    EXPIRED,
+    FAILURE,
+    LIST,
+    PLACE,
+    SUCCESS,
+    CancelInstruction,
+    Instruction,
+    OrderFact,
+    PlaceInstruction,
+    ReplaceInstruction,
+    Reply,
+    Report,
+    Request,
+    UpdateInstruction,
+)
+from ..exchange import Answer
+from ..letters import ForeignBet
+from . import verdicts
+from .known_bets import KnownBets
+from .looks import BetLists, BetLook
+
+logger = logging.getLogger("headrace")
+
+#: Milliseconds after which a bet no longer appears, beside the bet delay ("placeOrders").
+APPEARS_MS = 15_000
+#: Milliseconds to the first look, between looks, and after one that failed, at first and at most.
+_FIRST_MS, _LOOK_MS, _RETRY_MS, _RETRY_MOST_MS = 500, 2_000, 1_000, 30_000
+#: Why an order that was taken asynchronously is none.
+UNPLACED = "NOT_PLACED"
+
+
+@dataclasses.dataclass(slots=True, eq=False)
+class _Doubt:
+    """Instructions of one call of which something is not known.
+
+    Attributes:
+        open: those in doubt, by order.
+        since: from when on looks count.
+        decide_at: when what has not appeared will not.
+        look_from: when looks begin.
+        taken: the exchange has taken it asynchronously: it answers no more.
+        known: numbers of bets that there were before a replace, by order.
+        looks_left: looks after `decide_at` that must find nothing.
+    """
+
+    number: int
+    request: Request
+    open: dict[str, Instruction]
+    since: int
+    decide_at: float
+    look_from: float
+    taken: bool
+    known: dict[str, frozenset[str]]
+    looks_left: int = 1
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Look:
+    """What a look has found.
+
+    Attributes:
+        began: when.
+        ended: cleared bets were looked at too.
+    """
+
+    began: int
+    ended: bool
+    by_ref: dict[str, list[ForeignBet]]
+    by_id: dict[str, ForeignBet]
+
+
+class Doubts:
+    """Looks into what is not known of one account's requests.
+
+    Args:
+        bets: what is known; requests are told to it before they come here.
+        lists: where to look.
+        tell: takes answers and facts, as from the exchange.
+        report: takes what is to be known of by people: a word, a market's id, a sentence.
+
+    Attributes:
+        next_ms: when `wake` is to be called.
+    """
+
+    def __init__(
+        self,
+        bets: KnownBets,
+        lists: BetLists,
+        tell: Callable[[Answer], object],
+        report: Callable[[str, str, str], object],
+        appears_ms: int = APPEARS_MS,
+    ) -> None:
+        self._bets = bets
+        self._lists = lists
+        self._tell = tell
+        self._report = report
+        self._appears_ms = appears_ms
+        self._numbers = itertools.count()
+        self._doubts: dict[int, _Doubt] = {}
+        self._by_order: dict[str, int] = {}
+        self._given_up: dict[str, Request] = {}
+        self._looking = False
+        self._failures = 0
+        self.next_ms = math.inf
+
+    def __len__(self) -> int:
+        """Instructions in doubt."""
+        return len(self._by_order)
+
+    @property
+    def orders(self) -> frozenset[str]:
+        """The orders that are in doubt, or whose request under way is."""
+        return frozenset(self._by_order)
+
+    # -- what is not known ---------------------------------------------------------------------------------------
+
+    def doubt(self, request: Request, at_ms: int, why: str, order_ids: Sequence[str]) -> None:
+        """It is not known what became of instructions of a call. Of what it places, the market is to be told so.
+
+        Args:
+            at_ms: now: what is looked at from now on counts.
+            why: a few words.
+            order_ids: the instructions in doubt.
+        """
+        text = f"{request.kind} {request.request_id}: outcome unknown: {why}"
+        logger.warning("Market %s: %s", request.market_id, text)
+        self._report("in_doubt", request.market_id, text)
+        self._open(request, at_ms, order_ids, at_ms + _FIRST_MS, taken=False)
+
+    def expect(self, request: Request, at_ms: int, order_ids: Sequence[str]) -> None:
+        """Orders were taken asynchronously: the stream tells what becomes of them. If it does not, look for them."""
+        self._open(request, at_ms, order_ids, self._decide_at(request, at_ms), taken=True)
+
+    def _decide_at(self, request: Request, at_ms: int) -> float:
+        return at_ms + self._appears_ms + request.bet_delay * 1000
+
+    def _open(self, request: Request, at_ms: int, order_ids: Sequence[str], look_from: float, taken: bool) -> None:
+        open_ = {each.order_id: each for each in request.instructions if each.order_id in order_ids}
+        known = {}
+        for each in open_.values():
+            bet = self._bets.of(each.order_id, getattr(each, "bet_id", None))
+            sharing = [] if bet is None else self._bets.sharing(bet.order_ref)
+            # One that no order has yet is what a replace may have made.
+            known[each.order_id] = frozenset(
+                other.bet_id for other in sharing if other.bet_id is not None and other.order_id is not None
+            )
+        number = next(self._numbers)
+        decide_at = self._decide_at(request, at_ms)
+        self._doubts[number] = _Doubt(number, request, open_, at_ms, decide_at, look_from, taken, known)
+        self._by_order.update(dict.fromkeys(open_, number))
+        self.next_ms = min(self.next_ms, look_from)
+        for each in list(open_.values()):
+            bet = self._bets.of(each.order_id, getattr(each, "bet_id", None))
+            if bet is not None and bet.fact is not None:
+                self.take_fact(bet.fact, at_ms)
+
+    def blind(self) -> None:
+        """The order stream is down: an end that it would have told may have been missed.
+
+        Cleared lists may be late: what they do not show is looked for twice before it counts as not placed.
+        """
+        for doubt in self._doubts.values():
+            doubt.looks_left = max(doubt.looks_left, 2)
+
+    def take_fact(self, fact: OrderFact, at_ms: int) -> None:
+        """A source tells of a bet of this instance: that may be what was asked."""
+        order_id = fact.order_id
+        if order_id is not None and order_id in self._given_up and fact.bet_id is not None:
+            request = self._given_up.pop(order_id)
+            text = f"order {order_id} was given up as not placed, and is bet {fact.bet_id}: it is taken on"
+            logger.error("Market %s: %s", request.market_id, text)
+            self._report("adopted", request.market_id, text)
+        if not self._doubts:
+            return
+        bet = self._bets.of(order_id, fact.bet_id)
+        for name in {order_id, None if bet is None else bet.order_id}:
+            doubt = self._doubts.get(self._by_order.get(name or "", -1))
+            asked = None if doubt is None or name is None else doubt.open.get(name)
+            if doubt is None or asked is None:
+                continue
+            if isinstance(asked, PlaceInstruction):
+                if fact.bet_id is not None:
+                    self._found_placed(doubt, asked, fact, at_ms)
+            elif not isinstance(asked, ReplaceInstruction) and fact.bet_id in (None, asked.bet_id):
+                # A replace takes two bets: a look reads both.
+                self._judge(doubt, asked, fact, at_ms, read=False, decisive=False)
+
+    def forget(self, market_ids: Sequence[str]) -> None:
+        """Forget markets that are over."""
+        gone = set(market_ids)
+        for doubt in [each for each in self._doubts.values() if each.request.market_id in gone]:
+            for order_id in list(doubt.open):
+                self._close(doubt, order_id)
+        self._given_up = {key: each for key, each in self._given_up.items() if each.market_id not in gone}
+
+    # -- looking -------------------------------------------------------------------------------------------------
+
+    def wake(self, at_ms: int) -> None:
+        """Look, if it is time."""
+        if self._looking or at_ms < self.next_ms:
+            return
+        self.next_ms = math.inf
+        refs: set[str] = set()
+        ids: set[str] = set()
+        deciding = False
+        for doubt in self._doubts.values():
+            if doubt.look_from > at_ms:
+                continue
+            deciding = deciding or at_ms >= doubt.decide_at
+            for each in doubt.open.values():
+                if isinstance(each, PlaceInstruction):
+                    refs.add(each.customer_order_ref)
+                    continue
+                bet = self._bets.of(each.order_id, each.bet_id)
+                if isinstance(each, ReplaceInstruction) and bet is not None and bet.order_ref:
+                    refs.add(bet.order_ref)
+                if each.bet_id is not None:
+                    ids.add(each.bet_id)
+        if not refs and not ids:
+            self._plan(at_ms)
+            return
+        self._looking = True
+        ended = deciding or bool(ids)
+        BetLook(
+            self._lists,
+            self._bets.venue,
+            self._bets.username,
+            self._bets.latest + 1,
+            refs,
+            ids,
+            ended,
+            lambda found: self._looked(at_ms, ended, found),
+        ).begin()
+
+    def _looked(self, began: int, ended: bool, found: list[ForeignBet] | None) -> None:
+        self._looking = False
+        if found is None:
+            self._failures += 1
+            wait = min(_RETRY_MS * 2 ** (self._failures - 1), _RETRY_MOST_MS)
+            self.next_ms = began + wait
+            logger.warning("What is in doubt could not be looked for; again in %d s", wait // 1000)
+            return
+        self._failures = 0
+        look = _Look(began, ended, {}, {bet.bet_id: bet for bet in found})
+        for bet in found:
+            look.by_ref.setdefault(bet.order_ref, []).append(bet)
+        for doubt in list(self._doubts.values()):
+            if doubt.since > began:
+                continue
+            late = ended and began >= doubt.decide_at
+            decisive = late and doubt.looks_left <= 1
+            doubt.looks_left -= late
+            for asked in list(doubt.open.values()):
+                if isinstance(asked, PlaceInstruction):
+                    self._look_placed(doubt, asked, look, decisive)
+                elif isinstance(asked, ReplaceInstruction):
+                    self._look_replaced(doubt, asked, look, decisive)
+                else:
+                    self._look_changed(doubt, asked, look, decisive)
+        self._plan(began)
+
+    def _plan(self, began: int) -> None:
+        """When to look next: soon, and when something can be decided."""
+        self.next_ms = math.inf
+        for doubt in self._doubts.values():
+            soon = began + _LOOK_MS if doubt.decide_at <= began else min(began + _LOOK_MS, doubt.decide_at)
+            self.next_ms = min(self.next_ms, max(soon, doubt.look_from))
+
+    # -- what was found ------------------------------------------------------------------------------------------
+
+    def _look_placed(self, doubt: _Doubt, asked: PlaceInstruction, look: _Look, decisive: bool) -> None:
+        bets = look.by_ref.get(asked.customer_order_ref)
+        if bets and bets[0].fact is not None:
+            self._found_placed(doubt, asked, bets[0].fact, look.began)
+        elif decisive:
+            self._give_up(doubt, asked, look.began)
+
+    def _found_placed(self, doubt: _Doubt, asked: PlaceInstruction, fact: OrderFact, at_ms: int) -> None:
+        self._close(doubt, asked.order_id)
+        self._answer(doubt, (Report(asked.order_id, PLACE, SUCCESS, bet_id=fact.bet_id, size=fact.matched),), at_ms)
+        self._tell(fact)
+
+    def _give_up(self, doubt: _Doubt, asked: PlaceInstruction, began: int) -> None:
+        """No look has found it: it was not placed."""
+        request = doubt.request
+        self._close(doubt, asked.order_id)
+        self._given_up[asked.order_id] = request
+        waited = (began - doubt.since) / 1000
+        why = f"not placed: neither the order stream nor the lists have shown it within {waited:.0f} s"
+        logger.warning("Market %s: order %s was %s", request.market_id, asked.order_id, why)
+        self._report("not_placed", request.market_id, f"order {asked.order_id}: {why}")
+        if not doubt.taken:
+            report = Report(asked.order_id, PLACE, FAILURE)
+            self._tell(Reply(request.request_id, request.market_id, began, EXPIRED, (report,), reason=why))
+            return
+        # It was answered before: only a fact counts more than that.
+        self._tell(
+            OrderFact(
+                market_id=request.market_id,
+                order_id=asked.order_id,
+                bet_id=None,
+                source=LIST,
+                at=self._bets.latest + 1,
+                executable=False,
+                price=asked.price,
+                size=asked.size or asked.liability or 0.0,
+                why=UNPLACED,
+            )
+        )
+
+    def _look_changed(
+        self, doubt: _Doubt, asked: CancelInstruction | UpdateInstruction, look: _Look, decisive: bool
+    ) -> None:
+        bet = look.by_id.get(asked.bet_id or "")
+        if bet is None or bet.fact is None:
+            if decisive:  # it is nowhere: there is nothing left to change
+                self._end(doubt, asked, verdicts.refused(asked, verdicts.TAKEN), look.began)
+            return
+        self._tell(bet.fact)
+        if asked.order_id in doubt.open:
+            self._judge(doubt, asked, bet.fact, look.began, read=True, decisive=decisive)
+
+    def _judge(
+        self,
+        doubt: _Doubt,
+        asked: CancelInstruction | UpdateInstruction,
+        fact: OrderFact,
+        at_ms: int,
+        *,
+        read: bool,
+        decisive: bool,
+    ) -> None:
+        if isinstance(asked, UpdateInstruction):
+            self._end(doubt, asked, verdicts.of_update(asked, fact, read=read), at_ms)
+        else:
+            cancelled = self._cancelled(asked, fact)
+            self._end(doubt, asked, verdicts.of_cancel(asked, fact, cancelled, read=read, decisive=decisive), at_ms)
+
+    def _look_replaced(self, doubt: _Doubt, asked: ReplaceInstruction, look: _Look, decisive: bool) -> None:
+        old = look.by_id.get(asked.bet_id or "")
+        known = doubt.known[asked.order_id]
+        sharing = [] if old is None or not old.order_ref else look.by_ref.get(old.order_ref, [])
+        later = [bet for bet in sharing if bet.bet_id not in known and bet is not old]
+        made = later[-1].fact if later else None
+        stands = None if old is None else old.fact
+        if stands is not None:
+            self._tell(stands)
+        cancelled = 0.0 if stands is None else self._cancelled(asked, stands)
+        self._end(doubt, asked, verdicts.of_replace(asked, stands, made, cancelled, decisive=decisive), look.began)
+        if made is not None:
+            self._tell(made)
+
+    def _cancelled(self, asked: CancelInstruction | ReplaceInstruction, fact: OrderFact) -> float:
+        """What of a bet was cancelled since the request was sent."""
+        bet = self._bets.of(asked.order_id, asked.bet_id)
+        return max(round(fact.cancelled - (0.0 if bet is None else bet.cancelled_before), 2), 0.0)
+
+    # -- answers -------------------------------------------------------------------------------------------------
+
+    def _end(self, doubt: _Doubt, asked: Instruction, reports: tuple[Report, ...] | None, at_ms: int) -> None:
+        """It is known what became of a change. `reports`: None: it is not."""
+        if reports is not None:
+            self._close(doubt, asked.order_id)
+            self._answer(doubt, reports, at_ms)
+
+    def _close(self, doubt: _Doubt, order_id: str) -> None:
+        doubt.open.pop(order_id, None)
+        if self._by_order.get(order_id) == doubt.number:
+            del self._by_order[order_id]
+        if not doubt.open:
+            self._doubts.pop(doubt.number, None)
+
+    def _answer(self, doubt: _Doubt, reports: tuple[Report, ...], at_ms: int) -> None:
+        request = doubt.request
+        self._tell(Reply(request.request_id, request.market_id, at_ms, ANSWERED, reports))

@@ -1,0 +1,389 @@
+"""What the coordinator knows of an account's bets: those of this instance, and those that were placed elsewhere.
+
+It is told of requests, answers, facts and bets, in any order and repeatedly. It sends nothing. Of two facts of a bet
+the one that accounts for more counts, as in orders themselves (`strategies.fact_ranks`).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable, Iterator
+
+import msgspec
+
+from ...strategies.fact_ranks import rank_of
+from ...strategies.host import order_id_of
+from ...strategies.messages import (
+    ANSWERED,
+    CANCEL,
+    PLACE,
+    STREAM,
+    SUCCESS,
+    UNKNOWN,
+    CancelInstruction,
+    OrderFact,
+    PlaceInstruction,
+    ReplaceInstruction,
+    Reply,
+    Request,
+)
+from ...strategies.order_types import stake_of_target
+from ..letters import ForeignBet, Position
+
+
+@dataclasses.dataclass(slots=True, eq=False)
+class KnownBet:
+    """A bet of this instance, or what is to become one.
+
+    Attributes:
+        order_id: of its order; None for one of an earlier session whose reference names none.
+        bet_id: the exchange's number; None until it is known.
+        order_ref: the reference that the exchange has; replacements have that of the first bet.
+        price: None for MARKET_ON_CLOSE. `new_price`: what a replace that is not answered asks for.
+        size: what was asked for: the stake; of orders at the starting price the liability.
+        asked_at: when its request was sent; of bets of an earlier session when they were first seen.
+        in_doubt: nobody knows whether it was placed.
+        fact: how it stands; None while only answers tell of it.
+        cancelled: what of it is cancelled, by whatever has told the most.
+        cancelled_before: the same, when the request under way was sent.
+        streamed: the order stream has told of it.
+        ended: nothing more can happen to it.
+    """
+
+    market_id: str
+    order_id: str | None
+    strategy: str
+    selection_id: int
+    handicap: float
+    side: str
+    order_type: str
+    price: float | None
+    size: float
+    asked_at: int
+    order_ref: str = ""
+    bet_id: str | None = None
+    new_price: float | None = None
+    in_doubt: bool = False
+    fact: OrderFact | None = None
+    cancelled: float = 0.0
+    cancelled_before: float = 0.0
+    placed_at: int | None = None
+    streamed: bool = False
+    ended: bool = False
+
+    @property
+    def at_sp(self) -> bool:
+        """It waits for the starting price: it cannot be cancelled."""
+        return self.order_type != "LIMIT"
+
+    @property
+    def matched(self) -> float:
+        return 0.0 if self.fact is None else self.fact.matched
+
+    @property
+    def average(self) -> float:
+        return 0.0 if self.fact is None else self.fact.average
+
+    @property
+    def remaining(self) -> float:
+        """What may still be matched; of orders at the starting price the liability."""
+        if self.ended:
+            return 0.0
+        if self.fact is None or self.at_sp:
+            return self.size
+        return self.fact.remaining
+
+
+class KnownBets:
+    """Bets of one account.
+
+    Args:
+        venue, username: the account.
+        reference: the strategy reference of this instance.
+
+    Attributes:
+        latest: the publish time of the latest fact of the order stream: what the lists tell of a question that was
+            asked afterwards is not older.
+        foreign: bets that were placed elsewhere, by number, as long as they may be matched or are.
+        positions: what is matched of the whole account, by market and runner, as the order stream tells.
+    """
+
+    def __init__(self, venue: str, username: str, reference: str) -> None:
+        self.venue = venue
+        self.username = username
+        self.reference = reference
+        self.latest = 0
+        self.foreign: dict[str, ForeignBet] = {}
+        self.positions: dict[str, dict[tuple[int, float], Position]] = {}
+        self._by_order: dict[str, KnownBet] = {}
+        self._by_bet: dict[str, KnownBet] = {}
+        self._requests: dict[str, Request] = {}
+
+    # -- what is asked and answered ------------------------------------------------------------------------------
+
+    def take_request(self, request: Request) -> None:
+        """A request is about to be sent."""
+        self._requests[request.request_id] = request
+        for each in request.instructions:
+            if isinstance(each, PlaceInstruction):
+                self._by_order[each.order_id] = _asked(request, each)
+                continue
+            bet = self.of(each.order_id, each.bet_id)
+            if bet is None:
+                continue
+            if isinstance(each, (CancelInstruction, ReplaceInstruction)):
+                bet.cancelled_before = bet.cancelled
+            if isinstance(each, ReplaceInstruction):
+                bet.new_price = each.new_price
+
+    def take_reply(self, reply: Reply) -> None:
+        """A request, or a part of it, was answered, by the exchange or here."""
+        request = self._requests.get(reply.request_id)
+        if request is None:
+            return
+        replaces = {each.order_id: each for each in request.instructions if isinstance(each, ReplaceInstruction)}
+        for report in reply.reports:
+            bet = self._by_order.get(report.order_id)
+            if report.operation == PLACE:
+                if reply.outcome == UNKNOWN:
+                    if bet is not None and bet.bet_id is None and not bet.ended:
+                        bet.in_doubt = True
+                elif reply.outcome == ANSWERED and report.status == SUCCESS:
+                    if bet is not None:
+                        bet.in_doubt, bet.ended = False, bet.fact is not None and not bet.fact.executable
+                        if report.placed_at is not None:
+                            bet.placed_at = report.placed_at
+                        if report.bet_id is not None:
+                            self._number(bet, report.bet_id)
+                elif bet is not None and bet.bet_id is None:
+                    bet.in_doubt, bet.ended = False, True
+                continue
+            if bet is None or reply.outcome == UNKNOWN:
+                continue
+            bet.new_price = None
+            if report.operation == CANCEL and report.status == SUCCESS:
+                bet.cancelled = max(bet.cancelled, round(bet.cancelled_before + report.size, 2))
+            replace = replaces.get(report.order_id)
+            if replace is not None and report.operation == CANCEL and report.status == SUCCESS:
+                self._replace(bet, replace, report.size, request.asked_at)
+
+    def _replace(self, bet: KnownBet, asked: ReplaceInstruction, size: float, asked_at: int) -> None:
+        """A bet is cancelled, and another takes its place."""
+        order_id = asked.new_order_id
+        if order_id is None or order_id in self._by_order:
+            return
+        self._by_order[order_id] = KnownBet(
+            market_id=bet.market_id,
+            order_id=order_id,
+            strategy=bet.strategy,
+            selection_id=bet.selection_id,
+            handicap=bet.handicap,
+            side=bet.side,
+            order_type=bet.order_type,
+            price=asked.new_price,
+            size=size,
+            asked_at=asked_at,
+            order_ref=bet.order_ref,
+        )
+
+    def _number(self, bet: KnownBet, bet_id: str) -> None:
+        if bet.bet_id == bet_id:
+            return
+        other = self._by_bet.get(bet_id)
+        if other is not None and other is not bet:
+            # It was seen before the answer that says whose it is.
+            if other.fact is not None:
+                self._stand(bet, other.fact)
+            bet.streamed = bet.streamed or other.streamed
+        self.foreign.pop(bet_id, None)
+        bet.bet_id = bet_id
+        bet.in_doubt = False
+        self._by_bet[bet_id] = bet
+
+    # -- what is seen --------------------------------------------------------------------------------------------
+
+    def take_fact(self, fact: OrderFact) -> bool:
+        """How a bet of this instance stands; True if that is news."""
+        if fact.source == STREAM:
+            self.latest = max(self.latest, fact.at)
+        bet = self._of_fact(fact)
+        if bet is None:
+            return False
+        if fact.source == STREAM:
+            bet.streamed = True
+        if bet.fact is not None and rank_of(fact) <= rank_of(bet.fact):
+            return False
+        self._stand(bet, fact)
+        return True
+
+    def take_bet(self, bet: ForeignBet) -> OrderFact | None:
+        """A bet was seen. The fact about it, if it is of this instance; None: it was placed elsewhere."""
+        fact = bet.fact
+        if fact is None:
+            return None
+        if fact.source == STREAM:
+            self.latest = max(self.latest, fact.at)
+        if not self.is_own(bet):
+            known = self.foreign.get(bet.bet_id)
+            if known is None or known.fact is None or rank_of(known.fact) <= rank_of(fact):
+                self.foreign[bet.bet_id] = bet
+                if not fact.executable and not fact.matched:
+                    del self.foreign[bet.bet_id]
+            return None
+        self.foreign.pop(bet.bet_id, None)
+        known_bet = self._of_fact(fact)
+        if known_bet is None:
+            known_bet = self._adopt(bet, fact)
+        elif not known_bet.side:
+            _describe(known_bet, bet)
+        if fact.order_id is None and known_bet.order_id is not None:
+            fact = msgspec.structs.replace(fact, order_id=known_bet.order_id)
+        return fact
+
+    def take_position(self, position: Position) -> None:
+        """What is matched on a runner, all in all."""
+        market = self.positions.setdefault(position.market_id, {})
+        runner = (position.selection_id, position.handicap)
+        if position.backs or position.lays:
+            market[runner] = position
+        else:
+            market.pop(runner, None)
+            if not market:
+                del self.positions[position.market_id]
+
+    def is_own(self, bet: ForeignBet) -> bool:
+        """Whether a bet is of this instance: by its references, or because its order is known here."""
+        if bet.own or bet.bet_id in self._by_bet:
+            return True
+        order_id = order_id_of(bet.order_ref)
+        return order_id is not None and (bet.strategy_ref == self.reference or order_id in self._by_order)
+
+    def _adopt(self, bet: ForeignBet, fact: OrderFact) -> KnownBet:
+        """A bet of this instance whose request is not known: of an earlier session, or a replacement."""
+        made = KnownBet(
+            market_id=bet.market_id,
+            order_id=None,
+            strategy="",
+            selection_id=bet.selection_id,
+            handicap=bet.handicap,
+            side=bet.side,
+            order_type="LIMIT" if fact.persistence_type is not None or fact.remaining else "MARKET_ON_CLOSE",
+            price=bet.price,
+            size=bet.size,
+            asked_at=bet.at,
+            order_ref=bet.order_ref,
+            bet_id=bet.bet_id,
+        )
+        self._by_bet[bet.bet_id] = made
+        return made
+
+    def _of_fact(self, fact: OrderFact) -> KnownBet | None:
+        if fact.bet_id is None:
+            return self._by_order.get(fact.order_id or "")
+        bet = self._by_bet.get(fact.bet_id)
+        if bet is not None:
+            return bet
+        bet = self._by_order.get(fact.order_id or "")
+        if bet is not None and bet.bet_id is None:
+            self._number(bet, fact.bet_id)
+            return bet
+        if bet is None or fact.order_id is None:
+            return None
+        # Another bet of the same reference: one that replaces it, whose answer is still to come.
+        made = dataclasses.replace(
+            bet,
+            order_id=None,
+            bet_id=fact.bet_id,
+            price=fact.price,
+            size=fact.size,
+            new_price=None,
+            fact=None,
+            in_doubt=False,
+            ended=False,
+            streamed=False,
+            cancelled=0.0,
+            cancelled_before=0.0,
+            placed_at=None,
+        )
+        self._by_bet[fact.bet_id] = made
+        return made
+
+    def _stand(self, bet: KnownBet, fact: OrderFact) -> None:
+        if bet.fact is not None and rank_of(fact) <= rank_of(bet.fact):
+            return
+        bet.fact = fact
+        bet.in_doubt = False
+        bet.ended = not fact.executable
+        bet.cancelled = max(bet.cancelled, fact.cancelled)
+        if fact.size:
+            bet.size = fact.size
+        if fact.price is not None:
+            bet.price = fact.price
+
+    # -- asking --------------------------------------------------------------------------------------------------
+
+    def request(self, request_id: str) -> Request | None:
+        """A request, by its id, until its market is forgotten."""
+        return self._requests.get(request_id)
+
+    def of(self, order_id: str | None, bet_id: str | None) -> KnownBet | None:
+        """A bet of this instance, by its number, or else by its order."""
+        found = self._by_bet.get(bet_id) if bet_id is not None else None
+        return found or (self._by_order.get(order_id) if order_id is not None else None)
+
+    def sharing(self, order_ref: str) -> list[KnownBet]:
+        """The bets with a reference: one that was replaced, and those that took its place."""
+        return [bet for bet in self if order_ref and bet.order_ref == order_ref]
+
+    def __iter__(self) -> Iterator[KnownBet]:
+        """All bets of this instance."""
+        yield from self._by_order.values()
+        for bet_id, bet in self._by_bet.items():
+            if bet.bet_id == bet_id and (bet.order_id is None or self._by_order.get(bet.order_id) is not bet):
+                yield bet
+
+    @property
+    def live(self) -> list[KnownBet]:
+        """Those that may still be matched, or may yet be placed."""
+        return [bet for bet in self if not bet.ended]
+
+    def in_market(self, market_id: str) -> list[KnownBet]:
+        """Those of a market."""
+        return [bet for bet in self if bet.market_id == market_id]
+
+    @property
+    def markets(self) -> set[str]:
+        """Those in which this instance has had bets, and which are not forgotten."""
+        return {bet.market_id for bet in self}
+
+    def forget(self, market_ids: Iterable[str]) -> None:
+        """Forget markets that are over."""
+        gone = set(market_ids)
+        self._by_order = {key: bet for key, bet in self._by_order.items() if bet.market_id not in gone}
+        self._by_bet = {key: bet for key, bet in self._by_bet.items() if bet.market_id not in gone}
+        self.foreign = {key: bet for key, bet in self.foreign.items() if bet.market_id not in gone}
+        self.positions = {key: each for key, each in self.positions.items() if key not in gone}
+        self._requests = {key: each for key, each in self._requests.items() if each.market_id not in gone}
+
+
+def _asked(request: Request, asked: PlaceInstruction) -> KnownBet:
+    size = asked.size
+    if size is None and asked.bet_target_size is not None and asked.price is not None:
+        size = stake_of_target(asked.bet_target_size, asked.bet_target_type, asked.price)
+    return KnownBet(
+        market_id=request.market_id,
+        order_id=asked.order_id,
+        strategy=request.strategy,
+        selection_id=asked.selection_id,
+        handicap=asked.handicap,
+        side=asked.side,
+        order_type=asked.order_type,
+        price=asked.price,
+        size=(size if asked.order_type == "LIMIT" else asked.liability) or 0.0,
+        asked_at=request.asked_at,
+        order_ref=asked.customer_order_ref,
+    )
+
+
+def _describe(bet: KnownBet, seen: ForeignBet) -> None:
+    bet.selection_id, bet.handicap, bet.side = seen.selection_id, seen.handicap, seen.side

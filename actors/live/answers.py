@@ -1,0 +1,171 @@
+"""What the coordinator answers when it is asked: from the command line, by the page, by the process that started it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+import msgspec
+
+from ...strategies.errors import HeadraceError, InputError
+from ...strategies.host import Host
+from ...values import did_you_mean, legible
+from ..coordinator import Coordinator
+from ..failures import Failures
+from ..letters import Ask, StreamState, Told
+from ..mailboxes.mail import Mail
+from .accounts import Accounts
+from .alerts import Alerts
+from .directory import Directory
+from .host_watch import HostWatch
+from .live_workers import LiveWorkers
+from .market_ends import MarketEnds
+from .risk import Gate, Risk
+from .routes import Routes
+from .seating import Seating
+from .setup import LiveSetup
+from .state import (
+    client_rows,
+    event_rows,
+    foreign_rows,
+    lag_figures,
+    order_figures,
+    order_rows,
+    stream_rows,
+    tick_figures,
+)
+from .stopping import Cancelling
+
+STATE, STOP, CANCEL_ALL = "STATE", "STOP", "CANCEL_ALL"
+
+
+class System(Protocol):
+    """A live system, as its coordinator has it."""
+
+    setup: LiveSetup
+    mail: Mail
+    host: Host
+    coordinator: Coordinator
+    failures: Failures
+    accounts: Accounts
+    alerts: Alerts
+    cancelling: Cancelling | None
+    directory: Directory
+    ends: MarketEnds
+    gate: Gate
+    risk: Risk
+    routes: Routes
+    seating: Seating
+    streams: dict[str, StreamState]
+    watch: HostWatch
+    workers: LiveWorkers
+
+    def stop_system(self, why: str, leave: bool | None = None) -> None:
+        """Halt placing, cancel what rests or leave it, and end."""
+
+    def cancel_all(self, why: str, whole_account: bool = False) -> None:
+        """Cancel what rests."""
+
+
+class Answers:
+    """Answers for a coordinator. All of it in the coordinator's thread."""
+
+    def __init__(self, role: System) -> None:
+        self._role = role
+
+    def answer(self, what: str, values: Mapping[str, Any]) -> dict[str, Any]:
+        """Answer a question.
+
+        Args:
+            what: STATE; STOP (`why`, `leave`); CANCEL_ALL (`why`, `whole_account`).
+
+        Raises:
+            InputError: it is not a question, or has a value that does not fit.
+        """
+        if what == STATE:
+            return self.state()
+        if what == STOP:
+            leave = values.get("leave")
+            if leave is not None and not isinstance(leave, bool):
+                raise InputError(f"leave={leave!r}: expected true or false")
+            self._role.stop_system(_why(values), leave)
+            return {}
+        if what == CANCEL_ALL:
+            whole = values.get("whole_account", False)
+            if not isinstance(whole, bool):
+                raise InputError(f"whole_account={whole!r}: expected true or false")
+            self._role.cancel_all(_why(values), whole)
+            return {}
+        names = (STATE, STOP, CANCEL_ALL)
+        raise InputError(f"{what!r} is not a question; expected {', '.join(names)}{did_you_mean(what, names)}")
+
+    def ask(self, letter: Ask) -> None:
+        """Answer a letter; an error is answered as such: `error`."""
+        try:
+            found = self.answer(letter.what, msgspec.json.decode(letter.values, type=dict[str, Any]))
+        except (HeadraceError, msgspec.DecodeError) as error:
+            found = {"error": legible(error)}
+        if letter.address:
+            self._role.mail.know(letter.reply_to, letter.address)
+        self._role.mail.send(letter.reply_to, Told(letter.what, msgspec.json.encode(found)))
+
+    def state(self) -> dict[str, Any]:
+        """The state of the system: see `actors.live.state`."""
+        role = self._role
+        now = role.host.clock.now_ms
+        accounts, gate = role.accounts, role.gate
+        states = list(role.watch.states.values())
+        streams = list(role.streams.values())
+        entries = role.directory.entries
+        hosts = [{**row, "pid": entries[row["name"]].pid if row["name"] in entries else 0} for row in role.watch.rows()]
+        markets = [
+            {**row, "quarantined": gate.quarantined.get(row["market_id"], "")} for row in role.watch.market_rows()
+        ]
+        return {
+            "at": now,
+            "instance": role.setup.instance,
+            "reference": role.setup.reference,
+            "pid": os.getpid(),
+            "stopping": gate.stopping,
+            "stopped": role.mail.stopped,
+            "placing_allowed": not gate.stopping and any(desk.ready for desk in accounts),
+            "idle": self._idle(),
+            "cancelling": None if role.cancelling is None else role.cancelling.standing(),
+            "markets": markets,
+            "orders": order_rows(accounts, now),
+            "foreign": foreign_rows(accounts),
+            "clients": client_rows(accounts, role.workers.funds_at, role.routes.definition_of, now),
+            "streams": stream_rows(streams),
+            "hosts": hosts,
+            "latency": {
+                "tick_ms": tick_figures(states),
+                "order_ms": order_figures(accounts),
+                "stream_lag_ms": lag_figures(streams),
+            },
+            "risk": role.risk.standing(),
+            "events": event_rows(role.alerts.events),
+            "counts": {
+                **role.mail.counts,
+                "depth": role.mail.depth,
+                "markets": len(role.routes.markets),
+                "failures": sum(failure.count for failure in role.failures),
+                "violations": sum(each.count for each in role.coordinator.violations.values()),
+                "requests": len(role.coordinator.requests),
+                "unposted": role.alerts.unposted,
+            },
+        }
+
+    def _idle(self) -> bool:
+        """There were markets, all are over with their results, and nothing is open."""
+        role = self._role
+        seated = {market_id for _, market_id, _ in role.seating}
+        over = all(role.ends.settled(market_id) for market_id in seated)
+        return bool(role.routes.ever) and over and not any(desk.bets.live for desk in role.accounts)
+
+
+def _why(values: Mapping[str, Any]) -> str:
+    why = values.get("why") or "somebody has asked for it"
+    if not isinstance(why, str):
+        raise InputError(f"why={why!r}: expected a sentence")
+    return why

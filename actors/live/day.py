@@ -1,0 +1,81 @@
+"""The day's results, as the limits of a system count them: kept in its folder, so that a restart forgets none."""
+
+from __future__ import annotations
+
+import datetime
+import json
+import zoneinfo
+from pathlib import Path
+
+from ...strategies.errors import RunError
+from .instance import write_private
+
+#: The file in the folder of the instance.
+RISK_FILE = "risk.json"
+#: Days for which results of markets are remembered: a market that is settled again counts by the difference.
+_REMEMBERED = 7
+
+
+class Day:
+    """Settled profit since 00:00.
+
+    Args:
+        folder: of the instance.
+        timezone: whose 00:00.
+
+    Raises:
+        RunError: what was kept cannot be read: the losses of today are not known.
+    """
+
+    def __init__(self, folder: Path, timezone: str = "UTC") -> None:
+        self._path = folder / RISK_FILE
+        self._zone = zoneinfo.ZoneInfo(timezone)
+        # By day; then by market and account.
+        self._days: dict[str, dict[str, float]] = {}
+        try:
+            found = json.loads(self._path.read_bytes())
+            self._days = {
+                str(day): {str(key): float(profit) for key, profit in results.items()} for day, results in found.items()
+            }
+        except FileNotFoundError:
+            pass
+        except (OSError, ValueError, AttributeError, TypeError) as error:
+            raise RunError(
+                f"{self._path}: the results of today cannot be read ({error}), so that max_daily_loss cannot be kept; "
+                "correct the file, or remove it to begin at nothing"
+            ) from None
+
+    def date(self, at_ms: int) -> str:
+        """The day of a moment."""
+        return datetime.datetime.fromtimestamp(at_ms / 1000, self._zone).date().isoformat()
+
+    def settle(self, market_id: str, whose: str, currency: str, profit: float, at_ms: int) -> bool:
+        """A market was settled, for the first time or again; True if that is news.
+
+        Args:
+            whose: the account, and the actor where several have the market.
+            profit: after commission.
+        """
+        key, today = f"{market_id} {whose} {currency}", self.date(at_ms)
+        before = sum(results.get(key, 0.0) for day, results in self._days.items() if day != today)
+        known = self._days.get(today, {}).get(key, 0.0)
+        change = round(profit - before, 2)
+        if known == change:
+            return False
+        self._days.setdefault(today, {})[key] = change
+        return True
+
+    def profit(self, at_ms: int, currency: str) -> float:
+        """What was settled in a currency since 00:00; below 0: a loss."""
+        results = self._days.get(self.date(at_ms), {})
+        return round(sum(profit for key, profit in results.items() if key.endswith(f" {currency}")), 2)
+
+    def save(self, at_ms: int) -> None:
+        """Write it down.
+
+        Raises:
+            OSError: it cannot be written.
+        """
+        oldest = self.date(at_ms - _REMEMBERED * 86_400_000)
+        self._days = {day: results for day, results in self._days.items() if day >= oldest}
+        write_private(self._path, json.dumps(self._days, indent=1).encode())

@@ -1,0 +1,92 @@
+"""A session as a host records it: what it took, in order, a file for each crew and market. `backtest` replays it."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+from ...strategies.events import CustomEvent
+from ...strategies.messages import ClearedOrder, OrderFact, Reply, Request
+from ..letters import MarketUpdate
+from ..recorder import Recorder
+from ..session_lines import after_waking, answered_line, asked_line, begin_line, change_line, event_line
+from .crews import Crew
+
+logger = logging.getLogger("headrace")
+
+#: The folder of session files below that of a host: `session/<crew>/<market>.bz2`.
+SESSION = "session"
+#: Where hosts have their folders, below the one that `record=` names.
+HOSTS = "hosts"
+
+
+class SessionRecording:
+    """Records for one host. Files are written by a thread of its own; see `Recorder`.
+
+    Args:
+        folder: that of the whole recording; the host's is made below it.
+        host: the host's name.
+    """
+
+    def __init__(self, folder: str, host: str) -> None:
+        self._recorder = Recorder(Path(folder) / HOSTS / host)
+        self._host = host
+        self._begun: set[tuple[str, str]] = set()
+        #: When timers of a crew were last run in a turn of their own; and what was last told of that, by file.
+        self._woke: dict[str, int] = {}
+        self._told: dict[tuple[str, str], int] = {}
+        self._events = 0
+        self._refused = False
+
+    def woke(self, crew: str, at: int) -> None:
+        """Timers are about to be run."""
+        self._woke[crew] = at
+
+    def change(self, crew: Crew, update: MarketUpdate, at: int, more: bool) -> None:
+        """A change of a market is about to be taken."""
+        key = (crew.name, update.market_id)
+        if key not in self._begun:
+            self._begun.add(key)
+            self._put(key, begin_line(at, self._host, crew.strategies))
+        self._put(key, change_line(update.pt, at, update.change, update.image, more, update.clk))
+
+    def asked(self, crew: str, request: Request, at: int, paper: bool = False) -> None:
+        """Strategies have made a request; or one of a paper account has come back, to be matched here."""
+        self._put((crew, request.market_id), asked_line(at, request, paper))
+
+    def answered(self, crew: str, answer: Reply | OrderFact | ClearedOrder, at: int) -> None:
+        """An answer is about to be taken."""
+        if (crew, answer.market_id) in self._begun:
+            self._put((crew, answer.market_id), answered_line(at, answer))
+
+    def event(self, event: CustomEvent, at: int) -> None:
+        """A custom event is about to be taken: it stands in the file of each market that is hosted."""
+        self._events += 1
+        market_ids = None if event.market_ids is None else sorted(event.market_ids)
+        try:
+            line = event_line(at, self._host, self._events, event.event, market_ids)
+        except (TypeError, ValueError) as error:
+            logger.warning("A custom event is not in the recording of the session: %s", error)
+            return
+        for key in sorted(self._begun):
+            self._put(key, line)
+
+    def over(self, crew: str, market_id: str) -> None:
+        """A market is freed: its file is packed."""
+        if (crew, market_id) in self._begun:
+            self._begun.discard((crew, market_id))
+            self._told.pop((crew, market_id), None)
+            self._recorder.over(SESSION, f"{crew}/{market_id}")
+
+    def close(self) -> None:
+        """Write and pack everything."""
+        self._recorder.close()
+
+    def _put(self, key: tuple[str, str], line: bytes) -> None:
+        woke = self._woke.get(key[0], 0)
+        if woke > self._told.get(key, 0):
+            self._told[key] = woke
+            line = after_waking(line, woke)
+        if not self._recorder.put(SESSION, "/".join(key), line) and not self._refused:
+            self._refused = True
+            logger.error("The recording of the session has gaps from now on: the disk is too slow for %s", self._host)

@@ -1,0 +1,177 @@
+"""The state of a live system: one dict for all who look, the terminal, the page, and `headrace live status`.
+
+Times are milliseconds since the epoch, money is in each account's currency. Keys:
+
+| key | what |
+| --- | --- |
+| at | when it was made |
+| instance, reference | the folder and the reference of this instance |
+| pid | of the coordinator's process |
+| stopping | why placing has stopped; "" while it has not |
+| stopped | the system has stopped, and nothing of it rests that was to be cancelled |
+| placing_allowed | bets may be placed with some account |
+| idle | there were markets, and all are closed, with their results, and nothing is open |
+| cancelling | null, or how far cancelling is: done, open (bets that rest), left (orders at the starting price) |
+| markets | rows: market_id, event, name, status, inplay, crew, host, stalled, strategy, orders, live, matched, exposure, profit, changes, pt, quarantined |
+| orders | live ones: order_id, bet_id, market_id, strategy, selection_id, side, price, size, matched, remaining, status, age_ms, in_doubt, username |
+| foreign | bets that were placed elsewhere: bet_id, market_id, selection_id, side, price, size, matched, remaining, username |
+| clients | rows: venue, username, paper, session, ready, funds, funds_age_s, exposure, transactions_hour, currency |
+| streams | rows: the fields of `letters.StreamState` |
+| hosts | rows: name, markets, depth, behind, lost, busy_ms, stalled, pid |
+| latency | tick_ms, order_ms, stream_lag_ms: count, median, p99, worst |
+| risk | limits, and where they stand |
+| events | the last 200: at, kind, text |
+| counts | letters, failures, violations, alerts that could not be posted, markets |
+"""  # noqa: E501
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import statistics
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
+import msgspec
+
+from ...strategies.changes import MarketDefinition
+from ..betfair.known_bets import KnownBet
+from ..letters import HostState, StreamState
+from .account_exposure import account_loss, markets_at_stake
+from .accounts import Accounts, Desk
+
+_NOTHING = {"count": 0, "median": 0.0, "p99": 0.0, "worst": 0.0}
+
+
+def order_rows(accounts: Accounts, at_ms: int) -> list[dict[str, Any]]:
+    """Live orders of all accounts, and those in doubt."""
+    return [_order_row(desk, bet, at_ms) for desk in accounts for bet in desk.bets.live]
+
+
+def _order_row(desk: Desk, bet: KnownBet, at_ms: int) -> dict[str, Any]:
+    in_doubt = bet.in_doubt or (
+        desk.orders is not None and bet.order_id is not None and desk.orders.in_doubt(bet.order_id)
+    )
+    status = "IN_DOUBT" if in_doubt else "PENDING" if bet.bet_id is None else "EXECUTABLE"
+    return {
+        "order_id": bet.order_id,
+        "bet_id": bet.bet_id,
+        "market_id": bet.market_id,
+        "strategy": bet.strategy,
+        "selection_id": bet.selection_id,
+        "side": bet.side,
+        "price": bet.price,
+        "size": bet.size,
+        "matched": bet.matched,
+        "remaining": bet.remaining,
+        "status": status,
+        "age_ms": max(0, at_ms - bet.asked_at),
+        "in_doubt": in_doubt,
+        "username": desk.owner[1],
+    }
+
+
+def foreign_rows(accounts: Accounts) -> list[dict[str, Any]]:
+    """Bets of the accounts that were placed elsewhere."""
+    return [
+        {
+            "bet_id": bet.bet_id,
+            "market_id": bet.market_id,
+            "selection_id": bet.selection_id,
+            "side": bet.side,
+            "price": bet.price,
+            "size": bet.size,
+            "matched": bet.matched,
+            "remaining": bet.remaining,
+            "username": desk.owner[1],
+        }
+        for desk in accounts
+        for bet in desk.bets.foreign.values()
+    ]
+
+
+def client_rows(
+    accounts: Accounts,
+    funds_at: dict[tuple[str, str], int],
+    definition_of: Callable[[str], MarketDefinition | None],
+    at_ms: int,
+) -> list[dict[str, Any]]:
+    """The accounts."""
+    found = []
+    for desk in accounts:
+        client, funds, told = desk.client, desk.client.account_funds, funds_at.get(desk.owner)
+        session = "NONE" if desk.live is None else "OPEN" if desk.live.token is not None else "CLOSED"
+        if desk.live is not None and desk.live.session.given_up:
+            session = f"GIVEN_UP: {desk.live.session.error}"
+        found.append(
+            {
+                "venue": desk.owner[0],
+                "username": desk.owner[1],
+                "paper": client.simulated,
+                "session": session,
+                "ready": desk.ready,
+                "funds": getattr(funds, "available_to_bet_balance", None),
+                "funds_age_s": None if told is None else round((at_ms - told) / 1000, 1),
+                "exposure": _exposure(desk, definition_of),
+                "transactions_hour": client.current_transaction_count_total,
+                "currency": client.currency_code,
+            }
+        )
+    return found
+
+
+def _exposure(desk: Desk, definition_of: Callable[[str], MarketDefinition | None]) -> float:
+    """What all bets of an account can lose, wherever they were placed, in markets without results."""
+    markets = [each for each in markets_at_stake(desk.bets) if not desk.settled(each)]
+    return round(sum(account_loss(desk.bets, each, definition_of(each)) for each in markets), 2)
+
+
+def stream_rows(states: Iterable[StreamState]) -> list[dict[str, Any]]:
+    """The streams."""
+    return [msgspec.to_builtins(state) for state in states]
+
+
+def tick_figures(states: Iterable[HostState]) -> dict[str, float]:
+    """Times from reading a change to the end of its callbacks, of all hosts: medians weighed, the worst of the rest."""
+    figures = [found for state in states if (found := json.loads(state.tick_ms)).get("count")]
+    count = sum(each["count"] for each in figures)
+    if not count:
+        return dict(_NOTHING)
+    return {
+        "count": count,
+        "median": round(sum(each["median"] * each["count"] for each in figures) / count, 3),
+        "p99": max(each["p99"] for each in figures),
+        "worst": max(each["worst"] for each in figures),
+    }
+
+
+def order_figures(accounts: Accounts) -> dict[str, float]:
+    """Times of the last calls about orders."""
+    times = sorted(_times(accounts))
+    if not times:
+        return dict(_NOTHING)
+    return {
+        "count": len(times),
+        "median": float(statistics.median(times)),
+        "p99": float(times[min(len(times) - 1, int(len(times) * 0.99))]),
+        "worst": float(times[-1]),
+    }
+
+
+def _times(accounts: Accounts) -> Iterator[int]:
+    for desk in accounts:
+        if desk.live is not None:
+            yield from desk.live.execution.times_ms
+
+
+def lag_figures(states: Iterable[StreamState]) -> dict[str, float]:
+    """From the publish time of the last message of each stream to its reading."""
+    lags = sorted(state.lag_ms for state in states if state.messages)
+    if not lags:
+        return dict(_NOTHING)
+    return {"count": len(lags), "median": float(statistics.median(lags)), "p99": lags[-1], "worst": lags[-1]}
+
+
+def event_rows(events: Iterable[Any]) -> list[dict[str, Any]]:
+    """What has happened."""
+    return [dataclasses.asdict(event) for event in events]

@@ -1,0 +1,193 @@
+"""Stopping, and cancelling all that rests: placing halts, bets are cancelled by their numbers, and nothing is said to
+be done before the exchange shows that it is.
+
+Bets without a number yet are cancelled when it comes. Orders at the starting price cannot be cancelled ("cancelOrders":
+limit orders only): they are listed.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import logging
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from ...strategies.messages import CANCEL, CancelInstruction, Request
+from ..betfair.known_bets import KnownBet
+from .accounts import Accounts, Desk
+
+logger = logging.getLogger("headrace")
+
+#: Milliseconds after which a bet that still rests is cancelled again: at first, doubled each time, and at most.
+_AGAIN_MS, _MOST_AGAIN_MS = 2_000, 30_000
+#: What the exchange says of bets that are over.
+_OVER = ("", "BET_TAKEN_OR_LAPSED")
+
+
+@dataclasses.dataclass(slots=True)
+class _Try:
+    """Cancels of one bet: how many, and when the next is due."""
+
+    count: int = 0
+    due_ms: float = 0.0
+    under_way: bool = False
+
+
+class Cancelling:
+    """Cancels all limit bets of this instance, or of whole accounts, until none rests.
+
+    Args:
+        accounts: those whose bets are cancelled.
+        ask_host: sends a request of a paper account to the host that simulates it.
+        report: takes what people should know: a kind, a sentence.
+        whole_account: bets that were placed elsewhere are cancelled as well.
+    """
+
+    def __init__(
+        self,
+        accounts: Accounts,
+        ask_host: Callable[[KnownBet, Request], object],
+        report: Callable[[str, str], object],
+        whole_account: bool = False,
+    ) -> None:
+        self._accounts, self._ask_host, self._report = accounts, ask_host, report
+        self.whole_account = whole_account
+        self._tries: dict[tuple[Any, str], _Try] = {}
+        self._accounts_to_do = {desk.owner for desk in accounts if whole_account and desk.orders is not None}
+        self._account_tries: dict[tuple[str, str], _Try] = {}
+        self._requests = 0
+        self._told_left = False
+
+    # -- how it stands -------------------------------------------------------------------------------------------
+
+    def _resting(self, desk: Desk) -> Iterator[KnownBet]:
+        return (bet for bet in desk.bets.live if not bet.at_sp)
+
+    @property
+    def open(self) -> int:
+        """Bets that rest, or may yet: each is cancelled as soon as it can be."""
+        own = sum(1 for desk in self._accounts for _ in self._resting(desk))
+        return own + len(self._foreign) + len(self._accounts_to_do)
+
+    @property
+    def _foreign(self) -> list[str]:
+        """Bets that were placed elsewhere, and rest."""
+        if not self.whole_account:
+            return []
+        return [
+            bet_id
+            for desk in self._accounts
+            if desk.orders is not None
+            for bet_id, bet in desk.bets.foreign.items()
+            if bet.remaining > 0
+        ]
+
+    @property
+    def left(self) -> list[dict[str, Any]]:
+        """Orders that cannot be cancelled: those at the starting price."""
+        return [
+            {
+                "market_id": bet.market_id,
+                "bet_id": bet.bet_id,
+                "order_id": bet.order_id,
+                "selection_id": bet.selection_id,
+                "side": bet.side,
+                "order_type": bet.order_type,
+                "liability": bet.size,
+            }
+            for desk in self._accounts
+            for bet in desk.bets.live
+            if bet.at_sp and desk.orders is not None
+        ]
+
+    @property
+    def done(self) -> bool:
+        """Nothing rests any more, as the exchange has shown."""
+        return not self.open
+
+    def standing(self) -> dict[str, Any]:
+        """How far it is."""
+        return {"done": self.done, "open": self.open, "left": self.left}
+
+    # -- doing ---------------------------------------------------------------------------------------------------
+
+    def look(self, at_ms: int) -> None:
+        """Cancel what rests and is not being cancelled."""
+        if not self._told_left and (left := self.left):
+            self._told_left = True
+            names = ", ".join(f"bet {each['bet_id']} of market {each['market_id']}" for each in left)
+            self._report("LEFT", f"orders at the starting price cannot be cancelled: {names}")
+        for desk in self._accounts:
+            if desk.owner in self._accounts_to_do:
+                self._cancel_account(desk, at_ms)
+            due: dict[str, list[KnownBet]] = {}
+            for bet in self._resting(desk):
+                if bet.bet_id is None and desk.orders is not None:
+                    continue  # it has no number yet
+                known = self._tries.setdefault((desk.owner, bet.bet_id or bet.order_id or ""), _Try())
+                if not known.under_way and known.due_ms <= at_ms:
+                    due.setdefault(bet.market_id, []).append(bet)
+            for market_id, bets in due.items():
+                if desk.orders is None:
+                    self._cancel_simulated(desk, market_id, bets, at_ms)
+                else:
+                    self._cancel(desk, market_id, bets, at_ms)
+
+    def _began(self, known: _Try, at_ms: int) -> None:
+        known.count += 1
+        known.due_ms = at_ms + min(_AGAIN_MS * 2 ** (known.count - 1), _MOST_AGAIN_MS)
+
+    def _cancel(self, desk: Desk, market_id: str, bets: list[KnownBet], at_ms: int) -> None:
+        assert desk.live is not None
+        ids = [bet.bet_id for bet in bets if bet.bet_id is not None]
+        for bet_id in ids:
+            known = self._tries[desk.owner, bet_id]
+            known.under_way = True
+            self._began(known, at_ms)
+        desk.live.cancel(market_id, ids, functools.partial(self._cancelled, desk, market_id))
+
+    def _cancelled(self, desk: Desk, market_id: str, codes: dict[str, str]) -> None:
+        """The exchange has answered. What it says of a bet is shown by the stream, or by the lists."""
+        over = []
+        for bet_id, code in codes.items():
+            self._tries[desk.owner, bet_id].under_way = False
+            if code in _OVER:
+                over.append(bet_id)
+            else:
+                logger.warning("Bet %s of market %s could not be cancelled: %s; again soon", bet_id, market_id, code)
+        if over and desk.orders is not None:
+            # Where the stream does not show it, the lists are to.
+            desk.orders.look_soon(self._accounts.now_ms)
+
+    def _cancel_simulated(self, desk: Desk, market_id: str, bets: list[KnownBet], at_ms: int) -> None:
+        for bet in bets:
+            if bet.order_id is None:
+                continue
+            self._began(self._tries[desk.owner, bet.bet_id or bet.order_id], at_ms)
+            self._requests += 1
+            venue, username = desk.owner
+            instruction = CancelInstruction(bet.order_id, bet.bet_id)
+            request = Request(
+                f"stop-{self._requests}", market_id, bet.strategy, venue, username, CANCEL, (instruction,), at_ms
+            )
+            self._ask_host(bet, request)
+
+    def _cancel_account(self, desk: Desk, at_ms: int) -> None:
+        known = self._account_tries.setdefault(desk.owner, _Try())
+        if known.under_way or known.due_ms > at_ms:
+            return
+        known.under_way = True
+        self._began(known, at_ms)
+        assert desk.live is not None
+
+        def done(why: str) -> None:
+            known.under_way = False
+            if why:
+                logger.error("The bets of account %s could not be cancelled: %s; again soon", desk.owner[1], why)
+                return
+            self._accounts_to_do.discard(desk.owner)
+            assert desk.orders is not None
+            desk.orders.look_soon(self._accounts.now_ms)
+
+        desk.live.execution.cancel_account(done)

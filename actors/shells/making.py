@@ -1,0 +1,78 @@
+"""Making the roles of a live system, where they run: each maker can be pickled."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import time
+from collections.abc import Callable
+from typing import Any
+
+from ..betfair.betfair_client import BetfairClient
+from ..betfair.live_account import LiveAccounts
+from ..clients import BaseClient
+from ..live.accounts import connecting
+from ..live.coordinator_role import CoordinatorRole, Hosts
+from ..live.crews import StreamPlan
+from ..live.host import HostRole
+from ..live.setup import LiveSetup
+from ..role import Role
+from ..streaming import stream_kinds
+from ..streaming.order_stream import OrderStreamRole
+from ..streaming.stream_place import StreamPlace
+
+_ORDERS, _MARKETS = "orderSubscription", "marketSubscription"
+
+
+def for_hosts(setup: LiveSetup) -> LiveSetup:
+    """A setup for the processes of markets: without credentials, and without what is the coordinator's."""
+    clients = [each.without_credentials() if isinstance(each, BetfairClient) else each for each in setup.clients]
+    return dataclasses.replace(
+        setup, clients=clients, workers=[], logging_controls=[], custom_streams=[], heard=setup.listens
+    )
+
+
+def host_of(setup: LiveSetup) -> Callable[[str], Role]:
+    """Makes hosts by name."""
+    return functools.partial(_host, for_hosts(setup))
+
+
+def _host(setup: LiveSetup, name: str) -> Role:
+    return HostRole(name, setup)
+
+
+def coordinator_of(setup: LiveSetup, engine: Hosts) -> Callable[[], Role]:
+    """Makes the coordinator."""
+    return functools.partial(_coordinator, setup, engine)
+
+
+def _coordinator(setup: LiveSetup, engine: Hosts) -> Role:
+    accounts = LiveAccounts(setup.config, setup.reference, _now_ms)
+    return CoordinatorRole(setup, engine, host_of(setup), accounts)
+
+
+def _now_ms() -> int:
+    return time.time_ns() // 1_000_000
+
+
+def stream_of(plan: StreamPlan, setup: LiveSetup) -> Callable[[], Role]:
+    """Makes a stream."""
+    return functools.partial(_stream, plan, place_of(plan, setup.clients), setup.reference)
+
+
+def place_of(plan: StreamPlan, clients: list[BaseClient]) -> StreamPlace:
+    """Where the exchange of a stream is.
+
+    Raises:
+        ClientError: no account connects to an exchange.
+    """
+    client: Any = connecting(clients, plan.venue, plan.username)
+    places = client.places
+    host, port = places.stream if plan.operation in (_MARKETS, _ORDERS) else places.sports_stream
+    return StreamPlace(host, port, ca_file=places.certificate)
+
+
+def _stream(plan: StreamPlan, place: StreamPlace, reference: str) -> Role:
+    if plan.operation == _ORDERS and not plan.raw:
+        return OrderStreamRole(plan, place, reference)
+    return stream_kinds.stream_of(plan, place)

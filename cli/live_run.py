@@ -1,0 +1,189 @@
+"""Running a live system from the command line: what it says, its view on the terminal, and its end."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import signal
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from types import FrameType
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from ..strategies.errors import HeadraceError
+from .live_plan import LivePlan
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from ..live import Live
+    from ..results.result import Result
+
+#: Seconds between two looks of the view.
+_LOOK_S = 0.5
+
+
+def supervise(plan: LivePlan, quiet: bool, show: Callable[[Result, str | None], object] | None = None) -> None:
+    """Run a system until it ends, show it, and show what came of it.
+
+    Args:
+        show: shows the result, which lies in a folder, or does not; None: as `backtest` shows it.
+
+    Exits with 1 where something failed, with 130 on Ctrl-C.
+
+    Raises:
+        InputError: it cannot be run as it was asked for.
+        RunError: it could not go on.
+    """
+    from ..actors.betfair.entrance import check_accounts
+    from ..results.display.terminal import show_result
+
+    plan.instance.require_free()
+    with _logging(quiet) as console, contextlib.ExitStack() as stack:
+        if plan.exchange is not None:
+            stack.enter_context(plan.exchange)
+        system = _made(plan)
+        check_accounts(system.clients)
+        with _signals(system) as interrupted:
+            system.start()
+            _tell(plan)
+            with _shown(system, console):
+                system.wait()
+                result = system.end()
+    (show or show_result)(result, plan.options.get("out"))
+    if interrupted.is_set():
+        click.echo("headrace: stopped", err=True)
+        sys.exit(130)
+    if result.failures.num_rows:
+        sys.exit(1)
+
+
+def _made(plan: LivePlan) -> Live:
+    clients = plan.clients()  # credentials that are not there are told first
+
+    from ..live import Live
+
+    system = Live(config=plan.config, risk=plan.risk, **plan.options)
+    for client in clients:
+        system.add_client(client)
+    for strategy in plan.strategies:
+        system.add_strategy(strategy)
+    return system
+
+
+def _tell(plan: LivePlan) -> None:
+    """What runs, and how to reach it."""
+    if plan.exchange is not None:
+        click.echo(f"rehearsal exchange at {plan.exchange.addresses.url}")
+    running = plan.instance.running()
+    if running is not None and running.page:
+        click.echo(f"page at {running.page}")
+    kind = "on paper" if plan.paper else "in rehearsal" if plan.exchange is not None else "LIVE"
+    names = ", ".join(strategy.name for strategy in plan.strategies)
+    click.echo(f"{plan.instance.reference} trades {kind}: {names}")
+    click.echo("in another shell: headrace live status, stop or cancel-all; Ctrl-C stops it")
+    sys.stdout.flush()
+
+
+# -- its end ---------------------------------------------------------------------------------------------------------
+
+
+@contextlib.contextmanager
+def _signals(system: Live) -> Iterator[threading.Event]:
+    """Ctrl-C and SIGTERM stop the system in order; a second Ctrl-C does not wait for that. Set: it was Ctrl-C."""
+    interrupted = threading.Event()
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        if number == signal.SIGINT:
+            if interrupted.is_set():
+                raise KeyboardInterrupt
+            interrupted.set()
+            click.echo("stopping; Ctrl-C once more leaves orders where they are", err=True)
+        system.stop("Ctrl-C" if number == signal.SIGINT else "SIGTERM")
+
+    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield interrupted
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+# -- its view --------------------------------------------------------------------------------------------------------
+
+
+class _ToConsole(logging.Handler):
+    """Log lines above the view."""
+
+    def __init__(self, console: Console) -> None:
+        super().__init__()
+        self._console = console
+
+    def emit(self, record: logging.LogRecord) -> None:
+        try:
+            self._console.print(self.format(record), markup=False, highlight=False, soft_wrap=True)
+        except Exception:
+            self.handleError(record)
+
+
+@contextlib.contextmanager
+def _logging(quiet: bool) -> Iterator[Console | None]:
+    """Have log lines shown: warnings above the view, where there is one; all that tells of the system, where there is
+    none. Nothing is set up where the user's program has done it.
+
+    Yields:
+        The console of the view; None: standard output is not a terminal, or no view is wanted.
+    """
+    from rich.console import Console
+
+    console = Console() if sys.stdout.isatty() and not quiet else None
+    root = logging.getLogger()
+    if root.handlers:
+        yield console
+        return
+    handler = logging.StreamHandler() if console is None else _ToConsole(console)
+    handler.setLevel(logging.WARNING if console is not None or quiet else logging.INFO)
+    handler.setFormatter(logging.Formatter("%(asctime)s headrace: %(message)s", "%H:%M:%S"))
+    handler.addFilter(lambda record: record.levelno >= logging.WARNING or record.name.partition(".")[0] == "headrace")
+    logger = logging.getLogger("headrace")
+    level = logger.level
+    root.addHandler(handler)
+    logger.setLevel(min(logger.getEffectiveLevel(), logging.INFO))
+    try:
+        yield console
+    finally:
+        logger.setLevel(level)
+        root.removeHandler(handler)
+
+
+@contextlib.contextmanager
+def _shown(system: Live, console: Console | None) -> Iterator[None]:
+    """Show the system on the terminal while the block waits for it."""
+    if console is None:
+        yield
+        return
+    ended = threading.Event()
+    thread = threading.Thread(target=_show, args=(system.state, console, ended), name="view", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join(2.0)
+
+
+def _show(state: Callable[[], dict[str, Any]], console: Console, ended: threading.Event) -> None:
+    from rich.live import Live as Display
+
+    from .live_view import live_view
+
+    with Display(console=console, auto_refresh=False, transient=True, vertical_overflow="crop") as display:
+        while not ended.wait(_LOOK_S):
+            try:
+                found = state()
+            except HeadraceError:  # it is starting, or ending
+                continue
+            display.update(live_view(found, console.width, console.height - 1), refresh=True)

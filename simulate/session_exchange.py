@@ -1,0 +1,152 @@
+"""The simulated exchange as a recorded session saw the real one: with the latencies that were measured.
+
+Bets are matched as in any simulation. Each request reaches the exchange when that of the session did: before the first
+change that was published later. What is answered is held until the session took an answer that said as much. Requests
+that the session never made, and those of paper accounts, have the latencies of the settings.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Mapping
+from heapq import heappop, heappush
+from typing import Any
+
+from ..actors.exchange import Answer, Desk
+from ..strategies.book import MarketBook
+from ..strategies.messages import OrderFact, Reply, Request
+from .models import Models
+from .session_script import Asked, SessionScript
+from .simulated_exchange import SimulatedExchange
+from .simulated_market import SimulatedMarket
+
+
+class SessionDesk:
+    """The actor, as the exchange has it; what a request of the session waits for comes to the market instead."""
+
+    def __init__(self, desk: Desk) -> None:
+        self._desk = desk
+        self.wait: Callable[..., bool] = lambda *arguments: False
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._desk, name)
+
+    def call_at(self, at_ms: int, market_id: str, function: Callable[..., object], *arguments: Any) -> None:
+        if not self.wait(at_ms, function, *arguments):
+            self._desk.call_at(at_ms, market_id, function, *arguments)
+
+
+class SessionMarket(SimulatedMarket):
+    """One market of a recorded session.
+
+    Args:
+        script: what the session says about its orders.
+    """
+
+    def __init__(
+        self, market_id: str, book: MarketBook, desk: Desk, models: Models, ids: Any, script: SessionScript
+    ) -> None:
+        waiting: Any = SessionDesk(desk)
+        super().__init__(market_id, book, waiting, models, ids)
+        waiting.wait = self._wait
+        self._script = script
+        self._line = 0
+        self._held: dict[int, list[Answer]] = {}
+        self._known: dict[str, Asked] = {}
+        self._due: list[tuple[int, int, Asked, Callable[..., object], tuple[Any, ...]]] = []
+        self._count = itertools.count()
+        self._pass_on, self._answer = self._answer, self._hold
+
+    def send(self, request: Request) -> None:
+        asked = self._script.replayed(request)
+        if asked is not None:
+            self._known[request.request_id] = asked
+        super().send(request)
+
+    def _times(self, request: Request) -> tuple[int, int]:
+        asked = self._known.get(request.request_id)
+        return super()._times(request) if asked is None else (asked.arrived_ms, asked.done_ms)
+
+    # -- arriving ------------------------------------------------------------------------------------------------
+
+    def _wait(self, at_ms: int, function: Callable[..., object], *arguments: Any) -> bool:
+        """Take what is to be done for a request of the session; False for others."""
+        asked = next((self._known.get(each.request_id) for each in arguments if isinstance(each, Request)), None)
+        if asked is None:
+            return False
+        heappush(self._due, (at_ms, next(self._count), asked, function, arguments))
+        return True
+
+    def next_before(self, published_ms: int) -> int | None:
+        """When the next request arrives that does so before a change of this moment; None where none does."""
+        return self._due[0][0] if self._due and self._due[0][0] <= published_ms else None
+
+    def next_answered(self, line: int) -> int | None:
+        """When the next request arrives of which a line tells, or an earlier one; None where there is none."""
+        if not any(asked.answered is not None and asked.answered <= line for _, _, asked, _, _ in self._due):
+            return None
+        return self._due[0][0]
+
+    def arrive(self) -> None:
+        """The next request arrives: now."""
+        _, _, _, function, arguments = heappop(self._due)
+        self._desk.call_at(self._clock.now_ms, self.market_id, self._act, function, arguments)
+
+    def _act(self, function: Callable[..., object], arguments: tuple[Any, ...]) -> None:
+        function(*arguments)
+
+    # -- answering -----------------------------------------------------------------------------------------------
+
+    def _hold(self, message: Answer) -> None:
+        line = self._script.when(message, self._line + 1) if isinstance(message, Reply | OrderFact) else None
+        if line is None:
+            self._pass_on(message)
+        else:
+            self._held.setdefault(line, []).append(message)
+
+    def reach(self, line: int) -> None:
+        """The replay has come to a line of the recording: what is held for it is told."""
+        for message in self._held.pop(line, ()):
+            self._pass_on(message)
+        self._line = line
+
+    def _tell_all(self) -> None:
+        """The market, or its recording, ends: nothing is held any longer."""
+        self._answer = self._pass_on
+        for line in sorted(self._held):
+            for message in self._held[line]:
+                self._pass_on(message)
+        self._held.clear()
+
+    def closed(self, line_result: float | None) -> None:
+        self._tell_all()
+        super().closed(line_result)
+
+    def expire(self, why: str) -> bool:
+        self._tell_all()
+        return super().expire(why)
+
+
+class SessionExchange(SimulatedExchange):
+    """The exchange of a recorded session.
+
+    Args:
+        scripts: by market; they are there before their markets open.
+    """
+
+    def __init__(self, models: Models, scripts: Mapping[str, SessionScript]) -> None:
+        super().__init__(models)
+        self._scripts = scripts
+
+    def open(self, market_id: str, book: MarketBook, desk: Desk) -> SimulatedMarket:
+        script = self._scripts.get(market_id)
+        if script is None:
+            return super().open(market_id, book, desk)
+        market = SessionMarket(market_id, book, desk, self._complete(desk), self, script)
+        self._markets[market_id] = market
+        return market
+
+    def of_session(self, market_id: str) -> SessionMarket | None:
+        """A market of the session, while it is open."""
+        market = self._markets.get(market_id)
+        return market if isinstance(market, SessionMarket) else None

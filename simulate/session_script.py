@@ -1,0 +1,233 @@
+"""What a recorded session says about orders: when each request reached the exchange, and when answers were taken."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator, Sequence
+
+import msgspec
+
+from ..actors.exchange import Answer
+from ..actors.session_lines import ANSWERED, ASKED, BEGIN, PAPER, SessionLine
+from ..strategies.errors import RecordingError
+from ..strategies.messages import (
+    PLACE,
+    REPLACE,
+    STREAM,
+    Instruction,
+    OrderFact,
+    PlaceInstruction,
+    ReplaceInstruction,
+    Reply,
+    Request,
+)
+from .reading.recordings import Recording
+
+_decoder = msgspec.json.Decoder(SessionLine)
+#: Sizes that differ by less are equal.
+_CENT = 0.005
+
+
+@dataclasses.dataclass
+class Asked:
+    """A request of the session.
+
+    Attributes:
+        line: its place among the lines of the recording.
+        arrived_ms: when the exchange had it, by the exchange's clock where its order stream has told of it.
+        done_ms: when the bet delay of its placings had passed.
+        answered: the first line that tells of it; None: there is none.
+    """
+
+    request: Request
+    line: int
+    answered: int | None = None
+    arrived_ms: int = 0
+    done_ms: int = 0
+    replayed: bool = False
+
+
+class SessionScript:
+    """The requests and answers of one market.
+
+    Args:
+        recording: of a session.
+
+    Attributes:
+        strategies: those that the host called.
+
+    Raises:
+        RecordingError: it is not of a session, or cannot be read.
+    """
+
+    def __init__(self, recording: Recording) -> None:
+        self.strategies: tuple[str, ...] = ()
+        self._asked: dict[tuple[str, str], list[Asked]] = {}
+        self._told: dict[str, list[tuple[int, int, Reply | OrderFact]]] = {}
+        #: Orders of the replay, by their ids, as the session named them.
+        self._names: dict[str, str] = {}
+        bets: dict[str, str] = {}
+        paper: set[str] = set()
+        for line, found in session_lines(recording):
+            if found.op == BEGIN:
+                self.strategies = self.strategies or found.strategies
+            elif found.op == ASKED and found.request is not None:
+                request = found.request
+                self._asked.setdefault((request.strategy, request.kind), []).append(Asked(request, line))
+            elif found.op == PAPER and found.request is not None:
+                paper.add(_own_id(found.request.request_id))
+            elif found.op == ANSWERED and isinstance(found.answer, Reply | OrderFact):
+                for order_id in _orders_of(found.answer, bets):
+                    self._told.setdefault(order_id, []).append((line, found.at, found.answer))
+        for key, several in self._asked.items():
+            # What is matched on paper has the latencies of the settings.
+            live = self._asked[key] = [each for each in several if each.request.request_id not in paper]
+            for asked in live:
+                self._measure(asked)
+
+    def _measure(self, asked: Asked) -> None:
+        """Work out when a request reached the exchange: by what the order stream said, else half-way to the answer."""
+        request = asked.request
+        delay_ms = round(request.bet_delay * 1000) if request.kind in (PLACE, REPLACE) else 0
+        placed: list[int] = []
+        replied: list[int] = []
+        for instruction in request.instructions:
+            for line, at, answer in self._told.get(_names_of(instruction)[-1], ()):
+                fact = isinstance(answer, OrderFact) and answer.source == STREAM
+                if line < asked.line or not (fact or _is_reply(answer, request)):
+                    continue
+                asked.answered = line if asked.answered is None else min(line, asked.answered)
+                (placed if fact else replied).append(answer.at if fact else at)
+                if fact:
+                    break
+        if placed:
+            asked.done_ms = min(placed)
+        elif replied:
+            asked.done_ms = request.asked_at + delay_ms + max(0, min(replied) - request.asked_at - delay_ms) // 2
+        else:
+            asked.done_ms = request.asked_at + delay_ms
+        asked.arrived_ms = asked.done_ms - delay_ms
+
+    # -- for the exchange ----------------------------------------------------------------------------------------
+
+    def replayed(self, request: Request) -> Asked | None:
+        """The request of the session that a request of the replay repeats; None where the session had none like it."""
+        for asked in self._asked.get((request.strategy, request.kind), ()):
+            if not asked.replayed and self._alike(request.instructions, asked.request.instructions):
+                asked.replayed = True
+                for here, there in zip(request.instructions, asked.request.instructions, strict=True):
+                    self._names.update(zip(_names_of(here), _names_of(there), strict=False))
+                return asked
+        return None
+
+    def _alike(self, here: Sequence[Instruction], there: Sequence[Instruction]) -> bool:
+        return len(here) == len(there) and all(map(self._same, here, there))
+
+    def _same(self, here: Instruction, there: Instruction) -> bool:
+        if not isinstance(here, PlaceInstruction) and self._names.get(here.order_id) != there.order_id:
+            return False
+        return _without_names(here) == _without_names(there)
+
+    def when(self, message: Answer, after: int) -> int | None:
+        """The line at which the session took an answer that says as much as this one.
+
+        Args:
+            after: lines before this one have been replayed.
+
+        Returns:
+            None: the session had none.
+        """
+        if isinstance(message, Reply):
+            (report, *_) = message.reports or (None,)
+            if report is None:
+                return None
+            return self._first(report.order_id, after, report.operation == PLACE)
+        if isinstance(message, OrderFact) and message.order_id is not None:
+            gone = message.cancelled + message.lapsed + message.voided
+            for line, _, told in self._told.get(self._names.get(message.order_id, ""), ()):
+                if line < after:
+                    continue
+                if isinstance(told, OrderFact):
+                    told_gone = told.cancelled + told.lapsed + told.voided
+                    if told.matched >= message.matched - _CENT and told_gone >= gone - _CENT:
+                        return line
+                elif not gone and any(
+                    each.size >= message.matched - _CENT
+                    for each in told.reports
+                    if each.operation == PLACE and each.order_id == self._names.get(message.order_id)
+                ):
+                    return line
+        return None
+
+    def _first(self, order_id: str, after: int, placing: bool) -> int | None:
+        """The line of a reply about an order; of its placing that of a fact as well, which makes it known too."""
+        for line, _, told in self._told.get(self._names.get(order_id, ""), ()):
+            if line >= after and (placing or isinstance(told, Reply)):
+                return line
+        return None
+
+
+def session_lines(recording: Recording) -> Iterator[tuple[int, SessionLine]]:
+    """The lines of a session's recording, numbered from 1.
+
+    Raises:
+        RecordingError: the first is not a session's, or one cannot be read.
+    """
+    for number, piece in recording.pieces():
+        for line, text in enumerate(piece.split(b"\n"), number):
+            if not text.strip():
+                continue
+            try:
+                found = _decoder.decode(text)
+            except (msgspec.DecodeError, UnicodeDecodeError) as error:
+                raise RecordingError(f"is not a line of a recorded session: {error}", recording.name, line) from None
+            if line == 1 and found.op != BEGIN:
+                raise RecordingError(
+                    "is not of a recorded session, as hr.Live(record=...) makes them; without session=True it is "
+                    "replayed as a recording",
+                    recording.name,
+                    line,
+                )
+            yield line, found
+
+
+def _orders_of(answer: Reply | OrderFact, bets: dict[str, str]) -> list[str]:
+    """The orders that an answer is about; `bets`: the order of each bet, as far as it is known."""
+    if isinstance(answer, OrderFact):
+        if answer.bet_id is None or answer.order_id is None:
+            found = answer.order_id if answer.bet_id is None else bets.get(answer.bet_id)
+            return [] if found is None else [found]
+        # A bet that replaces another keeps its reference: what is known of the bet comes first.
+        return [bets.setdefault(answer.bet_id, answer.order_id)]
+    for report in answer.reports:
+        if report.bet_id is not None and report.operation == PLACE:
+            bets[report.bet_id] = report.order_id
+    return list(dict.fromkeys(report.order_id for report in answer.reports))
+
+
+def _own_id(request_id: str) -> str:
+    """A request's id as its sender has given it: elsewhere it is named by the sender as well."""
+    return request_id.rpartition("/")[2]
+
+
+def _is_reply(answer: Reply | OrderFact, request: Request) -> bool:
+    return isinstance(answer, Reply) and _own_id(answer.request_id) == request.request_id
+
+
+def _without_names(instruction: Instruction) -> Instruction:
+    """An instruction without what is named anew in each run."""
+    blank: dict[str, str | None] = {"order_id": ""}
+    if isinstance(instruction, PlaceInstruction):
+        blank["customer_order_ref"] = ""
+    else:
+        blank["bet_id"] = None
+    if isinstance(instruction, ReplaceInstruction):
+        blank["new_order_id"] = blank["new_customer_order_ref"] = None
+    return msgspec.structs.replace(instruction, **blank)
+
+
+def _names_of(instruction: Instruction) -> tuple[str, ...]:
+    """The orders of an instruction: the one that it is about, and of a replace the one that takes its place."""
+    if isinstance(instruction, ReplaceInstruction) and instruction.new_order_id is not None:
+        return instruction.order_id, instruction.new_order_id
+    return (instruction.order_id,)

@@ -81,6 +81,7 @@ class HostRole:
         self._incarnation = incarnation
         self._now = now or _machine_ms
         self._plans = {plan.name: plan for plan in setup.streams}
+        self._answers: list[tuple[str, Letter]] = []
         self._waiting: list[tuple[str, Letter]] = []
         self._changes: dict[tuple[str, str, str], int] = {}
         # Markets whose changes were lost, by stream, crew and market: what comes before their image is not used.
@@ -132,11 +133,14 @@ class HostRole:
         if type(letter) is MarketUpdate:
             key = (sender, letter.crew, letter.market_id)
             self._changes[key] = self._changes.get(key, 0) + 1
+        elif type(getattr(letter, "message", letter)) in (OrderFact, Reply):
+            self._answers.append((sender, letter))
+            return
         self._waiting.append((sender, letter))
 
     def caught_up(self, at_ms: int) -> None:
-        """Deal with everything that was waiting, in order."""
-        waiting, self._waiting = self._waiting, []
+        """Deal with everything that was waiting: what became of orders first, then the rest, both in order."""
+        waiting, self._answers, self._waiting = self._answers + self._waiting, [], []
         if self._ended:
             return
         for sender, letter in waiting:

@@ -9,6 +9,8 @@ from typing import Any
 
 import msgspec
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from exchange_builders import ALICE, Stream, exchange_of
 from headrace.actors.letters import (
@@ -302,6 +304,45 @@ def test_image_of_a_lower_version_than_is_known_is_left_out() -> None:
     hand.route()
     hand.give(whole(version=4, price=9.0))
     assert backs(book_of(hand.updates())) == {2.0: 10}
+
+
+PRICES = st.sampled_from([1.5, 2.0, 2.02, 3.0])
+CHANGES = st.one_of(
+    st.tuples(st.just("price"), PRICES, st.sampled_from([0, 1, 2.5])),
+    st.tuples(st.just("image"), PRICES, st.integers(1, 4)),
+    st.tuples(st.just("all"), PRICES, st.integers(1, 4)),
+    st.sampled_from([("slow",), ("quick",), ("route",), ("unroute",), ("moved",)]),
+)
+
+
+@given(st.lists(CHANGES, max_size=30))
+def test_whatever_comes_and_is_left_out_a_host_ends_with_the_book_of_the_stream(events: list[Any]) -> None:
+    hand = Hand()
+    hand.image(whole())
+    hand.route()
+    version = 1
+    for event in events:
+        if event[0] == "price":
+            hand.give(prices(event[1], event[2]))
+        elif event[0] in ("image", "all"):
+            version += 1
+            image = whole(version=version, price=event[1], img=event[0] == "image" or event[2] > 1 or None)
+            (hand.give if event[0] == "image" else hand.image)(image)
+        elif event[0] == "slow":
+            hand.mail.full.add(HOST)
+        elif event[0] == "quick":
+            hand.mail.full.clear()
+            hand.role.receive(HOST, ImageWanted(HOST), 0)  # as a host does that is told of lost letters
+        elif event[0] == "unroute":
+            hand.role.receive("c", Unroute(CREW, "1.1"), 0)
+        else:
+            hand.route(host="h2" if event[0] == "moved" else HOST)
+    hand.mail.full.clear()
+    hand.route()
+    hand.give(prices(3.0, 7))
+    book, own = book_of(hand.updates()), hand.role._markets["1.1"].book
+    assert backs(book) == backs(own)
+    assert book.version == own.version == version
 
 
 # -- odd messages --------------------------------------------------------------------------------------------------

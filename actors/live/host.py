@@ -15,17 +15,15 @@ import logging
 import math
 import os
 import pickle
-import threading
 import time
 from collections.abc import Callable
 from typing import Any
 
 from ...strategies.errors import MessageError
 from ...strategies.events import CustomEvent
-from ...strategies.hosting import opened
 from ...strategies.messages import AccountFact, ClearedOrder, MarketFact, OrderFact, Reply, Request
 from ...values import legible
-from ..failures import raised_at, users_code
+from ..failures import raised_at
 from ..letters import (
     Ask,
     Carried,
@@ -44,7 +42,6 @@ from ..letters import (
 )
 from ..logs import ThreadContext
 from ..mailboxes.mail import Mail
-from ..starting import WorkerFramework
 from .blocking import Watch
 from .crew_room import CrewRoom
 from .host_state import MarketRows
@@ -52,6 +49,7 @@ from .latencies import Latencies
 from .rows_file import TableRows, packed
 from .session_recording import SessionRecording
 from .setup import LiveSetup
+from .starting import open_strategies
 
 logger = logging.getLogger("headrace")
 
@@ -375,23 +373,3 @@ class HostRole:
 
 def _machine_ms() -> int:
     return time.time_ns() // 1_000_000
-
-
-#: Strategies start once in each process, however many hosts are in it.
-_STARTING = threading.Lock()
-
-
-def open_strategies(setup: LiveSetup) -> None:
-    """Call `start` of each strategy, once in each process.
-
-    Raises:
-        RunError: one of them failed.
-    """
-    with _STARTING:
-        if setup.started:
-            return
-        setup.started = True
-        framework = WorkerFramework(setup.config, setup.strategies, setup.clients)
-        for strategy in setup.strategies:
-            with users_code(f"strategy {strategy.name!r} failed in start()", raise_errors=setup.config.raise_errors):
-                opened(strategy, framework)

@@ -202,7 +202,10 @@ class Accounts:
         return orders.hold(request, reply)
 
     def _hand_on(self, owner: Owner, message: Answer) -> None:
-        self._note(self._desks[owner], message)
+        desk = self._desks[owner]
+        if isinstance(message, OrderFact) and desk.live is not None:
+            desk.live.take_fact(message)
+        self._note(desk, message)
         self._hearing.hand_on(message)
         self._hearing.changed(owner, message.market_id)
 

@@ -158,8 +158,6 @@ class Connection:
         """Milliseconds since anything was read."""
         return max(0, round((self._now() - self.heard_at) * 1000))
 
-    # -- time ----------------------------------------------------------------------------------------------------
-
     @property
     def deadline(self) -> float:
         """When it wants `wake`, in seconds of `now`; infinite: never."""

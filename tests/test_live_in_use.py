@@ -159,6 +159,19 @@ def test_signal_stops_in_order_and_open_orders_are_cancelled(by: signal.Signals,
     assert (order["size_cancelled"], order["size_matched"], order["status"]) == (2.0, 0.0, "EXECUTION_COMPLETE")
 
 
+def test_second_ctrl_c_does_not_wait_for_what_does_not_end(desk: Path) -> None:
+    with trading(*RESTER) as system:
+        system.process.send_signal(signal.SIGINT)
+        assert system.process.stderr is not None
+        while "Ctrl-C once more" not in system.process.stderr.readline():
+            assert system.process.poll() is None
+        code, _, errors = system.end(signal.SIGINT)
+    assert code == 130
+    assert errors.endswith("headrace: stopped\n")
+    assert "Traceback" not in errors
+    assert ask("status").returncode == 2
+
+
 def test_orders_are_left_where_it_is_told_to(desk: Path) -> None:
     with trading(*RESTER, "--on-stop", "leave", "--out", "result") as system:
         assert system.end(signal.SIGTERM)[0] == 0

@@ -19,6 +19,7 @@ from ..strategies.messages import (
     PlaceInstruction,
     ReplaceInstruction,
     Reply,
+    Report,
     Request,
 )
 from .reading.recordings import Recording
@@ -158,6 +159,19 @@ class SessionScript:
                 ):
                     return line
         return None
+
+    def dated(self, reply: Reply) -> Reply:
+        """A reply with the dates of the session's: the exchange tells them to the second."""
+        reports = tuple([self._dated(report) for report in reply.reports])
+        return reply if reports == reply.reports else msgspec.structs.replace(reply, reports=reports)
+
+    def _dated(self, report: Report) -> Report:
+        name = self._names.get(report.order_id, "")
+        for _, _, told in self._told.get(name, ()) if report.placed_at is not None else ():
+            for each in told.reports if isinstance(told, Reply) else ():
+                if each.order_id == name and each.operation == report.operation and each.placed_at is not None:
+                    return msgspec.structs.replace(report, placed_at=each.placed_at)
+        return report
 
     def _first(self, order_id: str, after: int, placing: bool) -> int | None:
         """The line of a reply about an order; of its placing that of a fact as well, which makes it known too."""

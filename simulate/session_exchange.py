@@ -12,6 +12,8 @@ from collections.abc import Callable, Mapping
 from heapq import heappop, heappush
 from typing import Any
 
+import msgspec
+
 from ..actors.exchange import Answer, Desk
 from ..strategies.book import MarketBook
 from ..strategies.messages import OrderFact, Reply, Request
@@ -95,7 +97,14 @@ class SessionMarket(SimulatedMarket):
         asked = self._script.replayed(request)
         if asked is not None:
             self._known[request.request_id] = asked
-        super().send(request)
+            # What never reached the exchange then does not now: accounts and limits were those of the live system.
+            for line, reply in self._script.refusals(request, asked):
+                self._held.setdefault(line, []).append(reply)
+                refused = {report.order_id for report in reply.reports}
+                left = tuple([each for each in request.instructions if each.order_id not in refused])
+                request = msgspec.structs.replace(request, instructions=left)
+        if request.instructions:
+            super().send(request)
 
     def _times(self, request: Request) -> tuple[int, int]:
         asked = self._known.get(request.request_id)

@@ -11,7 +11,9 @@ from ..actors.exchange import Answer
 from ..actors.session_lines import ANSWERED, ASKED, BEGIN, PAPER, SessionLine
 from ..strategies.errors import RecordingError
 from ..strategies.messages import (
+    EXPIRED,
     PLACE,
+    REFUSED,
     REPLACE,
     STREAM,
     Instruction,
@@ -120,6 +122,27 @@ class SessionScript:
                     self._names.update(zip(_names_of(here), _names_of(there), strict=False))
                 return asked
         return None
+
+    def refusals(self, request: Request, asked: Asked) -> list[tuple[int, Reply]]:
+        """The answers to instructions that were refused or too late, so that they never reached the exchange.
+
+        Args:
+            request: of the replay, in whose words they are told.
+
+        Returns:
+            Each with its line.
+        """
+        found = []
+        for here, there in zip(request.instructions, asked.request.instructions, strict=True):
+            for line, _, told in self._told.get(there.order_id, ()):
+                if line >= asked.line and isinstance(told, Reply) and _is_reply(told, asked.request):
+                    if told.outcome in (REFUSED, EXPIRED):
+                        mine = [each for each in told.reports if each.order_id == there.order_id]
+                        reports = tuple([msgspec.structs.replace(each, order_id=here.order_id) for each in mine])
+                        named = {"request_id": request.request_id, "reports": reports}
+                        found.append((line, msgspec.structs.replace(told, **named)))
+                    break
+        return found
 
     def _alike(self, here: Sequence[Instruction], there: Sequence[Instruction]) -> bool:
         return len(here) == len(there) and all(map(self._same, here, there))

@@ -29,6 +29,7 @@ from .actors.shells.making import coordinator_of, stream_of
 from .actors.shells.thread_engine import ThreadEngine
 from .assembly import Assembly
 from .config import Config
+from .results.folders import Folder
 from .results.result import Result
 from .results.session import SessionRows
 from .simulate.session_rows import FailureRows, rows_of_coordinator, rows_of_market
@@ -64,7 +65,8 @@ class Live(Assembly):
         risk: limits of the whole system.
         on_stop: "cancel" what rests at the exchange when the system stops, or "leave" it.
         shadow: run a paper twin beside each strategy.
-        record: a folder for the whole session: streams, orders, events, latencies.
+        record: a folder for the whole session: streams, orders, events, latencies. Or one of a store, by its URI:
+            each file is brought there when it is packed.
         out: a new folder, or URI, for the result's tables, as in `backtest`.
         until: when to stop: "23:30" of this machine's time, or a datetime; None: when it is told to.
         stop_when_idle: stop once there was a market, and all are closed and settled.
@@ -113,6 +115,7 @@ class Live(Assembly):
         self._risk = risk or RiskLimits()
         self._shadow, self._stop_when_idle = shadow, stop_when_idle
         self._record = None if record is None else os.fspath(record)
+        self._record_store = Folder(self._record) if self._record is not None and "://" in self._record else None
         self._out, self._webhook, self._root = out, webhook, instance
         self._files = files
         self._engine: Engine | None = None
@@ -245,15 +248,20 @@ class Live(Assembly):
             self.result = self._rows.result({"stopped": self._why}, failed)
         return self.result
 
+    def kill(self) -> None:
+        """End all actors at once. What rests at the exchange stays there, and what was not handed over is lost."""
+        self._ended.set()
+        self._end_actors(0.0)
+
     def _until_stopped(self) -> None:
         """Wait until the coordinator says that nothing of this system rests at the exchange."""
         while not self.state().get("stopped", True):
             time.sleep(0.1)
 
-    def _end_actors(self) -> None:
+    def _end_actors(self, seconds: float = _END_S) -> None:
         engine, self._engine = self._engine, None
         if engine is not None:
-            for name in engine.close(_END_S):
+            for name in engine.close(seconds):
                 logger.warning("%s did not end, and was killed", name)
         if self._instance is not None:
             self._instance.release()
@@ -297,6 +305,17 @@ class Live(Assembly):
     def _make_engine(self) -> Engine:
         return ThreadEngine()
 
+    def _recording_folder(self, instance: Instance) -> str | None:
+        """Where the session is recorded; what is wanted in a store is brought there, file by file.
+
+        Raises:
+            InputError: the store cannot be written to.
+        """
+        if self._record_store is None:
+            return self._record
+        self._record_store.write_first(".recording", b"")
+        return os.fspath(instance.folder / "recording")
+
     def _setup(self, instance: Instance) -> LiveSetup:
         streams, crews = plan_streams(self.strategies)
         clients: list[BaseClient] = list(self.clients)
@@ -329,7 +348,8 @@ class Live(Assembly):
             max_hosts=self.config.max_market_actors or _PER_CPU * (os.cpu_count() or 1),
             risk=self._risk,
             on_stop=self._on_stop,
-            record=self._record,
+            record=self._recording_folder(instance),
+            deliver=None if self._record_store is None else self._record_store.bring,
             webhook=self._webhook,
             middleware=self._middleware,
             trading_controls=self._trading_controls,

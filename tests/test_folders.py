@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import bz2
 import hashlib
 import io
 import json
@@ -15,6 +16,7 @@ import pytest
 from click.testing import CliRunner
 
 import headrace as hr
+from headrace.actors.recorder import MARKETS, Recorder
 from headrace.cli import main
 from headrace.cluster import batches
 from headrace.loading import load_strategy
@@ -66,6 +68,20 @@ def rows_of(result: hr.Result, table: str) -> list[str]:
 
 
 # -- object stores ---------------------------------------------------------------------------------------------------
+
+
+def test_recording_is_brought_to_a_bucket_and_read_there(bucket: Any, markets: list[str], tmp_path: Path) -> None:
+    recorder = Recorder(tmp_path, "s1", deliver=Folder(bucket("runs/recorded")).bring)
+    for path in markets:
+        market_id = Path(path).name.removesuffix(".bz2")
+        for line in bz2.decompress(Path(path).read_bytes()).splitlines():
+            recorder.put(MARKETS, market_id, line, "2026/Nov/28/1")
+        recorder.over(MARKETS, market_id)
+    recorder.close()
+    assert recorder.error == ""
+    assert not list(tmp_path.rglob("*.bz2"))
+    read = hr.backtest(strategy(), bucket("runs/recorded/markets"), engine="local")
+    assert read.digest == hr.backtest(strategy(), markets, engine="local").digest
 
 
 def test_a_bucket_holds_the_same_result_as_memory(bucket: Any, markets: list[str]) -> None:

@@ -79,8 +79,8 @@ class AccountOrders:
         self._streamed, self._direct = streamed, direct
         self.bets = KnownBets(venue, username, reference)
         self.doubts = Doubts(self.bets, lists, self._answer, report, appears_ms)
-        self.reconciliation = Reconciliation(self.bets, lists, self._seen, report, streamed)
         self.closure = Closure(self.bets, lists, self._answer, self._seen, market_cleared, report)
+        self.reconciliation = Reconciliation(self.bets, lists, self._seen, report, self.closure.is_closed, streamed)
         self._now = 0
         self._down = False
         self._to_be_shown: deque[tuple[int, KnownBet]] = deque()

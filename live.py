@@ -29,7 +29,7 @@ from .actors.shells.making import coordinator_of, stream_of
 from .actors.shells.thread_engine import ThreadEngine
 from .assembly import Assembly
 from .config import Config
-from .results.folders import Folder
+from .results.recording_store import recording_place
 from .results.result import Result
 from .results.session import SessionRows
 from .simulate.session_rows import FailureRows, rows_of_coordinator, rows_of_market
@@ -115,7 +115,6 @@ class Live(Assembly):
         self._risk = risk or RiskLimits()
         self._shadow, self._stop_when_idle = shadow, stop_when_idle
         self._record = None if record is None else os.fspath(record)
-        self._record_store = Folder(self._record) if self._record is not None and "://" in self._record else None
         self._out, self._webhook, self._root = out, webhook, instance
         self._files = files
         self._engine: Engine | None = None
@@ -305,17 +304,6 @@ class Live(Assembly):
     def _make_engine(self) -> Engine:
         return ThreadEngine()
 
-    def _recording_folder(self, instance: Instance) -> str | None:
-        """Where the session is recorded; what is wanted in a store is brought there, file by file.
-
-        Raises:
-            InputError: the store cannot be written to.
-        """
-        if self._record_store is None:
-            return self._record
-        self._record_store.write_first(".recording", b"")
-        return os.fspath(instance.folder / "recording")
-
     def _setup(self, instance: Instance) -> LiveSetup:
         streams, crews = plan_streams(self.strategies)
         clients: list[BaseClient] = list(self.clients)
@@ -333,6 +321,7 @@ class Live(Assembly):
             for number, client in enumerate(clients, 1)
             if client.order_stream and not client.simulated
         ]
+        record, deliver = recording_place(self._record, instance.folder)
         return LiveSetup(
             strategies=self.strategies,
             clients=clients,
@@ -348,8 +337,8 @@ class Live(Assembly):
             max_hosts=self.config.max_market_actors or _PER_CPU * (os.cpu_count() or 1),
             risk=self._risk,
             on_stop=self._on_stop,
-            record=self._recording_folder(instance),
-            deliver=None if self._record_store is None else self._record_store.bring,
+            record=record,
+            deliver=deliver,
             webhook=self._webhook,
             middleware=self._middleware,
             trading_controls=self._trading_controls,

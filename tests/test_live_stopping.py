@@ -141,20 +141,20 @@ def test_hosts_that_do_not_end_are_killed(tmp_path: Path) -> None:
     assert bench.mail.stopped
 
 
-def test_cancelling_all_leaves_placing_as_it_is(tmp_path: Path) -> None:
+def test_cancelling_all_halts_placing_and_the_system_goes_on(tmp_path: Path) -> None:
     bench = trading(tmp_path)
     resting(bench, "a", "91")
-    bench.role.cancel_all("somebody asks")
+    bench.role.answers.answer("CANCEL_ALL", {"why": "somebody asks"})
     assert cancels(bench) == [("1.1", ["91"])]
-    bench.passes(10)
-    bench.asks(placing("b", request_id="r2", asked_at=bench.now))
-    bench.account.places("b", "92")
-    bench.role.caught_up(bench.now)
-    assert cancels(bench) == [("1.1", ["91"])], "what was asked for later is not meant"
+    bench.asks(placing("b", request_id="r2"))
+    assert bench.carried("h1")[-1].control == "PLACING"
+    assert bench.role.answers.state()["cancelling"] == {"done": False, "open": 1, "left": []}
     bench.account.execution.cancels[0][2]({"91": ""})
     bench.sees_bet("a", "91", 0.0, cancelled=2.0)
-    assert bench.role.answers.state()["cancelling"] == {"done": True, "open": 0, "left": []}
-    assert bench.role.shutdown is None
+    found = bench.role.answers.state()
+    assert found["cancelling"] == {"done": True, "open": 0, "left": []}
+    assert (found["stopping"], found["placing_allowed"], found["stopped"]) == ("somebody asks", False, False)
+    assert bench.engine.stopped == []
 
 
 def foreign(bench: Bench, remaining: float) -> ForeignBet:

@@ -366,25 +366,21 @@ class CoordinatorRole:
         self._halt(letter.why or "the system ends")
 
     def cancel_all(self, why: str, whole_account: bool = False) -> None:
-        """Cancel what rests now. Placing goes on."""
-        if self.shutdown is not None:
-            return  # that cancels, or leaves, as it was asked to
-        now = self._clock.now_ms
-        self.alerts.alert("CANCEL", f"all orders are cancelled: {why}")
-        self._cancel(whole_account, now)
+        """Halt placing, and cancel what rests; the system goes on. One that ends does it anyway, or leaves it."""
+        if self.shutdown is None:
+            self._halt(why)
+            self._cancel(whole_account)
 
-    def _cancel(self, whole_account: bool, until_ms: float) -> Cancelling:
+    def _cancel(self, whole_account: bool = False) -> Cancelling:
+        made = self.cancelling = self._made_cancelling(whole_account)
         now = self._clock.now_ms
-        made = self.cancelling = self._made_cancelling(whole_account, until_ms)
         made.look(now)
         self._next_ms = now + _BUSY_TICK_MS
         return made
 
-    def _made_cancelling(
-        self, whole_account: bool = False, until_ms: float = math.inf, market_ids: frozenset[str] | None = None
-    ) -> Cancelling:
+    def _made_cancelling(self, whole_account: bool = False, market_ids: frozenset[str] | None = None) -> Cancelling:
         betting = self.betting
-        return Cancelling(betting.accounts, betting.ask_host, self.alerts.alert, whole_account, until_ms, market_ids)
+        return Cancelling(betting.accounts, betting.ask_host, self.alerts.alert, whole_account, market_ids)
 
     def stop_system(self, why: str, leave: bool | None = None) -> None:
         """Halt placing, cancel what rests or leave it, and end."""
@@ -394,7 +390,7 @@ class CoordinatorRole:
         if leave is None:
             leave = self.setup.on_stop == "leave"
         whole_account = self.cancelling is not None and self.cancelling.whole_account and not self.cancelling.done
-        cancelling = None if leave else self._cancel(whole_account, math.inf)
+        cancelling = None if leave else self._cancel(whole_account)
         self.shutdown = Shutdown(self, cancelling, self.alerts.note)
         self.shutdown.look(self._clock.now_ms)
         self._next_ms = self._clock.now_ms + _BUSY_TICK_MS

@@ -10,7 +10,6 @@ from __future__ import annotations
 import dataclasses
 import functools
 import logging
-import math
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -44,7 +43,6 @@ class Cancelling:
         report: takes what people should know: a kind, a sentence.
         whole_account: bets that were placed elsewhere are cancelled as well.
         market_ids: bets in these markets; None: in all.
-        until_ms: bets that were asked for until then, milliseconds since the epoch; infinite: whenever.
     """
 
     def __init__(
@@ -53,11 +51,10 @@ class Cancelling:
         ask_host: Callable[[KnownBet, Request], object],
         report: Callable[[str, str], object],
         whole_account: bool = False,
-        until_ms: float = math.inf,
         market_ids: frozenset[str] | None = None,
     ) -> None:
         self._accounts, self._ask_host, self._report = accounts, ask_host, report
-        self.whole_account, self._until_ms, self._market_ids = whole_account, until_ms, market_ids
+        self.whole_account, self._market_ids = whole_account, market_ids
         self._tries: dict[tuple[Any, str], _Try] = {}
         self._accounts_to_do = {desk.owner for desk in accounts if whole_account and desk.orders is not None}
         self._account_tries: dict[tuple[str, str], _Try] = {}
@@ -71,11 +68,7 @@ class Cancelling:
 
     def _ours(self, desk: Desk) -> Iterator[KnownBet]:
         markets = self._market_ids
-        return (
-            bet
-            for bet in desk.bets.live
-            if bet.asked_at <= self._until_ms and (markets is None or bet.market_id in markets)
-        )
+        return (bet for bet in desk.bets.live if markets is None or bet.market_id in markets)
 
     @property
     def open(self) -> int:
@@ -93,7 +86,7 @@ class Cancelling:
             for desk in self._accounts
             if desk.orders is not None
             for bet_id, bet in desk.bets.foreign.items()
-            if bet.remaining > 0 and bet.at <= self._until_ms
+            if bet.remaining > 0
         ]
 
     @property

@@ -11,9 +11,11 @@ from headrace.strategies.changes import MarketDefinition, RunnerDefinition
 from headrace.strategies.messages import (
     CANCEL,
     CLEARED,
+    FAILURE,
     LIST,
     PLACE,
     SUCCESS,
+    CancelInstruction,
     OrderFact,
     ReplaceInstruction,
     Reply,
@@ -171,6 +173,55 @@ class TestSilentStream:
         account.at(30)
 
         assert account.words == []
+
+
+class TestAnswersThatTheStreamDoesNotFollow:
+    def answer(self, account: Account, size: float | None, code: str | None = None) -> None:
+        """A cancel is answered: so much is cancelled, or it is refused."""
+        request = account.request(CancelInstruction(ORDER, "31", size))
+        report = Report(ORDER, CANCEL, FAILURE if code else SUCCESS, code, "31", size or 0.0)
+        account.orders.take_reply(Reply(request.request_id, MARKET, account.now, reports=(report,)))
+
+    def test_end_of_a_bet_that_cannot_be_cancelled_is_read(self, account: Account) -> None:
+        account.placed()
+        self.answer(account, None, "BET_TAKEN_OR_LAPSED")
+        account.lists.current = [current(**MATCHED)]
+        account.at(2)
+
+        assert [(each.executable, each.matched) for each in account.facts()] == [(False, 4.0)]
+        assert account.lists.asked == ["current"]
+
+    def test_it_is_looked_for_a_few_times_and_no_more(self, account: Account) -> None:
+        account.placed()
+        self.answer(account, None, "BET_TAKEN_OR_LAPSED")
+        account.at(50)
+
+        assert account.lists.asked.count("current") == 4
+
+    def test_what_the_stream_tells_is_not_read(self, account: Account) -> None:
+        account.placed()
+        self.answer(account, 1.5)
+        account.stream(fact(at=NOW + 1, cancelled=1.5, remaining=2.5))
+        account.at(10)
+
+        assert account.lists.asked == []
+
+    def test_nor_what_it_has_told_before_the_answer(self, account: Account) -> None:
+        account.placed()
+        request = account.request(CancelInstruction(ORDER, "31", 1.5))
+        account.stream(fact(at=NOW + 1, cancelled=1.5, remaining=2.5))
+        report = Report(ORDER, CANCEL, SUCCESS, None, "31", 1.5)
+        account.orders.take_reply(Reply(request.request_id, MARKET, NOW, reports=(report,)))
+        account.at(10)
+
+        assert account.lists.asked == []
+
+    def test_refusal_for_another_reason_says_nothing_of_the_bet(self, account: Account) -> None:
+        account.placed()
+        self.answer(account, None, "SERVICE_UNAVAILABLE")
+        account.at(10)
+
+        assert account.lists.asked == []
 
 
 def _placed(bet_id: str, order_id: str = ORDER) -> Report:

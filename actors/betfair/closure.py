@@ -96,6 +96,10 @@ class Closure:
         if self._closed.pop(market_id, None) is not None:
             self._plan()
 
+    def is_closed(self, market_id: str) -> bool:
+        """Whether the market has closed, as far as is known."""
+        return market_id in self._closed
+
     def cleared(self, market_id: str) -> bool:
         """Whether the market has closed and nothing of this instance in it waits for a result."""
         closed = self._closed.get(market_id)

@@ -115,8 +115,19 @@ def system(exchange: Venue, folder: Path, *faults: tuple[str, dict[str, Any]], *
             made.end()
 
 
-def test_case_17_what_is_asked_before_orders_are_known_is_refused_and_nothing_is_placed_twice(folder: Path) -> None:
+def test_case_17_markets_come_once_the_image_of_orders_is_there(folder: Path) -> None:
     slow = ("order.delay_image", {"seconds": 0.5})
+    with venue() as exchange:
+        began = time.monotonic()
+        with system(exchange, folder, slow) as running:
+            running.until(lambda: exchange.bets)
+
+        assert time.monotonic() - began >= 0.5
+        assert len(exchange.bets) == 1
+
+
+def test_case_17_what_is_asked_before_orders_are_known_is_refused_and_nothing_is_placed_twice(folder: Path) -> None:
+    slow = ("http.slow", {"operation": "listCurrentOrders", "seconds": 0.6})
     Noting.may.set()
     with venue() as exchange, system(exchange, folder, slow, at_once=True) as running:
         first = running.until(lambda: running.orders() and running.orders()[0])

@@ -104,7 +104,7 @@ class KnownBets:
     Attributes:
         latest: the publish time of the latest fact of the order stream: what the lists tell of a question that was
             asked afterwards is not older.
-        foreign: bets that were placed elsewhere, by number, as long as they may be matched or are.
+        foreign: bets that were placed elsewhere, by number, as long as they may be matched.
         positions: what is matched of the whole account, by market and runner, as the order stream tells.
     """
 
@@ -237,7 +237,7 @@ class KnownBets:
             known = self.foreign.get(bet.bet_id)
             if known is None or known.fact is None or rank_of(known.fact) <= rank_of(fact):
                 self.foreign[bet.bet_id] = bet
-                if not fact.executable and not fact.matched:
+                if not fact.executable:
                     del self.foreign[bet.bet_id]
             return None
         self.foreign.pop(bet.bet_id, None)

@@ -345,12 +345,11 @@ def test_case_17_nothing_is_ready_before_the_first_image_of_orders(exchange: Ven
 
 
 def close_and_clear(exchange: Venue, trading: Trading, line: dict[str, Any]) -> None:
-    """The market closes; its results are asked for until they are there."""
+    """The market closes; its results are asked for until they are there, a second of each turn passing here."""
     exchange.step()
     trading.show(line)
     trading.until(lambda: trading.orders.closure.waiting)
-    trading.skip(5)
-    trading.until(lambda: trading.orders.closure.cleared(MARKET))
+    trading.until(lambda: trading.skip(1) or trading.orders.closure.cleared(MARKET))
 
 
 def test_case_18_the_second_result_of_a_market_replaces_the_first() -> None:

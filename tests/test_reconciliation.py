@@ -244,9 +244,10 @@ class TestWhose:
 
         assert account.orders.bets.foreign == {}
 
-    def test_foreign_bet_that_came_to_nothing_is_forgotten(self, account: Account) -> None:
+    @pytest.mark.parametrize("sizes", [{"cancelled": 4.0}, {"matched": 4.0, "average": 3.5}])
+    def test_foreign_bet_that_is_over_is_forgotten(self, account: Account, sizes: dict[str, float]) -> None:
         account.orders.take(_foreign(fact(order_id=None)), NOW)
-        ended = fact(order_id=None, at=NOW + 1, executable=False, cancelled=4.0, remaining=0.0)
+        ended = fact(order_id=None, at=NOW + 1, executable=False, remaining=0.0, **sizes)
         account.orders.take(_foreign(ended), NOW)
 
         assert account.orders.bets.foreign == {}
@@ -352,6 +353,13 @@ class TestClosure:
         account.at(300)
 
         assert account.lists.asked == []
+
+    def test_market_of_others_bets_is_forgotten_once_its_results_are_final(self, account: Account) -> None:
+        account.orders.take(OrdersClosed("Betfair", "alice", MARKET, True, NOW), NOW)
+        assert account.orders.closure.cleared(MARKET)
+        account.at(2 * 3_600)
+
+        assert not account.orders.closure.is_closed(MARKET)
 
     def test_forgotten_markets_leave_nothing(self, closed: Account) -> None:
         closed.orders.forget([MARKET])

@@ -212,6 +212,8 @@ class Closure:
             else:
                 again = began - closed.cleared_at < UNTIL_MS
                 closed.due = began + (EVERY_MS if failed else AGAIN_MS) if again else math.inf
+                if not again and not self._bets.in_market(market_id):
+                    del self._closed[market_id]
         self._plan()
 
     def _unsettled(self, market_id: str, closed: _Closed) -> list[KnownBet]:

@@ -22,6 +22,7 @@ import pytest
 
 import headrace as hr
 from builders import FLUMINE, priced
+from headrace.actors.session_lines import begin_line
 from headrace.cluster.description import described
 from headrace.cluster.identity import Beginning, identity_of
 from headrace.simulate.setup import Setup

@@ -8,6 +8,7 @@ import datetime
 import logging
 import math
 import os
+import secrets
 import threading
 import time
 from collections.abc import Sequence
@@ -24,10 +25,12 @@ from .actors.live.setup import LiveSetup, RiskLimits
 from .actors.live.shadow import with_shadows
 from .actors.logs import at_level, set_up
 from .actors.market import MarketActor
+from .actors.page.page_role import PAGE
 from .actors.shells.engine import COORDINATOR, Engine
-from .actors.shells.making import coordinator_of, stream_of
+from .actors.shells.making import coordinator_of, page_of, stream_of
 from .actors.shells.thread_engine import ThreadEngine
 from .assembly import Assembly
+from .cluster.identity import session_identity
 from .config import Config
 from .results.recording_store import recording_place
 from .results.result import Result
@@ -35,7 +38,6 @@ from .results.session import SessionRows
 from .simulate.session_rows import FailureRows, rows_of_coordinator, rows_of_market
 from .simulate.simulated_exchange import paper_exchange
 from .strategies.errors import ClientError, InputError, RunError
-from .strategies.hosting import parameters_of
 from .values import whole, word
 
 logger = logging.getLogger("headrace")
@@ -77,6 +79,7 @@ class Live(Assembly):
 
     Attributes:
         result: of the session, once it has ended.
+        page_url: the address of the web page with its token, once the system runs; empty: it has none.
 
     Raises:
         InputError: an argument cannot be used.
@@ -123,6 +126,7 @@ class Live(Assembly):
         self._ended = threading.Event()
         self._why = ""
         self.result: Result | None = None
+        self.page_url = ""
 
     # -- running -------------------------------------------------------------------------------------------------
 
@@ -171,6 +175,7 @@ class Live(Assembly):
         engine = self._engine = self._make_engine()
         engine.start(COORDINATOR, coordinator_of(setup, engine))
         engine.ready(COORDINATOR, _START_S)
+        self._start_page(engine, instance)
         # A strategy's first orders would be refused while it is not known how its accounts stand.
         for plan in setup.streams:
             if _is_of_accounts(plan):
@@ -179,6 +184,21 @@ class Live(Assembly):
         for plan in setup.streams:
             if not _is_of_accounts(plan):
                 engine.start(plan.name, stream_of(plan, setup))
+
+    def _start_page(self, engine: Engine, instance: Instance) -> None:
+        """Start the actor of the page, which keeps metrics as well where Ray does."""
+        metrics = self._engine_name == "ray"
+        if self._page_port is None and not metrics:
+            return
+        token = secrets.token_urlsafe(24)
+        engine.start(PAGE, page_of(self._page_port, token, metrics))
+        engine.ready(PAGE, _START_S)
+        until = time.monotonic() + _START_S
+        while self._page_port is not None and not self.page_url and time.monotonic() < until:
+            address = self.state()["page"]
+            self.page_url = f"{address}?token={token}" if address else ""
+            time.sleep(0 if address else 0.02)
+        instance.tell(page=self.page_url)
 
     def _wait_for_accounts(self) -> None:
         """Wait until it is known how the accounts' bets stand: not for long, for an exchange may be down for hours."""
@@ -352,16 +372,11 @@ class Live(Assembly):
 
     def _identity(self, setup: LiveSetup) -> dict[str, Any]:
         """What the manifest says of the session."""
-        return {
-            "engine": self._engine_name,
-            "config": self.config.as_dict(),
-            "reference": setup.reference,
-            "strategies": [
-                {"name": each.name, "class": type(each).__name__, "parameters": parameters_of(each)}
-                for each in self.strategies
-            ],
-            "clients": [client.info for client in self.clients],
-        }
+        rest = [*setup.middleware, setup.market_actor, setup.coordinator]
+        rest += [control for control, _ in setup.trading_controls]
+        rest += [control for _, control, _ in setup.client_controls]
+        told = session_identity(self.strategies, self.clients, self.config, rest)
+        return {"engine": self._engine_name, "reference": setup.reference, **told}
 
     @property
     def info(self) -> dict[str, Any]:

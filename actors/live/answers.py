@@ -46,6 +46,7 @@ class System(Protocol):
     betting: Betting
     cancelling: Cancelling | None
     directory: Directory
+    page: str
     ends: MarketEnds
     routes: Routes
     seating: Seating
@@ -116,6 +117,8 @@ class Answers:
             "instance": role.setup.instance,
             "reference": role.setup.reference,
             "pid": os.getpid(),
+            "page": role.page,
+            "on_stop": role.setup.on_stop,
             "stopping": gate.stopping,
             "stopped": role.mail.stopped,
             "placing_allowed": not gate.stopping and any(desk.ready for desk in accounts),

@@ -16,6 +16,7 @@ from ..live.coordinator_role import CoordinatorRole, Hosts
 from ..live.crews import StreamPlan
 from ..live.host import HostRole
 from ..live.setup import LiveSetup
+from ..page.page_role import PageRole
 from ..recorder import Deliver, Recorder
 from ..role import Role
 from ..streaming import stream_kinds
@@ -54,6 +55,22 @@ def _coordinator(setup: LiveSetup, engine: Hosts) -> Role:
 
 def _now_ms() -> int:
     return time.time_ns() // 1_000_000
+
+
+def page_of(port: int | None, token: str, metrics: bool) -> Callable[[], Role]:
+    """Makes the page.
+
+    Args:
+        port: where it listens; None: there is no page, but metrics.
+        metrics: its process is one of Ray's, whose metrics are to have the figures of the system.
+    """
+    return functools.partial(PageRole, port, token, _ray_metrics if metrics else None)
+
+
+def _ray_metrics() -> Callable[[dict[str, Any]], object]:
+    from .ray_metrics import RayMetrics
+
+    return RayMetrics()
 
 
 def stream_of(plan: StreamPlan, setup: LiveSetup) -> Callable[[], Role]:

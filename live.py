@@ -41,6 +41,8 @@ logger = logging.getLogger("headrace")
 
 #: Seconds that the coordinator may take to start, and that roles may take to end.
 _START_S, _END_S = 90.0, 20.0
+#: Seconds that are waited for the accounts before markets are begun.
+_READY_S = 15.0
 #: Seconds between two looks at a running system.
 _LOOK_S = 0.25
 #: Market actors at once for each CPU, unless it is configured.
@@ -167,8 +169,26 @@ class Live(Assembly):
         engine = self._engine = self._make_engine()
         engine.start(COORDINATOR, coordinator_of(setup, engine))
         engine.ready(COORDINATOR, _START_S)
+        # A strategy's first orders would be refused while it is not known how its accounts stand.
         for plan in setup.streams:
-            engine.start(plan.name, stream_of(plan, setup))
+            if _is_of_accounts(plan):
+                engine.start(plan.name, stream_of(plan, setup))
+        self._wait_for_accounts()
+        for plan in setup.streams:
+            if not _is_of_accounts(plan):
+                engine.start(plan.name, stream_of(plan, setup))
+
+    def _wait_for_accounts(self) -> None:
+        """Wait until it is known how the accounts' bets stand: not for long, for an exchange may be down for hours."""
+        until = time.monotonic() + _READY_S
+        while not self._ended.is_set():
+            waiting = [each["username"] for each in self.state()["clients"] if not each["ready"]]
+            if not waiting:
+                return
+            if time.monotonic() > until:
+                logger.warning("It is not known yet how the bets of %s stand; markets are begun all the same", waiting)
+                return
+            time.sleep(0.05)
 
     def wait(self, seconds: float = math.inf) -> bool:
         """Wait until the system is to end.
@@ -192,10 +212,12 @@ class Live(Assembly):
         """See whether the end has come."""
         if self._until is not None and time.time() >= self._until:
             self.stop("its time has come")
-        elif self._stop_when_idle or self._engine is None or COORDINATOR not in self._engine.alive():
-            state = self.state()
-            if state.get("idle"):
-                self.stop("there is nothing left to do")
+        elif self._engine is None or COORDINATOR not in self._engine.alive():
+            self.stop("it has ended")  # somebody else has asked it to
+        elif self._stop_when_idle:
+            with contextlib.suppress(RunError):  # it is ending
+                if self.state()["idle"]:
+                    self.stop("there is nothing left to do")
 
     def stop(self, why: str = "it was asked to") -> None:
         """End the system: `run` and `wait` return. Any thread, and a signal's handler, may call it."""
@@ -253,7 +275,9 @@ class Live(Assembly):
         return self._ask("STATE", {}, 10.0)
 
     def cancel_all(self, whole_account: bool = False) -> dict[str, Any]:
-        """Cancel all orders of this system that rest at the exchange; placing goes on.
+        """Have all orders of this system that rest at the exchange cancelled; it places no more, and goes on.
+
+        `state()["cancelling"]` tells how far it is.
 
         Args:
             whole_account: those that were placed elsewhere on the accounts, too.
@@ -334,6 +358,10 @@ class Live(Assembly):
     def info(self) -> dict[str, Any]:
         """What a log line tells of the run."""
         return {**super().info, "engine": self._engine_name}
+
+
+def _is_of_accounts(plan: StreamPlan) -> bool:
+    return plan.operation == "orderSubscription" and not plan.raw
 
 
 def ends_at(until: str | datetime.datetime | None) -> float | None:

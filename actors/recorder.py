@@ -33,10 +33,13 @@ _PIECE = 1 << 20
 
 class Recorder:
     """Keeps lines in files below a folder: `markets/<year>/<month>/<day>/<event>/<market>.bz2` as Betfair's archive is
-    laid out, `catalogues/<market>.json`, `sports/<market>.bz2`, `orders/<market>.bz2`.
+    laid out, `catalogues/<market>.json`, `sports/<market>.bz2`, `orders/<market>.bz2`. What a recorder finds there of
+    its own it goes on with.
 
     Args:
         folder: is made if it is not there.
+        part: a folder of its own below each of these, such as the name of a stream; each recorder of a folder has
+            another. Empty: none, and no other recorder.
         deliver: called in the recorder's thread with each file that is packed, and its name below the folder: to bring
             it elsewhere, such as to a store. An error of it is told, and the file stays.
         most_bytes: that may wait to be written; beyond it lines are refused.
@@ -53,13 +56,15 @@ class Recorder:
     def __init__(
         self,
         folder: str | os.PathLike[str],
+        part: str = "",
         *,
         deliver: Callable[[Path, str], object] | None = None,
         most_bytes: int = 64_000_000,
     ) -> None:
         self.folder = Path(folder)
         self.folder.mkdir(parents=True, exist_ok=True)
-        self._lock_file = _locked(self.folder)
+        self._part = part
+        self._lock_file = _locked(self.folder, part)
         self.error = ""
         self.lines = self.refused = 0
         self._deliver = deliver
@@ -79,7 +84,7 @@ class Recorder:
     def _find_former(self) -> None:
         """Files of an earlier recorder: their markets go on in them."""
         for kind in (MARKETS, SPORTS, ORDERS):
-            for path in sorted((self.folder / kind).rglob("*")):
+            for path in sorted((self.folder / kind / self._part).rglob("*")):
                 if path.is_file() and not path.name.startswith("."):
                     name = path.relative_to(self.folder).as_posix().removesuffix(_PACKED)
                     self._places[kind, name.rpartition("/")[2]] = name
@@ -100,7 +105,9 @@ class Recorder:
         """
         name = self._places.get((kind, market_id))
         if name is None:
-            name = self._places[kind, market_id] = "/".join(each for each in (kind, place, market_id) if each)
+            name = self._places[kind, market_id] = "/".join(
+                each for each in (kind, self._part, place, market_id) if each
+            )
         with self._lock:
             if self._bytes > self._most:
                 self.refused += 1
@@ -223,9 +230,9 @@ class Recorder:
         self.error = what
 
 
-def _locked(folder: Path) -> IO[bytes]:
+def _locked(folder: Path, part: str) -> IO[bytes]:
     """A file of the folder that only one recorder has."""
-    file = open(folder / ".recorder", "ab")  # noqa: SIM115 - it stays open
+    file = open(folder / f".recorder{part and '.'}{part}", "ab")  # noqa: SIM115 - it stays open
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:

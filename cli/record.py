@@ -69,10 +69,8 @@ def record(words: tuple[str, ...], quiet: bool, out: str, **options: Any) -> Non
         raise InputError(f"{odd[0]}: expected a file such as live.toml; what is recorded is said by options")
     names = ("event_type_ids", "event_ids", "market_ids", "market_types", "country_codes", "venues")
     chosen = {name: list(options[name]) for name in names if options[name]}
-    if not chosen:
-        raise InputError(
-            "what is to be recorded? Say so with --event-type, --market-type, --country, --event or --market"
-        )
+    if not chosen and not options["rehearse"]:
+        raise InputError("what is to be recorded? Say so with --event-type, --event, --market, --market-type ...")
     recorded = Recorded(
         name="record",
         market_filter=chosen,

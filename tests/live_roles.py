@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import functools
 import math
 import os
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar
 
-from headrace.actors.letters import Ask, Gone, Hello, Introduce, Letter, Told
+from headrace.actors.letters import Ask, Hello, Introduce, Letter, Told
 from headrace.actors.mailboxes.mail import Mail
+from headrace.actors.shells.engine import Engine
+
+Kind = TypeVar("Kind")
 
 
 class Noting:
@@ -78,13 +82,35 @@ class Failing(Noting):
 
 
 class Gathering(Noting):
-    """Stands for the coordinator: a test looks into what it has received."""
+    """Stands for the coordinator, in the process of the test, which looks into it and sends by its mail."""
 
     def __init__(self) -> None:
         super().__init__("c")
 
-    def gone(self) -> list[Gone]:
-        return [each[1] for each in self.seen if isinstance(each, tuple) and isinstance(each[1], Gone)]
+    def receive(self, sender: str, letter: Letter, at_ms: int) -> None:
+        super().receive(sender, letter, at_ms)
+        if isinstance(letter, Hello):
+            self.mail.know(letter.name, letter.address)
+
+    def send(self, name: str, letter: Letter) -> None:
+        """From the thread of a test, as soon as the actor has said hello."""
+        until(lambda: self.mail.aside(name, letter))
+
+    def received(self, kind: type[Kind]) -> list[Kind]:
+        return [each[1] for each in self.seen if isinstance(each, tuple) and isinstance(each[1], kind)]
+
+
+class Bystander(Noting):
+    """Starts another actor by its copy of the engine, as the coordinator does with hosts."""
+
+    def __init__(self, name: str, engine: Engine, other: str) -> None:
+        super().__init__(name)
+        self.engine = engine
+        self.other = other
+
+    def start(self, mail: Mail) -> None:
+        super().start(mail)
+        self.engine.start(self.other, functools.partial(Answering, self.other))
 
 
 def until(condition: Callable[[], object], seconds: float = 10.0) -> None:

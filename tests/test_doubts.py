@@ -6,10 +6,13 @@ from typing import ClassVar
 
 import pytest
 
-from account_builders import NOW, ORDER, OTHER, Account, cleared, current, fact, place, ref
+from account_builders import MARKET, NOW, ORDER, OTHER, Account, cleared, current, fact, place, ref
 from headrace.strategies.messages import (
+    CANCEL,
+    FAILURE,
     PLACE,
     SUCCESS,
+    UNKNOWN,
     CancelInstruction,
     ReplaceInstruction,
     Reply,
@@ -291,3 +294,55 @@ class TestReplaces:
             ("ANSWERED", OTHER, "PLACE", "FAILURE", "CANCELLED_NOT_PLACED"),
         ]
         assert replacing.orders.live == []
+
+    def half(self, account: Account) -> None:
+        """The exchange has cancelled, and has not said whether it has placed."""
+        account.placed()
+        request = account.request(ReplaceInstruction(ORDER, "31", 3.6, OTHER, ref(OTHER)))
+        cancel = Report(ORDER, CANCEL, SUCCESS, size=4.0)
+        account.orders.take_reply(Reply(request.request_id, MARKET, NOW, reports=(cancel,)))
+        unknown = Reply(request.request_id, MARKET, NOW, UNKNOWN, (Report(OTHER, PLACE, FAILURE),), reason="TIMEOUT")
+        assert account.orders.hold(request, unknown)
+
+    def test_of_a_replacement_whose_cancel_is_known_the_placing_is_in_doubt(self, account: Account) -> None:
+        self.half(account)
+        assert account.replies() == [("UNKNOWN", OTHER, "PLACE", "FAILURE", None)]
+        account.told.clear()
+        account.lists.current = [current(**self.CANCELLED), self.MADE]
+        account.at(1)
+
+        assert account.replies() == [("ANSWERED", OTHER, "PLACE", "SUCCESS", None)]
+        assert [(bet.order_id, bet.bet_id) for bet in account.orders.live] == [(OTHER, "35")]
+
+    def test_it_may_be_seen_on_the_stream_under_its_predecessors_reference(self, account: Account) -> None:
+        self.half(account)
+        account.told.clear()
+        account.stream(fact("35", at=NOW + 1, price=3.6))
+
+        assert account.replies() == [("ANSWERED", OTHER, "PLACE", "SUCCESS", None)]
+        assert account.lists.asked == []
+
+    def test_it_was_not_placed(self, account: Account) -> None:
+        self.half(account)
+        account.told.clear()
+        account.lists.cleared["CANCELLED"] = [cleared(sizeCancelled=4.0)]
+        account.at(17)
+
+        assert account.replies() == [("ANSWERED", OTHER, "PLACE", "FAILURE", "CANCELLED_NOT_PLACED")]
+        assert account.orders.live == []
+
+    @pytest.mark.parametrize("shown", [True, False])
+    def test_replacement_that_was_taken_asynchronously(self, account: Account, shown: bool) -> None:
+        account.placed()
+        request = account.request(ReplaceInstruction(ORDER, "31", 3.6, OTHER, ref(OTHER)), bet_delay=5, async_=True)
+        reports = (Report(ORDER, CANCEL, SUCCESS, size=4.0), Report(OTHER, PLACE, SUCCESS))
+        account.orders.take_reply(Reply(request.request_id, MARKET, NOW, reports=reports))
+        account.stream(fact(at=NOW + 1, executable=False, cancelled=4.0, remaining=0.0))
+        account.lists.cleared["CANCELLED"] = [cleared(sizeCancelled=4.0)]
+        if shown:
+            account.stream(fact("35", at=NOW + 2, price=3.6))
+        account.at(30)
+
+        live = [(bet.order_id, bet.bet_id) for bet in account.orders.live]
+        ended = [(each.order_id, each.why) for each in account.facts() if each.bet_id is None]
+        assert (live, ended) == (([(OTHER, "35")], []) if shown else ([], [(OTHER, "NOT_PLACED")]))

@@ -67,6 +67,7 @@ def pages_of(market_actor_or_market: Any) -> list[Any]:
 
 
 def test_every_callback_of_a_generated_market_is_that_of_the_backtest(generated: str) -> None:
+    Diary().pages.clear()
     (market,) = simulated(generated, [Diary(stake=4.0)])
     here = list(pages_of(market))
     pages_of(market).clear()

@@ -40,10 +40,12 @@ from live_hosts import (
     ended_hosts,
     live_setup,
     mixed,
+    msg_for,
     on_paper,
     scripted,
     seen,
     simulated,
+    updates_of,
 )
 
 __all__ = ["ended_hosts"]  # used by all tests here
@@ -87,6 +89,17 @@ def test_answers_and_facts_of_a_live_account_come_by_letters(tmp_path: Path) -> 
     driven.deliver(live_fact(order, 300, 5.0, 0.0, executable=False), at=T0 + 310, sender="o1")
     assert order.status is hr.OrderStatus.EXECUTION_COMPLETE
     assert [call[0] for call in script.calls] == [250, 260, 310]
+
+
+def test_what_became_of_orders_is_told_before_the_books_that_wait_with_it(tmp_path: Path) -> None:
+    driven, script = mixed(tmp_path, {100: [back("a", 2.0, 5.0)]})
+    order = script.orders["a"]
+    update = msg_for(updates_of(priced().touch(200).write(tmp_path / "market"))[2], "s1.market")
+    driven.now = T0 + 260
+    driven.host.receive("s1", update, T0 + 260)
+    driven.host.receive("o1", live_fact(order, 240, 2.0, 3.0), T0 + 260)
+    driven.host.caught_up(T0 + 260)
+    assert script.snapshots[200]["a"].matched == 2.0
 
 
 def test_results_of_live_bets_come_after_the_close(tmp_path: Path) -> None:

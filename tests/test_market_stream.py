@@ -9,6 +9,8 @@ from typing import Any
 
 import msgspec
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from exchange_builders import ALICE, Stream, exchange_of
 from headrace.actors.letters import (
@@ -26,7 +28,8 @@ from headrace.actors.letters import (
     Unroute,
 )
 from headrace.actors.live.crews import StreamPlan
-from headrace.actors.streaming.market_stream import CLOSED_MS, MarketStreamRole
+from headrace.actors.streaming.market_stream import MarketStreamRole
+from headrace.actors.streaming.shards import CLOSED_MS, LEFT
 from headrace.actors.streaming.stream_messages import Batch
 from headrace.actors.streaming.stream_place import StreamPlace, StreamSettings
 from headrace.actors.streaming.streamed_market import read_change
@@ -303,6 +306,45 @@ def test_image_of_a_lower_version_than_is_known_is_left_out() -> None:
     assert backs(book_of(hand.updates())) == {2.0: 10}
 
 
+PRICES = st.sampled_from([1.5, 2.0, 2.02, 3.0])
+CHANGES = st.one_of(
+    st.tuples(st.just("price"), PRICES, st.sampled_from([0, 1, 2.5])),
+    st.tuples(st.just("image"), PRICES, st.integers(1, 4)),
+    st.tuples(st.just("all"), PRICES, st.integers(1, 4)),
+    st.sampled_from([("slow",), ("quick",), ("route",), ("unroute",), ("moved",)]),
+)
+
+
+@given(st.lists(CHANGES, max_size=30))
+def test_whatever_comes_and_is_left_out_a_host_ends_with_the_book_of_the_stream(events: list[Any]) -> None:
+    hand = Hand()
+    hand.image(whole())
+    hand.route()
+    version = 1
+    for event in events:
+        if event[0] == "price":
+            hand.give(prices(event[1], event[2]))
+        elif event[0] in ("image", "all"):
+            version += 1
+            image = whole(version=version, price=event[1], img=event[0] == "image" or event[2] > 1 or None)
+            (hand.give if event[0] == "image" else hand.image)(image)
+        elif event[0] == "slow":
+            hand.mail.full.add(HOST)
+        elif event[0] == "quick":
+            hand.mail.full.clear()
+            hand.role.receive(HOST, ImageWanted(HOST), 0)  # as a host does that is told of lost letters
+        elif event[0] == "unroute":
+            hand.role.receive("c", Unroute(CREW, "1.1"), 0)
+        else:
+            hand.route(host="h2" if event[0] == "moved" else HOST)
+    hand.mail.full.clear()
+    hand.route()
+    hand.give(prices(3.0, 7))
+    book, own = book_of(hand.updates()), hand.role._markets["1.1"].book
+    assert backs(book) == backs(own)
+    assert book.version == own.version == version
+
+
 # -- odd messages --------------------------------------------------------------------------------------------------
 
 
@@ -374,14 +416,50 @@ def test_books_are_shown_again_after_streaming_timeout_without_changes() -> None
     assert len(hand.updates()) == 4
 
 
-def test_closed_market_leaves_when_no_crew_is_interested_any_more() -> None:
+def closed_and_left() -> Hand:
+    """A market that is closed, and in which no crew is interested any more."""
     hand = Hand()
     hand.image(whole())
     hand.route()
     hand.give(whole(version=2, status="CLOSED", img=False))
-    assert hand.role.figures()["markets"] == 1
     hand.role.receive("c", Unroute(CREW, "1.1"), 0)
-    assert hand.role.figures()["markets"] == 0
+    return hand
+
+
+def test_market_that_is_over_is_not_told_of_again_by_what_still_comes() -> None:
+    hand = closed_and_left()
+    hand.give({"id": "1.1", "rc": [{"id": 1, "trd": [[2.0, 0]]}]})
+    hand.give(whole(version=2, status="CLOSED", img=False))
+    hand.image(whole(version=2, status="CLOSED"))
+    assert hand.seen() == ["1.1"]
+    assert hand.trouble() == ""
+
+
+@pytest.mark.parametrize("status", ["OPEN", "CLOSED"])
+def test_market_that_opens_again_or_has_another_result_is_told_of_again_with_all_its_prices(status: str) -> None:
+    hand = closed_and_left()
+    hand.give(whole(version=3, status=status, img=False, price=2.5))
+    assert hand.seen() == ["1.1", "1.1"]
+    del hand.mail.sent[:]
+    hand.route()
+    assert backs(book_of(hand.updates())) == {2.0: 10, 2.5: 10}
+
+
+def test_of_markets_that_are_over_the_last_ones_are_kept() -> None:
+    hand = Hand()
+    count = LEFT + 5
+    for number in range(count):
+        market_id = f"1.{number}"
+        hand.give(whole(market_id), at=number + 1)
+        hand.route(market_id)
+        hand.give(whole(market_id, version=2, status="CLOSED", img=False), at=number + 1)
+        hand.role.receive("c", Unroute(CREW, market_id), 0)
+    hand.role.due(count)
+    assert hand.role.figures()["markets"] == LEFT
+    assert [each.market_id for each in hand.mail.letters(MarketGone)] == [f"1.{number}" for number in range(5)]
+    hand.give(prices(2.0, market_id="1.0"), whole("1.1", version=3, status="CLOSED", img=False))
+    assert hand.trouble() == ""
+    assert hand.role.figures()["markets"] == LEFT
 
 
 def test_closed_market_leaves_as_late_as_it_leaves_the_exchange() -> None:

@@ -92,6 +92,17 @@ def test_folder_has_one_recorder(tmp_path: Path) -> None:
     Recorder(tmp_path).close()
 
 
+def test_streams_record_beside_each_other_into_one_folder(tmp_path: Path) -> None:
+    first, second = Recorder(tmp_path, "s1"), Recorder(tmp_path, "s2")
+    first.put(MARKETS, "1.1", b"one", "2026")
+    second.put(MARKETS, "1.1", b"two", "2026")
+    first.close(pack=False)
+    second.close()
+    assert files(tmp_path) == ["markets/s1/2026/1.1", "markets/s2/2026/1.1.bz2"]
+    Recorder(tmp_path, "s2").close()  # leaves what is another's
+    assert files(tmp_path) == ["markets/s1/2026/1.1", "markets/s2/2026/1.1.bz2"]
+
+
 def test_packed_files_are_delivered_and_a_failure_keeps_them(tmp_path: Path, caplog: Any) -> None:
     brought: list[str] = []
 

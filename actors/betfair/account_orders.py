@@ -9,11 +9,14 @@ from __future__ import annotations
 import logging
 import math
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
+
+import msgspec
 
 from ...strategies.messages import (
     ANSWERED,
     PLACE,
+    REPLACE,
     STREAM,
     SUCCESS,
     ClearedMarket,
@@ -100,20 +103,19 @@ class AccountOrders:
         request = self.bets.request(reply.request_id)
         if reply.outcome != ANSWERED or request is None:
             return
-        pending = []
+        pending = set()
         for report in reply.reports:
             if report.operation != PLACE or report.status != SUCCESS:
                 continue
             bet = self.bets.of(report.order_id, report.bet_id)
-            if report.bet_id is None and request.kind == PLACE:
-                pending.append(report.order_id)
+            if report.bet_id is None:
+                pending.add(report.order_id)
             elif bet is not None and not bet.streamed and self._streamed:
                 self._to_be_shown.append((reply.at + _SHOWN_MS, bet))
         if pending:
-            # It was taken asynchronously, and has no number yet.
-            self.doubts.expect(request, reply.at, pending)
-            if self._down:
-                self.doubts.blind()
+            # They were taken asynchronously, and have no number yet.
+            self.doubts.expect(request, reply.at, _about(request, pending))
+            self._look_twice()
 
     def hold(self, request: Request, reply: Reply) -> bool:
         """Look into an answer whose outcome is unknown.
@@ -123,12 +125,20 @@ class AccountOrders:
         """
         self.bets.take_reply(reply)
         self._now = reply.at
-        unknown = [report.order_id for report in reply.reports]
-        asked = [each.order_id for each in request.instructions]
-        self.doubts.doubt(request, reply.at, reply.reason or "", [each for each in asked if each in unknown])
+        why, unknown = reply.reason or "no answer", {report.order_id for report in reply.reports}
+        made = [report for report in reply.reports if request.kind == REPLACE and report.operation == PLACE]
+        replaced = _about(request, {report.order_id for report in made})
+        self.doubts.doubt(request, reply.at, why, [each for each in _about(request, unknown) if each not in replaced])
+        self.doubts.doubt(request, reply.at, why, replaced, placing=True)
+        self._look_twice()
+        if made:
+            # Their cancels were answered: they are orders of their own by now.
+            self._hand_on(msgspec.structs.replace(reply, reports=tuple(made)))
+        return request.kind != PLACE
+
+    def _look_twice(self) -> None:
         if self._down:
             self.doubts.blind()
-        return request.kind != PLACE
 
     # -- what comes ----------------------------------------------------------------------------------------------
 
@@ -242,3 +252,12 @@ class AccountOrders:
             self._take_fact(message)
         else:
             self._hand_on(message)
+
+
+def _about(request: Request, order_ids: Collection[str]) -> list[str]:
+    """The orders that instructions are about which concern any of some orders, those that they make included."""
+    return [
+        each.order_id
+        for each in request.instructions
+        if each.order_id in order_ids or getattr(each, "new_order_id", None) in order_ids
+    ]

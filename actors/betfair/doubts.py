@@ -19,7 +19,6 @@ from ...strategies.messages import (
     ANSWERED,
     EXPIRED,
     FAILURE,
-    LIST,
     PLACE,
     SUCCESS,
     CancelInstruction,
@@ -36,7 +35,7 @@ from ..exchange import Answer
 from ..letters import ForeignBet
 from . import verdicts
 from .known_bets import KnownBets
-from .looks import BetLists, BetLook
+from .looks import BetLists, BetLook, Found
 
 logger = logging.getLogger("headrace")
 
@@ -44,8 +43,6 @@ logger = logging.getLogger("headrace")
 APPEARS_MS = 15_000
 #: Milliseconds to the first look, between looks, and after one that failed, at first and at most.
 _FIRST_MS, _LOOK_MS, _RETRY_MS, _RETRY_MOST_MS = 500, 2_000, 1_000, 30_000
-#: Why an order that was taken asynchronously is none.
-UNPLACED = "NOT_PLACED"
 
 
 @dataclasses.dataclass(slots=True, eq=False)
@@ -58,6 +55,7 @@ class _Doubt:
         decide_at: when what has not appeared will not.
         look_from: when looks begin.
         taken: the exchange has taken it asynchronously: it answers no more.
+        placing: of a replace the cancel is known: what it places is not.
         known: numbers of bets that there were before a replace, by order.
         looks_left: looks after `decide_at` that must find nothing.
     """
@@ -69,23 +67,9 @@ class _Doubt:
     decide_at: float
     look_from: float
     taken: bool
+    placing: bool
     known: dict[str, frozenset[str]]
     looks_left: int = 1
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class _Look:
-    """What a look has found.
-
-    Attributes:
-        began: when.
-        ended: cleared bets were looked at too.
-    """
-
-    began: int
-    ended: bool
-    by_ref: dict[str, list[ForeignBet]]
-    by_id: dict[str, ForeignBet]
 
 
 class Doubts:
@@ -133,27 +117,42 @@ class Doubts:
 
     # -- what is not known ---------------------------------------------------------------------------------------
 
-    def doubt(self, request: Request, at_ms: int, why: str, order_ids: Sequence[str]) -> None:
+    def doubt(self, request: Request, at_ms: int, why: str, order_ids: Sequence[str], placing: bool = False) -> None:
         """It is not known what became of instructions of a call. Of what it places, the market is to be told so.
 
         Args:
             at_ms: now: what is looked at from now on counts.
             why: a few words.
-            order_ids: the instructions in doubt.
+            order_ids: the instructions in doubt, by the orders that they are about.
+            placing: of replaces: their cancels are known.
         """
+        if not order_ids:
+            return
         text = f"{request.kind} {request.request_id}: outcome unknown: {why}"
         logger.warning("Market %s: %s", request.market_id, text)
         self._report("in_doubt", request.market_id, text)
-        self._open(request, at_ms, order_ids, at_ms + _FIRST_MS, taken=False)
+        self._open(request, at_ms, order_ids, at_ms + _FIRST_MS, placing=placing)
 
     def expect(self, request: Request, at_ms: int, order_ids: Sequence[str]) -> None:
-        """Orders were taken asynchronously: the stream tells what becomes of them. If it does not, look for them."""
-        self._open(request, at_ms, order_ids, self._decide_at(request, at_ms), taken=True)
+        """Orders were taken asynchronously: the stream tells what becomes of them. If it does not, look for them.
+
+        Args:
+            order_ids: as for `doubt`: of replaces, the orders that are replaced.
+        """
+        self._open(request, at_ms, order_ids, self._decide_at(request, at_ms), taken=True, placing=True)
 
     def _decide_at(self, request: Request, at_ms: int) -> float:
         return at_ms + self._appears_ms + request.bet_delay * 1000
 
-    def _open(self, request: Request, at_ms: int, order_ids: Sequence[str], look_from: float, taken: bool) -> None:
+    def _open(
+        self,
+        request: Request,
+        at_ms: int,
+        order_ids: Sequence[str],
+        look_from: float,
+        taken: bool = False,
+        placing: bool = False,
+    ) -> None:
         open_ = {each.order_id: each for each in request.instructions if each.order_id in order_ids}
         known = {}
         for each in open_.values():
@@ -165,7 +164,7 @@ class Doubts:
             )
         number = next(self._numbers)
         decide_at = self._decide_at(request, at_ms)
-        self._doubts[number] = _Doubt(number, request, open_, at_ms, decide_at, look_from, taken, known)
+        self._doubts[number] = _Doubt(number, request, open_, at_ms, decide_at, look_from, taken, placing, known)
         self._by_order.update(dict.fromkeys(open_, number))
         self.next_ms = min(self.next_ms, look_from)
         for each in list(open_.values()):
@@ -200,8 +199,11 @@ class Doubts:
             if isinstance(asked, PlaceInstruction):
                 if fact.bet_id is not None:
                     self._found_placed(doubt, asked, fact, at_ms)
-            elif not isinstance(asked, ReplaceInstruction) and fact.bet_id in (None, asked.bet_id):
-                # A replace takes two bets: a look reads both.
+            elif isinstance(asked, ReplaceInstruction):
+                # It takes two bets: a look reads both, unless it is known which order the second one is.
+                if doubt.placing and bet is not None and bet.order_id == asked.new_order_id is not None:
+                    self._end(doubt, asked, verdicts.of_replace(asked, None, fact, 0.0, decisive=False), at_ms)
+            elif fact.bet_id in (None, asked.bet_id):
                 self._judge(doubt, asked, fact, at_ms, read=False, decisive=False)
 
     def forget(self, market_ids: Sequence[str]) -> None:
@@ -260,9 +262,7 @@ class Doubts:
             logger.warning("What is in doubt could not be looked for; again in %d s", wait // 1000)
             return
         self._failures = 0
-        look = _Look(began, ended, {}, {bet.bet_id: bet for bet in found})
-        for bet in found:
-            look.by_ref.setdefault(bet.order_ref, []).append(bet)
+        look = Found.of(began, ended, found)
         for doubt in list(self._doubts.values()):
             if doubt.since > began:
                 continue
@@ -287,7 +287,7 @@ class Doubts:
 
     # -- what was found ------------------------------------------------------------------------------------------
 
-    def _look_placed(self, doubt: _Doubt, asked: PlaceInstruction, look: _Look, decisive: bool) -> None:
+    def _look_placed(self, doubt: _Doubt, asked: PlaceInstruction, look: Found, decisive: bool) -> None:
         bets = look.by_ref.get(asked.customer_order_ref)
         if bets and bets[0].fact is not None:
             self._found_placed(doubt, asked, bets[0].fact, look.began)
@@ -312,23 +312,11 @@ class Doubts:
             report = Report(asked.order_id, PLACE, FAILURE)
             self._tell(Reply(request.request_id, request.market_id, began, EXPIRED, (report,), reason=why))
             return
-        # It was answered before: only a fact counts more than that.
-        self._tell(
-            OrderFact(
-                market_id=request.market_id,
-                order_id=asked.order_id,
-                bet_id=None,
-                source=LIST,
-                at=self._bets.latest + 1,
-                executable=False,
-                price=asked.price,
-                size=asked.size or asked.liability or 0.0,
-                why=UNPLACED,
-            )
-        )
+        size = asked.size or asked.liability or 0.0
+        self._tell(verdicts.unplaced(request.market_id, asked.order_id, asked.price, size, self._bets.latest + 1))
 
     def _look_changed(
-        self, doubt: _Doubt, asked: CancelInstruction | UpdateInstruction, look: _Look, decisive: bool
+        self, doubt: _Doubt, asked: CancelInstruction | UpdateInstruction, look: Found, decisive: bool
     ) -> None:
         bet = look.by_id.get(asked.bet_id or "")
         if bet is None or bet.fact is None:
@@ -355,7 +343,7 @@ class Doubts:
             cancelled = self._cancelled(asked, fact)
             self._end(doubt, asked, verdicts.of_cancel(asked, fact, cancelled, read=read, decisive=decisive), at_ms)
 
-    def _look_replaced(self, doubt: _Doubt, asked: ReplaceInstruction, look: _Look, decisive: bool) -> None:
+    def _look_replaced(self, doubt: _Doubt, asked: ReplaceInstruction, look: Found, decisive: bool) -> None:
         old = look.by_id.get(asked.bet_id or "")
         known = doubt.known[asked.order_id]
         sharing = [] if old is None or not old.order_ref else look.by_ref.get(old.order_ref, [])
@@ -378,8 +366,17 @@ class Doubts:
 
     def _end(self, doubt: _Doubt, asked: Instruction, reports: tuple[Report, ...] | None, at_ms: int) -> None:
         """It is known what became of a change. `reports`: None: it is not."""
-        if reports is not None:
-            self._close(doubt, asked.order_id)
+        if reports is None:
+            return
+        self._close(doubt, asked.order_id)
+        if doubt.placing and isinstance(asked, ReplaceInstruction):
+            reports = tuple(report for report in reports if report.operation == PLACE)
+            if doubt.taken and reports and reports[0].status == FAILURE:
+                at = self._bets.latest + 1
+                new_id = reports[0].order_id
+                self._tell(verdicts.unplaced(doubt.request.market_id, new_id, asked.new_price, 0.0, at))
+                return
+        if reports:
             self._answer(doubt, reports, at_ms)
 
     def _close(self, doubt: _Doubt, order_id: str) -> None:

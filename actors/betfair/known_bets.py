@@ -289,6 +289,10 @@ class KnownBets:
             return bet
         if bet is None or fact.order_id is None:
             return None
+        for other in self.sharing(bet.order_ref):
+            if other.bet_id is None and other.order_id is not None and not other.ended:
+                self._number(other, fact.bet_id)  # what takes its place was waiting for a number
+                return other
         # Another bet of the same reference: one that replaces it, whose answer is still to come.
         made = dataclasses.replace(
             bet,

@@ -5,6 +5,7 @@ A look is made of calls that are answered later, by the thread that asked. It su
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 from collections.abc import Callable, Iterable
 from functools import partial
@@ -78,6 +79,31 @@ def rows_of(listed: Listed, convert: Callable[[dict[str, Any]], Row], what: str)
         except MessageError as error:
             logger.error("%s: a row is left out: %s", what, error)
     return found
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Found:
+    """What a look has found.
+
+    Attributes:
+        began: when.
+        ended: cleared bets were looked at too.
+        by_ref, by_id: bets by their references, in the order of their placing, and by their numbers.
+    """
+
+    began: int
+    ended: bool
+    by_ref: dict[str, list[ForeignBet]]
+    by_id: dict[str, ForeignBet]
+
+    @classmethod
+    def of(cls, began: int, ended: bool, bets: Iterable[ForeignBet]) -> Found:
+        """Bets in the order of their placing."""
+        found = cls(began, ended, {}, {})
+        for bet in bets:
+            found.by_ref.setdefault(bet.order_ref, []).append(bet)
+            found.by_id[bet.bet_id] = bet
+        return found
 
 
 class BetLook:

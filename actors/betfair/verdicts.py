@@ -9,6 +9,7 @@ from __future__ import annotations
 from ...strategies.messages import (
     CANCEL,
     FAILURE,
+    LIST,
     PLACE,
     SUCCESS,
     UPDATE,
@@ -21,6 +22,14 @@ from ...strategies.messages import (
 
 #: It was not carried out, as far as the exchange shows; the bet is over; it was cancelled, and not placed anew.
 TIMEOUT, TAKEN, NOT_PLACED = "TIMEOUT", "BET_TAKEN_OR_LAPSED", "CANCELLED_NOT_PLACED"
+
+#: Why an order that was taken asynchronously is none.
+UNPLACED = "NOT_PLACED"
+
+
+def unplaced(market_id: str, order_id: str, price: float | None, size: float, at: int) -> OrderFact:
+    """An order that was answered before, and is no bet: only a fact counts more than an answer."""
+    return OrderFact(market_id, order_id, None, LIST, at, False, price=price, size=size, why=UNPLACED)
 
 
 def refused(asked: CancelInstruction | UpdateInstruction | ReplaceInstruction, code: str) -> tuple[Report, ...]:

@@ -69,7 +69,10 @@ class Watch:
                     "%s: %s has not returned for %.0f s, at %s; its markets wait",
                     self._name, self._what(), busy_ms / 1000, self._place(),
                 )  # fmt: skip
-            self._tell(busy_ms)
+            try:
+                self._tell(busy_ms)
+            except Exception as error:  # whoever watches goes on watching
+                logger.debug("%s: %s", self._name, error)
 
     def _place(self) -> str:
         """File and line of the innermost frame of user code, or else of any."""

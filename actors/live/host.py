@@ -15,17 +15,15 @@ import logging
 import math
 import os
 import pickle
-import threading
 import time
 from collections.abc import Callable
 from typing import Any
 
 from ...strategies.errors import MessageError
 from ...strategies.events import CustomEvent
-from ...strategies.hosting import opened
 from ...strategies.messages import AccountFact, ClearedOrder, MarketFact, OrderFact, Reply, Request
 from ...values import legible
-from ..failures import raised_at, users_code
+from ..failures import raised_at
 from ..letters import (
     Ask,
     Carried,
@@ -44,7 +42,6 @@ from ..letters import (
 )
 from ..logs import ThreadContext
 from ..mailboxes.mail import Mail
-from ..starting import WorkerFramework
 from .blocking import Watch
 from .crew_room import CrewRoom
 from .host_state import MarketRows
@@ -52,6 +49,7 @@ from .latencies import Latencies
 from .rows_file import TableRows, packed
 from .session_recording import SessionRecording
 from .setup import LiveSetup
+from .starting import open_strategies
 
 logger = logging.getLogger("headrace")
 
@@ -81,6 +79,7 @@ class HostRole:
         self._incarnation = incarnation
         self._now = now or _machine_ms
         self._plans = {plan.name: plan for plan in setup.streams}
+        self._answers: list[tuple[str, Letter]] = []
         self._waiting: list[tuple[str, Letter]] = []
         self._changes: dict[tuple[str, str, str], int] = {}
         # Markets whose changes were lost, by stream, crew and market: what comes before their image is not used.
@@ -132,11 +131,14 @@ class HostRole:
         if type(letter) is MarketUpdate:
             key = (sender, letter.crew, letter.market_id)
             self._changes[key] = self._changes.get(key, 0) + 1
+        elif type(getattr(letter, "message", letter)) in (OrderFact, Reply):
+            self._answers.append((sender, letter))
+            return
         self._waiting.append((sender, letter))
 
     def caught_up(self, at_ms: int) -> None:
-        """Deal with everything that was waiting, in order."""
-        waiting, self._waiting = self._waiting, []
+        """Deal with everything that was waiting: what became of orders first, then the rest, both in order."""
+        waiting, self._answers, self._waiting = self._answers + self._waiting, [], []
         if self._ended:
             return
         for sender, letter in waiting:
@@ -371,23 +373,3 @@ class HostRole:
 
 def _machine_ms() -> int:
     return time.time_ns() // 1_000_000
-
-
-#: Strategies start once in each process, however many hosts are in it.
-_STARTING = threading.Lock()
-
-
-def open_strategies(setup: LiveSetup) -> None:
-    """Call `start` of each strategy, once in each process.
-
-    Raises:
-        RunError: one of them failed.
-    """
-    with _STARTING:
-        if setup.started:
-            return
-        setup.started = True
-        framework = WorkerFramework(setup.config, setup.strategies, setup.clients)
-        for strategy in setup.strategies:
-            with users_code(f"strategy {strategy.name!r} failed in start()", raise_errors=setup.config.raise_errors):
-                opened(strategy, framework)

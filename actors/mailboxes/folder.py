@@ -22,25 +22,26 @@ logger = logging.getLogger("headrace")
 LONGEST = 80
 #: What is left for the name of an inbox in a folder made here: a role's name, a dot and its incarnation.
 _ROOM = 24
-_PREFIX = "headrace-mail-"
+_PREFIX = "headrace-"
 #: The claim of the process that clears a folder up. Roles' names do not begin with a dot.
 _OWNER = ".owner"
 #: Seconds for which a new folder is left alone, claimed or not.
 _NEW = 60.0
 
 
-def make_folder(places: Iterable[str] | None = None) -> Path:
+def make_folder(places: Iterable[str] | None = None, room: int = _ROOM) -> Path:
     """Make a private folder whose name is short, and remove those of systems that died without clearing up.
 
     Args:
         places: where, in the order of preference; None: the system's temporary folders.
+        room: bytes that are left for names in the folder.
 
     Raises:
         RunError: none of the places will do.
     """
     refused = []
     for place in dict.fromkeys(_places() if places is None else places):
-        if len(os.fsencode(place)) + len(_PREFIX) + 10 + _ROOM > LONGEST:
+        if len(os.fsencode(place)) + len(_PREFIX) + 9 + room > LONGEST:
             refused.append(f"{place} has too long a name")
             continue
         try:
@@ -50,7 +51,7 @@ def make_folder(places: Iterable[str] | None = None) -> Path:
             refused.append(f"{place}: {error.strerror}")
     raise RunError(
         f"no place for the sockets of live actors: {'; '.join(refused)}. Set TMPDIR to a folder that can be "
-        f"written to, with a name of at most {LONGEST - len(_PREFIX) - 10 - _ROOM} bytes"
+        f"written to, with a name of at most {LONGEST - len(_PREFIX) - 9 - room} bytes"
     )
 
 
@@ -78,11 +79,16 @@ def check_folder(folder: Path) -> None:
         )
 
 
+class TakenError(RunError):
+    """A mailbox is open already, here or in another process."""
+
+
 class Claim:
     """A name in a folder that only one process has at a time. A process that dies gives its claims back.
 
     Raises:
-        RunError: another has it; an incarnation is not later than the last; or nothing can be written to the folder.
+        TakenError: another has it.
+        RunError: an incarnation is not later than the last; or nothing can be written to the folder.
     """
 
     def __init__(self, folder: Path, name: str, incarnation: int = 0) -> None:
@@ -109,7 +115,7 @@ class Claim:
         os.close(self._file)
         if error.errno in (errno.EAGAIN, errno.EACCES):
             who = f" by process {int(said[1])}" if len(said) > 1 else ""
-            raise RunError(f"the mailbox of {name} is open already{who}, in {folder}; end that one first") from None
+            raise TakenError(f"the mailbox of {name} is open already{who}, in {folder}; end that one first") from None
         raise RunError(f"the mailbox of {name} cannot be made in {folder}: {error.strerror}") from None
 
     def release(self) -> None:

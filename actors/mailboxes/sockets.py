@@ -48,20 +48,17 @@ class ZmqPost:
     Args:
         folder: where the inboxes lie; None: one is made, and removed with `close`.
         bounds: how far a receiver may be behind before what may be left out is left out.
+        owned: the folder is removed with `close`.
 
     Raises:
         RunError: the folder is not private, or there is no place for one.
     """
 
-    def __init__(self, folder: str | None = None, bounds: Bounds | None = None) -> None:
+    def __init__(self, folder: str | None = None, bounds: Bounds | None = None, owned: bool = False) -> None:
         self.bounds = bounds or Bounds()
-        self._owned = None
-        if folder is None:
-            made = make_folder()
-            self._owned = own(made)
-            folder = str(made)
-        self.folder = folder
-        check_folder(Path(folder))
+        self.folder = folder or str(make_folder())
+        check_folder(Path(self.folder))
+        self._owned = own(Path(self.folder)) if owned or folder is None else None
         self._context: zmq.Context[zmq.Socket[bytes]] | None = None
         self._mails: list[ZmqMail] = []
         self._lock = threading.Lock()

@@ -16,10 +16,20 @@ class Engine(Protocol):
 
     A role that has ended, or could not start, is reported by `Gone` to the coordinator, and to the function that the
     engine was made with. One that was killed is not: whoever killed it knows.
+
+    Attributes:
+        coordinator: the coordinator's address, known from its start; empty before.
     """
 
-    def prepare(self, names: Iterable[str]) -> None:
-        """Have what is slow about starting roles of these names done in the background. They need not be started."""
+    coordinator: str
+
+    def prepare(self, names: Iterable[str], make_role: Callable[..., Role] | None = None) -> None:
+        """Have what is slow about starting roles of these names done in the background. They need not be started.
+
+        Args:
+            make_role: what they will be made with, or the function of the `functools.partial` that they will be made
+                with: what it needs is imported.
+        """
 
     def start(self, name: str, make_role: Callable[[], Role], incarnation: int = 0) -> str:
         """Start a role, in the background.

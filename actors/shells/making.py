@@ -16,6 +16,7 @@ from ..live.coordinator_role import CoordinatorRole, Hosts
 from ..live.crews import StreamPlan
 from ..live.host import HostRole
 from ..live.setup import LiveSetup
+from ..recorder import Recorder
 from ..role import Role
 from ..streaming import stream_kinds
 from ..streaming.order_stream import OrderStreamRole
@@ -57,7 +58,7 @@ def _now_ms() -> int:
 
 def stream_of(plan: StreamPlan, setup: LiveSetup) -> Callable[[], Role]:
     """Makes a stream."""
-    return functools.partial(_stream, plan, place_of(plan, setup.clients), setup.reference)
+    return functools.partial(_stream, plan, place_of(plan, setup.clients), setup.reference, setup.record)
 
 
 def place_of(plan: StreamPlan, clients: list[BaseClient]) -> StreamPlace:
@@ -72,7 +73,7 @@ def place_of(plan: StreamPlan, clients: list[BaseClient]) -> StreamPlace:
     return StreamPlace(host, port, ca_file=places.certificate)
 
 
-def _stream(plan: StreamPlan, place: StreamPlace, reference: str) -> Role:
+def _stream(plan: StreamPlan, place: StreamPlace, reference: str, record: str | None) -> Role:
     if plan.operation == _ORDERS and not plan.raw:
         return OrderStreamRole(plan, place, reference)
-    return stream_kinds.stream_of(plan, place)
+    return stream_kinds.stream_of(plan, place, recorder=None if record is None else Recorder(record, plan.name))

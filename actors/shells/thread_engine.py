@@ -44,11 +44,11 @@ class ThreadEngine:
         self._post = ThreadPost(bounds)
         self._gone = gone
         self._running: dict[str, _Running] = {}
-        self._coordinator = ""
+        self.coordinator = ""
         self._lock = threading.Lock()
         self._closed = False
 
-    def prepare(self, names: Iterable[str]) -> None:
+    def prepare(self, names: Iterable[str], make_role: Callable[..., Role] | None = None) -> None:
         """There is nothing to prepare: threads start at once."""
 
     def start(self, name: str, make_role: Callable[[], Role], incarnation: int = 0) -> str:
@@ -57,9 +57,9 @@ class ThreadEngine:
                 raise RunError(f"{name} cannot be started: the engine is closed")
             mail = self._post.open(name, incarnation)
             if name == COORDINATOR:
-                self._coordinator = mail.address
-            elif self._coordinator:
-                mail.know(COORDINATOR, self._coordinator)
+                self.coordinator = mail.address
+            elif self.coordinator:
+                mail.know(COORDINATOR, self.coordinator)
             thread = threading.Thread(target=lambda: self._run(running, make_role), name=name, daemon=True)
             running = _Running(mail, thread, threading.Event(), threading.Event())
             self._running[name] = running
@@ -82,10 +82,9 @@ class ThreadEngine:
                 self._tell(Gone(mail.name, running.why, mail.incarnation))
 
     def _tell(self, gone: Gone) -> None:
-        with self._lock:
-            coordinator = self._running.get(COORDINATOR)
+        coordinator = self._post.at(self.coordinator)
         if coordinator is not None and gone.name != COORDINATOR:
-            coordinator.mail.put(gone)
+            coordinator.put(gone)
         if self._gone is not None:
             self._gone(gone)
 

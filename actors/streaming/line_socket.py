@@ -11,7 +11,7 @@ from collections.abc import Callable
 from .stream_place import StreamPlace
 
 #: Bytes that are read from a socket at once, and in one go before others have their turn.
-_PIECE = 262_144
+_PIECE = 65_536
 _IN_ONE_GO = 2_000_000
 
 
@@ -186,6 +186,8 @@ class LineSocket:
                 self._split(data, take)
             else:
                 self._decrypt(self._tls, data, take)
+            if len(data) < _PIECE:
+                return  # there was no more: a watcher tells of what comes now
 
     def _decrypt(self, tls: ssl.SSLObject, data: bytes, take: Callable[[bytes], object]) -> None:
         self._in_bio.write(data)

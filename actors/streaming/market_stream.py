@@ -49,8 +49,8 @@ logger = logging.getLogger("headrace")
 LIMIT = 200
 #: Connections that are left to the account's other streams.
 RESERVE = 1
-#: Milliseconds for which a closed market is kept: as long as the exchange keeps it.
-CLOSED_MS = 3_600_000
+#: Ids of dropped markets that are remembered.
+_OVER = 20_000
 #: Seconds for which no more connections are tried once the account had too many.
 _FULL_S = 60.0
 #: Seconds between new images that are asked for because something could not be read.
@@ -89,6 +89,8 @@ class MarketStreamRole(StreamRole):
         self._troubles: dict[str, str] = {}
         self._heard = now()
         self._full_until = -math.inf
+        #: Ids of markets that were dropped: what may still come of them is of no interest.
+        self._over: dict[str, None] = {}
 
     # -- subscriptions -------------------------------------------------------------------------------------------
 
@@ -151,7 +153,9 @@ class MarketStreamRole(StreamRole):
         if market is not None:
             market.routes = [each for each in market.routes if each[0] != letter.crew]
             if not market.routes and market.closed_at is not None:
-                self._leave(market)
+                market.left = market.book.version
+                if self._recording is not None:
+                    self._recording.over(market)
 
     def _image_wanted(self, letter: ImageWanted) -> None:
         if letter.market_id:
@@ -199,9 +203,11 @@ class MarketStreamRole(StreamRole):
         image = batch.image or bool(change.img)
         market = shard.markets.get(market_id)
         if market is None:
-            if not image and not read.definition:
-                self._trouble(market_id, "changes of it come, but no image: they are left out")
+            if not image and (not read.definition or market_id in self._over):
+                if market_id not in self._over:
+                    self._trouble(market_id, "changes of it come, but no image: they are left out")
                 return
+            self._over.pop(market_id, None)
             market = shard.markets[market_id] = StreamedMarket(market_id)
         elif image and not batch.image and _older(change, market):
             return  # of before it was moved to another event
@@ -226,6 +232,9 @@ class MarketStreamRole(StreamRole):
             self._kept.add(MarketUpdate("", market_id, batch.pt, batch.received_ns, data, image, batch.clk), at_ms)
         if not market.seen:
             self._met(market, at_ms)
+        elif market.left is not None and market.book.version > market.left:
+            market.left = None  # it is open again, or has another result
+            self._tell_seen(market, at_ms)
         if self._recording is not None and market.seen:
             self._recording.record(market, batch, raw if as_it_came else market.image())
 
@@ -260,21 +269,13 @@ class MarketStreamRole(StreamRole):
                 return
         self._forget(market, at_ms)
 
-    def _leave(self, market: StreamedMarket) -> None:
-        """A market is of no interest any more."""
-        for shard in self._shards.values():
-            if shard.markets.get(market.market_id) is market:
-                del shard.markets[market.market_id]
-        if self._markets.get(market.market_id) is market:
-            del self._markets[market.market_id]
-        self._forget(market, 0)
-
     def _forget(self, market: StreamedMarket, at_ms: int) -> None:
         self._kept.forget(market.market_id)
         self._troubles.pop(market.market_id, None)
         if self._recording is not None:
             self._recording.over(market)
-        if at_ms and market.seen:
+        self._over[market.market_id] = None
+        if market.seen:
             self.mail.send(COORDINATOR, MarketGone(self.name, market.market_id, at_ms))
 
     # -- time ----------------------------------------------------------------------------------------------------
@@ -298,9 +299,10 @@ class MarketStreamRole(StreamRole):
     def due(self, at_ms: int) -> None:
         self._kept.forget_old(at_ms)
         for shard in self._shards.values():
-            old = [each for each in shard.markets.values() if _long_closed(each, at_ms)]
-            for market in old:
+            for market in shard.old(at_ms):
                 self._drop(shard, market, at_ms)
+        while len(self._over) > _OVER:
+            del self._over[next(iter(self._over))]
         if self._recording is not None:
             self._recording.go_on()
 
@@ -385,10 +387,6 @@ class MarketStreamRole(StreamRole):
 def _older(change: MarketChange, market: StreamedMarket) -> bool:
     definition = change.market_definition
     return definition is not None and definition.version < market.book.version
-
-
-def _long_closed(market: StreamedMarket, at_ms: int) -> bool:
-    return market.closed_at is not None and at_ms - market.closed_at >= CLOSED_MS
 
 
 def _now_ms() -> int:

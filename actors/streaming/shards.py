@@ -11,6 +11,11 @@ from ..live.crews import StreamPlan
 from ..live.market_filters import market_request
 from .streamed_market import StreamedMarket
 
+#: Milliseconds for which a closed market is kept: as long as the exchange keeps it.
+CLOSED_MS = 3_600_000
+#: Closed markets that are kept of those that no crew is interested in any more: they may open again.
+LEFT = 300
+
 _Key = TypeVar("_Key", bound=Hashable)
 
 
@@ -41,6 +46,12 @@ class Shard:
     def open_ids(self) -> int:
         """Ids that count against the exchange's limit, for their markets are not closed."""
         return sum(1 for each in self.ids or () if not self.is_closed(each))
+
+    def old(self, at_ms: int) -> list[StreamedMarket]:
+        """Markets that have been closed for long; and of those that nobody wants any more all but the last ones."""
+        closed = [each for each in self.markets.values() if each.closed_at is not None]
+        left = sorted((each for each in closed if each.left is not None), key=lambda each: each.closed_at or 0)
+        return [each for each in closed if at_ms - (each.closed_at or 0) >= CLOSED_MS or each in left[:-LEFT]]
 
     def is_closed(self, market_id: str) -> bool:
         """Whether a market is known to be closed."""

@@ -97,9 +97,10 @@ class StreamedMarket:
         closed_at: when it was last seen to close, milliseconds since the epoch; None while it is open.
         image_at: number of the image that it was last in.
         seen: the coordinator has been told of it.
+        left: the version with which it was over for everybody; None: it is not, or it has changed since.
     """
 
-    __slots__ = ("book", "closed_at", "definition", "image_at", "routes", "seen")
+    __slots__ = ("book", "closed_at", "definition", "image_at", "left", "routes", "seen")
 
     def __init__(self, market_id: str) -> None:
         self.book = MarketBook(market_id)
@@ -108,6 +109,7 @@ class StreamedMarket:
         self.closed_at: int | None = None
         self.image_at = 0
         self.seen = False
+        self.left: int | None = None
 
     @property
     def market_id(self) -> str:

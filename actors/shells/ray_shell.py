@@ -1,0 +1,125 @@
+"""The Ray actor around a role: it gives the role its mail and a thread, and holds no rules."""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import logging
+import os
+import pickle
+import sys
+import threading
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from ..letters import Stop
+from ..logs import LOGGER, json_formatter
+from ..mailboxes.folder import TakenError
+from ..mailboxes.sockets import ZmqMail, ZmqPost
+from ..role import run
+from .engine import COORDINATOR
+
+logger = logging.getLogger(LOGGER)
+
+#: Seconds for which the mailbox of a former self may still be claimed: its process is dying.
+_DYING = 5.0
+#: Seconds from the end of the role to that of its process: time enough for the answer to be fetched.
+_LEAVING = 5.0
+
+
+class RoleShell:
+    """The process of a role. One thread runs the role; all other calls only leave a letter.
+
+    Args:
+        logs: a folder for what the process logs, one file for each role; empty: standard error only.
+        level: from which lines are logged.
+        path: where the process that started this one looks for modules: so does this one, after its own places.
+    """
+
+    def __init__(self, post: ZmqPost, name: str, incarnation: int, logs: str, level: int, path: Sequence[str]) -> None:
+        self._post = post
+        self._name = name
+        self._incarnation = incarnation
+        self._mail: ZmqMail | None = None
+        self._why = ""
+        self._asked: str | None = None
+        self._started = threading.Event()
+        self._loaded: dict[bytes, object] = {}
+        sys.path.extend(place for place in path if place not in sys.path)
+        logger.setLevel(level)
+        if logs:
+            handler = logging.FileHandler(Path(logs) / f"{name}.log", encoding="utf-8")
+            handler.setFormatter(json_formatter())
+            logger.addHandler(handler)
+
+    def load(self, function: bytes) -> None:
+        """Have what a role needs imported before it is started."""
+        with contextlib.suppress(Exception):  # `run` will tell
+            self._load(function)
+
+    def _load(self, function: bytes) -> object:
+        if function not in self._loaded:
+            self._loaded[function] = pickle.loads(function)
+        return self._loaded[function]
+
+    def run(self, function: bytes, arguments: bytes, coordinator: str) -> str:
+        """Run the role that a pickled function makes of pickled arguments, until it ends.
+
+        Returns:
+            Why it ended; empty: it was asked to.
+        """
+        try:
+            mail = self._mail = self._opened()
+            if coordinator and self._name != COORDINATOR:
+                mail.know(COORDINATOR, coordinator)
+            if self._asked is not None:
+                mail.put(Stop(self._asked))
+            make = self._load(function)
+            assert callable(make)
+            run(make(*pickle.loads(arguments)), mail, self._has_started)
+        except Exception as error:
+            logger.exception("%s has ended", self._name)
+            self._why = f"{type(error).__name__}: {error}"
+        finally:
+            self._started.set()
+            if self._mail is not None:
+                self._mail.close()
+            self._post.close()
+            threading.Thread(target=_leave, daemon=True).start()
+        return self._why
+
+    def _opened(self) -> ZmqMail:
+        until = time.monotonic() + _DYING
+        while True:
+            try:
+                return self._post.open(self._name, self._incarnation)
+            except TakenError:
+                if time.monotonic() > until:
+                    raise
+            time.sleep(0.02)
+
+    def _has_started(self) -> None:
+        # What is there now stays: the collector of garbage need not stop the role to look through it.
+        gc.collect()
+        gc.freeze()
+        self._started.set()
+
+    def ready(self, seconds: float) -> str | None:
+        """Wait until the role has started, or could not.
+
+        Returns:
+            Why it has ended, empty if it has not or was asked to; None: it has not started yet.
+        """
+        return self._why if self._started.wait(seconds) else None
+
+    def stop(self, why: str) -> None:
+        """Ask the role to end."""
+        self._asked = why
+        if self._mail is not None:
+            self._mail.put(Stop(why))
+
+
+def _leave() -> None:
+    time.sleep(_LEAVING)
+    os._exit(0)

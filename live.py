@@ -245,15 +245,20 @@ class Live(Assembly):
             self.result = self._rows.result({"stopped": self._why}, failed)
         return self.result
 
+    def kill(self) -> None:
+        """End all actors at once. What rests at the exchange stays there, and what was not handed over is lost."""
+        self._ended.set()
+        self._end_actors(0.0)
+
     def _until_stopped(self) -> None:
         """Wait until the coordinator says that nothing of this system rests at the exchange."""
         while not self.state().get("stopped", True):
             time.sleep(0.1)
 
-    def _end_actors(self) -> None:
+    def _end_actors(self, seconds: float = _END_S) -> None:
         engine, self._engine = self._engine, None
         if engine is not None:
-            for name in engine.close(_END_S):
+            for name in engine.close(seconds):
                 logger.warning("%s did not end, and was killed", name)
         if self._instance is not None:
             self._instance.release()

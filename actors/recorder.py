@@ -8,7 +8,9 @@ started again in the same folder goes on with the files that are there.
 from __future__ import annotations
 
 import bz2
+import contextlib
 import fcntl
+import functools
 import logging
 import os
 import shutil
@@ -154,11 +156,19 @@ class Recorder:
         while not self._ending:
             self._work.wait(_WRITE_S)
             self._work.clear()
-            self._write()
-        self._write()
+            self._guarded(self._write)
+        self._guarded(self._write)
         if self._pack_all:
             for name in sorted(self._open):
-                self._pack(name)
+                self._guarded(functools.partial(self._pack, name))
+
+    def _guarded(self, work: Callable[[], object]) -> None:
+        """Whatever goes wrong with some lines, recording goes on."""
+        try:
+            work()
+        except Exception as error:
+            logger.exception("Recording in %s", self.folder)
+            self._failed(f"lines were lost: {type(error).__name__}: {error}")
 
     def _write(self) -> None:
         """Write what waits, file by file; a market that is over is packed after its lines."""
@@ -178,10 +188,12 @@ class Recorder:
     def _append(self, name: str, lines: list[bytes]) -> None:
         path = self.folder / name
         size = sum(map(len, lines))
+        before: int | None = None
         while True:
             try:
                 path.parent.mkdir(parents=True, exist_ok=True)
                 with open(path, "ab") as file:
+                    before = file.tell()
                     file.write(b"\n".join(lines) + b"\n")
                 self._open.add(name)
                 if self.error:
@@ -190,6 +202,9 @@ class Recorder:
                 break
             except OSError as error:
                 self._failed(f"{path} cannot be written: {error.strerror or error}")
+                if before is not None:
+                    with contextlib.suppress(OSError):
+                        os.truncate(path, before)  # half a line may have found room
                 if self._ending:
                     break
                 time.sleep(_WRITE_S)  # lines wait meanwhile, and are refused beyond the bound

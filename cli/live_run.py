@@ -48,11 +48,15 @@ def supervise(plan: LivePlan, quiet: bool, show: Callable[[Result, str | None], 
         system = _made(plan)
         check_accounts(system.clients)
         with _signals(system) as interrupted:
-            system.start()
-            _tell(plan)
-            with _shown(system, console):
-                system.wait()
-                result = system.end()
+            try:
+                system.start()
+                _tell(plan)
+                with _shown(system, console):
+                    system.wait()
+                    result = system.end()
+            except KeyboardInterrupt:
+                system.kill()
+                raise
     (show or show_result)(result, plan.options.get("out"))
     if interrupted.is_set():
         click.echo("headrace: stopped", err=True)

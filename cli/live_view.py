@@ -87,21 +87,26 @@ def _head(state: Row) -> Text:
 
 
 def _risk(state: Row) -> list[Text]:
-    """Limits in one line, and where they stand in each currency."""
+    """Limits in one line, where there are any, and where they stand in each currency."""
     risk = state.get("risk")
     if not isinstance(risk, Mapping):
         return []
-    of_all = {name: value for name, value in risk.items() if value is not None and not isinstance(value, Mapping)}
-    by_currency = risk.get("by_currency")
-    lines = [("risk", of_all), *(by_currency.items() if isinstance(by_currency, Mapping) else ())]
+    limits = {name: value for name, value in risk.items() if value is not None and not isinstance(value, Mapping)}
     found = []
-    for name, values in lines:
-        if isinstance(values, Mapping) and values:
-            line = Text(no_wrap=True, overflow="ellipsis")
-            line.append(f"{_plain(name)}  ", "bold")
-            line.append(", ".join(f"{each.replace('_', ' ')} {_any(value)}" for each, value in values.items()))
-            found.append(line)
+    if any(name.startswith("max_") for name in limits):
+        found.append(_named("risk", {name: _any(value) for name, value in limits.items()}))
+    by_currency = risk.get("by_currency")
+    for currency, sums in by_currency.items() if isinstance(by_currency, Mapping) else ():
+        if isinstance(sums, Mapping):
+            found.append(_named(currency, {name: _sum(value) for name, value in sums.items()}))
     return found
+
+
+def _named(head: Any, values: Mapping[str, str]) -> Text:
+    line = Text(no_wrap=True, overflow="ellipsis")
+    line.append(f"{_plain(head)}  ", "bold")
+    line.append(", ".join(f"{name.replace('_', ' ')} {value}" for name, value in values.items()))
+    return line
 
 
 def _event(row: Row, width: int) -> Text:
@@ -185,7 +190,7 @@ def _any(value: Any) -> str:
     if isinstance(value, bool) or value is None:
         return {True: "yes", False: "no", None: _MISSING}[value]
     if isinstance(value, float):
-        return f"{round(value, 2) + 0.0:,.2f}"
+        return _sum(value)
     return f"{value:,}" if isinstance(value, int) else _plain(value)
 
 
@@ -219,13 +224,18 @@ def _id(name: str) -> Callable[[Row], Text]:
     return lambda row: Text(str(row.get(name) or _MISSING))
 
 
+def _sum(value: Any) -> str:
+    """An amount of money; + 0.0: no minus before zero."""
+    return f"{round(value, 2) + 0.0:,.2f}" if isinstance(value, (int, float)) else _any(value)
+
+
 def _money(name: str, signed: bool = False) -> Callable[[Row], Text]:
     def cell(row: Row) -> Text:
         value = row.get(name)
-        if not isinstance(value, (int, float)) or isinstance(value, bool):
+        if not isinstance(value, (int, float)):
             return Text(_MISSING)
         style = "" if not signed or round(value, 2) == 0 else "green" if value > 0 else "red"
-        return Text(f"{round(value, 2) + 0.0:,.2f}", style=style)
+        return Text(_sum(value), style=style)
 
     return cell
 

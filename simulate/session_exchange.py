@@ -12,10 +12,15 @@ from collections.abc import Callable, Mapping
 from heapq import heappop, heappush
 from typing import Any
 
+import msgspec
+
 from ..actors.exchange import Answer, Desk
 from ..strategies.book import MarketBook
 from ..strategies.messages import OrderFact, Reply, Request
+from .bets import Bet
 from .models import Models
+from .passive import PassiveMatching
+from .placement import Arrival
 from .session_script import Asked, SessionScript
 from .simulated_exchange import SimulatedExchange
 from .simulated_market import SimulatedMarket
@@ -34,6 +39,37 @@ class SessionDesk:
     def call_at(self, at_ms: int, market_id: str, function: Callable[..., object], *arguments: Any) -> None:
         if not self.wait(at_ms, function, *arguments):
             self._desk.call_at(at_ms, market_id, function, *arguments)
+
+
+class SessionMatching(PassiveMatching):
+    """Resting bets, where the recording has the trades of the session's own bets: these match nothing else here."""
+
+    def __init__(self, *arguments: Any) -> None:
+        super().__init__(*arguments)
+        self._own: dict[tuple[int, float], dict[float, float]] = {}
+
+    def traded(self, bet: Bet) -> None:
+        """A bet was matched as it was placed: the recording will count that as traded, for both sides."""
+        own = self._own.setdefault(bet.key, {})
+        for _, price, size in bet.fills:
+            own[price] = own.get(price, 0.0) + 2 * size
+
+    def _take_deltas(self, defined: bool) -> None:
+        super()._take_deltas(defined)
+        if not self._own:
+            return
+        left = {}
+        for key, delta in self._deltas.items():
+            own = self._own.get(key, {})
+            found = {}
+            for price, volume in delta.items():
+                ours = min(own.get(price, 0.0), volume)
+                if ours:
+                    own[price] = round(own[price] - ours, 2)
+                if (others := round(volume - ours, 2)) > 0:
+                    found[price] = others
+            left[key] = found
+        self._deltas = left
 
 
 class SessionMarket(SimulatedMarket):
@@ -61,11 +97,28 @@ class SessionMarket(SimulatedMarket):
         asked = self._script.replayed(request)
         if asked is not None:
             self._known[request.request_id] = asked
-        super().send(request)
+            # What never reached the exchange then does not now: accounts and limits were those of the live system.
+            for line, reply in self._script.refusals(request, asked):
+                self._held.setdefault(line, []).append(reply)
+                refused = {report.order_id for report in reply.reports}
+                left = tuple([each for each in request.instructions if each.order_id not in refused])
+                request = msgspec.structs.replace(request, instructions=left)
+        if request.instructions:
+            super().send(request)
 
     def _times(self, request: Request) -> tuple[int, int]:
         asked = self._known.get(request.request_id)
         return super()._times(request) if asked is None else (asked.arrived_ms, asked.done_ms)
+
+    def _new_matching(self) -> SessionMatching:
+        return SessionMatching(self._book, self._desk, self._models, self._bets, self._tell)
+
+    def _place(self, request: Request, bet: Bet, arrival: Arrival) -> bool:
+        placed = super()._place(request, bet, arrival)
+        if placed and bet.fills and request.request_id in self._known:
+            assert isinstance(self._matching, SessionMatching)
+            self._matching.traded(bet)
+        return placed
 
     # -- arriving ------------------------------------------------------------------------------------------------
 
@@ -99,6 +152,8 @@ class SessionMarket(SimulatedMarket):
 
     def _hold(self, message: Answer) -> None:
         line = self._script.when(message, self._line + 1) if isinstance(message, Reply | OrderFact) else None
+        if isinstance(message, Reply):
+            message = self._script.dated(message)
         if line is None:
             self._pass_on(message)
         else:

@@ -11,7 +11,9 @@ from ..actors.exchange import Answer
 from ..actors.session_lines import ANSWERED, ASKED, BEGIN, PAPER, SessionLine
 from ..strategies.errors import RecordingError
 from ..strategies.messages import (
+    EXPIRED,
     PLACE,
+    REFUSED,
     REPLACE,
     STREAM,
     Instruction,
@@ -19,6 +21,7 @@ from ..strategies.messages import (
     PlaceInstruction,
     ReplaceInstruction,
     Reply,
+    Report,
     Request,
 )
 from .reading.recordings import Recording
@@ -120,6 +123,27 @@ class SessionScript:
                 return asked
         return None
 
+    def refusals(self, request: Request, asked: Asked) -> list[tuple[int, Reply]]:
+        """The answers to instructions that were refused or too late, so that they never reached the exchange.
+
+        Args:
+            request: of the replay, in whose words they are told.
+
+        Returns:
+            Each with its line.
+        """
+        found = []
+        for here, there in zip(request.instructions, asked.request.instructions, strict=True):
+            for line, _, told in self._told.get(there.order_id, ()):
+                if line >= asked.line and isinstance(told, Reply) and _is_reply(told, asked.request):
+                    if told.outcome in (REFUSED, EXPIRED):
+                        mine = [each for each in told.reports if each.order_id == there.order_id]
+                        reports = tuple([msgspec.structs.replace(each, order_id=here.order_id) for each in mine])
+                        named = {"request_id": request.request_id, "reports": reports}
+                        found.append((line, msgspec.structs.replace(told, **named)))
+                    break
+        return found
+
     def _alike(self, here: Sequence[Instruction], there: Sequence[Instruction]) -> bool:
         return len(here) == len(there) and all(map(self._same, here, there))
 
@@ -158,6 +182,19 @@ class SessionScript:
                 ):
                     return line
         return None
+
+    def dated(self, reply: Reply) -> Reply:
+        """A reply with the dates of the session's: the exchange tells them to the second."""
+        reports = tuple([self._dated(report) for report in reply.reports])
+        return reply if reports == reply.reports else msgspec.structs.replace(reply, reports=reports)
+
+    def _dated(self, report: Report) -> Report:
+        name = self._names.get(report.order_id, "")
+        for _, _, told in self._told.get(name, ()) if report.placed_at is not None else ():
+            for each in told.reports if isinstance(told, Reply) else ():
+                if each.order_id == name and each.operation == report.operation and each.placed_at is not None:
+                    return msgspec.structs.replace(report, placed_at=each.placed_at)
+        return report
 
     def _first(self, order_id: str, after: int, placing: bool) -> int | None:
         """The line of a reply about an order; of its placing that of a fact as well, which makes it known too."""

@@ -264,7 +264,7 @@ class Bench:
     @property
     def account(self) -> FakeAccount:
         """The only account at a real exchange."""
-        (account,) = [desk.live for desk in self.role.accounts]
+        (account,) = [desk.live for desk in self.role.betting.accounts]
         assert isinstance(account, FakeAccount)
         return account
 

@@ -119,17 +119,22 @@ def venue(*streams: Stream, played: int = 2, **changes: Any) -> Iterator[Venue]:
 
     Args:
         streams: what it plays, message by message; a market with prices if there are none.
-        played: messages that are played at once.
+        played: messages that are played at once, where it is played by steps.
         changes: of its settings.
     """
     loop = asyncio.new_event_loop()
     thread = threading.Thread(target=loop.run_forever, name="exchange", daemon=True)
     thread.start()
 
+    playing: list[asyncio.Future[None]] = []
+
     async def start() -> Service:
         service = _Service(streams or (priced(),), **changes)
         await service.start()
-        await service.runner.step(played)
+        if service.settings.speed == "step":
+            await service.runner.step(played)
+        else:
+            playing.append(asyncio.ensure_future(service.run()))
         return service
 
     try:

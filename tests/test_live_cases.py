@@ -6,8 +6,10 @@ docs/exchange.md, "What has gone wrong for others", says of each what happened t
 from __future__ import annotations
 
 import dataclasses
+import re
 import threading
 import time
+from pathlib import Path
 from typing import Any
 
 import betfairlightweight
@@ -22,6 +24,47 @@ from headrace.simulate.exchange.settings import Limits, Timers
 from headrace.strategies.messages import Reply
 from headrace.strategies.stands import Stand
 from live_trading import Trading, Venue, Watching, snapshot, venue
+
+#: By case: where else it is tested. Those that are not here are tested below, or in test_live_cases_whole.py.
+ELSEWHERE = {
+    22: "live_execution: order_that_is_not_sent_before_its_deadline_expires_and_is_nowhere",
+    26: "order_messages: closed_markets_are_forgotten_in_time",
+    28: "stream_connection: image_and_changes_come_after_a_session_was_given",
+    29: "stream_connection: failure_that_closes_is_told_with_its_code",
+    30: "stream_connection: silence_of_two_heartbeats_is_an_end",
+    31: "stream_connection: clock_that_is_refused_is_dropped_at_once",
+    32: "stream_connection: changes_of_the_former_subscription_are_left_out_until_the_new_image",
+    36: "market_stream: of_a_market_that_is_twice_in_an_image_the_higher_version_counts",
+    37: "market_stream: image_without_definition_waits_for_one_and_keeps_its_prices",
+    38: "stream_connection: late_greeting_is_waited_for",
+    39: "stream_connection: connection_that_ends_is_made_again_and_goes_on_from_its_clock",
+    40: "market_stream: connection_too_many_is_given_up_and_its_markets_are_left_out",
+    50: "live_sessions: many_who_want_a_session_share_one_login",
+    51: "live_execution: requests_are_cut_to_what_the_exchange_takes",
+    52: "live_placing: cancel_without_bets_is_refused_here",
+    53: "live_placing: orders_at_the_starting_price_have_liabilities",
+    54: "live_execution: idle_connection_that_the_exchange_has_closed_costs_nothing",
+    55: "live_sessions: keep_alive_that_fails_leads_to_login",
+    56: "live_execution: report_with_fields_that_nobody_knows_is_read",
+    59: "stream_connection: waits_between_attempts_double_up_to_the_longest",
+    62: "live_lists: funds_that_are_being_worked_out_are_asked_for_again",
+}
+HERE = Path(__file__)
+
+
+def test_every_case_has_a_test() -> None:
+    texts = HERE.read_text() + HERE.with_name("test_live_cases_whole.py").read_text()
+    named = re.findall(r"def test_cases((?:_\d+_and)+_\d+)_|def test_case((?:_\d+)+)_|class TestCase(\d+):", texts)
+    numbers = {int(each) for names in named for name in names for each in re.findall(r"\d+", name)}
+    assert sorted(numbers | ELSEWHERE.keys()) == list(range(1, 63))
+    assert not numbers & ELSEWHERE.keys()
+
+
+@pytest.mark.parametrize("case", sorted(ELSEWHERE))
+def test_the_test_of_a_case_is_there(case: int) -> None:
+    file, _, name = ELSEWHERE[case].partition(": ")
+    tests = HERE.with_name(f"test_{file}.py").read_text()
+    assert re.search(rf"^ *def test_{name}\(", tests, re.MULTILINE)
 
 
 @pytest.fixture

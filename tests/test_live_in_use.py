@@ -66,9 +66,9 @@ def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         long.touch(at)
     long.write(tmp_path / "long")
     short = priced()
-    for at in range(200, 4_000, 100):
+    for at in range(200, 3_000, 100):
         short.touch(at)
-    short.close(4_000).write(tmp_path / "short")
+    short.close(3_000).write(tmp_path / "short")
     return tmp_path
 
 
@@ -159,6 +159,19 @@ def test_signal_stops_in_order_and_open_orders_are_cancelled(by: signal.Signals,
     assert (order["size_cancelled"], order["size_matched"], order["status"]) == (2.0, 0.0, "EXECUTION_COMPLETE")
 
 
+def test_second_ctrl_c_does_not_wait_for_what_does_not_end(desk: Path) -> None:
+    with trading(*RESTER) as system:
+        system.process.send_signal(signal.SIGINT)
+        assert system.process.stderr is not None
+        while "Ctrl-C once more" not in system.process.stderr.readline():
+            assert system.process.poll() is None
+        code, _, errors = system.end(signal.SIGINT)
+    assert code == 130
+    assert errors.endswith("headrace: stopped\n")
+    assert "Traceback" not in errors
+    assert ask("status").returncode == 2
+
+
 def test_orders_are_left_where_it_is_told_to(desk: Path) -> None:
     with trading(*RESTER, "--on-stop", "leave", "--out", "result") as system:
         assert system.end(signal.SIGTERM)[0] == 0
@@ -177,24 +190,22 @@ def test_system_ends_by_itself_when_its_markets_are_over(desk: Path) -> None:
     assert order["profit"] == pytest.approx(2.0 * (order["average_price_matched"] - 1))
 
 
-def test_errors_of_a_strategy_are_rows_and_exit_code_1(desk: Path) -> None:
-    code, said, _ = System("strategies.py:Failing", "--rehearse", "short", "--stop-when-idle").end()
-    assert code == 1
-    assert "failed: " in said
-    assert "ValueError" in said
-
-
-def test_paper_sends_nothing_to_the_exchange(desk: Path) -> None:
-    words = ("strategies.py:Taker", "--rehearse", "short", "--stop-when-idle", "--out", "result")
-    code, said, errors = System(*words, command="paper").end()
-    assert code == 0, errors
-    assert "trades on paper: Taker" in said
-    (order,) = hr.Result.load(str(desk / "result")).orders.to_pylist()
-    assert order["size_matched"] == 2.0
+def test_paper_is_matched_here_and_errors_of_a_strategy_are_rows_and_exit_code_1(desk: Path) -> None:
+    strategies = ("strategies.py:Taker", "strategies.py:Failing")
+    code, said, errors = System(
+        *(*strategies, "--rehearse", "short", "--stop-when-idle", "--out", "result"), command="paper"
+    ).end()
+    assert code == 1, errors
+    assert "trades on paper: Taker, Failing" in said
+    assert "failed: Failing" in said
+    result = hr.Result.load(str(desk / "result"))
+    (order,) = result.orders.to_pylist()
+    assert (order["strategy"], order["size_matched"]) == ("Taker", 2.0)
+    assert {each["error_type"] for each in result.failures.to_pylist()} == {"ValueError"}
 
 
 def test_until_ends_it(desk: Path) -> None:
-    moment = time.strftime("%Y-%m-%dT%H:%M:%S", time.localtime(time.time() + 6))
+    moment = time.strftime("%Y-%m-%dT%H:%M:%S", time.localtime(time.time() + 5))
     code, _, errors = System(*RESTER, "--until", moment).end()
     assert code == 0, errors
 

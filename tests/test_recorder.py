@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import bz2
 import json
+import resource
+import signal
 import threading
 import time
 from collections.abc import Callable
@@ -149,6 +151,26 @@ def test_disk_that_cannot_be_written_is_told_and_tried_again(tmp_path: Path) -> 
     until(lambda: recorder.error == "")
     recorder.close()
     assert bz2.decompress((tmp_path / "markets/1.1.bz2").read_bytes()) == b"one\n"
+
+
+def test_full_disk_leaves_no_half_line(tmp_path: Path) -> None:
+    limit, most = resource.getrlimit(resource.RLIMIT_FSIZE)
+    before = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    recorder = Recorder(tmp_path)
+    path = tmp_path / "markets/1.1"
+    try:
+        recorder.put(MARKETS, "1.1", b"a" * 1_000)
+        until(lambda: path.exists() and path.stat().st_size == 1_001)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (1_500, most))
+        recorder.put(MARKETS, "1.1", b"b" * 1_000)
+        until(lambda: "cannot be written" in recorder.error)
+        until(lambda: path.stat().st_size == 1_001)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (limit, most))
+        signal.signal(signal.SIGXFSZ, before)
+    until(lambda: recorder.error == "")
+    recorder.close(pack=False)
+    assert path.read_bytes() == b"a" * 1_000 + b"\n" + b"b" * 1_000 + b"\n"
 
 
 # -- of a stream ---------------------------------------------------------------------------------------------------

@@ -19,7 +19,7 @@ from headrace.simulate.reading.recordings import find_recordings
 from headrace.simulate.session_replay import SessionReplay, of_session
 from headrace.simulate.setup import Setup
 from headrace.simulate.units import Unit
-from headrace.strategies.messages import STREAM, OrderFact, Reply, Report, Request
+from headrace.strategies.messages import REFUSED, STREAM, OrderFact, Reply, Report, Request
 from live_hosts import Diary, Driven, ended_hosts, live_setup, mixed, msg_for, scripted, updates_of
 
 __all__ = ["ended_hosts"]  # used by all tests here
@@ -131,9 +131,9 @@ def worse(stream: Stream, at: int) -> Stream:
     return stream.prices(at, {1: {"atb": [[2.0, 0]]}})
 
 
-@pytest.mark.parametrize(("arrived", "matched", "placed"), [(139, 5.0, 139), (141, 0.0, 145), (170, 0.0, 170)])
+@pytest.mark.parametrize(("arrived", "matched"), [(139, 5.0), (141, 0.0), (170, 0.0)])
 def test_a_request_meets_the_book_that_the_exchange_had_when_it_came(
-    tmp_path: Path, arrived: int, matched: float, placed: int
+    tmp_path: Path, arrived: int, matched: float
 ) -> None:
     """The change that was published at 140 was read at 145: until then it is not known that 140 has passed."""
     session = Session(tmp_path)
@@ -141,16 +141,48 @@ def test_a_request_meets_the_book_that_the_exchange_had_when_it_came(
     session.answer(session.placed(arrived, matched), at=180)
     session.answer(session.reply(181, matched), at=181)
     (order,) = session.replay().orders.to_pylist()
-    assert (order["size_matched"], order["placed_at"].timestamp() * 1000 - T0) == (matched, placed)
+    assert order["size_matched"] == matched
+    assert order["placed_at"].timestamp() * 1000 == T0 + 181, "as the report said"
 
 
+@pytest.mark.parametrize(("published", "matched"), [(149, 0.0), (151, 5.0)])
 def test_where_the_order_stream_says_nothing_a_request_is_taken_to_have_come_half_way_to_its_answer(
-    tmp_path: Path,
+    tmp_path: Path, published: int, matched: float
 ) -> None:
     session = Session(tmp_path)
-    session.answer(session.reply(190), at=200)
+    session.change(worse(priced(), published), at=published + 1)
+    session.answer(session.reply(150, matched), at=200)
     (order,) = session.replay().orders.to_pylist()
-    assert order["placed_at"].timestamp() * 1000 - T0 == 150
+    assert order["size_matched"] == matched
+
+
+def test_a_request_that_was_refused_is_refused(tmp_path: Path) -> None:
+    """Which limits the live system was at is not known to the replay; what they did is."""
+    session = Session(tmp_path)
+    (asked,) = session.request.instructions
+    report = Report(asked.order_id, "PLACE", "FAILURE")
+    refusal = Reply(session.request.request_id, MARKET, T0 + 105, REFUSED, (report,), "RISK", "exposure 101 of 100")
+    session.answer(refusal, at=105)
+    session.change(priced().touch(300), at=301)
+    result = session.replay()
+    (order,) = result.orders.to_pylist()
+    assert (order["status"], order["size_matched"], order["bet_id"]) == ("VIOLATION", 0.0, None)
+    assert result.transactions.num_rows == 0 or result.transactions.to_pylist()[0]["placed"] == 0
+
+
+def test_trades_of_own_bets_match_no_others(tmp_path: Path) -> None:
+    """A bet takes the 10 at 2.0 and another rests there: what the stream then counts as traded was the first bet's."""
+    actions = {100: [back("a", 2.0, 12.0)]}
+    session = Session(tmp_path, actions)
+    (asked,) = session.request.instructions
+    fact = OrderFact(MARKET, asked.order_id, "77", STREAM, T0 + 110, True, 2.0, 12.0, "LAPSE", 10.0, 2.0, 2.0)
+    session.answer(fact, at=112)
+    session.answer(session.reply(110, 10.0), at=113)
+    stream = priced().prices(120, {1: {"atb": [[2.0, 0]], "atl": [[2.0, 2]], "trd": [[2.0, 120]]}})
+    session.change(stream, at=121)
+    session.change(stream.prices(300, {1: {"trd": [[2.0, 123]]}}), at=301)
+    (order,) = session.replay(actions).orders.to_pylist()
+    assert (order["size_matched"], order["size_remaining"]) == (11.5, 0.5)
 
 
 def test_an_answer_is_taken_where_it_was(tmp_path: Path) -> None:

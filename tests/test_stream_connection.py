@@ -280,6 +280,25 @@ def test_changes_of_the_former_subscription_are_left_out_until_the_new_image() -
         assert [batch.image for batch in found.role.batches] == [True, True]
 
 
+def test_message_that_could_not_be_taken_is_followed_by_a_new_image(caplog: pytest.LogCaptureFixture) -> None:
+    with scene() as found:
+        found.images()
+        take = found.role.received
+        failures = iter([True])
+
+        def failing(connection: Connection, batch: Batch) -> None:
+            if next(failures, False):
+                raise KeyError("size")
+            take(connection, batch)
+
+        found.role.received = failing  # type: ignore[method-assign]
+        found.step()
+        found.images(2)
+        assert "KeyError" in found.errors[0]
+        assert [batch.resumed for batch in found.role.batches] == [False, False]
+        assert "could not be taken" in caplog.text
+
+
 # -- what authentication is answered -------------------------------------------------------------------------------
 
 
@@ -414,6 +433,31 @@ def test_what_is_not_the_exchange_is_told_and_left(said: tuple[bytes, ...], told
     with stranger(*said) as (running, mail, _):
         running.until(lambda: errors_of(mail))
         assert told in errors_of(mail)[0]
+
+
+def test_request_that_does_not_fit_into_the_socket_is_sent_as_it_is_read() -> None:
+    read: list[int] = []
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 8_192)
+
+        def serve() -> None:
+            connection, _ = listener.accept()
+            with connection, connection.makefile("rb") as lines:
+                connection.sendall(GREETING)
+                lines.readline()
+                connection.sendall(TAKEN)
+                time.sleep(0.2)
+                read.append(len(lines.readline()))
+
+        thread = threading.Thread(target=serve, daemon=True)
+        thread.start()
+        mail = FakeMail(answers=lambda name, letter: _session(letter))
+        ids = [f"1.{number}" for number in range(1_000_000)]
+        role = Noting(StreamPlace("127.0.0.1", listener.getsockname()[1], tls=False), marketFilter={"marketIds": ids})
+        with Running(role, mail) as running:
+            running.until(lambda: read)
+        thread.join(5)
+    assert read[0] > 10_000_000
 
 
 def test_line_without_end_is_given_up() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Protocol
 
 from ...strategies.messages import ClearedMarket, ClearedOrder, OrderFact, Reply, Request
@@ -202,7 +202,10 @@ class Accounts:
         return orders.hold(request, reply)
 
     def _hand_on(self, owner: Owner, message: Answer) -> None:
-        self._note(self._desks[owner], message)
+        desk = self._desks[owner]
+        if isinstance(message, OrderFact) and desk.live is not None:
+            desk.live.take_fact(message)
+        self._note(desk, message)
         self._hearing.hand_on(message)
         self._hearing.changed(owner, message.market_id)
 
@@ -248,6 +251,15 @@ class Accounts:
         if market_id is not None and not isinstance(letter, OrdersClosed):
             self._hearing.changed(owner, market_id)
 
+    def cancel_in(self, market_ids: Iterable[str]) -> None:
+        """Cancel what rests in markets that nobody looks after any more."""
+        for desk in self:
+            for market_id in market_ids if desk.orders is not None else ():
+                bets = [bet for bet in desk.bets.in_market(market_id) if not bet.ended and not bet.at_sp]
+                known = [bet.bet_id for bet in bets if bet.bet_id is not None]
+                if known and desk.live is not None:
+                    desk.live.cancel(market_id, known)
+
     # -- time ----------------------------------------------------------------------------------------------------
 
     def outcome(self, letter: Outcome) -> bool:
@@ -285,6 +297,12 @@ class Accounts:
             live.close(out)
         if not open_:
             then()
+
+    def end(self) -> None:
+        """Give up what is under way."""
+        for desk in self:
+            if desk.live is not None:
+                desk.live.calls.close()
 
 
 def connecting(clients: Sequence[BaseClient], venue: str, username: str) -> BaseClient | None:

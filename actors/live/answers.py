@@ -9,19 +9,15 @@ from typing import Any, Protocol
 import msgspec
 
 from ...strategies.errors import HeadraceError, InputError
-from ...strategies.host import Host
 from ...values import did_you_mean, legible
-from ..coordinator import Coordinator
-from ..failures import Failures
-from ..letters import Ask, StreamState, Told
+from ..letters import Ask, Told
 from ..mailboxes.mail import Mail
-from .accounts import Accounts
 from .alerts import Alerts
+from .betting import Betting
 from .directory import Directory
 from .host_watch import HostWatch
 from .live_workers import LiveWorkers
 from .market_ends import MarketEnds
-from .risk import Gate, Risk
 from .routes import Routes
 from .seating import Seating
 from .setup import LiveSetup
@@ -36,6 +32,7 @@ from .state import (
     tick_figures,
 )
 from .stopping import Cancelling
+from .stream_desk import StreamDesk
 
 STATE, STOP, CANCEL_ALL = "STATE", "STOP", "CANCEL_ALL"
 
@@ -45,19 +42,14 @@ class System(Protocol):
 
     setup: LiveSetup
     mail: Mail
-    host: Host
-    coordinator: Coordinator
-    failures: Failures
-    accounts: Accounts
     alerts: Alerts
+    betting: Betting
     cancelling: Cancelling | None
     directory: Directory
     ends: MarketEnds
-    gate: Gate
-    risk: Risk
     routes: Routes
     seating: Seating
-    streams: dict[str, StreamState]
+    stream_desk: StreamDesk
     watch: HostWatch
     workers: LiveWorkers
 
@@ -113,15 +105,12 @@ class Answers:
     def state(self) -> dict[str, Any]:
         """The state of the system: see `actors.live.state`."""
         role = self._role
-        now = role.host.clock.now_ms
-        accounts, gate = role.accounts, role.gate
+        betting = role.betting
+        accounts, gate, now = betting.accounts, betting.gate, betting.accounts.now_ms
         states = list(role.watch.states.values())
-        streams = list(role.streams.values())
+        streams = list(role.stream_desk.states.values())
         entries = role.directory.entries
         hosts = [{**row, "pid": entries[row["name"]].pid if row["name"] in entries else 0} for row in role.watch.rows()]
-        markets = [
-            {**row, "quarantined": gate.quarantined.get(row["market_id"], "")} for row in role.watch.market_rows()
-        ]
         return {
             "at": now,
             "instance": role.setup.instance,
@@ -132,7 +121,7 @@ class Answers:
             "placing_allowed": not gate.stopping and any(desk.ready for desk in accounts),
             "idle": self._idle(),
             "cancelling": None if role.cancelling is None else role.cancelling.standing(),
-            "markets": markets,
+            "markets": role.watch.market_rows(),
             "orders": order_rows(accounts, now),
             "foreign": foreign_rows(accounts),
             "clients": client_rows(accounts, role.workers.funds_at, role.routes.definition_of, now),
@@ -143,15 +132,15 @@ class Answers:
                 "order_ms": order_figures(accounts),
                 "stream_lag_ms": lag_figures(streams),
             },
-            "risk": role.risk.standing(),
+            "risk": betting.risk.standing(),
             "events": event_rows(role.alerts.events),
             "counts": {
                 **role.mail.counts,
                 "depth": role.mail.depth,
                 "markets": len(role.routes.markets),
-                "failures": sum(failure.count for failure in role.failures),
-                "violations": sum(each.count for each in role.coordinator.violations.values()),
-                "requests": len(role.coordinator.requests),
+                "failures": sum(failure.count for failure in betting.failures),
+                "violations": sum(each.count for each in betting.coordinator.violations.values()),
+                "requests": len(betting.coordinator.requests),
                 "unposted": role.alerts.unposted,
             },
         }
@@ -161,7 +150,7 @@ class Answers:
         role = self._role
         seated = {market_id for _, market_id, _ in role.seating}
         over = all(role.ends.settled(market_id) for market_id in seated)
-        return bool(role.routes.ever) and over and not any(desk.bets.live for desk in role.accounts)
+        return bool(role.routes.ever) and over and not any(desk.bets.live for desk in role.betting.accounts)
 
 
 def _why(values: Mapping[str, Any]) -> str:

@@ -104,6 +104,7 @@ class Risk:
         day: what was settled today.
         exposure: what is open.
         bet_of: a bet, by its account and its order.
+        purses: whose money is counted together, by account: each currency by itself.
         clock_ms: now, milliseconds since the epoch.
         reached: told of a limit that refuses, in a sentence.
     """
@@ -114,12 +115,12 @@ class Risk:
         day: Day,
         exposure: Exposure,
         bet_of: Callable[[Owner, str, str | None], Any],
-        currencies: dict[Owner, str],
+        purses: dict[Owner, str],
         clock_ms: Callable[[], int],
         reached: Callable[[str], object] = lambda text: None,
     ) -> None:
         self.limits, self.day, self.exposure = limits, day, exposure
-        self._bet_of, self._currencies, self._clock_ms, self._reached = bet_of, currencies, clock_ms, reached
+        self._bet_of, self._purses, self._clock_ms, self._reached = bet_of, purses, clock_ms, reached
         self._placed_ms: collections.deque[int] = collections.deque()
         self._judged = _Judged()
 
@@ -169,8 +170,8 @@ class Risk:
 
     def _over(self, request: Request, more: float) -> str | None:
         limits, owner = self.limits, (request.venue, request.username)
-        currency = self._currencies.get(owner, "")
-        mates = [each for each, its in self._currencies.items() if its == currency]
+        currency = self._purses.get(owner, "")
+        mates = [each for each, its in self._purses.items() if its == currency]
         open_ = round(self.exposure.total(mates) + more, 2)
         if limits.max_exposure is not None and open_ > limits.max_exposure:
             return f"open bets could lose {open_:.2f} {currency}, max_exposure is {limits.max_exposure:.2f}"
@@ -223,8 +224,8 @@ class Risk:
             "orders_last_second": sum(at > now - 1000 for at in self._placed_ms),
             "by_currency": {},
         }
-        for currency in dict.fromkeys(self._currencies.values()):
-            owners = [owner for owner, its in self._currencies.items() if its == currency]
+        for currency in dict.fromkeys(self._purses.values()):
+            owners = [owner for owner, its in self._purses.items() if its == currency]
             exposure, settled = self.exposure.total(owners), self.day.profit(now, currency)
             found["by_currency"][currency] = {
                 "exposure": exposure,
@@ -253,13 +254,11 @@ class Gate:
     Attributes:
         stopping: why the system stops; empty: it does not.
         unready: accounts for which it is not known yet how their bets stand, each with what is waited for.
-        quarantined: markets in which something has gone wrong, each with what it was.
     """
 
     def __init__(self) -> None:
         self.stopping = ""
         self.unready: dict[Owner, str] = {}
-        self.quarantined: dict[str, str] = {}
 
     def why_not(self, request: Request) -> str | None:
         """Why a request must not be sent; None: it may."""
@@ -267,11 +266,7 @@ class Gate:
             return None
         if self.stopping:
             return f"placing has stopped: {self.stopping}"
-        if self.unready:
-            why = self.unready.get((request.venue, request.username))
-            if why is not None:
-                return why
-        return self.quarantined.get(request.market_id) if self.quarantined else None
+        return self.unready.get((request.venue, request.username)) if self.unready else None
 
 
 class GateControl(BaseControl):

@@ -12,7 +12,7 @@ Times are milliseconds since the epoch, money is in each account's currency. Key
 | placing_allowed | bets may be placed with some account |
 | idle | there were markets, and all are closed, with their results, and nothing is open |
 | cancelling | null, or how far cancelling is: done, open (bets that rest), left (orders at the starting price) |
-| markets | rows: market_id, event, name, status, inplay, crew, host, stalled, strategy, orders, live, matched, exposure, profit, changes, pt, quarantined |
+| markets | rows: market_id, event, name, status, inplay, crew, host, stalled, strategy, orders, live, matched, exposure, profit, changes, pt |
 | orders | live ones: order_id, bet_id, market_id, strategy, selection_id, side, price, size, matched, remaining, status, age_ms, in_doubt, username |
 | foreign | bets that were placed elsewhere: bet_id, market_id, selection_id, side, price, size, matched, remaining, username |
 | clients | rows: venue, username, paper, session, ready, funds, funds_age_s, exposure, transactions_hour, currency |

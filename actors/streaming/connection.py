@@ -3,12 +3,12 @@
 Steps of the handshake follow each other strictly: the exchange's greeting, authentication, its answer, the
 subscription, its answer, the image. Whoever owns a connection gives it a session each time it asks for one: that is
 its leave to connect, so that one stream connects at a time. Nothing here blocks; everything is called by one thread.
-
-Sources: Betfair Exchange Stream API.
+Source: Betfair Exchange Stream API.
 """
 
 from __future__ import annotations
 
+import itertools
 import logging
 import math
 import random
@@ -20,20 +20,15 @@ from typing import Any, Protocol
 import msgspec
 
 from .line_socket import ConnectionLostError, LineSocket, Opening
+from .stream_codes import CONNECTING, DOWN, LIMIT_EXCEEDED, REFUSALS, REFUSED, SESSION_ERRORS, STOPPED, SUBSCRIBED
 from .stream_messages import Batch, StreamMessage, decode_message
 from .stream_place import StreamPlace, StreamSettings
 from .subscription import Subscription
 
 logger = logging.getLogger("headrace")
 
-#: What was asked for cannot be had, or not by this account: asked again after the longest wait only.
-_REFUSALS = frozenset({"NO_APP_KEY", "INVALID_APP_KEY", "NOT_AUTHORIZED", "INVALID_INPUT", "INVALID_REQUEST"})
-#: The session is not good.
-_SESSION_ERRORS = frozenset({"NO_SESSION", "INVALID_SESSION_INFORMATION"})
-LIMIT_EXCEEDED = "SUBSCRIPTION_LIMIT_EXCEEDED"
-CONNECTION_LIMIT = "MAX_CONNECTION_LIMIT_EXCEEDED"
-#: States, as `StreamState` has them.
-CONNECTING, SUBSCRIBED, DOWN, REFUSED, STOPPED = "CONNECTING", "SUBSCRIBED", "DOWN", "REFUSED", "STOPPED"
+#: Seconds after which is tried again what could not be sent.
+_FLUSH_S = 0.02
 
 Watch = Callable[[Any, Callable[[], object] | None], None]
 
@@ -103,7 +98,7 @@ class Connection:
         self._socket: LineSocket | None = None
         self._credentials: tuple[str, str] = ("", "")
         self._step: Callable[[StreamMessage], None] | None = None
-        self._numbers = 0
+        self._numbers = itertools.count(1)
         self._failures = 0
         self._was_subscribed = False
         self._refused_token: str | None = None
@@ -163,20 +158,14 @@ class Connection:
         """Milliseconds since anything was read."""
         return max(0, round((self._now() - self.heard_at) * 1000))
 
-    # -- time ----------------------------------------------------------------------------------------------------
-
     @property
     def deadline(self) -> float:
         """When it wants `wake`, in seconds of `now`; infinite: never."""
-        if self._socket is not None and self._socket.pending:
-            return min(self._now() + 0.02, *self._deadlines.values(), math.inf)
         return min(self._deadlines.values(), default=math.inf)
 
     def wake(self) -> None:
         """Do what is due."""
         now = self._now()
-        if self._socket is not None and self._socket.pending:
-            self._guarded(self._socket.flush)
         for name, at in tuple(self._deadlines.items()):
             if at <= now and self._deadlines.get(name) == at:
                 del self._deadlines[name]
@@ -189,6 +178,9 @@ class Connection:
         elif name == "session":
             self._owner.session_wanted(self, self._refused_token)
             self._deadlines["session"] = self._now() + settings.longest_wait
+        elif name == "flush" and self._socket is not None:
+            self._guarded(self._socket.flush)
+            self._flush_later()
         elif name == "connect":
             self._lose(f"{self.place} does not answer within {settings.connect:g} s")
         else:
@@ -255,17 +247,19 @@ class Connection:
     def _send(self, data: bytes) -> None:
         if self._socket is not None:
             self._socket.write(data)
+            self._flush_later()
 
-    def _number(self) -> int:
-        self._numbers += 1
-        return self._numbers
+    def _flush_later(self) -> None:
+        """Try again, if not all that was written could be sent."""
+        if self._socket is not None and self._socket.pending:
+            self._deadlines["flush"] = self._now() + _FLUSH_S
 
     def _greeted(self, message: StreamMessage) -> None:
         if message.op != "connection":
             self._lose(f"{self.place} does not greet as the exchange does: op {message.op!r}")
             return
         app_key, token = self._credentials
-        request = {"op": "authentication", "id": self._number(), "appKey": app_key, "session": token}
+        request = {"op": "authentication", "id": next(self._numbers), "appKey": app_key, "session": token}
         self._expect(self._authenticated)
         self._send(msgspec.json.encode(request) + b"\r\n")
 
@@ -276,7 +270,7 @@ class Connection:
 
     def _subscribe(self) -> None:
         self._expect(self._answered)
-        self._send(self.subscription.ask(self._number()))
+        self._send(self.subscription.ask(next(self._numbers)))
 
     def _answered(self, message: StreamMessage) -> None:
         if message.id not in (None, self.subscription.asked):
@@ -337,14 +331,19 @@ class Connection:
             self._unwell = message.status == 503
             told = "the exchange says that its data may be late (status 503)" if self._unwell else ""
             self._set(self.state, told, "503" if self._unwell else "")
+        if batch is not None:
+            self._deadlines.pop("image", None)
+            self.changes += len(batch.changes)
+            try:
+                self._owner.received(self, batch)
+            except Exception as error:  # nothing that came with it may be passed over in silence
+                logger.exception("Stream at %s: a message could not be taken", self.place)
+                self.renew(f"a message could not be taken: {type(error).__name__}: {error}")
+            if self._socket is None:
+                return  # it was given up for what came
+            self.subscription.done(batch)
         if self.subscription.imaged:
             self._failures = 0
-        if batch is None:
-            return
-        self._deadlines.pop("image", None)
-        self.changes += len(batch.changes)
-        self._owner.received(self, batch)
-        self.subscription.done(batch)
 
     def _status(self, message: StreamMessage) -> None:
         if message.status_code == "SUCCESS":
@@ -360,7 +359,7 @@ class Connection:
             return
         if code == "INVALID_CLOCK":
             self.subscription.forget_clocks()
-        if code in _SESSION_ERRORS:
+        if code in SESSION_ERRORS:
             self._refused_token = self._credentials[1]
         self._lose(told, code)
 
@@ -371,7 +370,7 @@ class Connection:
         was = self.state
         self._drop()
         self._deadlines.clear()
-        refused = code in _REFUSALS
+        refused = code in REFUSALS
         longest = self._settings.longest_wait
         wait = min(longest, self._settings.first_wait * 2.0 ** min(self._failures, 20))
         wait = longest if refused else 0.0 if code == "INVALID_CLOCK" else wait

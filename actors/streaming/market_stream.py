@@ -33,10 +33,11 @@ from ..live.crews import StreamPlan
 from ..live.market_filters import needs_catalogue, stream_filters
 from ..mailboxes.mail import Mail
 from ..recorder import Recorder
-from .connection import CONNECTION_LIMIT, LIMIT_EXCEEDED, REFUSED, STOPPED, SUBSCRIBED, Connection
+from .connection import Connection
 from .kept_changes import KeptChanges
 from .market_recording import MarketRecording
 from .shards import Shard, spread
+from .stream_codes import CONNECTION_LIMIT, LIMIT_EXCEEDED, REFUSED, STOPPED, SUBSCRIBED
 from .stream_messages import Batch
 from .stream_place import StreamPlace, StreamSettings
 from .stream_role import COORDINATOR, StreamRole

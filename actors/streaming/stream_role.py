@@ -12,7 +12,8 @@ from typing import Any
 from ..letters import Hello, Introduce, Letter, Session, SessionWanted, StreamState
 from ..live.crews import StreamPlan
 from ..mailboxes.mail import Mail
-from .connection import CONNECTING, DOWN, REFUSED, STOPPED, SUBSCRIBED, Connection
+from .connection import Connection
+from .stream_codes import CONNECTING, DOWN, REFUSED, STOPPED, SUBSCRIBED
 from .stream_messages import Batch
 from .stream_place import StreamPlace, StreamSettings
 from .subscription import Subscription

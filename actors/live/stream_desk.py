@@ -1,0 +1,106 @@
+"""Streams, as the coordinator deals with them: sessions, turns to connect, and how they stand."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+
+from ..letters import Letter, Session, SessionWanted, StreamState
+from .accounts import Accounts, Desk, Owner
+from .alerts import Alerts
+from .grants import Grants
+from .setup import LiveSetup
+
+_ORDERS = "orderSubscription"
+
+
+class StreamDesk:
+    """Gives streams what they need to connect, and hears how they stand.
+
+    Args:
+        send: sends a letter to a stream.
+        clock_ms: now, milliseconds since the epoch.
+
+    Attributes:
+        states: how each stream stands, by name.
+        owners: the accounts of order streams, by the stream's name.
+    """
+
+    def __init__(
+        self,
+        setup: LiveSetup,
+        accounts: Accounts,
+        alerts: Alerts,
+        send: Callable[[str, Letter], object],
+        clock_ms: Callable[[], int],
+    ) -> None:
+        self._accounts, self._alerts, self._send, self._clock_ms = accounts, alerts, send, clock_ms
+        self.grants = Grants(self._grant)
+        self.states: dict[str, StreamState] = {}
+        self.owners: dict[str, Owner] = {
+            plan.name: (plan.venue, plan.username) for plan in setup.streams if plan.operation == _ORDERS
+        }
+
+    # -- sessions ------------------------------------------------------------------------------------------------
+
+    def want(self, letter: SessionWanted) -> None:
+        """A stream is about to connect."""
+        desk = self._accounts.connecting(letter.venue, letter.username)
+        if desk is None or desk.live is None:
+            who = f"account {letter.username!r} of {letter.venue}" if letter.username else "an account at an exchange"
+            self._alerts.alert("SESSION", f"stream {letter.stream} needs {who}, and none was added")
+            return
+        desk.live.session.want(functools.partial(self._have, desk, letter.stream), letter.refused, patient=True)
+
+    def _have(self, desk: Desk, stream: str, token: str | None) -> None:
+        assert desk.live is not None
+        if token is None:
+            self._alerts.alert("SESSION", f"{desk.owner[1]} cannot log in: {desk.live.session.error}")
+        else:
+            self.grants.want(desk.owner, stream, self._clock_ms())
+
+    def _grant(self, owner: Owner, stream: str) -> bool:
+        live = self._accounts.of(owner).live
+        if live is None:
+            return False
+        if live.token is None:
+            live.session.want(lambda token: self.grants.serve(owner, self._clock_ms()) if token else None)
+            return False
+        self._send(stream, Session(*owner, live.app_key, live.token))
+        return True
+
+    # -- states --------------------------------------------------------------------------------------------------
+
+    def take(self, letter: StreamState, at_ms: int) -> bool:
+        """A stream tells how it stands; True if that is news."""
+        known = self.states.get(letter.stream)
+        self.states[letter.stream] = letter
+        if known is not None and (known.state, known.error) == (letter.state, letter.error):
+            return False
+        if letter.state != "CONNECTING" and (known is None or known.state != letter.state):
+            self.grants.settled(letter.stream, at_ms)
+        if letter.state == "REFUSED":
+            self._alerts.alert("STREAM", f"stream {letter.stream} is refused: {letter.error}")
+        elif letter.state == "DOWN":
+            self._alerts.note("STREAM", f"stream {letter.stream} is down: {letter.error or 'no reason was given'}")
+        elif known is not None and known.state in ("REFUSED", "DOWN") and letter.state == "SUBSCRIBED":
+            self._alerts.note("STREAM", f"stream {letter.stream} is there again")
+        elif letter.error and letter.state == "SUBSCRIBED":
+            self._alerts.alert("STREAM", f"stream {letter.stream}: {letter.error}")
+        owner = self.owners.get(letter.stream)
+        if owner is not None and letter.state != "SUBSCRIBED":
+            orders = self._accounts.of(owner).orders
+            if orders is not None:
+                orders.stream_down()
+        return True
+
+    def gone(self, stream: str, at_ms: int) -> bool:
+        """A stream has ended; False if it is none."""
+        self.grants.gone(stream, at_ms)
+        return self.states.pop(stream, None) is not None
+
+    @property
+    def orders_connected(self) -> bool:
+        """Whether every order stream is there."""
+        states = [self.states.get(name) for name in self.owners]
+        return all(state is not None and state.state == "SUBSCRIBED" for state in states)

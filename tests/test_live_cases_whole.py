@@ -1,0 +1,258 @@
+"""Cases of the public record that take a whole system: streams, hosts, coordinator and account, as threads."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, ClassVar
+
+import pytest
+
+import headrace as hr
+from builders import MARKET, Stream, priced
+from exchange_builders import ALICE
+from headrace.simulate.exchange.settings import Timers
+from live_trading import Venue, venue
+
+WAIT = 20.0
+
+
+class Noting(hr.Strategy):
+    """Places what `wanted` says once it may, and does what tests ask it to; tests reach its instances."""
+
+    instances: ClassVar[list[Noting]] = []
+    may: ClassVar[threading.Event] = threading.Event()
+    wanted: ClassVar[list[float]] = [3.0]
+
+    def __init__(self, **settings: Any) -> None:
+        no_limits = {"max_order_exposure": None, "max_selection_exposure": None, "max_live_trade_count": 1_000}
+        super().__init__(**{**no_limits, **settings})
+
+    def process_new_market(self, market: Any, market_book: Any) -> None:
+        Noting.instances.append(self)
+        self.market = market
+        self.todo: list[Callable[[Any], object]] = []
+        self.begin()
+
+    def begin(self) -> None:
+        if not Noting.may.is_set():
+            self.market.call_later(0.02, self.begin)
+            return
+        for price in Noting.wanted:
+            self.place(price)
+        self.attend()
+
+    def attend(self) -> None:
+        while self.todo:
+            self.todo.pop(0)(self.market)
+        self.market.call_later(0.02, self.attend)
+
+    def place(self, price: float, size: float = 5.0) -> None:
+        trade = hr.Trade(self.market.market_id, 1, 0, self)
+        self.market.place_order(trade.create_order("BACK", hr.LimitOrder(price, size)))
+
+
+class System:
+    """A live system that trades at an exchange of this process."""
+
+    def __init__(self, exchange: Venue, live: hr.Live) -> None:
+        self.exchange, self.live = exchange, live
+
+    @property
+    def strategy(self) -> Noting:
+        """Of the only market."""
+        self.until(lambda: Noting.instances)
+        return Noting.instances[0]
+
+    def orders(self) -> list[Any]:
+        return list(self.strategy.market.blotter)
+
+    def until(self, condition: Callable[[], Any], wait: float = WAIT) -> Any:
+        end = time.monotonic() + wait
+        while not (found := condition()):
+            assert time.monotonic() < end, "it has not happened"
+            time.sleep(0.01)
+        return found
+
+    def end(self) -> hr.Result:
+        self.live.stop()
+        self.live.wait()
+        return self.live.end()
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    Noting.instances.clear()
+    Noting.wanted[:] = [3.0]
+    Noting.may.clear()
+    return tmp_path
+
+
+@contextmanager
+def system(exchange: Venue, folder: Path, *faults: tuple[str, dict[str, Any]], **settings: Any) -> Iterator[System]:
+    """A running system with one strategy. `settings`: of the client; `controls` of the system;
+    `at_once`: it places although it may not."""
+    controls, at_once = settings.pop("controls", ()), settings.pop("at_once", False)
+    for kind, of in faults:
+        exchange.fault(kind, **of)
+    live = hr.Live(engine="local", page=False, instance=folder / "instance", config=hr.Config(raise_errors=False))
+    live.add_client(hr.BetfairClient(exchange.client(ALICE), interactive_login=True, **settings))
+    live.add_strategy(Noting(market_filter={}))
+    for control in controls:
+        live.add_trading_control(control)
+    live.start()
+    made = System(exchange, live)
+    try:
+        if not at_once:
+            made.until(lambda: live.state()["placing_allowed"])
+        Noting.may.set()
+        yield made
+    finally:
+        if live.result is None:
+            made.end()
+
+
+def test_case_17_what_is_asked_before_orders_are_known_is_refused_and_nothing_is_placed_twice(folder: Path) -> None:
+    slow = ("order.delay_image", {"seconds": 0.5})
+    Noting.may.set()
+    with venue() as exchange, system(exchange, folder, slow, at_once=True) as running:
+        first = running.until(lambda: running.orders() and running.orders()[0])
+        running.until(lambda: first.status is hr.OrderStatus.VIOLATION)
+        assert exchange.bets == []
+        assert first.violation_msg
+        running.until(lambda: running.live.state()["placing_allowed"])
+        running.strategy.todo.append(lambda market: running.strategy.place(3.0))
+        running.until(lambda: running.orders()[-1].bet_id)
+
+        assert len(exchange.bets) == 1
+
+
+class Refusing(hr.BaseControl):
+    """Lets nothing be cancelled."""
+
+    NAME = "NO_CANCELS"
+
+    def _validate(self, order: Any, package_type: Any) -> None:
+        if package_type.name == "CANCEL":
+            self._on_error(order, "not now")
+
+
+def test_case_20_the_limit_of_transactions_stops_no_cancel(folder: Path) -> None:
+    Noting.wanted[:] = [3.0, 3.1, 3.2]
+    with venue() as exchange, system(exchange, folder, transaction_limit=2) as running:
+        running.until(lambda: len(running.orders()) == 3 and all(order.status for order in running.orders()))
+        running.until(lambda: sum(order.bet_id is not None for order in running.orders()) == 2)
+        refused = [order for order in running.orders() if order.status is hr.OrderStatus.VIOLATION]
+        assert len(refused) == 1
+        for order in running.orders():
+            if order.bet_id is not None:
+                running.strategy.todo.append(lambda market, order=order: market.cancel_order(order))
+        running.until(lambda: all(order.complete for order in running.orders()))
+
+        assert sorted(bet.cancelled for bet in exchange.bets) == [5.0, 5.0]
+
+
+def test_case_21_an_order_whose_cancel_a_control_refuses_is_executable_still(folder: Path) -> None:
+    with venue() as exchange, system(exchange, folder, controls=(Refusing,)) as running:
+        order = running.until(lambda: next((each for each in running.orders() if each.bet_id), None))
+        refused: list[bool] = []
+        running.strategy.todo.append(lambda market: refused.append(market.cancel_order(order)))
+        running.until(lambda: refused)
+
+        assert refused == [False]
+        assert order.status is hr.OrderStatus.EXECUTABLE
+        assert order.violation_msg
+
+
+def test_case_23_forty_markets_that_open_at_once_are_traded_each_by_its_own_strategy(folder: Path) -> None:
+    streams = []
+    for number in range(40):
+        stream = priced()
+        renamed = Stream(f"1.2000000{number:02d}")
+        renamed.lines = [
+            {**line, "mc": [{**change, "id": renamed.market_id} for change in line["mc"]]} for line in stream.lines
+        ]
+        streams.append(renamed)
+    with venue(*streams) as exchange, system(exchange, folder) as running:
+        running.until(lambda: len(exchange.bets) == 40, 30)
+        running.until(lambda: sum(order["bet_id"] is not None for order in running.live.state()["orders"]) == 40)
+        result = running.end()
+
+        assert len({each.market.market_id for each in Noting.instances}) == 40
+        assert len(Noting.instances) == 40
+        assert result.failures.num_rows == 0
+        assert sorted({bet.cancelled for bet in exchange.bets}) == [5.0]
+
+
+def test_case_24_the_start_of_a_market_is_that_of_the_stream(folder: Path) -> None:
+    with venue(timers=Timers(catalogue_age=60.0)) as exchange, system(exchange, folder) as running:
+        before = running.strategy.market.market_start_datetime
+        exchange.fault("event.move_start", seconds=300)
+        exchange.step()
+        running.until(lambda: running.strategy.market.market_start_datetime != before)
+
+        assert (running.strategy.market.market_start_datetime - before).total_seconds() == 300
+
+
+def test_case_25_publish_times_that_are_behind_are_shown_apart(folder: Path) -> None:
+    stream = priced().prices(200, {1: {"ltp": 2.0}})
+    with venue(stream, speed=1.0) as exchange, system(exchange, folder) as running:
+        exchange.fault("market.behind", seconds=3, times=None)
+        running.strategy.todo.append(lambda market: market.cancel_order(running.orders()[0]))
+
+        def lags() -> dict[str, float]:
+            return {each["stream"]: each["lag_ms"] for each in running.live.state()["streams"]}
+
+        exchange.fault("event.suspend", seconds=1)
+        running.until(lambda: lags()["s1"] > 2_000)
+        assert lags()["o1"] < 1_000
+
+
+def test_case_27_an_order_that_is_in_flight_at_the_end_is_cancelled_when_it_comes(folder: Path) -> None:
+    late = ("order.delay", {"seconds": 0.7})
+    slow = ("http.slow", {"operation": "placeOrders", "seconds": 0.7})
+    with venue() as exchange, system(exchange, folder, slow, late) as running:
+        running.until(lambda: exchange.bets)
+        assert running.orders()[0].bet_id is None
+        result = running.end()
+
+        (bet,) = exchange.bets
+        assert (bet.executable, bet.cancelled) == (False, 5.0)
+        assert result.orders.column("status").to_pylist() == ["EXECUTION_COMPLETE"]
+
+
+def test_case_33_stopping_under_load_is_clean(folder: Path) -> None:
+    stream = priced()
+    for at in range(200, 4_000, 2):
+        stream.prices(at, {1: {"ltp": 2.0 + (at % 100) / 100}})
+    with venue(stream, speed=1.0) as exchange, system(exchange, folder) as running:
+        running.until(lambda: exchange.bets)
+        running.until(lambda: sum(each["changes"] for each in running.live.state()["streams"]) > 200)
+        began = time.monotonic()
+        result = running.end()
+
+        assert time.monotonic() - began < 5.0
+        assert result.failures.num_rows == 0
+        assert [bet.executable for bet in exchange.bets] == [False]
+
+
+def test_cases_42_and_43_streams_come_back_with_their_subscriptions_after_the_session_has_ended(folder: Path) -> None:
+    stream = priced().prices(200, {1: {"ltp": 2.0}}).prices(300, {1: {"ltp": 2.1}})
+    with venue(stream) as exchange, system(exchange, folder) as running:
+        order = running.until(lambda: next((each for each in running.orders() if each.bet_id), None))
+        exchange.fault("session.expire")
+        for operation in ("marketSubscription", "orderSubscription"):
+            exchange.fault("stream.drop", operation=operation)
+        exchange.step()
+        running.until(lambda: sum(each["reconnects"] for each in running.live.state()["streams"]) == 2)
+        running.until(lambda: all(each["state"] == "SUBSCRIBED" for each in running.live.state()["streams"]))
+        exchange.step()
+        running.until(lambda: running.strategy.market.market_book.runners[0].last_price_traded == 2.1)
+        running.strategy.todo.append(lambda market: market.cancel_order(order))
+        running.until(lambda: order.complete)
+
+        assert order.size_cancelled == 5.0
+        assert running.strategy.market.market_id == MARKET

@@ -280,5 +280,5 @@ def test_figures_of_the_state_are_right_as_orders_come_and_end(tmp_path: Path) -
         (3, 2, 8.0, 12.0, 0.0),
         (4, 3, 8.0, 12.0, 0.0),
         (4, 1, 11.0, 7.0, 0.0),
-        (4, 0, 11.0, 5.0, 5.3),
+        (4, 0, 11.0, 0.0, 5.3),
     ]

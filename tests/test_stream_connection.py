@@ -196,9 +196,17 @@ def _session(letter: Letter) -> Session | None:
 # -- ends ----------------------------------------------------------------------------------------------------------
 
 
+@pytest.fixture(scope="module")
+def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
+    return Certificates(tmp_path_factory.mktemp("certificates"))
+
+
+@pytest.mark.parametrize("tls", [False, True])
 @pytest.mark.parametrize("kind", ["drop", "reset", "half_line", "half_close", "fail_close"])
-def test_connection_that_ends_is_made_again_and_goes_on_from_its_clock(kind: str) -> None:
-    with scene() as found:
+def test_connection_that_ends_is_made_again_and_goes_on_from_its_clock(
+    kind: str, tls: bool, certificates: Certificates
+) -> None:
+    with scene(certificates if tls else None) as found:
         found.images()
         found.served.fault(f"stream.{kind}")
         found.step()

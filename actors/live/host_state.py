@@ -89,7 +89,8 @@ class MarketRows:
         row["orders"] = len(mine.orders)
         row["live"] = len(figures.live)
         row["matched"] = round(figures.matched, 2)
-        row["exposure"] = round(max(0.0, -blotter.market_exposure(strategy, book)), 2)
+        if not market.closed or market.unsettled(strategy):
+            row["exposure"] = round(max(0.0, -blotter.market_exposure(strategy, book)), 2)
         if market.closed:
             row["profit"] = round(sum((order.profit for order in mine.orders if order.settled), 0.0), 2)
         return row

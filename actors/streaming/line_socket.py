@@ -200,7 +200,10 @@ class LineSocket:
         try:
             while piece := tls.read(_PIECE):
                 pieces.append(piece)
-            ended = "the exchange has closed the connection"
+                if not self._in_bio.pending and not tls.pending():
+                    break  # asking for more would cost an exception
+            else:
+                ended = "the exchange has closed the connection"
         except ssl.SSLWantReadError:
             pass
         except (ssl.SSLZeroReturnError, ssl.SSLEOFError):
@@ -209,7 +212,8 @@ class LineSocket:
             ended = f"what came cannot be decrypted: {error}"
         if pieces:
             self._split(pieces[0] if len(pieces) == 1 else b"".join(pieces), take)
-        self._advance()  # a renewal of keys has something to send
+        if self._out_bio.pending:
+            self._advance()  # a renewal of keys has something to send
         if ended is not None:
             raise ConnectionLostError(ended)
 

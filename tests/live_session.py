@@ -1,9 +1,9 @@
 """Whole live systems in tests: `hr.Live` on threads at an exchange of this process, played message by message.
 
-    with venue(priced().touch(400).close()) as exchange:
-        with session(exchange, [Strategy()]) as live:
-            play(live, exchange)
-        live.result
+with venue(priced().touch(400).close()) as exchange:
+    with session(exchange, [Strategy()]) as live:
+        play(live, exchange)
+    live.result
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import Any
 import headrace as hr
 from live_trading import Venue
 
-WAIT = 30.0
+WAIT = 15.0
 
 
 def until(true: Callable[[], object], what: str = "it") -> None:

@@ -7,10 +7,10 @@ comes back as a letter. So all state is touched by one thread.
 
 from __future__ import annotations
 
+import copy
 import functools
 import logging
 import math
-import pickle
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Protocol
@@ -101,7 +101,7 @@ class CoordinatorRole:
         engine: Hosts,
         make_host: Callable[[str], Role],
         make_account: MakeAccount | None = None,
-        dumps: Callable[[Any], bytes] = pickle.dumps,
+        dumps: Callable[[Any], bytes] | None = None,
         travels: Callable[[Any], str | None] = lambda value: None,
         clock: Clock | None = None,
     ) -> None:
@@ -115,6 +115,7 @@ class CoordinatorRole:
         self._takers: dict[type, Callable[[str, Any, int], object]] = {
             Carried: lambda sender, letter, at_ms: self.betting.receive(sender, letter.crew, letter.message),
             Outcome: self._outcome,
+            UserEvent: lambda sender, letter, at_ms: self._custom_event(letter.here),
             OrderFact: self._from_order_stream,
             ForeignBet: self._from_order_stream,
             Position: self._from_order_stream,
@@ -245,6 +246,7 @@ class CoordinatorRole:
 
     def _hello(self, sender: str, letter: Hello, at_ms: int) -> None:
         news = self.directory.arrived(letter.name, letter.address, letter.kind, letter.incarnation, letter.pid)
+        self.directory.entries[letter.name].url = letter.url
         if letter.kind == "HOST":
             self.workers.greet(letter.name)
         elif news and letter.kind == "STREAM":
@@ -339,9 +341,13 @@ class CoordinatorRole:
         except Exception as error:
             self.betting.failed(error, None, None)
         self.betting.coordinator.log(event)
-        data = self._dumps(event)
+        data = b"" if self._dumps is None else self._dumps(event)
         for host in self._hosts_of(event):
-            self.mail.send(host, UserEvent(data))
+            self.mail.send(host, UserEvent(data) if data else UserEvent(here=copy.deepcopy(event)))
+
+    def take_event(self, event: CustomEvent | TerminationEvent) -> None:
+        """Bring an event from outside to strategies."""
+        self._custom_event(event)
 
     def _hosts_of(self, event: CustomEvent) -> list[str]:
         if event.market_ids is None:

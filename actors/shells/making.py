@@ -16,13 +16,20 @@ from ..live.coordinator_role import CoordinatorRole, Hosts
 from ..live.crews import StreamPlan
 from ..live.host import HostRole
 from ..live.setup import LiveSetup
+from ..page.page_role import PageRole
 from ..recorder import Recorder
 from ..role import Role
+from ..run_files import laid_out, unpack_files
 from ..streaming import stream_kinds
 from ..streaming.order_stream import OrderStreamRole
 from ..streaming.stream_place import StreamPlace
 
 _ORDERS, _MARKETS = "orderSubscription", "marketSubscription"
+
+
+def _everything(value: Any) -> str | None:
+    """Everything can stay in one process."""
+    return None
 
 
 def for_hosts(setup: LiveSetup) -> LiveSetup:
@@ -39,17 +46,45 @@ def host_of(setup: LiveSetup) -> Callable[[str], Role]:
 
 
 def _host(setup: LiveSetup, name: str) -> Role:
-    return HostRole(name, setup)
+    role = HostRole(name, setup)
+    # Where it is a process of its own, files of the run are laid out for it, and go with it.
+    role.files = None if laid_out() else unpack_files(setup.files)
+    return role
 
 
-def coordinator_of(setup: LiveSetup, engine: Hosts) -> Callable[[], Role]:
-    """Makes the coordinator."""
-    return functools.partial(_coordinator, setup, engine)
+def coordinator_of(
+    setup: LiveSetup,
+    engine: Hosts,
+    dumps: Callable[[Any], bytes] | None = None,
+    travels: Callable[[Any], str | None] = _everything,
+) -> Callable[[], Role]:
+    """Makes the coordinator.
+
+    Args:
+        dumps: makes bytes of events for other processes; None: there are none.
+        travels: says why something cannot be sent to other processes; None where it can.
+    """
+    return functools.partial(_coordinator, setup, engine, dumps, travels)
 
 
-def _coordinator(setup: LiveSetup, engine: Hosts) -> Role:
+def _coordinator(setup: LiveSetup, engine: Hosts, dumps: Any, travels: Any) -> Role:
     accounts = LiveAccounts(setup.config, setup.reference, _now_ms)
-    return CoordinatorRole(setup, engine, host_of(setup), accounts)
+    return CoordinatorRole(setup, engine, host_of(setup), accounts, dumps, travels)
+
+
+def page_of(port: int | None, token: str, measured: bool) -> Callable[[], Role]:
+    """Makes the page. `measured`: it keeps metrics, too, where it runs in an actor of Ray's."""
+    return functools.partial(_page, port, token, measured)
+
+
+def _page(port: int | None, token: str, measured: bool) -> Role:
+    return PageRole(port, token, _metrics if measured else None)
+
+
+def _metrics() -> Any:
+    from .ray_metrics import RayMetrics
+
+    return RayMetrics()
 
 
 def _now_ms() -> int:

@@ -10,6 +10,7 @@ import logging
 import math
 import os
 import secrets
+import shutil
 import tempfile
 import threading
 import time
@@ -52,6 +53,8 @@ logger = logging.getLogger("headrace")
 _START_S, _END_S = 90.0, 20.0
 #: Seconds that are waited for the accounts before markets are begun.
 _READY_S = 15.0
+#: Below the instance's folder: what each actor on Ray has logged in the last session.
+LOGS = "logs"
 #: Seconds between two looks at a running system.
 _LOOK_S = 0.25
 #: Market actors at once for each CPU, unless it is configured.
@@ -383,7 +386,10 @@ class Live(Assembly):
             return ThreadEngine()
         from .actors.shells.ray_engine import RayEngine
 
-        return RayEngine(f"headrace-{instance.reference}", logs=os.fspath(instance.folder / "logs"))
+        logs = instance.folder / LOGS
+        shutil.rmtree(logs, ignore_errors=True)  # those of the session before
+        logs.mkdir(mode=0o700)
+        return RayEngine(f"headrace-{instance.reference}", logs=os.fspath(logs))
 
     def _setup(self, instance: Instance) -> LiveSetup:
         streams, crews = plan_streams(self.strategies)

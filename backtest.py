@@ -53,7 +53,7 @@ from .simulate.models import Models
 from .simulate.reading.event_file import read_custom_events
 from .simulate.reading.recordings import Paths, find_recordings
 from .simulate.reading.side_files import check_folder
-from .simulate.session_replay import of_session
+from .simulate.session_replay import folders_of, of_session
 from .simulate.setup import Setup
 from .simulate.units import Unit, plan_units
 from .strategies.analysis.check import warnings_of
@@ -266,6 +266,8 @@ class Simulation(Assembly):
         self._run_streams()
         setup = self._setup()
         markets = self._markets if self._markets is not None else self._filtered_markets()
+        if self._session:
+            markets = folders_of(markets)
         wanted = wanted_markets(markets, self.strategies)
         paths = find_recordings(wanted)
         if self._session:

@@ -38,6 +38,7 @@ from .actors.streams import HandlerQueue
 from .assembly import Assembly
 from .cluster.shipping import pack, pickled, shipped, why_not_picklable
 from .config import Config
+from .results.recording_store import recording_place
 from .results.result import Result
 from .results.session import SessionRows
 from .simulate.session_rows import FailureRows, rows_of_coordinator, rows_of_market
@@ -76,7 +77,8 @@ class Live(Assembly):
         risk: limits of the whole system.
         on_stop: "cancel" what rests at the exchange when the system stops, or "leave" it.
         shadow: run a paper twin beside each strategy.
-        record: a folder for the whole session: streams, orders, events, latencies.
+        record: a folder for the whole session: streams, orders, events, latencies. Or one of a store, by its URI:
+            each file is brought there when it is packed.
         out: a new folder, or URI, for the result's tables, as in `backtest`.
         until: when to stop: "23:30" of this machine's time, or a datetime; None: when it is told to.
         stop_when_idle: stop once there was a market, and all are closed and settled.
@@ -189,7 +191,7 @@ class Live(Assembly):
         self._laid_out = unpack_files(self._files)
         engine = self._engine = self._make_engine(instance)
         if self._engine_name == "ray":
-            make_coordinator = coordinator_of(setup, engine, pickled, why_not_picklable)
+            make_coordinator = coordinator_of(setup, engine, pickled)
         else:
             make_coordinator = coordinator_of(setup, engine)
         engine.start(COORDINATOR, make_coordinator)
@@ -408,6 +410,7 @@ class Live(Assembly):
             for number, client in enumerate(clients, 1)
             if client.order_stream and not client.simulated
         ]
+        record, deliver = recording_place(self._record, instance.folder)
         return LiveSetup(
             strategies=self.strategies,
             clients=clients,
@@ -423,7 +426,8 @@ class Live(Assembly):
             max_hosts=self.config.max_market_actors or _PER_CPU * (os.cpu_count() or 1),
             risk=self._risk,
             on_stop=self._on_stop,
-            record=self._record,
+            record=record,
+            deliver=deliver,
             webhook=self._webhook,
             middleware=self._middleware,
             trading_controls=self._trading_controls,

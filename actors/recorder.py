@@ -27,6 +27,8 @@ logger = logging.getLogger("headrace")
 
 #: The folders of a recording.
 MARKETS, SPORTS, ORDERS, CATALOGUES = "markets", "sports", "orders", "catalogues"
+#: Brings a file, and its name below the recording's folder, to where it is wanted.
+Deliver = Callable[[Path, str], object]
 #: Seconds between writes.
 _WRITE_S = 0.5
 _PACKED = ".bz2"
@@ -42,8 +44,9 @@ class Recorder:
         folder: is made if it is not there.
         part: a folder of its own below each of these, such as the name of a stream; each recorder of a folder has
             another. Empty: none, and no other recorder.
-        deliver: called in the recorder's thread with each file that is packed, and its name below the folder: to bring
-            it elsewhere, such as to a store. An error of it is told, and the file stays.
+        deliver: called in the recorder's thread with each file that is whole, and its name below the folder: to bring
+            it elsewhere, such as to a store. An error of it is told, and the file stays. Files of markets that are over
+            and were brought there are removed at the end; the others are gone on with by the next recorder.
         most_bytes: that may wait to be written; beyond it lines are refused.
 
     Attributes:
@@ -60,7 +63,7 @@ class Recorder:
         folder: str | os.PathLike[str],
         part: str = "",
         *,
-        deliver: Callable[[Path, str], object] | None = None,
+        deliver: Deliver | None = None,
         most_bytes: int = 64_000_000,
     ) -> None:
         self.folder = Path(folder)
@@ -72,12 +75,16 @@ class Recorder:
         self._deliver = deliver
         self._most = most_bytes
         self._waiting: deque[tuple[str, bytes | None]] = deque()
+        self._catalogues: deque[tuple[str, bytes]] = deque()
         self._bytes = 0
         self._lock = threading.Lock()
         self._work = threading.Event()
         self._ending = False
         #: Files that are not packed, by name below the folder.
         self._open: set[str] = set()
+        #: Files of markets that are over; and files that were delivered as they are.
+        self._over: set[str] = set()
+        self._delivered: set[Path] = set()
         self._places: dict[tuple[str, str], str] = {}
         self._find_former()
         self._thread = threading.Thread(target=self._run, name="recorder", daemon=True)
@@ -128,12 +135,7 @@ class Recorder:
 
     def catalogue(self, market_id: str, data: bytes) -> None:
         """Keep a market's catalogue, as the exchange answered it; the last one counts."""
-        path = self.folder / CATALOGUES / f"{market_id}.json"
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            _replace(path, data)
-        except OSError as error:
-            self._failed(f"the catalogue of {market_id} cannot be written: {error}")
+        self._catalogues.append((market_id, data))
 
     @property
     def room(self) -> bool:
@@ -161,6 +163,10 @@ class Recorder:
         if self._pack_all:
             for name in sorted(self._open):
                 self._guarded(functools.partial(self._pack, name))
+            for path in self._delivered:
+                name = path.relative_to(self.folder).as_posix()
+                if not name.endswith(_PACKED) or name.removesuffix(_PACKED) in self._over:
+                    path.unlink(missing_ok=True)
 
     def _guarded(self, work: Callable[[], object]) -> None:
         """Whatever goes wrong with some lines, recording goes on."""
@@ -183,7 +189,20 @@ class Recorder:
         for name, lines in pieces.items():
             self._append(name, lines)
         for name in over:
+            self._over.add(name)
             self._pack(name)
+        while self._catalogues:
+            self._write_catalogue(*self._catalogues.popleft())
+
+    def _write_catalogue(self, market_id: str, data: bytes) -> None:
+        path = self.folder / CATALOGUES / f"{market_id}.json"
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            _replace(path, data)
+        except OSError as error:
+            self._failed(f"the catalogue of {market_id} cannot be written: {error}")
+            return
+        self._bring(path)
 
     def _append(self, name: str, lines: list[bytes]) -> None:
         path = self.folder / name
@@ -233,11 +252,19 @@ class Recorder:
         except OSError as error:
             self._failed(f"{packed} cannot be written: {error.strerror or error}")
             return
-        if self._deliver is not None:
-            try:
-                self._deliver(packed, packed.relative_to(self.folder).as_posix())
-            except Exception as error:  # a store's client raises what it likes
-                self._failed(f"{packed} cannot be brought to its place: {error}")
+        self._bring(packed)
+
+    def _bring(self, path: Path) -> None:
+        """Deliver a file, where files are."""
+        if self._deliver is None:
+            return
+        self._delivered.discard(path)
+        try:
+            self._deliver(path, path.relative_to(self.folder).as_posix())
+        except Exception as error:  # a store's client raises what it likes
+            self._failed(f"{path} cannot be brought to its place: {error}")
+        else:
+            self._delivered.add(path)
 
     def _failed(self, what: str) -> None:
         if what != self.error:

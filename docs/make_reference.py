@@ -175,6 +175,7 @@ NOT_RUN = {
     "exchange": "serves until it is stopped",
     "live": "trades until it is stopped",
     "paper": "trades until it is stopped",
+    "record": "needs an account",
     "live status": "needs a running system",
     "live stop": "needs a running system",
     "live cancel-all": "needs a running system",

@@ -106,6 +106,18 @@ class Folder:
         except Exception as error:
             raise NotWritten(f"{self._where}: {name} cannot be written: {why_not_written(error)}") from None
 
+    def bring(self, path: Path, name: str) -> None:
+        """Bring a file of this machine below the folder, over one that is there.
+
+        Raises:
+            NotWritten: it cannot be read, or not be written.
+        """
+        try:
+            content = path.read_bytes()
+        except OSError as error:
+            raise NotWritten(f"{path} cannot be read: {why_not_written(error)}") from None
+        self.write(name, content)
+
     def _write(self, name: str, content: bytes) -> None:
         path = f"{self._root}/{name}"
         if not self.on_disk:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 from ..actors.hosted_market import HostedMarket
@@ -60,7 +62,7 @@ class SessionReader(Reader):
         woke = line.woke
         while market is not None and (arrival := _next_arrival(market, number, line)) is not None:
             # In between the host ran timers, if it woke then.
-            now = max(actor.clock.now_ms, min(arrival, line.at))
+            now = max(actor.clock.now_ms, arrival)
             if woke >= now:
                 actor.tick(now)
             elif woke:
@@ -122,6 +124,13 @@ class SessionReplay(Replay):
 
     def _reader(self, path: str | Source) -> Reader:
         return SessionReader(Recording(path, hashed=self._hashed), self)
+
+
+def folders_of(markets: Any) -> Any:
+    """Where the files of a session are below the folder that `hr.Live(record=...)` was given; other places stay."""
+    if not isinstance(markets, str | os.PathLike):
+        return markets
+    return [os.fspath(folder) for folder in sorted(Path(markets).glob("hosts/*/session"))] or markets
 
 
 def of_session(paths: list[Source], strategies: list[Strategy]) -> list[Source]:

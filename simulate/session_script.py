@@ -69,7 +69,7 @@ class SessionScript:
         self._told: dict[str, list[tuple[int, int, Reply | OrderFact]]] = {}
         #: Orders of the replay, by their ids, as the session named them.
         self._names: dict[str, str] = {}
-        bets: dict[str, str] = {}
+        bets = Bets()
         paper: set[str] = set()
         for line, found in session_lines(recording):
             if found.op == BEGIN:
@@ -80,8 +80,8 @@ class SessionScript:
             elif found.op == PAPER and found.request is not None:
                 paper.add(_own_id(found.request.request_id))
             elif found.op == ANSWERED and isinstance(found.answer, Reply | OrderFact):
-                for order_id in _orders_of(found.answer, bets):
-                    self._told.setdefault(order_id, []).append((line, found.at, found.answer))
+                for order_id, answer in bets.take(found.answer):
+                    self._told.setdefault(order_id, []).append((line, found.at, answer))
         for key, several in self._asked.items():
             # What is matched on paper has the latencies of the settings.
             live = self._asked[key] = [each for each in several if each.request.request_id not in paper]
@@ -228,18 +228,42 @@ def session_lines(recording: Recording) -> Iterator[tuple[int, SessionLine]]:
             yield line, found
 
 
-def _orders_of(answer: Reply | OrderFact, bets: dict[str, str]) -> list[str]:
-    """The orders that an answer is about; `bets`: the order of each bet, as far as it is known."""
-    if isinstance(answer, OrderFact):
-        if answer.bet_id is None or answer.order_id is None:
-            found = answer.order_id if answer.bet_id is None else bets.get(answer.bet_id)
-            return [] if found is None else [found]
-        # A bet that replaces another keeps its reference: what is known of the bet comes first.
-        return [bets.setdefault(answer.bet_id, answer.order_id)]
-    for report in answer.reports:
-        if report.bet_id is not None and report.operation == PLACE:
-            bets[report.bet_id] = report.order_id
-    return list(dict.fromkeys(report.order_id for report in answer.reports))
+class Bets:
+    """Which orders answers are about, as far as that was known when they came.
+
+    A bet that replaces another keeps its reference. Until the reply says which order it is, what is told of it waits.
+    """
+
+    def __init__(self) -> None:
+        self._orders: dict[str, str] = {}
+        self._known: dict[str, str] = {}
+        self._waiting: dict[str, list[OrderFact]] = {}
+
+    def take(self, answer: Reply | OrderFact) -> Iterator[tuple[str, Reply | OrderFact]]:
+        """The orders that become known to be told of, each with what tells it."""
+        if isinstance(answer, Reply):
+            for named in dict.fromkeys(report.order_id for report in answer.reports):
+                yield named, answer
+            for report in answer.reports:
+                if report.bet_id is not None and report.operation == PLACE:
+                    self._name(report.bet_id, report.order_id)
+                    for fact in self._waiting.pop(report.bet_id, ()):
+                        yield report.order_id, fact
+            return
+        order_id, bet_id = answer.order_id, answer.bet_id
+        if bet_id is not None and bet_id in self._orders:
+            yield self._orders[bet_id], answer
+        elif bet_id is not None and order_id is not None and self._known.get(order_id, bet_id) == bet_id:
+            self._name(bet_id, order_id)
+            yield order_id, answer
+        elif bet_id is not None:
+            self._waiting.setdefault(bet_id, []).append(answer)
+        elif order_id is not None:
+            yield order_id, answer
+
+    def _name(self, bet_id: str, order_id: str) -> None:
+        self._orders[bet_id] = order_id
+        self._known.setdefault(order_id, bet_id)
 
 
 def _own_id(request_id: str) -> str:

@@ -283,10 +283,32 @@ class ViolationFact(Message, frozen=True, gc=False):
     at: int
 
 
+class Told(dict[str, object]):
+    """What a line tells of its subject: by key, or as attributes."""
+
+    def __getattr__(self, name: str) -> object:
+        try:
+            return self[name]
+        except KeyError:
+            raise AttributeError(
+                f"this line tells nothing of {name!r}; it has {', '.join(self) or 'nothing'}"
+            ) from None
+
+
 class LogRow(Message, frozen=True):
-    """A line for logging controls. `name`: the event's kind, in the words of a logging control's methods."""
+    """A line for logging controls, which read it like an event.
+
+    Attributes:
+        name: the event's kind, in the words of a logging control's methods.
+        values: what it tells of its subject.
+    """
 
     name: str
     at: int
     market_id: str | None
     values: dict[str, object]
+
+    @property
+    def event(self) -> Told:
+        """The event's subject, as far as the line tells of it."""
+        return Told(self.values)

@@ -88,6 +88,7 @@ def pytest_configure(config: pytest.Config) -> None:
     folder = tempfile.mkdtemp(prefix="hr", dir="/tmp" if os.access("/tmp", os.W_OK) else None)
     config.stash[_TEMPORARY] = Path(folder)
     os.environ["TMPDIR"] = os.environ["RAY_TMPDIR"] = folder
+    os.environ["HEADRACE_HOME"] = os.path.join(folder, _HOME)
     tempfile.tempdir = None
 
 
@@ -96,6 +97,8 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 
 
 _TEMPORARY = pytest.StashKey[Path]()
+#: Where live systems of the tests keep what outlives them.
+_HOME = "home"
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -110,7 +113,7 @@ def nothing_left_behind(request: pytest.FixtureRequest) -> Iterator[None]:
 
 def _temporary(folder: Path) -> set[str]:
     """All that lies in the folder, but for what belongs to the Ray of this process, which lives as long as it."""
-    found = {path.name for path in folder.iterdir()}
+    found = {path.name for path in folder.iterdir()} - {_HOME}
     if "ray" in found:
         found.remove("ray")
         found |= {f"ray/{path.name}" for path in (folder / "ray").iterdir()} - {"ray/session_latest"}

@@ -199,7 +199,7 @@ class FakeEngine:
         self.stopped: list[str] = []
         self.killed: list[str] = []
 
-    def prepare(self, names: Sequence[str]) -> None:
+    def prepare(self, names: Sequence[str], make_role: Callable[..., Any] | None = None) -> None:
         self.prepared += names
 
     def start(self, name: str, make_role: Callable[[], Any], incarnation: int = 0) -> str:
@@ -263,8 +263,8 @@ class Bench:
 
     @property
     def account(self) -> FakeAccount:
-        """The only account at a real exchange."""
-        (account,) = [desk.live for desk in self.role.betting.accounts]
+        """The first account that is reached by calls."""
+        account = next(desk.live for desk in self.role.betting.accounts if desk.live is not None)
         assert isinstance(account, FakeAccount)
         return account
 

@@ -22,7 +22,7 @@ from typing import Any
 import betfairlightweight
 
 import headrace as hr
-from builders import MARKET, Stream, priced
+from builders import MARKET, T0, Stream, priced
 from exchange_builders import ALICE, ListFeed, settings
 from headrace.actors.betfair.account_orders import AccountOrders
 from headrace.actors.betfair.betfair_client import BetfairClient
@@ -36,6 +36,7 @@ from headrace.actors.streaming.order_stream import OrderStreamRole
 from headrace.actors.streaming.stream_place import StreamPlace, StreamSettings
 from headrace.simulate.exchange.account_bet import AccountBet
 from headrace.simulate.exchange.faults import Fault
+from headrace.simulate.exchange.feed_messages import FeedMessage
 from headrace.simulate.exchange.ledger import Entry
 from headrace.simulate.exchange.plan import Played
 from headrace.simulate.exchange.pointing import point
@@ -110,7 +111,11 @@ class _Service(Service):
         super().__init__(Played(markets="written by a test"), settings(**changes))
 
     def _feed(self, played: Played) -> Any:
-        return ListFeed(*self._streams)
+        lines = ListFeed(*self._streams)
+        if self.settings.speed == "step":
+            return lines
+        later = self.timeline.start_ms - T0  # played by the clock, it begins now
+        return [FeedMessage(each.at + later, each.changes, each.gone) for each in lines]
 
 
 @contextmanager

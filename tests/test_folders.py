@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import bz2
 import hashlib
 import io
 import json
@@ -15,11 +16,13 @@ import pytest
 from click.testing import CliRunner
 
 import headrace as hr
+from headrace.actors.recorder import MARKETS, Recorder
 from headrace.cli import main
 from headrace.cluster import batches
 from headrace.loading import load_strategy
 from headrace.results.commits import Commit, Parts
 from headrace.results.folders import Folder, encoded
+from headrace.results.recording_store import recording_place
 from headrace.simulate.generator import write_markets
 from headrace.simulate.reading.locations import Hashed
 from headrace.simulate.rows import FIELDS
@@ -66,6 +69,32 @@ def rows_of(result: hr.Result, table: str) -> list[str]:
 
 
 # -- object stores ---------------------------------------------------------------------------------------------------
+
+
+def test_recording_is_brought_to_a_bucket_and_read_there(bucket: Any, markets: list[str], tmp_path: Path) -> None:
+    folder, deliver = recording_place(bucket("runs/recorded"), tmp_path)
+    assert folder is not None
+    recorder = Recorder(folder, "s1", deliver=deliver)
+    for path in markets:
+        market_id = Path(path).name.removesuffix(".bz2")
+        for line in bz2.decompress(Path(path).read_bytes()).splitlines():
+            recorder.put(MARKETS, market_id, line, "2026/Nov/28/1")
+        recorder.over(MARKETS, market_id)
+    recorder.close()
+    assert recorder.error == ""
+    assert not list(tmp_path.rglob("*.bz2"))
+    read = hr.backtest(strategy(), bucket("runs/recorded/markets"), engine="local")
+    assert read.digest == hr.backtest(strategy(), markets, engine="local").digest
+
+
+def test_recording_stays_in_a_folder_of_this_machine(tmp_path: Path) -> None:
+    assert recording_place(str(tmp_path / "kept"), tmp_path) == (str(tmp_path / "kept"), None)
+    assert recording_place(None, tmp_path) == (None, None)
+
+
+def test_recording_into_a_store_that_is_not_there_is_refused_at_the_start(bucket: Any, tmp_path: Path) -> None:
+    with pytest.raises(hr.InputError, match="nowhere"):
+        recording_place(bucket("nowhere/recorded"), tmp_path)
 
 
 def test_a_bucket_holds_the_same_result_as_memory(bucket: Any, markets: list[str]) -> None:

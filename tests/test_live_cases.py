@@ -114,6 +114,29 @@ def test_case_3_what_cannot_be_cancelled_any_more_ends_and_is_not_asked_again(
     assert len(exchange.calls("cancelOrders")) == 1
 
 
+def test_case_3_a_stream_that_does_not_tell_of_the_end_is_not_waited_for(exchange: Venue, trading: Trading) -> None:
+    order = trading.placed(3.0, 5.0)
+    exchange.fault("order.delay", seconds=30, times=None)
+    exchange.fault("bet.fill_before_cancel")
+    trading.market.cancel_order(order)
+    trading.until(lambda: order.status is hr.OrderStatus.EXECUTABLE)
+    trading.skip(1)
+    trading.settle(order)
+
+    assert snapshot(order) == ("EXECUTION_COMPLETE", 5.0, 0.0, 0.0, 0.0)
+
+
+def test_case_3_nor_is_one_that_does_not_tell_of_a_cancel(exchange: Venue, trading: Trading) -> None:
+    order = trading.placed(3.0, 5.0)
+    exchange.fault("order.delay", seconds=30, times=None)
+    trading.market.cancel_order(order, 2.0)
+    trading.until(lambda: order.status is hr.OrderStatus.EXECUTABLE)
+    trading.skip(1)
+    trading.until(lambda: order.size_cancelled == 2.0)
+
+    assert order.size_remaining == 3.0
+
+
 def lay_by_another(exchange: Venue, price: float, size: float) -> None:
     """Another account takes what is offered."""
     bob = exchange.elsewhere(BOB)
@@ -322,12 +345,11 @@ def test_case_17_nothing_is_ready_before_the_first_image_of_orders(exchange: Ven
 
 
 def close_and_clear(exchange: Venue, trading: Trading, line: dict[str, Any]) -> None:
-    """The market closes; its results are asked for until they are there."""
+    """The market closes; its results are asked for until they are there, a second of each turn passing here."""
     exchange.step()
     trading.show(line)
     trading.until(lambda: trading.orders.closure.waiting)
-    trading.skip(5)
-    trading.until(lambda: trading.orders.closure.cleared(MARKET))
+    trading.until(lambda: trading.skip(1) or trading.orders.closure.cleared(MARKET))
 
 
 def test_case_18_the_second_result_of_a_market_replaces_the_first() -> None:

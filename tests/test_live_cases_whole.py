@@ -115,19 +115,22 @@ def system(exchange: Venue, folder: Path, *faults: tuple[str, dict[str, Any]], *
             made.end()
 
 
-def test_case_17_what_is_asked_before_orders_are_known_is_refused_and_nothing_is_placed_twice(folder: Path) -> None:
-    slow = ("order.delay_image", {"seconds": 0.5})
-    Noting.may.set()
-    with venue() as exchange, system(exchange, folder, slow, at_once=True) as running:
-        first = running.until(lambda: running.orders() and running.orders()[0])
-        running.until(lambda: first.status is hr.OrderStatus.VIOLATION)
-        assert exchange.bets == []
-        assert first.violation_msg
-        running.until(lambda: running.live.state()["placing_allowed"])
-        running.strategy.todo.append(lambda market: running.strategy.place(3.0))
-        running.until(lambda: running.orders()[-1].bet_id)
+@pytest.mark.parametrize(
+    "late", [("order.delay_image", {}), ("http.slow", {"operation": "listCurrentOrders"})], ids=["image", "list"]
+)
+def test_case_17_nothing_is_placed_before_it_is_known_what_rests(
+    late: tuple[str, dict[str, Any]], folder: Path
+) -> None:
+    with venue() as exchange:
+        began = time.monotonic()
+        Noting.may.set()
+        with system(exchange, folder, (late[0], {**late[1], "seconds": 0.5}), at_once=True) as running:
+            running.until(lambda: exchange.bets)
+            assert time.monotonic() - began >= 0.5
+            running.until(lambda: running.orders()[0].bet_id)
 
-        assert len(exchange.bets) == 1
+            assert [order.status.name for order in running.orders()] == ["EXECUTABLE"]
+            assert len(exchange.bets) == 1
 
 
 class Refusing(hr.BaseControl):

@@ -37,7 +37,17 @@ NOT_RUN = {
         "needs the exchange with all ports": 1,
     },
     "docs/from-flumine.md": {"needs flumine": 1},
-    "docs/reference.md": {"needs a cluster": 1, "serves until it is stopped": 1},
+    "docs/live.md": {
+        "needs a running system": 1,
+        "needs an account": 2,
+    },
+    "docs/reference.md": {
+        "needs a cluster": 1,
+        "serves until it is stopped": 1,
+        "trades until it is stopped": 2,
+        "needs a running system": 3,
+        "needs an account": 1,
+    },
 }
 #: Pages whose last result has orders.
 BETS = ("README.md", "docs/from-flumine.md", "docs/guide.md", "docs/results.md", "docs/sweeps.md")

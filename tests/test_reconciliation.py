@@ -11,9 +11,11 @@ from headrace.strategies.changes import MarketDefinition, RunnerDefinition
 from headrace.strategies.messages import (
     CANCEL,
     CLEARED,
+    FAILURE,
     LIST,
     PLACE,
     SUCCESS,
+    CancelInstruction,
     OrderFact,
     ReplaceInstruction,
     Reply,
@@ -173,6 +175,55 @@ class TestSilentStream:
         assert account.words == []
 
 
+class TestAnswersThatTheStreamDoesNotFollow:
+    def answer(self, account: Account, size: float | None, code: str | None = None) -> None:
+        """A cancel is answered: so much is cancelled, or it is refused."""
+        request = account.request(CancelInstruction(ORDER, "31", size))
+        report = Report(ORDER, CANCEL, FAILURE if code else SUCCESS, code, "31", size or 0.0)
+        account.orders.take_reply(Reply(request.request_id, MARKET, account.now, reports=(report,)))
+
+    def test_end_of_a_bet_that_cannot_be_cancelled_is_read(self, account: Account) -> None:
+        account.placed()
+        self.answer(account, None, "BET_TAKEN_OR_LAPSED")
+        account.lists.current = [current(**MATCHED)]
+        account.at(2)
+
+        assert [(each.executable, each.matched) for each in account.facts()] == [(False, 4.0)]
+        assert account.lists.asked == ["current"]
+
+    def test_it_is_looked_for_a_few_times_and_no_more(self, account: Account) -> None:
+        account.placed()
+        self.answer(account, None, "BET_TAKEN_OR_LAPSED")
+        account.at(50)
+
+        assert account.lists.asked.count("current") == 4
+
+    def test_what_the_stream_tells_is_not_read(self, account: Account) -> None:
+        account.placed()
+        self.answer(account, 1.5)
+        account.stream(fact(at=NOW + 1, cancelled=1.5, remaining=2.5))
+        account.at(10)
+
+        assert account.lists.asked == []
+
+    def test_nor_what_it_has_told_before_the_answer(self, account: Account) -> None:
+        account.placed()
+        request = account.request(CancelInstruction(ORDER, "31", 1.5))
+        account.stream(fact(at=NOW + 1, cancelled=1.5, remaining=2.5))
+        report = Report(ORDER, CANCEL, SUCCESS, None, "31", 1.5)
+        account.orders.take_reply(Reply(request.request_id, MARKET, NOW, reports=(report,)))
+        account.at(10)
+
+        assert account.lists.asked == []
+
+    def test_refusal_for_another_reason_says_nothing_of_the_bet(self, account: Account) -> None:
+        account.placed()
+        self.answer(account, None, "SERVICE_UNAVAILABLE")
+        account.at(10)
+
+        assert account.lists.asked == []
+
+
 def _placed(bet_id: str, order_id: str = ORDER) -> Report:
     return Report(order_id, PLACE, SUCCESS, bet_id=bet_id)
 
@@ -193,9 +244,10 @@ class TestWhose:
 
         assert account.orders.bets.foreign == {}
 
-    def test_foreign_bet_that_came_to_nothing_is_forgotten(self, account: Account) -> None:
+    @pytest.mark.parametrize("sizes", [{"cancelled": 4.0}, {"matched": 4.0, "average": 3.5}])
+    def test_foreign_bet_that_is_over_is_forgotten(self, account: Account, sizes: dict[str, float]) -> None:
         account.orders.take(_foreign(fact(order_id=None)), NOW)
-        ended = fact(order_id=None, at=NOW + 1, executable=False, cancelled=4.0, remaining=0.0)
+        ended = fact(order_id=None, at=NOW + 1, executable=False, remaining=0.0, **sizes)
         account.orders.take(_foreign(ended), NOW)
 
         assert account.orders.bets.foreign == {}
@@ -301,6 +353,13 @@ class TestClosure:
         account.at(300)
 
         assert account.lists.asked == []
+
+    def test_market_of_others_bets_is_forgotten_once_its_results_are_final(self, account: Account) -> None:
+        account.orders.take(OrdersClosed("Betfair", "alice", MARKET, True, NOW), NOW)
+        assert account.orders.closure.cleared(MARKET)
+        account.at(2 * 3_600)
+
+        assert not account.orders.closure.is_closed(MARKET)
 
     def test_forgotten_markets_leave_nothing(self, closed: Account) -> None:
         closed.orders.forget([MARKET])

@@ -122,7 +122,27 @@ def test_packed_files_are_delivered_and_a_failure_keeps_them(tmp_path: Path, cap
     until(lambda: "no such bucket" in recorder.error)
     recorder.close()
     assert brought == ["markets/1.1.bz2", "markets/1.2.bz2"]
-    assert files(tmp_path) == ["markets/1.1.bz2", "markets/1.2.bz2"]
+    assert files(tmp_path) == ["markets/1.2.bz2"]  # what is elsewhere need not stay here
+
+
+def test_market_that_is_not_over_is_delivered_and_kept_for_the_next_recorder(tmp_path: Path) -> None:
+    brought: dict[str, bytes] = {}
+
+    def deliver(path: Path, name: str) -> None:
+        brought[name] = path.read_bytes()
+
+    first = Recorder(tmp_path, deliver=deliver)
+    first.put(MARKETS, "1.1", b"one")
+    first.catalogue("1.1", b"{}")
+    first.close()
+    assert files(tmp_path) == ["markets/1.1.bz2"]
+    second = Recorder(tmp_path, deliver=deliver)
+    second.put(MARKETS, "1.1", b"two")
+    second.over(MARKETS, "1.1")
+    second.close()
+    assert files(tmp_path) == []
+    assert brought["catalogues/1.1.json"] == b"{}"
+    assert bz2.decompress(brought["markets/1.1.bz2"]) == b"one\ntwo\n"
 
 
 def test_more_than_can_be_written_is_refused_and_counted(tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ import msgspec
 
 from ...strategies.messages import (
     ANSWERED,
+    CANCEL,
     PLACE,
     REPLACE,
     STREAM,
@@ -31,6 +32,8 @@ from .doubts import APPEARS_MS, Doubts
 from .known_bets import KnownBet, KnownBets
 from .looks import BetLists
 from .reconciliation import Reconciliation
+from .rereads import Rereads
+from .verdicts import TAKEN
 
 logger = logging.getLogger("headrace")
 
@@ -55,7 +58,7 @@ class AccountOrders:
         direct: the order stream sends its facts to markets itself, so that they are not handed on here.
 
     Attributes:
-        bets, doubts, reconciliation, closure: the parts.
+        bets, doubts, rereads, reconciliation, closure: the parts.
     """
 
     def __init__(
@@ -79,8 +82,9 @@ class AccountOrders:
         self._streamed, self._direct = streamed, direct
         self.bets = KnownBets(venue, username, reference)
         self.doubts = Doubts(self.bets, lists, self._answer, report, appears_ms)
-        self.reconciliation = Reconciliation(self.bets, lists, self._seen, report, streamed)
         self.closure = Closure(self.bets, lists, self._answer, self._seen, market_cleared, report)
+        self.reconciliation = Reconciliation(self.bets, lists, self._seen, report, self.closure.is_closed, streamed)
+        self.rereads = Rereads(self.bets, lists, self._seen)
         self._now = 0
         self._down = False
         self._to_be_shown: deque[tuple[int, KnownBet]] = deque()
@@ -105,9 +109,14 @@ class AccountOrders:
             return
         pending = set()
         for report in reply.reports:
-            if report.operation != PLACE or report.status != SUCCESS:
-                continue
             bet = self.bets.of(report.order_id, report.bet_id)
+            if report.operation != PLACE:
+                cancelled = report.operation == CANCEL and report.status == SUCCESS
+                if bet is not None and (cancelled or report.error_code == TAKEN):
+                    self.rereads.want(bet, not cancelled, reply.at)
+                continue
+            if report.status != SUCCESS:
+                continue
             if report.bet_id is None:
                 pending.add(report.order_id)
             elif bet is not None and not bet.streamed and self._streamed:
@@ -186,7 +195,7 @@ class AccountOrders:
     def next_ms(self) -> float:
         """When `wake` is to be called, milliseconds since the epoch."""
         shown = self._to_be_shown[0][0] if self._to_be_shown else math.inf
-        return min(self.doubts.next_ms, self.reconciliation.next_ms, self.closure.next_ms, shown)
+        return min(self.doubts.next_ms, self.reconciliation.next_ms, self.closure.next_ms, self.rereads.next_ms, shown)
 
     def wake(self, at_ms: int) -> None:
         """Do what is due."""
@@ -197,6 +206,7 @@ class AccountOrders:
                 self._not_shown(bet)
         self.reconciliation.wake(at_ms)
         self.doubts.wake(at_ms)
+        self.rereads.wake(at_ms)
         self.closure.wake(at_ms)
 
     def _not_shown(self, bet: KnownBet) -> None:

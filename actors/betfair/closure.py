@@ -96,6 +96,10 @@ class Closure:
         if self._closed.pop(market_id, None) is not None:
             self._plan()
 
+    def is_closed(self, market_id: str) -> bool:
+        """Whether the market has closed, as far as is known."""
+        return market_id in self._closed
+
     def cleared(self, market_id: str) -> bool:
         """Whether the market has closed and nothing of this instance in it waits for a result."""
         closed = self._closed.get(market_id)
@@ -208,6 +212,8 @@ class Closure:
             else:
                 again = began - closed.cleared_at < UNTIL_MS
                 closed.due = began + (EVERY_MS if failed else AGAIN_MS) if again else math.inf
+                if not again and not self._bets.in_market(market_id):
+                    del self._closed[market_id]
         self._plan()
 
     def _unsettled(self, market_id: str, closed: _Closed) -> list[KnownBet]:

@@ -157,7 +157,7 @@ class Doubts:
         known = {}
         for each in open_.values():
             bet = self._bets.of(each.order_id, getattr(each, "bet_id", None))
-            sharing = [] if bet is None else self._bets.sharing(bet.order_ref)
+            sharing = [] if bet is None else self._bets.sharing(bet)
             # One that no order has yet is what a replace may have made.
             known[each.order_id] = frozenset(
                 other.bet_id for other in sharing if other.bet_id is not None and other.order_id is not None

@@ -104,7 +104,7 @@ class KnownBets:
     Attributes:
         latest: the publish time of the latest fact of the order stream: what the lists tell of a question that was
             asked afterwards is not older.
-        foreign: bets that were placed elsewhere, by number, as long as they may be matched or are.
+        foreign: bets that were placed elsewhere, by number, as long as they may be matched.
         positions: what is matched of the whole account, by market and runner, as the order stream tells.
     """
 
@@ -117,6 +117,7 @@ class KnownBets:
         self.positions: dict[str, dict[tuple[int, float], Position]] = {}
         self._by_order: dict[str, KnownBet] = {}
         self._by_bet: dict[str, KnownBet] = {}
+        self._by_market: dict[str, list[KnownBet]] = {}
         self._requests: dict[str, Request] = {}
 
     # -- what is asked and answered ------------------------------------------------------------------------------
@@ -126,7 +127,8 @@ class KnownBets:
         self._requests[request.request_id] = request
         for each in request.instructions:
             if isinstance(each, PlaceInstruction):
-                self._by_order[each.order_id] = _asked(request, each)
+                if each.order_id not in self._by_order:
+                    self._by_order[each.order_id] = self._added(_asked(request, each))
                 continue
             bet = self.of(each.order_id, each.bet_id)
             if bet is None:
@@ -172,19 +174,25 @@ class KnownBets:
         order_id = asked.new_order_id
         if order_id is None or order_id in self._by_order:
             return
-        self._by_order[order_id] = KnownBet(
-            market_id=bet.market_id,
-            order_id=order_id,
-            strategy=bet.strategy,
-            selection_id=bet.selection_id,
-            handicap=bet.handicap,
-            side=bet.side,
-            order_type=bet.order_type,
-            price=asked.new_price,
-            size=size,
-            asked_at=asked_at,
-            order_ref=bet.order_ref,
+        self._by_order[order_id] = self._added(
+            KnownBet(
+                market_id=bet.market_id,
+                order_id=order_id,
+                strategy=bet.strategy,
+                selection_id=bet.selection_id,
+                handicap=bet.handicap,
+                side=bet.side,
+                order_type=bet.order_type,
+                price=asked.new_price,
+                size=size,
+                asked_at=asked_at,
+                order_ref=bet.order_ref,
+            )
         )
+
+    def _added(self, bet: KnownBet) -> KnownBet:
+        self._by_market.setdefault(bet.market_id, []).append(bet)
+        return bet
 
     def _number(self, bet: KnownBet, bet_id: str) -> None:
         if bet.bet_id == bet_id:
@@ -195,6 +203,8 @@ class KnownBets:
             if other.fact is not None:
                 self._stand(bet, other.fact)
             bet.streamed = bet.streamed or other.streamed
+            if other in self._by_market[other.market_id]:
+                self._by_market[other.market_id].remove(other)
         self.foreign.pop(bet_id, None)
         bet.bet_id = bet_id
         bet.in_doubt = False
@@ -227,7 +237,7 @@ class KnownBets:
             known = self.foreign.get(bet.bet_id)
             if known is None or known.fact is None or rank_of(known.fact) <= rank_of(fact):
                 self.foreign[bet.bet_id] = bet
-                if not fact.executable and not fact.matched:
+                if not fact.executable:
                     del self.foreign[bet.bet_id]
             return None
         self.foreign.pop(bet.bet_id, None)
@@ -274,7 +284,7 @@ class KnownBets:
             order_ref=bet.order_ref,
             bet_id=bet.bet_id,
         )
-        self._by_bet[bet.bet_id] = made
+        self._by_bet[bet.bet_id] = self._added(made)
         return made
 
     def _of_fact(self, fact: OrderFact) -> KnownBet | None:
@@ -289,7 +299,7 @@ class KnownBets:
             return bet
         if bet is None or fact.order_id is None:
             return None
-        for other in self.sharing(bet.order_ref):
+        for other in self.sharing(bet):
             if other.bet_id is None and other.order_id is not None and not other.ended:
                 self._number(other, fact.bet_id)  # what takes its place was waiting for a number
                 return other
@@ -309,7 +319,7 @@ class KnownBets:
             cancelled_before=0.0,
             placed_at=None,
         )
-        self._by_bet[fact.bet_id] = made
+        self._by_bet[fact.bet_id] = self._added(made)
         return made
 
     def _stand(self, bet: KnownBet, fact: OrderFact) -> None:
@@ -335,16 +345,14 @@ class KnownBets:
         found = self._by_bet.get(bet_id) if bet_id is not None else None
         return found or (self._by_order.get(order_id) if order_id is not None else None)
 
-    def sharing(self, order_ref: str) -> list[KnownBet]:
-        """The bets with a reference: one that was replaced, and those that took its place."""
-        return [bet for bet in self if order_ref and bet.order_ref == order_ref]
+    def sharing(self, bet: KnownBet) -> list[KnownBet]:
+        """The bets with its reference: those that were replaced, and those that took their place."""
+        return [each for each in self.in_market(bet.market_id) if bet.order_ref and each.order_ref == bet.order_ref]
 
     def __iter__(self) -> Iterator[KnownBet]:
         """All bets of this instance."""
-        yield from self._by_order.values()
-        for bet_id, bet in self._by_bet.items():
-            if bet.bet_id == bet_id and (bet.order_id is None or self._by_order.get(bet.order_id) is not bet):
-                yield bet
+        for bets in self._by_market.values():
+            yield from bets
 
     @property
     def live(self) -> list[KnownBet]:
@@ -353,16 +361,18 @@ class KnownBets:
 
     def in_market(self, market_id: str) -> list[KnownBet]:
         """Those of a market."""
-        return [bet for bet in self if bet.market_id == market_id]
+        return list(self._by_market.get(market_id, ()))
 
     @property
     def markets(self) -> set[str]:
         """Those in which this instance has had bets, and which are not forgotten."""
-        return {bet.market_id for bet in self}
+        return set(self._by_market)
 
     def forget(self, market_ids: Iterable[str]) -> None:
         """Forget markets that are over."""
         gone = set(market_ids)
+        for market_id in gone:
+            self._by_market.pop(market_id, None)
         self._by_order = {key: bet for key, bet in self._by_order.items() if bet.market_id not in gone}
         self._by_bet = {key: bet for key, bet in self._by_bet.items() if bet.market_id not in gone}
         self.foreign = {key: bet for key, bet in self.foreign.items() if bet.market_id not in gone}

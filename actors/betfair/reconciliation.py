@@ -16,7 +16,7 @@ from ...strategies.fact_ranks import accounted_of
 from ...strategies.messages import LIST, OrderFact
 from ..letters import ForeignBet
 from .bet_rows import bet_of_current, current_order
-from .known_bets import KnownBets
+from .known_bets import KnownBet, KnownBets
 from .looks import BetLists, BetLook, Listed, rows_of
 
 logger = logging.getLogger("headrace")
@@ -35,6 +35,7 @@ class Reconciliation:
         lists: where to look.
         seen: takes a bet that was found, wherever it was placed.
         report: takes what is to be known of by people: a word, a market's id, a sentence.
+        closed: whether a market has closed: what is matched there leaves the lists, and its results are asked for.
         streamed: the account has an order stream; False: the lists are all there is, and are read every ten seconds.
 
     Attributes:
@@ -50,9 +51,10 @@ class Reconciliation:
         lists: BetLists,
         seen: Callable[[ForeignBet], object],
         report: Callable[[str, str, str], object],
+        closed: Callable[[str], bool],
         streamed: bool = True,
     ) -> None:
-        self._streamed = streamed
+        self._closed, self._streamed = closed, streamed
         self._bets = bets
         self._lists = lists
         self._seen = seen
@@ -89,8 +91,12 @@ class Reconciliation:
         self.next_ms = math.inf
         at = self._bets.latest + 1
         # Those that are known by now are to be found.
-        expected = [bet.bet_id for bet in self._bets if bet.bet_id is not None and not bet.ended]
+        expected = [bet.bet_id for bet in self._bets if bet.bet_id is not None and self._is_current(bet)]
         self._lists.current_orders(lambda listed: self._current(at_ms, at, expected, self._after_image, listed))
+
+    def _is_current(self, bet: KnownBet) -> bool:
+        """Whether a bet must be among the current ones, by what is known of it: one that is matched may be voided."""
+        return not bet.ended or (bet.matched > 0 and not self._closed(bet.market_id))
 
     def _current(self, began: int, at: int, expected: list[str], after_image: bool, listed: Listed) -> None:
         rows = rows_of(listed, current_order, "Current orders")
@@ -106,7 +112,7 @@ class Reconciliation:
         for bet_id in found:
             self._missing_since.pop(bet_id, None)
         known = [self._bets.of(None, bet_id) for bet_id in expected if bet_id not in found]
-        missing = [bet.bet_id for bet in known if bet is not None and bet.bet_id is not None and not bet.ended]
+        missing = [bet.bet_id for bet in known if bet is not None and bet.bet_id is not None and self._is_current(bet)]
         if not missing:
             self._done(began)
             return
@@ -131,13 +137,13 @@ class Reconciliation:
             self._missing_since.pop(bet.bet_id, None)
         for bet_id in set(missing) - {bet.bet_id for bet in ended}:
             known = self._bets.of(None, bet_id)
-            if known is None or known.ended:
+            if known is None or not self._is_current(known):
                 self._missing_since.pop(bet_id, None)
                 continue
             since = self._missing_since.setdefault(bet_id, began)
             if began - since >= _NOWHERE_MS:
                 self._missing_since[bet_id] = began
-                self._difference(known.market_id, f"bet {bet_id} is in no list, and was not seen to end")
+                self._difference(known.market_id, f"bet {bet_id} is in no list, and was not seen to come to nothing")
         self._done(began)
 
     def _done(self, began: int) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Protocol
 
 from ...strategies.messages import ClearedMarket, ClearedOrder, OrderFact, Reply, Request
@@ -250,15 +250,6 @@ class Accounts:
         market_id = getattr(letter, "market_id", None)
         if market_id is not None and not isinstance(letter, OrdersClosed):
             self._hearing.changed(owner, market_id)
-
-    def cancel_in(self, market_ids: Iterable[str]) -> None:
-        """Cancel what rests in markets that nobody looks after any more."""
-        for desk in self:
-            for market_id in market_ids if desk.orders is not None else ():
-                bets = [bet for bet in desk.bets.in_market(market_id) if not bet.ended and not bet.at_sp]
-                known = [bet.bet_id for bet in bets if bet.bet_id is not None]
-                if known and desk.live is not None:
-                    desk.live.cancel(market_id, known)
 
     # -- time ----------------------------------------------------------------------------------------------------
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from ...strategies.changes import MarketDefinition
@@ -128,8 +128,14 @@ class Betting:
             self._joined.add(actor)
             self.switchboard.join(actor, lambda message: self._to_actor(host, crew, message))
 
-    def leave(self, host: str) -> None:
-        """A host is gone, with its market actors."""
+    def leave(self, host: str, market_ids: Iterable[str]) -> None:
+        """A host is gone, with its market actors; bets that it simulated are gone as well."""
+        for desk in self.accounts:
+            for market_id in market_ids if desk.orders is None else ():
+                for bet in desk.bets.in_market(market_id):
+                    owner = self.switchboard.owner_of(market_id, bet.order_id or "")
+                    if owner is not None and owner.partition(".")[0] == host:
+                        bet.ended = True
         for actor in [each for each in self._joined if each.partition(".")[0] == host]:
             self._joined.discard(actor)
             self.switchboard.leave(actor)

@@ -71,7 +71,7 @@ _TICK_MS, _BUSY_TICK_MS = 1000, 100
 class Hosts(Protocol):
     """What the coordinator asks of its engine: see `actors.shells.engine`."""
 
-    def prepare(self, names: Sequence[str]) -> None: ...
+    def prepare(self, names: Sequence[str], make_role: Callable[..., Role] | None = None) -> None: ...
 
     def start(self, name: str, make_role: Callable[[], Role], incarnation: int = 0) -> str: ...
 
@@ -89,7 +89,6 @@ class CoordinatorRole:
         make_host: makes the role of a host, by its name; with the Ray engine it is pickled.
         make_account: makes the accounts at real exchanges; None: `LiveAccounts`.
         dumps: pickles custom events for hosts.
-        travels: says why something cannot be sent to hosts; None where it can.
         clock: the time; None: the machine's.
     """
 
@@ -102,14 +101,14 @@ class CoordinatorRole:
         make_host: Callable[[str], Role],
         make_account: MakeAccount | None = None,
         dumps: Callable[[Any], bytes] | None = None,
-        travels: Callable[[Any], str | None] = lambda value: None,
         clock: Clock | None = None,
     ) -> None:
         self.setup = setup
         self._engine, self._make_host = engine, make_host
-        self._make_account, self._dumps, self._travels = make_account, dumps, travels
+        self._make_account, self._dumps = make_account, dumps
         self._clock = WallClock() if clock is None else clock
         self.cancelling: Cancelling | None = None
+        self._orphaned: list[Cancelling] = []
         self.shutdown: Shutdown | None = None
         self._next_ms = math.inf
         self._takers: dict[type, Callable[[str, Any, int], object]] = {
@@ -182,13 +181,13 @@ class CoordinatorRole:
             self.soon,
             log,
             self._custom_event,
-            self._travels,
+            self._why_not,
         )
         self.threads = UserThreads(
             self.framework, lambda error, name: self.soon(lambda: self._thread_failed(error, name))
         )
         self.threads.start(setup.workers, setup.custom_streams)
-        self._engine.prepare([self.seating.next_host])
+        self._engine.prepare(self.seating.next_hosts, functools.partial(self._make_host, ""))
         self._next_ms = self._clock.now_ms + _TICK_MS
 
     def receive(self, sender: str, letter: Letter, at_ms: int) -> None:
@@ -204,6 +203,8 @@ class CoordinatorRole:
             self.betting.look_ready()
         if self.cancelling is not None:
             self.cancelling.look(at_ms)
+        for each in self._orphaned:
+            each.look(at_ms)
         if self.shutdown is not None:
             self.shutdown.look(at_ms)
 
@@ -212,7 +213,9 @@ class CoordinatorRole:
         if self.workers.next_ms <= at_ms:
             self.workers.look(at_ms)
         if self._next_ms <= at_ms:
-            busy = self.shutdown is not None or (self.cancelling is not None and not self.cancelling.done)
+            self._orphaned = [each for each in self._orphaned if not each.done]
+            cancelling = bool(self._orphaned) or (self.cancelling is not None and not self.cancelling.done)
+            busy = cancelling or self.shutdown is not None
             self._next_ms = at_ms + (_BUSY_TICK_MS if busy else _TICK_MS)
             self.stream_desk.grants.look(at_ms)
             self.watch.look(at_ms)
@@ -256,7 +259,7 @@ class CoordinatorRole:
     def _start_host(self, name: str) -> None:
         address = self._engine.start(name, functools.partial(self._make_host, name))
         self.directory.arrived(name, address, "HOST")
-        self._engine.prepare([self.seating.next_host])
+        self._engine.prepare(self.seating.next_hosts, functools.partial(self._make_host, ""))
 
     def _seated(self, host: str, crew: str, market_id: str) -> None:
         self.betting.join(host, crew)
@@ -285,10 +288,10 @@ class CoordinatorRole:
             text = f"host {letter.name} has ended{f': {letter.why}' if letter.why else ''}"
             self.alerts.alert("QUARANTINE", f"{text}; its markets are traded no more: {', '.join(markets) or 'none'}")
             if self.setup.on_stop == "cancel":
-                self.betting.accounts.cancel_in(markets)
+                self._orphaned.append(self._made_cancelling(market_ids=frozenset(markets)))
         for crew, market_id in places:
             self.routes.free_place(crew, market_id)
-        self.betting.leave(letter.name)
+        self.betting.leave(letter.name, markets)
 
     # -- markets -------------------------------------------------------------------------------------------------
 
@@ -349,6 +352,16 @@ class CoordinatorRole:
         """Bring an event from outside to strategies."""
         self._custom_event(event)
 
+    def _why_not(self, value: Any) -> str | None:
+        """Why something cannot be sent to hosts; None where it can."""
+        if self._dumps is None:
+            return None
+        try:
+            self._dumps(value)
+        except Exception as error:
+            return f"{type(value).__name__}: {error}"
+        return None
+
     def _hosts_of(self, event: CustomEvent) -> list[str]:
         if event.market_ids is None:
             return list(self.seating.hosts)
@@ -361,21 +374,21 @@ class CoordinatorRole:
         self._halt(letter.why or "the system ends")
 
     def cancel_all(self, why: str, whole_account: bool = False) -> None:
-        """Cancel what rests now. Placing goes on."""
-        if self.shutdown is not None:
-            return  # that cancels, or leaves, as it was asked to
-        now = self._clock.now_ms
-        self.alerts.alert("CANCEL", f"all orders are cancelled: {why}")
-        self._cancel(whole_account, now)
+        """Halt placing, and cancel what rests; the system goes on. One that ends does it anyway, or leaves it."""
+        if self.shutdown is None:
+            self._halt(why)
+            self._cancel(whole_account)
 
-    def _cancel(self, whole_account: bool, until_ms: float) -> Cancelling:
+    def _cancel(self, whole_account: bool = False) -> Cancelling:
+        made = self.cancelling = self._made_cancelling(whole_account)
         now = self._clock.now_ms
-        made = self.cancelling = Cancelling(
-            self.betting.accounts, self.betting.ask_host, self.alerts.alert, whole_account, until_ms
-        )
         made.look(now)
         self._next_ms = now + _BUSY_TICK_MS
         return made
+
+    def _made_cancelling(self, whole_account: bool = False, market_ids: frozenset[str] | None = None) -> Cancelling:
+        betting = self.betting
+        return Cancelling(betting.accounts, betting.ask_host, self.alerts.alert, whole_account, market_ids)
 
     def stop_system(self, why: str, leave: bool | None = None) -> None:
         """Halt placing, cancel what rests or leave it, and end."""
@@ -385,7 +398,7 @@ class CoordinatorRole:
         if leave is None:
             leave = self.setup.on_stop == "leave"
         whole_account = self.cancelling is not None and self.cancelling.whole_account and not self.cancelling.done
-        cancelling = None if leave else self._cancel(whole_account, math.inf)
+        cancelling = None if leave else self._cancel(whole_account)
         self.shutdown = Shutdown(self, cancelling, self.alerts.note)
         self.shutdown.look(self._clock.now_ms)
         self._next_ms = self._clock.now_ms + _BUSY_TICK_MS

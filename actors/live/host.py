@@ -114,7 +114,7 @@ class HostRole:
         self._mail = mail
         open_strategies(self._setup)
         if self._setup.record is not None:
-            self._recording = SessionRecording(self._setup.record, self.name)
+            self._recording = SessionRecording(self._setup.record, self.name, self._setup.deliver)
         self._lines = ThreadContext(self._setup.config)
         self._lines.join()
         mail.send(COORDINATOR, Hello(self.name, "HOST", mail.address, self._incarnation, os.getpid()))

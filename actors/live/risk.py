@@ -150,7 +150,7 @@ class Risk:
         if limit is None or len(placed) < limit:
             return None
         before, after, _ = self._losses(instruction, request)
-        if after < before:
+        if after <= before:
             return None
         return f"{len(placed)} orders in the last second, max_orders_per_second is {limit}"
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from ...strategies.events import CustomEvent
 from ...strategies.messages import ClearedOrder, OrderFact, Reply, Request
 from ..letters import MarketUpdate
-from ..recorder import Recorder
+from ..recorder import Deliver, Recorder
 from ..session_lines import after_waking, answered_line, asked_line, begin_line, change_line, event_line
 from .crews import Crew
 
@@ -26,10 +26,15 @@ class SessionRecording:
     Args:
         folder: that of the whole recording; the host's is made below it.
         host: the host's name.
+        deliver: brings files of the recording to where it is wanted; None: they stay.
     """
 
-    def __init__(self, folder: str, host: str) -> None:
-        self._recorder = Recorder(Path(folder) / HOSTS / host)
+    def __init__(self, folder: str, host: str, deliver: Deliver | None = None) -> None:
+        def bring(path: Path, name: str) -> None:
+            if deliver is not None:
+                deliver(path, f"{HOSTS}/{host}/{name}")
+
+        self._recorder = Recorder(Path(folder) / HOSTS / host, deliver=None if deliver is None else bring)
         self._host = host
         self._begun: set[tuple[str, str]] = set()
         #: When timers of a crew were last run in a turn of their own; and what was last told of that, by file.

@@ -19,6 +19,7 @@ from ..failures import Failures
 from ..hosted_market import HostedMarket
 from ..market import MarketActor
 from ..middleware import Middleware
+from ..recorder import Deliver
 from ..workers import BackgroundWorker
 from .crews import Crew, StreamPlan
 from .rows_file import TableRows
@@ -85,6 +86,7 @@ class LiveSetup:
         max_hosts: hosts at once; markets share them above it.
         on_stop: "cancel" or "leave" what rests at the exchange.
         record: a folder for the whole session; None: not recorded.
+        deliver: brings files of that folder, with their names below it, to where they are wanted; None: they stay.
         webhook: a URL that alerts are posted to; None: they are logged only.
         shadows: usernames of the paper twins of live accounts, by venue and username.
         heard: somebody hears of events: logging controls, or a coordinator with a `log` of its own. None: as those here
@@ -107,6 +109,7 @@ class LiveSetup:
     rows_of_failures: Callable[[Failures], Callable[[], TableRows]] = no_failures
     rows_at_end: Callable[[Coordinator], TableRows] = no_rows
     record: str | None = None
+    deliver: Deliver | None = None
     webhook: str | None = None
     middleware: list[Middleware] = dataclasses.field(default_factory=list)
     trading_controls: list[tuple[type[BaseControl], dict[str, Any]]] = dataclasses.field(default_factory=list)

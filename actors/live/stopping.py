@@ -10,7 +10,6 @@ from __future__ import annotations
 import dataclasses
 import functools
 import logging
-import math
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -43,7 +42,7 @@ class Cancelling:
         ask_host: sends a request of a paper account to the host that simulates it.
         report: takes what people should know: a kind, a sentence.
         whole_account: bets that were placed elsewhere are cancelled as well.
-        until_ms: bets that were asked for until then, milliseconds since the epoch; infinite: whenever.
+        market_ids: bets in these markets; None: in all.
     """
 
     def __init__(
@@ -52,10 +51,10 @@ class Cancelling:
         ask_host: Callable[[KnownBet, Request], object],
         report: Callable[[str, str], object],
         whole_account: bool = False,
-        until_ms: float = math.inf,
+        market_ids: frozenset[str] | None = None,
     ) -> None:
         self._accounts, self._ask_host, self._report = accounts, ask_host, report
-        self.whole_account, self._until_ms = whole_account, until_ms
+        self.whole_account, self._market_ids = whole_account, market_ids
         self._tries: dict[tuple[Any, str], _Try] = {}
         self._accounts_to_do = {desk.owner for desk in accounts if whole_account and desk.orders is not None}
         self._account_tries: dict[tuple[str, str], _Try] = {}
@@ -65,7 +64,11 @@ class Cancelling:
     # -- how it stands -------------------------------------------------------------------------------------------
 
     def _resting(self, desk: Desk) -> Iterator[KnownBet]:
-        return (bet for bet in desk.bets.live if not bet.at_sp and bet.asked_at <= self._until_ms)
+        return (bet for bet in self._ours(desk) if not bet.at_sp)
+
+    def _ours(self, desk: Desk) -> Iterator[KnownBet]:
+        markets = self._market_ids
+        return (bet for bet in desk.bets.live if markets is None or bet.market_id in markets)
 
     @property
     def open(self) -> int:
@@ -83,7 +86,7 @@ class Cancelling:
             for desk in self._accounts
             if desk.orders is not None
             for bet_id, bet in desk.bets.foreign.items()
-            if bet.remaining > 0 and bet.at <= self._until_ms
+            if bet.remaining > 0
         ]
 
     @property
@@ -100,7 +103,7 @@ class Cancelling:
                 "liability": bet.size,
             }
             for desk in self._accounts
-            for bet in desk.bets.live
+            for bet in self._ours(desk)
             if bet.at_sp and desk.orders is not None
         ]
 

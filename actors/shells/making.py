@@ -17,7 +17,7 @@ from ..live.crews import StreamPlan
 from ..live.host import HostRole
 from ..live.setup import LiveSetup
 from ..page.page_role import PageRole
-from ..recorder import Recorder
+from ..recorder import Deliver, Recorder
 from ..role import Role
 from ..run_files import laid_out, unpack_files
 from ..streaming import stream_kinds
@@ -25,11 +25,6 @@ from ..streaming.order_stream import OrderStreamRole
 from ..streaming.stream_place import StreamPlace
 
 _ORDERS, _MARKETS = "orderSubscription", "marketSubscription"
-
-
-def _everything(value: Any) -> str | None:
-    """Everything can stay in one process."""
-    return None
 
 
 def for_hosts(setup: LiveSetup) -> LiveSetup:
@@ -56,20 +51,18 @@ def coordinator_of(
     setup: LiveSetup,
     engine: Hosts,
     dumps: Callable[[Any], bytes] | None = None,
-    travels: Callable[[Any], str | None] = _everything,
 ) -> Callable[[], Role]:
     """Makes the coordinator.
 
     Args:
         dumps: makes bytes of events for other processes; None: there are none.
-        travels: says why something cannot be sent to other processes; None where it can.
     """
-    return functools.partial(_coordinator, setup, engine, dumps, travels)
+    return functools.partial(_coordinator, setup, engine, dumps)
 
 
-def _coordinator(setup: LiveSetup, engine: Hosts, dumps: Any, travels: Any) -> Role:
+def _coordinator(setup: LiveSetup, engine: Hosts, dumps: Any) -> Role:
     accounts = LiveAccounts(setup.config, setup.reference, _now_ms)
-    return CoordinatorRole(setup, engine, host_of(setup), accounts, dumps, travels)
+    return CoordinatorRole(setup, engine, host_of(setup), accounts, dumps)
 
 
 def page_of(port: int | None, token: str, measured: bool) -> Callable[[], Role]:
@@ -93,7 +86,7 @@ def _now_ms() -> int:
 
 def stream_of(plan: StreamPlan, setup: LiveSetup) -> Callable[[], Role]:
     """Makes a stream."""
-    return functools.partial(_stream, plan, place_of(plan, setup.clients), setup.reference, setup.record)
+    return functools.partial(_stream, plan, place_of(plan, setup.clients), setup.reference, setup.record, setup.deliver)
 
 
 def place_of(plan: StreamPlan, clients: list[BaseClient]) -> StreamPlace:
@@ -108,7 +101,14 @@ def place_of(plan: StreamPlan, clients: list[BaseClient]) -> StreamPlace:
     return StreamPlace(host, port, ca_file=places.certificate)
 
 
-def _stream(plan: StreamPlan, place: StreamPlace, reference: str, record: str | None) -> Role:
+def _stream(
+    plan: StreamPlan,
+    place: StreamPlace,
+    reference: str,
+    record: str | None,
+    deliver: Deliver | None,
+) -> Role:
     if plan.operation == _ORDERS and not plan.raw:
         return OrderStreamRole(plan, place, reference)
-    return stream_kinds.stream_of(plan, place, recorder=None if record is None else Recorder(record, plan.name))
+    recorder = None if record is None else Recorder(record, plan.name, deliver=deliver)
+    return stream_kinds.stream_of(plan, place, recorder=recorder)

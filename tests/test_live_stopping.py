@@ -1,0 +1,265 @@
+"""Stopping a live system, and cancelling all that rests."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import headrace as hr
+from headrace.actors.letters import Carried, ForeignBet, Gone, OrdersImage
+from headrace.strategies.messages import (
+    ANSWERED,
+    CANCEL,
+    REFUSED,
+    SIMULATED,
+    STREAM,
+    SUCCESS,
+    CancelInstruction,
+    OrderFact,
+    PlaceInstruction,
+    Reply,
+    Report,
+    Request,
+)
+from live_coordinators import NOW, Bench, LiveClient, placing
+
+
+def trading(folder: Path, **settings: object) -> Bench:
+    """A system with market 1.1 at host h1, that may place."""
+    bench = Bench(folder, **settings)
+    bench.ready()
+    bench.sees("1.1")
+    bench.opens("1.1")
+    return bench
+
+
+def resting(bench: Bench, order_id: str, bet_id: str, request_id: str = "r1") -> None:
+    """An order of £2 rests at the exchange."""
+    bench.asks(placing(order_id, request_id=request_id))
+    bench.account.places(order_id, bet_id)
+    bench.sees_bet(order_id, bet_id, 2.0)
+
+
+def cancels(bench: Bench) -> list[tuple[str, list[str]]]:
+    return [(market_id, ids) for market_id, ids, _ in bench.account.execution.cancels]
+
+
+def test_stop_cancels_by_bet_id_and_is_done_only_when_the_exchange_shows_it(tmp_path: Path) -> None:
+    bench = trading(tmp_path)
+    resting(bench, "a", "91")
+    resting(bench, "b", "92", "r2")
+    bench.role.stop_system("enough")
+    assert cancels(bench) == [("1.1", ["91", "92"])]
+    bench.account.execution.cancels[0][2]({"91": "", "92": ""})
+    bench.sees_bet("a", "91", 0.0, cancelled=2.0)
+    assert bench.engine.stopped == [], "a bet is still there, whatever the answer says"
+    bench.sees_bet("b", "92", 0.0, cancelled=2.0)
+    assert bench.engine.stopped == ["h1"], "hosts end once nothing rests"
+    assert not bench.mail.stopped
+    bench.take("c", Gone("h1"))
+    bench.role.caught_up(bench.now)
+    assert bench.account.logged_out
+    assert bench.mail.stopped
+
+
+def test_nothing_is_placed_once_it_stops_and_cancels_pass(tmp_path: Path) -> None:
+    bench = trading(tmp_path)
+    resting(bench, "a", "91")
+    bench.role.stop_system("enough")
+    bench.asks(placing("b", request_id="r2"))
+    reply = bench.carried("h1")[-1]
+    assert (reply.outcome, reply.control) == (REFUSED, "PLACING")
+    assert "placing has stopped: enough" in reply.reason
+    cancel = Request("r3", "1.1", "Backer", "Betfair", "trader", CANCEL, (CancelInstruction("a", "91"),), NOW)
+    bench.asks(cancel)
+    assert bench.account.requests[-1].kind == CANCEL
+
+
+def test_a_bet_without_a_number_is_cancelled_when_it_comes(tmp_path: Path) -> None:
+    bench = trading(tmp_path)
+    bench.asks(placing("a"))
+    bench.role.stop_system("enough")
+    assert cancels(bench) == []
+    bench.passes(1_000)
+    assert bench.role.cancelling is not None
+    assert bench.role.cancelling.standing()["open"] == 1
+    bench.account.places("a", "91")
+    bench.role.caught_up(bench.now)
+    assert cancels(bench) == [("1.1", ["91"])]
+
+
+def test_what_rests_in_spite_of_a_cancel_is_cancelled_again(tmp_path: Path) -> None:
+    bench = trading(tmp_path)
+    resting(bench, "a", "91")
+    bench.role.stop_system("enough")
+    bench.passes(5_000)
+    assert len(cancels(bench)) == 1, "it is under way"
+    bench.account.execution.cancels[0][2]({"91": "UNKNOWN"})
+    bench.passes(100)
+    assert cancels(bench) == [("1.1", ["91"])] * 2
+
+
+def test_orders_at_the_starting_price_are_listed_and_do_not_hold_up_the_end(tmp_path: Path) -> None:
+    bench = trading(tmp_path)
+    on_close = PlaceInstruction("a", "hash-a", 11, 0.0, "BACK", "MARKET_ON_CLOSE", liability=5.0)
+    bench.asks(placing("a", instructions=(on_close,)))
+    bench.account.places("a", "91")
+    bench.role.stop_system("enough")
+    assert bench.role.cancelling is not None
+    (left,) = bench.role.cancelling.left
+    assert (left["bet_id"], left["order_type"], left["liability"]) == ("91", "MARKET_ON_CLOSE", 5.0)
+    assert cancels(bench) == []
+    assert any(event.kind == "LEFT" and "bet 91" in event.text for event in bench.role.alerts.events)
+    assert bench.engine.stopped == ["h1"]
+
+
+def test_what_rests_is_left_where_it_is_configured_so(tmp_path: Path) -> None:
+    bench = trading(tmp_path, on_stop="leave")
+    resting(bench, "a", "91")
+    bench.role.stop_system("enough")
+    assert cancels(bench) == []
+    assert bench.engine.stopped == ["h1"]
+
+
+def test_stop_may_leave_what_would_be_cancelled_and_cancel_what_would_be_left(tmp_path: Path) -> None:
+    bench = trading(tmp_path / "one")
+    resting(bench, "a", "91")
+    bench.role.answers.answer("STOP", {"leave": True})
+    assert cancels(bench) == []
+    other = trading(tmp_path / "other", on_stop="leave")
+    resting(other, "a", "91")
+    other.role.answers.answer("STOP", {"leave": False})
+    assert cancels(other) == [("1.1", ["91"])]
+
+
+def test_hosts_that_do_not_end_are_killed(tmp_path: Path) -> None:
+    bench = trading(tmp_path)
+    bench.role.stop_system("enough")
+    bench.passes(10_000)
+    assert bench.engine.killed == []
+    bench.passes(5_100)
+    assert bench.engine.killed == ["h1"]
+    assert bench.mail.stopped
+
+
+def test_cancelling_all_halts_placing_and_the_system_goes_on(tmp_path: Path) -> None:
+    bench = trading(tmp_path)
+    resting(bench, "a", "91")
+    bench.role.answers.answer("CANCEL_ALL", {"why": "somebody asks"})
+    assert cancels(bench) == [("1.1", ["91"])]
+    bench.asks(placing("b", request_id="r2"))
+    assert bench.carried("h1")[-1].control == "PLACING"
+    assert bench.role.answers.state()["cancelling"] == {"done": False, "open": 1, "left": []}
+    bench.account.execution.cancels[0][2]({"91": ""})
+    bench.sees_bet("a", "91", 0.0, cancelled=2.0)
+    found = bench.role.answers.state()
+    assert found["cancelling"] == {"done": True, "open": 0, "left": []}
+    assert (found["stopping"], found["placing_allowed"], found["stopped"]) == ("somebody asks", False, False)
+    assert bench.engine.stopped == []
+
+
+def foreign(bench: Bench, remaining: float) -> ForeignBet:
+    at = bench.now
+    fact = OrderFact("1.9", None, "70", STREAM, at, remaining > 0, 2.0, 4.0, "LAPSE", remaining=remaining)
+    if not remaining:
+        fact = OrderFact("1.9", None, "70", STREAM, at, False, 2.0, 4.0, "LAPSE", cancelled=4.0)
+    return ForeignBet("Betfair", "trader", "1.9", "70", 5, 0.0, "BACK", 2.0, 4.0, 0.0, remaining, at, fact=fact)
+
+
+def test_bets_that_were_placed_elsewhere_are_left_alone_unless_the_whole_account_is_meant(tmp_path: Path) -> None:
+    bench = trading(tmp_path)
+    bench.take("o1", foreign(bench, 4.0))
+    bench.role.cancel_all("somebody asks")
+    assert cancels(bench) == []
+    assert bench.account.execution.account_cancels == []
+    bench.role.cancel_all("somebody asks", whole_account=True)
+    (done,) = bench.account.execution.account_cancels
+    done("the exchange is down")
+    bench.passes(2_100)
+    bench.account.execution.account_cancels[1]("")
+    assert bench.role.cancelling is not None
+    assert not bench.role.cancelling.done, "the bet is still there"
+    bench.passes(1)
+    bench.take("o1", foreign(bench, 0.0))
+    assert bench.role.cancelling.done
+
+
+def test_orders_on_paper_are_cancelled_where_they_are_simulated(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, clients=[LiveClient(paper_trade=True)])
+    bench.sees("1.1")
+    bench.opens("1.1")
+    bench.asks(placing("a"))
+    request = bench.carried("h1")[0]
+    report = Report("a", "PLACE", SUCCESS, bet_id="5")
+    bench.take("h1", Carried("s1.market", Reply(request.request_id, "1.1", NOW, ANSWERED, (report,))))
+    bench.role.stop_system("enough")
+    cancel = bench.carried("h1")[-1]
+    assert (cancel.kind, cancel.instructions) == (CANCEL, (CancelInstruction("a", "5"),))
+    fact = OrderFact("1.1", "a", "5", SIMULATED, NOW + 1, False, 3.0, 2.0, "LAPSE", cancelled=2.0)
+    bench.take("h1", Carried("s1.market", fact))
+    bench.role.caught_up(bench.now)
+    assert bench.engine.stopped == ["h1"]
+
+
+def test_what_rests_in_markets_of_a_host_that_died_is_cancelled_and_told(tmp_path: Path) -> None:
+    bench = trading(tmp_path)
+    bench.sees("1.2")
+    bench.opens("1.2", "h2")
+    resting(bench, "a", "91")
+    bench.asks(placing("b", "1.2", "r2"), "h2")
+    bench.account.places("b", "92")
+    bench.take("c", Gone("h1", "killed by signal 9"))
+    bench.role.caught_up(bench.now)
+    assert cancels(bench) == [("1.1", ["91"])]
+    assert any(
+        event.kind == "QUARANTINE" and "killed by signal 9" in event.text and "1.1" in event.text
+        for event in bench.role.alerts.events
+    )
+    bench.asks(placing("c", "1.2", "r3"), "h2")
+    assert bench.account.requests[-1].market_id == "1.2", "others go on"
+
+
+def test_bets_on_paper_of_a_host_that_died_do_not_hold_up_the_end(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, clients=[LiveClient(paper_trade=True)])
+    bench.sees("1.1")
+    bench.opens("1.1")
+    bench.asks(placing("a"))
+    bench.take("c", Gone("h1", "killed"))
+    bench.role.stop_system("enough")
+    assert bench.mail.stopped
+
+
+def test_the_steps_of_the_end_come_in_order(tmp_path: Path) -> None:
+    told: list[str] = []
+
+    class Ending(hr.Coordinator):
+        def process_end(self) -> None:
+            told.append("process_end")
+
+    class Log(hr.LoggingControl):
+        def _process_end(self, event: object) -> None:
+            told.append("log")
+
+    bench = trading(tmp_path, coordinator=Ending, logging_controls=[Log()])
+    bench.role.stop_system("enough")
+    assert told == []
+    bench.take("c", Gone("h1"))
+    bench.role.caught_up(bench.now)
+    assert told == ["process_end", "log"]
+
+
+def test_nothing_is_placed_before_the_image_of_orders_and_the_look_after_it(tmp_path: Path) -> None:
+    bench = Bench(tmp_path)
+    bench.sees("1.1")
+    bench.opens("1.1")
+    bench.asks(placing("a"))
+    reply = bench.carried("h1")[-1]
+    assert (reply.outcome, reply.control) == (REFUSED, "PLACING")
+    assert bench.account.requests == []
+    bench.take("o1", OrdersImage("o1", "Betfair", "trader", bench.now))
+    bench.role.wake(bench.now)
+    bench.asks(placing("b", request_id="r2"))
+    assert bench.account.requests == [], "the list is not there yet"
+    bench.account.lists.answer_rows("current_orders")
+    bench.role.caught_up(bench.now)
+    bench.asks(placing("c", request_id="r3"))
+    assert [request.instructions[0].order_id for request in bench.account.requests] == ["c"]

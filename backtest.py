@@ -48,12 +48,12 @@ from .results.folders import Folder, NotWritten
 from .results.memory_store import MemoryStore
 from .results.parts import add_sieves
 from .results.result import FORMAT, Result
-from .results.versions import versions
+from .results.run_manifest import run_manifest
 from .simulate.models import Models
 from .simulate.reading.event_file import read_custom_events
 from .simulate.reading.recordings import Paths, find_recordings
 from .simulate.reading.side_files import check_folder
-from .simulate.session_replay import folders_of, of_session
+from .simulate.session_replay import find_session
 from .simulate.setup import Setup
 from .simulate.units import Unit, plan_units
 from .strategies.analysis.check import warnings_of
@@ -266,12 +266,8 @@ class Simulation(Assembly):
         self._run_streams()
         setup = self._setup()
         markets = self._markets if self._markets is not None else self._filtered_markets()
-        if self._session:
-            markets = folders_of(markets)
         wanted = wanted_markets(markets, self.strategies)
-        paths = find_recordings(wanted)
-        if self._session:
-            paths = of_session(paths, self.strategies)
+        paths = find_session(wanted, self.strategies) if self._session else find_recordings(wanted)
         units = plan_units(paths, self.strategies)
         engine = chosen_engine(self._engine, units)
         beginning = self._beginning = Beginning(setup, kept=self._out is not None)
@@ -316,7 +312,7 @@ class Simulation(Assembly):
             raise
         finally:
             store.close()
-        manifest = self._manifest(identity, engine, started, changes)
+        manifest = run_manifest(identity, started, changes, engine=engine)
         unused = [] if self._stopped else nothing_passed(self.strategies, sieves)
         store.end(unused)
         self.result = store.result(manifest)
@@ -391,20 +387,6 @@ class Simulation(Assembly):
             coordinator=self._coordinator_class,
             session=self._session,
         )
-
-    def _manifest(
-        self, identity: dict[str, Any], engine: str, started: float, changes: int
-    ) -> Callable[[], dict[str, Any]]:
-        """What makes the manifest; versions are looked up only when somebody wants it."""
-        manifest = {
-            **identity,
-            "engine": engine,
-            "folder": os.getcwd(),
-            "started": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(started)),
-            "seconds": round(time.time() - started, 3),
-            "changes": changes,
-        }
-        return lambda: {**manifest, "versions": versions()}
 
     @property
     def info(self) -> dict[str, Any]:

@@ -36,6 +36,7 @@ from .actors.shells.making import coordinator_of, page_of, stream_of
 from .actors.shells.thread_engine import ThreadEngine
 from .actors.streams import HandlerQueue
 from .assembly import Assembly
+from .cluster.identity import session_identity
 from .cluster.shipping import pack, pickled, shipped, why_not_picklable
 from .config import Config
 from .results.recording_store import recording_place
@@ -45,7 +46,6 @@ from .simulate.session_rows import FailureRows, rows_of_coordinator, rows_of_mar
 from .simulate.simulated_exchange import paper_exchange
 from .strategies.errors import ClientError, InputError, RunError
 from .strategies.events import CustomEvent, TerminationEvent
-from .strategies.hosting import parameters_of
 from .values import whole, word
 
 logger = logging.getLogger("headrace")
@@ -89,6 +89,7 @@ class Live(Assembly):
 
     Attributes:
         result: of the session, once it has ended.
+        page_url: the address of the web page with its token, once the system runs; empty: it has none.
 
     Raises:
         InputError: an argument cannot be used.
@@ -141,6 +142,7 @@ class Live(Assembly):
         self._ended = threading.Event()
         self._why = ""
         self.result: Result | None = None
+        self.page_url = ""
 
     # -- running -------------------------------------------------------------------------------------------------
 
@@ -196,8 +198,7 @@ class Live(Assembly):
             make_coordinator = coordinator_of(setup, engine)
         engine.start(COORDINATOR, make_coordinator)
         engine.ready(COORDINATOR, _START_S)
-        if self._page_port is not None or self._engine_name == "ray":
-            self._start_page(engine, instance)
+        self._start_page(engine, instance)
         for event in self._waiting:
             self._take_event(event)
         # A strategy's first orders would be refused while it is not known how its accounts stand.
@@ -231,16 +232,19 @@ class Live(Assembly):
         self._shipped.__enter__()
 
     def _start_page(self, engine: Engine, instance: Instance) -> None:
+        """Start the actor of the page, which keeps metrics as well where Ray does."""
+        metrics = self._engine_name == "ray"
+        if self._page_port is None and not metrics:
+            return
         token = secrets.token_urlsafe(24)
-        engine.start(PAGE, page_of(self._page_port, token, measured=self._engine_name == "ray"))
+        engine.start(PAGE, page_of(self._page_port, token, metrics))
         engine.ready(PAGE, _START_S)
-        if self._page_port is not None:
-            until = time.monotonic() + _START_S
-            while not (url := self.state()["page"]):
-                if time.monotonic() > until:
-                    raise RunError("the page has started, and does not say where it is")
-                time.sleep(0.02)
-            instance.tell(page=f"{url}?token={token}")
+        until = time.monotonic() + _START_S
+        while self._page_port is not None and not self.page_url and time.monotonic() < until:
+            address = self.state()["page"]
+            self.page_url = f"{address}?token={token}" if address else ""
+            time.sleep(0 if address else 0.02)
+        instance.tell(page=self.page_url)
 
     def _take_event(self, event: CustomEvent | TerminationEvent) -> None:
         """An event that was put on `handler_queue`: it goes to the strategies of every market that is open."""
@@ -442,16 +446,11 @@ class Live(Assembly):
 
     def _identity(self, setup: LiveSetup) -> dict[str, Any]:
         """What the manifest says of the session."""
-        return {
-            "engine": self._engine_name,
-            "config": self.config.as_dict(),
-            "reference": setup.reference,
-            "strategies": [
-                {"name": each.name, "class": type(each).__name__, "parameters": parameters_of(each)}
-                for each in self.strategies
-            ],
-            "clients": [client.info for client in self.clients],
-        }
+        rest = [*setup.middleware, setup.market_actor, setup.coordinator]
+        rest += [control for control, _ in setup.trading_controls]
+        rest += [control for _, control, _ in setup.client_controls]
+        told = session_identity(self.strategies, self.clients, self.config, rest)
+        return {"engine": self._engine_name, "reference": setup.reference, **told}
 
     @property
     def info(self) -> dict[str, Any]:

@@ -49,7 +49,7 @@ def for_coordinator(data: bytes) -> ToCoordinator:
     Raises:
         MessageError: it is not one.
     """
-    return _decoded(_TO_COORDINATOR, data, "a message of a market actor")
+    return decoded(_TO_COORDINATOR, data, "a message of a market actor")
 
 
 def for_actor(data: bytes) -> Answer:
@@ -58,10 +58,18 @@ def for_actor(data: bytes) -> Answer:
     Raises:
         MessageError: it is not one.
     """
-    return _decoded(_TO_ACTOR, data, "a reply, a fact or a result")
+    return decoded(_TO_ACTOR, data, "a reply, a fact or a result")
 
 
-def _decoded(decoder: msgspec.msgpack.Decoder[Kind], data: bytes, expected: str) -> Kind:
+def decoded(decoder: msgspec.msgpack.Decoder[Kind], data: bytes | memoryview, expected: str) -> Kind:
+    """What a decoder reads from bytes.
+
+    Args:
+        expected: what they are to be, for the error.
+
+    Raises:
+        MessageError: they are not.
+    """
     try:
         return decoder.decode(data)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:

@@ -32,6 +32,7 @@ class LivePlan:
         options: of `hr.Live`.
         exchange: the rehearsal exchange, not started; None: the accounts' own.
         paper: no order reaches an exchange.
+        does: what the system does, behind its reference; empty: it trades.
     """
 
     config: Config
@@ -42,6 +43,7 @@ class LivePlan:
     strategies: list[Strategy]
     exchange: RehearsalExchange | None = None
     paper: bool = False
+    does: str = ""
 
     def clients(self) -> list[BaseClient]:
         """The accounts' clients; the rehearsal exchange runs, if there is one.

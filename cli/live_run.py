@@ -50,7 +50,8 @@ def supervise(plan: LivePlan, quiet: bool, show: Callable[[Result, str | None], 
         with _signals(system) as interrupted:
             try:
                 system.start()
-                _tell(plan)
+                if not quiet:
+                    _tell(plan)
                 with _shown(system, console):
                     system.wait()
                     result = system.end()
@@ -87,8 +88,9 @@ def _tell(plan: LivePlan) -> None:
         click.echo(f"page at {running.page}")
     kind = "on paper" if plan.paper else "in rehearsal" if plan.exchange is not None else "LIVE"
     names = ", ".join(strategy.name for strategy in plan.strategies)
-    click.echo(f"{plan.instance.reference} trades {kind}: {names}")
-    click.echo("in another shell: headrace live status, stop or cancel-all; Ctrl-C stops it")
+    click.echo(f"{plan.instance.reference} {plan.does or f'trades {kind}: {names}'}")
+    commands = "status or stop" if plan.does else "status, stop or cancel-all"
+    click.echo(f"in another shell: headrace live {commands}; Ctrl-C stops it")
     sys.stdout.flush()
 
 

@@ -28,7 +28,7 @@ class Recorded(Strategy):
 @click.command(epilog="Example: headrace record --out recordings --event-type 7 --market-type WIN --country GB")
 @click.argument("words", nargs=-1, metavar="[FILE.toml]")
 @click.option("--out", "-o", required=True, type=click.Path(), metavar="FOLDER",
-              help="Where recordings go; what is there is gone on with.")  # fmt: skip
+              help="A folder or URI (s3://bucket/run) for recordings; what is there is gone on with.")  # fmt: skip
 @click.option("--event-type", "event_type_ids", multiple=True, metavar="ID",
               help="A sport, such as 7 for horse racing. Repeatable.")  # fmt: skip
 @click.option("--event", "event_ids", multiple=True, metavar="ID", help="An event. Repeatable.")
@@ -78,7 +78,9 @@ def record(words: tuple[str, ...], quiet: bool, out: str, **options: Any) -> Non
         conflate_ms=options["conflate_ms"],
     )
     wanted = {**options, "record": out, "page": False, "on_stop": "leave"}
-    supervise(plan_of(words, wanted, True, [recorded]), quiet, _tell)
+    plan = plan_of(words, wanted, True, [recorded])
+    plan.does = f"records into {out}"
+    supervise(plan, quiet, _tell)
 
 
 def _tell(result: Result, out: str | None) -> None:

@@ -16,7 +16,7 @@ from .folders import Folder
 from .memory_store import MemoryStore
 from .parts import Batch, Part
 from .result import FORMAT, Result
-from .versions import versions
+from .run_manifest import run_manifest
 
 #: Where the rows of markets have the market's id and its changes.
 _MARKET, _CHANGES = ([name for name, _ in FIELDS["markets"]].index(name) for name in ("market_id", "changes"))
@@ -79,7 +79,7 @@ class SessionRows:
         return found
 
     def result(self, more: dict[str, Any] | None = None, failed: Iterable[tuple[Any, ...]] = ()) -> Result:
-        """The result, with all that has come. To be called once, when the session has ended.
+        """The result, with all that has come. To be called when the session has ended; `take` no more then.
 
         Args:
             more: what else the manifest is to say.
@@ -92,12 +92,5 @@ class SessionRows:
         if failures := [*self._failures.rows, *failed]:
             self._store.end(failures)
         self._store.close()
-        manifest = {
-            **self._identity,
-            "folder": os.getcwd(),
-            "started": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(self._started)),
-            "seconds": round(time.time() - self._started, 3),
-            "changes": sum(self._changes.values()),
-            **(more or {}),
-        }
-        return self._store.result(lambda: {**manifest, "versions": versions()})
+        manifest = run_manifest(self._identity, self._started, sum(self._changes.values()), **(more or {}))
+        return self._store.result(manifest)

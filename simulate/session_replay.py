@@ -14,7 +14,7 @@ from ..strategies.events import CustomEvent
 from ..strategies.strategy import Strategy
 from .reader import Reader
 from .reading.locations import Source
-from .reading.recordings import Recording
+from .reading.recordings import Paths, Recording, find_recordings
 from .replay import Replay
 from .session_exchange import SessionExchange, SessionMarket
 from .session_script import SessionScript, session_lines
@@ -126,19 +126,19 @@ class SessionReplay(Replay):
         return SessionReader(Recording(path, hashed=self._hashed), self)
 
 
-def folders_of(markets: Any) -> Any:
-    """Where the files of a session are below the folder that `hr.Live(record=...)` was given; other places stay."""
-    if not isinstance(markets, str | os.PathLike):
-        return markets
-    return [os.fspath(folder) for folder in sorted(Path(markets).glob("hosts/*/session"))] or markets
+def find_session(markets: Paths, strategies: list[Strategy]) -> list[Source]:
+    """The files of a session at whose markets the strategies were called.
 
-
-def of_session(paths: list[Source], strategies: list[Strategy]) -> list[Source]:
-    """Of the files of a session those at whose markets the strategies were called.
+    Args:
+        markets: the folder that `hr.Live(record=...)` was given; or files and folders below it.
 
     Raises:
         InputError: there are none; says whose the session is.
     """
+    if isinstance(markets, str | os.PathLike):
+        below = sorted(Path(markets).glob("hosts/*/session"))
+        markets = [os.fspath(folder) for folder in below] or markets
+    paths = find_recordings(markets)
     wanted = {strategy.name for strategy in strategies}
     found, others, why = [], set(), ""
     for path in paths:

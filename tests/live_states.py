@@ -112,7 +112,14 @@ def state(**fields: Any) -> dict[str, Any]:
                 "order_ms": {"count": 5, "median": 12.5, "p99": 120.9, "worst": 121.0},
                 "stream_lag_ms": {"count": 2_310, "median": 3.1, "p99": 9.8, "worst": 44.0},
             },
-            "risk": {"max_exposure": {"limit": 100.0, "now": 14.5}, "settled_today": 2.25},
+            "risk": {
+                "max_exposure": 100.0,
+                "max_daily_loss": None,
+                "max_orders_per_second": 20,
+                "risk_timezone": "Europe/London",
+                "orders_last_second": 3,
+                "by_currency": {"GBP": {"exposure": 14.5, "settled_today": 2.25, "loss_today": 12.25}},
+            },
             "events": [
                 {"at": AT - 60_000, "kind": "SESSION", "text": "alice has logged in"},
                 {"at": AT - 2_000, "kind": "ORDER", "text": "order 1 was placed at 1.200000001"},

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+import headrace as hr
 from browser import Tab, browser, showing
 from live_states import market, order, state
 from test_live_page import TOKEN, Running
@@ -55,7 +57,12 @@ def test_it_shows_everything_and_changes_without_reloading(running: Running) -> 
             assert first[5:10] == ["3", "2", "14.00", "14.00", "-1.25"]
             assert [row[6] for row in await rows(tab, "orders")] == ["3.45", "SP", "3.45"]
             assert (await rows(tab, "latency"))[1][1:] == ["5", "12.5", "121", "121"]
-            assert (await rows(tab, "risk"))[0] == ["max exposure", "100.00", "14.50", ""]
+            assert await rows(tab, "risk") == [
+                ["exposure, GBP", "100.00", "14.50"],
+                ["loss since 00:00 Europe/London, GBP", "", "12.25"],
+                ["settled today, GBP", "", "2.25"],
+                ["orders in the last second", "20", "3"],
+            ]
             assert (await rows(tab, "events"))[0] == ["22:13:18", "ORDER", "order 1 was placed at 1.200000001"]
             assert await tab.value("document.getElementById('notices').hidden") is True
             running.coordinator.state = state(
@@ -162,6 +169,49 @@ def test_a_word_finds_markets_strategies_and_orders(running: Running) -> None:
             assert len(await rows(tab, "markets")) == 1
 
     asyncio.run(watch())
+
+
+class Resting(hr.Strategy):
+    """Backs the first runner of each market far above what anybody offers."""
+
+    def check_market_book(self, market: Any, book: Any) -> bool:
+        return book.status == "OPEN" and not market.blotter.strategy_orders(self)
+
+    def process_market_book(self, market: Any, book: Any) -> None:
+        trade = hr.Trade(market.market_id, book.runners[0].selection_id, book.runners[0].handicap, self)
+        market.place_order(trade.create_order("BACK", hr.LimitOrder(990.0, 2.0)))
+
+
+@pytest.mark.parametrize("width", [1280, 390])
+def test_a_system_at_the_rehearsal_exchange_is_watched_and_stopped(tmp_path: Path, width: int) -> None:
+    async def watch(live: hr.Live) -> None:
+        async with showing(live.page_url, width=width) as tab:
+            bets = "[...document.querySelectorAll('#orders tbody tr')].filter(row => row.cells[1]?.textContent)"
+            await tab.until(f"{bets}.length === 2")
+            assert {row[6] for row in await rows(tab, "orders")} == {"990"}
+            # Hosts tell of their markets each second.
+            await tab.until("document.querySelector('#strategies tbody tr').cells[3]?.textContent === '2'")
+            changes = "[...document.querySelectorAll('#streams tbody tr')].map(row => Number(row.cells[6].textContent))"
+            await tab.until(f"Math.max(...{changes}) > 5")
+            assert await tab.value("document.documentElement.scrollWidth") <= width
+            assert (await rows(tab, "clients"))[0][:4] == ["alice", "Betfair", "live", "OPEN"]
+            await tab.screenshot(tmp_path / "page.png")
+            await tab.value("document.getElementById('stop').click()")
+            assert "(2 are live now)" in await text(tab, "what")
+            await tab.value("document.getElementById('really').click()")
+            assert await asyncio.to_thread(live.wait, 30)
+
+    with hr.RehearsalExchange(generate=2, speed=5, seed=3, accounts=["alice"]) as exchange:
+        live = hr.Live(engine="local", instance=tmp_path / "instance")
+        live.add_client(hr.BetfairClient(exchange.client("alice")))
+        live.add_strategy(Resting())
+        live.start()
+        try:
+            asyncio.run(watch(live))
+        finally:
+            result = live.end()
+        assert [row["size_cancelled"] for row in result.orders.to_pylist()] == [2.0, 2.0]
+        assert live.page_url.startswith("http://127.0.0.1:")
 
 
 @pytest.mark.parametrize("width", [1280, 390])

@@ -22,6 +22,7 @@ import pytest
 
 import headrace as hr
 from builders import FLUMINE, priced
+from headrace.actors.session_lines import begin_line
 from headrace.cluster.description import described
 from headrace.cluster.identity import Beginning, identity_of
 from headrace.simulate.setup import Setup
@@ -121,7 +122,11 @@ class Run:
 
 @pytest.fixture(scope="module")
 def markets(tmp_path_factory: pytest.TempPathFactory) -> str:
-    return priced().touch(400).close().write(tmp_path_factory.mktemp("markets") / "1.100000001")
+    """A recording that is that of a session as well."""
+    path = tmp_path_factory.mktemp("markets") / "1.100000001"
+    lines = priced().touch(400).close().text()
+    path.write_bytes(begin_line(1, "h1", ["Idle", "Second"]) + b"\n" + lines.encode())
+    return str(path)
 
 
 def folder_with(tmp_path: Path, name: str, content: str) -> str:
@@ -306,6 +311,7 @@ CHANGES: dict[str, list[Change]] = {
             r"coordinator was .*\.Office and is headrace.actors.coordinator.Coordinator",
         )
     ],
+    "session": [(lambda _: Run(), lambda _: Run(keywords={"session": True}), "session was False and is True")],
 }
 
 

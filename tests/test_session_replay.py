@@ -15,8 +15,7 @@ from builders import MARKET, T0, Stream, back, cancel, priced
 from common_strategies import Backer
 from headrace.actors.letters import Carried, MarketUpdate, UserEvent
 from headrace.simulate.generator import write_markets
-from headrace.simulate.reading.recordings import find_recordings
-from headrace.simulate.session_replay import SessionReplay, of_session
+from headrace.simulate.session_replay import SessionReplay, find_session
 from headrace.simulate.setup import Setup
 from headrace.simulate.units import Unit
 from headrace.strategies.messages import REFUSED, STREAM, OrderFact, Reply, Report, Request
@@ -51,7 +50,7 @@ def late(driven: Driven, updates: Sequence[MarketUpdate], seed: int) -> None:
 def replayed(folder: Path, strategies: list[hr.Strategy]) -> list[Any]:
     """The markets of a session's replay."""
     markets: list[Any] = []
-    for path in of_session(find_recordings(folder), strategies):
+    for path in find_session(str(folder), strategies):
         setup = Setup(strategies, [hr.SimulatedClient()], hr.Config(), session=True)
         run = SessionReplay(Unit(str(path), (path,)), setup, markets.append)
         run.run()

@@ -25,6 +25,7 @@ from headrace.actors.mailboxes.bounds import Bounds
 from headrace.actors.mailboxes.folder import LONGEST, make_folder, own
 from headrace.actors.mailboxes.mail import Mail
 from headrace.actors.mailboxes.sockets import ZmqMail, ZmqPost
+from headrace.actors.wire import encode
 from headrace.simulate.exchange.certificates import Certificates
 from headrace.strategies.errors import MessageError, RunError
 from live_roles import until
@@ -159,7 +160,7 @@ def test_letters_of_a_former_self_that_come_late_are_counted_and_never_seen(post
     late.connect(b.address)
 
     def send(incarnation: int, place: int) -> None:
-        late.send(frames.HEAD.pack(frames.LETTER, incarnation, place, 1) + b"x" + frames.encode(ask(place)))
+        late.send(frames.HEAD.pack(frames.LETTER, incarnation, place, 1) + b"x" + encode(ask(place)))
 
     send(1, 1)
     send(0, 7)
@@ -184,7 +185,7 @@ def test_bytes_that_are_no_letter_are_counted_as_lost_and_told(post: ZmqPost) ->
     assert lost(b) == ["x"]
     assert b.counts["lost"] == 1
     other.send(b"?")
-    other.send(frames.HEAD.pack(frames.LETTER, 0, 2, 1) + b"x" + frames.encode(ask(2)))
+    other.send(frames.HEAD.pack(frames.LETTER, 0, 2, 1) + b"x" + encode(ask(2)))
     assert read(b, 1) == [ask(2)]
     context.destroy(0)
 

@@ -48,6 +48,7 @@ class System(Protocol):
     betting: Betting
     cancelling: Cancelling | None
     directory: Directory
+    page: str
     ends: MarketEnds
     routes: Routes
     seating: Seating
@@ -125,7 +126,8 @@ class Answers:
             "instance": role.setup.instance,
             "reference": role.setup.reference,
             "pid": os.getpid(),
-            "page": entries["page"].url if "page" in entries else "",
+            "page": role.page,
+            "on_stop": role.setup.on_stop,
             "stopping": gate.stopping,
             "stopped": role.mail.stopped,
             "placing_allowed": not gate.stopping and any(desk.ready for desk in accounts),

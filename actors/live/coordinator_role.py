@@ -110,6 +110,7 @@ class CoordinatorRole:
         self.cancelling: Cancelling | None = None
         self._orphaned: list[Cancelling] = []
         self.shutdown: Shutdown | None = None
+        self.page = ""
         self._next_ms = math.inf
         self._takers: dict[type, Callable[[str, Any, int], object]] = {
             Carried: lambda sender, letter, at_ms: self.betting.receive(sender, letter.crew, letter.message),
@@ -249,7 +250,7 @@ class CoordinatorRole:
 
     def _hello(self, sender: str, letter: Hello, at_ms: int) -> None:
         news = self.directory.arrived(letter.name, letter.address, letter.kind, letter.incarnation, letter.pid)
-        self.directory.entries[letter.name].url = letter.url
+        self.page = letter.url or self.page
         if letter.kind == "HOST":
             self.workers.greet(letter.name)
         elif news and letter.kind == "STREAM":

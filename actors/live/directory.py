@@ -15,7 +15,6 @@ class Entry:
     Attributes:
         kind: HOST, STREAM, PAGE or another word; empty until it has said so.
         pid: its process; 0 until it has said so.
-        url: where it serves, if it does.
     """
 
     name: str
@@ -23,7 +22,6 @@ class Entry:
     kind: str = ""
     incarnation: int = 0
     pid: int = 0
-    url: str = ""
 
 
 class Directory:

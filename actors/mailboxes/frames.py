@@ -6,9 +6,8 @@ import struct
 
 import msgspec
 
-from ...strategies.errors import MessageError
-from ...values import unboxed
 from ..letters import Letter
+from ..wire import decoded
 
 #: A letter; one that another thread has sent aside, without a place in the sequence.
 LETTER, ASIDE = 1, 2
@@ -23,20 +22,7 @@ ASKING = 0x80
 #: follows, then what the kind says.
 HEAD = struct.Struct("<BIQB")
 
-_ENCODER = msgspec.msgpack.Encoder(enc_hook=unboxed)
 _DECODER: msgspec.msgpack.Decoder[Letter] = msgspec.msgpack.Decoder(Letter)
-
-
-def encode(letter: Letter) -> bytes:
-    """A letter as bytes.
-
-    Raises:
-        MessageError: it holds what cannot be sent.
-    """
-    try:
-        return _ENCODER.encode(letter)
-    except (TypeError, ValueError, OverflowError, RecursionError) as error:
-        raise MessageError(f"{type(letter).__name__} cannot be sent: {error}; expected plain values") from error
 
 
 def decode(data: bytes | memoryview) -> Letter:
@@ -45,9 +31,4 @@ def decode(data: bytes | memoryview) -> Letter:
     Raises:
         MessageError: it is not one.
     """
-    try:
-        return _DECODER.decode(data)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise MessageError(
-            f"{len(data)} bytes are not a letter: {error}; is the other process of the same version?"
-        ) from error
+    return decoded(_DECODER, data, "a letter")

@@ -24,9 +24,10 @@ import zmq
 
 from ...strategies.errors import MessageError, RunError
 from ..letters import Letter
+from ..wire import encode
 from . import frames
-from .bell import Bell
 from .bounds import Bounds
+from .box import Box
 from .files import Files
 from .folder import LONGEST, Claim, check_folder, make_folder, own, remove_folder
 from .mail import Waiting
@@ -147,7 +148,7 @@ class _Source:
             self.back = None
 
 
-class ZmqMail:
+class ZmqMail(Box):
     """An actor's mail, see `Mail`."""
 
     def __init__(
@@ -159,14 +160,11 @@ class ZmqMail:
         incarnation: int,
         address: str,
     ) -> None:
-        self.name = name
-        self.incarnation = incarnation
-        self.address = address
+        super().__init__(name, incarnation, address)
         self._post = post
         self._context = context
         self._claim = claim
         self._owner = threading.current_thread()
-        self._stopped = False
         self._spelt = name.encode()
         self._socket = context.socket(zmq.PULL)
         try:
@@ -179,7 +177,6 @@ class ZmqMail:
             raise
         # What other threads put. They ring the bell.
         self._put: collections.deque[Letter] = collections.deque()
-        self._bell = Bell()
         self._poller = zmq.Poller()
         self._poller.register(self._socket, zmq.POLLIN)
         self._poller.register(self._bell.file, zmq.POLLIN)
@@ -194,35 +191,12 @@ class ZmqMail:
         # What threads of the actor send goes its own ways.
         self._aside: dict[str, zmq.Socket[bytes]] = {}
         self._aside_lock = threading.Lock()
-        self._received = self._lost = self._stale = self._undelivered = 0
-        self._sent = self._dropped = 0
-
-    @property
-    def stopped(self) -> bool:
-        """The loop is to end. Any thread may say so; an actor that waits wakes."""
-        return self._stopped
-
-    @stopped.setter
-    def stopped(self, value: bool) -> None:
-        self._stopped = value
-        self._bell.ring()
 
     @property
     def depth(self) -> int:
         if not self._bell.closed:
             self._take()
         return len(self._letters) + len(self._put)
-
-    @property
-    def counts(self) -> dict[str, int]:
-        return {
-            "received": self._received,
-            "sent": self._sent,
-            "lost": self._lost,
-            "dropped": self._dropped,
-            "undelivered": self._undelivered,
-            "stale": self._stale,
-        }
 
     # -- sending -------------------------------------------------------------------------------------------------------
 
@@ -255,7 +229,7 @@ class ZmqMail:
         if way is None or self._bell.closed:
             self._undelivered += 1
             return False
-        data = frames.encode(letter)
+        data = encode(letter)
         if droppable and not way.has_room():
             if not way.full:
                 way.fill()
@@ -278,7 +252,7 @@ class ZmqMail:
         way = self._ways.get(name)
         if way is None:
             return False
-        data = self._head(frames.ASIDE, 0) + frames.encode(letter)
+        data = self._head(frames.ASIDE, 0) + encode(letter)
         with self._aside_lock:
             if self._bell.closed:
                 return False

@@ -11,8 +11,8 @@ from typing import Any
 
 from ...strategies.errors import RunError
 from ..letters import Letter
-from .bell import Bell
 from .bounds import Bounds
+from .box import Box
 from .files import Files, Ready
 from .mail import Waiting
 
@@ -58,16 +58,13 @@ class ThreadPost:
             self._mails.pop(mail.address, None)
 
 
-class ThreadMail:
+class ThreadMail(Box):
     """An actor's mail, see `Mail`."""
 
     def __init__(self, post: ThreadPost, name: str, incarnation: int) -> None:
-        self.name = name
-        self.incarnation = incarnation
-        self.address = f"thread:{name}/{incarnation}"
+        super().__init__(name, incarnation, f"thread:{name}/{incarnation}")
         self._post = post
         self._known: dict[str, str] = {}
-        self._stopped = False
         # What other threads write: single operations of a deque and of dictionaries, which need no lock.
         self._inbox: collections.deque[tuple[str, Letter]] = collections.deque()
         self._missed: dict[str, bool] = {}
@@ -75,36 +72,13 @@ class ThreadMail:
         self._senders: dict[str, int] = {}
         self._eldest = 0.0
         self._looks = 0
-        self._bell = Bell()
         self._poller = select.poll()
         self._poller.register(self._bell.file, select.POLLIN)
         self._files = Files(self._poller)
-        self._received = self._sent = self._dropped = self._undelivered = self._lost = 0
-
-    @property
-    def stopped(self) -> bool:
-        """The loop is to end. Any thread may say so; an actor that waits wakes."""
-        return self._stopped
-
-    @stopped.setter
-    def stopped(self, value: bool) -> None:
-        self._stopped = value
-        self._bell.ring()
 
     @property
     def depth(self) -> int:
         return len(self._inbox)
-
-    @property
-    def counts(self) -> dict[str, int]:
-        return {
-            "received": self._received,
-            "sent": self._sent,
-            "lost": self._lost,
-            "dropped": self._dropped,
-            "undelivered": self._undelivered,
-            "stale": 0,
-        }
 
     # -- sending -------------------------------------------------------------------------------------------------------
 

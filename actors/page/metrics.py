@@ -16,7 +16,7 @@ METRICS: dict[str, str] = {
     "headrace_strategy_exposure": "The most that a strategy may lose, in the markets that are open",
     "headrace_strategy_profit": "Profit of a strategy, in the markets that are open",
     "headrace_account_funds": "Available to bet",
-    "headrace_account_exposure": "What the open bets of an account may lose, as the exchange reckons it: 0 or less",
+    "headrace_account_exposure": "What all open bets of an account may lose, wherever they were placed",
     "headrace_account_funds_age_seconds": "How long ago the funds were asked for",
     "headrace_account_transactions_hour": "Transactions of an account in this hour",
     "headrace_stream_connected": "1: the stream is subscribed; 0: it is not",

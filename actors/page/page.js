@@ -6,7 +6,8 @@ const held = seconds => seconds == null ? "" : long(seconds * 1000);
 const odds = value => value || "SP";
 const number = value => String(value ?? "");  // a name made of digits
 const members = hosted => whole(Array.isArray(hosted) ? hosted.length : hosted);
-for (const each of [ms, long, held, odds, number, members]) NUMBERS.add(each);
+const amount = (value, row) => (row?.format ?? money)(value);
+for (const each of [ms, amount, long, held, odds, number, members]) NUMBERS.add(each);
 const wrong = value => value ? "bad" : "";
 const TABLES = [
   ["Strategies", "strategies", [["Strategy", "strategy"], ["Markets", "markets", whole], ["Orders", "orders", whole], ["Live", "live", whole],
@@ -26,7 +27,7 @@ const TABLES = [
     ["Lag ms", "lag_ms", ms], ["Silent", "silent_ms", long], ["Reconnects", "reconnects", whole]]],
   ["Hosts", "hosts", [["Host", "name"], ["Markets", "markets", members], ["Waiting", "depth", whole],
     ["Folded unseen", "behind", whole], ["Lost", "lost", whole, wrong], ["Busy ms", "busy_ms", ms], ["Stalled", "stalled", yes, wrong], ["Process", "pid", number]]],
-  ["Limits", "risk", [["Limit", "name"], ["At most", "limit", money], ["Now", "now", money], ["", "text"]]],
+  ["Limits", "risk", [["What", "name"], ["At most", "limit", amount], ["Now", "now", amount]]],
   ["Last events", "events", [["At", "at", clock], ["Kind", "kind"], ["What", "text"]]],
 ];
 const LATENCIES = {tick_ms: "Change read to the end of its callbacks", order_ms: "Order asked to its answer", stream_lag_ms: "Published to read"};
@@ -46,15 +47,23 @@ function strategiesOf(rows) {
   return [...found.values()];
 }
 function risksOf(risk) {
-  return Object.entries(risk ?? {}).filter(([, value]) => value != null).map(([name, value]) => {
-    if (typeof value === "object") return {name: words(name), limit: value.limit, now: value.now ?? value.stands, text: value.text ?? ""};
-    return typeof value === "number" ? {name: words(name), now: value} : {name: words(name), text: String(value)};
-  });
+  if (!risk) return [];
+  const found = [];
+  for (const [currency, now] of Object.entries(risk.by_currency ?? {})) {
+    found.push({name: "exposure, " + currency, limit: risk.max_exposure, now: now.exposure});
+    found.push({name: "loss since 00:00 " + (risk.risk_timezone ?? "UTC") + ", " + currency, limit: risk.max_daily_loss, now: now.loss_today});
+    found.push({name: "settled today, " + currency, now: now.settled_today});
+  }
+  found.push({name: "orders in the last second", limit: risk.max_orders_per_second, now: risk.orders_last_second, format: whole});
+  return found;
 }
 function noticesOf(state) {
   const found = [];
   if (state.stopping) found.push("Stopping: " + state.stopping);
   else if (state.placing_allowed === false) found.push("No orders are placed now");
+  if (state.cancelling && !state.cancelling.done) found.push("Orders are being cancelled: " + (Array.isArray(state.cancelling.open) ? state.cancelling.open.length : state.cancelling.open) + " still rest at the exchange");
+  const left = state.cancelling?.left ?? [];
+  if (left.length) found.push("Orders at the starting price cannot be cancelled: " + left.map(bet => "bet " + bet.bet_id + " of market " + bet.market_id).join(", "));
   const doubtful = (state.orders ?? []).filter(order => order.in_doubt).length;
   if (doubtful) found.push(doubtful + (doubtful === 1 ? " order is" : " orders are") + " in doubt: it is not known whether the exchange has " + (doubtful === 1 ? "it" : "them"));
   for (const host of state.hosts ?? []) if (host.stalled) found.push("Host " + host.name + " is stalled: a callback has been running for " + long(host.busy_ms));
@@ -69,7 +78,7 @@ function show() {
     latency: Object.entries(state.latency ?? {}).map(([name, value]) => ({what: LATENCIES[name] ?? words(name), ...value})),
     risk: risksOf(state.risk), events: [...(state.events ?? [])].reverse(),
   };
-  put(document.getElementById("time"), [state.instance, state.reference && "reference " + state.reference, new Date(state.at).toISOString().replace("T", " ").slice(0, 19) + " UTC"].filter(Boolean).join(" · "), "soft");
+  put(document.getElementById("time"), [state.reference && "reference " + state.reference, new Date(state.at).toISOString().replace("T", " ").slice(0, 19) + " UTC"].filter(Boolean).join(" · "), "soft");
   const {tick_ms: tick = {}, order_ms: order = {}} = state.latency ?? {}, one = (state.clients ?? []).length < 2;
   showTiles([
     ["placing", state.placing_allowed ? "allowed" : "halted", state.placing_allowed ? "good" : "bad"],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterable
 from typing import Protocol
 
@@ -70,3 +71,24 @@ class Engine(Protocol):
         Returns:
             The names of those that had to be killed.
         """
+
+
+def end_all(engine: Engine, wait: Callable[[str, float], bool], seconds: float) -> tuple[str, ...]:
+    """Ask all roles of an engine to end and wait for them; the coordinator is the last, for others report to it.
+
+    Args:
+        wait: waits for a role to end, for so many seconds; False: it has not.
+
+    Returns:
+        The names of those that did not, and were killed.
+    """
+    killed = []
+    for names in (sorted(engine.alive() - {COORDINATOR}), sorted(engine.alive() & {COORDINATOR})):
+        until = time.monotonic() + seconds
+        for name in names:
+            engine.stop(name, "the system ends")
+        for name in names:
+            if not wait(name, max(0.0, until - time.monotonic())):
+                killed.append(name)
+                engine.kill(name)
+    return tuple(killed)

@@ -65,23 +65,24 @@ def _coordinator(setup: LiveSetup, engine: Hosts, dumps: Any) -> Role:
     return CoordinatorRole(setup, engine, host_of(setup), accounts, dumps)
 
 
-def page_of(port: int | None, token: str, measured: bool) -> Callable[[], Role]:
-    """Makes the page. `measured`: it keeps metrics, too, where it runs in an actor of Ray's."""
-    return functools.partial(_page, port, token, measured)
+def _now_ms() -> int:
+    return time.time_ns() // 1_000_000
 
 
-def _page(port: int | None, token: str, measured: bool) -> Role:
-    return PageRole(port, token, _metrics if measured else None)
+def page_of(port: int | None, token: str, metrics: bool) -> Callable[[], Role]:
+    """Makes the page.
+
+    Args:
+        port: where it listens; None: there is no page, but metrics.
+        metrics: its process is one of Ray's, whose metrics are to have the figures of the system.
+    """
+    return functools.partial(PageRole, port, token, _ray_metrics if metrics else None)
 
 
-def _metrics() -> Any:
+def _ray_metrics() -> Callable[[dict[str, Any]], object]:
     from .ray_metrics import RayMetrics
 
     return RayMetrics()
-
-
-def _now_ms() -> int:
-    return time.time_ns() // 1_000_000
 
 
 def stream_of(plan: StreamPlan, setup: LiveSetup) -> Callable[[], Role]:

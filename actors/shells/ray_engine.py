@@ -22,7 +22,7 @@ from ..mailboxes.bounds import Bounds
 from ..mailboxes.folder import make_folder
 from ..mailboxes.sockets import ZmqPost
 from ..role import Role
-from .engine import COORDINATOR
+from .engine import COORDINATOR, end_all
 from .ray_head import RayHead
 from .ray_shell import RoleShell
 
@@ -267,17 +267,7 @@ class RayEngine:
             if self._closed:
                 return ()
             self._closed = True
-        killed = []
-        # The coordinator is the last to go: others may still report to it.
-        for names in (sorted(self.alive() - {COORDINATOR}), [COORDINATOR]):
-            until = time.monotonic() + seconds
-            for name in names:
-                self.stop(name, "the system ends")
-            for name in names:
-                running = self._running.get(name)
-                if running is not None and not running.ended.wait(max(0.0, until - time.monotonic())):
-                    killed.append(name)
-                    self.kill(name)
+        killed = end_all(self, lambda name, left: self._running[name].ended.wait(left), seconds)
         self._hand.shutdown(wait=True)
         for prepared in self._prepared.values():
             if prepared.exception() is None:
@@ -289,7 +279,7 @@ class RayEngine:
             if self._head is not None:
                 self._head.close()
         self._post.close()
-        return tuple(killed)
+        return killed
 
     def _kill_others(self) -> None:
         """End what is left in the namespace: actors that copies of this engine have started."""

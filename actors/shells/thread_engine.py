@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import logging
 import threading
-import time
 from collections.abc import Callable, Iterable
 
 from ...strategies.errors import RunError
@@ -13,7 +12,7 @@ from ..letters import Gone, Letter, Stop
 from ..mailboxes.bounds import Bounds
 from ..mailboxes.threads import ThreadMail, ThreadPost
 from ..role import Role, run
-from .engine import COORDINATOR
+from .engine import COORDINATOR, end_all
 
 logger = logging.getLogger("headrace")
 
@@ -121,19 +120,9 @@ class ThreadEngine:
     def close(self, seconds: float = 10.0) -> tuple[str, ...]:
         with self._lock:
             self._closed = True
-        killed = []
-        # The coordinator is the last to go: others may still report to it.
-        for names in (sorted(self.alive() - {COORDINATOR}), [COORDINATOR]):
-            until = time.monotonic() + seconds
-            for name in names:
-                self.stop(name, "the system ends")
-            for name in names:
-                running = self._running.get(name)
-                if running is not None and not running.ended.wait(max(0.0, until - time.monotonic())):
-                    killed.append(name)
-                    self.kill(name)
+        killed = end_all(self, lambda name, left: self._running[name].ended.wait(left), seconds)
         self._post.close()
         for running in self._running.values():
             if running.thread is not threading.current_thread():
                 running.thread.join(0.05 if running.killed else seconds)
-        return tuple(killed)
+        return killed

@@ -199,7 +199,7 @@ class FakeEngine:
         self.stopped: list[str] = []
         self.killed: list[str] = []
 
-    def prepare(self, names: Sequence[str]) -> None:
+    def prepare(self, names: Sequence[str], make_role: Callable[..., Any] | None = None) -> None:
         self.prepared += names
 
     def start(self, name: str, make_role: Callable[[], Any], incarnation: int = 0) -> str:

@@ -52,8 +52,8 @@ logger = logging.getLogger("headrace")
 
 #: Seconds that the coordinator may take to start, and that roles may take to end.
 _START_S, _END_S = 90.0, 20.0
-#: Seconds that are waited for the accounts before markets are begun.
-_READY_S = 15.0
+#: Seconds that are waited for the accounts, and for hosts, before markets are begun.
+_READY_S = 30.0
 #: Below the instance's folder: what each actor on Ray has logged in the last session.
 LOGS = "logs"
 #: Seconds between two looks at a running system.
@@ -206,6 +206,7 @@ class Live(Assembly):
             if _is_of_accounts(plan):
                 engine.start(plan.name, stream_of(plan, setup))
         self._wait_for_accounts()
+        self._wait_for_hosts()
         for plan in setup.streams:
             if not _is_of_accounts(plan):
                 engine.start(plan.name, stream_of(plan, setup))
@@ -272,6 +273,13 @@ class Live(Assembly):
             if time.monotonic() > until:
                 logger.warning("It is not known yet how the bets of %s stand; markets are begun all the same", waiting)
                 return
+            time.sleep(0.05)
+
+    def _wait_for_hosts(self) -> None:
+        """Have hosts ready before markets come, all of which open at once."""
+        self._ask("PREPARE", {}, _START_S)
+        until = time.monotonic() + _READY_S
+        while not self._ended.is_set() and time.monotonic() < until and self.state()["hosts_coming"]:
             time.sleep(0.05)
 
     def wait(self, seconds: float = math.inf) -> bool:

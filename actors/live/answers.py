@@ -36,7 +36,9 @@ from .state import (
 from .stopping import Cancelling
 from .stream_desk import StreamDesk
 
-STATE, STOP, CANCEL_ALL, EVENT = "STATE", "STOP", "CANCEL_ALL", "EVENT"
+STATE, STOP, CANCEL_ALL = "STATE", "STOP", "CANCEL_ALL"
+#: Of the process that has started the system.
+EVENT, PREPARE = "EVENT", "PREPARE"
 
 
 class System(Protocol):
@@ -61,6 +63,13 @@ class System(Protocol):
 
     def cancel_all(self, why: str, whole_account: bool = False) -> None:
         """Cancel what rests."""
+
+    def prepare_hosts(self) -> None:
+        """Have all hosts that may yet be needed made ready."""
+
+    @property
+    def hosts_coming(self) -> int:
+        """How many of them are not ready."""
 
     def take_event(self, event: Any) -> None:
         """Bring an event to strategies."""
@@ -99,7 +108,10 @@ class Answers:
         if what == EVENT:
             self._role.take_event(pickle.loads(base64.b64decode(str(values.get("data", "")))))
             return {}
-        names = (STATE, STOP, CANCEL_ALL, EVENT)
+        if what == PREPARE:
+            self._role.prepare_hosts()
+            return {}
+        names = (STATE, STOP, CANCEL_ALL, EVENT, PREPARE)
         raise InputError(f"{what!r} is not a question; expected {', '.join(names)}{did_you_mean(what, names)}")
 
     def ask(self, letter: Ask) -> None:
@@ -139,6 +151,7 @@ class Answers:
             "clients": client_rows(accounts, role.workers.funds_at, role.routes.definition_of, now),
             "streams": stream_rows(streams),
             "hosts": hosts,
+            "hosts_coming": role.hosts_coming,
             "latency": {
                 "tick_ms": tick_figures(states),
                 "order_ms": order_figures(accounts),

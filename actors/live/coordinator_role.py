@@ -73,6 +73,9 @@ class Hosts(Protocol):
 
     def prepare(self, names: Sequence[str], make_role: Callable[..., Role] | None = None) -> None: ...
 
+    @property
+    def coming(self) -> int: ...
+
     def start(self, name: str, make_role: Callable[[], Role], incarnation: int = 0) -> str: ...
 
     def stop(self, name: str, why: str = "") -> None: ...
@@ -188,7 +191,6 @@ class CoordinatorRole:
             self.framework, lambda error, name: self.soon(lambda: self._thread_failed(error, name))
         )
         self.threads.start(setup.workers, setup.custom_streams)
-        self._engine.prepare(self.seating.next_hosts, functools.partial(self._make_host, ""))
         self._next_ms = self._clock.now_ms + _TICK_MS
 
     def receive(self, sender: str, letter: Letter, at_ms: int) -> None:
@@ -260,7 +262,16 @@ class CoordinatorRole:
     def _start_host(self, name: str) -> None:
         address = self._engine.start(name, functools.partial(self._make_host, name))
         self.directory.arrived(name, address, "HOST")
+        self.prepare_hosts()
+
+    def prepare_hosts(self) -> None:
+        """Have all hosts that may yet be needed made ready: the process of one takes most of a second to start."""
         self._engine.prepare(self.seating.next_hosts, functools.partial(self._make_host, ""))
+
+    @property
+    def hosts_coming(self) -> int:
+        """How many of them are not ready."""
+        return self._engine.coming
 
     def _seated(self, host: str, crew: str, market_id: str) -> None:
         self.betting.join(host, crew)

@@ -23,12 +23,12 @@ from .actors.coordinator import Coordinator
 from .actors.logging_controls import LoggingControl
 from .actors.market import MarketActor
 from .actors.middleware import Middleware
+from .actors.run_files import path
 from .actors.streams import BaseStream
 from .actors.workers import BackgroundWorker
 from .archive.catalog import Catalog
 from .archive.catalog_writer import write_catalog
 from .backtest import Simulation, backtest
-from .cluster.run_files import path
 from .config import Config, ConfigError
 from .results.repair import repair
 from .results.result import Result

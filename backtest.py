@@ -18,6 +18,7 @@ from .actors.coordinator import Coordinator
 from .actors.logging_controls import LoggingControls
 from .actors.logs import Told, at_level, set_up
 from .actors.market import MarketActor
+from .actors.run_files import read_files
 from .actors.sieves import Sieve
 from .actors.streams import HandlerQueue
 from .archive.catalog import Selection, wanted_markets
@@ -40,7 +41,6 @@ from .cluster.reproduction import (
     same_settings,
     texts_of,
 )
-from .cluster.run_files import read_files
 from .cluster.shipping import objects_of, why_not_picklable
 from .config import Config, ConfigError
 from .results.folder_store import FolderStore, require_free

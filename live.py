@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import dataclasses
 import datetime
@@ -9,6 +10,8 @@ import logging
 import math
 import os
 import secrets
+import shutil
+import tempfile
 import threading
 import time
 from collections.abc import Sequence
@@ -16,6 +19,7 @@ from typing import Any, Self
 
 from .actors.clients import BaseClient
 from .actors.coordinator import Coordinator
+from .actors.letters import UserEvent
 from .actors.live.accounts import connecting
 from .actors.live.control import ask
 from .actors.live.crews import StreamPlan, plan_streams
@@ -26,11 +30,14 @@ from .actors.live.shadow import with_shadows
 from .actors.logs import at_level, set_up
 from .actors.market import MarketActor
 from .actors.page.page_role import PAGE
+from .actors.run_files import read_files, unpack_files
 from .actors.shells.engine import COORDINATOR, Engine
 from .actors.shells.making import coordinator_of, page_of, stream_of
 from .actors.shells.thread_engine import ThreadEngine
+from .actors.streams import HandlerQueue
 from .assembly import Assembly
 from .cluster.identity import session_identity
+from .cluster.shipping import pack, pickled, shipped, why_not_picklable
 from .config import Config
 from .results.recording_store import recording_place
 from .results.result import Result
@@ -38,6 +45,7 @@ from .results.session import SessionRows
 from .simulate.session_rows import FailureRows, rows_of_coordinator, rows_of_market
 from .simulate.simulated_exchange import paper_exchange
 from .strategies.errors import ClientError, InputError, RunError
+from .strategies.events import CustomEvent, TerminationEvent
 from .values import whole, word
 
 logger = logging.getLogger("headrace")
@@ -46,6 +54,8 @@ logger = logging.getLogger("headrace")
 _START_S, _END_S = 90.0, 20.0
 #: Seconds that are waited for the accounts before markets are begun.
 _READY_S = 15.0
+#: Below the instance's folder: what each actor on Ray has logged in the last session.
+LOGS = "logs"
 #: Seconds between two looks at a running system.
 _LOOK_S = 0.25
 #: Market actors at once for each CPU, unless it is configured.
@@ -119,7 +129,13 @@ class Live(Assembly):
         self._shadow, self._stop_when_idle = shadow, stop_when_idle
         self._record = None if record is None else os.fspath(record)
         self._out, self._webhook, self._root = out, webhook, instance
-        self._files = files
+        self._files = read_files(files)
+        self._laid_out: tempfile.TemporaryDirectory[str] | None = None
+        self._shipped: contextlib.AbstractContextManager[None] | None = None
+        self._waiting: list[CustomEvent | TerminationEvent] = []
+        self.handler_queue = HandlerQueue(
+            self._take_event, why_not_picklable if engine == "ray" else lambda value: None
+        )
         self._engine: Engine | None = None
         self._instance: Instance | None = None
         self._rows: SessionRows | None = None
@@ -167,15 +183,24 @@ class Live(Assembly):
 
     def _start(self, instance: Instance) -> None:
         setup = self._setup(instance)
+        if self._engine_name == "ray":
+            self._ship(setup)
         if self._shadow:
             setup = with_shadows(setup)
         with contextlib.suppress(FileNotFoundError):
             os.unlink(instance.folder / ROWS)
         self._rows = SessionRows(RowsReader(instance.folder / ROWS), self._identity(setup), self._out)
-        engine = self._engine = self._make_engine()
-        engine.start(COORDINATOR, coordinator_of(setup, engine))
+        self._laid_out = unpack_files(self._files)
+        engine = self._engine = self._make_engine(instance)
+        if self._engine_name == "ray":
+            make_coordinator = coordinator_of(setup, engine, pickled)
+        else:
+            make_coordinator = coordinator_of(setup, engine)
+        engine.start(COORDINATOR, make_coordinator)
         engine.ready(COORDINATOR, _START_S)
         self._start_page(engine, instance)
+        for event in self._waiting:
+            self._take_event(event)
         # A strategy's first orders would be refused while it is not known how its accounts stand.
         for plan in setup.streams:
             if _is_of_accounts(plan):
@@ -184,6 +209,27 @@ class Live(Assembly):
         for plan in setup.streams:
             if not _is_of_accounts(plan):
                 engine.start(plan.name, stream_of(plan, setup))
+
+    def _ship(self, setup: LiveSetup) -> None:
+        """Have the user's code travel by value, so that an edit takes effect on the next run.
+
+        Raises:
+            RunError: something in it cannot travel; names the object and the attribute.
+        """
+        objects = [
+            *setup.strategies,
+            *setup.clients,
+            *setup.middleware,
+            *setup.logging_controls,
+            *setup.custom_streams,
+            *(control for control, _ in setup.trading_controls),
+            *(control for _, control, _ in setup.client_controls),
+            *(worker.function for worker in setup.workers),
+            setup.market_actor,
+            setup.coordinator,
+        ]
+        self._shipped = shipped(setup, objects)
+        self._shipped.__enter__()
 
     def _start_page(self, engine: Engine, instance: Instance) -> None:
         """Start the actor of the page, which keeps metrics as well where Ray does."""
@@ -199,6 +245,22 @@ class Live(Assembly):
             self.page_url = f"{address}?token={token}" if address else ""
             time.sleep(0 if address else 0.02)
         instance.tell(page=self.page_url)
+
+    def _take_event(self, event: CustomEvent | TerminationEvent) -> None:
+        """An event that was put on `handler_queue`: it goes to the strategies of every market that is open."""
+        if self._engine is None:
+            self._waiting.append(event)
+        elif isinstance(event, TerminationEvent):
+            self.stop("a termination event asks for it")
+        else:
+            self._put_event(event)
+
+    def _put_event(self, event: CustomEvent) -> None:
+        if isinstance(self._engine, ThreadEngine):
+            self._engine.put(COORDINATOR, UserEvent(here=event))
+        else:
+            data = pack(event, [each for each in (event.event, event.callback) if each is not None])
+            self._ask("EVENT", {"data": base64.b64encode(data).decode()}, 10.0)
 
     def _wait_for_accounts(self) -> None:
         """Wait until it is known how the accounts' bets stand: not for long, for an exchange may be down for hours."""
@@ -282,6 +344,10 @@ class Live(Assembly):
         if engine is not None:
             for name in engine.close(seconds):
                 logger.warning("%s did not end, and was killed", name)
+        if self._shipped is not None:
+            self._shipped.__exit__(None, None, None)
+        if self._laid_out is not None:
+            self._laid_out.cleanup()
         if self._instance is not None:
             self._instance.release()
 
@@ -321,8 +387,15 @@ class Live(Assembly):
 
     # -- what it is made of --------------------------------------------------------------------------------------
 
-    def _make_engine(self) -> Engine:
-        return ThreadEngine()
+    def _make_engine(self, instance: Instance) -> Engine:
+        if self._engine_name == "local":
+            return ThreadEngine()
+        from .actors.shells.ray_engine import RayEngine
+
+        logs = instance.folder / LOGS
+        shutil.rmtree(logs, ignore_errors=True)  # those of the session before
+        logs.mkdir(mode=0o700)
+        return RayEngine(f"headrace-{instance.reference}", logs=os.fspath(logs))
 
     def _setup(self, instance: Instance) -> LiveSetup:
         streams, crews = plan_streams(self.strategies)
@@ -366,6 +439,7 @@ class Live(Assembly):
             workers=self._background,
             logging_controls=self._logging_controls,
             custom_streams=list(self.streams),
+            files=self._files,
             market_actor=self._market_actor,
             coordinator=self._coordinator,
         )

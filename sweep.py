@@ -15,13 +15,13 @@ from .actors.failures import users_code
 from .actors.logs import Told, at_level, set_up
 from .actors.market_filter import check_filter
 from .actors.middleware import Middleware
+from .actors.run_files import read_files
 from .actors.sieves import Sieve
 from .cluster.early_stop import AllFailAlike, StoppedRun
 from .cluster.engines import ENGINES, Engine
 from .cluster.identity import Beginning, rest_of
 from .cluster.progress import Progress, ProgressOption, showing
 from .cluster.reproduction import Reproduction, ShellCommand, call_of_backtest, given_beside
-from .cluster.run_files import read_files
 from .cluster.shipping import objects_of, sources_digest, sources_of
 from .cluster.sweep_plan import large, plan_sweep, recordings_of
 from .cluster.sweep_runner import replayer, sets_without_markets

@@ -6,6 +6,8 @@ Values only, as there. What is the user's own (payloads, rows) travels pickled. 
 
 from __future__ import annotations
 
+from typing import Any
+
 from ..strategies.messages import (
     AccountFact,
     ClearedOrder,
@@ -275,9 +277,15 @@ class Catalogue(Message, frozen=True):
 
 
 class UserEvent(Message, frozen=True):
-    """A custom event, pickled: to every host that it is for, in the order of its changes."""
+    """A custom event: to every host that it is for, in the order of its changes.
 
-    data: bytes
+    Attributes:
+        data: it, pickled; empty where letters stay in one process.
+        here: it, where letters stay in one process: a copy for each host.
+    """
+
+    data: bytes = b""
+    here: Any = None
 
 
 class FreeMarket(Message, frozen=True):

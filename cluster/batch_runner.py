@@ -15,6 +15,7 @@ from typing import Any, Protocol
 from ..actors.failures import raised_at, users_code
 from ..actors.logging_controls import LoggingControls
 from ..actors.logs import BatchLog, Told, set_up
+from ..actors.run_files import unpack_files
 from ..actors.sieves import Sieve
 from ..actors.starting import WorkerFramework
 from ..config import Config
@@ -32,7 +33,6 @@ from ..strategies.strategy import Strategy
 from .connection import Caller, caller
 from .log_events import EventRecorder
 from .reproduction import Reproduction
-from .run_files import unpack_files
 from .shipping import require_copies
 from .watchdog import Watchdog, end_here, end_worker, may_exit
 

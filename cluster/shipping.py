@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import contextlib
 import copy
 import hashlib
 import importlib.util
@@ -10,7 +11,7 @@ import inspect
 import os
 import pickle
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -83,6 +84,32 @@ def objects_of(setup: Setup) -> list[Any]:
         setup.market_actor,
         setup.coordinator,
     ]
+
+
+@contextlib.contextmanager
+def shipped(value: Any, objects: Sequence[Any]) -> Iterator[None]:
+    """While this lasts, whatever is pickled takes the user's modules that define the classes of `objects` along.
+
+    Args:
+        value: what is to travel: it is tried first.
+
+    Raises:
+        RunError: something in it cannot travel; names the object and the attribute.
+    """
+    pack(value, objects)
+    cloudpickle, modules = _cloudpickle(), user_modules(objects)
+    for module in modules:
+        cloudpickle.register_pickle_by_value(module)
+    try:
+        yield
+    finally:
+        for module in modules:
+            cloudpickle.unregister_pickle_by_value(module)
+
+
+def pickled(value: Any) -> bytes:
+    """A value as bytes, functions and classes of a script included."""
+    return bytes(_cloudpickle().dumps(value))
 
 
 def pack(value: Any, objects: Sequence[Any]) -> bytes:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import headrace as hr
-from headrace.cluster.run_files import unpack_files
+from headrace.actors.run_files import unpack_files
 from processes import LIMIT
 
 

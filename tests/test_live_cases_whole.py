@@ -2,117 +2,19 @@
 
 from __future__ import annotations
 
-import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import pytest
 
 import headrace as hr
 from builders import MARKET, Stream, priced
-from exchange_builders import ALICE
 from headrace.simulate.exchange.settings import Timers
-from live_trading import Venue, venue
+from live_systems import Noting, folder, system
+from live_trading import venue
 
-WAIT = 20.0
-
-
-class Noting(hr.Strategy):
-    """Places what `wanted` says once it may, and does what tests ask it to; tests reach its instances."""
-
-    instances: ClassVar[list[Noting]] = []
-    may: ClassVar[threading.Event] = threading.Event()
-    wanted: ClassVar[list[float]] = [3.0]
-
-    def __init__(self, **settings: Any) -> None:
-        no_limits = {"max_order_exposure": None, "max_selection_exposure": None, "max_live_trade_count": 1_000}
-        super().__init__(**{**no_limits, **settings})
-
-    def process_new_market(self, market: Any, market_book: Any) -> None:
-        Noting.instances.append(self)
-        self.market = market
-        self.todo: list[Callable[[Any], object]] = []
-        self.begin()
-
-    def begin(self) -> None:
-        if not Noting.may.is_set():
-            self.market.call_later(0.02, self.begin)
-            return
-        for price in Noting.wanted:
-            self.place(price)
-        self.attend()
-
-    def attend(self) -> None:
-        while self.todo:
-            self.todo.pop(0)(self.market)
-        self.market.call_later(0.02, self.attend)
-
-    def place(self, price: float, size: float = 5.0) -> None:
-        trade = hr.Trade(self.market.market_id, 1, 0, self)
-        self.market.place_order(trade.create_order("BACK", hr.LimitOrder(price, size)))
-
-
-class System:
-    """A live system that trades at an exchange of this process."""
-
-    def __init__(self, exchange: Venue, live: hr.Live) -> None:
-        self.exchange, self.live = exchange, live
-
-    @property
-    def strategy(self) -> Noting:
-        """Of the only market."""
-        self.until(lambda: Noting.instances)
-        return Noting.instances[0]
-
-    def orders(self) -> list[Any]:
-        return list(self.strategy.market.blotter)
-
-    def until(self, condition: Callable[[], Any], wait: float = WAIT) -> Any:
-        end = time.monotonic() + wait
-        while not (found := condition()):
-            assert time.monotonic() < end, "it has not happened"
-            time.sleep(0.01)
-        return found
-
-    def end(self) -> hr.Result:
-        self.live.stop()
-        self.live.wait()
-        return self.live.end()
-
-
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    Noting.instances.clear()
-    Noting.wanted[:] = [3.0]
-    Noting.may.clear()
-    return tmp_path
-
-
-@contextmanager
-def system(exchange: Venue, folder: Path, *faults: tuple[str, dict[str, Any]], **settings: Any) -> Iterator[System]:
-    """A running system with one strategy. `settings`: of the client; `controls` of the system;
-    `at_once`: it places although it may not."""
-    controls, at_once = settings.pop("controls", ()), settings.pop("at_once", False)
-    for kind, of in faults:
-        exchange.fault(kind, **of)
-    live = hr.Live(engine="local", page=False, instance=folder / "instance", config=hr.Config(raise_errors=False))
-    live.add_client(hr.BetfairClient(exchange.client(ALICE), interactive_login=True, **settings))
-    live.add_strategy(Noting(market_filter={}))
-    for control in controls:
-        live.add_trading_control(control)
-    live.start()
-    made = System(exchange, live)
-    try:
-        if not at_once:
-            made.until(lambda: live.state()["placing_allowed"])
-        Noting.may.set()
-        yield made
-    finally:
-        if live.result is None:
-            made.end()
+__all__ = ["folder"]
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import base64
 import os
+import pickle
 from collections.abc import Mapping
 from typing import Any, Protocol
 
@@ -34,7 +36,7 @@ from .state import (
 from .stopping import Cancelling
 from .stream_desk import StreamDesk
 
-STATE, STOP, CANCEL_ALL = "STATE", "STOP", "CANCEL_ALL"
+STATE, STOP, CANCEL_ALL, EVENT = "STATE", "STOP", "CANCEL_ALL", "EVENT"
 
 
 class System(Protocol):
@@ -60,6 +62,9 @@ class System(Protocol):
     def cancel_all(self, why: str, whole_account: bool = False) -> None:
         """Cancel what rests."""
 
+    def take_event(self, event: Any) -> None:
+        """Bring an event to strategies."""
+
 
 class Answers:
     """Answers for a coordinator. All of it in the coordinator's thread."""
@@ -71,7 +76,8 @@ class Answers:
         """Answer a question.
 
         Args:
-            what: STATE; STOP (`why`, `leave`); CANCEL_ALL (`why`, `whole_account`).
+            what: STATE; STOP (`why`, `leave`); CANCEL_ALL (`why`, `whole_account`); EVENT (`data`: a custom event,
+                pickled, as base64: from the process that has started the system).
 
         Raises:
             InputError: it is not a question, or has a value that does not fit.
@@ -90,7 +96,10 @@ class Answers:
                 raise InputError(f"whole_account={whole!r}: expected true or false")
             self._role.cancel_all(_why(values), whole)
             return {}
-        names = (STATE, STOP, CANCEL_ALL)
+        if what == EVENT:
+            self._role.take_event(pickle.loads(base64.b64decode(str(values.get("data", "")))))
+            return {}
+        names = (STATE, STOP, CANCEL_ALL, EVENT)
         raise InputError(f"{what!r} is not a question; expected {', '.join(names)}{did_you_mean(what, names)}")
 
     def ask(self, letter: Ask) -> None:

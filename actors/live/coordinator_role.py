@@ -7,15 +7,16 @@ comes back as a letter. So all state is touched by one thread.
 
 from __future__ import annotations
 
+import copy
 import functools
 import logging
 import math
-import pickle
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
 from ...strategies.clock import Clock, WallClock
+from ...strategies.errors import RunError
 from ...strategies.events import ConfigEvent, CustomEvent, StrategyEvent, TerminationEvent
 from ...strategies.messages import OrderFact, Request
 from ...values import legible
@@ -71,7 +72,7 @@ _TICK_MS, _BUSY_TICK_MS = 1000, 100
 class Hosts(Protocol):
     """What the coordinator asks of its engine: see `actors.shells.engine`."""
 
-    def prepare(self, names: Sequence[str]) -> None: ...
+    def prepare(self, names: Sequence[str], make_role: Callable[..., Role] | None = None) -> None: ...
 
     def start(self, name: str, make_role: Callable[[], Role], incarnation: int = 0) -> str: ...
 
@@ -100,7 +101,7 @@ class CoordinatorRole:
         engine: Hosts,
         make_host: Callable[[str], Role],
         make_account: MakeAccount | None = None,
-        dumps: Callable[[Any], bytes] = pickle.dumps,
+        dumps: Callable[[Any], bytes] | None = None,
         clock: Clock | None = None,
     ) -> None:
         self.setup = setup
@@ -115,6 +116,7 @@ class CoordinatorRole:
         self._takers: dict[type, Callable[[str, Any, int], object]] = {
             Carried: lambda sender, letter, at_ms: self.betting.receive(sender, letter.crew, letter.message),
             Outcome: self._outcome,
+            UserEvent: lambda sender, letter, at_ms: self._custom_event(letter.here),
             OrderFact: self._from_order_stream,
             ForeignBet: self._from_order_stream,
             Position: self._from_order_stream,
@@ -187,7 +189,7 @@ class CoordinatorRole:
             self.framework, lambda error, name: self.soon(lambda: self._thread_failed(error, name))
         )
         self.threads.start(setup.workers, setup.custom_streams)
-        self._engine.prepare([self.seating.next_host])
+        self._engine.prepare(self.seating.next_hosts, functools.partial(self._make_host, ""))
         self._next_ms = self._clock.now_ms + _TICK_MS
 
     def receive(self, sender: str, letter: Letter, at_ms: int) -> None:
@@ -259,7 +261,7 @@ class CoordinatorRole:
     def _start_host(self, name: str) -> None:
         address = self._engine.start(name, functools.partial(self._make_host, name))
         self.directory.arrived(name, address, "HOST")
-        self._engine.prepare([self.seating.next_host])
+        self._engine.prepare(self.seating.next_hosts, functools.partial(self._make_host, ""))
 
     def _seated(self, host: str, crew: str, market_id: str) -> None:
         self.betting.join(host, crew)
@@ -286,7 +288,9 @@ class CoordinatorRole:
         markets = sorted({market_id for _, market_id in places})
         if self.shutdown is None:
             text = f"host {letter.name} has ended{f': {letter.why}' if letter.why else ''}"
-            self.alerts.alert("QUARANTINE", f"{text}; its markets are traded no more: {', '.join(markets) or 'none'}")
+            text = f"{text}; its markets are traded no more: {', '.join(markets) or 'none'}"
+            self.alerts.alert("QUARANTINE", text)
+            self.betting.failed(RunError(f"{text}; their orders are not in the result"), None, None)
             if self.setup.on_stop == "cancel":
                 self._orphaned.append(self._made_cancelling(market_ids=frozenset(markets)))
         for crew, market_id in places:
@@ -344,12 +348,18 @@ class CoordinatorRole:
         except Exception as error:
             self.betting.failed(error, None, None)
         self.betting.coordinator.log(event)
-        data = self._dumps(event)
+        data = b"" if self._dumps is None else self._dumps(event)
         for host in self._hosts_of(event):
-            self.mail.send(host, UserEvent(data))
+            self.mail.send(host, UserEvent(data) if data else UserEvent(here=copy.deepcopy(event)))
+
+    def take_event(self, event: CustomEvent | TerminationEvent) -> None:
+        """Bring an event from outside to strategies."""
+        self._custom_event(event)
 
     def _why_not(self, value: Any) -> str | None:
         """Why something cannot be sent to hosts; None where it can."""
+        if self._dumps is None:
+            return None
         try:
             self._dumps(value)
         except Exception as error:

@@ -70,6 +70,7 @@ class HostRole:
     Attributes:
         rooms: the market actors here, by crew.
         next_state_ms: when it tells its state next.
+        files: what lays out files of the run for this process, and removes them with it.
     """
 
     def __init__(self, name: str, setup: LiveSetup, incarnation: int = 0, now: Callable[[], int] | None = None) -> None:
@@ -95,6 +96,7 @@ class HostRole:
         self._at_work: CrewRoom | None = None
         self._asked_to_stop = self._ended = False
         self._recording: SessionRecording | None = None
+        self.files: object = None
         self._watch = Watch(name, self._what, self._tell_busy)
 
     # -- its life ------------------------------------------------------------------------------------------------
@@ -286,7 +288,7 @@ class HostRole:
             self._carry(update.crew, MarketFact(update.market_id, "REMOVED", self._at))
 
     def _user_event(self, letter: UserEvent) -> None:
-        event = pickle.loads(letter.data)
+        event = pickle.loads(letter.data) if letter.data else letter.here
         if self._recording is not None and isinstance(event, CustomEvent):
             self._recording.event(event, self._at)
         for room in list(self.rooms.values()):

@@ -107,13 +107,13 @@ class Seating:
         return host in self._groups.values()
 
     @property
-    def next_host(self) -> str:
-        """What the next host will be named."""
-        return f"h{self._count + 1}"
+    def next_hosts(self) -> list[str]:
+        """What the hosts that may still be started will be named, in order."""
+        return [f"h{self._count + number}" for number in range(1, self._max_hosts - len(self._hosts) + 1)]
 
     def add_host(self) -> str:
         """Start a host, and return its name."""
-        name = self.next_host
+        name = f"h{self._count + 1}"
         self._count += 1
         self._hosts[name] = Seats(name, self._count)
         self._start(name)

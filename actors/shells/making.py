@@ -19,6 +19,7 @@ from ..live.setup import LiveSetup
 from ..page.page_role import PageRole
 from ..recorder import Deliver, Recorder
 from ..role import Role
+from ..run_files import laid_out, unpack_files
 from ..streaming import stream_kinds
 from ..streaming.order_stream import OrderStreamRole
 from ..streaming.stream_place import StreamPlace
@@ -40,17 +41,28 @@ def host_of(setup: LiveSetup) -> Callable[[str], Role]:
 
 
 def _host(setup: LiveSetup, name: str) -> Role:
-    return HostRole(name, setup)
+    role = HostRole(name, setup)
+    # Where it is a process of its own, files of the run are laid out for it, and go with it.
+    role.files = None if laid_out() else unpack_files(setup.files)
+    return role
 
 
-def coordinator_of(setup: LiveSetup, engine: Hosts) -> Callable[[], Role]:
-    """Makes the coordinator."""
-    return functools.partial(_coordinator, setup, engine)
+def coordinator_of(
+    setup: LiveSetup,
+    engine: Hosts,
+    dumps: Callable[[Any], bytes] | None = None,
+) -> Callable[[], Role]:
+    """Makes the coordinator.
+
+    Args:
+        dumps: makes bytes of events for other processes; None: there are none.
+    """
+    return functools.partial(_coordinator, setup, engine, dumps)
 
 
-def _coordinator(setup: LiveSetup, engine: Hosts) -> Role:
+def _coordinator(setup: LiveSetup, engine: Hosts, dumps: Any) -> Role:
     accounts = LiveAccounts(setup.config, setup.reference, _now_ms)
-    return CoordinatorRole(setup, engine, host_of(setup), accounts)
+    return CoordinatorRole(setup, engine, host_of(setup), accounts, dumps)
 
 
 def _now_ms() -> int:

@@ -8,7 +8,7 @@ import threading
 from collections.abc import Callable, Iterable
 
 from ...strategies.errors import RunError
-from ..letters import Gone, Stop
+from ..letters import Gone, Letter, Stop
 from ..mailboxes.bounds import Bounds
 from ..mailboxes.threads import ThreadMail, ThreadPost
 from ..role import Role, run
@@ -95,6 +95,12 @@ class ThreadEngine:
             raise RunError(f"{name} has not started within {seconds:g} s")
         if running.ended.is_set() and running.why:
             raise RunError(f"{name} has ended: {running.why}")
+
+    def put(self, name: str, letter: Letter) -> None:
+        """Put a letter into a role's inbox, as if it had done so itself; one that is gone is left alone."""
+        running = self._running.get(name)
+        if running is not None and not running.ended.is_set():
+            running.mail.put(letter)
 
     def stop(self, name: str, why: str = "") -> None:
         running = self._running.get(name)

@@ -55,6 +55,11 @@ def unpack_files(
     return folder
 
 
+def laid_out() -> bool:
+    """Whether this process has files of a run."""
+    return os.path.isdir(os.environ.get(_FOLDER, ""))
+
+
 def _remove_orphans(place: Path) -> None:
     for folder in place.glob(f"{_PREFIX}*-*"):
         owner = folder.name.removeprefix(_PREFIX).partition("-")[0]

@@ -1,0 +1,437 @@
+"""The document that headrace's vocabulary comes from, section by section, live: what it says can be done is done here.
+
+Each test runs a whole system at a rehearsal exchange. What strategies see they record; the result has the records.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import threading
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import headrace as hr
+from builders import priced
+from headrace.strategies.messages import ViolationFact
+from live_session import made, play, running, until
+from live_trading import venue
+
+
+class Backs(hr.Strategy):
+    """Backs runner 1 once in each market, at a price where nothing is offered."""
+
+    price: float = 3.0
+
+    def check_market_book(self, market: Any, book: Any) -> bool:
+        return bool(book.status == "OPEN")
+
+    def process_market_book(self, market: Any, book: Any) -> None:
+        self.record(market, book=book.publish_time_epoch)
+        if not self.get_runner_context(market.market_id, 1, 0).invested:
+            order = hr.Trade(market.market_id, 1, 0, self).create_order("BACK", hr.LimitOrder(self.price, 2.0))
+            market.place_order(order)
+
+
+def market() -> Any:
+    return priced().prices(400, {2: {"atl": [[1.9, 60]]}}).prices(800, {2: {"atl": [[1.9, 70]]}})
+
+
+def closing() -> Any:
+    return market().close()
+
+
+def notes(result: hr.Result) -> list[dict[str, Any]]:
+    return [json.loads(row["record"]) for row in result.records.to_pylist()]
+
+
+# -- functions: what is added ----------------------------------------------------------------------------------------
+
+
+def test_add_client_gives_an_account_that_orders_are_placed_with() -> None:
+    with venue(market()) as exchange, running(made(exchange, [Backs()])) as live:
+        play(live, exchange)
+        until(lambda: exchange.bets, "a bet")
+        (client,), (bet,) = live.state()["clients"], exchange.bets
+    assert live.result is not None
+    (row,) = live.result.orders.to_pylist()
+    assert (row["client"], row["bet_id"]) == (client["username"], bet.bet_id)
+
+
+def test_add_strategy_gives_each_market_to_each_strategy() -> None:
+    with venue(market()) as exchange, running(made(exchange, [Backs(), Backs(name="other", price=4.0)])) as live:
+        play(live, exchange)
+        until(lambda: len(exchange.bets) == 2, "both bets")
+    assert live.result is not None
+    assert {(row["strategy"], row["price"]) for row in live.result.orders.to_pylist()} == {
+        ("Backs", 3.0),
+        ("other", 4.0),
+    }
+
+
+def beat(context: dict[str, Any], framework: Any, heard: list[Any]) -> None:
+    context["beats"] = context.get("beats", 0) + 1
+    heard.append((context["beats"], len(list(framework.strategies))))
+
+
+def test_add_worker_beats_at_its_interval_with_its_context() -> None:
+    heard: list[Any] = []
+    with venue(market()) as exchange:
+        live = made(exchange, [Backs()])
+        live.add_worker(hr.BackgroundWorker(live, beat, interval=0.05, func_args=(heard,), context={"beats": 10}))
+        with running(live):
+            until(lambda: len(heard) >= 3, "the third beat")
+    assert [beats for beats, _ in heard[:3]] == [11, 12, 13]
+
+
+class AtMost(hr.BaseControl):
+    NAME = "AT_MOST"
+
+    def _validate(self, order: hr.Order, package_type: Any) -> None:
+        if order.order_type.size > self.most:  # type: ignore[attr-defined]
+            self._on_error(order, f"more than {self.most}")  # type: ignore[attr-defined]
+
+
+def test_add_trading_control_refuses_with_its_settings() -> None:
+    with venue(market()) as exchange:
+        live = made(exchange, [Backs()])
+        live.add_trading_control(AtMost, most=1.0)
+        with running(live):
+            play(live, exchange)
+        assert exchange.bets == []
+    assert live.result is not None
+    assert {(row["control"], row["reason"]) for row in live.result.violations.to_pylist()} == {
+        ("AT_MOST", "more than 1.0")
+    }
+
+
+class Never(hr.BaseControl):
+    NAME = "NEVER"
+    scope = "account"
+
+    def __init__(self, framework: Any, client: Any) -> None:
+        super().__init__(framework, client=client)
+
+    def judge(self, instruction: Any, request: Any, account: Any) -> None:
+        raise hr.ControlError("never", self.NAME)
+
+
+def test_add_client_control_is_asked_by_the_coordinator() -> None:
+    with venue(market()) as exchange:
+        live = made(exchange, [Backs()])
+        live.add_client_control(next(iter(live.clients)), Never)
+        with running(live):
+            play(live, exchange)
+            until(lambda: live.state()["counts"]["violations"], "a violation")
+        assert exchange.bets == []
+    assert live.result is not None
+    assert {row["control"] for row in live.result.violations.to_pylist()} == {"NEVER"}
+
+
+class Marks(hr.Middleware):
+    def add_market(self, market: Any) -> None:
+        market.context["marks"] = []
+
+    def __call__(self, market: Any) -> None:
+        market.context["marks"].append(market.market_book.publish_time_epoch)
+
+
+class ShowsMarks(hr.Strategy):
+    def process_closed_market(self, market: Any, book: Any) -> None:
+        self.record(market, marks=len(market.context["marks"]))
+
+
+def test_add_market_middleware_sees_every_change() -> None:
+    with venue(closing(), played=1) as exchange:
+        live = made(exchange, [ShowsMarks()])
+        live.add_market_middleware(Marks())
+        with running(live):
+            play(live, exchange)
+            until(lambda: any(row["status"] == "CLOSED" for row in live.state()["markets"]), "the end of the market")
+    assert live.result is not None
+    assert notes(live.result) == [{"marks": 4}]
+
+
+class Hears(hr.LoggingControl):
+    def __init__(self) -> None:
+        self.told: list[str] = []
+
+    def __call__(self, event: Any) -> None:
+        self.told.append(event.name)
+        super().__call__(event)
+
+
+def test_add_logging_control_hears_of_the_whole_session() -> None:
+    control = Hears()
+    with venue(closing(), played=1) as exchange:
+        live = made(exchange, [Backs()])
+        live.add_logging_control(control)
+        with running(live):
+            play(live, exchange)
+            until(lambda: "closed_market" in control.told, "the end of the market")
+    heard = Counter(control.told)
+    assert set(heard) >= {"config", "strategy", "market", "trade", "order", "closed_market", "end"}
+    assert (heard["config"], heard["market"], heard["order"], heard["end"]) == (1, 1, 1, 1)
+
+
+# -- functions: what is overridden -----------------------------------------------------------------------------------
+
+
+def note(market: Any, step: str) -> None:
+    for seat in market.seats:
+        seat.strategy.record(market, step=step)
+
+
+class Steps(hr.MarketActor):
+    def process_market_books(self, market: Any, book: Any) -> None:
+        super().process_market_books(market, book)
+        note(market, "process_market_books")
+
+    def process_market_orders(self, market: Any) -> None:
+        note(market, "process_market_orders")
+        super().process_market_orders(market)
+
+    def process_current_orders(self, market: Any) -> None:
+        note(market, "process_current_orders")
+        super().process_current_orders(market)
+
+    def process_close_market(self, market: Any) -> None:
+        note(market, "process_close_market")
+        super().process_close_market(market)
+
+    def process_market_catalogues(self, market: Any, market_catalogue: Any) -> None:
+        note(market, "process_market_catalogues")
+        super().process_market_catalogues(market, market_catalogue)
+
+    def process_raw_data(self, market: Any, clk: str, publish_time: int, datum: Any) -> None:
+        note(market, f"process_raw_data {datum['id']}")
+        super().process_raw_data(market, clk, publish_time, datum)
+
+
+class Office(hr.Coordinator):
+    """Notes its steps as violations: what it is told are messages, and that is a table of its own."""
+
+    def note(self, market_id: str, step: str) -> None:
+        self.refused(ViolationFact("office", market_id, "OFFICE", step, step, 0))
+
+    def add_market(self, market: Any) -> None:
+        self.note(market.market_id, f"add_market {market.what}")
+        super().add_market(market)
+
+    def remove_market(self, market: Any) -> None:
+        self.note(market.market_id, f"remove_market {market.what}")
+        super().remove_market(market)
+
+    def process_order_package(self, request: Any) -> None:
+        self.note(request.market_id, f"process_order_package {request.kind}")
+        super().process_order_package(request)
+
+    def process_custom_event(self, event: Any) -> None:
+        self.note("", f"process_custom_event {event.event}")
+        super().process_custom_event(event)
+
+    def process_cleared_orders(self, market_id: str, orders: Any) -> None:
+        self.note(market_id, "process_cleared_orders")
+        super().process_cleared_orders(market_id, orders)
+
+    def process_cleared_markets(self, market_id: str, markets: Any) -> None:
+        self.note(market_id, f"process_cleared_markets {len(markets)}")
+        super().process_cleared_markets(market_id, markets)
+
+    def process_end(self) -> None:
+        self.note("", "process_end")
+        super().process_end()
+
+
+def steps(result: hr.Result) -> set[str]:
+    found = {note["step"] for note in notes(result) if "step" in note}
+    return found | {row["reason"] for row in result.violations.to_pylist()}
+
+
+@pytest.mark.parametrize("paper", [False, True], ids=["live", "paper"])
+def test_steps_of_actor_and_coordinator_are_taken(paper: bool) -> None:
+    with venue(closing(), played=1) as exchange:
+        live = made(exchange, [Backs(price=2.0)], paper=paper, market_actor=Steps, coordinator=Office)
+        with running(live):
+            live.handler_queue.put(hr.CustomEvent("rain"))
+            play(live, exchange)
+            until(lambda: any(row["status"] == "CLOSED" for row in live.state()["markets"]), "the end of the market")
+    assert live.result is not None
+    assert live.result.failures.num_rows == 0, live.result.failures.to_pylist()
+    assert steps(live.result) >= {
+        "add_market OPENED",
+        "remove_market REMOVED",
+        "process_market_books",
+        "process_market_orders",
+        "process_current_orders",
+        "process_custom_event rain",
+        "process_order_package PLACE",
+        "process_close_market",
+        "process_end",
+    }
+
+
+def test_raw_data_is_a_step_of_data_streams() -> None:
+    with venue(market()) as exchange:
+        live = made(exchange, [Raw(stream_class=hr.DataStream)], market_actor=Steps)
+        with running(live):
+            play(live, exchange)
+    assert live.result is not None
+    assert f"process_raw_data {priced().market_id}" in steps(live.result)
+
+
+class Raw(hr.Strategy):
+    def process_raw_data(self, clk: str, publish_time: int, datum: Any) -> None:
+        """Wants raw data."""
+
+
+# -- streams ---------------------------------------------------------------------------------------------------------
+
+
+def test_strategies_with_equal_filters_share_a_stream() -> None:
+    with venue(market()) as exchange, running(made(exchange, [Backs(), Backs(name="other")])) as live:
+        play(live, exchange)
+        streams = [row for row in live.state()["streams"] if row["stream"].startswith("s")]
+    assert len(streams) == 1
+
+
+def test_strategies_with_other_data_filters_have_streams_of_their_own() -> None:
+    thin = Backs(name="thin", market_data_filter={"fields": ["EX_BEST_OFFERS"], "ladder_levels": 1})
+    with venue(market()) as exchange, running(made(exchange, [Backs(), thin])) as live:
+        play(live, exchange)
+        streams = [row for row in live.state()["streams"] if row["stream"].startswith("s")]
+    assert len(streams) == 2
+
+
+def test_order_stream_acts_only_on_orders_of_this_instance() -> None:
+    with venue(market()) as exchange:
+        with running(made(exchange, [Backs()])) as live:
+            play(live, exchange)
+            until(lambda: exchange.bets, "a bet")
+            place_elsewhere(exchange)
+            until(lambda: live.state()["foreign"], "the bet that was placed elsewhere")
+            assert len(live.state()["orders"]) == 1
+        assert [bet.executable for bet in exchange.bets] == [False, True], "our bet is cancelled, theirs is left alone"
+
+
+def place_elsewhere(exchange: Any) -> None:
+    """Somebody else's program places a bet with the same account."""
+    elsewhere = exchange.elsewhere()
+    instruction = {
+        "selectionId": 1,
+        "handicap": 0,
+        "side": "BACK",
+        "orderType": "LIMIT",
+        "limitOrder": {"size": 2.0, "price": 5.0, "persistenceType": "LAPSE"},
+    }
+    elsewhere.betting.place_orders(market_id=priced().market_id, instructions=[instruction])
+
+
+# -- custom streams --------------------------------------------------------------------------------------------------
+
+
+class CustomStream(hr.BaseStream):
+    def run(self) -> None:
+        for number in range(3):
+
+            def callback(framework: Any, event: Any) -> None:
+                for strategy in framework.strategies:
+                    strategy.process_my_event(event)
+
+            self.flumine.handler_queue.put(hr.CustomEvent(number, callback))
+
+
+class Listens(hr.Strategy):
+    def process_new_market(self, market: Any, book: Any) -> None:
+        self.market = market
+
+    def process_my_event(self, event: Any) -> None:
+        self.record(self.market, event=event.event)
+
+
+class Late(CustomStream):
+    """Waits until markets are there."""
+
+    ready = threading.Event()
+
+    def run(self) -> None:
+        self.ready.wait(20)
+        super().run()
+
+
+def test_custom_stream_brings_events_to_strategies_in_order() -> None:
+    Late.ready.clear()
+    with venue(market()) as exchange:
+        live = made(exchange, [Listens()])
+        live.streams.add_custom_stream(Late(live, custom=True))
+        with running(live):
+            play(live, exchange)
+            Late.ready.set()
+            until(lambda: live.state()["counts"]["received"] and _events(live) >= 3, "the events")
+    assert live.result is not None
+    assert [note["event"] for note in notes(live.result)] == [0, 1, 2]
+
+
+def _events(live: hr.Live) -> int:
+    return sum(1 for row in live.state()["events"] if row["kind"] == "CUSTOM")
+
+
+# -- error handling --------------------------------------------------------------------------------------------------
+
+
+class Fails(hr.Strategy):
+    def check_market_book(self, market: Any, book: Any) -> bool:
+        raise ZeroDivisionError("on purpose")
+
+
+def test_errors_of_strategies_are_rows_and_others_go_on() -> None:
+    with venue(market()) as exchange, running(made(exchange, [Fails(), Backs()])) as live:
+        play(live, exchange)
+        until(lambda: exchange.bets, "the bet of the other strategy")
+    assert live.result is not None
+    (row,) = live.result.failures.to_pylist()
+    assert (row["strategy"], row["error_type"], row["message"]) == ("Fails", "ZeroDivisionError", "on purpose")
+
+
+# -- logging and configuration ---------------------------------------------------------------------------------------
+
+
+def test_log_lines_carry_more_than_their_text(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.ERROR, logger="headrace")
+    with venue(market()) as exchange, running(made(exchange, [Fails()])) as live:
+        play(live, exchange)
+    line = next(record for record in caplog.records if "ZeroDivisionError" in record.getMessage())
+    assert (line.strategy, line.market_id) == ("Fails", priced().market_id)  # type: ignore[attr-defined]
+
+
+def test_customer_strategy_ref_goes_with_every_order() -> None:
+    config = hr.Config(customer_strategy_ref="of-this-desk")
+    with venue(market()) as exchange, running(made(exchange, [Backs()], config=config)) as live:
+        play(live, exchange)
+        until(lambda: exchange.bets, "a bet")
+        assert [bet.strategy_ref for bet in exchange.bets] == ["of-this-desk"]
+
+
+def test_order_sep_stands_in_every_reference() -> None:
+    config = hr.Config(order_sep="+")
+    with venue(market()) as exchange, running(made(exchange, [Backs()], config=config)) as live:
+        play(live, exchange)
+        until(lambda: exchange.bets, "a bet")
+        assert "+" in exchange.bets[0].order_ref
+
+
+def test_async_place_orders_go_with_the_flag() -> None:
+    config = hr.Config(async_place_orders=True)
+    with venue(market()) as exchange, running(made(exchange, [Backs()], config=config)) as live:
+        play(live, exchange)
+        until(lambda: exchange.bets, "a bet")
+        until(lambda: any(row["bet_id"] for row in live.state()["orders"]), "its number, by the order stream")
+        assert exchange.calls("placeOrders")[0]["params"]["async"] is True
+
+
+@pytest.fixture(autouse=True)
+def own_instances(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HEADRACE_HOME", str(tmp_path / "instances"))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+import pickle
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -257,7 +258,9 @@ class Bench:
         self.engine = FakeEngine()
         self.mail = FakeMail("c")
         self.clock = Clock(NOW)
-        self.role = CoordinatorRole(self.setup, self.engine, lambda name: None, FakeAccount, clock=self.clock)
+        self.role = CoordinatorRole(
+            self.setup, self.engine, lambda name: None, FakeAccount, pickle.dumps, clock=self.clock
+        )
         self.role.start(self.mail)
         self._count = itertools.count(1)
         for stream in streams:

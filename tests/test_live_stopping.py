@@ -214,6 +214,8 @@ def test_what_rests_in_markets_of_a_host_that_died_is_cancelled_and_told(tmp_pat
         event.kind == "QUARANTINE" and "killed by signal 9" in event.text and "1.1" in event.text
         for event in bench.role.alerts.events
     )
+    (failure,) = bench.role.betting.failures
+    assert "their orders are not in the result" in failure.message
     bench.asks(placing("c", "1.2", "r3"), "h2")
     assert bench.account.requests[-1].market_id == "1.2", "others go on"
 

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from ...strategies.clock import Clock, WallClock
+from ...strategies.errors import RunError
 from ...strategies.events import ConfigEvent, CustomEvent, StrategyEvent, TerminationEvent
 from ...strategies.messages import OrderFact, Request
 from ...values import legible
@@ -298,7 +299,9 @@ class CoordinatorRole:
         markets = sorted({market_id for _, market_id in places})
         if self.shutdown is None:
             text = f"host {letter.name} has ended{f': {letter.why}' if letter.why else ''}"
-            self.alerts.alert("QUARANTINE", f"{text}; its markets are traded no more: {', '.join(markets) or 'none'}")
+            text = f"{text}; its markets are traded no more: {', '.join(markets) or 'none'}"
+            self.alerts.alert("QUARANTINE", text)
+            self.betting.failed(RunError(f"{text}; their orders are not in the result"), None, None)
             if self.setup.on_stop == "cancel":
                 self._orphaned.append(self._made_cancelling(market_ids=frozenset(markets)))
         for crew, market_id in places:

@@ -259,7 +259,13 @@ class Bench:
         self.mail = FakeMail("c")
         self.clock = Clock(NOW)
         self.role = CoordinatorRole(
-            self.setup, self.engine, lambda name: None, FakeAccount, pickle.dumps, clock=self.clock
+            self.setup,
+            self.engine,
+            lambda name: None,
+            FakeAccount,
+            pickle.dumps,
+            clock=self.clock,
+            make_stream=lambda name, incarnation: lambda: None,
         )
         self.role.start(self.mail)
         self._count = itertools.count(1)

@@ -85,10 +85,18 @@ class KnownBet:
         return 0.0 if self.fact is None else self.fact.average
 
     @property
+    def replacing(self) -> bool:
+        """A replace of it is not answered, nor seen to be done: another bet may be about to take its place."""
+        return self.new_price is not None
+
+    @property
     def remaining(self) -> float:
-        """What may still be matched; of orders at the starting price the liability."""
+        """What may still be matched; of orders at the starting price the liability.
+
+        What a replace under way has cancelled may be matched as well: it is placed anew.
+        """
         if self.ended:
-            return 0.0
+            return max(0.0, round(self.cancelled - self.cancelled_before, 2)) if self.replacing else 0.0
         if self.fact is None or self.at_sp:
             return self.size
         return self.fact.remaining
@@ -304,6 +312,8 @@ class KnownBets:
                 self._number(other, fact.bet_id)  # what takes its place was waiting for a number
                 return other
         # Another bet of the same reference: one that replaces it, whose answer is still to come.
+        for other in self.sharing(bet):
+            other.new_price = None
         made = dataclasses.replace(
             bet,
             order_id=None,
@@ -356,8 +366,8 @@ class KnownBets:
 
     @property
     def live(self) -> list[KnownBet]:
-        """Those that may still be matched, or may yet be placed."""
-        return [bet for bet in self if not bet.ended]
+        """Those that may still be matched, or may yet be placed, and those in whose place another may be."""
+        return [bet for bet in self if not bet.ended or bet.replacing]
 
     def in_market(self, market_id: str) -> list[KnownBet]:
         """Those of a market."""

@@ -189,7 +189,12 @@ class Betting:
         rate = client.commission_rate(_COMMISSION if definition is None else definition.market_base_rate)
         after = round(profit - max(0.0, profit) * rate, 2)
         if self.day.settle(market_id, " ".join(owner), self._purses[owner], after, self._clock.now_ms):
-            self.day.save(self._clock.now_ms)
+            try:
+                self.day.save(self._clock.now_ms)
+            except OSError as error:
+                text = f"today's results cannot be kept for a restart: {error}"
+                logger.error("%s", text)
+                self._alerts.alert("LIMIT", text)
 
     def report(self, word: str, market_id: str, text: str) -> None:
         """Something about orders that people should know."""

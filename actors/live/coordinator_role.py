@@ -20,6 +20,7 @@ from ...strategies.errors import RunError
 from ...strategies.events import ConfigEvent, CustomEvent, StrategyEvent, TerminationEvent
 from ...strategies.messages import OrderFact, Request
 from ...values import legible
+from ..betfair.known_bets import KnownBet
 from ..exchange import Answer
 from ..letters import (
     Ask,
@@ -94,6 +95,7 @@ class CoordinatorRole:
         make_account: makes the accounts at real exchanges; None: `LiveAccounts`.
         dumps: pickles custom events for hosts.
         clock: the time; None: the machine's.
+        make_stream: gives what makes a stream's role, by its name, for an incarnation: one that dies is started again.
     """
 
     name = "c"
@@ -106,8 +108,10 @@ class CoordinatorRole:
         make_account: MakeAccount | None = None,
         dumps: Callable[[Any], bytes] | None = None,
         clock: Clock | None = None,
+        make_stream: Callable[[str, int], Callable[[], Role]] | None = None,
     ) -> None:
         self.setup = setup
+        self._make_stream = make_stream
         self._engine, self._make_host = engine, make_host
         self._make_account, self._dumps = make_account, dumps
         self._clock = WallClock() if clock is None else clock
@@ -160,7 +164,8 @@ class CoordinatorRole:
             setup, clock, mail.put, self.alerts, self._to_actor, self.routes.definition_of, self._make_account
         )
         accounts, log = self.betting.accounts, self.betting.coordinator.log
-        self.stream_desk = StreamDesk(setup, accounts, self.alerts, mail.send, lambda: clock.now_ms)
+        restart = None if self._make_stream is None else self._start_stream
+        self.stream_desk = StreamDesk(setup, accounts, self.alerts, mail.send, lambda: clock.now_ms, restart)
         self.watch = HostWatch(self.seating, self.alerts.alert, self.alerts.note)
         self.workers = LiveWorkers(setup, accounts, mail, self.directory, self.routes, self.seating, log)
         self.ends = MarketEnds(accounts, self._free)
@@ -221,7 +226,8 @@ class CoordinatorRole:
             cancelling = bool(self._orphaned) or (self.cancelling is not None and not self.cancelling.done)
             busy = cancelling or self.shutdown is not None
             self._next_ms = at_ms + (_BUSY_TICK_MS if busy else _TICK_MS)
-            self.stream_desk.grants.look(at_ms)
+            if self.shutdown is None:
+                self.stream_desk.look(at_ms)
             self.watch.look(at_ms)
             self.workers.look(at_ms)
             self.ends.look(at_ms)
@@ -230,6 +236,7 @@ class CoordinatorRole:
 
     def lost(self, sender: str) -> None:
         self.alerts.alert("LOST", f"letters of {sender} to the coordinator were lost")
+        self.stream_desk.lost(sender, self.mail.address, self._clock.now_ms)
 
     def stop(self) -> None:
         """Close what is open; what rests at the exchange stays as it is."""
@@ -265,6 +272,10 @@ class CoordinatorRole:
         self.directory.arrived(name, address, "HOST")
         self.prepare_hosts()
 
+    def _start_stream(self, name: str, incarnation: int) -> None:
+        assert self._make_stream is not None
+        self._engine.start(name, self._make_stream(name, incarnation), incarnation)
+
     def prepare_hosts(self) -> None:
         """Have all hosts that may yet be needed made ready: the process of one takes most of a second to start."""
         self._engine.prepare(self.seating.next_hosts, functools.partial(self._make_host, ""))
@@ -286,7 +297,7 @@ class CoordinatorRole:
         if entry is not None and letter.incarnation < entry.incarnation:
             return  # its successor is there
         self.directory.gone(letter.name)
-        stream = self.stream_desk.gone(letter.name, at_ms)
+        stream = self.stream_desk.gone(letter, at_ms)
         if letter.name in self.seating.hosts:
             self._host_gone(letter)
         elif stream and self.shutdown is None:
@@ -303,7 +314,9 @@ class CoordinatorRole:
             self.alerts.alert("QUARANTINE", text)
             self.betting.failed(RunError(f"{text}; their orders are not in the result"), None, None)
             if self.setup.on_stop == "cancel":
-                self._orphaned.append(self._made_cancelling(market_ids=frozenset(markets)))
+                # Strategies that have a market at another host go on.
+                gone = {(market, name) for crew, market in places for name in self.setup.crew(crew).strategies}
+                self._orphaned.append(self._made_cancelling(meant=lambda bet: (bet.market_id, bet.strategy) in gone))
         for crew, market_id in places:
             self.routes.free_place(crew, market_id)
         self.betting.leave(letter.name, markets)
@@ -401,9 +414,11 @@ class CoordinatorRole:
         self._next_ms = now + _BUSY_TICK_MS
         return made
 
-    def _made_cancelling(self, whole_account: bool = False, market_ids: frozenset[str] | None = None) -> Cancelling:
+    def _made_cancelling(
+        self, whole_account: bool = False, meant: Callable[[KnownBet], bool] | None = None
+    ) -> Cancelling:
         betting = self.betting
-        return Cancelling(betting.accounts, betting.ask_host, self.alerts.alert, whole_account, market_ids)
+        return Cancelling(betting.accounts, betting.ask_host, self.alerts.alert, whole_account, meant)
 
     def stop_system(self, why: str, leave: bool | None = None) -> None:
         """Halt placing, cancel what rests or leave it, and end."""
@@ -436,6 +451,17 @@ class CoordinatorRole:
     @property
     def hosts_left(self) -> list[str]:
         return list(self.seating.hosts)
+
+    @property
+    def under_way(self) -> int:
+        """Orders at exchanges of which it is not known whether they rest."""
+        return sum(len(desk.under_way) for desk in self.betting.accounts)
+
+    @property
+    def resting(self) -> list[str]:
+        """The bets of this system that rest at exchanges, by number."""
+        live = [desk.bets.live for desk in self.betting.accounts if desk.orders is not None]
+        return [bet.bet_id for bets in live for bet in bets if bet.bet_id is not None and not bet.ended]
 
     def kill_hosts(self) -> None:
         for host in self.hosts_left:

@@ -5,13 +5,17 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable
 
-from ..letters import Letter, Session, SessionWanted, StreamState
+from ..letters import Gone, Introduce, Letter, Session, SessionWanted, StreamState
 from .accounts import Accounts, Desk, Owner
 from .alerts import Alerts
 from .grants import Grants
 from .setup import LiveSetup
 
 _ORDERS = "orderSubscription"
+#: Milliseconds until a stream that has died is started again: at first, doubled each time, and at most.
+_AGAIN_MS, _MOST_AGAIN_MS = 1_000, 60_000
+#: Starts a stream: its name, and how often one of this name was started before.
+Restart = Callable[[str, int], object]
 
 
 class StreamDesk:
@@ -20,6 +24,7 @@ class StreamDesk:
     Args:
         send: sends a letter to a stream.
         clock_ms: now, milliseconds since the epoch.
+        restart: starts a stream that has died; None: nothing does.
 
     Attributes:
         states: how each stream stands, by name.
@@ -33,9 +38,15 @@ class StreamDesk:
         alerts: Alerts,
         send: Callable[[str, Letter], object],
         clock_ms: Callable[[], int],
+        restart: Restart | None = None,
     ) -> None:
         self._accounts, self._alerts, self._send, self._clock_ms = accounts, alerts, send, clock_ms
         self.grants = Grants(self._grant)
+        self._restart = restart
+        self._planned = {plan.name for plan in setup.streams}
+        self._deaths: dict[str, int] = {}
+        # When those that have died are started again, and as which incarnation.
+        self._due: dict[str, tuple[int, int]] = {}
         self.states: dict[str, StreamState] = {}
         self.owners: dict[str, Owner] = {
             plan.name: (plan.venue, plan.username) for plan in setup.streams if plan.operation == _ORDERS
@@ -87,17 +98,50 @@ class StreamDesk:
             self._alerts.note("STREAM", f"stream {letter.stream} is there again")
         elif letter.error and letter.state == "SUBSCRIBED":
             self._alerts.alert("STREAM", f"stream {letter.stream}: {letter.error}")
-        owner = self.owners.get(letter.stream)
-        if owner is not None and letter.state != "SUBSCRIBED":
-            orders = self._accounts.of(owner).orders
-            if orders is not None:
-                orders.stream_down()
+        if letter.state != "SUBSCRIBED":
+            self._orders_down(letter.stream)
         return True
 
-    def gone(self, stream: str, at_ms: int) -> bool:
-        """A stream has ended; False if it is none."""
+    def _orders_down(self, stream: str) -> None:
+        owner = self.owners.get(stream)
+        orders = None if owner is None else self._accounts.of(owner).orders
+        if orders is not None:
+            orders.stream_down()
+
+    # -- ends ----------------------------------------------------------------------------------------------------
+
+    def gone(self, letter: Gone, at_ms: int) -> bool:
+        """An actor has ended; False if it is no stream. One that has died is started again."""
+        stream = letter.name
+        if stream not in self._planned:
+            return False
         self.grants.gone(stream, at_ms)
-        return self.states.pop(stream, None) is not None
+        self.states.pop(stream, None)
+        self._orders_down(stream)
+        if letter.why and self._restart is not None:
+            deaths = self._deaths[stream] = self._deaths.get(stream, 0) + 1
+            wait_ms = min(_AGAIN_MS * 2 ** (deaths - 1), _MOST_AGAIN_MS)
+            self._due[stream] = (at_ms + wait_ms, letter.incarnation + 1)
+        return True
+
+    def look(self, at_ms: int) -> None:
+        """Time has passed."""
+        self.grants.look(at_ms)
+        for stream, (due_ms, incarnation) in list(self._due.items()):
+            if due_ms <= at_ms and self._restart is not None:
+                del self._due[stream]
+                self._restart(stream, incarnation)
+                self._alerts.note("STREAM", f"stream {stream} is started again")
+
+    def lost(self, stream: str, coordinator: str, at_ms: int) -> None:
+        """Letters of a stream were lost: it tells all that it knows again. `coordinator`: the address."""
+        if stream not in self._planned:
+            return
+        self._send(stream, Introduce("c", coordinator))
+        owner = self.owners.get(stream)
+        orders = None if owner is None else self._accounts.of(owner).orders
+        if orders is not None:
+            orders.look_soon(at_ms)
 
     @property
     def orders_connected(self) -> bool:

@@ -19,7 +19,8 @@ from typing import Any, Self
 
 from .actors.clients import BaseClient
 from .actors.coordinator import Coordinator
-from .actors.letters import UserEvent
+from .actors.failures import Failures
+from .actors.letters import Gone, UserEvent
 from .actors.live.accounts import connecting
 from .actors.live.control import ask
 from .actors.live.crews import StreamPlan, plan_streams
@@ -42,6 +43,7 @@ from .config import Config
 from .results.recording_store import recording_place
 from .results.result import Result
 from .results.session import SessionRows
+from .simulate.rows import failure_rows
 from .simulate.session_rows import FailureRows, rows_of_coordinator, rows_of_market
 from .simulate.simulated_exchange import paper_exchange
 from .strategies.errors import ClientError, InputError, RunError
@@ -140,7 +142,7 @@ class Live(Assembly):
         self._instance: Instance | None = None
         self._rows: SessionRows | None = None
         self._ended = threading.Event()
-        self._why = ""
+        self._why = self._lost = ""
         self.result: Result | None = None
         self.page_url = ""
 
@@ -332,10 +334,28 @@ class Live(Assembly):
             self._until_stopped()
         self._end_actors()
         self.result = self._rows.result({"stopped": self._why})
-        failed = self._finish()
+        failed = [*self._finish(), *self._lost_rows()]
         if failed:
             self.result = self._rows.result({"stopped": self._why}, failed)
         return self.result
+
+    def _has_gone(self, gone: Gone) -> None:
+        """An actor has ended, in a thread of the engine."""
+        if gone.name == COORDINATOR and gone.why:
+            self._lost = gone.why
+
+    def _lost_rows(self) -> list[tuple[Any, ...]]:
+        """What is to be said where the coordinator has ended by itself: without it nothing is cancelled."""
+        if not self._lost:
+            return []
+        told = (
+            f"the coordinator has ended: {self._lost}. Nothing was cancelled, and what hosts have not told it is not "
+            "in the result: look at the account's open orders"
+        )
+        logger.error("%s", told)
+        failures = Failures("coordinator")
+        failures.add(RunError(told), None, None)
+        return failure_rows(failures, failures.unit)
 
     def kill(self) -> None:
         """End all actors at once. What rests at the exchange stays there, and what was not handed over is lost."""
@@ -402,13 +422,13 @@ class Live(Assembly):
 
     def _make_engine(self, instance: Instance) -> Engine:
         if self._engine_name == "local":
-            return ThreadEngine()
+            return ThreadEngine(self._has_gone)
         from .actors.shells.ray_engine import RayEngine
 
         logs = instance.folder / LOGS
         shutil.rmtree(logs, ignore_errors=True)  # those of the session before
         logs.mkdir(mode=0o700)
-        return RayEngine(f"headrace-{instance.reference}", logs=os.fspath(logs))
+        return RayEngine(f"headrace-{instance.reference}", self._has_gone, logs=os.fspath(logs))
 
     def _setup(self, instance: Instance) -> LiveSetup:
         streams, crews = plan_streams(self.strategies)

@@ -9,7 +9,8 @@ from typing import Protocol
 from ...strategies.messages import ClearedMarket, ClearedOrder, OrderFact, Reply, Request
 from ...values import legible
 from ..betfair.account_orders import AccountOrders
-from ..betfair.known_bets import KnownBet, KnownBets
+from ..betfair.known_bet import KnownBet
+from ..betfair.known_bets import KnownBets
 from ..betfair.live_account import LiveAccount
 from ..clients import BaseClient, Clients
 from ..coordinator import expired

@@ -20,7 +20,7 @@ from ...strategies.errors import RunError
 from ...strategies.events import ConfigEvent, CustomEvent, StrategyEvent, TerminationEvent
 from ...strategies.messages import OrderFact, Request
 from ...values import legible
-from ..betfair.known_bets import KnownBet
+from ..betfair.known_bet import KnownBet
 from ..exchange import Answer
 from ..letters import (
     Ask,
@@ -60,6 +60,7 @@ from .rows_file import ROWS, RowsWriter, packed
 from .seating import Seating
 from .setup import LiveSetup
 from .shutdown import Shutdown
+from .starter import Starter
 from .stopping import Cancelling
 from .stream_desk import StreamDesk
 from .threads import UserThreads
@@ -83,6 +84,8 @@ class Hosts(Protocol):
     def stop(self, name: str, why: str = "") -> None: ...
 
     def kill(self, name: str) -> None: ...
+
+    def close(self, seconds: float = 10.0) -> tuple[str, ...]: ...
 
 
 class CoordinatorRole:
@@ -174,6 +177,7 @@ class CoordinatorRole:
         self.answers = Answers(self)
         self._desk = ControlDesk(control_path(setup.instance), self.answers.answer)
         self._desk.open(mail)
+        self._starter = Starter(setup.instance, setup.reference)
         self._begin()
 
     def _begin(self) -> None:
@@ -231,6 +235,7 @@ class CoordinatorRole:
             self.watch.look(at_ms)
             self.workers.look(at_ms)
             self.ends.look(at_ms)
+            self._starter.look(at_ms, self)
             self._write_failures()
         self.caught_up(at_ms)
 
@@ -246,6 +251,9 @@ class CoordinatorRole:
         self._write_failures()
         self._rows_writer.close()
         self.alerts.close()
+        if self._starter.gone:
+            self._engine.close()
+        self._starter.release()
 
     def _thread_failed(self, error: Exception, name: str) -> None:
         self.betting.failed(error, None, None)
@@ -481,4 +489,7 @@ class CoordinatorRole:
         rows = self.setup.rows_at_end(coordinator)
         if any(rows.values()):
             self._rows_writer.add(packed(rows))
+        if self._starter.gone:  # nobody else ends them
+            for name in list(self.directory.entries):
+                self.mail.send(name, Stop("the system has ended"))
         self.mail.stopped = True

@@ -223,6 +223,7 @@ class CoordinatorRole:
             self.watch.look(at_ms)
             self.workers.look(at_ms)
             self.ends.look(at_ms)
+            self.betting.save()
             self._write_failures()
         self.caught_up(at_ms)
 
@@ -234,6 +235,7 @@ class CoordinatorRole:
         self._desk.close()
         self.threads.stop(0.0)
         self.betting.accounts.end()
+        self.betting.save(wait=True)
         self._write_failures()
         self._rows_writer.close()
         self.alerts.close()

@@ -90,6 +90,7 @@ class CoordinatorRole:
         make_host: makes the role of a host, by its name; with the Ray engine it is pickled.
         make_account: makes the accounts at real exchanges; None: `LiveAccounts`.
         dumps: pickles custom events for hosts.
+        make_stream: makes what makes a stream's role, by the stream's name; None: streams that end stay ended.
         clock: the time; None: the machine's.
     """
 
@@ -102,11 +103,12 @@ class CoordinatorRole:
         make_host: Callable[[str], Role],
         make_account: MakeAccount | None = None,
         dumps: Callable[[Any], bytes] | None = None,
+        make_stream: Callable[[str], Callable[[], Role]] | None = None,
         clock: Clock | None = None,
     ) -> None:
         self.setup = setup
         self._engine, self._make_host = engine, make_host
-        self._make_account, self._dumps = make_account, dumps
+        self._make_account, self._dumps, self._make_stream = make_account, dumps, make_stream
         self._clock = WallClock() if clock is None else clock
         self.cancelling: Cancelling | None = None
         self._orphaned: list[Cancelling] = []
@@ -221,6 +223,7 @@ class CoordinatorRole:
             self._next_ms = at_ms + (_BUSY_TICK_MS if busy else _TICK_MS)
             self.stream_desk.grants.look(at_ms)
             self.watch.look(at_ms)
+            self._start_streams(at_ms)
             self.workers.look(at_ms)
             self.ends.look(at_ms)
             self.betting.save()
@@ -256,6 +259,9 @@ class CoordinatorRole:
         self.page = letter.url or self.page
         if letter.kind == "HOST":
             self.workers.greet(letter.name)
+            for name in self.stream_desk.owners:
+                if (state := self.stream_desk.states.get(name)) is not None:
+                    self.mail.send(letter.name, state)
         elif news and letter.kind == "STREAM":
             self.routes.again(letter.name)
             self.workers.again(letter.name)
@@ -265,6 +271,13 @@ class CoordinatorRole:
         self.directory.arrived(name, address, "HOST")
         self._engine.prepare(self.seating.next_hosts, functools.partial(self._make_host, ""))
 
+    def _start_streams(self, at_ms: int) -> None:
+        """Start streams anew that have ended; their markets stay where they are."""
+        if self._make_stream is None or self.shutdown is not None:
+            return
+        for name, incarnation in self.stream_desk.due(at_ms):
+            self._engine.start(name, self._make_stream(name), incarnation)
+
     def _seated(self, host: str, crew: str, market_id: str) -> None:
         self.betting.join(host, crew)
         self.workers.want_catalogue(market_id, host, self._clock.now_ms)
@@ -273,15 +286,14 @@ class CoordinatorRole:
         self.mail.send(host, Carried(crew, message))
 
     def _gone(self, sender: str, letter: Gone, at_ms: int) -> None:
-        entry = self.directory.entries.get(letter.name)
-        if entry is not None and letter.incarnation < entry.incarnation:
+        if letter.incarnation < self.stream_desk.incarnation(letter.name):
             return  # its successor is there
         self.directory.gone(letter.name)
         stream = self.stream_desk.gone(letter.name, at_ms)
         if letter.name in self.seating.hosts:
             self._host_gone(letter)
         elif stream and self.shutdown is None:
-            self.alerts.alert("STREAM", f"stream {letter.name} has ended{f': {letter.why}' if letter.why else ''}")
+            self.stream_desk.ended(letter, at_ms)
 
     def _host_gone(self, letter: Gone) -> None:
         """A host has ended. Unless it was asked to, nobody trades its markets: what rests there is cancelled."""
@@ -337,6 +349,8 @@ class CoordinatorRole:
         if self.stream_desk.take(letter, at_ms):
             self.workers.stream_state(letter)
             self.framework.order_stream_connected = self.stream_desk.orders_connected
+            if letter.stream in self.stream_desk.owners:
+                self.directory.tell("HOST", letter)
 
     # -- events of the user's own --------------------------------------------------------------------------------
 

@@ -102,9 +102,9 @@ def client_rows(
     found = []
     for desk in accounts:
         client, funds, told = desk.client, desk.client.account_funds, funds_at.get(desk.owner)
-        session = "NONE" if desk.live is None else "OPEN" if desk.live.token is not None else "CLOSED"
+        session = "none" if desk.live is None else "open" if desk.live.token is not None else "closed"
         if desk.live is not None and desk.live.session.given_up:
-            session = f"GIVEN_UP: {desk.live.session.error}"
+            session = f"given up: {desk.live.session.error}"
         found.append(
             {
                 "venue": desk.owner[0],

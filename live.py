@@ -19,7 +19,8 @@ from typing import Any, Self
 
 from .actors.clients import BaseClient
 from .actors.coordinator import Coordinator
-from .actors.letters import UserEvent
+from .actors.failures import Failures
+from .actors.letters import Gone, UserEvent
 from .actors.live.accounts import connecting
 from .actors.live.control import ask
 from .actors.live.crews import StreamPlan, plan_streams
@@ -42,6 +43,7 @@ from .config import Config
 from .results.recording_store import recording_place
 from .results.result import Result
 from .results.session import SessionRows
+from .simulate.rows import failure_rows
 from .simulate.session_rows import FailureRows, rows_of_coordinator, rows_of_market
 from .simulate.simulated_exchange import paper_exchange
 from .strategies.errors import ClientError, InputError, RunError
@@ -52,8 +54,8 @@ logger = logging.getLogger("headrace")
 
 #: Seconds that the coordinator may take to start, and that roles may take to end.
 _START_S, _END_S = 90.0, 20.0
-#: Seconds that are waited for the accounts before markets are begun.
-_READY_S = 15.0
+#: Seconds that are waited for the accounts, and for hosts, before markets are begun.
+_READY_S = 30.0
 #: Below the instance's folder: what each actor on Ray has logged in the last session.
 LOGS = "logs"
 #: Seconds between two looks at a running system.
@@ -140,7 +142,7 @@ class Live(Assembly):
         self._instance: Instance | None = None
         self._rows: SessionRows | None = None
         self._ended = threading.Event()
-        self._why = ""
+        self._why = self._lost = ""
         self.result: Result | None = None
         self.page_url = ""
 
@@ -206,6 +208,7 @@ class Live(Assembly):
             if _is_of_accounts(plan):
                 engine.start(plan.name, stream_of(plan, setup))
         self._wait_for_accounts()
+        self._wait_for_hosts()
         for plan in setup.streams:
             if not _is_of_accounts(plan):
                 engine.start(plan.name, stream_of(plan, setup))
@@ -274,6 +277,13 @@ class Live(Assembly):
                 return
             time.sleep(0.05)
 
+    def _wait_for_hosts(self) -> None:
+        """Have hosts ready before markets come, all of which open at once."""
+        self._ask("PREPARE", {}, _START_S)
+        until = time.monotonic() + _READY_S
+        while not self._ended.is_set() and time.monotonic() < until and self.state()["hosts_coming"]:
+            time.sleep(0.05)
+
     def wait(self, seconds: float = math.inf) -> bool:
         """Wait until the system is to end.
 
@@ -324,10 +334,28 @@ class Live(Assembly):
             self._until_stopped()
         self._end_actors()
         self.result = self._rows.result({"stopped": self._why})
-        failed = self._finish()
+        failed = [*self._finish(), *self._lost_rows()]
         if failed:
             self.result = self._rows.result({"stopped": self._why}, failed)
         return self.result
+
+    def _has_gone(self, gone: Gone) -> None:
+        """An actor has ended, in a thread of the engine."""
+        if gone.name == COORDINATOR and gone.why:
+            self._lost = gone.why
+
+    def _lost_rows(self) -> list[tuple[Any, ...]]:
+        """What is to be said where the coordinator has ended by itself: without it nothing is cancelled."""
+        if not self._lost:
+            return []
+        told = (
+            f"the coordinator has ended: {self._lost}. Nothing was cancelled, and what hosts have not told it is not "
+            "in the result: look at the account's open orders"
+        )
+        logger.error("%s", told)
+        failures = Failures("coordinator")
+        failures.add(RunError(told), None, None)
+        return failure_rows(failures, failures.unit)
 
     def kill(self) -> None:
         """End all actors at once. What rests at the exchange stays there, and what was not handed over is lost."""
@@ -389,13 +417,13 @@ class Live(Assembly):
 
     def _make_engine(self, instance: Instance) -> Engine:
         if self._engine_name == "local":
-            return ThreadEngine()
+            return ThreadEngine(self._has_gone)
         from .actors.shells.ray_engine import RayEngine
 
         logs = instance.folder / LOGS
         shutil.rmtree(logs, ignore_errors=True)  # those of the session before
         logs.mkdir(mode=0o700)
-        return RayEngine(f"headrace-{instance.reference}", logs=os.fspath(logs))
+        return RayEngine(f"headrace-{instance.reference}", self._has_gone, logs=os.fspath(logs))
 
     def _setup(self, instance: Instance) -> LiveSetup:
         streams, crews = plan_streams(self.strategies)

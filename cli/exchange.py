@@ -156,9 +156,22 @@ def _tell(addresses: Addresses, settings: ExchangeSettings, playing: list[str], 
     lines = lines_for_betfairlightweight(addresses, first.username, first.password, first.app_key)
     click.echo(f"\nbetfairlightweight:\n\n{_indented(lines)}")
     click.echo(f"flumine, with that client:\n\n{_indented(_FLUMINE)}")
-    click.echo("Headrace has no live client yet. Ctrl-C stops the exchange.")
+    table = _HEADRACE.format(
+        url=addresses.url,
+        stream=addresses.place(addresses.stream_tls),
+        certificate=Path(addresses.certificate).absolute(),
+    )
+    click.echo(f"headrace, in live.toml, with username, password and app_key in account.toml:\n\n{_indented(table)}")
+    click.echo("Ctrl-C stops the exchange.")
     sys.stdout.flush()
 
+
+_HEADRACE = """\
+[[clients]]
+credentials = "account.toml"
+interactive_login = true
+exchange = {{ url = "{url}", stream = "{stream}", certificate = "{certificate}" }}
+"""
 
 _FLUMINE = """\
 import flumine

@@ -16,7 +16,9 @@ def peak_exposure(orders: Iterable[Order], book: MarketBook) -> float:
     winners. Bets of each-way markets count both halves, those of line markets their size whichever side.
     """
     fills = [
-        (time, number, order, price, size) for number, order in enumerate(orders) for time, price, size in order.fills
+        (time, number, order, price, size)
+        for number, order in enumerate(orders)
+        for time, price, size in order.told_fills()
     ]
     fills.sort(key=lambda fill: fill[:2])
     terms = Terms.of(book.market_definition)

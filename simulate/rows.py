@@ -179,7 +179,7 @@ class RowCollector:
             for order in market.blotter:
                 try:
                     rows.append((order, self._order(order, market, place)))
-                    if order.fills:
+                    if order.fills or order.size_matched:
                         fills.extend((order, fill) for fill in _fills(order))
                 except Exception as error:  # of a value of the user's own, which may raise anything
                     self._lost("orders", order, error)
@@ -345,7 +345,7 @@ def _fills(order: Order) -> list[tuple[Any, ...]]:
             price,
             size,
         )
-        for time_ms, price, size in order.fills
+        for time_ms, price, size in order.told_fills()
     ]
 
 

@@ -278,7 +278,9 @@ class Order(OrderState):
             self.order_type.persistence_type = persistence
 
     def _numbered(self, bet_id: str) -> None:
-        self.bet_id, self.responses.placed_ms = bet_id, self.placed_ms
+        self.bet_id = bet_id
+        # The order stream may tell of a bet before its placing is answered: it was placed by now.
+        self.responses.placed_ms = self._clock.now_ms if self.placed_ms is None else self.placed_ms
         if self._listener is not None:
             self._listener.bet_id_assigned(self)
 

@@ -248,6 +248,13 @@ class OrderState:
     def _keep_to(self, fact: OrderFact) -> None:
         """The sizes are those of a fact; it also says what is asked for."""
 
+    def told_fills(self) -> tuple[messages.Fill, ...]:
+        """The fills; of an exchange that does not tell them one by one all as one, at the time of its last news."""
+        fact = self._fact
+        if self.fills or fact is None or fact.fills is not None or not self.size_matched:
+            return self.fills
+        return ((fact.at, self.average_price_matched, self.size_matched),)
+
     def _show_fills(self) -> None:
         """Fills that one source told hold while another tells of the same size at the same price, and no longer."""
         told = self._told

@@ -200,6 +200,8 @@ class FakeEngine:
         self.stopped: list[str] = []
         self.killed: list[str] = []
 
+    coming = 0
+
     def prepare(self, names: Sequence[str], make_role: Callable[..., Any] | None = None) -> None:
         self.prepared += names
 

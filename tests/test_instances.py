@@ -115,6 +115,47 @@ def test_reference_of_a_process_that_was_killed_is_free(tmp_path: Path) -> None:
         assert found.pid == os.getpid()
 
 
+def test_reference_stays_in_use_while_the_one_that_shares_it_goes_on(tmp_path: Path) -> None:
+    code = (
+        "import time; from headrace.actors.live.instance import Instance;"
+        f"Instance('desk', {str(tmp_path)!r}).hold(); print('held', flush=True); time.sleep(600)"
+    )
+    shared = Instance("desk", tmp_path)
+    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, env=environment()) as process:
+        try:
+            assert process.stdout is not None
+            assert process.stdout.readline() == b"held\n"
+            assert shared.share()
+            assert not shared.left_alone
+        finally:
+            process.kill()
+    assert shared.left_alone
+    with pytest.raises(hr.InputError, match=f"by process {process.pid}"):
+        Instance("desk", tmp_path).hold()
+    shared.take_over()
+    with pytest.raises(hr.InputError, match=f"by process {os.getpid()}"):
+        Instance("desk", tmp_path).hold()
+    shared.release_shared()
+    assert Instance("desk", tmp_path).running() is None
+    assert list(shared.folder.iterdir()) == []
+    with Instance("desk", tmp_path) as held:
+        assert not held.share(), "its own process has it already"
+
+
+def test_reference_that_was_shared_and_not_left_alone_is_the_other_s_to_release(tmp_path: Path) -> None:
+    with Instance("desk", tmp_path) as held:
+        held.tell(note="x")
+        code = (
+            "from headrace.actors.live.instance import Instance;"
+            f"shared = Instance('desk', {str(tmp_path)!r}); print(shared.share(), shared.left_alone);"
+            "shared.release_shared()"
+        )
+        said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment())
+        assert said.stdout == "True False\n", said.stderr
+        assert sorted(path.name for path in held.folder.iterdir()) == ["lock", "running.json"]
+    assert not held.folder.exists()
+
+
 def test_many_who_want_a_reference_at_once_get_it_one_by_one(tmp_path: Path) -> None:
     held: list[int] = []
     together: list[int] = []

@@ -435,3 +435,26 @@ def test_async_place_orders_go_with_the_flag() -> None:
 @pytest.fixture(autouse=True)
 def own_instances(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HEADRACE_HOME", str(tmp_path / "instances"))
+
+
+class LooksAtAge(hr.Strategy):
+    """Compares the age of its orders whenever it is told of them."""
+
+    def process_new_market(self, market: Any, book: Any) -> None:
+        order = hr.Trade(market.market_id, 1, 0, self).create_order("BACK", hr.LimitOrder(3.0, 2.0))
+        market.place_order(order)
+
+    def process_orders(self, market: Any, orders: Any) -> None:
+        for order in orders:
+            if order.status is hr.OrderStatus.EXECUTABLE:
+                self.record(market, old=order.elapsed_seconds > 60)
+
+
+def test_order_that_the_stream_told_of_first_has_an_age() -> None:
+    with venue(market()) as exchange:
+        exchange.fault("http.slow", operation="placeOrders", seconds=1.5)
+        with running(made(exchange, [LooksAtAge()])) as live:
+            until(lambda: any(row["status"] == "EXECUTABLE" for row in live.state()["orders"]), "the bet on the stream")
+    assert live.result is not None
+    assert live.result.failures.num_rows == 0
+    assert {note["old"] for note in notes(live.result)} == {False}

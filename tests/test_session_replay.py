@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 import headrace as hr
-from builders import MARKET, T0, Stream, back, cancel, priced
+from builders import MARKET, T0, Stream, back, by_name, cancel, priced
 from common_strategies import Backer
 from headrace.actors.letters import Carried, MarketUpdate, UserEvent
 from headrace.simulate.generator import write_markets
@@ -232,6 +232,20 @@ def test_cancels_reach_the_exchange_when_they_did(tmp_path: Path) -> None:
     session.change(stream.touch(400), at=401)
     (order,) = session.replay(actions).orders.to_pylist()
     assert (order["size_matched"], order["size_cancelled"], order["status"]) == (5.0, 0.0, "EXECUTION_COMPLETE")
+
+
+def test_what_was_matched_is_a_fill_though_the_exchange_tells_none(tmp_path: Path) -> None:
+    """Live, the order stream tells sums; the result has them as one fill, and exposure follows from it."""
+    session = Session(tmp_path)
+    session.answer(session.placed(110, 3.0), at=112)
+    session.answer(session.reply(110, 3.0), at=113)
+    session.answer(session.placed(140, 5.0), at=142)
+    session.driven.free(MARKET)
+    session.driven.end()
+    (fill,) = by_name("fills", session.driven.rows("fills"))
+    assert (fill["time"] - T0, fill["price"], fill["size"]) == (140, 2.0, 5.0)
+    (market,) = by_name("markets", session.driven.rows("markets"))
+    assert (market["matched"], market["exposure"]) == (5.0, 5.0)
 
 
 # -- what cannot be replayed -------------------------------------------------------------------------------------------

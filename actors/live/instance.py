@@ -112,6 +112,7 @@ class Instance:
         name = urllib.parse.quote(reference, safe="+:;*")
         self.folder = Path(root or instances_root()) / (f"%2E{name[1:]}" if name.startswith(".") else name)
         self._lock: int | None = None
+        self._second: int | None = None
 
     def __repr__(self) -> str:
         return f"<Instance {self.reference!r} in {self.folder}>"
@@ -164,10 +165,48 @@ class Instance:
         lock, self._lock = self._lock, None
         if lock is None:
             return
-        self._clear("control.sock", "running.json", "lock")
+        self._clear("control.sock", "running.json", "lock2", "lock")
         os.close(lock)
         with contextlib.suppress(OSError):  # there is something in it that is kept
             self.folder.rmdir()
+
+    # -- holding it with another process -------------------------------------------------------------------------
+
+    def share(self) -> bool:
+        """Hold it beside the process that has it: should that die, the folder is not free while this one goes on.
+
+        Returns:
+            False: this process has it already, or nobody has.
+        """
+        running = self.running()
+        if running is None or running.pid == os.getpid():
+            return False
+        until = time.monotonic() + _LOOK_S
+        while self._second is None and time.monotonic() < until:
+            self._second = _exclusive(self.folder / "lock2")
+            time.sleep(0.0 if self._second is not None else 0.02)
+        return self._second is not None
+
+    @property
+    def left_alone(self) -> bool:
+        """Whether the process that it was shared with has ended without releasing it."""
+        return self._second is not None and not _is_locked(self.folder / "lock")
+
+    def take_over(self) -> None:
+        """Be told of as the one who holds it: to be called once it is left alone."""
+        self._write(dataclasses.replace(self._noted(), pid=os.getpid()))
+
+    def release_shared(self) -> None:
+        """Hold it no more; where it was left alone, do what `release` would have done."""
+        second = self._second
+        if second is None:
+            return
+        if self.left_alone:
+            # In this order: who sees that this lock is free finds that the other has gone.
+            self._clear("control.sock", "running.json", "lock")
+        (self.folder / "lock2").unlink(missing_ok=True)
+        self._second = None
+        os.close(second)
 
     def _control(self) -> str:
         """A path for the control socket: in the folder, unless that is too long for a socket."""
@@ -197,7 +236,7 @@ class Instance:
 
     def __getstate__(self) -> dict[str, Any]:
         """Another process may look at the folder, but does not hold it."""
-        return {**self.__dict__, "_lock": None}
+        return {**self.__dict__, "_lock": None, "_second": None}
 
     def _make_folder(self) -> None:
         try:
@@ -225,7 +264,7 @@ class Instance:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             # One that was released is removed: then ours is nobody else's any more.
-            if os.fstat(lock).st_ino == os.stat(path).st_ino:
+            if not _is_locked(self.folder / "lock2") and os.fstat(lock).st_ino == os.stat(path).st_ino:
                 return lock
         except (BlockingIOError, FileNotFoundError):
             pass
@@ -256,18 +295,7 @@ class Instance:
 
     def running(self) -> Running | None:
         """The system that holds the folder; None: none does."""
-        try:
-            lock = os.open(self.folder / "lock", os.O_RDWR | os.O_CLOEXEC)
-        except OSError:
-            return None
-        try:
-            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except OSError:
-            return self._noted()
-        else:
-            return None
-        finally:
-            os.close(lock)
+        return self._noted() if any(_is_locked(self.folder / name) for name in ("lock", "lock2")) else None
 
     def _noted(self) -> Running:
         try:
@@ -275,6 +303,32 @@ class Instance:
             return Running(**found)
         except (OSError, ValueError, TypeError):  # it is being started, or ends
             return Running(self.reference)
+
+
+def _exclusive(path: Path) -> int | None:
+    """A lock's file, locked; None: somebody looks at it, or has it."""
+    lock = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        os.close(lock)
+        return None
+    return lock
+
+
+def _is_locked(path: Path) -> bool:
+    try:
+        lock = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except OSError:
+        return True
+    else:
+        return False
+    finally:
+        os.close(lock)
 
 
 def control_path(folder: str | os.PathLike[str]) -> str:

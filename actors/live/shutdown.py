@@ -57,6 +57,12 @@ class Shutdown:
         while self._step(at_ms):
             self._since = at_ms
 
+    def give_up(self) -> None:
+        """Wait no more for what cannot be cancelled."""
+        if self._cancelling is not None and not self._cancelling.done:
+            self._report("LEFT", f"not cancelled, for the exchange does not do it: {self._cancelling.open} orders rest")
+            self._cancelling = None
+
     def _cancel(self, at_ms: int) -> bool:
         cancelling = self._cancelling
         if cancelling is not None:

@@ -32,6 +32,10 @@ class Engine(Protocol):
                 with: what it needs is imported.
         """
 
+    @property
+    def coming(self) -> int:
+        """How many of those that were prepared are not ready to be started at once."""
+
     def start(self, name: str, make_role: Callable[[], Role], incarnation: int = 0) -> str:
         """Start a role, in the background.
 

@@ -85,6 +85,7 @@ class RayEngine:
         self._gone = gone
         self._running: dict[str, _Running] = {}
         self._prepared: dict[str, Future[Any]] = {}
+        self._coming: set[str] = set()
         self._pickles: dict[int, tuple[Any, bytes]] = {}
         self._lock = threading.Lock()
         self._closed = False
@@ -128,13 +129,21 @@ class RayEngine:
             for name in names:
                 if not self._closed and name not in self._prepared and name not in self._running:
                     function = b"" if make_role is None else self._pickled(name, make_role)[0]
+                    self._coming.add(name)
                     self._prepared[name] = self._hand.submit(self._prepare, name, function)
 
     def _prepare(self, name: str, function: bytes) -> Any:
-        shell = self._shell(name, 0)
-        if function:
-            shell.load.remote(function)
+        try:
+            shell = self._shell(name, 0)
+        except BaseException:
+            self._coming.discard(name)
+            raise
+        shell.load.remote(function).future().add_done_callback(lambda _: self._coming.discard(name))
         return shell
+
+    @property
+    def coming(self) -> int:
+        return len(self._coming)
 
     def start(self, name: str, make_role: Callable[[], Role], incarnation: int = 0) -> str:
         with self._lock:
@@ -148,6 +157,7 @@ class RayEngine:
                 self.coordinator = address
             function, arguments = self._pickled(name, make_role)
             running = self._running[name] = _Running(name, incarnation)
+            self._coming.discard(name)
             prepared = self._prepared.pop(name, None) if incarnation == 0 else None
             if prepared is not None and prepared.done() and prepared.exception() is None:
                 self._run(running, prepared.result(), function, arguments)

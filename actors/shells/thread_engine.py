@@ -50,6 +50,10 @@ class ThreadEngine:
     def prepare(self, names: Iterable[str], make_role: Callable[..., Role] | None = None) -> None:
         """There is nothing to prepare: threads start at once."""
 
+    @property
+    def coming(self) -> int:
+        return 0
+
     def start(self, name: str, make_role: Callable[[], Role], incarnation: int = 0) -> str:
         with self._lock:
             if self._closed:

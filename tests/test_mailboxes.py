@@ -14,7 +14,7 @@ import pytest
 from headrace.actors.letters import Ask, Letter, Stop, Told
 from headrace.actors.mailboxes.bounds import Bounds
 from headrace.actors.mailboxes.mail import Mail, Post
-from headrace.actors.mailboxes.sockets import ZmqPost
+from headrace.actors.mailboxes.socket_post import ZmqPost
 from headrace.actors.mailboxes.threads import ThreadPost
 from headrace.strategies.errors import RunError
 from live_roles import until

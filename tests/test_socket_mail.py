@@ -24,7 +24,8 @@ from headrace.actors.mailboxes import frames, sockets
 from headrace.actors.mailboxes.bounds import Bounds
 from headrace.actors.mailboxes.folder import LONGEST, make_folder, own
 from headrace.actors.mailboxes.mail import Mail
-from headrace.actors.mailboxes.sockets import ZmqMail, ZmqPost
+from headrace.actors.mailboxes.socket_post import ZmqPost
+from headrace.actors.mailboxes.sockets import ZmqMail
 from headrace.actors.wire import encode
 from headrace.simulate.exchange.certificates import Certificates
 from headrace.strategies.errors import MessageError, RunError
@@ -34,7 +35,7 @@ from live_roles import until
 OTHER = """
 import sys
 from headrace.actors.letters import Ask, Told
-from headrace.actors.mailboxes.sockets import ZmqPost
+from headrace.actors.mailboxes.socket_post import ZmqPost
 folder, name, incarnation, address = sys.argv[1], sys.argv[2], int(sys.argv[3]), sys.argv[4]
 mail = ZmqPost(folder).open(name, incarnation)
 mail.know("a", address)

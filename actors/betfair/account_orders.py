@@ -29,7 +29,8 @@ from ..exchange import Answer
 from ..letters import ForeignBet, Letter, OrdersClosed, OrdersImage, Position
 from .closure import Closure
 from .doubts import APPEARS_MS, Doubts
-from .known_bets import KnownBet, KnownBets
+from .known_bet import KnownBet
+from .known_bets import KnownBets
 from .looks import BetLists
 from .reconciliation import Reconciliation
 from .rereads import Rereads

@@ -18,7 +18,8 @@ from ...strategies.messages import ClearedMarket
 from ..exchange import Answer
 from ..letters import ForeignBet
 from .bet_rows import SETTLED, cleared_row, market_result_of, result_of
-from .known_bets import KnownBet, KnownBets
+from .known_bet import KnownBet
+from .known_bets import KnownBets
 from .looks import BetLists, BetLook, Listed, rows_of
 
 logger = logging.getLogger("headrace")

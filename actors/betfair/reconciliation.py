@@ -16,7 +16,8 @@ from ...strategies.fact_ranks import accounted_of
 from ...strategies.messages import LIST, OrderFact
 from ..letters import ForeignBet
 from .bet_rows import bet_of_current, current_order
-from .known_bets import KnownBet, KnownBets
+from .known_bet import KnownBet
+from .known_bets import KnownBets
 from .looks import BetLists, BetLook, Listed, rows_of
 
 logger = logging.getLogger("headrace")

@@ -8,7 +8,8 @@ from typing import Protocol
 
 from ...strategies.messages import ClearedMarket, ClearedOrder, OrderFact, Reply, Request
 from ..betfair.account_orders import AccountOrders
-from ..betfair.known_bets import KnownBet, KnownBets
+from ..betfair.known_bet import KnownBet
+from ..betfair.known_bets import KnownBets
 from ..betfair.live_account import LiveAccount
 from ..clients import BaseClient, Clients
 from ..exchange import Answer

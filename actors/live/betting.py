@@ -13,7 +13,7 @@ from ...strategies.errors import HeadraceError
 from ...strategies.host import Host, unique_id
 from ...strategies.messages import ClearedOrder, OrderFact, Reply, Request
 from ...values import legible
-from ..betfair.known_bets import KnownBet
+from ..betfair.known_bet import KnownBet
 from ..betfair.live_account import LiveAccounts
 from ..coordinator import Coordinator
 from ..exchange import Answer

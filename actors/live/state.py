@@ -38,7 +38,7 @@ from typing import Any
 import msgspec
 
 from ...strategies.changes import MarketDefinition
-from ..betfair.known_bets import KnownBet
+from ..betfair.known_bet import KnownBet
 from ..letters import HostState, StreamState
 from .account_exposure import account_loss, markets_at_stake
 from .accounts import Accounts, Desk

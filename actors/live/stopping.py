@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from ...strategies.messages import CANCEL, CancelInstruction, Request
-from ..betfair.known_bets import KnownBet
+from ..betfair.known_bet import KnownBet
 from .accounts import Accounts, Desk
 
 logger = logging.getLogger("headrace")

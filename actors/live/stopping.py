@@ -10,6 +10,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import logging
+import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -64,6 +65,7 @@ class Cancelling:
         self._told_left = False
         self._since: int | None = None
         self._paper_over = False
+        self._rest_until_ms = 0
 
     # -- how it stands -------------------------------------------------------------------------------------------
 
@@ -120,7 +122,14 @@ class Cancelling:
     # -- doing ---------------------------------------------------------------------------------------------------
 
     def look(self, at_ms: int) -> None:
-        """Cancel what rests and is not being cancelled."""
+        """Cancel what rests and is not being cancelled. It takes a sixth of the time at most, however much rests."""
+        if at_ms < self._rest_until_ms:
+            return
+        began = time.perf_counter()
+        self._look(at_ms)
+        self._rest_until_ms = at_ms + int(5000 * (time.perf_counter() - began))
+
+    def _look(self, at_ms: int) -> None:
         self._since = at_ms if self._since is None else self._since
         if not self._paper_over and at_ms - self._since >= _PAPER_MS:
             self._give_up_paper()

@@ -12,10 +12,8 @@ from .grants import Grants
 from .setup import LiveSetup
 
 _ORDERS = "orderSubscription"
-#: Milliseconds until a stream that has died is started again: at first, doubled each time, and at most.
-_AGAIN_MS, _MOST_AGAIN_MS = 1_000, 60_000
-#: Starts a stream: its name, and how often one of this name was started before.
-Restart = Callable[[str, int], object]
+#: Milliseconds before a stream that has ended is started anew: first, doubled each time, and at most.
+_FIRST_MS, _MOST_MS = 1_000, 60_000
 
 
 class StreamDesk:
@@ -24,7 +22,6 @@ class StreamDesk:
     Args:
         send: sends a letter to a stream.
         clock_ms: now, milliseconds since the epoch.
-        restart: starts a stream that has died; None: nothing does.
 
     Attributes:
         states: how each stream stands, by name.
@@ -38,16 +35,14 @@ class StreamDesk:
         alerts: Alerts,
         send: Callable[[str, Letter], object],
         clock_ms: Callable[[], int],
-        restart: Restart | None = None,
     ) -> None:
         self._accounts, self._alerts, self._send, self._clock_ms = accounts, alerts, send, clock_ms
         self.grants = Grants(self._grant)
-        self._restart = restart
-        self._planned = {plan.name for plan in setup.streams}
-        self._deaths: dict[str, int] = {}
-        # When those that have died are started again, and as which incarnation.
-        self._due: dict[str, tuple[int, int]] = {}
         self.states: dict[str, StreamState] = {}
+        self._names = {plan.name for plan in setup.streams}
+        self._incarnations: dict[str, int] = {}
+        self._ends: dict[str, int] = {}
+        self._due: dict[str, float] = {}
         self.owners: dict[str, Owner] = {
             plan.name: (plan.venue, plan.username) for plan in setup.streams if plan.operation == _ORDERS
         }
@@ -90,6 +85,8 @@ class StreamDesk:
             return False
         if letter.state != "CONNECTING" and (known is None or known.state != letter.state):
             self.grants.settled(letter.stream, at_ms)
+        if letter.state == "SUBSCRIBED":
+            self._ends.pop(letter.stream, None)
         if letter.state == "REFUSED":
             self._alerts.alert("STREAM", f"stream {letter.stream} is refused: {letter.error}")
         elif letter.state == "DOWN":
@@ -98,50 +95,53 @@ class StreamDesk:
             self._alerts.note("STREAM", f"stream {letter.stream} is there again")
         elif letter.error and letter.state == "SUBSCRIBED":
             self._alerts.alert("STREAM", f"stream {letter.stream}: {letter.error}")
-        if letter.state != "SUBSCRIBED":
-            self._orders_down(letter.stream)
+        owner = self.owners.get(letter.stream)
+        if owner is not None and letter.state != "SUBSCRIBED":
+            orders = self._accounts.of(owner).orders
+            if orders is not None:
+                orders.stream_down()
         return True
-
-    def _orders_down(self, stream: str) -> None:
-        owner = self.owners.get(stream)
-        orders = None if owner is None else self._accounts.of(owner).orders
-        if orders is not None:
-            orders.stream_down()
 
     # -- ends ----------------------------------------------------------------------------------------------------
 
-    def gone(self, letter: Gone, at_ms: int) -> bool:
-        """An actor has ended; False if it is no stream. One that has died is started again."""
-        stream = letter.name
-        if stream not in self._planned:
-            return False
-        self.grants.gone(stream, at_ms)
-        self.states.pop(stream, None)
-        self._orders_down(stream)
-        if letter.why and self._restart is not None:
-            deaths = self._deaths[stream] = self._deaths.get(stream, 0) + 1
-            wait_ms = min(_AGAIN_MS * 2 ** (deaths - 1), _MOST_AGAIN_MS)
-            self._due[stream] = (at_ms + wait_ms, letter.incarnation + 1)
-        return True
+    def incarnation(self, name: str) -> int:
+        """How often a stream was started before, the last time; of what is no stream 0."""
+        return self._incarnations.get(name, 0)
 
-    def look(self, at_ms: int) -> None:
-        """Time has passed."""
-        self.grants.look(at_ms)
-        for stream, (due_ms, incarnation) in list(self._due.items()):
-            if due_ms <= at_ms and self._restart is not None:
-                del self._due[stream]
-                self._restart(stream, incarnation)
-                self._alerts.note("STREAM", f"stream {stream} is started again")
+    def gone(self, name: str, at_ms: int) -> bool:
+        """An actor is no more; True if it is a stream."""
+        self.grants.gone(name, at_ms)
+        self.states.pop(name, None)
+        owner = self.owners.get(name)
+        orders = None if owner is None else self._accounts.of(owner).orders
+        if orders is not None:
+            orders.stream_down()
+        return name in self._names
 
-    def lost(self, stream: str, coordinator: str, at_ms: int) -> None:
-        """Letters of a stream were lost: it tells all that it knows again. `coordinator`: the address."""
-        if stream not in self._planned:
+    def lost(self, name: str, coordinator: str, at_ms: int) -> None:
+        """Letters of an actor were lost: a stream tells all that it knows again. `coordinator`: the address."""
+        if name not in self._names:
             return
-        self._send(stream, Introduce("c", coordinator))
-        owner = self.owners.get(stream)
+        self._send(name, Introduce("c", coordinator))
+        owner = self.owners.get(name)
         orders = None if owner is None else self._accounts.of(owner).orders
         if orders is not None:
             orders.look_soon(at_ms)
+
+    def ended(self, letter: Gone, at_ms: int) -> None:
+        """A stream has ended, and nobody has asked it to: it is to be started anew, ever later if it ends again."""
+        name, count = letter.name, self._ends.get(letter.name, 0)
+        self._ends[name] = count + 1
+        self._due[name] = at_ms + min(_FIRST_MS * 2**count, _MOST_MS)
+        self._alerts.alert("STREAM", f"stream {name} has ended{f': {letter.why}' if letter.why else ''}")
+
+    def due(self, at_ms: int) -> list[tuple[str, int]]:
+        """Streams that are to be started now, each with how often it was started before."""
+        found = [name for name, due in self._due.items() if due <= at_ms]
+        for name in found:
+            del self._due[name]
+            self._incarnations[name] = self.incarnation(name) + 1
+        return [(name, self.incarnation(name)) for name in found]
 
     @property
     def orders_connected(self) -> bool:

@@ -62,15 +62,11 @@ def coordinator_of(
 
 def _coordinator(setup: LiveSetup, engine: Hosts, dumps: Any) -> Role:
     accounts = LiveAccounts(setup.config, setup.reference, _now_ms)
-    plans = {plan.name: plan for plan in setup.streams}
-    return CoordinatorRole(
-        setup,
-        engine,
-        host_of(setup),
-        accounts,
-        dumps,
-        make_stream=lambda name, incarnation: stream_of(plans[name], setup, incarnation),
-    )
+    return CoordinatorRole(setup, engine, host_of(setup), accounts, dumps, functools.partial(_stream_named, setup))
+
+
+def _stream_named(setup: LiveSetup, name: str) -> Callable[[], Role]:
+    return stream_of(next(plan for plan in setup.streams if plan.name == name), setup)
 
 
 def _now_ms() -> int:
@@ -93,10 +89,9 @@ def _ray_metrics() -> Callable[[dict[str, Any]], object]:
     return RayMetrics()
 
 
-def stream_of(plan: StreamPlan, setup: LiveSetup, incarnation: int = 0) -> Callable[[], Role]:
-    """Makes a stream. `incarnation`: how often one of this name was started before."""
-    place = place_of(plan, setup.clients)
-    return functools.partial(_stream, plan, place, setup.reference, setup.record, setup.deliver, incarnation)
+def stream_of(plan: StreamPlan, setup: LiveSetup) -> Callable[[], Role]:
+    """Makes a stream."""
+    return functools.partial(_stream, plan, place_of(plan, setup.clients), setup.reference, setup.record, setup.deliver)
 
 
 def place_of(plan: StreamPlan, clients: list[BaseClient]) -> StreamPlace:
@@ -117,9 +112,8 @@ def _stream(
     reference: str,
     record: str | None,
     deliver: Deliver | None,
-    incarnation: int,
 ) -> Role:
     if plan.operation == _ORDERS and not plan.raw:
-        return OrderStreamRole(plan, place, reference, incarnation=incarnation)
+        return OrderStreamRole(plan, place, reference)
     recorder = None if record is None else Recorder(record, plan.name, deliver=deliver)
-    return stream_kinds.stream_of(plan, place, incarnation=incarnation, recorder=recorder)
+    return stream_kinds.stream_of(plan, place, recorder=recorder)

@@ -228,6 +228,7 @@ class Live(Assembly):
             *(control for control, _ in setup.trading_controls),
             *(control for _, control, _ in setup.client_controls),
             *(worker.function for worker in setup.workers),
+            *(kind for each in setup.clients for kind in (each.execution_cls, each.order_stream_cls) if kind),
             setup.market_actor,
             setup.coordinator,
         ]

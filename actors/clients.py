@@ -8,7 +8,7 @@ import inspect
 import random
 import string
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import msgspec
 
@@ -18,9 +18,6 @@ from ..strategies.statuses import Words
 from ..values import did_you_mean, finite, shown, text, unboxed, whole, word
 from .controls import BaseControl, MaxTransactionCount
 from .exchange import AccountTerms
-
-if TYPE_CHECKING:
-    pass
 
 #: The peer's rate of commission, whatever the market's own is.
 _FLUMINE_COMMISSION = 0.05
@@ -67,7 +64,10 @@ class BaseClient:
         simulated_full_match: simulation: match every placed limit order whole, at its price.
         currency_code: the account's currency.
         execution_cls: what sends its requests live, instead of the venue's own (see `actors.betfair.execution`).
-        order_stream_cls: what reads its orders live, instead of the venue's own.
+        order_stream_cls: what reads its orders live, instead of the venue's own: a subclass of
+            `actors.streaming.order_stream.OrderStreamRole`.
+        market_recording_mode: live, the account is for reading prices: its balance and details are not asked for, and
+            where all accounts are so, no catalogues are, unless the session is recorded.
     """
 
     VENUE = VenueType.BETFAIR

@@ -274,13 +274,16 @@ class StrategyExposure(BaseControl):
 
 
 class ExecutionValidation(BaseControl):
-    """Stops cancels, updates and replaces that keep failing while the order stream is down. Live only; optional."""
+    """Stops cancels, updates and replaces that keep failing while an order stream is down. Live only; optional.
+
+    `Config(execution_retry_attempts=...)`: so many of them may fail for one order.
+    """
 
     NAME = "EXECUTION_VALIDATION"
 
     def _validate(self, order: Order, package_type: OrderPackageType) -> None:
         framework = self.framework
-        if framework.clients.simulated or framework.order_stream_connected:
+        if framework.order_stream_connected or order.client.simulated:
             return
         answers = {
             OrderPackageType.CANCEL: order.responses.cancel_responses,

@@ -131,28 +131,38 @@ def test_add_client_control_is_asked_by_the_coordinator() -> None:
     assert {row["control"] for row in live.result.violations.to_pylist()} == {"NEVER"}
 
 
+MARKS: list[float] = []
+
+
 class Marks(hr.Middleware):
+    """Notes what is offered of runner 2. Hosts have copies of it; on threads they share the list."""
+
     def add_market(self, market: Any) -> None:
         market.context["marks"] = []
 
     def __call__(self, market: Any) -> None:
-        market.context["marks"].append(market.market_book.publish_time_epoch)
+        offered = market.market_book.runners[1].ex.available_to_lay
+        market.context["marks"].append(offered[0].size if offered else 0.0)
+        MARKS.append(market.context["marks"][-1])
 
 
 class ShowsMarks(hr.Strategy):
     def process_closed_market(self, market: Any, book: Any) -> None:
-        self.record(market, marks=len(market.context["marks"]))
+        self.record(market, marks=market.context["marks"])
 
 
 def test_add_market_middleware_sees_every_change() -> None:
+    MARKS.clear()
     with venue(closing(), played=1) as exchange:
         live = made(exchange, [ShowsMarks()])
         live.add_market_middleware(Marks())
         with running(live):
-            play(live, exchange)
+            for changes in range(1, 5):
+                until(lambda least=changes: len(MARKS) >= least, "a change")
+                exchange.step()
             until(lambda: any(row["status"] == "CLOSED" for row in live.state()["markets"]), "the end of the market")
     assert live.result is not None
-    assert notes(live.result) == [{"marks": 4}]
+    assert notes(live.result) == [{"marks": [0.0, 50.0, 60.0, 70.0]}]
 
 
 class Hears(hr.LoggingControl):
@@ -370,13 +380,12 @@ def test_custom_stream_brings_events_to_strategies_in_order() -> None:
         with running(live):
             play(live, exchange)
             Late.ready.set()
-            until(lambda: live.state()["counts"]["received"] and _events(live) >= 3, "the events")
+            until(lambda: live.state()["counts"]["custom_events"] == 3, "the events")
+            until(lambda: [row["text"] for row in live.state()["events"] if row["kind"] == "CUSTOM"], "the end of it")
+            told = [row["text"] for row in live.state()["events"] if row["kind"] == "CUSTOM"]
     assert live.result is not None
     assert [note["event"] for note in notes(live.result)] == [0, 1, 2]
-
-
-def _events(live: hr.Live) -> int:
-    return sum(1 for row in live.state()["events"] if row["kind"] == "CUSTOM")
+    assert told == ["stream Late has nothing more to read"]
 
 
 # -- error handling --------------------------------------------------------------------------------------------------

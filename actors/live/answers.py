@@ -160,6 +160,7 @@ class Answers:
                 "violations": sum(each.count for each in betting.coordinator.violations.values()),
                 "requests": len(betting.coordinator.requests),
                 "unposted": role.alerts.unposted,
+                "custom_events": role.events.taken,
             },
         }
 

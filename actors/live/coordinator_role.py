@@ -193,7 +193,9 @@ class CoordinatorRole:
             self.events.why_not,
         )
         self.threads = UserThreads(
-            self.framework, lambda error, name: self.soon(lambda: self._thread_failed(error, name))
+            self.framework,
+            lambda error, name: self.soon(lambda: self._thread_failed(error, name)),
+            lambda name: self.soon(lambda: self.alerts.note("CUSTOM", f"{name} has nothing more to read")),
         )
         self.threads.start(setup.workers, setup.custom_streams)
         self._next_ms = self._clock.now_ms + _TICK_MS

@@ -19,6 +19,9 @@ class EventDesk:
     Args:
         dumps: makes bytes of what goes to other processes; None: there are none.
         stop: stops the system, and is told why.
+
+    Attributes:
+        taken: how many events have come.
     """
 
     def __init__(
@@ -31,12 +34,14 @@ class EventDesk:
     ) -> None:
         self._betting, self._seating, self._mail = betting, seating, mail
         self._dumps, self._stop = dumps, stop
+        self.taken = 0
 
     def take(self, event: CustomEvent | TerminationEvent) -> None:
         """Bring an event to the coordinator, and to strategies."""
         if isinstance(event, TerminationEvent):
             self._stop("a termination event asks for it")
             return
+        self.taken += 1
         coordinator = self._betting.coordinator
         try:
             coordinator.process_custom_event(event)

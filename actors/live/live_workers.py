@@ -60,6 +60,8 @@ class LiveWorkers:
         self._balances: dict[Owner, float] = {}
         self._details: set[Owner] = set()
         self._catalogues_due: float = math.inf
+        # Who only reads prices has no use for catalogues; a recording has.
+        self._prices_only = setup.record is None and all(each.client.market_recording_mode for each in accounts)
         self._reading = False
         self._ids_due: dict[str, float] = {name: 0.0 for name, plan in self._streams.items() if needs_catalogue(plan)}
 
@@ -72,6 +74,8 @@ class LiveWorkers:
         """Ask for what is due."""
         for desk in self._accounts:
             live = desk.live
+            if desk.client.market_recording_mode:
+                continue
             if live is not None and live.token is not None and self._balances.get(desk.owner, 0.0) <= at_ms:
                 self._balances[desk.owner] = at_ms + BALANCE_MS
                 live.lists.funds(functools.partial(self._funds, desk))
@@ -126,7 +130,7 @@ class LiveWorkers:
         known = self.catalogues.get(market_id)
         if known is not None:
             self._mail.send(host, Catalogue(market_id, known))
-        else:
+        elif not self._prices_only:
             self._catalogues_due = min(self._catalogues_due, at_ms + _SOON_MS)
 
     def forget(self, market_id: str) -> None:

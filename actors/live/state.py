@@ -24,7 +24,7 @@ Times are milliseconds since the epoch, money is in each account's currency. Key
 | latency | tick_ms, order_ms, stream_lag_ms: count, median, p99, worst |
 | risk | limits, and where they stand |
 | events | the last 200: at, kind, text |
-| counts | letters, failures, violations, alerts that could not be posted, markets |
+| counts | letters, failures, violations, alerts that could not be posted, markets, custom events |
 """  # noqa: E501
 
 from __future__ import annotations

@@ -24,10 +24,13 @@ class UserThreads:
 
     Args:
         failed: called, in the thread that failed, with an error and the name of a worker or stream.
+        ended: called, in its thread, with the name of a stream that has nothing more to read.
     """
 
-    def __init__(self, framework: LiveFramework, failed: Failed) -> None:
-        self._framework, self._failed = framework, failed
+    def __init__(
+        self, framework: LiveFramework, failed: Failed, ended: Callable[[str], object] = lambda name: None
+    ) -> None:
+        self._framework, self._failed, self._ended = framework, failed, ended
         self._stopping = threading.Event()
         self._threads: list[threading.Thread] = []
 
@@ -37,7 +40,7 @@ class UserThreads:
             self._start(f"worker {worker.name}", functools.partial(self._work, worker))
         for stream in streams:
             stream.framework = stream.flumine = self._framework
-            self._start(f"stream {type(stream).__name__}", stream.run)
+            self._start(f"stream {type(stream).__name__}", functools.partial(self._read, stream))
 
     def _start(self, name: str, run: Callable[[], object]) -> None:
         def guarded() -> None:
@@ -49,6 +52,10 @@ class UserThreads:
         thread = threading.Thread(target=guarded, name=name, daemon=True)
         self._threads.append(thread)
         thread.start()
+
+    def _read(self, stream: BaseStream) -> None:
+        stream.run()
+        self._ended(f"stream {type(stream).__name__}")
 
     def _work(self, worker: BackgroundWorker) -> None:
         """Call a worker, from start to start at its interval; calls that it was too slow for are left out."""

@@ -8,6 +8,8 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from ...strategies.errors import ClientError
+from ...values import shown
 from ..betfair.betfair_client import BetfairClient
 from ..betfair.live_account import LiveAccounts
 from ..clients import BaseClient
@@ -90,8 +92,26 @@ def _ray_metrics() -> Callable[[dict[str, Any]], object]:
 
 
 def stream_of(plan: StreamPlan, setup: LiveSetup) -> Callable[[], Role]:
-    """Makes a stream."""
-    return functools.partial(_stream, plan, place_of(plan, setup.clients), setup.reference, setup.record, setup.deliver)
+    """Makes a stream.
+
+    Raises:
+        ClientError: no account connects to an exchange, or its `order_stream_cls` is not an order stream.
+    """
+    place = place_of(plan, setup.clients)
+    if plan.operation == _ORDERS and not plan.raw:
+        return functools.partial(_order_stream_of(plan, setup), plan, place, setup.reference)
+    return functools.partial(_stream, plan, place, setup.record, setup.deliver)
+
+
+def _order_stream_of(plan: StreamPlan, setup: LiveSetup) -> type[OrderStreamRole]:
+    client = connecting(setup.clients, plan.venue, plan.username)
+    kind = None if client is None else client.order_stream_cls
+    if kind is None:
+        return OrderStreamRole
+    if not (isinstance(kind, type) and issubclass(kind, OrderStreamRole)):
+        known = f"{OrderStreamRole.__module__}.{OrderStreamRole.__name__}"
+        raise ClientError(f"order_stream_cls={shown(kind)}: expected a subclass of {known}")
+    return kind
 
 
 def place_of(plan: StreamPlan, clients: list[BaseClient]) -> StreamPlace:
@@ -109,11 +129,8 @@ def place_of(plan: StreamPlan, clients: list[BaseClient]) -> StreamPlace:
 def _stream(
     plan: StreamPlan,
     place: StreamPlace,
-    reference: str,
     record: str | None,
     deliver: Deliver | None,
 ) -> Role:
-    if plan.operation == _ORDERS and not plan.raw:
-        return OrderStreamRole(plan, place, reference)
     recorder = None if record is None else Recorder(record, plan.name, deliver=deliver)
     return stream_kinds.stream_of(plan, place, recorder=recorder)

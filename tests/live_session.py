@@ -9,7 +9,7 @@ with venue(priced().touch(400).close()) as exchange:
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -27,10 +27,21 @@ def until(true: Callable[[], object], what: str = "it") -> None:
         time.sleep(0.005)
 
 
-def made(exchange: Venue, strategies: Sequence[hr.Strategy], *, paper: bool = False, **settings: Any) -> hr.Live:
-    """A system that is not started. A strategy without a filter has all markets of the exchange's sport."""
+def made(
+    exchange: Venue,
+    strategies: Sequence[hr.Strategy],
+    *,
+    paper: bool = False,
+    client: Mapping[str, Any] | None = None,
+    **settings: Any,
+) -> hr.Live:
+    """A system that is not started. A strategy without a filter has all markets of the exchange's sport.
+
+    Args:
+        client: settings of the account.
+    """
     live = hr.Live(**{"engine": "local", "page": False, **settings})
-    live.add_client(hr.BetfairClient(exchange.client(), interactive_login=True, paper_trade=paper))
+    live.add_client(hr.BetfairClient(exchange.client(), interactive_login=True, paper_trade=paper, **(client or {})))
     for strategy in strategies:
         if not strategy.market_filter:
             strategy.market_filter = {"event_type_ids": ["7"]}

@@ -144,6 +144,22 @@ def test_a_balance_that_cannot_be_read_is_asked_for_again_soon(tmp_path: Path) -
     bench.account.lists.take("funds")
 
 
+def test_accounts_that_only_read_prices_are_asked_for_nothing_else(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, clients=[LiveClient(market_recording_mode=True)])
+    bench.account.session.token = "token"
+    bench.sees("1.1")
+    bench.passes(130_000)
+    assert bench.account.lists.asked == []
+
+
+def test_a_recording_has_catalogues_even_where_accounts_only_read_prices(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, clients=[LiveClient(market_recording_mode=True)], record=str(tmp_path / "recorded"))
+    bench.account.session.token = "token"
+    bench.sees("1.1")
+    bench.passes(1_000)
+    assert [what for what, *_ in bench.account.lists.asked] == ["catalogues"]
+
+
 # -- catalogues and wide filters --------------------------------------------------------------------------------------
 
 

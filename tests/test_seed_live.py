@@ -10,12 +10,13 @@ import logging
 import threading
 from collections import Counter
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 
 import headrace as hr
 from builders import priced
+from headrace.actors.streaming.order_stream import OrderStreamRole
 from headrace.strategies.messages import ViolationFact
 from live_session import made, play, running, until
 from live_trading import venue
@@ -132,6 +133,71 @@ def test_add_client_control_is_asked_by_the_coordinator() -> None:
 
 
 MARKS: list[float] = []
+
+
+class CancelsAgainAndAgain(hr.Strategy):
+    """Cancels its bet again and again; each attempt is answered."""
+
+    def process_new_market(self, market: Any, book: Any) -> None:
+        self.order = hr.Trade(market.market_id, 1, 0, self).create_order("BACK", hr.LimitOrder(3.0, 2.0))
+        market.place_order(self.order)
+        self.again(market)
+
+    def again(self, market: Any) -> None:
+        down = not market.framework.order_stream_connected
+        if down and self.order.status is hr.OrderStatus.EXECUTABLE:
+            cancelled = market.cancel_order(self.order, 0.5)
+            attempts = len(self.order.responses.cancel_responses)
+            if not cancelled:
+                self.record(market, attempts=attempts)
+                return
+        market.call_later(0.02, lambda: self.again(market))
+
+
+def test_add_trading_control_for_cancels_while_the_order_stream_is_down() -> None:
+    config = hr.Config(execution_retry_attempts=2)
+    with venue(market()) as exchange:
+        live = made(exchange, [CancelsAgainAndAgain()], config=config)
+        live.add_trading_control(hr.ExecutionValidation)
+        with running(live):
+            until(lambda: any(row["status"] == "EXECUTABLE" for row in live.state()["orders"]), "the bet")
+            exchange.fault("bet.refuse", operation="cancelOrders", value="INVALID_ACCOUNT_STATE", times=2)
+            exchange.fault("stream.connection_limit", times=3)
+            exchange.fault("stream.drop", operation="orderSubscription")
+            exchange.step()
+            until(lambda: live.state()["counts"]["violations"], "a violation")
+    assert live.result is not None
+    assert notes(live.result)[0]["attempts"] >= 2
+    (row,) = live.result.violations.to_pylist()
+    assert (row["control"], row["count"]) == ("EXECUTION_VALIDATION", 1)
+
+
+class HeardOrders(OrderStreamRole):
+    """Notes which bets the stream tells of."""
+
+    heard: ClassVar[list[str]] = []
+
+    def received(self, connection: Any, batch: Any) -> None:
+        HeardOrders.heard += [bytes(change).decode() for change in batch.changes]
+        super().received(connection, batch)
+
+
+def test_order_stream_of_ones_own_reads_the_orders_of_its_account() -> None:
+    HeardOrders.heard.clear()
+    with venue(market()) as exchange:
+        live = made(exchange, [Backs()], client={"order_stream_cls": HeardOrders})
+        with running(live):
+            play(live, exchange)
+            until(lambda: any(row["status"] == "EXECUTABLE" for row in live.state()["orders"]), "the bet")
+            (bet,) = exchange.bets
+            until(lambda: any(bet.bet_id in each for each in HeardOrders.heard), "the bet on the stream")
+
+
+def test_order_stream_that_is_none_is_refused_at_the_start() -> None:
+    with venue(market()) as exchange:
+        live = made(exchange, [Backs()], client={"order_stream_cls": hr.DataStream})
+        with pytest.raises(hr.ClientError, match=r"order_stream_cls=.*DataStream.*: expected a subclass of "):
+            live.start()
 
 
 class Marks(hr.Middleware):

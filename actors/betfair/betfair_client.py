@@ -55,7 +55,8 @@ class BetfairClient(BaseClient):
             are used as they are, those of its streams too: one that a rehearsal exchange gives trades there.
         interactive_login: log in by username and password alone; False: with a certificate as well.
         order_stream_conflate_ms: at most so often are changes of orders told, milliseconds; None: at once.
-        order_streaming_timeout: seconds.
+        order_streaming_timeout: taken as the peer has it, seconds, and without effect: changes of orders are told as
+            they come, and strategies at least every `process_orders_interval`.
         settings: as for `BaseClient`.
 
     Raises:

@@ -252,7 +252,7 @@ def lost(bench: Bench) -> None:
 
 
 def test_results_of_a_market_that_is_opened_again_are_taken_back(tmp_path: Path) -> None:
-    bench = trading(tmp_path, risk=RiskLimits(max_daily_loss=100.0))
+    bench = trading(tmp_path, risk=RiskLimits(max_exposure=100.0))
     lost(bench)
     day = bench.role.betting.day
     assert (exposure(bench), day.profit(NOW, "GBP")) == (0.0, -2.0)

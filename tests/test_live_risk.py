@@ -167,7 +167,7 @@ def test_a_market_that_is_settled_again_counts_once(day: Day) -> None:
 
 def test_a_market_that_is_settled_again_on_another_day_counts_by_the_difference(day: Day, tmp_path: Path) -> None:
     day.settle("1.1", "trader", "GBP", -8.0, NOW)
-    day.save(NOW)
+    day.write(day.as_bytes(NOW))
     again = Day(tmp_path, "Europe/London")
     assert again.settle("1.1", "trader", "GBP", -3.0, NOW + DAY_MS)
     assert again.profit(NOW + DAY_MS, "GBP") == 5.0

@@ -70,12 +70,21 @@ class Day:
         results = self._days.get(self.date(at_ms), {})
         return round(sum(profit for key, profit in results.items() if key.endswith(f" {currency}")), 2)
 
-    def save(self, at_ms: int) -> None:
-        """Write it down.
+    def as_bytes(self, at_ms: int) -> bytes:
+        """What is to be kept."""
+        oldest = self.date(at_ms - _REMEMBERED * 86_400_000)
+        self._days = {day: results for day, results in self._days.items() if day >= oldest}
+        return json.dumps(self._days, indent=1).encode()
+
+    def write(self, data: bytes) -> None:
+        """Write it down. Any thread may.
 
         Raises:
             OSError: it cannot be written.
         """
-        oldest = self.date(at_ms - _REMEMBERED * 86_400_000)
-        self._days = {day: results for day, results in self._days.items() if day >= oldest}
-        write_private(self._path, json.dumps(self._days, indent=1).encode())
+        write_private(self._path, data)
+
+    @property
+    def path(self) -> Path:
+        """Where it is kept."""
+        return self._path

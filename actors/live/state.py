@@ -20,6 +20,7 @@ Times are milliseconds since the epoch, money is in each account's currency. Key
 | clients | rows: venue, username, paper, session, ready, funds, funds_age_s, exposure, transactions_hour, currency |
 | streams | rows: the fields of `letters.StreamState` |
 | hosts | rows: name, markets, depth, behind, lost, busy_ms, stalled, pid |
+| hosts_coming | hosts that are being made ready |
 | latency | tick_ms, order_ms, stream_lag_ms: count, median, p99, worst |
 | risk | limits, and where they stand |
 | events | the last 200: at, kind, text |
@@ -102,9 +103,9 @@ def client_rows(
     found = []
     for desk in accounts:
         client, funds, told = desk.client, desk.client.account_funds, funds_at.get(desk.owner)
-        session = "NONE" if desk.live is None else "OPEN" if desk.live.token is not None else "CLOSED"
+        session = "none" if desk.live is None else "open" if desk.live.token is not None else "closed"
         if desk.live is not None and desk.live.session.given_up:
-            session = f"GIVEN_UP: {desk.live.session.error}"
+            session = f"given up: {desk.live.session.error}"
         found.append(
             {
                 "venue": desk.owner[0],

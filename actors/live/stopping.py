@@ -10,6 +10,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import logging
+import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -60,6 +61,7 @@ class Cancelling:
         self._account_tries: dict[tuple[str, str], _Try] = {}
         self._requests = 0
         self._told_left = False
+        self._rest_until_ms = 0
 
     # -- how it stands -------------------------------------------------------------------------------------------
 
@@ -119,7 +121,14 @@ class Cancelling:
     # -- doing ---------------------------------------------------------------------------------------------------
 
     def look(self, at_ms: int) -> None:
-        """Cancel what rests and is not being cancelled."""
+        """Cancel what rests and is not being cancelled. It takes a sixth of the time at most, however much rests."""
+        if at_ms < self._rest_until_ms:
+            return
+        began = time.perf_counter()
+        self._look(at_ms)
+        self._rest_until_ms = at_ms + int(5000 * (time.perf_counter() - began))
+
+    def _look(self, at_ms: int) -> None:
         if not self._told_left and (left := self.left):
             self._told_left = True
             names = ", ".join(f"bet {each['bet_id']} of market {each['market_id']}" for each in left)

@@ -62,7 +62,11 @@ def coordinator_of(
 
 def _coordinator(setup: LiveSetup, engine: Hosts, dumps: Any) -> Role:
     accounts = LiveAccounts(setup.config, setup.reference, _now_ms)
-    return CoordinatorRole(setup, engine, host_of(setup), accounts, dumps)
+    return CoordinatorRole(setup, engine, host_of(setup), accounts, dumps, functools.partial(_stream_named, setup))
+
+
+def _stream_named(setup: LiveSetup, name: str) -> Callable[[], Role]:
+    return stream_of(next(plan for plan in setup.streams if plan.name == name), setup)
 
 
 def _now_ms() -> int:

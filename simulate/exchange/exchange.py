@@ -57,6 +57,7 @@ class Exchange:
         sequence: number of the last change of a market; `bet_sequence`: of a bet.
         listeners: whom to tell.
         finished: the feed has ended.
+        begins: makes what is played from `begin` on; None: all is played from the start.
         alter: what becomes of a recorded change before it is played; None: it is not played.
         handling: what happens now, happens because somebody asked for it.
     """
@@ -82,9 +83,22 @@ class Exchange:
         self._numbers = itertools.count(1)
         self._by_order: dict[str, AccountBet] = {}
         self._submissions = Submissions()
+        self.begins: Callable[[], Feed] | None = None
+        self._begin(feed)
+
+    def _begin(self, feed: Feed) -> None:
         self._messages: Iterator[FeedMessage] = iter(feed)
         self._next = next(self._messages, None)
         self.finished = self._next is None
+
+    def begin(self) -> None:
+        """Somebody asks for markets: what waits for that is played from now on."""
+        begins, self.begins = self.begins, None
+        if begins is not None:
+            self._begin(begins())
+            self.advance(self.timeline.now_ms())
+            if self.clock.sooner is not None:
+                self.clock.sooner()
 
     # -- time ----------------------------------------------------------------------------------------------------
 

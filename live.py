@@ -327,7 +327,12 @@ class Live(LiveParts):
 
     def _until_stopped(self) -> None:
         """Wait until the coordinator says that nothing of this system rests at the exchange."""
-        while not self.state().get("stopped", True):
+        while self._engine is not None and COORDINATOR in self._engine.alive():
+            try:
+                if self.state().get("stopped", True):
+                    return
+            except RunError as error:  # it has ended meanwhile; or it is busy, and something may still rest
+                logger.debug("%s", error)
             time.sleep(0.1)
 
     def _end_actors(self, seconds: float = _END_S) -> None:

@@ -162,7 +162,7 @@ class AccountOrders:
         elif isinstance(letter, Position):
             self.bets.take_position(letter)
         elif isinstance(letter, OrdersImage):
-            self._down = False
+            self._down = self.reconciliation.blind = False
             self.reconciliation.image(at_ms)
         elif isinstance(letter, OrdersClosed):
             if letter.closed:
@@ -172,7 +172,9 @@ class AccountOrders:
 
     def stream_down(self) -> None:
         """The order stream is not connected."""
-        self._down = True
+        if not self._down and self.ready:
+            self.look_soon(self._now)
+        self._down = self.reconciliation.blind = True
         self.doubts.blind()
 
     def market_closed(self, market_id: str, at_ms: int) -> None:
@@ -233,7 +235,7 @@ class AccountOrders:
         """Bets of this instance that may still be matched, and orders that may yet be placed."""
         return self.bets.live
 
-    def in_doubt(self, order_id: str) -> bool:
+    def in_doubt(self, order_id: str | None) -> bool:
         """Whether nobody knows what became of an order, or of what was last asked about it."""
         return order_id in self.doubts.orders
 

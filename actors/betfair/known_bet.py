@@ -63,10 +63,18 @@ class KnownBet:
         return 0.0 if self.fact is None else self.fact.average
 
     @property
+    def replacing(self) -> bool:
+        """A replace of it is not answered, nor seen to be done: another bet may be about to take its place."""
+        return self.new_price is not None
+
+    @property
     def remaining(self) -> float:
-        """What may still be matched; of orders at the starting price the liability."""
+        """What may still be matched; of orders at the starting price the liability.
+
+        What a replace under way has cancelled may be matched as well: it is placed anew.
+        """
         if self.ended:
-            return 0.0
+            return max(0.0, round(self.cancelled - self.cancelled_before, 2)) if self.replacing else 0.0
         if self.fact is None or self.at_sp:
             return self.size
         return self.fact.remaining

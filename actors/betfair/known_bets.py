@@ -241,6 +241,8 @@ class KnownBets:
                 self._number(other, fact.bet_id)  # what takes its place was waiting for a number
                 return other
         # Another bet of the same reference: one that replaces it, whose answer is still to come.
+        for other in self.sharing(bet):
+            other.new_price = None
         made = dataclasses.replace(
             bet,
             order_id=None,
@@ -293,8 +295,8 @@ class KnownBets:
 
     @property
     def live(self) -> list[KnownBet]:
-        """Those that may still be matched, or may yet be placed."""
-        return [bet for bet in self if not bet.ended]
+        """Those that may still be matched, or may yet be placed, and those in whose place another may be."""
+        return [bet for bet in self if not bet.ended or bet.replacing]
 
     def in_market(self, market_id: str) -> list[KnownBet]:
         """Those of a market."""

@@ -213,6 +213,7 @@ class CoordinatorRole:
 
     def lost(self, sender: str) -> None:
         self.alerts.alert("LOST", f"letters of {sender} to the coordinator were lost")
+        self.stream_desk.lost(sender, self.mail.address, self._clock.now_ms)
 
     def stop(self) -> None:
         """Close what is open; what rests at the exchange stays as it is."""
@@ -298,7 +299,9 @@ class CoordinatorRole:
             text = f"{text}; its markets are traded no more: {', '.join(markets) or 'none'}"
             self.alerts.alert("QUARANTINE", text)
             self.betting.failed(RunError(f"{text}; their orders are not in the result"), None, None)
-            self.stops.abandon(frozenset(markets))
+            self.stops.abandon(
+                frozenset((market, name) for crew, market in places for name in self.setup.crew(crew).strategies)
+            )
         for crew, market_id in places:
             self.routes.free_place(crew, market_id)
         self.betting.leave(letter.name, markets)
@@ -360,6 +363,14 @@ class CoordinatorRole:
     @property
     def hosts_left(self) -> list[str]:
         return list(self.seating.hosts)
+
+    @property
+    def under_way(self) -> int:
+        return sum(len(desk.under_way) for desk in self.betting.accounts)
+
+    @property
+    def resting(self) -> list[str]:
+        return [bet_id for desk in self.betting.accounts for bet_id in desk.resting]
 
     def kill_hosts(self) -> None:
         for host in self.hosts_left:

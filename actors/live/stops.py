@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 
+from ..betfair.known_bet import KnownBet
 from .alerts import Alerts
 from .betting import Betting
 from .shutdown import Ending, Shutdown
@@ -68,19 +69,23 @@ class Stops:
         self.shutdown = Shutdown(self._ending, cancelling, self._alerts.note)
         self.shutdown.look(self._clock_ms())
 
-    def abandon(self, market_ids: frozenset[str]) -> None:
-        """Nobody looks after these markets any more: cancel what rests there, unless that is left at a stop as well."""
+    def abandon(self, gone: frozenset[tuple[str, str]]) -> None:
+        """Nobody looks after what strategies have in these markets: cancel it, unless it is left at a stop as well.
+
+        Args:
+            gone: markets, each with a strategy's name: another strategy may have the market at another host.
+        """
         if not self._leave:
-            self._orphaned.append(self._made(market_ids=market_ids))
+            self._orphaned.append(self._made(meant=lambda bet: (bet.market_id, bet.strategy) in gone))
 
     def _cancel(self, whole_account: bool) -> Cancelling:
         made = self.cancelling = self._made(whole_account)
         made.look(self._clock_ms())
         return made
 
-    def _made(self, whole_account: bool = False, market_ids: frozenset[str] | None = None) -> Cancelling:
+    def _made(self, whole_account: bool = False, meant: Callable[[KnownBet], bool] | None = None) -> Cancelling:
         betting = self._betting
-        return Cancelling(betting.accounts, betting.ask_host, self._alerts.alert, whole_account, market_ids)
+        return Cancelling(betting.accounts, betting.ask_host, self._alerts.alert, whole_account, meant)
 
     # -- doing it ------------------------------------------------------------------------------------------------
 

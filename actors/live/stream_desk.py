@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable
 
-from ..letters import Gone, Letter, Session, SessionWanted, StreamState
+from ..letters import Gone, Introduce, Letter, Session, SessionWanted, StreamState
 from .accounts import Accounts, Desk, Owner
 from .alerts import Alerts
 from .grants import Grants
@@ -117,6 +117,16 @@ class StreamDesk:
         if orders is not None:
             orders.stream_down()
         return name in self._names
+
+    def lost(self, name: str, coordinator: str, at_ms: int) -> None:
+        """Letters of an actor were lost: a stream tells all that it knows again. `coordinator`: the address."""
+        if name not in self._names:
+            return
+        self._send(name, Introduce("c", coordinator))
+        owner = self.owners.get(name)
+        orders = None if owner is None else self._accounts.of(owner).orders
+        if orders is not None:
+            orders.look_soon(at_ms)
 
     def ended(self, letter: Gone, at_ms: int) -> None:
         """A stream has ended, and nobody has asked it to: it is to be started anew, ever later if it ends again."""

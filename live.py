@@ -34,6 +34,7 @@ from .actors.page.page_role import PAGE
 from .actors.run_files import read_files, unpack_files
 from .actors.shells.engine import COORDINATOR, Engine
 from .actors.shells.making import coordinator_of, page_of, stream_of
+from .actors.shells.retold_logs import RetoldLogs
 from .actors.shells.thread_engine import ThreadEngine
 from .actors.streams import HandlerQueue
 from .assembly import Assembly
@@ -143,6 +144,7 @@ class Live(Assembly):
         self._rows: SessionRows | None = None
         self._ended = threading.Event()
         self._why = self._lost = ""
+        self._logs: RetoldLogs | None = None
         self.result: Result | None = None
         self.page_url = ""
 
@@ -297,10 +299,16 @@ class Live(Assembly):
                 return False
             if self._ended.wait(min(left, _LOOK_S)):
                 break
-            if self._rows is not None:
-                self._rows.take()
+            self._take()
             self._look()
         return True
+
+    def _take(self) -> None:
+        """Take what actors have written since the last time: rows, and what they have logged."""
+        if self._rows is not None:
+            self._rows.take()
+        if self._logs is not None:
+            self._logs.take()
 
     def _look(self) -> None:
         """See whether the end has come."""
@@ -333,6 +341,7 @@ class Live(Assembly):
             self._ask("STOP", {"why": self._why or "it was asked to"}, 120.0)
             self._until_stopped()
         self._end_actors()
+        self._take()
         self.result = self._rows.result({"stopped": self._why})
         failed = [*self._finish(), *self._lost_rows()]
         if failed:
@@ -428,6 +437,7 @@ class Live(Assembly):
         logs = instance.folder / LOGS
         shutil.rmtree(logs, ignore_errors=True)  # those of the session before
         logs.mkdir(mode=0o700)
+        self._logs = RetoldLogs(logs)
         return RayEngine(f"headrace-{instance.reference}", self._has_gone, logs=os.fspath(logs))
 
     def _setup(self, instance: Instance) -> LiveSetup:

@@ -280,7 +280,7 @@ class ExecutionValidation(BaseControl):
 
     def _validate(self, order: Order, package_type: OrderPackageType) -> None:
         framework = self.framework
-        if framework.clients.simulated or getattr(framework, "order_stream_connected", True):
+        if framework.clients.simulated or framework.order_stream_connected:
             return
         answers = {
             OrderPackageType.CANCEL: order.responses.cancel_responses,

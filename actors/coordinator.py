@@ -357,6 +357,9 @@ class Coordinator:
         if later and open_ == 1 and reply.reports and reply.reports[0].status == SUCCESS:
             del self.requests[reply.request_id]  # what it counts was counted when it was asked for
             return
+        if later and reply.outcome in (REFUSED, EXPIRED):
+            self._give_back(request, open_, len(reply.reports))
+            return
         for report in reply.reports:
             open_ -= 1
             failed = report.status == FAILURE
@@ -375,6 +378,16 @@ class Coordinator:
             del self.requests[reply.request_id]
         else:
             self.requests[reply.request_id] = (request, open_)
+
+    def _give_back(self, request: Request, open_: int, unsent: int) -> None:
+        """Some instructions of a request were not sent; others may have been, and are answered by themselves."""
+        left = open_ - unsent * (2 if request.kind == REPLACE else 1)
+        if request.kind in (PLACE, REPLACE):
+            self.clients.named(request.venue, request.username).add_transaction(-unsent, at_ms=request.asked_at)
+        if left > 0:
+            self.requests[request.request_id] = (request, left)
+        else:
+            del self.requests[request.request_id]
 
     def _count_transaction(self, request: Request, failed: bool = False) -> None:
         account = self.clients.named(request.venue, request.username)

@@ -57,6 +57,7 @@ class Turns(abc.ABC):
     Attributes:
         turn: the market and the strategy at work.
         stopped: the run is to end.
+        order_stream_connected: live: the order streams of all accounts are there.
         logs: somebody hears the events that `log_control` passes on.
         sieves: what filters let pass, by strategy; strategies without a filter are left out.
     """
@@ -80,6 +81,7 @@ class Turns(abc.ABC):
         self.markets = Markets()
         self.turn = Turn()
         self.stopped = False
+        self.order_stream_connected = True
         self.coordinator = coordinator
         self.middleware = list(middleware)
         self.failures = Failures() if failures is None else failures

@@ -14,7 +14,7 @@ import time
 
 from headrace.actors.letters import Ask, MarketUpdate, Stop, Told
 from headrace.actors.mailboxes.mail import Mail
-from headrace.actors.mailboxes.sockets import ZmqPost
+from headrace.actors.mailboxes.socket_post import ZmqPost
 from headrace.actors.mailboxes.threads import ThreadPost
 
 CHANGE = (

@@ -153,7 +153,7 @@ def _exchange(accounts: Sequence[Account], options: Mapping[str, Any]) -> Rehear
         currency = str(account.settings.get("currency_code", "GBP"))
         there.append(AccountSettings(name, app_key=f"{name}-key", currency=currency))
     return RehearsalExchange(
-        list(recordings), speed=options["speed"], before_start=options.get("before_start"), accounts=there
+        list(recordings), speed=options["speed"], before_start=options.get("before_start"), accounts=there, wait=True
     )
 
 

@@ -206,7 +206,7 @@ class FakeEngine:
         self.prepared += names
 
     def start(self, name: str, make_role: Callable[[], Any], incarnation: int = 0) -> str:
-        self.started.append(name)
+        self.started.append(f"{name}:{incarnation}" if incarnation else name)
         return f"fake:{name}:{incarnation}"
 
     def stop(self, name: str, why: str = "") -> None:
@@ -259,7 +259,7 @@ class Bench:
         self.mail = FakeMail("c")
         self.clock = Clock(NOW)
         self.role = CoordinatorRole(
-            self.setup, self.engine, lambda name: None, FakeAccount, pickle.dumps, clock=self.clock
+            self.setup, self.engine, lambda name: None, FakeAccount, pickle.dumps, lambda name: lambda: None, self.clock
         )
         self.role.start(self.mail)
         self._count = itertools.count(1)

@@ -110,12 +110,12 @@ class _Service(Service):
         self._streams = streams
         super().__init__(Played(markets="written by a test"), settings(**changes))
 
-    def _feed(self, played: Played) -> Any:
+    def _feeds(self, played: Played) -> list[Any]:
         lines = ListFeed(*self._streams)
         if self.settings.speed == "step":
-            return lines
+            return [lines]
         later = self.timeline.start_ms - T0  # played by the clock, it begins now
-        return [FeedMessage(each.at + later, each.changes, each.gone) for each in lines]
+        return [[FeedMessage(each.at + later, each.changes, each.gone) for each in lines]]
 
 
 @contextmanager

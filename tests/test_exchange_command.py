@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import json
 import os
 import queue
@@ -548,3 +549,19 @@ def test_times_are_those_of_now(tmp_path: Path) -> None:
         (state,) = exchange.state()["markets"]
         assert -LIMIT < state["seconds_to_start"] <= 20
         assert time.time() - begin < LIMIT
+
+
+def test_what_waits_begins_when_somebody_asks_for_markets(tmp_path: Path) -> None:
+    """A client that takes long to start misses nothing: recorded time begins to run only then."""
+    path = priced().touch(60_000).write(tmp_path / "1.100000001")
+    with hr.RehearsalExchange(path, speed=100.0, wait=True) as exchange:
+        client = exchange.client()
+        client.login_interactive()
+        time.sleep(0.5)
+        waiting = exchange.state()
+        assert (waiting["markets"], waiting["finished"], waiting["behind"]) == ([], False, 0.0)
+        before = time.time()
+        (listed,) = client.betting.list_market_catalogue(market_projection=["MARKET_START_TIME"], lightweight=True)
+        off = datetime.datetime.fromisoformat(listed["marketStartTime"]).timestamp()
+        assert before - 0.1 < off - START / 100_000 < time.time() + 0.1
+        assert len(exchange.state()["markets"]) == 1

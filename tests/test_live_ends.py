@@ -10,9 +10,12 @@ from headrace.actors.betfair.lists import AccountDetails, AccountFunds, Listed
 from headrace.actors.letters import (
     Catalogue,
     FreeMarket,
+    Gone,
     HostState,
+    Introduce,
     MarketGone,
     MarketIds,
+    Route,
     StreamState,
     Unroute,
 )
@@ -88,7 +91,7 @@ def test_a_market_that_opens_again_is_kept(tmp_path: Path) -> None:
     bench.sees("1.1")
     state(bench, m1_1="CLOSED")
     bench.passes(1_000)
-    state(bench, m1_1="OPEN")
+    state(bench, m1_1="open")
     bench.passes(2 * KEPT_MS)
     assert not idle(bench)
     assert bench.mail.letters(FreeMarket) == []
@@ -129,7 +132,7 @@ def test_balances_are_read_after_login_and_every_two_minutes_and_hosts_are_told(
     bench.passes(1_000)
     assert [what for what, *_ in bench.account.lists.asked if what == "funds"] == ["funds"]
     (client,) = bench.role.answers.state()["clients"]
-    assert (client["funds"], client["funds_age_s"], client["session"]) == (120.5, 120.0, "OPEN")
+    assert (client["funds"], client["funds_age_s"], client["session"]) == (120.5, 120.0, "open")
 
 
 def test_a_balance_that_cannot_be_read_is_asked_for_again_soon(tmp_path: Path) -> None:
@@ -209,14 +212,14 @@ def test_a_host_whose_callback_does_not_return_is_told_of_with_its_markets(tmp_p
     bench.sees("1.2")
     state(bench, busy_ms=4_900)
     assert list(bench.role.alerts.events) == []
-    state(bench, busy_ms=5_000, m1_1="OPEN", m1_2="OPEN")
+    state(bench, busy_ms=5_000, m1_1="OPEN", m1_2="open")
     (event,) = bench.role.alerts.events
     assert event.kind == "STALLED"
     assert "1.1, 1.2" in event.text
     found = bench.role.answers.state()
     assert [host["stalled"] for host in found["hosts"]] == [True]
     assert [row["stalled"] for row in found["markets"]] == [True, True]
-    state(bench, busy_ms=0, m1_1="OPEN")
+    state(bench, busy_ms=0, m1_1="open")
     assert "gets on again" in bench.role.alerts.events[-1].text
 
 
@@ -251,7 +254,7 @@ def test_the_state_can_be_written_as_json_and_has_every_key_that_it_documents(tm
     bench = Bench(tmp_path, clients=[LiveClient(), LiveClient("paper", paper_trade=True)])
     matched(bench)
     bench.asks(placing("b", request_id="r2"))
-    state(bench, m1_1="OPEN")
+    state(bench, m1_1="open")
     bench.take("s1", StreamState("s1", "SUBSCRIBED", bench.now, messages=3, lag_ms=2.5))
     found = json.loads(json.dumps(bench.role.answers.state()))
     names = {name.strip() for each in documented - {"key", "---"} for name in each.split(",")}
@@ -266,3 +269,37 @@ def test_the_state_can_be_written_as_json_and_has_every_key_that_it_documents(tm
     assert found["latency"]["stream_lag_ms"] == {"count": 1, "median": 2.5, "p99": 2.5, "worst": 2.5}
     assert [(each["username"], each["paper"]) for each in found["clients"]] == [("trader", False), ("paper", True)]
     assert found["risk"]["by_currency"]["GBP"]["exposure"] == 4.0
+
+
+def test_a_stream_that_has_ended_is_started_anew_and_gets_its_routes_again(tmp_path: Path) -> None:
+    bench = Bench(tmp_path)
+    bench.sees("1.1")
+    bench.opens("1.1")
+    bench.take("c", Gone("o1", "killed by signal 9"))
+    assert "stream o1 has ended: killed by signal 9" in bench.role.alerts.events[-1].text
+    bench.passes(1_000)
+    assert bench.engine.started == ["h1", "o1:1"]
+    routes = len(bench.mail.letters(Route, "o1"))
+    bench.hello("o1", "STREAM", incarnation=1)
+    assert len(bench.mail.letters(Route, "o1")) == routes + 1
+    assert bench.mail.letters(Introduce, "h1")[-1] == Introduce("o1", "fake:o1:1")
+    bench.take("c", Gone("o1", "late news", 0))
+    bench.passes(60_000)
+    assert bench.engine.started == ["h1", "o1:1"], "the one before it has ended, not this one"
+    bench.take("c", Gone("o1", "again", 1))
+    bench.passes(1_000)
+    assert bench.engine.started == ["h1", "o1:1"], "it waits longer each time"
+    bench.passes(1_000)
+    assert bench.engine.started == ["h1", "o1:1", "o1:2"]
+
+
+def test_hosts_know_whether_order_streams_are_there(tmp_path: Path) -> None:
+    bench = Bench(tmp_path)
+    bench.sees("1.1")
+    up, down = StreamState("o1", "SUBSCRIBED", bench.now), StreamState("o1", "DOWN", bench.now, "closed")
+    bench.take("o1", up)
+    bench.take("o1", down)
+    assert bench.mail.letters(StreamState, "h1") == [up, down]
+    bench.sees("1.2")
+    bench.hello("h2", "HOST")
+    assert bench.mail.letters(StreamState, "h2") == [down]

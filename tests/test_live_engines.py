@@ -18,7 +18,7 @@ import pytest
 from headrace.actors.letters import Ask, Gone, Hello, Letter, Stop, Told
 from headrace.actors.mailboxes.folder import make_folder, remove_folder
 from headrace.actors.mailboxes.mail import Mail
-from headrace.actors.mailboxes.sockets import ZmqPost
+from headrace.actors.mailboxes.socket_post import ZmqPost
 from headrace.actors.role import run
 from headrace.actors.shells.engine import Engine
 from headrace.actors.shells.thread_engine import ThreadEngine
@@ -263,7 +263,7 @@ def test_what_cannot_be_pickled_is_refused_at_the_start(ray_local: None) -> None
 #: A system with a head of its own. It says where it is and which processes it has, then waits for a line.
 OWN_HEAD = """
 import functools, os, sys, time
-from headrace.actors.mailboxes.sockets import ZmqPost
+from headrace.actors.mailboxes.socket_post import ZmqPost
 from headrace.actors.shells.ray_engine import RayEngine
 from live_roles import Answering
 import ray

@@ -19,7 +19,7 @@ from headrace.actors.live.host import HostRole
 from headrace.actors.live.rows_file import unpacked
 from headrace.actors.mailboxes.bounds import Bounds
 from headrace.actors.mailboxes.mail import Mail, Post
-from headrace.actors.mailboxes.sockets import ZmqPost
+from headrace.actors.mailboxes.socket_post import ZmqPost
 from headrace.actors.mailboxes.threads import ThreadPost
 from headrace.actors.role import run
 from live_hosts import live_setup, msg_for, updates_of

@@ -82,7 +82,7 @@ def test_a_termination_event_stops_the_system(tmp_path: Path) -> None:
     bench = Bench(tmp_path)
     bench.ready()
     bench.role.framework.handler_queue.put(hr.TerminationEvent(None))
-    until(bench, lambda: bench.role.shutdown)
+    until(bench, lambda: bench.role.stops.shutdown)
     assert bench.mail.stopped
 
 

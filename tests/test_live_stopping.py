@@ -47,7 +47,7 @@ def test_stop_cancels_by_bet_id_and_is_done_only_when_the_exchange_shows_it(tmp_
     bench = trading(tmp_path)
     resting(bench, "a", "91")
     resting(bench, "b", "92", "r2")
-    bench.role.stop_system("enough")
+    bench.role.stops.stop_system("enough")
     assert cancels(bench) == [("1.1", ["91", "92"])]
     bench.account.execution.cancels[0][2]({"91": "", "92": ""})
     bench.sees_bet("a", "91", 0.0, cancelled=2.0)
@@ -64,7 +64,7 @@ def test_stop_cancels_by_bet_id_and_is_done_only_when_the_exchange_shows_it(tmp_
 def test_nothing_is_placed_once_it_stops_and_cancels_pass(tmp_path: Path) -> None:
     bench = trading(tmp_path)
     resting(bench, "a", "91")
-    bench.role.stop_system("enough")
+    bench.role.stops.stop_system("enough")
     bench.asks(placing("b", request_id="r2"))
     reply = bench.carried("h1")[-1]
     assert (reply.outcome, reply.control) == (REFUSED, "PLACING")
@@ -77,11 +77,11 @@ def test_nothing_is_placed_once_it_stops_and_cancels_pass(tmp_path: Path) -> Non
 def test_a_bet_without_a_number_is_cancelled_when_it_comes(tmp_path: Path) -> None:
     bench = trading(tmp_path)
     bench.asks(placing("a"))
-    bench.role.stop_system("enough")
+    bench.role.stops.stop_system("enough")
     assert cancels(bench) == []
     bench.passes(1_000)
-    assert bench.role.cancelling is not None
-    assert bench.role.cancelling.standing()["open"] == 1
+    assert bench.role.stops.cancelling is not None
+    assert bench.role.stops.cancelling.standing()["open"] == 1
     bench.account.places("a", "91")
     bench.role.caught_up(bench.now)
     assert cancels(bench) == [("1.1", ["91"])]
@@ -90,7 +90,7 @@ def test_a_bet_without_a_number_is_cancelled_when_it_comes(tmp_path: Path) -> No
 def test_what_rests_in_spite_of_a_cancel_is_cancelled_again(tmp_path: Path) -> None:
     bench = trading(tmp_path)
     resting(bench, "a", "91")
-    bench.role.stop_system("enough")
+    bench.role.stops.stop_system("enough")
     bench.passes(5_000)
     assert len(cancels(bench)) == 1, "it is under way"
     bench.account.execution.cancels[0][2]({"91": "UNKNOWN"})
@@ -103,9 +103,9 @@ def test_orders_at_the_starting_price_are_listed_and_do_not_hold_up_the_end(tmp_
     on_close = PlaceInstruction("a", "hash-a", 11, 0.0, "BACK", "MARKET_ON_CLOSE", liability=5.0)
     bench.asks(placing("a", instructions=(on_close,)))
     bench.account.places("a", "91")
-    bench.role.stop_system("enough")
-    assert bench.role.cancelling is not None
-    (left,) = bench.role.cancelling.left
+    bench.role.stops.stop_system("enough")
+    assert bench.role.stops.cancelling is not None
+    (left,) = bench.role.stops.cancelling.left
     assert (left["bet_id"], left["order_type"], left["liability"]) == ("91", "MARKET_ON_CLOSE", 5.0)
     assert cancels(bench) == []
     assert any(event.kind == "LEFT" and "bet 91" in event.text for event in bench.role.alerts.events)
@@ -115,7 +115,7 @@ def test_orders_at_the_starting_price_are_listed_and_do_not_hold_up_the_end(tmp_
 def test_what_rests_is_left_where_it_is_configured_so(tmp_path: Path) -> None:
     bench = trading(tmp_path, on_stop="leave")
     resting(bench, "a", "91")
-    bench.role.stop_system("enough")
+    bench.role.stops.stop_system("enough")
     assert cancels(bench) == []
     assert bench.engine.stopped == ["h1"]
 
@@ -133,7 +133,7 @@ def test_stop_may_leave_what_would_be_cancelled_and_cancel_what_would_be_left(tm
 
 def test_hosts_that_do_not_end_are_killed(tmp_path: Path) -> None:
     bench = trading(tmp_path)
-    bench.role.stop_system("enough")
+    bench.role.stops.stop_system("enough")
     bench.passes(10_000)
     assert bench.engine.killed == []
     bench.passes(5_100)
@@ -168,19 +168,19 @@ def foreign(bench: Bench, remaining: float) -> ForeignBet:
 def test_bets_that_were_placed_elsewhere_are_left_alone_unless_the_whole_account_is_meant(tmp_path: Path) -> None:
     bench = trading(tmp_path)
     bench.take("o1", foreign(bench, 4.0))
-    bench.role.cancel_all("somebody asks")
+    bench.role.stops.cancel_all("somebody asks")
     assert cancels(bench) == []
     assert bench.account.execution.account_cancels == []
-    bench.role.cancel_all("somebody asks", whole_account=True)
+    bench.role.stops.cancel_all("somebody asks", whole_account=True)
     (done,) = bench.account.execution.account_cancels
     done("the exchange is down")
     bench.passes(2_100)
     bench.account.execution.account_cancels[1]("")
-    assert bench.role.cancelling is not None
-    assert not bench.role.cancelling.done, "the bet is still there"
+    assert bench.role.stops.cancelling is not None
+    assert not bench.role.stops.cancelling.done, "the bet is still there"
     bench.passes(1)
     bench.take("o1", foreign(bench, 0.0))
-    assert bench.role.cancelling.done
+    assert bench.role.stops.cancelling.done
 
 
 def test_orders_on_paper_are_cancelled_where_they_are_simulated(tmp_path: Path) -> None:
@@ -191,7 +191,7 @@ def test_orders_on_paper_are_cancelled_where_they_are_simulated(tmp_path: Path) 
     request = bench.carried("h1")[0]
     report = Report("a", "PLACE", SUCCESS, bet_id="5")
     bench.take("h1", Carried("s1.market", Reply(request.request_id, "1.1", NOW, ANSWERED, (report,))))
-    bench.role.stop_system("enough")
+    bench.role.stops.stop_system("enough")
     cancel = bench.carried("h1")[-1]
     assert (cancel.kind, cancel.instructions) == (CANCEL, (CancelInstruction("a", "5"),))
     fact = OrderFact("1.1", "a", "5", SIMULATED, NOW + 1, False, 3.0, 2.0, "LAPSE", cancelled=2.0)
@@ -226,7 +226,7 @@ def test_bets_on_paper_of_a_host_that_died_do_not_hold_up_the_end(tmp_path: Path
     bench.opens("1.1")
     bench.asks(placing("a"))
     bench.take("c", Gone("h1", "killed"))
-    bench.role.stop_system("enough")
+    bench.role.stops.stop_system("enough")
     assert bench.mail.stopped
 
 
@@ -242,7 +242,7 @@ def test_the_steps_of_the_end_come_in_order(tmp_path: Path) -> None:
             told.append("log")
 
     bench = trading(tmp_path, coordinator=Ending, logging_controls=[Log()])
-    bench.role.stop_system("enough")
+    bench.role.stops.stop_system("enough")
     assert told == []
     bench.take("c", Gone("h1"))
     bench.role.caught_up(bench.now)

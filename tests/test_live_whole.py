@@ -50,6 +50,28 @@ def test_stop_cancels_what_rests_before_it_logs_out_and_nothing_is_placed_meanwh
         assert live.result.violations.column("control").to_pylist() == ["PLACING"]
 
 
+def test_the_end_waits_for_cancels_although_the_coordinator_does_not_answer(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with venue() as exchange, system(exchange, folder) as running:
+        running.until(lambda: exchange.bets and running.orders()[0].bet_id)
+        exchange.fault("http.slow", operation="cancelOrders", seconds=0.5)
+        exchange.fault("order.delay", seconds=0.5, times=None)
+        live, state, asked = running.live, running.live.state, []
+
+        def busy() -> dict[str, Any]:
+            asked.append("state")
+            if len(asked) < 3:
+                raise hr.RunError("the live system has not answered within 10 seconds")
+            return state()
+
+        monkeypatch.setattr(live, "state", busy)
+        live.end()
+        assert [bet.cancelled for bet in exchange.bets] == [5.0]
+        assert live.result is not None
+        assert live.result.orders.column("size_cancelled").to_pylist() == [5.0]
+
+
 def test_cancel_all_leaves_bets_that_were_placed_elsewhere_and_the_whole_account_does_not(folder: Path) -> None:
     with venue() as exchange, system(exchange, folder) as running:
         running.until(lambda: exchange.bets and running.orders()[0].bet_id)

@@ -20,7 +20,7 @@ from headrace.actors.letters import (
     StreamState,
 )
 from headrace.actors.live.crews import StreamPlan
-from headrace.actors.mailboxes.sockets import ZmqPost
+from headrace.actors.mailboxes.socket_post import ZmqPost
 from headrace.actors.mailboxes.threads import ThreadPost
 from headrace.actors.role import run
 from headrace.actors.streaming.market_stream import MarketStreamRole

@@ -29,7 +29,8 @@ from ..exchange import Answer
 from ..letters import ForeignBet, Letter, OrdersClosed, OrdersImage, Position
 from .closure import Closure
 from .doubts import APPEARS_MS, Doubts
-from .known_bets import KnownBet, KnownBets
+from .known_bet import KnownBet
+from .known_bets import KnownBets
 from .looks import BetLists
 from .reconciliation import Reconciliation
 from .rereads import Rereads
@@ -161,7 +162,7 @@ class AccountOrders:
         elif isinstance(letter, Position):
             self.bets.take_position(letter)
         elif isinstance(letter, OrdersImage):
-            self._down = False
+            self._down = self.reconciliation.blind = False
             self.reconciliation.image(at_ms)
         elif isinstance(letter, OrdersClosed):
             if letter.closed:
@@ -171,7 +172,9 @@ class AccountOrders:
 
     def stream_down(self) -> None:
         """The order stream is not connected."""
-        self._down = True
+        if not self._down and self.ready:
+            self.look_soon(self._now)
+        self._down = self.reconciliation.blind = True
         self.doubts.blind()
 
     def market_closed(self, market_id: str, at_ms: int) -> None:
@@ -232,26 +235,29 @@ class AccountOrders:
         """Bets of this instance that may still be matched, and orders that may yet be placed."""
         return self.bets.live
 
-    def in_doubt(self, order_id: str) -> bool:
+    def in_doubt(self, order_id: str | None) -> bool:
         """Whether nobody knows what became of an order, or of what was last asked about it."""
         return order_id in self.doubts.orders
 
     # -- handing on ----------------------------------------------------------------------------------------------
 
-    def _take_fact(self, fact: OrderFact) -> None:
+    def _take_fact(self, fact: OrderFact, told: bool = True) -> None:
+        """Take a fact. `told`: where it is the stream's, and that sends facts to markets itself, it has sent this."""
         news = self.bets.take_fact(fact)
         if fact.source == STREAM:
             self._silent = False
         self.reconciliation.take_fact(fact)
         self.doubts.take_fact(fact, self._now)
-        if not (self._direct and fact.source == STREAM) and (news or self.bets.of(fact.order_id, fact.bet_id) is None):
+        sent = self._direct and told and fact.source == STREAM
+        if not sent and (news or self.bets.of(fact.order_id, fact.bet_id) is None):
             self._hand_on(fact)
 
     def _seen(self, bet: ForeignBet) -> None:
         """A bet was seen on the stream or in a list, wherever it was placed."""
         fact = self.bets.take_bet(bet)
         if fact is not None:
-            self._take_fact(fact)
+            # Of a bet that came without its references the stream does not know that it is ours.
+            self._take_fact(fact, told=bet.own)
 
     def _answer(self, message: Answer) -> None:
         """An answer, a fact or a result that was found out here."""

@@ -18,7 +18,8 @@ from ...strategies.messages import ClearedMarket
 from ..exchange import Answer
 from ..letters import ForeignBet
 from .bet_rows import SETTLED, cleared_row, market_result_of, result_of
-from .known_bets import KnownBet, KnownBets
+from .known_bet import KnownBet
+from .known_bets import KnownBets
 from .looks import BetLists, BetLook, Listed, rows_of
 
 logger = logging.getLogger("headrace")
@@ -213,7 +214,9 @@ class Closure:
                 again = began - closed.cleared_at < UNTIL_MS
                 closed.due = began + (EVERY_MS if failed else AGAIN_MS) if again else math.inf
                 if not again and not self._bets.in_market(market_id):
+                    # Only others have bets in it: nobody else would forget it.
                     del self._closed[market_id]
+                    self._bets.forget([market_id])
         self._plan()
 
     def _unsettled(self, market_id: str, closed: _Closed) -> list[KnownBet]:

@@ -27,71 +27,8 @@ from ...strategies.messages import (
     Reply,
     Request,
 )
-from ...strategies.order_types import stake_of_target
 from ..letters import ForeignBet, Position
-
-
-@dataclasses.dataclass(slots=True, eq=False)
-class KnownBet:
-    """A bet of this instance, or what is to become one.
-
-    Attributes:
-        order_id: of its order; None for one of an earlier session whose reference names none.
-        bet_id: the exchange's number; None until it is known.
-        order_ref: the reference that the exchange has; replacements have that of the first bet.
-        price: None for MARKET_ON_CLOSE. `new_price`: what a replace that is not answered asks for.
-        size: what was asked for: the stake; of orders at the starting price the liability.
-        asked_at: when its request was sent; of bets of an earlier session when they were first seen.
-        in_doubt: nobody knows whether it was placed.
-        fact: how it stands; None while only answers tell of it.
-        cancelled: what of it is cancelled, by whatever has told the most.
-        cancelled_before: the same, when the request under way was sent.
-        streamed: the order stream has told of it.
-        ended: nothing more can happen to it.
-    """
-
-    market_id: str
-    order_id: str | None
-    strategy: str
-    selection_id: int
-    handicap: float
-    side: str
-    order_type: str
-    price: float | None
-    size: float
-    asked_at: int
-    order_ref: str = ""
-    bet_id: str | None = None
-    new_price: float | None = None
-    in_doubt: bool = False
-    fact: OrderFact | None = None
-    cancelled: float = 0.0
-    cancelled_before: float = 0.0
-    placed_at: int | None = None
-    streamed: bool = False
-    ended: bool = False
-
-    @property
-    def at_sp(self) -> bool:
-        """It waits for the starting price: it cannot be cancelled."""
-        return self.order_type != "LIMIT"
-
-    @property
-    def matched(self) -> float:
-        return 0.0 if self.fact is None else self.fact.matched
-
-    @property
-    def average(self) -> float:
-        return 0.0 if self.fact is None else self.fact.average
-
-    @property
-    def remaining(self) -> float:
-        """What may still be matched; of orders at the starting price the liability."""
-        if self.ended:
-            return 0.0
-        if self.fact is None or self.at_sp:
-            return self.size
-        return self.fact.remaining
+from .known_bet import KnownBet, asked_bet
 
 
 class KnownBets:
@@ -128,7 +65,7 @@ class KnownBets:
         for each in request.instructions:
             if isinstance(each, PlaceInstruction):
                 if each.order_id not in self._by_order:
-                    self._by_order[each.order_id] = self._added(_asked(request, each))
+                    self._by_order[each.order_id] = self._added(asked_bet(request, each))
                 continue
             bet = self.of(each.order_id, each.bet_id)
             if bet is None:
@@ -245,7 +182,7 @@ class KnownBets:
         if known_bet is None:
             known_bet = self._adopt(bet, fact)
         elif not known_bet.side:
-            _describe(known_bet, bet)
+            known_bet.describe(bet)
         if fact.order_id is None and known_bet.order_id is not None:
             fact = msgspec.structs.replace(fact, order_id=known_bet.order_id)
         return fact
@@ -304,6 +241,8 @@ class KnownBets:
                 self._number(other, fact.bet_id)  # what takes its place was waiting for a number
                 return other
         # Another bet of the same reference: one that replaces it, whose answer is still to come.
+        for other in self.sharing(bet):
+            other.new_price = None
         made = dataclasses.replace(
             bet,
             order_id=None,
@@ -356,8 +295,8 @@ class KnownBets:
 
     @property
     def live(self) -> list[KnownBet]:
-        """Those that may still be matched, or may yet be placed."""
-        return [bet for bet in self if not bet.ended]
+        """Those that may still be matched, or may yet be placed, and those in whose place another may be."""
+        return [bet for bet in self if not bet.ended or bet.replacing]
 
     def in_market(self, market_id: str) -> list[KnownBet]:
         """Those of a market."""
@@ -378,26 +317,3 @@ class KnownBets:
         self.foreign = {key: bet for key, bet in self.foreign.items() if bet.market_id not in gone}
         self.positions = {key: each for key, each in self.positions.items() if key not in gone}
         self._requests = {key: each for key, each in self._requests.items() if each.market_id not in gone}
-
-
-def _asked(request: Request, asked: PlaceInstruction) -> KnownBet:
-    size = asked.size
-    if size is None and asked.bet_target_size is not None and asked.price is not None:
-        size = stake_of_target(asked.bet_target_size, asked.bet_target_type, asked.price)
-    return KnownBet(
-        market_id=request.market_id,
-        order_id=asked.order_id,
-        strategy=request.strategy,
-        selection_id=asked.selection_id,
-        handicap=asked.handicap,
-        side=asked.side,
-        order_type=asked.order_type,
-        price=asked.price,
-        size=(size if asked.order_type == "LIMIT" else asked.liability) or 0.0,
-        asked_at=request.asked_at,
-        order_ref=asked.customer_order_ref,
-    )
-
-
-def _describe(bet: KnownBet, seen: ForeignBet) -> None:
-    bet.selection_id, bet.handicap, bet.side = seen.selection_id, seen.handicap, seen.side

@@ -16,7 +16,8 @@ from ...strategies.fact_ranks import accounted_of
 from ...strategies.messages import LIST, OrderFact
 from ..letters import ForeignBet
 from .bet_rows import bet_of_current, current_order
-from .known_bets import KnownBet, KnownBets
+from .known_bet import KnownBet
+from .known_bets import KnownBets
 from .looks import BetLists, BetLook, Listed, rows_of
 
 logger = logging.getLogger("headrace")
@@ -42,6 +43,7 @@ class Reconciliation:
         ready: an image and the look after it are done: orders may be placed.
         looks: how many were done.
         differences: what the lists said and the stream did not, so far.
+        blind: the order stream is down: the lists are all there is, and are read every ten seconds.
         next_ms: when `wake` is to be called.
     """
 
@@ -60,6 +62,7 @@ class Reconciliation:
         self._seen = seen
         self._report = report
         self.ready = False
+        self.blind = False
         self.looks = self.differences = 0
         self.next_ms = math.inf if streamed else 0.0
         self._wanted = False
@@ -92,13 +95,18 @@ class Reconciliation:
         at = self._bets.latest + 1
         # Those that are known by now are to be found.
         expected = [bet.bet_id for bet in self._bets if bet.bet_id is not None and self._is_current(bet)]
-        self._lists.current_orders(lambda listed: self._current(at_ms, at, expected, self._after_image, listed))
+        elsewhere = list(self._bets.foreign)
+        self._lists.current_orders(
+            lambda listed: self._current(at_ms, at, expected, elsewhere, self._after_image, listed)
+        )
 
     def _is_current(self, bet: KnownBet) -> bool:
         """Whether a bet must be among the current ones, by what is known of it: one that is matched may be voided."""
         return not bet.ended or (bet.matched > 0 and not self._closed(bet.market_id))
 
-    def _current(self, began: int, at: int, expected: list[str], after_image: bool, listed: Listed) -> None:
+    def _current(
+        self, began: int, at: int, expected: list[str], elsewhere: list[str], after_image: bool, listed: Listed
+    ) -> None:
         rows = rows_of(listed, current_order, "Current orders")
         if rows is None:
             self._failed(began)
@@ -111,6 +119,9 @@ class Reconciliation:
             self._seen(bet)
         for bet_id in found:
             self._missing_since.pop(bet_id, None)
+        for bet_id in elsewhere:
+            if bet_id not in found:  # it has ended while no stream was there
+                self._bets.foreign.pop(bet_id, None)
         known = [self._bets.of(None, bet_id) for bet_id in expected if bet_id not in found]
         missing = [bet.bet_id for bet in known if bet is not None and bet.bet_id is not None and self._is_current(bet)]
         if not missing:
@@ -156,7 +167,7 @@ class Reconciliation:
                 logger.info("Account %s: the orders at the exchange are known", self._bets.username)
             self._after_image = not self._streamed
             # Cleared lists may be late, and the stream too: both are looked at again sooner.
-            soon = self._missing_since or self._ahead or not self._streamed
+            soon = self._missing_since or self._ahead or self.blind or not self._streamed
             self.next_ms = began + (_LAG_MS if soon else EVERY_MS)
         else:
             self.next_ms = began

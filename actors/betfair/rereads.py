@@ -12,7 +12,8 @@ import math
 from collections.abc import Callable
 
 from ..letters import ForeignBet
-from .known_bets import KnownBet, KnownBets
+from .known_bet import KnownBet
+from .known_bets import KnownBets
 from .looks import BetLists, BetLook
 
 #: Milliseconds that the stream has, and between looks; how many there are, for cleared lists may be late.

@@ -7,10 +7,13 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Protocol
 
 from ...strategies.messages import ClearedMarket, ClearedOrder, OrderFact, Reply, Request
+from ...values import legible
 from ..betfair.account_orders import AccountOrders
-from ..betfair.known_bets import KnownBet, KnownBets
+from ..betfair.known_bet import KnownBet
+from ..betfair.known_bets import KnownBets
 from ..betfair.live_account import LiveAccount
 from ..clients import BaseClient, Clients
+from ..coordinator import expired
 from ..exchange import Answer
 from ..letters import Letter, OrdersClosed, Outcome
 
@@ -74,6 +77,20 @@ class Desk:
             if (bet.order_id or bet.bet_id or "") not in results and (bet.bet_id or "") not in results
         ]
 
+    @property
+    def under_way(self) -> list[KnownBet]:
+        """Its bets at the exchange of which it is not known whether they rest."""
+        orders = self.orders
+        if orders is None:
+            return []
+        return [bet for bet in self.bets.live if bet.bet_id is None or bet.replacing or orders.in_doubt(bet.order_id)]
+
+    @property
+    def resting(self) -> list[str]:
+        """Its bets that rest at the exchange, by number."""
+        live = self.bets.live if self.orders is not None else []
+        return [bet.bet_id for bet in live if bet.bet_id is not None and not bet.ended]
+
     def settled(self, market_id: str) -> bool:
         """Whether a market has closed, and all results of this instance in it are there."""
         if self.orders is not None:
@@ -85,6 +102,12 @@ class Desk:
         if self.orders is not None:
             return not self.bets.in_market(market_id) or self.orders.closure.cleared(market_id)
         return not any(bet.matched or not bet.ended for bet in self.open_in(market_id))
+
+    @property
+    def at_stake(self) -> set[str]:
+        """Markets in which it has a bet that rests, may yet be placed, or has no result."""
+        markets = self.bets.markets
+        return {each for each in markets if any(bet.matched or not bet.ended for bet in self.open_in(each))}
 
     def forget(self, market_id: str) -> None:
         """A market is over."""
@@ -176,7 +199,13 @@ class Accounts:
         else:
             assert desk.live is not None
             desk.orders.take_request(request)
-            desk.live.send(request)
+            try:
+                desk.live.send(request)
+            except Exception as error:
+                # What was sent of it all the same is known again once it is seen.
+                desk.orders.take_reply(expired(request, self._clock_ms(), legible(error)))
+                self._hearing.changed(owner, request.market_id)
+                raise
         self._hearing.changed(owner, request.market_id)
 
     def _answered(self, owner: Owner, message: Answer) -> None:
@@ -216,6 +245,18 @@ class Accounts:
         results[message.bet_id or message.order_id or ""] = message.profit
         self._hearing.settled(desk.owner, message.market_id, round(sum(results.values()), 2))
 
+    def reopened(self, market_id: str) -> None:
+        """A closed market is open again: its bets have no results any more."""
+        for desk in self:
+            if desk.orders is not None:
+                desk.orders.market_reopened(market_id)
+            self._take_back(desk, market_id)
+
+    def _take_back(self, desk: Desk, market_id: str) -> None:
+        if desk.results.pop(market_id, None):
+            self._hearing.settled(desk.owner, market_id, 0.0)
+            self._hearing.changed(desk.owner, market_id)
+
     def _market_cleared(self, cleared: ClearedMarket) -> None:
         text = f"settled: {cleared.profit:.2f} with {cleared.bet_count} bets of the account"
         self._hearing.report("settled", cleared.market_id, text)
@@ -247,8 +288,12 @@ class Accounts:
         desk.orders.take(letter, at_ms)
         if isinstance(letter, OrderFact):
             desk.live.take_fact(letter)
+        if isinstance(letter, OrdersClosed):
+            if not letter.closed:
+                self._take_back(desk, letter.market_id)
+            return
         market_id = getattr(letter, "market_id", None)
-        if market_id is not None and not isinstance(letter, OrdersClosed):
+        if market_id is not None:
             self._hearing.changed(owner, market_id)
 
     # -- time ----------------------------------------------------------------------------------------------------

@@ -17,6 +17,7 @@ from ..mailboxes.mail import Mail
 from .alerts import Alerts
 from .betting import Betting
 from .directory import Directory
+from .event_desk import EventDesk
 from .host_watch import HostWatch
 from .live_workers import LiveWorkers
 from .market_ends import MarketEnds
@@ -33,7 +34,7 @@ from .state import (
     stream_rows,
     tick_figures,
 )
-from .stopping import Cancelling
+from .stops import Stops
 from .stream_desk import StreamDesk
 
 STATE, STOP, CANCEL_ALL = "STATE", "STOP", "CANCEL_ALL"
@@ -48,21 +49,16 @@ class System(Protocol):
     mail: Mail
     alerts: Alerts
     betting: Betting
-    cancelling: Cancelling | None
     directory: Directory
     page: str
     ends: MarketEnds
+    events: EventDesk
     routes: Routes
     seating: Seating
+    stops: Stops
     stream_desk: StreamDesk
     watch: HostWatch
     workers: LiveWorkers
-
-    def stop_system(self, why: str, leave: bool | None = None) -> None:
-        """Halt placing, cancel what rests or leave it, and end."""
-
-    def cancel_all(self, why: str, whole_account: bool = False) -> None:
-        """Cancel what rests."""
 
     def prepare_hosts(self) -> None:
         """Have all hosts that may yet be needed made ready."""
@@ -70,9 +66,6 @@ class System(Protocol):
     @property
     def hosts_coming(self) -> int:
         """How many of them are not ready."""
-
-    def take_event(self, event: Any) -> None:
-        """Bring an event to strategies."""
 
 
 class Answers:
@@ -97,16 +90,16 @@ class Answers:
             leave = values.get("leave")
             if leave is not None and not isinstance(leave, bool):
                 raise InputError(f"leave={leave!r}: expected true or false")
-            self._role.stop_system(_why(values), leave)
+            self._role.stops.stop_system(_why(values), leave)
             return {}
         if what == CANCEL_ALL:
             whole = values.get("whole_account", False)
             if not isinstance(whole, bool):
                 raise InputError(f"whole_account={whole!r}: expected true or false")
-            self._role.cancel_all(_why(values), whole)
+            self._role.stops.cancel_all(_why(values), whole)
             return {}
         if what == EVENT:
-            self._role.take_event(pickle.loads(base64.b64decode(str(values.get("data", "")))))
+            self._role.events.take(pickle.loads(base64.b64decode(str(values.get("data", "")))))
             return {}
         if what == PREPARE:
             self._role.prepare_hosts()
@@ -142,13 +135,13 @@ class Answers:
             "on_stop": role.setup.on_stop,
             "stopping": gate.stopping,
             "stopped": role.mail.stopped,
-            "placing_allowed": not gate.stopping and any(desk.ready for desk in accounts),
+            "placing_allowed": not gate.stopping and any(desk.owner not in gate.unready for desk in accounts),
             "idle": self._idle(),
-            "cancelling": None if role.cancelling is None else role.cancelling.standing(),
+            "cancelling": None if role.stops.cancelling is None else role.stops.cancelling.standing(),
             "markets": role.watch.market_rows(),
             "orders": order_rows(accounts, now),
             "foreign": foreign_rows(accounts),
-            "clients": client_rows(accounts, role.workers.funds_at, role.routes.definition_of, now),
+            "clients": client_rows(accounts, gate.unready, role.workers.funds_at, role.routes.definition_of, now),
             "streams": stream_rows(streams),
             "hosts": hosts,
             "hosts_coming": role.hosts_coming,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import threading
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from ...strategies.errors import HeadraceError
 from ...strategies.host import Host, unique_id
 from ...strategies.messages import ClearedOrder, OrderFact, Reply, Request
 from ...values import legible
-from ..betfair.known_bets import KnownBet
+from ..betfair.known_bet import KnownBet
 from ..betfair.live_account import LiveAccounts
 from ..coordinator import Coordinator
 from ..exchange import Answer
@@ -24,6 +25,7 @@ from ..wire import ToCoordinator
 from .accounts import Accounts, MakeAccount, Owner
 from .alerts import Alerts
 from .day import Day
+from .earlier_results import EarlierResults
 from .risk import Exposure, Gate, GateControl, Risk, RiskControl
 from .setup import LiveSetup
 
@@ -87,6 +89,8 @@ class Betting:
         )
         self.switchboard = Switchboard(self.coordinator, self.failed)
         self._joined: set[str] = set()
+        self._unsaved = False
+        self._saving: threading.Thread | None = None
         make = make_account or LiveAccounts(setup.config, setup.reference, lambda: clock.now_ms)
         clients = self.coordinator.clients
         self.accounts = Accounts(clients, setup.reference, self, put, lambda: clock.now_ms, make)
@@ -109,6 +113,9 @@ class Betting:
         for control in self.coordinator.account_controls:
             if isinstance(control, RiskControl):
                 control.risk = self.risk
+        limited = setup.risk.max_daily_loss is not None
+        self._earlier = EarlierResults(self.day, self.settled, lambda: clock.now_ms) if limited else None
+        self._reference = setup.reference
         for desk in self.accounts:
             if not desk.ready:
                 self.gate.unready[desk.owner] = "how the account's bets stand at the exchange is not known yet"
@@ -189,7 +196,7 @@ class Betting:
         rate = client.commission_rate(_COMMISSION if definition is None else definition.market_base_rate)
         after = round(profit - max(0.0, profit) * rate, 2)
         if self.day.settle(market_id, " ".join(owner), self._purses[owner], after, self._clock.now_ms):
-            self.day.save(self._clock.now_ms)
+            self._unsaved = True
 
     def report(self, word: str, market_id: str, text: str) -> None:
         """Something about orders that people should know."""
@@ -199,10 +206,39 @@ class Betting:
         else:
             self._alerts.alert(word.upper(), said)
 
+    def save(self, wait: bool = False) -> None:
+        """Write down what was settled today, in another thread: the disk may take its time.
+
+        Args:
+            wait: until it is written.
+        """
+        if wait and self._saving is not None:
+            self._saving.join()
+        if not self._unsaved or (self._saving is not None and self._saving.is_alive()):
+            return
+        self._unsaved = False
+        data = self.day.as_bytes(self._clock.now_ms)
+        self._saving = threading.Thread(target=self._write, args=(data,), name="results of the day", daemon=True)
+        self._saving.start()
+        if wait:
+            self._saving.join()
+
+    def _write(self, data: bytes) -> None:
+        try:
+            self.day.write(data)
+        except OSError as error:
+            logger.error("%s: what was settled today could not be written: %s", self.day.path, error)
+
     # -- time ----------------------------------------------------------------------------------------------------
 
     def look_ready(self) -> None:
         """Open the gate for accounts whose bets are known by now."""
-        for owner in [each for each in self.gate.unready if self.accounts.of(each).ready]:
+        for owner in list(self.gate.unready):
+            desk = self.accounts.of(owner)
+            if not desk.ready:
+                continue
+            if self._earlier is not None and not self._earlier.known(desk, self._reference):
+                self.gate.unready[owner] = "what was settled today is not known yet"
+                continue
             del self.gate.unready[owner]
             self._alerts.note("READY", f"account {owner[1]}: how its bets stand is known; orders may be placed")

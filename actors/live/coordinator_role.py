@@ -7,17 +7,16 @@ comes back as a letter. So all state is touched by one thread.
 
 from __future__ import annotations
 
-import copy
 import functools
 import logging
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from ...strategies.clock import Clock, WallClock
 from ...strategies.errors import RunError
-from ...strategies.events import ConfigEvent, CustomEvent, StrategyEvent, TerminationEvent
+from ...strategies.events import ConfigEvent, StrategyEvent, TerminationEvent
 from ...strategies.messages import OrderFact, Request
 from ...values import legible
 from ..exchange import Answer
@@ -49,8 +48,10 @@ from .answers import Answers
 from .betting import Betting
 from .control import ControlDesk
 from .directory import Directory
+from .event_desk import EventDesk
 from .framework import SOON, LiveFramework, Soon
 from .host_watch import HostWatch
+from .hosts import Hosts
 from .instance import control_path
 from .live_workers import LiveWorkers
 from .market_ends import MarketEnds
@@ -58,33 +59,15 @@ from .routes import Routes
 from .rows_file import ROWS, RowsWriter, packed
 from .seating import Seating
 from .setup import LiveSetup
-from .shutdown import Shutdown
 from .starter import Starter
-from .stopping import Cancelling
+from .stops import Stops
 from .stream_desk import StreamDesk
 from .threads import UserThreads
 
 logger = logging.getLogger("headrace")
 
-#: Between two looks at what only time changes; the same while something is being cancelled, or the system ends.
-_TICK_MS, _BUSY_TICK_MS = 1000, 100
-
-
-class Hosts(Protocol):
-    """What the coordinator asks of its engine: see `actors.shells.engine`."""
-
-    def prepare(self, names: Sequence[str], make_role: Callable[..., Role] | None = None) -> None: ...
-
-    @property
-    def coming(self) -> int: ...
-
-    def start(self, name: str, make_role: Callable[[], Role], incarnation: int = 0) -> str: ...
-
-    def stop(self, name: str, why: str = "") -> None: ...
-
-    def kill(self, name: str) -> None: ...
-
-    def close(self, seconds: float = 10.0) -> tuple[str, ...]: ...
+#: Milliseconds between two looks at what only time changes.
+_TICK_MS = 1000
 
 
 class CoordinatorRole:
@@ -96,6 +79,7 @@ class CoordinatorRole:
         make_host: makes the role of a host, by its name; with the Ray engine it is pickled.
         make_account: makes the accounts at real exchanges; None: `LiveAccounts`.
         dumps: pickles custom events for hosts.
+        make_stream: makes what makes a stream's role, by the stream's name; None: streams that end stay ended.
         clock: the time; None: the machine's.
     """
 
@@ -108,21 +92,19 @@ class CoordinatorRole:
         make_host: Callable[[str], Role],
         make_account: MakeAccount | None = None,
         dumps: Callable[[Any], bytes] | None = None,
+        make_stream: Callable[[str], Callable[[], Role]] | None = None,
         clock: Clock | None = None,
     ) -> None:
         self.setup = setup
         self._engine, self._make_host = engine, make_host
-        self._make_account, self._dumps = make_account, dumps
+        self._make_account, self._dumps, self._make_stream = make_account, dumps, make_stream
         self._clock = WallClock() if clock is None else clock
-        self.cancelling: Cancelling | None = None
-        self._orphaned: list[Cancelling] = []
-        self.shutdown: Shutdown | None = None
         self.page = ""
         self._next_ms = math.inf
         self._takers: dict[type, Callable[[str, Any, int], object]] = {
             Carried: lambda sender, letter, at_ms: self.betting.receive(sender, letter.crew, letter.message),
             Outcome: self._outcome,
-            UserEvent: lambda sender, letter, at_ms: self._custom_event(letter.here),
+            UserEvent: lambda sender, letter, at_ms: self.events.take(letter.here),
             OrderFact: self._from_order_stream,
             ForeignBet: self._from_order_stream,
             Position: self._from_order_stream,
@@ -144,7 +126,7 @@ class CoordinatorRole:
 
     @property
     def next_ms(self) -> float:
-        return min(self._next_ms, self.betting.accounts.next_ms, self.workers.next_ms)
+        return min(self._next_ms, self.betting.accounts.next_ms, self.workers.next_ms, self.stops.next_ms)
 
     def start(self, mail: Mail) -> None:
         """Open everything.
@@ -167,6 +149,8 @@ class CoordinatorRole:
         self.watch = HostWatch(self.seating, self.alerts.alert, self.alerts.note)
         self.workers = LiveWorkers(setup, accounts, mail, self.directory, self.routes, self.seating, log)
         self.ends = MarketEnds(accounts, self._free)
+        self.stops = Stops(self.betting, self.alerts, self, setup.on_stop == "leave", lambda: clock.now_ms)
+        self.events = EventDesk(self.betting, self.seating, mail, self._dumps, self.stops.stop_system)
         self._rows_writer = RowsWriter(Path(setup.instance) / ROWS)
         self._failure_rows = setup.rows_of_failures(self.betting.failures)
         self.answers = Answers(self)
@@ -189,8 +173,8 @@ class CoordinatorRole:
             lambda: self.routes.markets,
             self.soon,
             log,
-            self._custom_event,
-            self._why_not,
+            self.events.take,
+            self.events.why_not,
         )
         self.threads = UserThreads(
             self.framework, lambda error, name: self.soon(lambda: self._thread_failed(error, name))
@@ -209,38 +193,34 @@ class CoordinatorRole:
         """Do what what has come makes possible."""
         if self.betting.gate.unready:
             self.betting.look_ready()
-        if self.cancelling is not None:
-            self.cancelling.look(at_ms)
-        for each in self._orphaned:
-            each.look(at_ms)
-        if self.shutdown is not None:
-            self.shutdown.look(at_ms)
+        self.stops.look(at_ms)
 
     def wake(self, at_ms: int) -> None:
         self.betting.accounts.wake(at_ms)
         if self.workers.next_ms <= at_ms:
             self.workers.look(at_ms)
         if self._next_ms <= at_ms:
-            self._orphaned = [each for each in self._orphaned if not each.done]
-            cancelling = bool(self._orphaned) or (self.cancelling is not None and not self.cancelling.done)
-            busy = cancelling or self.shutdown is not None
-            self._next_ms = at_ms + (_BUSY_TICK_MS if busy else _TICK_MS)
+            self._next_ms = at_ms + _TICK_MS
             self.stream_desk.grants.look(at_ms)
             self.watch.look(at_ms)
+            self._start_streams(at_ms)
             self.workers.look(at_ms)
             self.ends.look(at_ms)
-            self._starter.look(at_ms, self)
+            self.betting.save()
+            self._starter.look(at_ms, self.stops)
             self._write_failures()
         self.caught_up(at_ms)
 
     def lost(self, sender: str) -> None:
         self.alerts.alert("LOST", f"letters of {sender} to the coordinator were lost")
+        self.stream_desk.lost(sender, self.mail.address, self._clock.now_ms)
 
     def stop(self) -> None:
         """Close what is open; what rests at the exchange stays as it is."""
         self._desk.close()
         self.threads.stop(0.0)
         self.betting.accounts.end()
+        self.betting.save(wait=True)
         self._write_failures()
         self._rows_writer.close()
         self.alerts.close()
@@ -264,6 +244,9 @@ class CoordinatorRole:
         self.page = letter.url or self.page
         if letter.kind == "HOST":
             self.workers.greet(letter.name)
+            for name in self.stream_desk.owners:
+                if (state := self.stream_desk.states.get(name)) is not None:
+                    self.mail.send(letter.name, state)
         elif news and letter.kind == "STREAM":
             self.routes.again(letter.name)
             self.workers.again(letter.name)
@@ -276,6 +259,13 @@ class CoordinatorRole:
     def prepare_hosts(self) -> None:
         """Have all hosts that may yet be needed made ready: the process of one takes most of a second to start."""
         self._engine.prepare(self.seating.next_hosts, functools.partial(self._make_host, ""))
+
+    def _start_streams(self, at_ms: int) -> None:
+        """Start streams anew that have ended; their markets stay where they are."""
+        if self._make_stream is None or self.stops.shutdown is not None:
+            return
+        for name, incarnation in self.stream_desk.due(at_ms):
+            self._engine.start(name, self._make_stream(name), incarnation)
 
     @property
     def hosts_coming(self) -> int:
@@ -290,28 +280,28 @@ class CoordinatorRole:
         self.mail.send(host, Carried(crew, message))
 
     def _gone(self, sender: str, letter: Gone, at_ms: int) -> None:
-        entry = self.directory.entries.get(letter.name)
-        if entry is not None and letter.incarnation < entry.incarnation:
+        if letter.incarnation < self.stream_desk.incarnation(letter.name):
             return  # its successor is there
         self.directory.gone(letter.name)
         stream = self.stream_desk.gone(letter.name, at_ms)
         if letter.name in self.seating.hosts:
             self._host_gone(letter)
-        elif stream and self.shutdown is None:
-            self.alerts.alert("STREAM", f"stream {letter.name} has ended{f': {letter.why}' if letter.why else ''}")
+        elif stream and self.stops.shutdown is None:
+            self.stream_desk.ended(letter, at_ms)
 
     def _host_gone(self, letter: Gone) -> None:
         """A host has ended. Unless it was asked to, nobody trades its markets: what rests there is cancelled."""
         self.watch.forget(letter.name)
         places = self.seating.lose(letter.name)
         markets = sorted({market_id for _, market_id in places})
-        if self.shutdown is None:
+        if self.stops.shutdown is None:
             text = f"host {letter.name} has ended{f': {letter.why}' if letter.why else ''}"
             text = f"{text}; its markets are traded no more: {', '.join(markets) or 'none'}"
             self.alerts.alert("QUARANTINE", text)
             self.betting.failed(RunError(f"{text}; their orders are not in the result"), None, None)
-            if self.setup.on_stop == "cancel":
-                self._orphaned.append(self._made_cancelling(market_ids=frozenset(markets)))
+            self.stops.abandon(
+                frozenset((market, name) for crew, market in places for name in self.setup.crew(crew).strategies)
+            )
         for crew, market_id in places:
             self.routes.free_place(crew, market_id)
         self.betting.leave(letter.name, markets)
@@ -319,7 +309,7 @@ class CoordinatorRole:
     # -- markets -------------------------------------------------------------------------------------------------
 
     def _seen(self, sender: str, letter: MarketSeen, at_ms: int) -> None:
-        if self.shutdown is None:
+        if self.stops.shutdown is None:
             self.routes.see(letter)
 
     def _market_gone(self, sender: str, letter: MarketGone, at_ms: int) -> None:
@@ -354,83 +344,12 @@ class CoordinatorRole:
         if self.stream_desk.take(letter, at_ms):
             self.workers.stream_state(letter)
             self.framework.order_stream_connected = self.stream_desk.orders_connected
-
-    # -- events of the user's own --------------------------------------------------------------------------------
-
-    def _custom_event(self, event: CustomEvent | TerminationEvent) -> None:
-        """In the coordinator's thread: it sees the event once, then every host that hosts one of its markets."""
-        if isinstance(event, TerminationEvent):
-            self.stop_system("a termination event asks for it")
-            return
-        try:
-            self.betting.coordinator.process_custom_event(event)
-        except Exception as error:
-            self.betting.failed(error, None, None)
-        self.betting.coordinator.log(event)
-        data = b"" if self._dumps is None else self._dumps(event)
-        for host in self._hosts_of(event):
-            self.mail.send(host, UserEvent(data) if data else UserEvent(here=copy.deepcopy(event)))
-
-    def take_event(self, event: CustomEvent | TerminationEvent) -> None:
-        """Bring an event from outside to strategies."""
-        self._custom_event(event)
-
-    def _why_not(self, value: Any) -> str | None:
-        """Why something cannot be sent to hosts; None where it can."""
-        if self._dumps is None:
-            return None
-        try:
-            self._dumps(value)
-        except Exception as error:
-            return f"{type(value).__name__}: {error}"
-        return None
-
-    def _hosts_of(self, event: CustomEvent) -> list[str]:
-        if event.market_ids is None:
-            return list(self.seating.hosts)
-        return list(dict.fromkeys(host for _, market_id, host in self.seating if market_id in event.market_ids))
-
-    # -- stopping ------------------------------------------------------------------------------------------------
+            if letter.stream in self.stream_desk.owners:
+                self.directory.tell("HOST", letter)
 
     def _told_to_stop(self, sender: str, letter: Stop, at_ms: int) -> None:
         """The engine ends: the loop does not wait for anything any more."""
-        self._halt(letter.why or "the system ends")
-
-    def cancel_all(self, why: str, whole_account: bool = False) -> None:
-        """Halt placing, and cancel what rests; the system goes on. One that ends does it anyway, or leaves it."""
-        if self.shutdown is None:
-            self._halt(why)
-            self._cancel(whole_account)
-
-    def _cancel(self, whole_account: bool = False) -> Cancelling:
-        made = self.cancelling = self._made_cancelling(whole_account)
-        now = self._clock.now_ms
-        made.look(now)
-        self._next_ms = now + _BUSY_TICK_MS
-        return made
-
-    def _made_cancelling(self, whole_account: bool = False, market_ids: frozenset[str] | None = None) -> Cancelling:
-        betting = self.betting
-        return Cancelling(betting.accounts, betting.ask_host, self.alerts.alert, whole_account, market_ids)
-
-    def stop_system(self, why: str, leave: bool | None = None) -> None:
-        """Halt placing, cancel what rests or leave it, and end."""
-        if self.shutdown is not None:
-            return
-        self._halt(why)
-        if leave is None:
-            leave = self.setup.on_stop == "leave"
-        whole_account = self.cancelling is not None and self.cancelling.whole_account and not self.cancelling.done
-        cancelling = None if leave else self._cancel(whole_account)
-        self.shutdown = Shutdown(self, cancelling, self.alerts.note)
-        self.shutdown.look(self._clock.now_ms)
-        self._next_ms = self._clock.now_ms + _BUSY_TICK_MS
-
-    def _halt(self, why: str) -> None:
-        gate = self.betting.gate
-        if not gate.stopping:
-            gate.stopping = why
-            self.alerts.alert("STOP", f"placing has stopped: {why}")
+        self.stops.halt(letter.why or "the system ends")
 
     # -- for `Shutdown` ------------------------------------------------------------------------------------------
 
@@ -444,6 +363,14 @@ class CoordinatorRole:
     @property
     def hosts_left(self) -> list[str]:
         return list(self.seating.hosts)
+
+    @property
+    def under_way(self) -> int:
+        return sum(len(desk.under_way) for desk in self.betting.accounts)
+
+    @property
+    def resting(self) -> list[str]:
+        return [bet_id for desk in self.betting.accounts for bet_id in desk.resting]
 
     def kill_hosts(self) -> None:
         for host in self.hosts_left:

@@ -49,6 +49,15 @@ class Day:
         """The day of a moment."""
         return datetime.datetime.fromtimestamp(at_ms / 1000, self._zone).date().isoformat()
 
+    def begins_at(self, at_ms: int) -> str:
+        """The last 00:00 before a moment, as the exchange writes it."""
+        midnight = datetime.datetime.fromisoformat(self.date(at_ms)).replace(tzinfo=self._zone)
+        return midnight.astimezone(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%S.000Z")
+
+    def has(self, market_id: str, whose: str) -> bool:
+        """Whether a result of a market is known. `whose`: as for `settle`."""
+        return any(key.startswith(f"{market_id} {whose} ") for results in self._days.values() for key in results)
+
     def settle(self, market_id: str, whose: str, currency: str, profit: float, at_ms: int) -> bool:
         """A market was settled, for the first time or again; True if that is news.
 
@@ -70,12 +79,21 @@ class Day:
         results = self._days.get(self.date(at_ms), {})
         return round(sum(profit for key, profit in results.items() if key.endswith(f" {currency}")), 2)
 
-    def save(self, at_ms: int) -> None:
-        """Write it down.
+    def as_bytes(self, at_ms: int) -> bytes:
+        """What is to be kept."""
+        oldest = self.date(at_ms - _REMEMBERED * 86_400_000)
+        self._days = {day: results for day, results in self._days.items() if day >= oldest}
+        return json.dumps(self._days, indent=1).encode()
+
+    def write(self, data: bytes) -> None:
+        """Write it down. Any thread may.
 
         Raises:
             OSError: it cannot be written.
         """
-        oldest = self.date(at_ms - _REMEMBERED * 86_400_000)
-        self._days = {day: results for day, results in self._days.items() if day >= oldest}
-        write_private(self._path, json.dumps(self._days, indent=1).encode())
+        write_private(self._path, data)
+
+    @property
+    def path(self) -> Path:
+        """Where it is kept."""
+        return self._path

@@ -37,6 +37,7 @@ from ..letters import (
     MarketUpdate,
     Rows,
     Stop,
+    StreamState,
     Unroute,
     UserEvent,
 )
@@ -87,6 +88,7 @@ class HostRole:
         self._broken: set[tuple[str, str, str]] = set()
         self._routed: dict[tuple[str, str, str], None] = {}
         self._funds: dict[tuple[str, str], AccountFact] = {}
+        self._order_streams: dict[str, bool] = {}
         self._at = 0
         self.next_state_ms = 0.0
         self._lost = self._behind = 0
@@ -228,6 +230,10 @@ class HostRole:
             for room in list(self.rooms.values()):
                 self._go_to(room)
                 room.catalogue(letter.market_id, letter.data, self._at)
+        elif isinstance(letter, StreamState):
+            self._order_streams[letter.stream] = letter.state == "SUBSCRIBED"
+            for room in self.rooms.values():
+                room.actor.order_stream_connected = self._orders_connected
         elif isinstance(letter, UserEvent):
             self._user_event(letter)
         elif isinstance(letter, FreeMarket):
@@ -244,7 +250,13 @@ class HostRole:
             room = self.rooms[crew] = CrewRoom(self._setup, self._setup.crew(crew), send)
             for funds in self._funds.values():
                 room.take_funds(funds)
+            room.actor.order_stream_connected = self._orders_connected
         return room
+
+    @property
+    def _orders_connected(self) -> bool:
+        """Whether every order stream is there, as far as that was told."""
+        return all(self._order_streams.values())
 
     def _rooms_of(self, message: OrderFact | ClearedOrder | Reply) -> list[CrewRoom]:
         """The rooms that a message about a market is for: the one that has the order, or all that host the market."""

@@ -57,9 +57,7 @@ class MarketEnds:
 
     def _open(self, market_id: str) -> None:
         del self.closed[market_id]
-        for desk in self._accounts:
-            if desk.orders is not None:
-                desk.orders.market_reopened(market_id)
+        self._accounts.reopened(market_id)
 
     def leave(self, market_id: str) -> None:
         """No stream tells of a market any more."""
@@ -75,7 +73,7 @@ class MarketEnds:
                 self._over(market_id)
         for market_id in [each for each in self.gone if each not in self.closed]:
             # It was never seen to close: it is given up once nothing of ours is at stake in it.
-            if not any(desk.open_in(market_id) for desk in self._accounts):
+            if not any(market_id in desk.at_stake for desk in self._accounts):
                 self._over(market_id)
 
     def _over(self, market_id: str) -> None:

@@ -209,7 +209,11 @@ class Risk:
                 bet.matched,
                 bet.average,
             )
-        before = self.exposure.loss_with(owner, market_id, judged.wanted, judged.without)
+        before = (
+            self.exposure.loss_with(owner, market_id, judged.wanted, judged.without)
+            if judged.wanted
+            else self._loss_here(request)
+        )
         after = self.exposure.loss_with(owner, market_id, [*judged.wanted, wanted], [*judged.without, *without])
         return before, after, (wanted, without)
 

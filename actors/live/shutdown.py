@@ -12,8 +12,9 @@ from .stopping import Cancelling
 
 logger = logging.getLogger("headrace")
 
-#: Milliseconds that hosts may take to end, and accounts to log out.
-_HOSTS_MS, _LOGOUT_MS = 15_000, 5_000
+#: Milliseconds that hosts may take to end, and accounts to log out; that requests under way are waited for where what
+#: rests is left: as long as one may be in doubt.
+_HOSTS_MS, _LOGOUT_MS, _UNDER_WAY_MS = 15_000, 5_000, 30_000
 #: Milliseconds after which it is said again that something still rests.
 _TOLD_EVERY_MS = 30_000
 
@@ -27,6 +28,12 @@ class Ending(Protocol):
 
     @property
     def hosts_left(self) -> list[str]: ...
+
+    @property
+    def under_way(self) -> int: ...
+
+    @property
+    def resting(self) -> list[str]: ...
 
     def kill_hosts(self) -> None: ...
 
@@ -73,9 +80,22 @@ class Shutdown:
                     self._report("STOP", f"still to be cancelled: {cancelling.open} orders")
                 return False
             self._report("STOP", "nothing rests any more")
+        elif not self._may_leave(at_ms):
+            return False
         self._ending.stop_user_threads()
         self._ending.stop_hosts()
         self._step = self._wait_for_hosts
+        return True
+
+    def _may_leave(self, at_ms: int) -> bool:
+        """Whether it is known what rests, so that it can be left; if it takes too long, that is said."""
+        under_way = self._ending.under_way
+        if under_way and at_ms - self._told_ms < _UNDER_WAY_MS:
+            return False
+        if under_way:
+            self._report("LEFT", f"it is not known what became of {under_way} orders")
+        if resting := self._ending.resting:
+            self._report("LEFT", f"{len(resting)} bets rest at the exchange: {', '.join(resting)}")
         return True
 
     def _wait_for_hosts(self, at_ms: int) -> bool:

@@ -9,8 +9,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Protocol
 
-from .alerts import Alerts
-from .directory import Directory
 from .instance import Instance
 from .shutdown import Shutdown
 
@@ -19,10 +17,8 @@ _PATIENCE_MS = 120_000
 
 
 class Left(Protocol):
-    """The coordinator, as far as it is concerned here."""
+    """What stops the system."""
 
-    alerts: Alerts
-    directory: Directory
     shutdown: Shutdown | None
 
     def stop_system(self, why: str, leave: bool | None = None) -> None: ...

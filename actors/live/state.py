@@ -20,6 +20,7 @@ Times are milliseconds since the epoch, money is in each account's currency. Key
 | clients | rows: venue, username, paper, session, ready, funds, funds_age_s, exposure, transactions_hour, currency |
 | streams | rows: the fields of `letters.StreamState` |
 | hosts | rows: name, markets, depth, behind, lost, busy_ms, stalled, pid |
+| hosts_coming | hosts that are being made ready |
 | latency | tick_ms, order_ms, stream_lag_ms: count, median, p99, worst |
 | risk | limits, and where they stand |
 | events | the last 200: at, kind, text |
@@ -31,13 +32,13 @@ from __future__ import annotations
 import dataclasses
 import json
 import statistics
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from typing import Any
 
 import msgspec
 
 from ...strategies.changes import MarketDefinition
-from ..betfair.known_bets import KnownBet
+from ..betfair.known_bet import KnownBet
 from ..letters import HostState, StreamState
 from .account_exposure import account_loss, markets_at_stake
 from .accounts import Accounts, Desk
@@ -94,6 +95,7 @@ def foreign_rows(accounts: Accounts) -> list[dict[str, Any]]:
 
 def client_rows(
     accounts: Accounts,
+    unready: Collection[tuple[str, str]],
     funds_at: dict[tuple[str, str], int],
     definition_of: Callable[[str], MarketDefinition | None],
     at_ms: int,
@@ -102,16 +104,16 @@ def client_rows(
     found = []
     for desk in accounts:
         client, funds, told = desk.client, desk.client.account_funds, funds_at.get(desk.owner)
-        session = "NONE" if desk.live is None else "OPEN" if desk.live.token is not None else "CLOSED"
+        session = "none" if desk.live is None else "open" if desk.live.token is not None else "closed"
         if desk.live is not None and desk.live.session.given_up:
-            session = f"GIVEN_UP: {desk.live.session.error}"
+            session = f"given up: {desk.live.session.error}"
         found.append(
             {
                 "venue": desk.owner[0],
                 "username": desk.owner[1],
                 "paper": client.simulated,
                 "session": session,
-                "ready": desk.ready,
+                "ready": desk.owner not in unready,
                 "funds": getattr(funds, "available_to_bet_balance", None),
                 "funds_age_s": None if told is None else round((at_ms - told) / 1000, 1),
                 "exposure": _exposure(desk, definition_of),

@@ -10,11 +10,12 @@ from __future__ import annotations
 import dataclasses
 import functools
 import logging
+import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
 from ...strategies.messages import CANCEL, CancelInstruction, Request
-from ..betfair.known_bets import KnownBet
+from ..betfair.known_bet import KnownBet
 from .accounts import Accounts, Desk
 
 logger = logging.getLogger("headrace")
@@ -23,6 +24,9 @@ logger = logging.getLogger("headrace")
 _AGAIN_MS, _MOST_AGAIN_MS = 2_000, 30_000
 #: What the exchange says of bets that are over.
 _OVER = ("", "BET_TAKEN_OR_LAPSED")
+#: Milliseconds for which is waited for bets on paper, whose hosts may be blocked by a strategy, and for the first look
+#: at an account, which may have bets of an earlier session.
+_PATIENCE_MS = 10_000
 
 
 @dataclasses.dataclass(slots=True)
@@ -42,7 +46,7 @@ class Cancelling:
         ask_host: sends a request of a paper account to the host that simulates it.
         report: takes what people should know: a kind, a sentence.
         whole_account: bets that were placed elsewhere are cancelled as well.
-        market_ids: bets in these markets; None: in all.
+        meant: whether a bet of this instance is to be cancelled; None: all are.
     """
 
     def __init__(
@@ -51,43 +55,50 @@ class Cancelling:
         ask_host: Callable[[KnownBet, Request], object],
         report: Callable[[str, str], object],
         whole_account: bool = False,
-        market_ids: frozenset[str] | None = None,
+        meant: Callable[[KnownBet], bool] | None = None,
     ) -> None:
         self._accounts, self._ask_host, self._report = accounts, ask_host, report
-        self.whole_account, self._market_ids = whole_account, market_ids
+        self.whole_account, self._meant = whole_account, meant
         self._tries: dict[tuple[Any, str], _Try] = {}
         self._accounts_to_do = {desk.owner for desk in accounts if whole_account and desk.orders is not None}
         self._account_tries: dict[tuple[str, str], _Try] = {}
         self._requests = 0
         self._told_left = False
+        self._since: int | None = None
+        self._impatient = False
+        self._rest_until_ms = 0
 
     # -- how it stands -------------------------------------------------------------------------------------------
 
     def _resting(self, desk: Desk) -> Iterator[KnownBet]:
-        return (bet for bet in self._ours(desk) if not bet.at_sp)
+        """Bets that rest, or may yet. Of those at the starting price the ones of which it is not known that they do."""
+        if desk.orders is None and self._impatient:
+            return iter(())
+        return (bet for bet in self._ours(desk) if not bet.at_sp or (bet.bet_id is None and desk.orders is not None))
 
     def _ours(self, desk: Desk) -> Iterator[KnownBet]:
-        markets = self._market_ids
-        return (bet for bet in desk.bets.live if markets is None or bet.market_id in markets)
+        meant = self._meant
+        return (bet for bet in desk.bets.live if meant is None or meant(bet))
 
     @property
     def open(self) -> int:
         """Bets that rest, or may yet: each is cancelled as soon as it can be."""
         own = sum(1 for desk in self._accounts for _ in self._resting(desk))
-        return own + len(self._foreign) + len(self._accounts_to_do)
+        foreign = sum(len(self._foreign(desk)) for desk in self._accounts)
+        return own + foreign + len(self._accounts_to_do) + len(self._unread)
 
     @property
-    def _foreign(self) -> list[str]:
-        """Bets that were placed elsewhere, and rest."""
-        if not self.whole_account:
+    def _unread(self) -> list[Desk]:
+        """Accounts at exchanges that can be asked, and of which it is not known yet what rests."""
+        if self._impatient or self._meant is not None:
             return []
-        return [
-            bet_id
-            for desk in self._accounts
-            if desk.orders is not None
-            for bet_id, bet in desk.bets.foreign.items()
-            if bet.remaining > 0
-        ]
+        return [desk for desk in self._accounts if not desk.ready and desk.live is not None and desk.live.token]
+
+    def _foreign(self, desk: Desk) -> list[str]:
+        """Bets of an account that were placed elsewhere, rest, and are to be cancelled."""
+        if not self.whole_account or desk.orders is None:
+            return []
+        return [bet_id for bet_id, bet in desk.bets.foreign.items() if bet.remaining > 0]
 
     @property
     def left(self) -> list[dict[str, Any]]:
@@ -119,18 +130,29 @@ class Cancelling:
     # -- doing ---------------------------------------------------------------------------------------------------
 
     def look(self, at_ms: int) -> None:
-        """Cancel what rests and is not being cancelled."""
-        if not self._told_left and (left := self.left):
+        """Cancel what rests and is not being cancelled. It takes a sixth of the time at most, however much rests."""
+        if at_ms < self._rest_until_ms:
+            return
+        began = time.perf_counter()
+        self._look(at_ms)
+        self._rest_until_ms = at_ms + int(5000 * (time.perf_counter() - began))
+
+    def _look(self, at_ms: int) -> None:
+        self._since = at_ms if self._since is None else self._since
+        if not self._impatient and at_ms - self._since >= _PATIENCE_MS:
+            self._wait_no_longer()
+        if not self._told_left and (left := self.left) and all(each["bet_id"] is not None for each in left):
             self._told_left = True
             names = ", ".join(f"bet {each['bet_id']} of market {each['market_id']}" for each in left)
             self._report("LEFT", f"orders at the starting price cannot be cancelled: {names}")
         for desk in self._accounts:
-            if desk.owner in self._accounts_to_do:
+            # Others may go on placing, as far as they can: what they place is cancelled, too.
+            if desk.owner in self._accounts_to_do or self._foreign(desk):
                 self._cancel_account(desk, at_ms)
             due: dict[str, list[KnownBet]] = {}
             for bet in self._resting(desk):
-                if bet.bet_id is None and desk.orders is not None:
-                    continue  # it has no number yet
+                if bet.ended or (bet.bet_id is None and desk.orders is not None):
+                    continue  # it is about to be replaced, or has no number yet
                 known = self._tries.setdefault((desk.owner, bet.bet_id or bet.order_id or ""), _Try())
                 if not known.under_way and known.due_ms <= at_ms:
                     due.setdefault(bet.market_id, []).append(bet)
@@ -139,6 +161,14 @@ class Cancelling:
                     self._cancel_simulated(desk, market_id, bets, at_ms)
                 else:
                     self._cancel(desk, market_id, bets, at_ms)
+
+    def _wait_no_longer(self) -> None:
+        count = sum(1 for desk in self._accounts if desk.orders is None for _ in self._resting(desk))
+        for desk in self._unread:
+            self._report("LEFT", f"account {desk.owner[1]}: it is not known what rests of an earlier session")
+        self._impatient = True
+        if count:
+            self._report("PAPER", f"{count} orders on paper are not cancelled: their hosts do not answer")
 
     def _began(self, known: _Try, at_ms: int) -> None:
         known.count += 1

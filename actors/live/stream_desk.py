@@ -5,13 +5,15 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable
 
-from ..letters import Letter, Session, SessionWanted, StreamState
+from ..letters import Gone, Introduce, Letter, Session, SessionWanted, StreamState
 from .accounts import Accounts, Desk, Owner
 from .alerts import Alerts
 from .grants import Grants
 from .setup import LiveSetup
 
 _ORDERS = "orderSubscription"
+#: Milliseconds before a stream that has ended is started anew: first, doubled each time, and at most.
+_FIRST_MS, _MOST_MS = 1_000, 60_000
 
 
 class StreamDesk:
@@ -37,6 +39,10 @@ class StreamDesk:
         self._accounts, self._alerts, self._send, self._clock_ms = accounts, alerts, send, clock_ms
         self.grants = Grants(self._grant)
         self.states: dict[str, StreamState] = {}
+        self._names = {plan.name for plan in setup.streams}
+        self._incarnations: dict[str, int] = {}
+        self._ends: dict[str, int] = {}
+        self._due: dict[str, float] = {}
         self.owners: dict[str, Owner] = {
             plan.name: (plan.venue, plan.username) for plan in setup.streams if plan.operation == _ORDERS
         }
@@ -79,6 +85,8 @@ class StreamDesk:
             return False
         if letter.state != "CONNECTING" and (known is None or known.state != letter.state):
             self.grants.settled(letter.stream, at_ms)
+        if letter.state == "SUBSCRIBED":
+            self._ends.pop(letter.stream, None)
         if letter.state == "REFUSED":
             self._alerts.alert("STREAM", f"stream {letter.stream} is refused: {letter.error}")
         elif letter.state == "DOWN":
@@ -94,10 +102,46 @@ class StreamDesk:
                 orders.stream_down()
         return True
 
-    def gone(self, stream: str, at_ms: int) -> bool:
-        """A stream has ended; False if it is none."""
-        self.grants.gone(stream, at_ms)
-        return self.states.pop(stream, None) is not None
+    # -- ends ----------------------------------------------------------------------------------------------------
+
+    def incarnation(self, name: str) -> int:
+        """How often a stream was started before, the last time; of what is no stream 0."""
+        return self._incarnations.get(name, 0)
+
+    def gone(self, name: str, at_ms: int) -> bool:
+        """An actor is no more; True if it is a stream."""
+        self.grants.gone(name, at_ms)
+        self.states.pop(name, None)
+        owner = self.owners.get(name)
+        orders = None if owner is None else self._accounts.of(owner).orders
+        if orders is not None:
+            orders.stream_down()
+        return name in self._names
+
+    def lost(self, name: str, coordinator: str, at_ms: int) -> None:
+        """Letters of an actor were lost: a stream tells all that it knows again. `coordinator`: the address."""
+        if name not in self._names:
+            return
+        self._send(name, Introduce("c", coordinator))
+        owner = self.owners.get(name)
+        orders = None if owner is None else self._accounts.of(owner).orders
+        if orders is not None:
+            orders.look_soon(at_ms)
+
+    def ended(self, letter: Gone, at_ms: int) -> None:
+        """A stream has ended, and nobody has asked it to: it is to be started anew, ever later if it ends again."""
+        name, count = letter.name, self._ends.get(letter.name, 0)
+        self._ends[name] = count + 1
+        self._due[name] = at_ms + min(_FIRST_MS * 2**count, _MOST_MS)
+        self._alerts.alert("STREAM", f"stream {name} has ended{f': {letter.why}' if letter.why else ''}")
+
+    def due(self, at_ms: int) -> list[tuple[str, int]]:
+        """Streams that are to be started now, each with how often it was started before."""
+        found = [name for name, due in self._due.items() if due <= at_ms]
+        for name in found:
+            del self._due[name]
+            self._incarnations[name] = self.incarnation(name) + 1
+        return [(name, self.incarnation(name)) for name in found]
 
     @property
     def orders_connected(self) -> bool:

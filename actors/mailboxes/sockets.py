@@ -17,19 +17,18 @@ import os
 import threading
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import zmq
 
-from ...strategies.errors import MessageError, RunError
+from ...strategies.errors import MessageError
 from ..letters import Letter
 from ..wire import encode
 from . import frames
 from .bounds import Bounds
 from .box import Box
 from .files import Files
-from .folder import LONGEST, Claim, check_folder, make_folder, own, remove_folder
+from .folder import Claim
 from .mail import Waiting
 from .way import Way
 
@@ -38,95 +37,9 @@ logger = logging.getLogger("headrace")
 #: Letters that are taken in one look at most: files and timers get their turn too.
 _AT_ONCE = 10_000
 #: Milliseconds for which letters that were sent before the close may still travel.
-_LINGER = 1_000
+LINGER = 1_000
 #: Milliseconds between attempts to reach an inbox that is not there, or not there yet: the first, the longest.
 _AGAIN, _AGAIN_AT_MOST = 5, 500
-
-
-class ZmqPost:
-    """Where the mail of actors is opened that are processes of one machine. It can be pickled.
-
-    Args:
-        folder: where the inboxes lie; None: one is made, and removed with `close`.
-        bounds: how far a receiver may be behind before what may be left out is left out.
-        owned: the folder is removed with `close`.
-
-    Raises:
-        RunError: the folder is not private, or there is no place for one.
-    """
-
-    def __init__(self, folder: str | None = None, bounds: Bounds | None = None, owned: bool = False) -> None:
-        self.bounds = bounds or Bounds()
-        self.folder = folder or str(make_folder())
-        check_folder(Path(self.folder))
-        self._owned = own(Path(self.folder)) if owned or folder is None else None
-        self._context: zmq.Context[zmq.Socket[bytes]] | None = None
-        self._mails: list[ZmqMail] = []
-        self._lock = threading.Lock()
-
-    def __reduce__(self) -> tuple[type[ZmqPost], tuple[str, Bounds]]:
-        return type(self), (self.folder, self.bounds)
-
-    def address(self, name: str, incarnation: int = 0) -> str:
-        """Where an actor is, or will be.
-
-        Raises:
-            RunError: the name cannot be that of a socket in this folder.
-        """
-        path = f"{self.folder}/{name}.{incarnation}"
-        if not name or name.startswith(".") or any(each in name for each in "/\0"):
-            raise RunError(
-                f"{name!r} cannot be an actor's name: it is to be that of a file, and may not begin with a dot"
-            )
-        if len(os.fsencode(path)) >= LONGEST:
-            raise RunError(
-                f"the mailbox {path} has a name of {len(os.fsencode(path))} bytes, and sockets may have fewer than "
-                f"{LONGEST}; use a folder with a shorter name"
-            )
-        return f"ipc://{path}"
-
-    def open(self, name: str, incarnation: int = 0) -> ZmqMail:
-        """Open an actor's mail: the thread that does so, or the one that waits first, is the actor's.
-
-        Raises:
-            RunError: the name is open, here or in another process; the incarnation is not later than the last of that
-                name; or the folder has no place for it.
-        """
-        address = self.address(name, incarnation)
-        with self._lock:
-            if self._context is None:
-                self._context = zmq.Context()
-            claim = Claim(Path(self.folder), name, incarnation)
-            try:
-                mail = ZmqMail(self, self._context, claim, name, incarnation, address)
-            except zmq.ZMQError as error:
-                claim.release()
-                raise RunError(f"the mailbox of {name} cannot be made in {self.folder}: {error.strerror}") from None
-            self._mails.append(mail)
-        return mail
-
-    def close(self) -> None:
-        """Close the mail that was opened here. Where the folder was made here, it goes with all that is in it."""
-        until = time.monotonic() + _LINGER / 1000
-        for mail in list(self._mails):
-            mail.close()
-        while self._mails and time.monotonic() < until:  # actors whose threads are in their turns
-            time.sleep(0.005)
-        with self._lock:
-            if self._context is not None:
-                if self._mails:
-                    logger.warning("still busy at the end: %s", ", ".join(mail.name for mail in self._mails))
-                else:
-                    self._context.term()
-                self._context = None
-        if self._owned is not None:
-            remove_folder(Path(self.folder))
-            self._owned.release()
-            self._owned = None
-
-    def _closed(self, mail: ZmqMail) -> None:
-        with self._lock, contextlib.suppress(ValueError):
-            self._mails.remove(mail)
 
 
 class _Source:
@@ -149,11 +62,18 @@ class _Source:
 
 
 class ZmqMail(Box):
-    """An actor's mail, see `Mail`."""
+    """An actor's mail, see `Mail`.
+
+    Args:
+        bounds: how far a receiver may be behind before what may be left out is left out.
+        hung_up: told once its sockets are closed.
+        claim: its name, until it has hung up.
+    """
 
     def __init__(
         self,
-        post: ZmqPost,
+        bounds: Bounds,
+        hung_up: Callable[[ZmqMail], object],
         context: zmq.Context[zmq.Socket[bytes]],
         claim: Claim,
         name: str,
@@ -161,7 +81,8 @@ class ZmqMail(Box):
         address: str,
     ) -> None:
         super().__init__(name, incarnation, address)
-        self._post = post
+        self._bounds = bounds
+        self._hung_up = hung_up
         self._context = context
         self._claim = claim
         self._owner = threading.current_thread()
@@ -208,11 +129,11 @@ class ZmqMail(Box):
         if self._bell.closed:
             return
         # What was sent there before, if this address was known, forgotten, and is known again: the sequence goes on.
-        self._ways[name] = way = Way(address, self._connected(address), self._post.bounds, self._places.get(address, 0))
+        self._ways[name] = way = Way(address, self._connected(address), self._bounds, self._places.get(address, 0))
         way.send(self._head(frames.GREETING, way.place) + self.address.encode())
 
     def forget(self, name: str) -> None:
-        self._leave(name, _LINGER)
+        self._leave(name, LINGER)
 
     def _leave(self, name: str, linger: int) -> None:
         way = self._ways.pop(name, None)
@@ -268,7 +189,7 @@ class ZmqMail(Box):
     def _connected(self, address: str) -> zmq.Socket[bytes]:
         socket = self._context.socket(zmq.PUSH)
         socket.set_hwm(0)
-        socket.setsockopt(zmq.LINGER, _LINGER)
+        socket.setsockopt(zmq.LINGER, LINGER)
         socket.setsockopt(zmq.RECONNECT_IVL, _AGAIN)
         socket.setsockopt(zmq.RECONNECT_IVL_MAX, _AGAIN_AT_MOST)
         socket.connect(address)
@@ -377,7 +298,7 @@ class ZmqMail(Box):
             way = self._ways.get(source.name)
             if way is None or way.address != source.address:
                 if source.back is None:
-                    source.back = Way(source.address, self._connected(source.address), self._post.bounds, 0)
+                    source.back = Way(source.address, self._connected(source.address), self._bounds, 0)
                 way = source.back
             way.send(self._head(frames.CREDIT, source.place))
 
@@ -415,5 +336,5 @@ class ZmqMail(Box):
         with contextlib.suppress(OSError):
             os.unlink(self.address.removeprefix("ipc://"))
         self._claim.release()
-        self._post._closed(self)
+        self._hung_up(self)
         return True

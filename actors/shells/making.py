@@ -12,9 +12,10 @@ from ..betfair.betfair_client import BetfairClient
 from ..betfair.live_account import LiveAccounts
 from ..clients import BaseClient
 from ..live.accounts import connecting
-from ..live.coordinator_role import CoordinatorRole, Hosts
+from ..live.coordinator_role import CoordinatorRole
 from ..live.crews import StreamPlan
 from ..live.host import HostRole
+from ..live.hosts import Hosts
 from ..live.setup import LiveSetup
 from ..page.page_role import PageRole
 from ..recorder import Deliver, Recorder
@@ -62,7 +63,11 @@ def coordinator_of(
 
 def _coordinator(setup: LiveSetup, engine: Hosts, dumps: Any) -> Role:
     accounts = LiveAccounts(setup.config, setup.reference, _now_ms)
-    return CoordinatorRole(setup, engine, host_of(setup), accounts, dumps)
+    return CoordinatorRole(setup, engine, host_of(setup), accounts, dumps, functools.partial(_stream_named, setup))
+
+
+def _stream_named(setup: LiveSetup, name: str) -> Callable[[], Role]:
+    return stream_of(next(plan for plan in setup.streams if plan.name == name), setup)
 
 
 def _now_ms() -> int:

@@ -20,7 +20,7 @@ from ...strategies.errors import RunError
 from ..letters import Gone
 from ..mailboxes.bounds import Bounds
 from ..mailboxes.folder import make_folder
-from ..mailboxes.sockets import ZmqPost
+from ..mailboxes.socket_post import ZmqPost
 from ..role import Role
 from .engine import COORDINATOR, end_all
 from .ray_head import RayHead

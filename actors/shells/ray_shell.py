@@ -16,7 +16,8 @@ from pathlib import Path
 from ..letters import Stop
 from ..logs import LOGGER, json_formatter
 from ..mailboxes.folder import TakenError
-from ..mailboxes.sockets import ZmqMail, ZmqPost
+from ..mailboxes.socket_post import ZmqPost
+from ..mailboxes.sockets import ZmqMail
 from ..role import run
 from .engine import COORDINATOR
 

@@ -1,87 +1,20 @@
-"""Messages of the order stream, decoded and folded: how bets stand, and what is matched on each runner.
+"""Messages of the order stream, folded: how bets stand, and what is matched on each runner.
 
 Values only: no socket, no clock. An order that cannot be read is left out and told of; the others of its message count.
-Source: Betfair Exchange Stream API, "Order Stream", and its schema (ESASwaggerSchema 1.0.1423).
 """
 
 from __future__ import annotations
 
 import dataclasses
-import math
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 
 import msgspec
 
-from ...strategies.host import order_id_of
-from ...strategies.messages import STREAM, OrderFact
+from ...strategies.messages import OrderFact
 from ..letters import ForeignBet, OrdersClosed, Position
+from .order_changes import DECODE_MARKET, SIDES, MarketChange, RunnerChange, StreamOrder, decoded_order, fact_of, shown
 
-_SIDES = {"B": "BACK", "L": "LAY"}
-_PERSISTENCE = {"L": "LAPSE", "P": "PERSIST", "MOC": "MARKET_ON_CLOSE"}
-#: Kinds of orders that wait for the starting price.
-_AT_SP = ("LOC", "MOC")
 Runner = tuple[int, float]
-
-
-class StreamOrder(msgspec.Struct, gc=False):
-    """One of `uo`: a bet as it is at the message's publish time.
-
-    Attributes:
-        id: its number. p, s: price and size that were asked for; 0 where the kind of order has none.
-        bsp: liability of a bet at the starting price.
-        side: B or L. status: E, or EC: execution complete. pt: L, P or MOC. ot: L, LOC or MOC.
-        pd, md, cd, ld: when it was placed, last matched, cancelled, lapsed.
-        avp: average price matched.
-        sm, sr, sl, sc, sv: sizes matched, remaining, lapsed, cancelled, voided.
-        rfo, rfs: references of the order and of the strategy; "" for none.
-    """
-
-    id: str | int
-    side: str
-    status: str
-    ot: str | None = None
-    pt: str | None = None
-    p: float | None = None
-    s: float | None = None
-    bsp: float | None = None
-    pd: int | None = None
-    md: int | None = None
-    cd: int | None = None
-    ld: int | None = None
-    lsrc: str | None = None
-    avp: float | None = None
-    sm: float | None = None
-    sr: float | None = None
-    sl: float | None = None
-    sc: float | None = None
-    sv: float | None = None
-    rfo: str | None = None
-    rfs: str | None = None
-
-
-class _RunnerChange(msgspec.Struct, gc=False):
-    """One of `orc`."""
-
-    id: int
-    hc: float | None = None
-    full_image: bool | None = msgspec.field(default=None, name="fullImage")
-    uo: list[msgspec.Raw] | None = None
-    mb: list[tuple[float, float]] | None = None
-    ml: list[tuple[float, float]] | None = None
-
-
-class _MarketChange(msgspec.Struct, gc=False):
-    """One of `oc`. `closed`: None where that has not changed."""
-
-    id: str
-    closed: bool | None = None
-    full_image: bool | None = msgspec.field(default=None, name="fullImage")
-    orc: list[_RunnerChange] | None = None
-
-
-# Clients have met numbers written as texts.
-_DECODE_MARKET = msgspec.json.Decoder(_MarketChange, strict=False).decode
-_DECODE_ORDER = msgspec.json.Decoder(StreamOrder, strict=False).decode
 
 
 @dataclasses.dataclass(slots=True)
@@ -193,9 +126,9 @@ class OrderFold:
         told: dict[str, _Bet] = {}
         for each in changes:
             try:
-                change = _DECODE_MARKET(each)
+                change = DECODE_MARKET(each)
             except msgspec.DecodeError as error:
-                found.unread.append(f"{_shown(each)}: {error}; expected a change of a market's orders")
+                found.unread.append(f"{shown(each)}: {error}; expected a change of a market's orders")
                 continue
             self._fold_market(change, pt, image, found, told)
         for bet in told.values():
@@ -225,7 +158,7 @@ class OrderFold:
                     if (market_id, *runner) not in told:
                         found.positions.append(self._position(market_id, runner, ladders))
 
-    def _fold_market(self, change: _MarketChange, pt: int, image: bool, found: Folded, told: dict[str, _Bet]) -> None:
+    def _fold_market(self, change: MarketChange, pt: int, image: bool, found: Folded, told: dict[str, _Bet]) -> None:
         market = self._markets.get(change.id)
         if change.full_image and not change.orc and not image and not change.closed:
             # Nothing is left of it.
@@ -265,20 +198,16 @@ class OrderFold:
         market: _Market,
         market_id: str,
         runner: Runner,
-        change: _RunnerChange,
+        change: RunnerChange,
         pt: int,
         found: Folded,
         told: dict[str, _Bet],
     ) -> None:
         for raw in change.uo or ():
             try:
-                order = _DECODE_ORDER(raw)
-                if order.side not in _SIDES or not _finite(order):
-                    raise msgspec.ValidationError(f"side {order.side!r}, or a number that is none")
+                order = decoded_order(raw)
             except msgspec.DecodeError as error:
-                found.unread.append(
-                    f"market {market_id}, order {_shown(raw)}: {error}; expected an order of the stream"
-                )
+                found.unread.append(f"market {market_id}, order {shown(raw)}: {error}; expected an order of the stream")
                 continue
             self._take(market, market_id, runner, order, pt, told)
         if change.full_image or change.mb is not None or change.ml is not None:
@@ -343,7 +272,7 @@ class OrderFold:
             bet_id=fact.bet_id,
             selection_id=selection_id,
             handicap=handicap,
-            side=_SIDES[order.side],
+            side=SIDES[order.side],
             price=fact.price,
             size=fact.size,
             matched=fact.matched,
@@ -362,56 +291,6 @@ class OrderFold:
         return Position(self._venue, self._username, market_id, *runner, backs, lays)
 
 
-def fact_of(
-    market_id: str, order: StreamOrder, at: int, average: float, liability: float = 0.0, closed: bool = False
-) -> OrderFact:
-    """How a bet stands, as a message. Sizes are to the penny.
-
-    A bet at the starting price is EC from its placing, with sizes of 0: until then it can be matched, as here an order
-    that waits is not complete. One whose price was edited was cancelled (`cd`), although no size of it was.
-
-    Args:
-        average: of what is matched: the stream leaves it out at times.
-        liability: of a bet at the starting price.
-        closed: the market has closed: nothing waits any longer.
-    """
-    matched, lapsed, cancelled, voided = (round(each or 0.0, 2) for each in (order.sm, order.sl, order.sc, order.sv))
-    at_sp = order.ot in _AT_SP and not order.s
-    executable = order.status == "E"
-    if at_sp and not executable and not closed:
-        executable = not (matched or lapsed or cancelled or voided or order.cd or order.ld)
-    return OrderFact(
-        market_id=market_id,
-        order_id=order_id_of(order.rfo or ""),
-        bet_id=str(order.id),
-        source=STREAM,
-        at=at,
-        executable=executable,
-        price=order.p or None,
-        size=(liability if at_sp else order.s) or 0.0,
-        persistence_type=None if at_sp else _PERSISTENCE.get(order.pt or ""),
-        matched=matched,
-        average=average,
-        remaining=round(order.sr or 0.0, 2) if order.status == "E" else 0.0,
-        cancelled=cancelled,
-        lapsed=lapsed,
-        voided=voided,
-    )
-
-
 def _same(one: OrderFact, other: OrderFact) -> bool:
     """Whether two facts differ in nothing but their time."""
     return one == (other if other.at == one.at else msgspec.structs.replace(other, at=one.at))
-
-
-def _numbers(order: StreamOrder) -> Iterator[float | None]:
-    yield from (order.p, order.s, order.bsp, order.avp, order.sm, order.sr, order.sl, order.sc, order.sv)
-
-
-def _finite(order: StreamOrder) -> bool:
-    return all(each is None or math.isfinite(each) for each in _numbers(order))
-
-
-def _shown(raw: bytes | msgspec.Raw) -> str:
-    text = bytes(raw).decode(errors="replace")
-    return text if len(text) <= 200 else f"{text[:200]}..."

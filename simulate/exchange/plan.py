@@ -30,6 +30,7 @@ class Played:
         before_start: seconds of recorded time before the scheduled start at which a recording begins to run.
         sports_data, catalogues: folders with files named by market id.
         sports, changes, minutes_before: of made-up markets, see `GeneratedFeed`.
+        wait: begin only when a client asks for markets: subscribes to them, or lists them.
     """
 
     markets: Paths | None = None
@@ -41,6 +42,7 @@ class Played:
     sports: Sequence[str] | None = None
     changes: int = 1_200
     minutes_before: float | None = None
+    wait: bool = False
 
     def check(self) -> None:
         """Refuse what says nothing: nothing to play, or what has no effect on what is played.

@@ -76,6 +76,8 @@ class RehearsalExchange:
         before_start: seconds of recorded time before the scheduled start at which a recording begins to run.
         sports_data, catalogues: folders with files named by market id.
         sports, changes, minutes_before: of made-up markets, as `headrace generate` has them.
+        wait: begin to play only when a client subscribes to markets or lists them: a system that takes seconds to start
+            then misses nothing. At "max" and "step" it is so anyway.
         ledger: a file for the whole ledger.
         seed: of what is drawn.
         settings: all else: limits, timers, ports, what happens to markets.
@@ -100,6 +102,7 @@ class RehearsalExchange:
         sports: Sequence[str] | None = None,
         changes: int = 1_200,
         minutes_before: float | None = None,
+        wait: bool = False,
         ledger: str | os.PathLike[str] | None = None,
         seed: int | None = None,
         settings: ExchangeSettings | None = None,
@@ -122,6 +125,7 @@ class RehearsalExchange:
             [sports] if isinstance(sports, str) else None if sports is None else list(sports),
             changes,
             minutes_before,
+            wait,
         )
         self._played.check()
         self._faults = tuple(faults_of(faults))

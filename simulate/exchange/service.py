@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import errno
+import functools
 import secrets
 import shutil
 import tempfile
@@ -105,10 +106,13 @@ class Service:
         # From here on time runs: what takes long is done.
         self.timeline = Timeline(self.settings.speed)
         self.recorded: RecordedFeed | None = None
-        feed = self._feed(played)
+        feeds = self._feeds(played)
+        waits = played.wait and not self.timeline.stepped
         self.ledger = _ledger(ledger)
         self._opened.callback(self.ledger.close)
-        self.exchange = Exchange(self.settings, self.timeline, feed, self.ledger)
+        self.exchange = Exchange(self.settings, self.timeline, () if waits else self._as_one(feeds), self.ledger)
+        if waits:
+            self.exchange.begins, self.exchange.finished = functools.partial(self._begun, feeds), False
         self.faults = Faults(time.monotonic, self.ledger, self.settings.seed)
         self.sessions = Sessions(self.settings, self.faults, at=lambda: self.exchange.clock.now_ms)
         MarketEvents(self.exchange, self.faults)
@@ -119,7 +123,7 @@ class Service:
         self.runner = Runner(self.exchange, self._readers)
         self._show()
 
-    def _feed(self, played: Played) -> Feed:
+    def _feeds(self, played: Played) -> list[Feed]:
         feeds: list[Feed] = []
         if played.markets is not None:
             self.recorded = RecordedFeed(
@@ -142,6 +146,16 @@ class Service:
                     minutes_before=played.minutes_before,
                 )
             )
+        return feeds
+
+    def _begun(self, feeds: list[Feed]) -> Feed:
+        """All that is played, from now on."""
+        self.timeline.restart()
+        if self.recorded is not None:
+            self.recorded.begin()
+        return self._as_one(feeds)
+
+    def _as_one(self, feeds: list[Feed]) -> Feed:
         if len(feeds) == 1:
             return feeds[0]
         merged = Merged()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 import logging
+import math
 import os
 import shutil
 import tempfile
@@ -71,7 +72,8 @@ class RecordedFeed:
         self.recordings = 0
         self.starts_ms: list[int] = []
         self._owners: dict[str, str] = {}
-        self._merged = Merged()
+        self._origins: list[tuple[_Played, int, int]] = []
+        self._scheduled: list[float] = []
         try:
             self._plan([_Played(each, self) for each in self._recordings(markets)], in_step, before_start)
         except BaseException:
@@ -98,7 +100,7 @@ class RecordedFeed:
             yield Recording(str(path), str(member))
 
     def _plan(self, found: list[_Played], in_step: bool, before_start: float | None) -> None:
-        origins, played, starts = [], [], []
+        origins, played = [], []
         refused: list[RecordingError] = []
         for each in found:
             try:
@@ -107,11 +109,11 @@ class RecordedFeed:
                 refused.append(error)
                 continue
             played.append(each)
-            starts.append(first.definition.market_time)
+            scheduled = first.definition.market_time
+            self._scheduled.append(math.nan if scheduled is None else scheduled.timestamp() * 1000)
             origin = first.pt
-            if before_start is not None and first.definition.market_time is not None:
-                start = first.definition.market_time.timestamp() * 1000
-                origin = max(origin, round(start - before_start * 1000))
+            if before_start is not None and scheduled is not None:
+                origin = max(origin, round(self._scheduled[-1] - before_start * 1000))
             origins.append((first.pt, origin))
         if not played:
             others = len(refused) - 1
@@ -124,15 +126,23 @@ class RecordedFeed:
             for each, (first_ms, origin) in zip(played, origins, strict=True):
                 if first_ms < (begin := together if in_step else origin):
                     each.skip_to(begin)
-        self._timeline.restart()  # reading to there has taken a while
-        start_ms = self._timeline.start_ms
-        for each, (first_ms, origin) in zip(played, origins, strict=True):
-            each.rebasing = Rebasing(self._timeline, together if in_step else origin, start_ms)
-            self._merged.add(max(each.rebasing.ms(first_ms), start_ms), each.messages())
+        self._origins = [
+            (each, first_ms, together if in_step else origin)
+            for each, (first_ms, origin) in zip(played, origins, strict=True)
+        ]
         self.recordings = len(played)
-        for each, scheduled in zip(played, starts, strict=True):
-            if scheduled is not None:
-                self.starts_ms.append(each.rebasing.ms(round(scheduled.timestamp() * 1000)))
+        self.begin()  # reading to there has taken a while
+
+    def begin(self) -> None:
+        """The start is now. Not once its messages are asked for."""
+        self._timeline.restart()
+        start_ms = self._timeline.start_ms
+        self._merged, self.starts_ms = Merged(), []
+        for (each, first_ms, origin), scheduled in zip(self._origins, self._scheduled, strict=True):
+            each.rebasing = Rebasing(self._timeline, origin, start_ms)
+            self._merged.add(max(each.rebasing.ms(first_ms), start_ms), each.messages())
+            if not math.isnan(scheduled):
+                self.starts_ms.append(each.rebasing.ms(round(scheduled)))
 
     def __iter__(self) -> Iterator[FeedMessage]:
         try:

@@ -241,6 +241,8 @@ class StreamServer:
 
     def subscribed(self, connection: Client, subscription: Live) -> None:
         """A subscription is in force; it has sent nothing yet."""
+        if subscription.op != "ocm":
+            self.exchange.begin()
         self._subscribed[subscription] = None
         self._note(connection, "SUBSCRIBED", operation=subscription.operation, id=subscription.id)
 

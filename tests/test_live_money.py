@@ -240,6 +240,29 @@ def test_a_host_that_died_takes_no_bets_of_strategies_with_it_that_have_the_mark
     assert cancels(bench) == [("1.1", ["91"])]
 
 
+def test_the_end_waits_for_the_first_look_at_an_account(tmp_path: Path) -> None:
+    bench = Bench(tmp_path)
+    bench.account.session.log_in("token")
+    bench.role.stops.stop_system("enough")
+    bench.passes(9_000)
+    assert not bench.mail.stopped, "bets of an earlier session may rest"
+    bench.ready()
+    bench.passes(100)
+    assert bench.mail.stopped
+
+
+def test_the_end_does_not_wait_long_for_a_look_that_does_not_come_nor_without_a_session(tmp_path: Path) -> None:
+    bench = Bench(tmp_path / "one")
+    bench.account.session.log_in("token")
+    bench.role.stops.stop_system("enough")
+    bench.passes(10_100)
+    assert bench.mail.stopped
+    assert any("of an earlier session" in each.text for each in bench.role.alerts.events)
+    other = Bench(tmp_path / "other")
+    other.role.stops.stop_system("enough")
+    assert other.mail.stopped
+
+
 # -- results ---------------------------------------------------------------------------------------------------------
 
 
@@ -252,7 +275,7 @@ def lost(bench: Bench) -> None:
 
 
 def test_results_of_a_market_that_is_opened_again_are_taken_back(tmp_path: Path) -> None:
-    bench = trading(tmp_path, risk=RiskLimits(max_daily_loss=100.0))
+    bench = trading(tmp_path, risk=RiskLimits(max_exposure=100.0))
     lost(bench)
     day = bench.role.betting.day
     assert (exposure(bench), day.profit(NOW, "GBP")) == (0.0, -2.0)

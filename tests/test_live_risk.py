@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 import headrace as hr
+from headrace.actors.betfair.lists import Listed
 from headrace.actors.letters import Carried
 from headrace.actors.live.day import RISK_FILE, Day
 from headrace.actors.live.setup import RiskLimits
@@ -37,6 +38,9 @@ def limited(folder: Path, **limits: Any) -> Bench:
     """A system with limits, and two markets."""
     bench = Bench(folder, risk=RiskLimits(**limits))
     bench.ready()
+    if "max_daily_loss" in limits:
+        bench.account.lists.answer_rows("cleared_orders SETTLED")
+        bench.role.caught_up(bench.now)
     for market_id, host in (("1.1", "h1"), ("1.2", "h2")):
         bench.sees(market_id)
         bench.opens(market_id, host)
@@ -127,6 +131,29 @@ def test_losses_of_today_are_kept_across_restarts(tmp_path: Path) -> None:
     again = limited(tmp_path, max_daily_loss=15.0)
     assert asks(again, "1.1", order("b", size=6.0)) == []
     assert asks(again, "1.1", order("c", size=5.0)) == ["c"]
+
+
+def test_what_was_settled_while_the_system_did_not_run_counts_too(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, risk=RiskLimits(max_daily_loss=15.0, risk_timezone="Europe/London"))
+    bench.role.betting.day.settle("1.8", "Betfair trader", "GBP", -3.0, NOW)
+    bench.ready()
+    bench.sees("1.1")
+    bench.opens("1.1")
+    assert asks(bench, "1.1", order("a", size=1.0)) == []
+    assert refusals(bench) == ["what was settled today is not known yet"]
+    assert not bench.role.answers.state()["placing_allowed"]
+    named, done = bench.account.lists.take("cleared_orders SETTLED")
+    assert named == {"strategy_refs": ["tests"], "settled_from": "2023-11-14T00:00:00.000Z"}
+    done(Listed([], 0, 0, "SERVICE_BUSY"))
+    bench.passes(5_100)
+    rows = [("1.7", "70", -4.0), ("1.7", "71", -4.5), ("1.8", "80", -3.0)]
+    bench.account.lists.answer_rows(
+        "cleared_orders SETTLED", *({"marketId": market, "betId": bet, "profit": each} for market, bet, each in rows)
+    )
+    bench.passes(1)
+    assert bench.role.answers.state()["risk"]["by_currency"]["GBP"]["settled_today"] == -11.5
+    assert asks(bench, "1.1", order("b", size=4.0)) == []
+    assert asks(bench, "1.1", order("c", size=3.5)) == ["c"]
 
 
 def test_only_so_many_orders_a_second_are_placed(tmp_path: Path) -> None:

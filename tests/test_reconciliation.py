@@ -244,6 +244,16 @@ class TestWhose:
 
         assert account.orders.bets.foreign == {}
 
+    def test_bet_that_comes_without_references_is_told_to_its_market(self) -> None:
+        account = Account(direct=True)
+        account.placed()
+        account.image()
+        before = len(account.facts())
+        ended = fact(order_id=None, at=NOW + 1, executable=False, matched=4.0, average=3.5, remaining=0.0)
+        account.orders.take(_foreign(ended), NOW)
+        (told,) = account.facts()[before:]
+        assert (told.order_id, told.bet_id, told.matched) == (ORDER, "31", 4.0)
+
     def test_foreign_bet_that_no_list_has_any_more_is_forgotten(self, account: Account) -> None:
         account.orders.take(_foreign(fact(order_id=None)), NOW)
         account.lists.current = [current("31", order_id="", customerOrderRef="", customerStrategyRef="")]

@@ -241,20 +241,23 @@ class AccountOrders:
 
     # -- handing on ----------------------------------------------------------------------------------------------
 
-    def _take_fact(self, fact: OrderFact) -> None:
+    def _take_fact(self, fact: OrderFact, told: bool = True) -> None:
+        """Take a fact. `told`: where it is the stream's, and that sends facts to markets itself, it has sent this."""
         news = self.bets.take_fact(fact)
         if fact.source == STREAM:
             self._silent = False
         self.reconciliation.take_fact(fact)
         self.doubts.take_fact(fact, self._now)
-        if not (self._direct and fact.source == STREAM) and (news or self.bets.of(fact.order_id, fact.bet_id) is None):
+        sent = self._direct and told and fact.source == STREAM
+        if not sent and (news or self.bets.of(fact.order_id, fact.bet_id) is None):
             self._hand_on(fact)
 
     def _seen(self, bet: ForeignBet) -> None:
         """A bet was seen on the stream or in a list, wherever it was placed."""
         fact = self.bets.take_bet(bet)
         if fact is not None:
-            self._take_fact(fact)
+            # Of a bet that came without its references the stream does not know that it is ours.
+            self._take_fact(fact, told=bet.own)
 
     def _answer(self, message: Answer) -> None:
         """An answer, a fact or a result that was found out here."""

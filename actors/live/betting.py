@@ -25,6 +25,7 @@ from ..wire import ToCoordinator
 from .accounts import Accounts, MakeAccount, Owner
 from .alerts import Alerts
 from .day import Day
+from .earlier_results import EarlierResults
 from .risk import Exposure, Gate, GateControl, Risk, RiskControl
 from .setup import LiveSetup
 
@@ -112,6 +113,9 @@ class Betting:
         for control in self.coordinator.account_controls:
             if isinstance(control, RiskControl):
                 control.risk = self.risk
+        limited = setup.risk.max_daily_loss is not None
+        self._earlier = EarlierResults(self.day, self.settled, lambda: clock.now_ms) if limited else None
+        self._reference = setup.reference
         for desk in self.accounts:
             if not desk.ready:
                 self.gate.unready[desk.owner] = "how the account's bets stand at the exchange is not known yet"
@@ -229,6 +233,12 @@ class Betting:
 
     def look_ready(self) -> None:
         """Open the gate for accounts whose bets are known by now."""
-        for owner in [each for each in self.gate.unready if self.accounts.of(each).ready]:
+        for owner in list(self.gate.unready):
+            desk = self.accounts.of(owner)
+            if not desk.ready:
+                continue
+            if self._earlier is not None and not self._earlier.known(desk, self._reference):
+                self.gate.unready[owner] = "what was settled today is not known yet"
+                continue
             del self.gate.unready[owner]
             self._alerts.note("READY", f"account {owner[1]}: how its bets stand is known; orders may be placed")

@@ -10,9 +10,9 @@ from __future__ import annotations
 import functools
 import logging
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from ...strategies.clock import Clock, WallClock
 from ...strategies.errors import RunError
@@ -51,6 +51,7 @@ from .directory import Directory
 from .event_desk import EventDesk
 from .framework import SOON, LiveFramework, Soon
 from .host_watch import HostWatch
+from .hosts import Hosts
 from .instance import control_path
 from .live_workers import LiveWorkers
 from .market_ends import MarketEnds
@@ -67,23 +68,6 @@ logger = logging.getLogger("headrace")
 
 #: Milliseconds between two looks at what only time changes.
 _TICK_MS = 1000
-
-
-class Hosts(Protocol):
-    """What the coordinator asks of its engine: see `actors.shells.engine`."""
-
-    def prepare(self, names: Sequence[str], make_role: Callable[..., Role] | None = None) -> None: ...
-
-    @property
-    def coming(self) -> int: ...
-
-    def start(self, name: str, make_role: Callable[[], Role], incarnation: int = 0) -> str: ...
-
-    def stop(self, name: str, why: str = "") -> None: ...
-
-    def kill(self, name: str) -> None: ...
-
-    def close(self, seconds: float = 10.0) -> tuple[str, ...]: ...
 
 
 class CoordinatorRole:

@@ -49,6 +49,15 @@ class Day:
         """The day of a moment."""
         return datetime.datetime.fromtimestamp(at_ms / 1000, self._zone).date().isoformat()
 
+    def begins_at(self, at_ms: int) -> str:
+        """The last 00:00 before a moment, as the exchange writes it."""
+        midnight = datetime.datetime.fromisoformat(self.date(at_ms)).replace(tzinfo=self._zone)
+        return midnight.astimezone(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%S.000Z")
+
+    def has(self, market_id: str, whose: str) -> bool:
+        """Whether a result of a market is known. `whose`: as for `settle`."""
+        return any(key.startswith(f"{market_id} {whose} ") for results in self._days.values() for key in results)
+
     def settle(self, market_id: str, whose: str, currency: str, profit: float, at_ms: int) -> bool:
         """A market was settled, for the first time or again; True if that is news.
 

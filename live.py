@@ -29,6 +29,7 @@ from .actors.page.page_role import PAGE
 from .actors.run_files import unpack_files
 from .actors.shells.engine import COORDINATOR, Engine
 from .actors.shells.making import coordinator_of, page_of, stream_of
+from .actors.shells.retold_logs import RetoldLogs
 from .actors.shells.thread_engine import ThreadEngine
 from .actors.streams import HandlerQueue
 from .cluster.shipping import pack, pickled, shipped, why_not_picklable
@@ -131,6 +132,7 @@ class Live(LiveParts):
         self._rows: SessionRows | None = None
         self._ended = threading.Event()
         self._why = self._lost = ""
+        self._logs: RetoldLogs | None = None
         self.result: Result | None = None
         self.page_url = ""
 
@@ -273,10 +275,16 @@ class Live(LiveParts):
                 return False
             if self._ended.wait(min(left, _LOOK_S)):
                 break
-            if self._rows is not None:
-                self._rows.take()
+            self._take()
             self._look()
         return True
+
+    def _take(self) -> None:
+        """Take what actors have written since the last time: rows, and what they have logged."""
+        if self._rows is not None:
+            self._rows.take()
+        if self._logs is not None:
+            self._logs.take()
 
     def _look(self) -> None:
         """See whether the end has come."""
@@ -309,6 +317,7 @@ class Live(LiveParts):
             self._ask("STOP", {"why": self._why or "it was asked to"}, 120.0)
             self._until_stopped()
         self._end_actors()
+        self._take()
         self.result = self._rows.result({"stopped": self._why})
         failed = [*self._finish(), *lost_rows(self._lost)]
         if failed:
@@ -391,4 +400,5 @@ class Live(LiveParts):
         logs = instance.folder / LOGS
         shutil.rmtree(logs, ignore_errors=True)  # those of the session before
         logs.mkdir(mode=0o700)
+        self._logs = RetoldLogs(logs)
         return RayEngine(f"headrace-{instance.reference}", self._has_gone, logs=os.fspath(logs))

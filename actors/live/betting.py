@@ -193,6 +193,12 @@ class Betting:
         """Something has happened to bets of an account in a market."""
         self.exposure.changed(owner, market_id)
 
+    def defined(self, market_id: str) -> None:
+        """The definition of a market has come: what bets there can lose depends on it."""
+        for desk in self.accounts:
+            if market_id in desk.bets.markets:
+                self.exposure.changed(desk.owner, market_id)
+
     def settled(self, owner: Owner, market_id: str, profit: float) -> None:
         """The results of an account's bets in a market come to this."""
         client, definition = self.accounts.of(owner).client, self._definition_of(market_id)

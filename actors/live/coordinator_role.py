@@ -314,6 +314,7 @@ class CoordinatorRole:
     def _seen(self, sender: str, letter: MarketSeen, at_ms: int) -> None:
         if self.stops.shutdown is None:
             self.routes.see(letter)
+            self.betting.defined(letter.market_id)
 
     def _market_gone(self, sender: str, letter: MarketGone, at_ms: int) -> None:
         if self.routes.gone(letter.stream, letter.market_id):

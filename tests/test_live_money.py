@@ -87,6 +87,19 @@ def test_exposure_counts_what_is_about_to_be_placed_anew_and_counts_it_once(tmp_
     assert exposure(bench) == 0.0
 
 
+def test_exposure_is_counted_anew_once_it_is_known_who_can_win(tmp_path: Path) -> None:
+    bench = Bench(tmp_path)
+    bench.ready()
+    for number, (bet_id, runner) in enumerate((("91", 11), ("92", 12))):
+        fact = OrderFact("1.1", None, bet_id, STREAM, NOW + number, False, 3.0, 2.0, "LAPSE", matched=2.0, average=3.0)
+        lay = ("Betfair", "trader", "1.1", bet_id, runner, 0.0, "LAY", 3.0, 2.0, 2.0, 0.0, NOW)
+        bench.take("o1", ForeignBet(*lay, fact=fact, own=True))
+    assert exposure(bench) == 8.0, "both may win, as far as is known"
+    runners = [{"id": each, "status": "ACTIVE"} for each in (11, 12)]
+    bench.sees("1.1", runners=runners, numberOfWinners=1, numberOfActiveRunners=2, bettingType="ODDS")
+    assert exposure(bench) == 2.0
+
+
 # -- requests that are not sent --------------------------------------------------------------------------------------
 
 

@@ -73,7 +73,8 @@ class Live(LiveParts):
         out: a new folder, or URI, for the result's tables, as in `backtest`.
         until: when to stop: "23:30" of this machine's time, or a datetime; None: when it is told to.
         stop_when_idle: stop once there was a market, and all are closed and settled.
-        page: serve a web page on localhost. page_port: its port; 0: any that is free.
+        page: serve a web page on localhost.
+        page_port: its port; 0: any that is free.
         webhook: a URL that alerts are posted to.
         instance: a folder for what is kept across restarts; default: see docs/live.md.
         files: files that strategies need; `headrace.path(name)` finds them in every process.

@@ -41,6 +41,7 @@ from ..letters import (
 )
 from ..mailboxes.mail import Mail
 from ..role import Role
+from .absent import AbsentMarkets
 from .accounts import MakeAccount
 from .alerts import Alerts
 from .answers import Answers
@@ -146,6 +147,7 @@ class CoordinatorRole:
         )
         accounts, log = self.betting.accounts, self.betting.coordinator.log
         self.stream_desk = StreamDesk(setup, accounts, self.alerts, mail.send, lambda: clock.now_ms)
+        self._absent = AbsentMarkets(setup.streams, self.alerts.note)
         self.watch = HostWatch(self.seating, self.alerts.alert, self.alerts.note)
         self.workers = LiveWorkers(setup, accounts, mail, self.directory, self.routes, self.seating, log)
         self.ends = MarketEnds(accounts, self._free)
@@ -204,6 +206,7 @@ class CoordinatorRole:
             self.stream_desk.grants.look(at_ms)
             self.watch.look(at_ms)
             self._start_streams(at_ms)
+            self._absent.look(self.stream_desk.states, self.routes.markets, at_ms)
             self.workers.look(at_ms)
             self.ends.look(at_ms)
             self.betting.save()

@@ -196,7 +196,7 @@ class Betting:
     def defined(self, market_id: str) -> None:
         """The definition of a market has come: what bets there can lose depends on it."""
         for desk in self.accounts:
-            if market_id in desk.bets.markets:
+            if desk.bets.in_market(market_id):
                 self.exposure.changed(desk.owner, market_id)
 
     def settled(self, owner: Owner, market_id: str, profit: float) -> None:

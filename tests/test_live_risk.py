@@ -237,6 +237,6 @@ def test_what_was_lost_in_a_rehearsal_is_not_counted_with_money(tmp_path: Path) 
     assert not rehearses(None)
     rehearsal = Day(tmp_path, rehearsal=True)
     rehearsal.settle("1.1", "BETFAIR trader", "GBP", -80.0, NOW)
-    rehearsal.save(NOW)
+    rehearsal.write(rehearsal.as_bytes(NOW))
     assert Day(tmp_path).profit(NOW, "GBP") == 0.0
     assert Day(tmp_path, rehearsal=True).profit(NOW, "GBP") == -80.0

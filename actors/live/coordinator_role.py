@@ -7,7 +7,6 @@ comes back as a letter. So all state is touched by one thread.
 
 from __future__ import annotations
 
-import functools
 import logging
 import math
 from collections.abc import Callable
@@ -51,6 +50,7 @@ from .control import ControlDesk
 from .directory import Directory
 from .event_desk import EventDesk
 from .framework import SOON, LiveFramework, Soon
+from .host_pool import HostPool
 from .host_watch import HostWatch
 from .hosts import Hosts
 from .instance import control_path
@@ -58,7 +58,6 @@ from .live_workers import LiveWorkers
 from .market_ends import MarketEnds
 from .routes import Routes
 from .rows_file import ROWS, RowsWriter, packed
-from .seating import Seating
 from .setup import LiveSetup
 from .starter import Starter
 from .stops import Stops
@@ -140,7 +139,8 @@ class CoordinatorRole:
         setup, clock = self.setup, self._clock
         self.alerts = Alerts(setup.webhook, setup.reference, lambda: clock.now_ms)
         self.directory = Directory(mail)
-        self.seating = Seating(setup.max_hosts, self._start_host)
+        self.pool = HostPool(setup.max_hosts, self._engine, self._make_host, self.directory)
+        self.seating = self.pool.seating
         self.routes = Routes(setup, mail, self.directory, self.seating, self._seated)
         self.betting = Betting(
             setup, clock, mail.put, self.alerts, self._to_actor, self.routes.definition_of, self._make_account
@@ -247,6 +247,7 @@ class CoordinatorRole:
         self.page = letter.url or self.page
         if letter.kind == "HOST":
             self.workers.greet(letter.name)
+            self.pool.arrived()
             for name in self.stream_desk.owners:
                 if (state := self.stream_desk.states.get(name)) is not None:
                     self.mail.send(letter.name, state)
@@ -254,14 +255,10 @@ class CoordinatorRole:
             self.routes.again(letter.name)
             self.workers.again(letter.name)
 
-    def _start_host(self, name: str) -> None:
-        address = self._engine.start(name, functools.partial(self._make_host, name))
-        self.directory.arrived(name, address, "HOST")
-        self.prepare_hosts()
-
-    def prepare_hosts(self) -> None:
-        """Have all hosts that may yet be needed made ready: the process of one takes most of a second to start."""
-        self._engine.prepare(self.seating.next_hosts, functools.partial(self._make_host, ""))
+    def fill_hosts(self) -> None:
+        """Start all hosts that may be needed."""
+        if self.stops.shutdown is None:
+            self.pool.fill()
 
     def _start_streams(self, at_ms: int) -> None:
         """Start streams anew that have ended; their markets stay where they are."""
@@ -273,7 +270,7 @@ class CoordinatorRole:
     @property
     def hosts_coming(self) -> int:
         """How many of them are not ready."""
-        return self._engine.coming
+        return self.pool.coming
 
     def _seated(self, host: str, crew: str, market_id: str) -> None:
         self.betting.join(host, crew)
@@ -361,6 +358,7 @@ class CoordinatorRole:
         self.threads.stop()
 
     def stop_hosts(self) -> None:
+        self.pool.stop()
         for host in self.seating.hosts:
             self._engine.stop(host, "the system ends")
 

@@ -119,6 +119,8 @@ def test_hosts_that_do_not_end_are_killed(tmp_path: Path) -> None:
     bench.passes(5_100)
     assert bench.engine.killed == ["h1"]
     assert bench.mail.stopped
+    (failure,) = bench.role.betting.failures
+    assert failure.message.endswith("the orders of 1.1 are not in the result")
 
 
 def test_cancelling_all_halts_placing_and_the_system_goes_on(tmp_path: Path) -> None:

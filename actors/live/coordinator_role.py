@@ -376,6 +376,9 @@ class CoordinatorRole:
 
     def kill_hosts(self) -> None:
         for host in self.hosts_left:
+            places = sorted({market_id for _, market_id, name in self.seating if name == host})
+            text = f"host {host} does not end, and is killed; the orders of {', '.join(places) or 'no market'}"
+            self.betting.failed(RunError(f"{text} are not in the result"), None, None)
             self._engine.kill(host)
 
     def log_out(self, then: Callable[[], object]) -> None:

@@ -98,7 +98,7 @@ def test_a_webhook_that_hangs_holds_nothing_up(hook: Hook) -> None:
     alerts = Alerts(hook.url, "tests", lambda: 0)
     began = time.monotonic()
     for number in range(300):
-        alerts.alert("LIMIT", f"limit {number}")
+        alerts.alert("DIFFERENCE", f"bet {number}")
     assert time.monotonic() - began < 1.0
     assert alerts.unposted >= 190, "what does not fit into the queue is counted"
     assert len(alerts.events) == 200

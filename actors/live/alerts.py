@@ -20,7 +20,7 @@ from typing import Any
 
 from ...strategies.errors import InputError
 from ...values import legible
-from ..coordinator import kind_of_reason
+from ..violations import kind_of_reason
 
 logger = logging.getLogger("headrace")
 

@@ -299,9 +299,8 @@ class CoordinatorRole:
             text = f"{text}; its markets are traded no more: {', '.join(markets) or 'none'}"
             self.alerts.alert("QUARANTINE", text)
             self.betting.failed(RunError(f"{text}; their orders are not in the result"), None, None)
-            self.stops.abandon(
-                frozenset((market, name) for crew, market in places for name in self.setup.crew(crew).strategies)
-            )
+            names = {crew: self.setup.crew(crew).strategies for crew, _ in places}
+            self.stops.abandon(frozenset((market, name) for crew, market in places for name in names[crew]))
         for crew, market_id in places:
             self.routes.free_place(crew, market_id)
         self.betting.leave(letter.name, markets)
@@ -376,9 +375,9 @@ class CoordinatorRole:
 
     def kill_hosts(self) -> None:
         for host in self.hosts_left:
-            places = sorted({market_id for _, market_id, name in self.seating if name == host})
-            text = f"host {host} does not end, and is killed; the orders of {', '.join(places) or 'no market'}"
-            self.betting.failed(RunError(f"{text} are not in the result"), None, None)
+            markets = ", ".join(sorted({market_id for _, market_id, name in self.seating if name == host})) or "none"
+            text = f"host {host} does not end, and is killed; orders of its markets are not in the result: {markets}"
+            self.betting.failed(RunError(text), None, None)
             self._engine.kill(host)
 
     def log_out(self, then: Callable[[], object]) -> None:

@@ -17,6 +17,7 @@ from typing import Any, Self
 
 from .actors.coordinator import Coordinator
 from .actors.letters import Gone, UserEvent
+from .actors.live.alerts import check_webhook
 from .actors.live.control import ask
 from .actors.live.instance import Instance, default_reference
 from .actors.live.rows_file import ROWS, RowsReader
@@ -114,7 +115,7 @@ class Live(LiveParts):
             on_stop=on_stop,
             shadow=shadow,
             record=record,
-            webhook=webhook,
+            webhook=None if webhook is None else check_webhook(webhook),
             files=files,
         )
         self._until = ends_at(until)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 import pickle
+import weakref
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -240,6 +241,7 @@ class Bench:
         streams = (*streams, *orders)
         self.instance = Instance("tests", folder)
         self.instance.hold()
+        weakref.finalize(self, self.instance.release)  # the path of its socket may lie elsewhere
         self.setup = LiveSetup(
             **{
                 "strategies": list(strategies),

@@ -302,7 +302,7 @@ class CoordinatorRole:
             names = {crew: self.setup.crew(crew).strategies for crew, _ in places}
             self.stops.abandon(frozenset((market, name) for crew, market in places for name in names[crew]))
         for crew, market_id in places:
-            self.routes.free_place(crew, market_id)
+            self.routes.give_up(crew, market_id)
         self.betting.leave(letter.name, markets)
 
     # -- markets -------------------------------------------------------------------------------------------------

@@ -9,7 +9,6 @@ import logging
 import math
 import os
 import secrets
-import shutil
 import tempfile
 import threading
 import time
@@ -28,6 +27,7 @@ from .actors.market import MarketActor
 from .actors.page.page_role import PAGE
 from .actors.run_files import unpack_files
 from .actors.shells.engine import COORDINATOR, Engine
+from .actors.shells.engines import engine_of
 from .actors.shells.making import coordinator_of, page_of, stream_of
 from .actors.shells.retold_logs import RetoldLogs
 from .actors.shells.thread_engine import ThreadEngine
@@ -47,8 +47,6 @@ logger = logging.getLogger("headrace")
 _START_S, _END_S = 90.0, 20.0
 #: Seconds that are waited for the accounts, and for hosts, before markets are begun.
 _READY_S = 30.0
-#: Below the instance's folder: what each actor on Ray has logged in the last session.
-LOGS = "logs"
 #: Seconds between two looks at a running system.
 _LOOK_S = 0.25
 
@@ -73,7 +71,8 @@ class Live(LiveParts):
         out: a new folder, or URI, for the result's tables, as in `backtest`.
         until: when to stop: "23:30" of this machine's time, or a datetime; None: when it is told to.
         stop_when_idle: stop once there was a market, and all are closed and settled.
-        page: serve a web page on localhost. page_port: its port; 0: any that is free.
+        page: serve a web page on localhost.
+        page_port: its port; 0: any that is free.
         webhook: a URL that alerts are posted to.
         instance: a folder for what is kept across restarts; default: see docs/live.md.
         files: files that strategies need; `headrace.path(name)` finds them in every process.
@@ -183,7 +182,8 @@ class Live(LiveParts):
             os.unlink(instance.folder / ROWS)
         self._rows = SessionRows(RowsReader(instance.folder / ROWS), self._identity(setup), self._out)
         self._laid_out = unpack_files(self._files)
-        engine = self._engine = self._make_engine(instance)
+        engine, logs = engine_of(self._engine_name, instance, self._has_gone)
+        self._engine, self._logs = engine, None if logs is None else RetoldLogs(logs)
         if self._engine_name == "ray":
             make_coordinator = coordinator_of(setup, engine, pickled)
         else:
@@ -389,16 +389,3 @@ class Live(LiveParts):
         if self._instance is None or not self._instance.held:
             raise RunError("this system does not run")
         return ask(self._instance, what, values, timeout=seconds)
-
-    # -- what it is made of --------------------------------------------------------------------------------------
-
-    def _make_engine(self, instance: Instance) -> Engine:
-        if self._engine_name == "local":
-            return ThreadEngine(self._has_gone)
-        from .actors.shells.ray_engine import RayEngine
-
-        logs = instance.folder / LOGS
-        shutil.rmtree(logs, ignore_errors=True)  # those of the session before
-        logs.mkdir(mode=0o700)
-        self._logs = RetoldLogs(logs)
-        return RayEngine(f"headrace-{instance.reference}", self._has_gone, logs=os.fspath(logs))

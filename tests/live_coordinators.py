@@ -352,3 +352,24 @@ def placing(order_id: str, market_id: str = "1.1", request_id: str = "r1", **set
         **settings,
     }
     return Request(request_id, market_id, **fields)
+
+
+def trading(folder: Path, **settings: object) -> Bench:
+    """A system with market 1.1 at host h1, that may place."""
+    bench = Bench(folder, **settings)
+    bench.ready()
+    bench.sees("1.1")
+    bench.opens("1.1")
+    return bench
+
+
+def resting(bench: Bench, order_id: str, bet_id: str, request_id: str = "r1") -> None:
+    """An order of £2 rests at the exchange."""
+    bench.asks(placing(order_id, request_id=request_id))
+    bench.account.places(order_id, bet_id)
+    bench.sees_bet(order_id, bet_id, 2.0)
+
+
+def cancels(bench: Bench) -> list[tuple[str, list[str]]]:
+    """The cancels that were sent: markets, and bets."""
+    return [(market_id, ids) for market_id, ids, _ in bench.account.execution.cancels]

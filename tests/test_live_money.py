@@ -28,27 +28,7 @@ from headrace.strategies.messages import (
     Report,
     Request,
 )
-from live_coordinators import NOW, Bench, LiveClient, backer, placing
-
-
-def trading(folder: Path, **settings: object) -> Bench:
-    """A system with market 1.1 at host h1, that may place."""
-    bench = Bench(folder, **settings)
-    bench.ready()
-    bench.sees("1.1")
-    bench.opens("1.1")
-    return bench
-
-
-def resting(bench: Bench, order_id: str, bet_id: str, request_id: str = "r1") -> None:
-    """An order of £2 rests at the exchange."""
-    bench.asks(placing(order_id, request_id=request_id))
-    bench.account.places(order_id, bet_id)
-    bench.sees_bet(order_id, bet_id, 2.0)
-
-
-def cancels(bench: Bench) -> list[tuple[str, list[str]]]:
-    return [(market_id, ids) for market_id, ids, _ in bench.account.execution.cancels]
+from live_coordinators import NOW, Bench, LiveClient, backer, cancels, placing, resting, trading
 
 
 def exposure(bench: Bench) -> float:
@@ -105,6 +85,19 @@ def test_exposure_counts_what_is_about_to_be_placed_anew_and_counts_it_once(tmp_
     assert exposure(bench) == 2.0
     bench.sees_bet("b", "92", 0.0, cancelled=2.0)
     assert exposure(bench) == 0.0
+
+
+def test_exposure_is_counted_anew_once_it_is_known_who_can_win(tmp_path: Path) -> None:
+    bench = Bench(tmp_path)
+    bench.ready()
+    for number, (bet_id, runner) in enumerate((("91", 11), ("92", 12))):
+        fact = OrderFact("1.1", None, bet_id, STREAM, NOW + number, False, 3.0, 2.0, "LAPSE", matched=2.0, average=3.0)
+        lay = ("Betfair", "trader", "1.1", bet_id, runner, 0.0, "LAY", 3.0, 2.0, 2.0, 0.0, NOW)
+        bench.take("o1", ForeignBet(*lay, fact=fact, own=True))
+    assert exposure(bench) == 8.0, "both may win, as far as is known"
+    runners = [{"id": each, "status": "ACTIVE"} for each in (11, 12)]
+    bench.sees("1.1", runners=runners, numberOfWinners=1, numberOfActiveRunners=2, bettingType="ODDS")
+    assert exposure(bench) == 2.0
 
 
 # -- requests that are not sent --------------------------------------------------------------------------------------

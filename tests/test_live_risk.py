@@ -5,10 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import betfairlightweight
 import pytest
 
 import headrace as hr
 from headrace.actors.betfair.lists import Listed
+from headrace.actors.betfair.places import rehearses
 from headrace.actors.letters import Carried
 from headrace.actors.live.day import RISK_FILE, Day
 from headrace.actors.live.setup import RiskLimits
@@ -226,3 +228,15 @@ def test_results_on_paper_of_a_host_count_for_its_day(tmp_path: Path) -> None:
         bench.take("h1", Carried("s1.market", message))
     standing = bench.role.betting.risk.standing()["by_currency"]
     assert standing == {"GBP (paper)": {"exposure": 0.0, "settled_today": 10.0, "loss_today": 0.0}}
+
+
+def test_what_was_lost_in_a_rehearsal_is_not_counted_with_money(tmp_path: Path) -> None:
+    with hr.RehearsalExchange(generate=1, speed="step") as exchange:
+        assert rehearses(exchange.client())
+    assert not rehearses(betfairlightweight.APIClient("a", "b", "c"))
+    assert not rehearses(None)
+    rehearsal = Day(tmp_path, rehearsal=True)
+    rehearsal.settle("1.1", "BETFAIR trader", "GBP", -80.0, NOW)
+    rehearsal.write(rehearsal.as_bytes(NOW))
+    assert Day(tmp_path).profit(NOW, "GBP") == 0.0
+    assert Day(tmp_path, rehearsal=True).profit(NOW, "GBP") == -80.0

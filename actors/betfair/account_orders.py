@@ -104,7 +104,11 @@ class AccountOrders:
 
     def take_reply(self, reply: Reply) -> None:
         """The exchange has answered a request, or a part of it, or it was answered here. It is not handed on."""
+        foreign = self.bets.foreign
+        seen = [foreign[report.bet_id] for report in reply.reports if report.bet_id in foreign]
         self.bets.take_reply(reply)
+        for each in seen:  # they came without their references: only now it is known whose they are
+            self._seen(each)
         request = self.bets.request(reply.request_id)
         if reply.outcome != ANSWERED or request is None:
             return
@@ -163,6 +167,7 @@ class AccountOrders:
             self.bets.take_position(letter)
         elif isinstance(letter, OrdersImage):
             self._down = self.reconciliation.blind = False
+            self._to_be_shown.clear()  # what is over by now is in no image, but in the lists
             self.reconciliation.image(at_ms)
         elif isinstance(letter, OrdersClosed):
             if letter.closed:

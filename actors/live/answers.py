@@ -60,8 +60,8 @@ class System(Protocol):
     watch: HostWatch
     workers: LiveWorkers
 
-    def prepare_hosts(self) -> None:
-        """Have all hosts that may yet be needed made ready."""
+    def fill_hosts(self) -> None:
+        """Start all hosts that may be needed."""
 
     @property
     def hosts_coming(self) -> int:
@@ -102,7 +102,7 @@ class Answers:
             self._role.events.take(pickle.loads(base64.b64decode(str(values.get("data", "")))))
             return {}
         if what == PREPARE:
-            self._role.prepare_hosts()
+            self._role.fill_hosts()
             return {}
         names = (STATE, STOP, CANCEL_ALL, EVENT, PREPARE)
         raise InputError(f"{what!r} is not a question; expected {', '.join(names)}{did_you_mean(what, names)}")

@@ -15,6 +15,7 @@ from ...strategies.messages import ClearedOrder, OrderFact, Reply, Request
 from ...values import legible
 from ..betfair.known_bet import KnownBet
 from ..betfair.live_account import LiveAccounts
+from ..betfair.places import rehearses
 from ..coordinator import Coordinator
 from ..exchange import Answer
 from ..failures import Failures, users_place
@@ -94,7 +95,9 @@ class Betting:
         make = make_account or LiveAccounts(setup.config, setup.reference, lambda: clock.now_ms)
         clients = self.coordinator.clients
         self.accounts = Accounts(clients, setup.reference, self, put, lambda: clock.now_ms, make)
-        self.day = Day(Path(setup.instance), setup.risk.risk_timezone)
+        self.day = Day(
+            Path(setup.instance), setup.risk.risk_timezone, any(rehearses(each.betting_client) for each in clients)
+        )
         self.exposure = Exposure(lambda owner, market_id: self.accounts.of(owner).open_in(market_id), definition_of)
         # What is won and lost on paper stands apart.
         self._purses = {
@@ -189,6 +192,12 @@ class Betting:
     def changed(self, owner: Owner, market_id: str) -> None:
         """Something has happened to bets of an account in a market."""
         self.exposure.changed(owner, market_id)
+
+    def defined(self, market_id: str) -> None:
+        """The definition of a market has come: what bets there can lose depends on it."""
+        for desk in self.accounts:
+            if desk.bets.in_market(market_id):
+                self.exposure.changed(desk.owner, market_id)
 
     def settled(self, owner: Owner, market_id: str, profit: float) -> None:
         """The results of an account's bets in a market come to this."""

@@ -7,7 +7,6 @@ comes back as a letter. So all state is touched by one thread.
 
 from __future__ import annotations
 
-import functools
 import logging
 import math
 from collections.abc import Callable
@@ -42,6 +41,7 @@ from ..letters import (
 )
 from ..mailboxes.mail import Mail
 from ..role import Role
+from .absent import AbsentMarkets
 from .accounts import MakeAccount
 from .alerts import Alerts
 from .answers import Answers
@@ -50,6 +50,7 @@ from .control import ControlDesk
 from .directory import Directory
 from .event_desk import EventDesk
 from .framework import SOON, LiveFramework, Soon
+from .host_pool import HostPool
 from .host_watch import HostWatch
 from .hosts import Hosts
 from .instance import control_path
@@ -57,7 +58,6 @@ from .live_workers import LiveWorkers
 from .market_ends import MarketEnds
 from .routes import Routes
 from .rows_file import ROWS, RowsWriter, packed
-from .seating import Seating
 from .setup import LiveSetup
 from .starter import Starter
 from .stops import Stops
@@ -139,13 +139,15 @@ class CoordinatorRole:
         setup, clock = self.setup, self._clock
         self.alerts = Alerts(setup.webhook, setup.reference, lambda: clock.now_ms)
         self.directory = Directory(mail)
-        self.seating = Seating(setup.max_hosts, self._start_host)
+        self.pool = HostPool(setup.max_hosts, self._engine, self._make_host, self.directory)
+        self.seating = self.pool.seating
         self.routes = Routes(setup, mail, self.directory, self.seating, self._seated)
         self.betting = Betting(
             setup, clock, mail.put, self.alerts, self._to_actor, self.routes.definition_of, self._make_account
         )
         accounts, log = self.betting.accounts, self.betting.coordinator.log
         self.stream_desk = StreamDesk(setup, accounts, self.alerts, mail.send, lambda: clock.now_ms)
+        self._absent = AbsentMarkets(setup.streams, self.alerts.note)
         self.watch = HostWatch(self.seating, self.alerts.alert, self.alerts.note)
         self.workers = LiveWorkers(setup, accounts, mail, self.directory, self.routes, self.seating, log)
         self.ends = MarketEnds(accounts, self._free)
@@ -204,6 +206,7 @@ class CoordinatorRole:
             self.stream_desk.grants.look(at_ms)
             self.watch.look(at_ms)
             self._start_streams(at_ms)
+            self._absent.look(self.stream_desk.states, self.routes.markets, at_ms)
             self.workers.look(at_ms)
             self.ends.look(at_ms)
             self.betting.save()
@@ -244,6 +247,7 @@ class CoordinatorRole:
         self.page = letter.url or self.page
         if letter.kind == "HOST":
             self.workers.greet(letter.name)
+            self.pool.arrived()
             for name in self.stream_desk.owners:
                 if (state := self.stream_desk.states.get(name)) is not None:
                     self.mail.send(letter.name, state)
@@ -251,14 +255,10 @@ class CoordinatorRole:
             self.routes.again(letter.name)
             self.workers.again(letter.name)
 
-    def _start_host(self, name: str) -> None:
-        address = self._engine.start(name, functools.partial(self._make_host, name))
-        self.directory.arrived(name, address, "HOST")
-        self.prepare_hosts()
-
-    def prepare_hosts(self) -> None:
-        """Have all hosts that may yet be needed made ready: the process of one takes most of a second to start."""
-        self._engine.prepare(self.seating.next_hosts, functools.partial(self._make_host, ""))
+    def fill_hosts(self) -> None:
+        """Start all hosts that may be needed."""
+        if self.stops.shutdown is None:
+            self.pool.fill()
 
     def _start_streams(self, at_ms: int) -> None:
         """Start streams anew that have ended; their markets stay where they are."""
@@ -270,7 +270,7 @@ class CoordinatorRole:
     @property
     def hosts_coming(self) -> int:
         """How many of them are not ready."""
-        return self._engine.coming
+        return self.pool.coming
 
     def _seated(self, host: str, crew: str, market_id: str) -> None:
         self.betting.join(host, crew)
@@ -299,9 +299,8 @@ class CoordinatorRole:
             text = f"{text}; its markets are traded no more: {', '.join(markets) or 'none'}"
             self.alerts.alert("QUARANTINE", text)
             self.betting.failed(RunError(f"{text}; their orders are not in the result"), None, None)
-            self.stops.abandon(
-                frozenset((market, name) for crew, market in places for name in self.setup.crew(crew).strategies)
-            )
+            names = {crew: self.setup.crew(crew).strategies for crew, _ in places}
+            self.stops.abandon(frozenset((market, name) for crew, market in places for name in names[crew]))
         for crew, market_id in places:
             self.routes.free_place(crew, market_id)
         self.betting.leave(letter.name, markets)
@@ -311,6 +310,7 @@ class CoordinatorRole:
     def _seen(self, sender: str, letter: MarketSeen, at_ms: int) -> None:
         if self.stops.shutdown is None:
             self.routes.see(letter)
+            self.betting.defined(letter.market_id)
 
     def _market_gone(self, sender: str, letter: MarketGone, at_ms: int) -> None:
         if self.routes.gone(letter.stream, letter.market_id):
@@ -357,6 +357,7 @@ class CoordinatorRole:
         self.threads.stop()
 
     def stop_hosts(self) -> None:
+        self.pool.stop()
         for host in self.seating.hosts:
             self._engine.stop(host, "the system ends")
 
@@ -374,6 +375,9 @@ class CoordinatorRole:
 
     def kill_hosts(self) -> None:
         for host in self.hosts_left:
+            markets = ", ".join(sorted({market_id for _, market_id, name in self.seating if name == host})) or "none"
+            text = f"host {host} does not end, and is killed; orders of its markets are not in the result: {markets}"
+            self.betting.failed(RunError(text), None, None)
             self._engine.kill(host)
 
     def log_out(self, then: Callable[[], object]) -> None:

@@ -12,6 +12,8 @@ from .instance import write_private
 
 #: The file in the folder of the instance.
 RISK_FILE = "risk.json"
+#: The same of rehearsals: what was won or lost there says nothing of money.
+REHEARSAL_FILE = "risk-rehearsal.json"
 #: Days for which results of markets are remembered: a market that is settled again counts by the difference.
 _REMEMBERED = 7
 
@@ -22,13 +24,14 @@ class Day:
     Args:
         folder: of the instance.
         timezone: whose 00:00.
+        rehearsal: an account is one of a rehearsal exchange.
 
     Raises:
         RunError: what was kept cannot be read: the losses of today are not known.
     """
 
-    def __init__(self, folder: Path, timezone: str = "UTC") -> None:
-        self._path = folder / RISK_FILE
+    def __init__(self, folder: Path, timezone: str = "UTC", rehearsal: bool = False) -> None:
+        self._path = folder / (REHEARSAL_FILE if rehearsal else RISK_FILE)
         self._zone = zoneinfo.ZoneInfo(timezone)
         # By day; then by market and account.
         self._days: dict[str, dict[str, float]] = {}

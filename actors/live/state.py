@@ -20,7 +20,7 @@ Times are milliseconds since the epoch, money is in each account's currency. Key
 | clients | rows: venue, username, paper, session, ready, funds, funds_age_s, exposure, transactions_hour, currency |
 | streams | rows: the fields of `letters.StreamState`, pid |
 | hosts | rows: name, markets, depth, behind, lost, busy_ms, stalled, pid |
-| hosts_coming | hosts that are being made ready |
+| hosts_coming | hosts that are not ready yet |
 | latency | tick_ms, order_ms, stream_lag_ms: count, median, p99, worst |
 | risk | limits, and where they stand |
 | events | the last 200: at, kind, text |

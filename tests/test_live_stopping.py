@@ -120,7 +120,7 @@ def test_hosts_that_do_not_end_are_killed(tmp_path: Path) -> None:
     assert bench.engine.killed == ["h1"]
     assert bench.mail.stopped
     (failure,) = bench.role.betting.failures
-    assert failure.message.endswith("the orders of 1.1 are not in the result")
+    assert failure.message.endswith("orders of its markets are not in the result: 1.1")
 
 
 def test_cancelling_all_halts_placing_and_the_system_goes_on(tmp_path: Path) -> None:

@@ -39,15 +39,14 @@ class Quarantine:
             text = f"{text}; its markets are traded no more: {', '.join(markets) or 'none'}"
             self._alerts.alert("QUARANTINE", text)
             self._betting.failed(RunError(f"{text}; their orders are not in the result"), None, None)
-            self._stops.abandon(
-                frozenset((market, name) for crew, market in places for name in self._setup.crew(crew).strategies)
-            )
+            names = {crew: self._setup.crew(crew).strategies for crew, _ in places}
+            self._stops.abandon(frozenset((market, name) for crew, market in places for name in names[crew]))
         for crew, market_id in places:
-            self._routes.free_place(crew, market_id)
+            self._routes.give_up(crew, market_id)
         self._betting.leave(letter.name, markets)
 
     def killed(self, host: str) -> None:
         """A host does not end when the system does, and is about to be killed."""
-        places = sorted({market_id for _, market_id, name in self._seating if name == host})
-        text = f"host {host} does not end, and is killed; the orders of {', '.join(places) or 'no market'}"
-        self._betting.failed(RunError(f"{text} are not in the result"), None, None)
+        markets = ", ".join(sorted({market_id for _, market_id, name in self._seating if name == host})) or "none"
+        text = f"host {host} does not end, and is killed; orders of its markets are not in the result: {markets}"
+        self._betting.failed(RunError(text), None, None)

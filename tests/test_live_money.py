@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 import headrace as hr
-from headrace.actors.letters import ForeignBet, Gone, Introduce, OrdersClosed
+from headrace.actors.letters import ForeignBet, Gone, Introduce, OrdersClosed, Route
 from headrace.actors.live.day import RISK_FILE
 from headrace.actors.live.setup import RiskLimits
 from headrace.strategies.errors import OrderError
@@ -254,6 +254,18 @@ def test_the_end_does_not_wait_long_for_a_look_that_does_not_come_nor_without_a_
     other = Bench(tmp_path / "other")
     other.role.stops.stop_system("enough")
     assert other.mail.stopped
+
+
+def test_a_market_whose_host_died_is_not_traded_again_when_a_stream_shows_it_anew(tmp_path: Path) -> None:
+    bench = trading(tmp_path)
+    bench.take("c", Gone("h1", "killed"))
+    bench.hello("s1", "STREAM", incarnation=1)
+    bench.sees("1.1")
+    bench.sees("1.2")
+    assert [route.market_id for route in bench.mail.letters(Route, "s1")] == ["1.1", "1.2"]
+    bench.role.routes.free("1.1")
+    bench.sees("1.1")
+    assert [route.market_id for route in bench.mail.letters(Route, "s1")] == ["1.1", "1.2", "1.1"]
 
 
 # -- results ---------------------------------------------------------------------------------------------------------

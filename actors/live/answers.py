@@ -124,8 +124,8 @@ class Answers:
         accounts, gate, now = betting.accounts, betting.gate, betting.accounts.now_ms
         states = list(role.watch.states.values())
         streams = list(role.stream_desk.states.values())
-        entries = role.directory.entries
-        hosts = [{**row, "pid": entries[row["name"]].pid if row["name"] in entries else 0} for row in role.watch.rows()]
+        pids = {entry.name: entry.pid for entry in role.directory.entries.values()}
+        hosts = [{**row, "pid": pids.get(row["name"], 0)} for row in role.watch.rows()]
         return {
             "at": now,
             "instance": role.setup.instance,
@@ -142,7 +142,7 @@ class Answers:
             "orders": order_rows(accounts, now),
             "foreign": foreign_rows(accounts),
             "clients": client_rows(accounts, gate.unready, role.workers.funds_at, role.routes.definition_of, now),
-            "streams": stream_rows(streams),
+            "streams": [{**row, "pid": pids.get(row["stream"], 0)} for row in stream_rows(streams)],
             "hosts": hosts,
             "hosts_coming": role.hosts_coming,
             "latency": {

@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 from ...strategies.clock import Clock, WallClock
-from ...strategies.errors import RunError
 from ...strategies.events import ConfigEvent, StrategyEvent, TerminationEvent
 from ...strategies.messages import OrderFact, Request
 from ...values import legible
@@ -56,6 +55,7 @@ from .hosts import Hosts
 from .instance import control_path
 from .live_workers import LiveWorkers
 from .market_ends import MarketEnds
+from .quarantine import Quarantine
 from .routes import Routes
 from .rows_file import ROWS, RowsWriter, packed
 from .setup import LiveSetup
@@ -152,6 +152,9 @@ class CoordinatorRole:
         self.workers = LiveWorkers(setup, accounts, mail, self.directory, self.routes, self.seating, log)
         self.ends = MarketEnds(accounts, self._free)
         self.stops = Stops(self.betting, self.alerts, self, setup.on_stop == "leave", lambda: clock.now_ms)
+        self.quarantine = Quarantine(
+            setup, self.seating, self.watch, self.routes, self.betting, self.stops, self.alerts
+        )
         self.events = EventDesk(self.betting, self.seating, mail, self._dumps, self.stops.stop_system)
         self._rows_writer = RowsWriter(Path(setup.instance) / ROWS)
         self._failure_rows = setup.rows_of_failures(self.betting.failures)
@@ -285,25 +288,9 @@ class CoordinatorRole:
         self.directory.gone(letter.name)
         stream = self.stream_desk.gone(letter.name, at_ms)
         if letter.name in self.seating.hosts:
-            self._host_gone(letter)
+            self.quarantine.gone(letter)
         elif stream and self.stops.shutdown is None:
             self.stream_desk.ended(letter, at_ms)
-
-    def _host_gone(self, letter: Gone) -> None:
-        """A host has ended. Unless it was asked to, nobody trades its markets: what rests there is cancelled."""
-        self.watch.forget(letter.name)
-        places = self.seating.lose(letter.name)
-        markets = sorted({market_id for _, market_id in places})
-        if self.stops.shutdown is None:
-            text = f"host {letter.name} has ended{f': {letter.why}' if letter.why else ''}"
-            text = f"{text}; its markets are traded no more: {', '.join(markets) or 'none'}"
-            self.alerts.alert("QUARANTINE", text)
-            self.betting.failed(RunError(f"{text}; their orders are not in the result"), None, None)
-            names = {crew: self.setup.crew(crew).strategies for crew, _ in places}
-            self.stops.abandon(frozenset((market, name) for crew, market in places for name in names[crew]))
-        for crew, market_id in places:
-            self.routes.free_place(crew, market_id)
-        self.betting.leave(letter.name, markets)
 
     # -- markets -------------------------------------------------------------------------------------------------
 
@@ -375,9 +362,7 @@ class CoordinatorRole:
 
     def kill_hosts(self) -> None:
         for host in self.hosts_left:
-            markets = ", ".join(sorted({market_id for _, market_id, name in self.seating if name == host})) or "none"
-            text = f"host {host} does not end, and is killed; orders of its markets are not in the result: {markets}"
-            self.betting.failed(RunError(text), None, None)
+            self.quarantine.killed(host)
             self._engine.kill(host)
 
     def log_out(self, then: Callable[[], object]) -> None:

@@ -18,7 +18,7 @@ Times are milliseconds since the epoch, money is in each account's currency. Key
 | orders | live ones: order_id, bet_id, market_id, strategy, selection_id, side, price, size, matched, remaining, status, age_ms, in_doubt, username |
 | foreign | bets that were placed elsewhere: bet_id, market_id, selection_id, side, price, size, matched, remaining, username |
 | clients | rows: venue, username, paper, session, ready, funds, funds_age_s, exposure, transactions_hour, currency |
-| streams | rows: the fields of `letters.StreamState` |
+| streams | rows: the fields of `letters.StreamState`, pid |
 | hosts | rows: name, markets, depth, behind, lost, busy_ms, stalled, pid |
 | hosts_coming | hosts that are not ready yet |
 | latency | tick_ms, order_ms, stream_lag_ms: count, median, p99, worst |

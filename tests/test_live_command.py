@@ -223,9 +223,7 @@ def test_places_that_cannot_be_used_are_told_before_anything_runs(
 ) -> None:
     (desk / "full").mkdir()
     (desk / "full" / "x").touch()
-    ended = call("live", "backer.py:Backer", "--rehearse", one_market, "--engine", engine, "--quiet", *words)
-    assert (ended.exit_code, ended.stderr.splitlines()[-1][: len(f"headrace: {message}")]) == (
-        2,
-        f"headrace: {message}",
-    )
+    ended = call("live", "backer.py:Backer", "--rehearse", one_market, "--quiet", *words)
+    assert ended.exit_code == 2
+    assert ended.stderr.splitlines()[-1].startswith(f"headrace: {message}")
     assert "Traceback" not in ended.stderr

@@ -32,6 +32,9 @@ START_S = 30
 OWN_PRICE = 990.0
 #: Seconds for which markets stay open after all that is measured.
 AFTER_S = 120
+#: Books of a market after which a strategy places its next order. Orders are kept as long as their market is (7.5 KB
+#: each): with many of them memory could not be flat.
+EVERY = 10_000
 #: The traded volume of the first runner that asks strategies for their books.
 ASKED = 9_999_999.0
 MEMORY_MB = {"ray": 3_000, "local": 500}
@@ -52,7 +55,7 @@ class Watching(hr.Strategy):
     def process_market_book(self, market: Any, market_book: Any) -> None:
         self.books += 1
         first = market_book.runners[0]
-        if self.books % 2_000 == 500 * self.number:
+        if self.books % EVERY == 500 * (self.number + 1):
             trade = hr.Trade(market.market_id, first.selection_id, first.handicap, self)
             market.place_order(trade.create_order(side="BACK", order_type=hr.LimitOrder(price=OWN_PRICE, size=2.0)))
         if first.total_matched == ASKED and not self.told:

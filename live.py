@@ -4,26 +4,21 @@ from __future__ import annotations
 
 import base64
 import contextlib
-import dataclasses
 import datetime
 import logging
 import math
 import os
 import secrets
-import shutil
 import tempfile
 import threading
 import time
 from collections.abc import Sequence
 from typing import Any, Self
 
-from .actors.clients import BaseClient
 from .actors.coordinator import Coordinator
-from .actors.failures import Failures
 from .actors.letters import Gone, UserEvent
-from .actors.live.accounts import connecting
+from .actors.live.alerts import check_webhook
 from .actors.live.control import ask
-from .actors.live.crews import StreamPlan, plan_streams
 from .actors.live.instance import Instance, default_reference
 from .actors.live.rows_file import ROWS, RowsReader
 from .actors.live.setup import LiveSetup, RiskLimits
@@ -31,24 +26,21 @@ from .actors.live.shadow import with_shadows
 from .actors.logs import at_level, set_up
 from .actors.market import MarketActor
 from .actors.page.page_role import PAGE
-from .actors.run_files import read_files, unpack_files
+from .actors.run_files import unpack_files
 from .actors.shells.engine import COORDINATOR, Engine
+from .actors.shells.engines import engine_of
 from .actors.shells.making import coordinator_of, page_of, stream_of
+from .actors.shells.retold_logs import RetoldLogs
 from .actors.shells.thread_engine import ThreadEngine
 from .actors.streams import HandlerQueue
-from .assembly import Assembly
-from .cluster.identity import session_identity
 from .cluster.shipping import pack, pickled, shipped, why_not_picklable
 from .config import Config
-from .results.recording_store import recording_place
+from .live_parts import LiveParts, ends_at, is_of_accounts, users_objects
 from .results.result import Result
-from .results.session import SessionRows
-from .simulate.rows import failure_rows
-from .simulate.session_rows import FailureRows, rows_of_coordinator, rows_of_market
-from .simulate.simulated_exchange import paper_exchange
-from .strategies.errors import ClientError, InputError, RunError
+from .results.session import SessionRows, lost_rows
+from .strategies.errors import InputError, RunError
 from .strategies.events import CustomEvent, TerminationEvent
-from .values import whole, word
+from .values import whole
 
 logger = logging.getLogger("headrace")
 
@@ -56,15 +48,11 @@ logger = logging.getLogger("headrace")
 _START_S, _END_S = 90.0, 20.0
 #: Seconds that are waited for the accounts, and for hosts, before markets are begun.
 _READY_S = 30.0
-#: Below the instance's folder: what each actor on Ray has logged in the last session.
-LOGS = "logs"
 #: Seconds between two looks at a running system.
 _LOOK_S = 0.25
-#: Market actors at once for each CPU, unless it is configured.
-_PER_CPU = 4
 
 
-class Live(Assembly):
+class Live(LiveParts):
     """A live system: strategies trade at an exchange, or on paper at its prices.
 
         live = hr.Live(engine="local")
@@ -84,7 +72,8 @@ class Live(Assembly):
         out: a new folder, or URI, for the result's tables, as in `backtest`.
         until: when to stop: "23:30" of this machine's time, or a datetime; None: when it is told to.
         stop_when_idle: stop once there was a market, and all are closed and settled.
-        page: serve a web page on localhost. page_port: its port; 0: any that is free.
+        page: serve a web page on localhost.
+        page_port: its port; 0: any that is free.
         webhook: a URL that alerts are posted to.
         instance: a folder for what is kept across restarts; default: see docs/live.md.
         files: files that strategies need; `headrace.path(name)` finds them in every process.
@@ -96,8 +85,6 @@ class Live(Assembly):
     Raises:
         InputError: an argument cannot be used.
     """
-
-    SIMULATED = False
 
     def __init__(
         self,
@@ -119,19 +106,21 @@ class Live(Assembly):
         instance: str | os.PathLike[str] | None = None,
         files: Sequence[str | os.PathLike[str]] = (),
     ) -> None:
-        super().__init__(Config() if config is None else config)
-        if self.config.compatibility is not None:
-            raise InputError("compatibility='flumine' is a simulation's: live, orders are kept by headrace's rules")
-        self._engine_name = word(engine, "engine", ("ray", "local"), InputError)
-        self._on_stop = word(on_stop, "on_stop", ("cancel", "leave"), InputError)
+        super().__init__(
+            Config() if config is None else config,
+            engine=engine,
+            market_actor=market_actor,
+            coordinator=coordinator,
+            risk=risk,
+            on_stop=on_stop,
+            shadow=shadow,
+            record=record,
+            webhook=None if webhook is None else check_webhook(webhook),
+            files=files,
+        )
         self._until = ends_at(until)
         self._page_port = whole(page_port, "page_port", InputError) if page else None
-        self._market_actor, self._coordinator = market_actor, coordinator
-        self._risk = risk or RiskLimits()
-        self._shadow, self._stop_when_idle = shadow, stop_when_idle
-        self._record = None if record is None else os.fspath(record)
-        self._out, self._webhook, self._root = out, webhook, instance
-        self._files = read_files(files)
+        self._stop_when_idle, self._out, self._root = stop_when_idle, out, instance
         self._laid_out: tempfile.TemporaryDirectory[str] | None = None
         self._shipped: contextlib.AbstractContextManager[None] | None = None
         self._waiting: list[CustomEvent | TerminationEvent] = []
@@ -143,6 +132,7 @@ class Live(Assembly):
         self._rows: SessionRows | None = None
         self._ended = threading.Event()
         self._why = self._lost = ""
+        self._logs: RetoldLogs | None = None
         self.result: Result | None = None
         self.page_url = ""
 
@@ -193,7 +183,8 @@ class Live(Assembly):
             os.unlink(instance.folder / ROWS)
         self._rows = SessionRows(RowsReader(instance.folder / ROWS), self._identity(setup), self._out)
         self._laid_out = unpack_files(self._files)
-        engine = self._engine = self._make_engine(instance)
+        engine, logs = engine_of(self._engine_name, instance, self._has_gone)
+        self._engine, self._logs = engine, None if logs is None else RetoldLogs(logs)
         if self._engine_name == "ray":
             make_coordinator = coordinator_of(setup, engine, pickled)
         else:
@@ -205,12 +196,12 @@ class Live(Assembly):
             self._take_event(event)
         # A strategy's first orders would be refused while it is not known how its accounts stand.
         for plan in setup.streams:
-            if _is_of_accounts(plan):
+            if is_of_accounts(plan):
                 engine.start(plan.name, stream_of(plan, setup))
         self._wait_for_accounts()
         self._wait_for_hosts()
         for plan in setup.streams:
-            if not _is_of_accounts(plan):
+            if not is_of_accounts(plan):
                 engine.start(plan.name, stream_of(plan, setup))
 
     def _ship(self, setup: LiveSetup) -> None:
@@ -219,20 +210,7 @@ class Live(Assembly):
         Raises:
             RunError: something in it cannot travel; names the object and the attribute.
         """
-        objects = [
-            *setup.strategies,
-            *setup.clients,
-            *setup.middleware,
-            *setup.logging_controls,
-            *setup.custom_streams,
-            *(control for control, _ in setup.trading_controls),
-            *(control for _, control, _ in setup.client_controls),
-            *(worker.function for worker in setup.workers),
-            *(kind for each in setup.clients for kind in (each.execution_cls, each.order_stream_cls) if kind),
-            setup.market_actor,
-            setup.coordinator,
-        ]
-        self._shipped = shipped(setup, objects)
+        self._shipped = shipped(setup, users_objects(setup))
         self._shipped.__enter__()
 
     def _start_page(self, engine: Engine, instance: Instance) -> None:
@@ -298,10 +276,16 @@ class Live(Assembly):
                 return False
             if self._ended.wait(min(left, _LOOK_S)):
                 break
-            if self._rows is not None:
-                self._rows.take()
+            self._take()
             self._look()
         return True
+
+    def _take(self) -> None:
+        """Take what actors have written since the last time: rows, and what they have logged."""
+        if self._rows is not None:
+            self._rows.take()
+        if self._logs is not None:
+            self._logs.take()
 
     def _look(self) -> None:
         """See whether the end has come."""
@@ -334,8 +318,9 @@ class Live(Assembly):
             self._ask("STOP", {"why": self._why or "it was asked to"}, 120.0)
             self._until_stopped()
         self._end_actors()
+        self._take()
         self.result = self._rows.result({"stopped": self._why})
-        failed = [*self._finish(), *self._lost_rows()]
+        failed = [*self._finish(), *lost_rows(self._lost)]
         if failed:
             self.result = self._rows.result({"stopped": self._why}, failed)
         return self.result
@@ -344,19 +329,6 @@ class Live(Assembly):
         """An actor has ended, in a thread of the engine."""
         if gone.name == COORDINATOR and gone.why:
             self._lost = gone.why
-
-    def _lost_rows(self) -> list[tuple[Any, ...]]:
-        """What is to be said where the coordinator has ended by itself: without it nothing is cancelled."""
-        if not self._lost:
-            return []
-        told = (
-            f"the coordinator has ended: {self._lost}. Nothing was cancelled, and what hosts have not told it is not "
-            "in the result: look at the account's open orders"
-        )
-        logger.error("%s", told)
-        failures = Failures("coordinator")
-        failures.add(RunError(told), None, None)
-        return failure_rows(failures, failures.unit)
 
     def kill(self) -> None:
         """End all actors at once. What rests at the exchange stays there, and what was not handed over is lost."""
@@ -418,98 +390,3 @@ class Live(Assembly):
         if self._instance is None or not self._instance.held:
             raise RunError("this system does not run")
         return ask(self._instance, what, values, timeout=seconds)
-
-    # -- what it is made of --------------------------------------------------------------------------------------
-
-    def _make_engine(self, instance: Instance) -> Engine:
-        if self._engine_name == "local":
-            return ThreadEngine(self._has_gone)
-        from .actors.shells.ray_engine import RayEngine
-
-        logs = instance.folder / LOGS
-        shutil.rmtree(logs, ignore_errors=True)  # those of the session before
-        logs.mkdir(mode=0o700)
-        return RayEngine(f"headrace-{instance.reference}", self._has_gone, logs=os.fspath(logs))
-
-    def _setup(self, instance: Instance) -> LiveSetup:
-        streams, crews = plan_streams(self.strategies)
-        clients: list[BaseClient] = list(self.clients)
-        if connecting(clients, "", "") is None:
-            raise ClientError("no account connects to an exchange: add_client(BetfairClient(api_client)) first")
-        orders = [
-            StreamPlan(
-                f"o{number}",
-                "orderSubscription",
-                conflate_ms=client.order_stream_conflate_ms,
-                streaming_timeout=client.order_streaming_timeout,
-                venue=client.venue,
-                username=client.username,
-            )
-            for number, client in enumerate(clients, 1)
-            if client.order_stream and not client.simulated
-        ]
-        record, deliver = recording_place(self._record, instance.folder)
-        return LiveSetup(
-            strategies=self.strategies,
-            clients=clients,
-            config=dataclasses.replace(self.config, customer_strategy_ref=instance.reference),
-            instance=os.fspath(instance.folder),
-            reference=instance.reference,
-            streams=(*streams, *orders),
-            crews=crews,
-            make_exchange=paper_exchange,
-            rows_of=rows_of_market,
-            rows_of_failures=FailureRows,
-            rows_at_end=rows_of_coordinator,
-            max_hosts=self.config.max_market_actors or _PER_CPU * (os.cpu_count() or 1),
-            risk=self._risk,
-            on_stop=self._on_stop,
-            record=record,
-            deliver=deliver,
-            webhook=self._webhook,
-            middleware=self._middleware,
-            trading_controls=self._trading_controls,
-            client_controls=self._client_controls,
-            workers=self._background,
-            logging_controls=self._logging_controls,
-            custom_streams=list(self.streams),
-            files=self._files,
-            market_actor=self._market_actor,
-            coordinator=self._coordinator,
-        )
-
-    def _identity(self, setup: LiveSetup) -> dict[str, Any]:
-        """What the manifest says of the session."""
-        rest = [*setup.middleware, setup.market_actor, setup.coordinator]
-        rest += [control for control, _ in setup.trading_controls]
-        rest += [control for _, control, _ in setup.client_controls]
-        told = session_identity(self.strategies, self.clients, self.config, rest)
-        return {"engine": self._engine_name, "reference": setup.reference, **told}
-
-    @property
-    def info(self) -> dict[str, Any]:
-        """What a log line tells of the run."""
-        return {**super().info, "engine": self._engine_name}
-
-
-def _is_of_accounts(plan: StreamPlan) -> bool:
-    return plan.operation == "orderSubscription" and not plan.raw
-
-
-def ends_at(until: str | datetime.datetime | None) -> float | None:
-    """When a system is to end, seconds since the epoch; None: never by itself.
-
-    Raises:
-        InputError: it is neither a time of day, such as "23:30", nor a datetime.
-    """
-    if until is None:
-        return None
-    if isinstance(until, datetime.datetime):
-        return until.timestamp()
-    try:
-        at = datetime.time.fromisoformat(until)
-    except (TypeError, ValueError):
-        raise InputError(f"until={until!r}: expected a time of day, such as '23:30', or a datetime") from None
-    now = datetime.datetime.now(at.tzinfo)
-    moment = datetime.datetime.combine(now.date(), at)
-    return (moment if moment > now else moment + datetime.timedelta(days=1)).timestamp()

@@ -6,8 +6,6 @@ unit, and messages are the arguments of plain calls. The steps that a subclass m
 
 from __future__ import annotations
 
-import dataclasses
-import re
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -35,32 +33,15 @@ from ..values import legible
 from .clients import BaseClient, Clients
 from .exchange import Answer
 from .failures import users_code
+from .violations import Violation, kind_of_reason, violation_of
 
 if TYPE_CHECKING:
     from .controls import BaseControl
 
-_FIGURE = re.compile(r"-?\d[\d,]*(?:\.\d+)?")
 #: Client (None: all), class and settings of a control.
 ClientControl = tuple[BaseClient | None, Any, dict[str, Any]]
 #: Class and settings of a control.
 TradingControl = tuple[type["BaseControl"], dict[str, Any]]
-
-
-@dataclasses.dataclass
-class Violation:
-    """Refusals by one control in one market."""
-
-    strategy: str
-    market_id: str
-    control: str
-    request: str
-    reason: str
-    count: int = 1
-
-
-def kind_of_reason(reason: str) -> str:
-    """A reason without its figures: those that differ in nothing else are of one kind."""
-    return _FIGURE.sub("#", reason)
 
 
 class Door(Protocol):
@@ -398,9 +379,3 @@ def expired(request: Request, at: int, reason: str) -> Reply:
     """The answer to a request that has not reached the exchange, and will not."""
     reports = tuple([Report(each.order_id, request.kind, FAILURE) for each in request.instructions])
     return Reply(request.request_id, request.market_id, at, EXPIRED, reports, reason=reason)
-
-
-def violation_of(strategy: str, market_id: str, kind: str, refusal: ControlError, at: int) -> ViolationFact:
-    """A refusal as a message."""
-    reason = legible(refusal).split("Error: ", 1)[-1]
-    return ViolationFact(strategy, market_id, refusal.control, kind, reason, at)

@@ -15,9 +15,10 @@ from ..strategies.order_package import OrderPackageType
 from ..values import legible
 from .clients import BaseClient
 from .controls import BaseControl
-from .coordinator import expired, violation_of
+from .coordinator import expired
 from .hosted_market import HostedMarket
 from .turns import Turns
+from .violations import violation_of
 
 logger = logging.getLogger("headrace")
 

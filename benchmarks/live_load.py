@@ -28,6 +28,13 @@ from .recordings import leave
 
 #: Seconds for a system to start.
 START_S = 30
+#: Where the system's own orders rest: no price of the recording.
+OWN_PRICE = 990.0
+#: Seconds for which markets stay open after all that is measured.
+AFTER_S = 120
+#: Books of a market after which a strategy places its next order. Orders are kept as long as their market is (7.5 KB
+#: each): with many of them memory could not be flat.
+EVERY = 10_000
 #: The traded volume of the first runner that asks strategies for their books.
 ASKED = 9_999_999.0
 MEMORY_MB = {"ray": 3_000, "local": 500}
@@ -48,9 +55,9 @@ class Watching(hr.Strategy):
     def process_market_book(self, market: Any, market_book: Any) -> None:
         self.books += 1
         first = market_book.runners[0]
-        if self.books % 2_000 == 500 * self.number:
+        if self.books % EVERY == 500 * (self.number + 1):
             trade = hr.Trade(market.market_id, first.selection_id, first.handicap, self)
-            market.place_order(trade.create_order(side="BACK", order_type=hr.LimitOrder(price=990.0, size=2.0)))
+            market.place_order(trade.create_order(side="BACK", order_type=hr.LimitOrder(price=OWN_PRICE, size=2.0)))
         if first.total_matched == ASKED and not self.told:
             self.told = True
             ladders = {
@@ -107,6 +114,10 @@ def recording(path: Path, options: argparse.Namespace) -> None:
         for number in range(1, options.markets + 1):
             change = {"id": f"1.{200_000_000 + number}", "rc": [{"id": 1000 * number + 1, "tv": ASKED}]}
             file.write(_line(last + rng.randrange(1_000), [change]))
+        for number in range(1, options.markets + 1):
+            # A market is there no more once its recording has ended, and bets in it could not be cancelled.
+            change = {"id": f"1.{200_000_000 + number}", "rc": [{"id": 1000 * number + 1, "ltp": 2.0}]}
+            file.write(_line(last + 1_000 + AFTER_S * 1_000, [change]))
 
 
 def wrong_books(result: hr.Result, path: Path, markets: int) -> list[str]:
@@ -120,7 +131,11 @@ def wrong_books(result: hr.Result, path: Path, markets: int) -> list[str]:
         wrong.append(f"{len(rows)} books were recorded, expected {4 * markets}")
     for row in rows:
         fields = json.loads(row["record"])
-        found = {key: dict(map(tuple, ladder)) for key, ladder in json.loads(fields["ladders"]).items()}
+        found = {
+            key: {price: size for price, size in ladder if price != OWN_PRICE}
+            for key, ladder in json.loads(fields["ladders"]).items()
+        }
+        found = {key: ladder for key, ladder in found.items() if ladder}
         if found != expected[row["market_id"]]:
             wrong.append(f"{row['strategy']}: market {row['market_id']} differs from the recording")
     return wrong
@@ -132,7 +147,7 @@ def bear(engine: str, options: argparse.Namespace, folder: Path) -> float:
     recording(path, options)
     memory: list[float] = []
     depths: list[int] = []
-    states: list[dict[str, Any]] = []
+    states: list[dict[str, Any]] = []  # the last
     with hr.RehearsalExchange(str(path), accounts=[{"username": "rehearsal", "balance": 1e9}]) as exchange:
         live = hr.Live(engine=engine, page=False)
         live.add_client(hr.BetfairClient(exchange.client(), interactive_login=True, transaction_limit=None))
@@ -159,7 +174,7 @@ def bear(engine: str, options: argparse.Namespace, folder: Path) -> float:
                     state = live.state()
                 except hr.HeadraceError:
                     continue  # it is starting
-                states.append(state)
+                states[:] = [state]
                 depths.append(max((host["depth"] for host in state["hosts"]), default=0))
                 memory.append(memory_mb(os.getpid(), exchange.pid))
             live.stop()

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 @click.option("--in-step", is_flag=True, help="Recordings keep their distance in time; else each begins at once.")
 @click.option("--before-start", type=click.FloatRange(min=0), metavar="SECONDS",
               help="Begin so many recorded seconds before the scheduled start, with what was there then.")  # fmt: skip
-@click.option("--wait", is_flag=True, help="Begin only when a client subscribes to markets, or lists them.")
+@click.option("--wait", is_flag=True, help="Begin only when a client subscribes to markets, or lists some by a filter.")
 @click.option("--host", default="localhost", show_default=True, help="Address to listen on.")
 @click.option("--port", type=click.IntRange(0, 65_535), default=0, show_default=True,
               help="Of plain HTTP; 0: any that is free.")  # fmt: skip

@@ -7,7 +7,7 @@ import logging
 import signal
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +19,7 @@ from .live_plan import LivePlan
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from ..actors.clients import BaseClient
     from ..live import Live
     from ..results.result import Result
 
@@ -51,7 +52,7 @@ def supervise(plan: LivePlan, quiet: bool, show: Callable[[Result, str | None], 
             try:
                 system.start()
                 if not quiet:
-                    _tell(plan)
+                    _tell(plan, system.clients)
                 with _shown(system, console):
                     system.wait()
                     result = system.end()
@@ -79,14 +80,17 @@ def _made(plan: LivePlan) -> Live:
     return system
 
 
-def _tell(plan: LivePlan) -> None:
+def _tell(plan: LivePlan, clients: Iterable[BaseClient]) -> None:
     """What runs, and how to reach it."""
+    from ..actors.betfair.places import rehearses
+
     if plan.exchange is not None:
         click.echo(f"rehearsal exchange at {plan.exchange.addresses.url}")
     running = plan.instance.running()
     if running is not None and running.page:
         click.echo(f"page at {running.page}")
-    kind = "on paper" if plan.paper else "in rehearsal" if plan.exchange is not None else "LIVE"
+    rehearsal = plan.exchange is not None or all(rehearses(each.betting_client) for each in clients)
+    kind = "on paper" if plan.paper else "in rehearsal" if rehearsal else "LIVE"
     names = ", ".join(strategy.name for strategy in plan.strategies)
     click.echo(f"{plan.instance.reference} {plan.does or f'trades {kind}: {names}'}")
     commands = "status or stop" if plan.does else "status, stop or cancel-all"

@@ -16,10 +16,14 @@ from typing import Any
 
 import click
 
+from headrace.actors.betfair.betfair_client import BetfairClient
+from headrace.actors.clients import BaseClient
+from headrace.actors.live.setup import RiskLimits
 from headrace.assembly import Assembly
 from headrace.backtest import Simulation, backtest
 from headrace.cli import main
 from headrace.config import Config, ConfigError
+from headrace.live import Live
 from headrace.results.result import SUMMARY_FIELDS
 from headrace.simulate.exchange.asking import SWITCHES
 from headrace.simulate.exchange.faults import KINDS as KINDS_OF_FAULT
@@ -68,8 +72,8 @@ SHARED: dict[str, tuple[str, str]] = {
     "selection_id": ("the exchange's id of the runner", ""),
     "handicap": ("the runner's handicap; 0 where the market has none", ""),
     "side": ("BACK or LAY", ""),
-    "bet_id": ("number that the simulated exchange gave; starts anew in each unit; empty where it took no bet", ""),
-    "order_id": ("18 digits; starts anew in each unit, so join tables by market_id and order_id", ""),
+    "bet_id": ("number that the exchange gave; simulated, it starts anew in each unit; empty where it took no bet", ""),
+    "order_id": ("18 characters; simulated, it starts anew in each unit, so join tables by market_id and order_id", ""),
 }
 
 #: Meaning and unit of the other columns, by table.
@@ -271,9 +275,41 @@ def calls() -> str:
     return table(("argument", "default", "meaning"), rows)
 
 
+def live() -> str:
+    texts = entries(Live, "Args")
+    rows = []
+    for name, parameter in inspect.signature(Live).parameters.items():
+        default = parameter.default
+        shown = f"hr.{default.__name__}" if inspect.isclass(default) else repr(default)
+        rows.append((f"`{name}`", f"`{shown}`", texts[name]))
+    return table(("argument", "default", "meaning"), rows)
+
+
+def live_methods() -> str:
+    return _methods([each for name, each in vars(Live).items() if inspect.isfunction(each) and name[0] != "_"])
+
+
+def risk() -> str:
+    texts = entries(RiskLimits, "Attributes")
+    rows = [(f"`{each.name}`", f"`{each.default!r}`", texts[each.name]) for each in dataclasses.fields(RiskLimits)]
+    return table(("limit", "default", "meaning"), rows)
+
+
+def account() -> str:
+    texts = entries(BaseClient, "Args") | entries(BetfairClient, "Args")
+    rows = []
+    for name, parameter in inspect.signature(BaseClient).parameters.items():
+        if name in texts and name != "simulated_full_match":
+            rows.append((f"`{name}`", f"`{parameter.default!r}`", texts[name]))
+    return table(("keyword", "default", "meaning"), rows)
+
+
 def methods() -> str:
     members = {**vars(Assembly), **vars(Simulation)}
-    found = [each for name, each in members.items() if name.startswith("add_") or name in ("run", "stop")]
+    return _methods([each for name, each in members.items() if name.startswith("add_") or name in ("run", "stop")])
+
+
+def _methods(found: Iterable[Callable[..., Any]]) -> str:
     rows = []
     for each in found:
         names = list(inspect.signature(each).parameters.values())[1:]
@@ -397,6 +433,10 @@ def faults() -> str:
 SECTIONS: dict[str, Callable[[], str]] = {
     "backtest": calls,
     "simulation": methods,
+    "live": live,
+    "live methods": live_methods,
+    "risk": risk,
+    "account": account,
     "rehearsal": rehearsal,
     "rehearsal methods": rehearsal_methods,
     "rehearsal settings": rehearsal_settings,

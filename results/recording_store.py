@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
+from ..strategies.errors import InputError
 from .folders import Folder
 
 
@@ -19,9 +20,17 @@ def recording_place(
         beside: a folder of this machine that outlives the session: recordings for a store begin there.
 
     Raises:
-        InputError: the store cannot be written to.
+        InputError: the folder or the store cannot be written to.
     """
-    if record is None or "://" not in record:
+    if record is None:
+        return None, None
+    if "://" not in record:
+        try:
+            os.makedirs(record, exist_ok=True)
+        except OSError as error:
+            raise InputError(f"record={record!r}: the folder cannot be made: {error.strerror}") from None
+        if not os.access(record, os.W_OK | os.X_OK):
+            raise InputError(f"record={record!r}: the folder cannot be written to")
         return record, None
     store = Folder(record)
     store.write_first(".recording", b"")

@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import time
 from collections.abc import Iterable
 from typing import Any
 
+from ..actors.failures import Failures
 from ..actors.live.rows_file import unpacked
-from ..simulate.rows import FIELDS, empty_rows
+from ..simulate.rows import FIELDS, empty_rows, failure_rows
 from ..simulate.session_rows import FailureCounts
 from ..simulate.units import Unit
+from ..strategies.errors import RunError
 from .folder_store import FolderStore
 from .folders import Folder
 from .memory_store import MemoryStore
 from .parts import Batch, Part
 from .result import FORMAT, Result
 from .run_manifest import run_manifest
+
+logger = logging.getLogger("headrace")
 
 #: Where the rows of markets have the market's id and its changes.
 _MARKET, _CHANGES = ([name for name, _ in FIELDS["markets"]].index(name) for name in ("market_id", "changes"))
@@ -94,3 +99,24 @@ class SessionRows:
         self._store.close()
         manifest = run_manifest(self._identity, self._started, sum(self._changes.values()), **(more or {}))
         return self._store.result(manifest)
+
+
+def lost_rows(why: str) -> list[tuple[Any, ...]]:
+    """What is to be said where the coordinator has ended by itself: without it nothing is cancelled.
+
+    Args:
+        why: it has; empty: it has not.
+
+    Returns:
+        Rows of failures.
+    """
+    if not why:
+        return []
+    told = (
+        f"the coordinator has ended: {why}. Nothing was cancelled, and what hosts have not told it is not "
+        "in the result: look at the account's open orders"
+    )
+    logger.error("%s", told)
+    failures = Failures("coordinator")
+    failures.add(RunError(told), None, None)
+    return failure_rows(failures, failures.unit)

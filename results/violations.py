@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from ..actors.coordinator import kind_of_reason
+from ..actors.violations import kind_of_reason
 
 if TYPE_CHECKING:
     import pyarrow as pa

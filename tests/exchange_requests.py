@@ -33,7 +33,7 @@ def submit(
     """Hand in a request; its reports so far: all of them, if there is no bet delay."""
     reports: list[Report] = []
     asked = Request(
-        exchange.next_request_id(),
+        exchange.numbers.next_request_id(),
         market_id,
         account.username,
         "betfair",
@@ -68,7 +68,7 @@ def place(
     """Place one bet, which has a number when this returns."""
     limit = order_type == "LIMIT"
     asked = PlaceInstruction(
-        exchange.next_order_id(),
+        exchange.numbers.next_order_id(),
         ref,
         selection_id,
         handicap,

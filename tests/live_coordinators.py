@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 import pickle
+import weakref
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -240,6 +241,7 @@ class Bench:
         streams = (*streams, *orders)
         self.instance = Instance("tests", folder)
         self.instance.hold()
+        weakref.finalize(self, self.instance.release)  # the path of its socket may lie elsewhere
         self.setup = LiveSetup(
             **{
                 "strategies": list(strategies),
@@ -352,3 +354,24 @@ def placing(order_id: str, market_id: str = "1.1", request_id: str = "r1", **set
         **settings,
     }
     return Request(request_id, market_id, **fields)
+
+
+def trading(folder: Path, **settings: object) -> Bench:
+    """A system with market 1.1 at host h1, that may place."""
+    bench = Bench(folder, **settings)
+    bench.ready()
+    bench.sees("1.1")
+    bench.opens("1.1")
+    return bench
+
+
+def resting(bench: Bench, order_id: str, bet_id: str, request_id: str = "r1") -> None:
+    """An order of £2 rests at the exchange."""
+    bench.asks(placing(order_id, request_id=request_id))
+    bench.account.places(order_id, bet_id)
+    bench.sees_bet(order_id, bet_id, 2.0)
+
+
+def cancels(bench: Bench) -> list[tuple[str, list[str]]]:
+    """The cancels that were sent: markets, and bets."""
+    return [(market_id, ids) for market_id, ids, _ in bench.account.execution.cancels]

@@ -81,7 +81,7 @@ class System:
 
     def end(self) -> hr.Result:
         self.live.stop()
-        self.live.wait()
+        self.live.wait(60.0)
         return self.live.end()
 
 

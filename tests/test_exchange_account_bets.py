@@ -97,7 +97,7 @@ def test_results_are_known_when_the_market_is_settled_and_again_after_it_was_reo
 
 def test_a_request_that_waits_when_its_market_closes_is_answered():
     exchange = play(exchange_of(priced().close(500)), until=100)
-    asked = PlaceInstruction(exchange.next_order_id(), "", 1, 0.0, "BACK", "LIMIT", 2.0, 5.0)
+    asked = PlaceInstruction(exchange.numbers.next_order_id(), "", 1, 0.0, "BACK", "LIMIT", 2.0, 5.0)
     answers: list[object] = []
     reports = submit(exchange, PLACE, asked, bet_delay=5, account=BOB)
     assert reports == []

@@ -558,10 +558,13 @@ def test_what_waits_begins_when_somebody_asks_for_markets(tmp_path: Path) -> Non
         client = exchange.client()
         client.login_interactive()
         time.sleep(0.5)
+        assert client.betting.list_market_catalogue(lightweight=True) == []
         waiting = exchange.state()
         assert (waiting["markets"], waiting["finished"], waiting["behind"]) == ([], False, 0.0)
         before = time.time()
-        (listed,) = client.betting.list_market_catalogue(market_projection=["MARKET_START_TIME"], lightweight=True)
+        (listed,) = client.betting.list_market_catalogue(
+            {"marketIds": ["1.100000001"]}, market_projection=["MARKET_START_TIME"], lightweight=True
+        )
         off = datetime.datetime.fromisoformat(listed["marketStartTime"]).timestamp()
         assert before - 0.1 < off - START / 100_000 < time.time() + 0.1
         assert len(exchange.state()["markets"]) == 1

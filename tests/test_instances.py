@@ -27,7 +27,7 @@ from headrace.actors.live.instance import (
     running_instances,
     write_private,
 )
-from processes import environment, wait_until
+from processes import LIMIT, environment, wait_until
 
 # -- references ------------------------------------------------------------------------------------------------------
 
@@ -150,7 +150,9 @@ def test_reference_that_was_shared_and_not_left_alone_is_the_other_s_to_release(
             f"shared = Instance('desk', {str(tmp_path)!r}); print(shared.share(), shared.left_alone);"
             "shared.release_shared()"
         )
-        said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment())
+        said = subprocess.run(
+            [sys.executable, "-c", code], capture_output=True, text=True, env=environment(), timeout=LIMIT
+        )
         assert said.stdout == "True False\n", said.stderr
         assert sorted(path.name for path in held.folder.iterdir()) == ["lock", "running.json"]
     assert not held.folder.exists()

@@ -98,7 +98,7 @@ def test_a_webhook_that_hangs_holds_nothing_up(hook: Hook) -> None:
     alerts = Alerts(hook.url, "tests", lambda: 0)
     began = time.monotonic()
     for number in range(300):
-        alerts.alert("LIMIT", f"limit {number}")
+        alerts.alert("DIFFERENCE", f"bet {number}")
     assert time.monotonic() - began < 1.0
     assert alerts.unposted >= 190, "what does not fit into the queue is counted"
     assert len(alerts.events) == 200
@@ -108,3 +108,15 @@ def test_a_webhook_that_hangs_holds_nothing_up(hook: Hook) -> None:
 def test_a_webhook_that_is_no_url_is_refused(url: str) -> None:
     with pytest.raises(hr.InputError, match="expected a URL such as"):
         check_webhook(url)
+
+
+def test_a_limit_that_refuses_order_after_order_is_told_once_a_minute() -> None:
+    now = [1_000_000]
+    alerts = Alerts(None, "tests", lambda: now[0])
+    for lost in (10.5, 12.25, 1_100.0):
+        alerts.alert("LIMIT", f"open bets could lose {lost:.2f} GBP, max_exposure is 10.00")
+    alerts.alert("LIMIT", "open bets could lose 10.50 EUR, max_exposure is 10.00")
+    assert [event.text.split()[5] for event in alerts.events] == ["GBP,", "EUR,"]
+    now[0] += 60_000
+    alerts.alert("LIMIT", "open bets could lose 10.50 GBP, max_exposure is 10.00")
+    assert len(alerts.events) == 3

@@ -394,7 +394,7 @@ def test_case_35_a_thousand_changes_in_a_second_while_bets_are_looked_at(exchang
     )
     placing.start()
     trading.until(lambda: len(list(trading.orders.bets.foreign)) == 1_000)
-    placing.join()
+    placing.join(timeout=60)
 
     assert set(trading.orders.bets.foreign) == set(placed)
 
@@ -660,7 +660,7 @@ def test_case_60_a_reader_that_is_slow_has_the_last_state_of_each_order_in_the_e
         cancelled = exchange.elsewhere().betting.cancel_orders(MARKET)
         assert cancelled.status == "SUCCESS"
         order = trading.placed()
-        reading.join()
+        reading.join(timeout=60)
         trading.until(lambda: not trading.orders.bets.foreign)
 
         assert len(ids) == 300

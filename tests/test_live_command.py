@@ -208,3 +208,22 @@ def test_help_of_live_tells_of_its_options_and_of_its_commands() -> None:
     for word in ("--rehearse", "--until", "  status ", "  stop ", "  cancel-all ", "Example: headrace live"):
         assert word in text
     assert " run " not in text
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("--webhook", "ftp://x"), "webhook='ftp://x': expected a URL such as https://hooks.example.com/headrace"),
+        (("--record", "backer.py/session"), "record='backer.py/session': the folder cannot be made: Not a directory"),
+        (("--out", "full"), "full: exists and is not empty; name another folder for the result"),
+    ],
+)
+def test_places_that_cannot_be_used_are_told_before_anything_runs(
+    words: tuple[str, ...], message: str, desk: Path, one_market: str
+) -> None:
+    (desk / "full").mkdir()
+    (desk / "full" / "x").touch()
+    ended = call("live", "backer.py:Backer", "--rehearse", one_market, "--quiet", *words)
+    assert ended.exit_code == 2
+    assert ended.stderr.splitlines()[-1].startswith(f"headrace: {message}")
+    assert "Traceback" not in ended.stderr

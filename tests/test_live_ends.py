@@ -319,3 +319,18 @@ def test_hosts_know_whether_order_streams_are_there(tmp_path: Path) -> None:
     bench.sees("1.2")
     bench.hello("h2", "HOST")
     assert bench.mail.letters(StreamState, "h2") == [down]
+
+
+def test_a_stream_that_is_down_is_told_of_once_for_each_reason_and_when_it_is_there_again(tmp_path: Path) -> None:
+    bench = Bench(tmp_path)
+    for state, error in (
+        *[("DOWN", "closed"), ("CONNECTING", ""), ("DOWN", "closed"), ("CONNECTING", ""), ("DOWN", "refused")],
+        *[("CONNECTING", ""), ("SUBSCRIBED", ""), ("CONNECTING", ""), ("SUBSCRIBED", ""), ("DOWN", "closed")],
+    ):
+        bench.take("s1", StreamState("s1", state, bench.now, error))
+    assert [event.text for event in bench.role.alerts.events] == [
+        "stream s1 is down: closed",
+        "stream s1 is down: refused",
+        "stream s1 is there again",
+        "stream s1 is down: closed",
+    ]

@@ -491,6 +491,12 @@ def test_stop_cancels_in_calls_of_sixty_and_tells_of_each_bet(trader: Trader) ->
     assert told[1] == {}
 
 
+def test_stop_tells_why_a_market_takes_no_cancels(trader: Trader) -> None:
+    told: list[dict[str, str]] = []
+    trader.account.cancel("1.404", ["7", "8"], told.append)
+    assert trader.desk.until(lambda: told) == [{"7": "INVALID_MARKET_ID", "8": "INVALID_MARKET_ID"}]
+
+
 def test_whole_account_is_cancelled_only_when_that_is_asked(exchange: Served, desk: Desk) -> None:
     trader, other = Trader(exchange, desk), Trader(exchange, desk, BOB)
     trader.placed(limit("1"))

@@ -159,6 +159,31 @@ def test_signal_stops_in_order_and_open_orders_are_cancelled(by: signal.Signals,
     assert (order["size_cancelled"], order["size_matched"], order["status"]) == (2.0, 0.0, "EXECUTION_COMPLETE")
 
 
+@pytest.mark.parametrize(
+    "words",
+    [("paper", *RESTER, "--no-page"), ("record", "--rehearse", "long", "--out", "recorded")],
+    ids=lambda w: w[0],
+)
+def test_ctrl_c_exits_130(words: tuple[str, ...], desk: Path) -> None:
+    process = subprocess.Popen(
+        [TOOLS / "headrace", *words, "--engine", "local"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=environment(),
+    )
+    try:
+        assert wait_until(lambda: bool(state().get("markets")) or process.poll() is not None, 60)
+        process.send_signal(signal.SIGINT)
+        said, errors = process.communicate(timeout=LIMIT)
+    finally:
+        process.kill()
+        process.wait(LIMIT)
+    assert process.returncode == 130, errors
+    assert "Traceback" not in errors
+    assert "digest" in said or "1 market was recorded" in said
+
+
 def test_second_ctrl_c_does_not_wait_for_what_does_not_end(desk: Path) -> None:
     with trading(*RESTER) as system:
         system.process.send_signal(signal.SIGINT)

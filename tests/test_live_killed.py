@@ -99,7 +99,7 @@ def test_open_orders_are_cancelled_or_it_is_said_that_they_are_not_and_nothing_s
         )
         try:
             assert wait_until(lambda: bool(state().get("orders")) or system.poll() is not None, LIMIT)
-            assert system.poll() is None, system.communicate()
+            assert system.poll() is None, system.communicate(timeout=LIMIT)
             found = state()
             pids = [found["pid"], *(each["pid"] for each in found["hosts"])]
             assert len(resting(exchange)) == 1

@@ -106,6 +106,11 @@ def test_cleared_orders_and_what_the_market_comes_to(desk: Desk) -> None:
         lists = trader.account.lists
         settled = listed(trader, lists.cleared_orders, "SETTLED", market_ids=[MARKET])
         assert [(row["betId"], row["profit"]) for row in settled.rows] == [(won, 5.0)]
+        (row,) = settled.rows
+        day, refs = row["settledDate"][:10], [row["customerStrategyRef"]]
+        for since, found in ((f"{day}T00:00:00.000Z", [won]), ("2099-01-01T00:00:00.000Z", [])):
+            today = listed(trader, lists.cleared_orders, "SETTLED", strategy_refs=refs, settled_from=since)
+            assert [each["betId"] for each in today.rows] == found
         ended = listed(trader, lists.cleared_orders, "CANCELLED", order_refs=["0123456789abc-2"])
         assert [(row["betId"], row["sizeCancelled"]) for row in ended.rows] == [(cancelled, 5.0)]
         assert listed(trader, lists.cleared_orders, "LAPSED", bet_ids=[cancelled]).rows == []

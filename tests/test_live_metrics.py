@@ -47,7 +47,8 @@ def test_prometheus_reads_them_at_rays_node(ray_local: None) -> None:
     metrics = RayMetrics()
     metrics(state(hosts=[{"name": "h9", "depth": 3}]))
     metrics(state(markets=[market(strategy="X", profit=7.25)], hosts=[]))
-    (node,) = ray.nodes()
+    here = ray.get_runtime_context().get_node_id()
+    (node,) = (each for each in ray.nodes() if each["NodeID"] == here)
     address = f"http://{node['NodeManagerAddress']}:{node['MetricsExportPort']}/metrics"
     wanted = {
         "ray_headrace_strategy_profit{": 7.25,

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 import headrace as hr
-from headrace.actors.letters import ForeignBet, Gone, Introduce, OrdersClosed
+from headrace.actors.letters import ForeignBet, Gone, Introduce, OrdersClosed, Route
 from headrace.actors.live.day import RISK_FILE
 from headrace.actors.live.setup import RiskLimits
 from headrace.strategies.errors import OrderError
@@ -28,27 +28,7 @@ from headrace.strategies.messages import (
     Report,
     Request,
 )
-from live_coordinators import NOW, Bench, LiveClient, backer, placing
-
-
-def trading(folder: Path, **settings: object) -> Bench:
-    """A system with market 1.1 at host h1, that may place."""
-    bench = Bench(folder, **settings)
-    bench.ready()
-    bench.sees("1.1")
-    bench.opens("1.1")
-    return bench
-
-
-def resting(bench: Bench, order_id: str, bet_id: str, request_id: str = "r1") -> None:
-    """An order of £2 rests at the exchange."""
-    bench.asks(placing(order_id, request_id=request_id))
-    bench.account.places(order_id, bet_id)
-    bench.sees_bet(order_id, bet_id, 2.0)
-
-
-def cancels(bench: Bench) -> list[tuple[str, list[str]]]:
-    return [(market_id, ids) for market_id, ids, _ in bench.account.execution.cancels]
+from live_coordinators import NOW, Bench, LiveClient, backer, cancels, placing, resting, trading
 
 
 def exposure(bench: Bench) -> float:
@@ -105,6 +85,19 @@ def test_exposure_counts_what_is_about_to_be_placed_anew_and_counts_it_once(tmp_
     assert exposure(bench) == 2.0
     bench.sees_bet("b", "92", 0.0, cancelled=2.0)
     assert exposure(bench) == 0.0
+
+
+def test_exposure_is_counted_anew_once_it_is_known_who_can_win(tmp_path: Path) -> None:
+    bench = Bench(tmp_path)
+    bench.ready()
+    for number, (bet_id, runner) in enumerate((("91", 11), ("92", 12))):
+        fact = OrderFact("1.1", None, bet_id, STREAM, NOW + number, False, 3.0, 2.0, "LAPSE", matched=2.0, average=3.0)
+        lay = ("Betfair", "trader", "1.1", bet_id, runner, 0.0, "LAY", 3.0, 2.0, 2.0, 0.0, NOW)
+        bench.take("o1", ForeignBet(*lay, fact=fact, own=True))
+    assert exposure(bench) == 8.0, "both may win, as far as is known"
+    runners = [{"id": each, "status": "ACTIVE"} for each in (11, 12)]
+    bench.sees("1.1", runners=runners, numberOfWinners=1, numberOfActiveRunners=2, bettingType="ODDS")
+    assert exposure(bench) == 2.0
 
 
 # -- requests that are not sent --------------------------------------------------------------------------------------
@@ -240,6 +233,41 @@ def test_a_host_that_died_takes_no_bets_of_strategies_with_it_that_have_the_mark
     assert cancels(bench) == [("1.1", ["91"])]
 
 
+def test_the_end_waits_for_the_first_look_at_an_account(tmp_path: Path) -> None:
+    bench = Bench(tmp_path)
+    bench.account.session.log_in("token")
+    bench.role.stops.stop_system("enough")
+    bench.passes(9_000)
+    assert not bench.mail.stopped, "bets of an earlier session may rest"
+    bench.ready()
+    bench.passes(100)
+    assert bench.mail.stopped
+
+
+def test_the_end_does_not_wait_long_for_a_look_that_does_not_come_nor_without_a_session(tmp_path: Path) -> None:
+    bench = Bench(tmp_path / "one")
+    bench.account.session.log_in("token")
+    bench.role.stops.stop_system("enough")
+    bench.passes(10_100)
+    assert bench.mail.stopped
+    assert any("of an earlier session" in each.text for each in bench.role.alerts.events)
+    other = Bench(tmp_path / "other")
+    other.role.stops.stop_system("enough")
+    assert other.mail.stopped
+
+
+def test_a_market_whose_host_died_is_not_traded_again_when_a_stream_shows_it_anew(tmp_path: Path) -> None:
+    bench = trading(tmp_path)
+    bench.take("c", Gone("h1", "killed"))
+    bench.hello("s1", "STREAM", incarnation=1)
+    bench.sees("1.1")
+    bench.sees("1.2")
+    assert [route.market_id for route in bench.mail.letters(Route, "s1")] == ["1.1", "1.2"]
+    bench.role.routes.free("1.1")
+    bench.sees("1.1")
+    assert [route.market_id for route in bench.mail.letters(Route, "s1")] == ["1.1", "1.2", "1.1"]
+
+
 # -- results ---------------------------------------------------------------------------------------------------------
 
 
@@ -252,7 +280,7 @@ def lost(bench: Bench) -> None:
 
 
 def test_results_of_a_market_that_is_opened_again_are_taken_back(tmp_path: Path) -> None:
-    bench = trading(tmp_path, risk=RiskLimits(max_daily_loss=100.0))
+    bench = trading(tmp_path, risk=RiskLimits(max_exposure=100.0))
     lost(bench)
     day = bench.role.betting.day
     assert (exposure(bench), day.profit(NOW, "GBP")) == (0.0, -2.0)

@@ -5,9 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import betfairlightweight
 import pytest
 
 import headrace as hr
+from headrace.actors.betfair.lists import Listed
+from headrace.actors.betfair.places import rehearses
 from headrace.actors.letters import Carried
 from headrace.actors.live.day import RISK_FILE, Day
 from headrace.actors.live.setup import RiskLimits
@@ -37,6 +40,9 @@ def limited(folder: Path, **limits: Any) -> Bench:
     """A system with limits, and two markets."""
     bench = Bench(folder, risk=RiskLimits(**limits))
     bench.ready()
+    if "max_daily_loss" in limits:
+        bench.account.lists.answer_rows("cleared_orders SETTLED")
+        bench.role.caught_up(bench.now)
     for market_id, host in (("1.1", "h1"), ("1.2", "h2")):
         bench.sees(market_id)
         bench.opens(market_id, host)
@@ -129,6 +135,29 @@ def test_losses_of_today_are_kept_across_restarts(tmp_path: Path) -> None:
     assert asks(again, "1.1", order("c", size=5.0)) == ["c"]
 
 
+def test_what_was_settled_while_the_system_did_not_run_counts_too(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, risk=RiskLimits(max_daily_loss=15.0, risk_timezone="Europe/London"))
+    bench.role.betting.day.settle("1.8", "Betfair trader", "GBP", -3.0, NOW)
+    bench.ready()
+    bench.sees("1.1")
+    bench.opens("1.1")
+    assert asks(bench, "1.1", order("a", size=1.0)) == []
+    assert refusals(bench) == ["what was settled today is not known yet"]
+    assert not bench.role.answers.state()["placing_allowed"]
+    named, done = bench.account.lists.take("cleared_orders SETTLED")
+    assert named == {"strategy_refs": ["tests"], "settled_from": "2023-11-14T00:00:00.000Z"}
+    done(Listed([], 0, 0, "SERVICE_BUSY"))
+    bench.passes(5_100)
+    rows = [("1.7", "70", -4.0), ("1.7", "71", -4.5), ("1.8", "80", -3.0)]
+    bench.account.lists.answer_rows(
+        "cleared_orders SETTLED", *({"marketId": market, "betId": bet, "profit": each} for market, bet, each in rows)
+    )
+    bench.passes(1)
+    assert bench.role.answers.state()["risk"]["by_currency"]["GBP"]["settled_today"] == -11.5
+    assert asks(bench, "1.1", order("b", size=4.0)) == []
+    assert asks(bench, "1.1", order("c", size=3.5)) == ["c"]
+
+
 def test_only_so_many_orders_a_second_are_placed(tmp_path: Path) -> None:
     bench = limited(tmp_path, max_orders_per_second=2)
     assert asks(bench, "1.1", order("a"), order("b"), order("c")) == ["a", "b"]
@@ -199,3 +228,15 @@ def test_results_on_paper_of_a_host_count_for_its_day(tmp_path: Path) -> None:
         bench.take("h1", Carried("s1.market", message))
     standing = bench.role.betting.risk.standing()["by_currency"]
     assert standing == {"GBP (paper)": {"exposure": 0.0, "settled_today": 10.0, "loss_today": 0.0}}
+
+
+def test_what_was_lost_in_a_rehearsal_is_not_counted_with_money(tmp_path: Path) -> None:
+    with hr.RehearsalExchange(generate=1, speed="step") as exchange:
+        assert rehearses(exchange.client())
+    assert not rehearses(betfairlightweight.APIClient("a", "b", "c"))
+    assert not rehearses(None)
+    rehearsal = Day(tmp_path, rehearsal=True)
+    rehearsal.settle("1.1", "BETFAIR trader", "GBP", -80.0, NOW)
+    rehearsal.write(rehearsal.as_bytes(NOW))
+    assert Day(tmp_path).profit(NOW, "GBP") == 0.0
+    assert Day(tmp_path, rehearsal=True).profit(NOW, "GBP") == -80.0

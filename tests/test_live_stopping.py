@@ -20,27 +20,7 @@ from headrace.strategies.messages import (
     Report,
     Request,
 )
-from live_coordinators import NOW, Bench, LiveClient, placing
-
-
-def trading(folder: Path, **settings: object) -> Bench:
-    """A system with market 1.1 at host h1, that may place."""
-    bench = Bench(folder, **settings)
-    bench.ready()
-    bench.sees("1.1")
-    bench.opens("1.1")
-    return bench
-
-
-def resting(bench: Bench, order_id: str, bet_id: str, request_id: str = "r1") -> None:
-    """An order of £2 rests at the exchange."""
-    bench.asks(placing(order_id, request_id=request_id))
-    bench.account.places(order_id, bet_id)
-    bench.sees_bet(order_id, bet_id, 2.0)
-
-
-def cancels(bench: Bench) -> list[tuple[str, list[str]]]:
-    return [(market_id, ids) for market_id, ids, _ in bench.account.execution.cancels]
+from live_coordinators import NOW, Bench, LiveClient, cancels, placing, resting, trading
 
 
 def test_stop_cancels_by_bet_id_and_is_done_only_when_the_exchange_shows_it(tmp_path: Path) -> None:
@@ -139,6 +119,8 @@ def test_hosts_that_do_not_end_are_killed(tmp_path: Path) -> None:
     bench.passes(5_100)
     assert bench.engine.killed == ["h1"]
     assert bench.mail.stopped
+    (failure,) = bench.role.betting.failures
+    assert failure.message.endswith("orders of its markets are not in the result: 1.1")
 
 
 def test_cancelling_all_halts_placing_and_the_system_goes_on(tmp_path: Path) -> None:

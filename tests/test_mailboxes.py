@@ -121,7 +121,7 @@ def test_many_threads_put_and_nothing_is_lost(post: Post) -> None:
         thread.start()
     assert len(read(a, 2000)) == 2000
     for thread in threads:
-        thread.join()
+        thread.join(timeout=60)
 
 
 def test_another_thread_of_an_actor_sends_aside(post: Post) -> None:
@@ -130,7 +130,7 @@ def test_another_thread_of_an_actor_sends_aside(post: Post) -> None:
     thread = threading.Thread(target=lambda: sent.extend([a.aside("b", told(1)), a.aside("nobody", told(2))]))
     thread.start()
     assert read(b, 1) == [("a", told(1))]
-    thread.join()
+    thread.join(timeout=60)
     assert sent == [True, False]
 
 

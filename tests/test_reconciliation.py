@@ -41,6 +41,18 @@ class TestAfterAnImage:
         assert account.orders.ready
         assert account.lists.asked == ["current"]
 
+    def test_what_the_stream_could_not_show_while_it_was_away_is_no_difference(self, account: Account) -> None:
+        account.image()
+        account.orders.stream_down()
+        account.placed()
+        account.lists.current = [current(**MATCHED)]
+        account.at(5)
+        (told,) = account.facts()
+        assert told.matched == 4.0, "the lists are read at once"
+        account.image()
+        account.at(130)
+        assert account.words == []
+
     def test_lists_that_cannot_be_had_leave_it_unready_and_are_asked_again(self, account: Account) -> None:
         account.lists.error = "SERVICE_BUSY"
         account.image()
@@ -243,6 +255,27 @@ class TestWhose:
         account.placed()
 
         assert account.orders.bets.foreign == {}
+
+    def test_bet_that_comes_without_references_is_told_to_its_market(self) -> None:
+        account = Account(direct=True)
+        account.placed()
+        account.image()
+        before = len(account.facts())
+        ended = fact(order_id=None, at=NOW + 1, executable=False, matched=4.0, average=3.5, remaining=0.0)
+        account.orders.take(_foreign(ended), NOW)
+        (told,) = account.facts()[before:]
+        assert (told.order_id, told.bet_id, told.matched) == (ORDER, "31", 4.0)
+
+    def test_bet_that_came_without_references_before_its_reply_is_told_to_its_market(self) -> None:
+        account = Account(direct=True)
+        request = account.request(place())
+        account.orders.take(_foreign(fact(order_id=None, matched=1.0, average=3.5, remaining=3.0)), NOW)
+        assert account.facts() == []
+        account.orders.take_reply(Reply(request.request_id, MARKET, NOW, reports=(_placed("31", ORDER),)))
+        (told,) = account.facts()
+        assert (told.order_id, told.bet_id, told.matched) == (ORDER, "31", 1.0)
+        account.at(12)
+        assert account.words == [], "the stream has shown it"
 
     def test_foreign_bet_that_no_list_has_any_more_is_forgotten(self, account: Account) -> None:
         account.orders.take(_foreign(fact(order_id=None)), NOW)

@@ -308,7 +308,7 @@ def test_a_full_disk_is_an_error_that_names_the_folder(tmp_path: Path) -> None:
     disk = tmp_path / "disk"
     disk.mkdir()
     mount = ["mount", "-t", "tmpfs", "-o", "size=64k,nr_inodes=2,mode=0700", "none", str(disk)]
-    if shutil.which("mount") is None or subprocess.run(mount, capture_output=True).returncode:
+    if shutil.which("mount") is None or subprocess.run(mount, capture_output=True, timeout=60).returncode:
         pytest.skip("needs the right to mount a disk")
     try:
         short = Path(tempfile.mkdtemp(dir="/tmp"))
@@ -319,7 +319,7 @@ def test_a_full_disk_is_an_error_that_names_the_folder(tmp_path: Path) -> None:
             post.open("a")  # there is room for the claim, and none for the socket
         post.close()
     finally:
-        subprocess.run(["umount", str(disk)], check=True)
+        subprocess.run(["umount", str(disk)], check=True, timeout=60)
         shutil.rmtree(short)
 
 
@@ -375,7 +375,7 @@ def test_the_rest_of_a_tls_record_is_not_waited_for(post: ZmqPost, tmp_path: Pat
     thread = threading.Thread(target=lambda: accepted.append(served.wrap_socket(there, server_side=True)))
     thread.start()
     client = trusting.wrap_socket(here)
-    thread.join()
+    thread.join(timeout=60)
     read_so_far: list[bytes] = []
     a.watch(client, lambda: read_so_far.append(client.recv(1)))
     accepted[0].sendall(b"abc")

@@ -420,7 +420,8 @@ def test_ctrl_c_exits_130(
 
 
 def test_every_command_is_interrupted_in_a_test() -> None:
-    elsewhere = {"submit", "exchange"}  # in test_submission.py and test_exchange_command.py
+    # In test_submission.py, test_exchange_command.py and test_live_in_use.py.
+    elsewhere = {"submit", "exchange", "live", "paper", "record"}
     assert {*LONG, *elsewhere} == set(main.commands)
 
 

@@ -104,7 +104,11 @@ class AccountOrders:
 
     def take_reply(self, reply: Reply) -> None:
         """The exchange has answered a request, or a part of it, or it was answered here. It is not handed on."""
+        foreign = self.bets.foreign
+        seen = [foreign[report.bet_id] for report in reply.reports if report.bet_id in foreign]
         self.bets.take_reply(reply)
+        for each in seen:  # they came without their references: only now it is known whose they are
+            self._seen(each)
         request = self.bets.request(reply.request_id)
         if reply.outcome != ANSWERED or request is None:
             return
@@ -163,6 +167,7 @@ class AccountOrders:
             self.bets.take_position(letter)
         elif isinstance(letter, OrdersImage):
             self._down = self.reconciliation.blind = False
+            self._to_be_shown.clear()  # what is over by now is in no image, but in the lists
             self.reconciliation.image(at_ms)
         elif isinstance(letter, OrdersClosed):
             if letter.closed:
@@ -241,20 +246,23 @@ class AccountOrders:
 
     # -- handing on ----------------------------------------------------------------------------------------------
 
-    def _take_fact(self, fact: OrderFact) -> None:
+    def _take_fact(self, fact: OrderFact, told: bool = True) -> None:
+        """Take a fact. `told`: where it is the stream's, and that sends facts to markets itself, it has sent this."""
         news = self.bets.take_fact(fact)
         if fact.source == STREAM:
             self._silent = False
         self.reconciliation.take_fact(fact)
         self.doubts.take_fact(fact, self._now)
-        if not (self._direct and fact.source == STREAM) and (news or self.bets.of(fact.order_id, fact.bet_id) is None):
+        sent = self._direct and told and fact.source == STREAM
+        if not sent and (news or self.bets.of(fact.order_id, fact.bet_id) is None):
             self._hand_on(fact)
 
     def _seen(self, bet: ForeignBet) -> None:
         """A bet was seen on the stream or in a list, wherever it was placed."""
         fact = self.bets.take_bet(bet)
         if fact is not None:
-            self._take_fact(fact)
+            # Of a bet that came without its references the stream does not know that it is ours.
+            self._take_fact(fact, told=bet.own)
 
     def _answer(self, message: Answer) -> None:
         """An answer, a fact or a result that was found out here."""

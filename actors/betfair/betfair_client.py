@@ -54,6 +54,7 @@ class BetfairClient(BaseClient):
         betting_client: a `betfairlightweight.APIClient` with its username, password and application key. Its addresses
             are used as they are, those of its streams too: one that a rehearsal exchange gives trades there.
         interactive_login: log in by username and password alone; False: with a certificate as well.
+        order_stream: read the account's orders from its stream; False: its lists are read, every ten seconds.
         order_stream_conflate_ms: at most so often are changes of orders told, milliseconds; None: at once.
         order_streaming_timeout: taken as the peer has it, seconds, and without effect: changes of orders are told as
             they come, and strategies at least every `process_orders_interval`.

@@ -52,6 +52,8 @@ logger = logging.getLogger("headrace")
 TAKEN = "BET_TAKEN_OR_LAPSED"
 #: The bet has no number yet.
 IN_PROGRESS = "BET_IN_PROGRESS"
+#: Of an instruction that was not done because of the call that it came in.
+_SOMETHING = "ERROR_IN_ORDER"
 #: Seconds before a change is tried again: first, doubled each time, and at most.
 _BACK_OFF_S, _MOST_BACK_OFF_S = 0.25, 2.0
 #: Calls whose times are kept.
@@ -348,4 +350,7 @@ def _codes(market_id: str, bet_ids: Sequence[str], answer: classification.Answer
         return dict.fromkeys(bet_ids, UNKNOWN)
     judged = judge(CANCEL, market_id, [CancelInstruction(each, each) for each in bet_ids], answer.result)
     codes = {report.order_id: report.error_code or "" for report in judged.reports}
+    if judged.reason:
+        # The market's reason, such as that it is suspended, says more than that something was wrong with an order.
+        codes = {bet_id: judged.reason if code == _SOMETHING else code for bet_id, code in codes.items()}
     return codes | {report.order_id: UNKNOWN for report in judged.unknown}

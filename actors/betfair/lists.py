@@ -133,9 +133,19 @@ class Lists:
         order_refs: Iterable[str] | None = None,
         market_ids: Iterable[str] | None = None,
         strategy_refs: Iterable[str] = (),
+        settled_from: str | None = None,
     ) -> None:
-        """Bets that have come to an end. `status`: SETTLED, VOIDED, LAPSED or CANCELLED; else as `current_orders`."""
+        """Bets that have come to an end.
+
+        Args:
+            status: SETTLED, VOIDED, LAPSED or CANCELLED.
+            settled_from: only those that did so at this moment or later, such as 2026-01-31T00:00:00.000Z.
+
+        What else narrows it is as for `current_orders`.
+        """
         params: dict[str, Any] = {"betStatus": status, "recordCount": PAGE}
+        if settled_from is not None:
+            params["settledDateRange"] = {"from": settled_from}
         if strategy_refs:
             params["customerStrategyRefs"] = list(strategy_refs)
         named = {"betIds": bet_ids, "customerOrderRefs": order_refs, "marketIds": market_ids}

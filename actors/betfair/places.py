@@ -65,6 +65,12 @@ def places_of(client: Any, by_certificate: bool = False) -> Places:
     )
 
 
+def rehearses(client: Any) -> bool:
+    """Whether a client of betfairlightweight, or none, is set to another exchange than Betfair's own."""
+    host = urlsplit(str(getattr(client, "api_uri", ""))).hostname
+    return host is not None and "betfair" not in host
+
+
 def set_places(client: Any, places: Places) -> None:
     """Let a client of betfairlightweight use these addresses, its streams included."""
     client.identity_uri, client.identity_cert_uri = places.identity, places.identity_cert

@@ -75,6 +75,7 @@ class Reconciliation:
     def image(self, at_ms: int) -> None:
         """The order stream has sent an image, or what has changed since its clocks."""
         self._wanted = self._after_image = True
+        self._ahead.clear()
         self.next_ms = at_ms
 
     def take_fact(self, fact: OrderFact) -> None:
@@ -114,7 +115,7 @@ class Reconciliation:
         found = {str(row.bet_id) for row in rows}
         for row in rows:
             bet = bet_of_current(row, self._bets.venue, self._bets.username, at)
-            if not after_image:
+            if not after_image and not self.blind:
                 self._compare(bet, began)
             self._seen(bet)
         for bet_id in found:

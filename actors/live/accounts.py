@@ -101,13 +101,11 @@ class Desk:
         """Whether nothing of it in a closed market waits for a result."""
         if self.orders is not None:
             return not self.bets.in_market(market_id) or self.orders.closure.cleared(market_id)
-        return not any(bet.matched or not bet.ended for bet in self.open_in(market_id))
+        return not self.at_stake(market_id)
 
-    @property
-    def at_stake(self) -> set[str]:
-        """Markets in which it has a bet that rests, may yet be placed, or has no result."""
-        markets = self.bets.markets
-        return {each for each in markets if any(bet.matched or not bet.ended for bet in self.open_in(each))}
+    def at_stake(self, market_id: str) -> bool:
+        """Whether it has a bet in a market that rests, may yet be placed, or has no result."""
+        return any(bet.matched or not bet.ended or bet.replacing for bet in self.open_in(market_id))
 
     def forget(self, market_id: str) -> None:
         """A market is over."""

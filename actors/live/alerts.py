@@ -20,6 +20,7 @@ from typing import Any
 
 from ...strategies.errors import InputError
 from ...values import legible
+from ..violations import kind_of_reason
 
 logger = logging.getLogger("headrace")
 
@@ -84,15 +85,17 @@ class Alerts:
     def alert(self, kind: str, text: str) -> None:
         """Something happened that somebody has to know. What was told in the last minute is not told again.
 
+        Of limits the figures do not matter for that: each order that is refused has others.
+
         Args:
             kind: STOP, QUARANTINE, LIMIT, DIFFERENCE, STALLED, STREAM, SESSION or another word.
         """
-        now = self._clock_ms()
-        if now - self._told.get((kind, text), -_QUIET_MS) < _QUIET_MS:
+        now, said = self._clock_ms(), (kind, kind_of_reason(text) if kind == "LIMIT" else text)
+        if now - self._told.get(said, -_QUIET_MS) < _QUIET_MS:
             return
         if len(self._told) > 10 * _KEPT:
             self._told = {key: at for key, at in self._told.items() if now - at < _QUIET_MS}
-        self._told[kind, text] = now
+        self._told[said] = now
         self.note(kind, text, logging.WARNING)
         if self._webhook is None:
             return

@@ -60,8 +60,8 @@ class System(Protocol):
     watch: HostWatch
     workers: LiveWorkers
 
-    def prepare_hosts(self) -> None:
-        """Have all hosts that may yet be needed made ready."""
+    def fill_hosts(self) -> None:
+        """Start all hosts that may be needed."""
 
     @property
     def hosts_coming(self) -> int:
@@ -102,7 +102,7 @@ class Answers:
             self._role.events.take(pickle.loads(base64.b64decode(str(values.get("data", "")))))
             return {}
         if what == PREPARE:
-            self._role.prepare_hosts()
+            self._role.fill_hosts()
             return {}
         names = (STATE, STOP, CANCEL_ALL, EVENT, PREPARE)
         raise InputError(f"{what!r} is not a question; expected {', '.join(names)}{did_you_mean(what, names)}")
@@ -124,8 +124,8 @@ class Answers:
         accounts, gate, now = betting.accounts, betting.gate, betting.accounts.now_ms
         states = list(role.watch.states.values())
         streams = list(role.stream_desk.states.values())
-        entries = role.directory.entries
-        hosts = [{**row, "pid": entries[row["name"]].pid if row["name"] in entries else 0} for row in role.watch.rows()]
+        pids = {entry.name: entry.pid for entry in role.directory.entries.values()}
+        hosts = [{**row, "pid": pids.get(row["name"], 0)} for row in role.watch.rows()]
         return {
             "at": now,
             "instance": role.setup.instance,
@@ -135,14 +135,14 @@ class Answers:
             "on_stop": role.setup.on_stop,
             "stopping": gate.stopping,
             "stopped": role.mail.stopped,
-            "placing_allowed": not gate.stopping and any(desk.ready for desk in accounts),
+            "placing_allowed": not gate.stopping and any(desk.owner not in gate.unready for desk in accounts),
             "idle": self._idle(),
             "cancelling": None if role.stops.cancelling is None else role.stops.cancelling.standing(),
             "markets": role.watch.market_rows(),
             "orders": order_rows(accounts, now),
             "foreign": foreign_rows(accounts),
-            "clients": client_rows(accounts, role.workers.funds_at, role.routes.definition_of, now),
-            "streams": stream_rows(streams),
+            "clients": client_rows(accounts, gate.unready, role.workers.funds_at, role.routes.definition_of, now),
+            "streams": [{**row, "pid": pids.get(row["stream"], 0)} for row in stream_rows(streams)],
             "hosts": hosts,
             "hosts_coming": role.hosts_coming,
             "latency": {

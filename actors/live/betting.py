@@ -15,6 +15,7 @@ from ...strategies.messages import ClearedOrder, OrderFact, Reply, Request
 from ...values import legible
 from ..betfair.known_bet import KnownBet
 from ..betfair.live_account import LiveAccounts
+from ..betfair.places import rehearses
 from ..coordinator import Coordinator
 from ..exchange import Answer
 from ..failures import Failures, users_place
@@ -25,6 +26,7 @@ from ..wire import ToCoordinator
 from .accounts import Accounts, MakeAccount, Owner
 from .alerts import Alerts
 from .day import Day
+from .earlier_results import EarlierResults
 from .risk import Exposure, Gate, GateControl, Risk, RiskControl
 from .setup import LiveSetup
 
@@ -93,7 +95,9 @@ class Betting:
         make = make_account or LiveAccounts(setup.config, setup.reference, lambda: clock.now_ms)
         clients = self.coordinator.clients
         self.accounts = Accounts(clients, setup.reference, self, put, lambda: clock.now_ms, make)
-        self.day = Day(Path(setup.instance), setup.risk.risk_timezone)
+        self.day = Day(
+            Path(setup.instance), setup.risk.risk_timezone, any(rehearses(each.betting_client) for each in clients)
+        )
         self.exposure = Exposure(lambda owner, market_id: self.accounts.of(owner).open_in(market_id), definition_of)
         # What is won and lost on paper stands apart.
         self._purses = {
@@ -112,6 +116,9 @@ class Betting:
         for control in self.coordinator.account_controls:
             if isinstance(control, RiskControl):
                 control.risk = self.risk
+        limited = setup.risk.max_daily_loss is not None
+        self._earlier = EarlierResults(self.day, self.settled, lambda: clock.now_ms) if limited else None
+        self._reference = setup.reference
         for desk in self.accounts:
             if not desk.ready:
                 self.gate.unready[desk.owner] = "how the account's bets stand at the exchange is not known yet"
@@ -186,6 +193,12 @@ class Betting:
         """Something has happened to bets of an account in a market."""
         self.exposure.changed(owner, market_id)
 
+    def defined(self, market_id: str) -> None:
+        """The definition of a market has come: what bets there can lose depends on it."""
+        for desk in self.accounts:
+            if desk.bets.in_market(market_id):
+                self.exposure.changed(desk.owner, market_id)
+
     def settled(self, owner: Owner, market_id: str, profit: float) -> None:
         """The results of an account's bets in a market come to this."""
         client, definition = self.accounts.of(owner).client, self._definition_of(market_id)
@@ -229,6 +242,12 @@ class Betting:
 
     def look_ready(self) -> None:
         """Open the gate for accounts whose bets are known by now."""
-        for owner in [each for each in self.gate.unready if self.accounts.of(each).ready]:
+        for owner in list(self.gate.unready):
+            desk = self.accounts.of(owner)
+            if not desk.ready:
+                continue
+            if self._earlier is not None and not self._earlier.known(desk, self._reference):
+                self.gate.unready[owner] = "what was settled today is not known yet"
+                continue
             del self.gate.unready[owner]
             self._alerts.note("READY", f"account {owner[1]}: how its bets stand is known; orders may be placed")

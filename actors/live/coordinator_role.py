@@ -7,15 +7,13 @@ comes back as a letter. So all state is touched by one thread.
 
 from __future__ import annotations
 
-import functools
 import logging
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from ...strategies.clock import Clock, WallClock
-from ...strategies.errors import RunError
 from ...strategies.events import ConfigEvent, StrategyEvent, TerminationEvent
 from ...strategies.messages import OrderFact, Request
 from ...values import legible
@@ -42,6 +40,7 @@ from ..letters import (
 )
 from ..mailboxes.mail import Mail
 from ..role import Role
+from .absent import AbsentMarkets
 from .accounts import MakeAccount
 from .alerts import Alerts
 from .answers import Answers
@@ -50,13 +49,15 @@ from .control import ControlDesk
 from .directory import Directory
 from .event_desk import EventDesk
 from .framework import SOON, LiveFramework, Soon
+from .host_pool import HostPool
 from .host_watch import HostWatch
+from .hosts import Hosts
 from .instance import control_path
 from .live_workers import LiveWorkers
 from .market_ends import MarketEnds
+from .quarantine import Quarantine
 from .routes import Routes
 from .rows_file import ROWS, RowsWriter, packed
-from .seating import Seating
 from .setup import LiveSetup
 from .starter import Starter
 from .stops import Stops
@@ -67,23 +68,6 @@ logger = logging.getLogger("headrace")
 
 #: Milliseconds between two looks at what only time changes.
 _TICK_MS = 1000
-
-
-class Hosts(Protocol):
-    """What the coordinator asks of its engine: see `actors.shells.engine`."""
-
-    def prepare(self, names: Sequence[str], make_role: Callable[..., Role] | None = None) -> None: ...
-
-    @property
-    def coming(self) -> int: ...
-
-    def start(self, name: str, make_role: Callable[[], Role], incarnation: int = 0) -> str: ...
-
-    def stop(self, name: str, why: str = "") -> None: ...
-
-    def kill(self, name: str) -> None: ...
-
-    def close(self, seconds: float = 10.0) -> tuple[str, ...]: ...
 
 
 class CoordinatorRole:
@@ -155,17 +139,22 @@ class CoordinatorRole:
         setup, clock = self.setup, self._clock
         self.alerts = Alerts(setup.webhook, setup.reference, lambda: clock.now_ms)
         self.directory = Directory(mail)
-        self.seating = Seating(setup.max_hosts, self._start_host)
+        self.pool = HostPool(setup.max_hosts, self._engine, self._make_host, self.directory)
+        self.seating = self.pool.seating
         self.routes = Routes(setup, mail, self.directory, self.seating, self._seated)
         self.betting = Betting(
             setup, clock, mail.put, self.alerts, self._to_actor, self.routes.definition_of, self._make_account
         )
         accounts, log = self.betting.accounts, self.betting.coordinator.log
         self.stream_desk = StreamDesk(setup, accounts, self.alerts, mail.send, lambda: clock.now_ms)
+        self._absent = AbsentMarkets(setup.streams, self.alerts.note)
         self.watch = HostWatch(self.seating, self.alerts.alert, self.alerts.note)
         self.workers = LiveWorkers(setup, accounts, mail, self.directory, self.routes, self.seating, log)
         self.ends = MarketEnds(accounts, self._free)
         self.stops = Stops(self.betting, self.alerts, self, setup.on_stop == "leave", lambda: clock.now_ms)
+        self.quarantine = Quarantine(
+            setup, self.seating, self.watch, self.routes, self.betting, self.stops, self.alerts
+        )
         self.events = EventDesk(self.betting, self.seating, mail, self._dumps, self.stops.stop_system)
         self._rows_writer = RowsWriter(Path(setup.instance) / ROWS)
         self._failure_rows = setup.rows_of_failures(self.betting.failures)
@@ -222,6 +211,7 @@ class CoordinatorRole:
             self.stream_desk.grants.look(at_ms)
             self.watch.look(at_ms)
             self._start_streams(at_ms)
+            self._absent.look(self.stream_desk.states, self.routes.markets, at_ms)
             self.workers.look(at_ms)
             self.ends.look(at_ms)
             self.betting.save()
@@ -262,6 +252,7 @@ class CoordinatorRole:
         self.page = letter.url or self.page
         if letter.kind == "HOST":
             self.workers.greet(letter.name)
+            self.pool.arrived()
             for name in self.stream_desk.owners:
                 if (state := self.stream_desk.states.get(name)) is not None:
                     self.mail.send(letter.name, state)
@@ -269,14 +260,10 @@ class CoordinatorRole:
             self.routes.again(letter.name)
             self.workers.again(letter.name)
 
-    def _start_host(self, name: str) -> None:
-        address = self._engine.start(name, functools.partial(self._make_host, name))
-        self.directory.arrived(name, address, "HOST")
-        self.prepare_hosts()
-
-    def prepare_hosts(self) -> None:
-        """Have all hosts that may yet be needed made ready: the process of one takes most of a second to start."""
-        self._engine.prepare(self.seating.next_hosts, functools.partial(self._make_host, ""))
+    def fill_hosts(self) -> None:
+        """Start all hosts that may be needed."""
+        if self.stops.shutdown is None:
+            self.pool.fill()
 
     def _start_streams(self, at_ms: int) -> None:
         """Start streams anew that have ended; their markets stay where they are."""
@@ -288,7 +275,7 @@ class CoordinatorRole:
     @property
     def hosts_coming(self) -> int:
         """How many of them are not ready."""
-        return self._engine.coming
+        return self.pool.coming
 
     def _seated(self, host: str, crew: str, market_id: str) -> None:
         self.betting.join(host, crew)
@@ -303,32 +290,16 @@ class CoordinatorRole:
         self.directory.gone(letter.name)
         stream = self.stream_desk.gone(letter.name, at_ms)
         if letter.name in self.seating.hosts:
-            self._host_gone(letter)
+            self.quarantine.gone(letter)
         elif stream and self.stops.shutdown is None:
             self.stream_desk.ended(letter, at_ms)
-
-    def _host_gone(self, letter: Gone) -> None:
-        """A host has ended. Unless it was asked to, nobody trades its markets: what rests there is cancelled."""
-        self.watch.forget(letter.name)
-        places = self.seating.lose(letter.name)
-        markets = sorted({market_id for _, market_id in places})
-        if self.stops.shutdown is None:
-            text = f"host {letter.name} has ended{f': {letter.why}' if letter.why else ''}"
-            text = f"{text}; its markets are traded no more: {', '.join(markets) or 'none'}"
-            self.alerts.alert("QUARANTINE", text)
-            self.betting.failed(RunError(f"{text}; their orders are not in the result"), None, None)
-            self.stops.abandon(
-                frozenset((market, name) for crew, market in places for name in self.setup.crew(crew).strategies)
-            )
-        for crew, market_id in places:
-            self.routes.free_place(crew, market_id)
-        self.betting.leave(letter.name, markets)
 
     # -- markets -------------------------------------------------------------------------------------------------
 
     def _seen(self, sender: str, letter: MarketSeen, at_ms: int) -> None:
         if self.stops.shutdown is None:
             self.routes.see(letter)
+            self.betting.defined(letter.market_id)
 
     def _market_gone(self, sender: str, letter: MarketGone, at_ms: int) -> None:
         if self.routes.gone(letter.stream, letter.market_id):
@@ -375,6 +346,7 @@ class CoordinatorRole:
         self.threads.stop()
 
     def stop_hosts(self) -> None:
+        self.pool.stop()
         for host in self.seating.hosts:
             self._engine.stop(host, "the system ends")
 
@@ -392,6 +364,7 @@ class CoordinatorRole:
 
     def kill_hosts(self) -> None:
         for host in self.hosts_left:
+            self.quarantine.killed(host)
             self._engine.kill(host)
 
     def log_out(self, then: Callable[[], object]) -> None:

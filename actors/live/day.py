@@ -12,6 +12,8 @@ from .instance import write_private
 
 #: The file in the folder of the instance.
 RISK_FILE = "risk.json"
+#: The same of rehearsals: what was won or lost there says nothing of money.
+REHEARSAL_FILE = "risk-rehearsal.json"
 #: Days for which results of markets are remembered: a market that is settled again counts by the difference.
 _REMEMBERED = 7
 
@@ -22,13 +24,14 @@ class Day:
     Args:
         folder: of the instance.
         timezone: whose 00:00.
+        rehearsal: an account is one of a rehearsal exchange.
 
     Raises:
         RunError: what was kept cannot be read: the losses of today are not known.
     """
 
-    def __init__(self, folder: Path, timezone: str = "UTC") -> None:
-        self._path = folder / RISK_FILE
+    def __init__(self, folder: Path, timezone: str = "UTC", rehearsal: bool = False) -> None:
+        self._path = folder / (REHEARSAL_FILE if rehearsal else RISK_FILE)
         self._zone = zoneinfo.ZoneInfo(timezone)
         # By day; then by market and account.
         self._days: dict[str, dict[str, float]] = {}
@@ -48,6 +51,15 @@ class Day:
     def date(self, at_ms: int) -> str:
         """The day of a moment."""
         return datetime.datetime.fromtimestamp(at_ms / 1000, self._zone).date().isoformat()
+
+    def begins_at(self, at_ms: int) -> str:
+        """The last 00:00 before a moment, as the exchange writes it."""
+        midnight = datetime.datetime.fromisoformat(self.date(at_ms)).replace(tzinfo=self._zone)
+        return midnight.astimezone(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%S.000Z")
+
+    def has(self, market_id: str, whose: str) -> bool:
+        """Whether a result of a market is known. `whose`: as for `settle`."""
+        return any(key.startswith(f"{market_id} {whose} ") for results in self._days.values() for key in results)
 
     def settle(self, market_id: str, whose: str, currency: str, profit: float, at_ms: int) -> bool:
         """A market was settled, for the first time or again; True if that is news.

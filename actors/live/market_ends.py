@@ -73,7 +73,7 @@ class MarketEnds:
                 self._over(market_id)
         for market_id in [each for each in self.gone if each not in self.closed]:
             # It was never seen to close: it is given up once nothing of ours is at stake in it.
-            if not any(market_id in desk.at_stake for desk in self._accounts):
+            if not any(desk.at_stake(market_id) for desk in self._accounts):
                 self._over(market_id)
 
     def _over(self, market_id: str) -> None:

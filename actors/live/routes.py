@@ -68,6 +68,8 @@ class Routes:
         self._seated = seated
         self._plans = {plan.name: plan for plan in setup.streams}
         self._sports_seen: dict[str, set[str]] = {}
+        # Crews whose host died, each with its markets: nobody there knows of their orders.
+        self._given_up: set[tuple[str, str]] = set()
         self.markets: dict[str, KnownMarket] = {}
         self.ever = 0
 
@@ -94,7 +96,9 @@ class Routes:
         known.definition = definition
         known.streams.add(plan.name)
         for each in self._setup.crews:
-            if each.stream == plan.name and self._wanted(each, letter.market_id, definition):
+            if (each.name, letter.market_id) in self._given_up or each.stream != plan.name:
+                continue
+            if self._wanted(each, letter.market_id, definition):
                 self.route(each, letter.market_id, definition.event_id)
 
     def definition_of(self, market_id: str) -> MarketDefinition | None:
@@ -149,6 +153,12 @@ class Routes:
             self._mail.send(host, FreeMarket(crew, market_id))
         self.markets.pop(market_id, None)
         self._sports_seen.pop(market_id, None)
+        self._given_up = {each for each in self._given_up if each[1] != market_id}
+
+    def give_up(self, crew: str, market_id: str) -> None:
+        """The host of a crew's market has died: the crew does not trade it any more, whoever shows it again."""
+        self._given_up.add((crew, market_id))
+        self.free_place(crew, market_id)
 
     def free_place(self, crew: str, market_id: str) -> None:
         """A crew has a market no more."""

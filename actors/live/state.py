@@ -18,9 +18,9 @@ Times are milliseconds since the epoch, money is in each account's currency. Key
 | orders | live ones: order_id, bet_id, market_id, strategy, selection_id, side, price, size, matched, remaining, status, age_ms, in_doubt, username |
 | foreign | bets that were placed elsewhere: bet_id, market_id, selection_id, side, price, size, matched, remaining, username |
 | clients | rows: venue, username, paper, session, ready, funds, funds_age_s, exposure, transactions_hour, currency |
-| streams | rows: the fields of `letters.StreamState` |
+| streams | rows: the fields of `letters.StreamState`, pid |
 | hosts | rows: name, markets, depth, behind, lost, busy_ms, stalled, pid |
-| hosts_coming | hosts that are being made ready |
+| hosts_coming | hosts that are not ready yet |
 | latency | tick_ms, order_ms, stream_lag_ms: count, median, p99, worst |
 | risk | limits, and where they stand |
 | events | the last 200: at, kind, text |
@@ -32,7 +32,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import statistics
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from typing import Any
 
 import msgspec
@@ -95,6 +95,7 @@ def foreign_rows(accounts: Accounts) -> list[dict[str, Any]]:
 
 def client_rows(
     accounts: Accounts,
+    unready: Collection[tuple[str, str]],
     funds_at: dict[tuple[str, str], int],
     definition_of: Callable[[str], MarketDefinition | None],
     at_ms: int,
@@ -112,7 +113,7 @@ def client_rows(
                 "username": desk.owner[1],
                 "paper": client.simulated,
                 "session": session,
-                "ready": desk.ready,
+                "ready": desk.owner not in unready,
                 "funds": getattr(funds, "available_to_bet_balance", None),
                 "funds_age_s": None if told is None else round((at_ms - told) / 1000, 1),
                 "exposure": _exposure(desk, definition_of),

@@ -24,8 +24,9 @@ logger = logging.getLogger("headrace")
 _AGAIN_MS, _MOST_AGAIN_MS = 2_000, 30_000
 #: What the exchange says of bets that are over.
 _OVER = ("", "BET_TAKEN_OR_LAPSED")
-#: Milliseconds for which bets on paper are waited for: their hosts may be blocked by a strategy, and no money rests.
-_PAPER_MS = 10_000
+#: Milliseconds for which is waited for bets on paper, whose hosts may be blocked by a strategy, and for the first look
+#: at an account, which may have bets of an earlier session.
+_PATIENCE_MS = 10_000
 
 
 @dataclasses.dataclass(slots=True)
@@ -64,14 +65,14 @@ class Cancelling:
         self._requests = 0
         self._told_left = False
         self._since: int | None = None
-        self._paper_over = False
+        self._impatient = False
         self._rest_until_ms = 0
 
     # -- how it stands -------------------------------------------------------------------------------------------
 
     def _resting(self, desk: Desk) -> Iterator[KnownBet]:
         """Bets that rest, or may yet. Of those at the starting price the ones of which it is not known that they do."""
-        if desk.orders is None and self._paper_over:
+        if desk.orders is None and self._impatient:
             return iter(())
         return (bet for bet in self._ours(desk) if not bet.at_sp or (bet.bet_id is None and desk.orders is not None))
 
@@ -84,7 +85,14 @@ class Cancelling:
         """Bets that rest, or may yet: each is cancelled as soon as it can be."""
         own = sum(1 for desk in self._accounts for _ in self._resting(desk))
         foreign = sum(len(self._foreign(desk)) for desk in self._accounts)
-        return own + foreign + len(self._accounts_to_do)
+        return own + foreign + len(self._accounts_to_do) + len(self._unread)
+
+    @property
+    def _unread(self) -> list[Desk]:
+        """Accounts at exchanges that can be asked, and of which it is not known yet what rests."""
+        if self._impatient or self._meant is not None:
+            return []
+        return [desk for desk in self._accounts if not desk.ready and desk.live is not None and desk.live.token]
 
     def _foreign(self, desk: Desk) -> list[str]:
         """Bets of an account that were placed elsewhere, rest, and are to be cancelled."""
@@ -131,8 +139,8 @@ class Cancelling:
 
     def _look(self, at_ms: int) -> None:
         self._since = at_ms if self._since is None else self._since
-        if not self._paper_over and at_ms - self._since >= _PAPER_MS:
-            self._give_up_paper()
+        if not self._impatient and at_ms - self._since >= _PATIENCE_MS:
+            self._wait_no_longer()
         if not self._told_left and (left := self.left) and all(each["bet_id"] is not None for each in left):
             self._told_left = True
             names = ", ".join(f"bet {each['bet_id']} of market {each['market_id']}" for each in left)
@@ -154,9 +162,11 @@ class Cancelling:
                 else:
                     self._cancel(desk, market_id, bets, at_ms)
 
-    def _give_up_paper(self) -> None:
+    def _wait_no_longer(self) -> None:
         count = sum(1 for desk in self._accounts if desk.orders is None for _ in self._resting(desk))
-        self._paper_over = True
+        for desk in self._unread:
+            self._report("LEFT", f"account {desk.owner[1]}: it is not known what rests of an earlier session")
+        self._impatient = True
         if count:
             self._report("PAPER", f"{count} orders on paper are not cancelled: their hosts do not answer")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import logging
 from collections.abc import Callable
 
 from ..letters import Gone, Introduce, Letter, Session, SessionWanted, StreamState
@@ -39,6 +40,7 @@ class StreamDesk:
         self._accounts, self._alerts, self._send, self._clock_ms = accounts, alerts, send, clock_ms
         self.grants = Grants(self._grant)
         self.states: dict[str, StreamState] = {}
+        self._down: dict[str, str] = {}
         self._names = {plan.name for plan in setup.streams}
         self._incarnations: dict[str, int] = {}
         self._ends: dict[str, int] = {}
@@ -88,10 +90,11 @@ class StreamDesk:
         if letter.state == "SUBSCRIBED":
             self._ends.pop(letter.stream, None)
         if letter.state == "REFUSED":
+            self._down[letter.stream] = letter.error
             self._alerts.alert("STREAM", f"stream {letter.stream} is refused: {letter.error}")
         elif letter.state == "DOWN":
-            self._alerts.note("STREAM", f"stream {letter.stream} is down: {letter.error or 'no reason was given'}")
-        elif known is not None and known.state in ("REFUSED", "DOWN") and letter.state == "SUBSCRIBED":
+            self._is_down(letter.stream, letter.error or "no reason was given")
+        elif letter.state == "SUBSCRIBED" and self._down.pop(letter.stream, None) is not None:
             self._alerts.note("STREAM", f"stream {letter.stream} is there again")
         elif letter.error and letter.state == "SUBSCRIBED":
             self._alerts.alert("STREAM", f"stream {letter.stream}: {letter.error}")
@@ -101,6 +104,12 @@ class StreamDesk:
             if orders is not None:
                 orders.stream_down()
         return True
+
+    def _is_down(self, stream: str, why: str) -> None:
+        """Said once, and again only for another reason: it connects again and again."""
+        if self._down.get(stream) != why:
+            self._down[stream] = why
+            self._alerts.note("STREAM", f"stream {stream} is down: {why}", logging.WARNING)
 
     # -- ends ----------------------------------------------------------------------------------------------------
 

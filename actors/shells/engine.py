@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterable
 from typing import Protocol
 
+from ...strategies.errors import HeadraceError
 from ..role import Role
 
 #: The name of the role that is told of the ends of others, and that all others know from the start.
@@ -75,6 +76,16 @@ class Engine(Protocol):
         Returns:
             The names of those that had to be killed.
         """
+
+
+def unforeseen(error: Exception) -> Exception | None:
+    """An error whose traceback says more than its words; None: one of ours, which says it all."""
+    return None if isinstance(error, HeadraceError) else error
+
+
+def why_ended(error: Exception) -> str:
+    """What an error says of the end of a role."""
+    return str(error) if unforeseen(error) is None else f"{type(error).__name__}: {error}"
 
 
 def end_all(engine: Engine, wait: Callable[[str, float], bool], seconds: float) -> tuple[str, ...]:

@@ -14,9 +14,10 @@ from ..betfair.betfair_client import BetfairClient
 from ..betfair.live_account import LiveAccounts
 from ..clients import BaseClient
 from ..live.accounts import connecting
-from ..live.coordinator_role import CoordinatorRole, Hosts
+from ..live.coordinator_role import CoordinatorRole
 from ..live.crews import StreamPlan
 from ..live.host import HostRole
+from ..live.hosts import Hosts
 from ..live.setup import LiveSetup
 from ..page.page_role import PageRole
 from ..recorder import Deliver, Recorder

@@ -19,7 +19,7 @@ from ..mailboxes.folder import TakenError
 from ..mailboxes.socket_post import ZmqPost
 from ..mailboxes.sockets import ZmqMail
 from ..role import run
-from .engine import COORDINATOR
+from .engine import COORDINATOR, unforeseen, why_ended
 
 logger = logging.getLogger(LOGGER)
 
@@ -80,8 +80,8 @@ class RoleShell:
             assert callable(make)
             run(make(*pickle.loads(arguments)), mail, self._has_started)
         except Exception as error:
-            logger.exception("%s has ended", self._name)
-            self._why = f"{type(error).__name__}: {error}"
+            self._why = why_ended(error)
+            logger.error("%s has ended: %s", self._name, self._why, exc_info=unforeseen(error))
         finally:
             self._started.set()
             if self._mail is not None:

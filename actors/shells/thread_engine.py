@@ -12,7 +12,7 @@ from ..letters import Gone, Letter, Stop
 from ..mailboxes.bounds import Bounds
 from ..mailboxes.threads import ThreadMail, ThreadPost
 from ..role import Role, run
-from .engine import COORDINATOR, end_all
+from .engine import COORDINATOR, end_all, unforeseen, why_ended
 
 logger = logging.getLogger("headrace")
 
@@ -74,9 +74,9 @@ class ThreadEngine:
         try:
             run(make_role(), mail, running.started.set)
         except Exception as error:
-            running.why = f"{type(error).__name__}: {error}"
+            running.why = why_ended(error)
             if not running.killed:
-                logger.exception("%s has ended", mail.name)
+                logger.error("%s has ended: %s", mail.name, running.why, exc_info=unforeseen(error))
         finally:
             mail.close()
             running.ended.set()

@@ -377,7 +377,7 @@ class Connection:
         self._failures += code != "INVALID_CLOCK"
         self._deadlines["wait"] = self._now() + wait * (0.5 + 0.5 * self._chance())
         if was != STOPPED:
-            logger.info("Stream at %s: %s", self.place, why)
+            logger.debug("Stream at %s: %s", self.place, why)
         self._set(REFUSED if refused else DOWN, why, code)
 
     def _drop(self) -> None:

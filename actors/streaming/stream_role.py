@@ -208,7 +208,7 @@ class StreamRole:
         state, error, _ = self._standing()
         if (state, error) != self._told:
             if state in (DOWN, REFUSED):
-                logger.warning("Stream %s is %s: %s", self.name, state, error)
+                logger.debug("Stream %s is %s: %s", self.name, state, error)  # the coordinator tells people
             self.tell_state(time.time_ns() // 1_000_000)
 
     def _standing(self) -> tuple[str, str, Connection | None]:

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 from typing import TYPE_CHECKING, Any
 
-from ...actors.coordinator import kind_of_reason
+from ...actors.violations import kind_of_reason
 from ..violations import advice, reason_of
 from . import page
 from .formats import readable_size

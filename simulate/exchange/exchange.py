@@ -7,7 +7,6 @@ requests, and listeners hear what changed, in order.
 from __future__ import annotations
 
 import functools
-import itertools
 import logging
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NoReturn
@@ -32,6 +31,7 @@ from .exchange_market import Listener as Listener
 from .exchange_market import results_of
 from .feed_messages import Feed, FeedChange, FeedMessage
 from .ledger import Ledger
+from .numbers import Numbers
 from .public_market import PublicMarket, Touched
 from .settings import AccountSettings, ExchangeSettings
 from .submissions import Submissions
@@ -39,9 +39,6 @@ from .timeline import ExchangeClock, Timeline
 from .venue_market import CONFIG, VenueMarket
 
 logger = logging.getLogger("headrace")
-
-#: Numbers of bets count up from here.
-FIRST_BET_ID = 230_000_000_000
 
 
 class Exchange:
@@ -56,6 +53,7 @@ class Exchange:
         bets: of all accounts and markets, by number, in order of placing.
         sequence: number of the last change of a market; `bet_sequence`: of a bet.
         listeners: whom to tell.
+        numbers: of bets, and names of instructions and requests.
         finished: the feed has ended.
         begins: makes what is played from `begin` on; None: all is played from the start.
         alter: what becomes of a recorded change before it is played; None: it is not played.
@@ -79,8 +77,7 @@ class Exchange:
         self.config = CONFIG
         self.rules = Rules.named(None)
         self._models = Models().completed(self.config)
-        self._last_bet_id = FIRST_BET_ID
-        self._numbers = itertools.count(1)
+        self.numbers = Numbers()
         self._by_order: dict[str, AccountBet] = {}
         self._submissions = Submissions()
         self.begins: Callable[[], Feed] | None = None
@@ -203,7 +200,7 @@ class Exchange:
 
     def _open(self, market_id: str) -> ExchangeMarket:
         book, public = MarketBook(market_id), PublicMarket(market_id)
-        venue = VenueMarket(book, self, self._models, self, public)
+        venue = VenueMarket(book, self, self._models, self.numbers, public)
         market = self.markets[market_id] = ExchangeMarket(market_id, book, public, venue)
         self.ledger.write("MARKET", self.clock.now_ms, market_id=market_id, what="OPENED")
         return market
@@ -271,13 +268,6 @@ class Exchange:
 
     # -- requests ------------------------------------------------------------------------------------------------
 
-    def next_order_id(self) -> str:
-        """A name for an instruction that is about to be submitted."""
-        return f"r{next(self._numbers)}"
-
-    def next_request_id(self) -> str:
-        return f"q{next(self._numbers)}"
-
     def submit(
         self,
         request: Request,
@@ -289,7 +279,7 @@ class Exchange:
         Args:
             request: to place, cancel or update: a replace is a cancel, and then a placing. Sizes are in the account's
                 currency; `strategy` and `username` are both the account's name; `bet_delay` in seconds of exchange
-                time; order ids are from `next_order_id`, and those of bets are `AccountBet.order_id`.
+                time; order ids are from `numbers`, and those of bets are `AccountBet.order_id`.
             answered: called with the reports, in order of the engine's answers, once all are there: at once if there
                 is no bet delay; with fewer reports than instructions if the market closes first. Their sizes are the
                 engine's, in pounds: those of the account are in its `AccountBet`.
@@ -397,15 +387,3 @@ class Exchange:
             RunError: always.
         """
         raise RunError(f"market {market_id}: the rehearsal exchange has no orders of strategies")
-
-    # -- numbers of bets (`BetIds`) ------------------------------------------------------------------------------
-
-    def next_bet_id(self) -> str:
-        self._last_bet_id += 1
-        return str(self._last_bet_id)
-
-    def return_bet_id(self) -> None:
-        self._last_bet_id -= 1
-
-    def gone(self, market_id: str) -> None:
-        """A market was freed."""

@@ -30,7 +30,7 @@ class Played:
         before_start: seconds of recorded time before the scheduled start at which a recording begins to run.
         sports_data, catalogues: folders with files named by market id.
         sports, changes, minutes_before: of made-up markets, see `GeneratedFeed`.
-        wait: begin only when a client asks for markets: subscribes to them, or lists them.
+        wait: begin only when a client asks for markets: subscribes to them, or lists some by a filter.
     """
 
     markets: Paths | None = None

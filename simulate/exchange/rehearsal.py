@@ -76,8 +76,8 @@ class RehearsalExchange:
         before_start: seconds of recorded time before the scheduled start at which a recording begins to run.
         sports_data, catalogues: folders with files named by market id.
         sports, changes, minutes_before: of made-up markets, as `headrace generate` has them.
-        wait: begin to play only when a client subscribes to markets or lists them: a system that takes seconds to start
-            then misses nothing. At "max" and "step" it is so anyway.
+        wait: begin to play only when a client subscribes to markets, or lists some by a filter: a system that takes
+            seconds to start then misses nothing. At "max" and "step" it is so anyway.
         ledger: a file for the whole ledger.
         seed: of what is drawn.
         settings: all else: limits, timers, ports, what happens to markets.

@@ -77,7 +77,7 @@ class Betting:
         time_in_force = chosen(params, "timeInForce", frozenset({FILL_OR_KILL}))
         call = self._reception.call("placeOrders", account, params)
         placings = tuple(
-            read_placing(raw, self._exchange.next_order_id(), time_in_force, call.strategy_ref)
+            read_placing(raw, self._exchange.numbers.next_order_id(), time_in_force, call.strategy_ref)
             for raw in call.instructions
         )
         echoes = [each.echo for each in placings]

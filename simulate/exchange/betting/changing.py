@@ -312,7 +312,7 @@ class Changer:
 
     def _successor(self, bet: AccountBet, price: float, size: float) -> Placing:
         """What takes a bet's place: all of it is as it was, but for its price."""
-        order_id = self._exchange.next_order_id()
+        order_id = self._exchange.numbers.next_order_id()
         asked = bet.asked
         echo: dict[str, Any] = {"selectionId": bet.selection_id, "orderType": asked.order_type, "side": asked.side}
         values: dict[str, Any]
@@ -365,7 +365,7 @@ class Changer:
         assert call.market_id is not None
         exchange, username = self._exchange, call.username
         request = Request(
-            exchange.next_request_id(),
+            exchange.numbers.next_request_id(),
             call.market_id,
             username,
             VENUE,

@@ -158,7 +158,7 @@ class Placer(Listener):
             done(self._outcome(order, codes, reports))
 
         request = Request(
-            exchange.next_request_id(),
+            exchange.numbers.next_request_id(),
             order.market_id,
             username,
             VENUE,

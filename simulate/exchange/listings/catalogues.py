@@ -224,7 +224,6 @@ class Catalogues(Listener):
 
     def entries(self) -> Iterator[CatalogueEntry]:
         """The markets in the catalogue, in order of appearance."""
-        self._exchange.begin()
         at = self._exchange.clock.now_ms - self._age
         for market_id, known in self._known.items():
             market = self._exchange.markets.get(market_id)

@@ -136,6 +136,8 @@ class Listings:
         weight = sum(PROJECTIONS[each] for each in projection)
         if weight * most > self._exchange.settings.limits.data_weight:
             raise ApiError("TOO_MUCH_DATA", f"{most} results with a weight of {weight} each")
+        if params.get("filter"):  # who asks for any market looks at what the account may see
+            self._exchange.begin()
         found = [entry for entry in self._catalogues.entries() if wanted.admits(entry)]
         if order is not None:
             key, descending = _ORDERS[order]

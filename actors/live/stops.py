@@ -40,6 +40,10 @@ class Stops:
 
     # -- asking for it -------------------------------------------------------------------------------------------
 
+    def _report(self, kind: str, text: str) -> None:
+        """What the end has to say: what is left at the exchange, people have to know."""
+        (self._alerts.alert if kind == "LEFT" else self._alerts.note)(kind, text)
+
     def halt(self, why: str) -> None:
         """Place nothing any more."""
         gate = self._betting.gate
@@ -66,7 +70,7 @@ class Stops:
         if not (self._leave if leave is None else leave):
             under_way = self.cancelling is not None and not self.cancelling.done
             cancelling = self._cancel(under_way and self.cancelling is not None and self.cancelling.whole_account)
-        self.shutdown = Shutdown(self._ending, cancelling, self._alerts.note)
+        self.shutdown = Shutdown(self._ending, cancelling, self._report)
         self.shutdown.look(self._clock_ms())
 
     def abandon(self, gone: frozenset[tuple[str, str]]) -> None:

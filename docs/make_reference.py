@@ -299,7 +299,7 @@ def account() -> str:
     texts = entries(BaseClient, "Args") | entries(BetfairClient, "Args")
     rows = []
     for name, parameter in inspect.signature(BaseClient).parameters.items():
-        if name in texts and name != "simulated_full_match":
+        if name != "simulated_full_match":
             rows.append((f"`{name}`", f"`{parameter.default!r}`", texts[name]))
     return table(("keyword", "default", "meaning"), rows)
 

@@ -89,6 +89,19 @@ def names_twice(folder: Path) -> None:
     made.add_strategy(BacksAtFirstPrices())
 
 
+def files_named(folder: Path, *names: str) -> list[Path]:
+    found = []
+    for number, name in enumerate(names):
+        (folder / str(number)).mkdir()
+        found.append(folder / str(number) / name)
+        found[-1].write_text("")
+    return found
+
+
+def files_named_apart(folder: Path) -> None:
+    runs(ready(folder, files=files_named(folder, "x", "y")))
+
+
 def named_apart(folder: Path) -> None:
     made = ready(folder)
     made.add_strategy(BacksAtFirstPrices(name="second"))
@@ -241,6 +254,7 @@ CASES = [
     Case("is a class; add an instance", lambda f: ready(f).add_strategy(BacksAtFirstPrices), named_apart),  # type: ignore[arg-type]
     Case("is not a strategy; subclass headrace.Strategy", lambda f: ready(f).add_strategy(5), named_apart),  # type: ignore[arg-type]
     Case("give each a name= of its own", names_twice, named_apart),
+    Case("give each file a name of its own", lambda f: ready(f, files=files_named(f, "x", "x")), files_named_apart),
     Case("was not added; add_client comes first", control_of_stranger, control_of_client),
     Case(
         "is not middleware; add an instance",
@@ -409,6 +423,7 @@ ADVICE = re.compile(
 )
 #: Advice that other tests follow, by a part of its message.
 ELSEWHERE = {
+    "leave compatibility out": "tests/test_session_replay.py",
     "give a larger share, or more markets": "tests/test_search.py",
     "give a size": "tests/test_handed_over.py: bet targets are simulated by the default rules",
     "give it to the coordinator, which asks it": "tests/test_apart.py",

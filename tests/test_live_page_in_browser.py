@@ -194,7 +194,7 @@ def test_a_system_at_the_rehearsal_exchange_is_watched_and_stopped(tmp_path: Pat
             changes = "[...document.querySelectorAll('#streams tbody tr')].map(row => Number(row.cells[6].textContent))"
             await tab.until(f"Math.max(...{changes}) > 5")
             assert await tab.value("document.documentElement.scrollWidth") <= width
-            assert (await rows(tab, "clients"))[0][:4] == ["alice", "Betfair", "live", "OPEN"]
+            assert (await rows(tab, "clients"))[0][:4] == ["alice", "Betfair", "live", "open"]
             await tab.screenshot(tmp_path / "page.png")
             await tab.value("document.getElementById('stop').click()")
             assert "(2 are live now)" in await text(tab, "what")

@@ -243,7 +243,7 @@ def test_every_argument_of_backtest_is_repeated_or_changes_nothing_of_a_failure(
 
     names = set(inspect.signature(hr.backtest).parameters)
     assert names - NOT_REPEATED - {"strategies"} == {
-        "client", "config", "catalogues", "sports_data", "custom_events", "files",
+        "client", "config", "catalogues", "sports_data", "custom_events", "files", "session",
     }  # fmt: skip
 
 

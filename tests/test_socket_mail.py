@@ -20,7 +20,7 @@ import pytest
 import zmq
 
 from headrace.actors.letters import Ask, Letter, Told, UserEvent
-from headrace.actors.mailboxes import frames, sockets
+from headrace.actors.mailboxes import frames, socket_post
 from headrace.actors.mailboxes.bounds import Bounds
 from headrace.actors.mailboxes.folder import LONGEST, make_folder, own
 from headrace.actors.mailboxes.mail import Mail
@@ -340,7 +340,7 @@ def test_folders_of_systems_that_died_are_removed_and_no_others() -> None:
 
 
 def test_a_post_whose_actor_is_busy_ends_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sockets, "_LINGER", 100)
+    monkeypatch.setattr(socket_post, "LINGER", 100)
     post = ZmqPost()
     opened: list[ZmqMail] = []
     go_on = threading.Event()

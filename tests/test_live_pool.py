@@ -51,3 +51,13 @@ def test_a_system_that_ends_starts_no_more_hosts(tmp_path: Path) -> None:
     bench.role.stop_hosts()
     bench.hello("h1", "HOST")
     assert bench.engine.started == ["h1"]
+
+
+def test_a_host_that_takes_long_to_start_is_not_stalled_while_it_has_no_markets(tmp_path: Path) -> None:
+    bench = filled(tmp_path)
+    bench.passes(1_000)
+    bench.passes(60_000)
+    assert not bench.role.seating.hosts["h1"].stalled
+    bench.sees("1.1")
+    bench.passes(1_000)
+    assert bench.role.seating.hosts["h1"].stalled, "now somebody waits"

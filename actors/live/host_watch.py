@@ -58,6 +58,8 @@ class HostWatch:
         if seats is None:
             return
         state, silent_ms = self.states.get(host), at_ms - self._heard[host]
+        if state is None and not seats.places:
+            return  # it is starting, and nobody waits for it
         busy_ms = 0 if state is None else state.busy_ms
         stalled = busy_ms >= BUSY_MS or silent_ms >= SILENT_MS
         if stalled == seats.stalled:

@@ -9,6 +9,7 @@ import logging
 import math
 import os
 import secrets
+import shutil
 import tempfile
 import threading
 import time
@@ -29,7 +30,7 @@ from .actors.page.page_role import PAGE
 from .actors.run_files import unpack_files
 from .actors.shells.engine import COORDINATOR, Engine
 from .actors.shells.engines import engine_of
-from .actors.shells.making import coordinator_of, page_of, stream_of
+from .actors.shells.making import FILES, coordinator_of, page_of, stream_of
 from .actors.shells.retold_logs import RetoldLogs
 from .actors.shells.thread_engine import ThreadEngine
 from .actors.streams import HandlerQueue
@@ -355,6 +356,7 @@ class Live(LiveParts):
         if self._laid_out is not None:
             self._laid_out.cleanup()
         if self._instance is not None:
+            shutil.rmtree(self._instance.folder / FILES, ignore_errors=True)
             self._instance.release()
 
     def __enter__(self) -> Self:

@@ -61,6 +61,10 @@ class BaseStream:
         for name, value in settings.items():
             setattr(self, name, value)
 
+    def __getstate__(self) -> dict[str, Any]:
+        """All but the framework, which each process has its own of."""
+        return {**self.__dict__, "framework": None, "flumine": None}
+
     def run(self) -> None:
         """Read, and put events, until there is nothing more."""
         raise StreamError(f"stream {type(self).__name__} does not say what it reads: override run")

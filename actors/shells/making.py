@@ -6,6 +6,7 @@ import dataclasses
 import functools
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from ...strategies.errors import ClientError
@@ -27,6 +28,8 @@ from ..streaming import stream_kinds
 from ..streaming.order_stream import OrderStreamRole
 from ..streaming.stream_place import StreamPlace
 
+#: Below the instance's folder: what hosts lay out of the files of a run.
+FILES = "files"
 _ORDERS, _MARKETS = "orderSubscription", "marketSubscription"
 
 
@@ -46,7 +49,10 @@ def host_of(setup: LiveSetup) -> Callable[[str], Role]:
 def _host(setup: LiveSetup, name: str) -> Role:
     role = HostRole(name, setup)
     # Where it is a process of its own, files of the run are laid out for it, and go with it.
-    role.files = None if laid_out() else unpack_files(setup.files)
+    if setup.files and not laid_out():
+        place = Path(setup.instance, FILES)
+        place.mkdir(mode=0o700, exist_ok=True)
+        role.files = unpack_files(setup.files, place)
     return role
 
 

@@ -47,9 +47,11 @@ class Files(hr.Strategy):
 
     def process_custom_event(self, market: Any, event: Any) -> None:
         self.record(market, event=event.event)
+        write_down("events", str(event.event))
 
     def process_market_catalogue(self, market: Any, market_catalogue: Any) -> None:
         self.record(market, catalogue=market_catalogue.market_id)
+        write_down("catalogues", market_catalogue.market_id)
 
     def process_closed_market(self, market: Any, book: Any) -> None:
         self.record(market, marks=market.context["marks"])
@@ -141,6 +143,11 @@ class Left:
         return found
 
 
+def lines(file: Path) -> int:
+    """How many there are."""
+    return len(file.read_text().splitlines()) if file.exists() else 0
+
+
 def system(exchange: Venue, folder: Path) -> hr.Live:
     (folder / Files.FILE).write_text("3.5")
     client = {"order_stream_cls": NotedOrders, "execution_cls": NotedCalls}
@@ -173,7 +180,8 @@ def left(ray_local: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
         exchange.step()
         until(lambda: any(row["status"] == "EXECUTABLE" for row in live.state()["orders"]), "the bet")
         (folder / "go").touch()
-        until(lambda: live.state()["counts"]["custom_events"] == 3, "the events")
+        until(lambda: lines(folder / "events") == 3, "the events")
+        until(lambda: lines(folder / "catalogues") == 1, "the catalogue")
         exchange.step(5)
         until(lambda: any(row["status"] == "CLOSED" for row in live.state()["markets"]), "the end of the market")
         bets = exchange.bets

@@ -334,3 +334,13 @@ def test_a_stream_that_is_down_is_told_of_once_for_each_reason_and_when_it_is_th
         "stream s1 is there again",
         "stream s1 is down: closed",
     ]
+
+
+def test_what_is_lost_of_an_order_stream_is_read_from_the_lists(tmp_path: Path) -> None:
+    bench = Bench(tmp_path)
+    bench.ready()
+    bench.passes(5_000)
+    assert [what for what, *_ in bench.account.lists.asked if what == "current_orders"] == []
+    bench.role.lost("o1")
+    bench.passes(1_000)
+    assert [what for what, *_ in bench.account.lists.asked if what == "current_orders"] == ["current_orders"]

@@ -220,8 +220,15 @@ class CoordinatorRole:
         self.caught_up(at_ms)
 
     def lost(self, sender: str) -> None:
-        self.alerts.alert("LOST", f"letters of {sender} to the coordinator were lost")
-        self.stream_desk.lost(sender, self.mail.address, self._clock.now_ms)
+        """Letters were lost; of an order stream, what they told is read from the lists."""
+        text = f"letters of {sender} to the coordinator were lost"
+        owner = self.stream_desk.owners.get(sender)
+        orders = None if owner is None else self.betting.accounts.of(owner).orders
+        if orders is not None:
+            orders.look_soon(self._clock.now_ms)
+            self.alerts.note("LOST", f"{text}; how the account's bets stand is read from the lists")
+        else:
+            self.alerts.alert("LOST", text)
 
     def stop(self) -> None:
         """Close what is open; what rests at the exchange stays as it is."""

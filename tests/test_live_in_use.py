@@ -101,7 +101,12 @@ def trading(*words: object, orders: int = 1) -> Iterator[System]:
     """A system that runs, once so many of its orders rest at the exchange."""
     system = System(*words)
     try:
-        assert wait_until(lambda: len(state().get("orders", ())) >= orders or system.process.poll() is not None, 60)
+
+        def there() -> bool:
+            found = state()
+            return len(found.get("orders", ())) >= orders and bool(found.get("markets"))
+
+        assert wait_until(lambda: there() or system.process.poll() is not None, 60)
         assert system.process.poll() is None, system.end()
         yield system
     finally:

@@ -220,12 +220,11 @@ class CoordinatorRole:
         self.caught_up(at_ms)
 
     def lost(self, sender: str) -> None:
-        """Letters were lost; of an order stream, what they told is read from the lists."""
+        """Letters were lost. A stream tells all that it knows again; what bets have come to is read from the lists."""
         text = f"letters of {sender} to the coordinator were lost"
+        self.stream_desk.lost(sender, self.mail.address, self._clock.now_ms)
         owner = self.stream_desk.owners.get(sender)
-        orders = None if owner is None else self.betting.accounts.of(owner).orders
-        if orders is not None:
-            orders.look_soon(self._clock.now_ms)
+        if owner is not None and self.betting.accounts.of(owner).orders is not None:
             self.alerts.note("LOST", f"{text}; how the account's bets stand is read from the lists")
         else:
             self.alerts.alert("LOST", text)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import abc
 import logging
 import math
 import os
@@ -27,7 +28,7 @@ _STATE_MS = 1_000
 _WORST_FIRST = (REFUSED, DOWN, CONNECTING, SUBSCRIBED, STOPPED)
 
 
-class StreamRole:
+class StreamRole(abc.ABC):
     """Base of the streams. A subclass says what is subscribed to, and takes what comes.
 
     The stream asks the coordinator for a session before each connection (`SessionWanted`), also after one has ended,
@@ -65,19 +66,21 @@ class StreamRole:
 
     # -- what each kind has of its own ---------------------------------------------------------------------------
 
+    @abc.abstractmethod
     def subscriptions(self) -> Iterator[Subscription]:
         """What is subscribed to at the start, each with a connection of its own."""
-        raise NotImplementedError
 
+    @abc.abstractmethod
     def received(self, connection: Connection, batch: Batch) -> None:
         """Changes have come: an image, or others; never a part of one."""
-        raise NotImplementedError
 
     def take(self, sender: str, letter: Letter, at_ms: int) -> None:
         """A letter that is not about the life of streams."""
+        return
 
     def due(self, at_ms: int) -> None:
         """Called a second after the last time, at most."""
+        return
 
     @property
     def quiet_until(self) -> float:
@@ -86,6 +89,7 @@ class StreamRole:
 
     def quiet(self) -> None:
         """That time has come."""
+        return
 
     def trouble(self) -> str:
         """What is wrong beside the connections; told where those are well."""
@@ -128,6 +132,7 @@ class StreamRole:
 
     def introduced(self, letter: Introduce) -> None:
         """Another actor is there, or is gone."""
+        return
 
     def caught_up(self, at_ms: int) -> None:
         return

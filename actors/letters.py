@@ -300,10 +300,61 @@ class Carried(Message, frozen=True):
 
     Requests, their replies, facts that the coordinator has asked for, results, violations and log rows. The
     switchboard knows the actor as the host's name, a dot and the crew's.
+
+    Attributes:
+        kept: with a request: what the journal keeps, so that another host can go on (`actors.journal.entries.Kept`, as
+            MessagePack); the coordinator does not look into it.
     """
 
     crew: str
     message: Request | Reply | OrderFact | ClearedOrder | MarketFact | MarketResult | ViolationFact | LogRow
+    kept: bytes = b""
+
+
+class Hosting(Message, frozen=True):
+    """What a host has, to a coordinator that has started anew: all of it, in one letter.
+
+    It follows a `Hello`. After it the host tells again of each market that it has opened, closed or settled, and
+    repeats each request that is not answered in full.
+
+    Attributes:
+        places: crew, market and the market's event.
+    """
+
+    host: str
+    places: tuple[tuple[str, str, str | None], ...]
+
+
+class Restore(Message, frozen=True):
+    """A host is to go on with a market whose former host has died: to the new one, before the market is routed to it.
+
+    Attributes:
+        kept: of each request that the market's strategies have made, in order (see `Carried`).
+        messages: what is known of the market's orders: requests as they were sent, replies, facts, results, in the
+            order in which they came. Those that are known already do no harm.
+        why: why the former host ended.
+    """
+
+    crew: str
+    market_id: str
+    kept: tuple[bytes, ...] = ()
+    messages: tuple[Request | Reply | OrderFact | ClearedOrder, ...] = ()
+    why: str = ""
+
+
+class Restored(Message, frozen=True):
+    """A host will go on with a market as soon as its image comes: to the coordinator.
+
+    Attributes:
+        orders: how many of its orders it has made again.
+        error: why it cannot go on, in a sentence; empty: it can.
+    """
+
+    host: str
+    crew: str
+    market_id: str
+    orders: int = 0
+    error: str = ""
 
 
 class Rows(Message, frozen=True):
@@ -394,6 +445,9 @@ Letter = (
     | UserEvent
     | FreeMarket
     | Carried
+    | Hosting
+    | Restore
+    | Restored
     | Rows
     | HostState
     | Ask

@@ -88,7 +88,7 @@ KINDS: dict[str, str] = {
     "bet.replace_cut": "a replace ends between its cancels and its placings: the connection is cut, or the report is "
     "TIMEOUT if `value` is TIMEOUT; what it places is placed `seconds` (up to 15) later, without `seconds` never",
     # -- lists of bets
-    "list.leave_out": "listCurrentOrders and listClearedOrders leave a bet out, once for each time that it is asked for",
+    "list.leave_out": "listCurrentOrders and listClearedOrders leave a bet out, once each time that it is asked for",
     # -- markets
     "event.reopen": "a closed market opens again and closes with another winner, `seconds` later each",
     "event.suspend": "an open market is suspended for `seconds`",

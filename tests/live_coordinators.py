@@ -327,6 +327,7 @@ class Bench:
 
     def asks(self, request: Request, host: str = "h1", crew: str = "s1.market") -> None:
         self.take(host, Carried(crew, request))
+        self.role.caught_up(self.now)
 
     def wants(self, stream: str, refused: str | None = None) -> None:
         """A stream wants to connect."""

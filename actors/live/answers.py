@@ -139,7 +139,8 @@ class Answers:
             "on_stop": role.setup.on_stop,
             "stopping": gate.stopping,
             "stopped": role.mail.stopped,
-            "placing_allowed": not gate.stopping and any(desk.owner not in gate.unready for desk in accounts),
+            "placing_allowed": not (gate.stopping or gate.unwritten)
+            and any(desk.owner not in gate.unready for desk in accounts),
             "idle": self._idle(),
             "cancelling": None if role.stops.cancelling is None else role.stops.cancelling.standing(),
             "markets": role.watch.market_rows(),

@@ -126,6 +126,17 @@ class Journal:
         for at, market_id, actor, message, kept, number in found:
             yield Entry(_DECODER.decode(message), at, market_id, actor, kept, number)
 
+    def of_markets(self, market_ids: Iterable[str]) -> Iterator[Entry]:
+        """All entries of some markets, in the order of writing."""
+        wanted = list(dict.fromkeys(market_ids))
+        found = self._db.execute(
+            "select at, market_id, actor, message, kept, number from entries"
+            f" where market_id in ({','.join('?' * len(wanted))}) order by number",
+            wanted,
+        )
+        for at, market_id, actor, message, kept, number in found:
+            yield Entry(_DECODER.decode(message), at, market_id, actor, kept, number)
+
     def close(self) -> None:
         """Give it up."""
         self._db.close()

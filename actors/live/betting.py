@@ -167,6 +167,12 @@ class Betting:
             self._joined.discard(actor)
             self.switchboard.leave(actor)
 
+    def leave_market(self, host: str, crew: str, market_id: str) -> None:
+        """A market actor has a market no more."""
+        actor = f"{host}.{crew}"
+        if actor in self._joined:
+            self.switchboard.receive(actor, MarketFact(market_id, "REMOVED", self._clock.now_ms))
+
     def receive(self, host: str, crew: str, message: ToCoordinator, kept: bytes = b"") -> None:
         """Take a message of a market actor. `kept`: see `Carried`."""
         actor = f"{host}.{crew}"
@@ -176,8 +182,8 @@ class Betting:
         if isinstance(message, (Reply, OrderFact, ClearedOrder)):
             known = self._request_of(message.request_id) if isinstance(message, Reply) else None
             self.accounts.simulated(known, message)
-        elif isinstance(message, MarketFact):
-            self.journal.note(message, message.market_id, actor)
+        elif isinstance(message, MarketFact) and self._definition_of(message.market_id) is not None:
+            self.journal.note(message, message.market_id, actor)  # of a market that is freed nothing need be known
         kinds = len(self.coordinator.violations)
         self._kept = kept
         try:
@@ -240,7 +246,7 @@ class Betting:
         """Something has happened to bets of an account in a market."""
         self.exposure.changed(owner, market_id)
 
-    def heard(self, owner: Owner, message: Answer | ForeignBet) -> None:
+    def heard(self, owner: Owner, message: Answer | ForeignBet | MarketFact) -> None:
         """What has to be known after a restart."""
         self.journal.note(message, message.market_id, " ".join(owner))
 

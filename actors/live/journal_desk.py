@@ -9,12 +9,13 @@ the gate is closed until a write succeeds. What reduces risk is sent all the sam
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from ...strategies.messages import PLACE, REPLACE, Request
-from ..journal.entries import Entry, Noted, Written
+from ..journal.entries import Entry, Noted, Seated, Written
 from ..journal.journal import Journal, JournalError
 from .alerts import Alerts
 from .risk import Gate
@@ -68,6 +69,15 @@ class JournalDesk:
         self._queue: list[Entry | Asked] = []
         self._left: list[Entry] = []
 
+    @contextlib.contextmanager
+    def reading(self) -> Iterator[None]:
+        """What is noted meanwhile stands in the journal already."""
+        queue = self._queue
+        try:
+            yield
+        finally:
+            self._queue = queue[:0]
+
     # -- queueing ------------------------------------------------------------------------------------------------
 
     def note(self, message: Written, market_id: str = "", actor: str = "") -> None:
@@ -77,6 +87,15 @@ class JournalDesk:
     def say(self, what: str, text: str = "") -> None:
         """Something about the system itself. `what`: one word."""
         self.note(Noted(what, text, self._clock_ms()))
+
+    def seat(self, crew: str, market_id: str, event_id: str | None, host: str, definition: bytes = b"") -> None:
+        """A crew's market has a host; an empty one: it is given up."""
+        self.note(Seated(crew, market_id, event_id, host, self._clock_ms(), definition), market_id)
+
+    def over(self, market_id: str) -> None:
+        """A market is over: a restart need not know of it."""
+        self.flush()
+        self.journal.close_market(market_id)
 
     def ask(self, actor: str, request: Request, kept: bytes) -> Asked:
         """A request was taken, and is about to be judged."""

@@ -13,7 +13,8 @@ from .grants import Grants
 from .setup import LiveSetup
 
 _ORDERS = "orderSubscription"
-#: Milliseconds before a stream that has ended is started anew: first, doubled each time, and at most.
+#: Milliseconds before a stream that has ended again is started anew: first, doubled each time, and at most. The first
+#: time it is started at once.
 _FIRST_MS, _MOST_MS = 1_000, 60_000
 
 
@@ -141,7 +142,7 @@ class StreamDesk:
         """A stream has ended, and nobody has asked it to: it is to be started anew, ever later if it ends again."""
         name, count = letter.name, self._ends.get(letter.name, 0)
         self._ends[name] = count + 1
-        self._due[name] = at_ms + min(_FIRST_MS * 2**count, _MOST_MS)
+        self._due[name] = at_ms + (min(_FIRST_MS * 2 ** (count - 1), _MOST_MS) if count else 0)
         self._alerts.alert("STREAM", f"stream {name} has ended{f': {letter.why}' if letter.why else ''}")
 
     def due(self, at_ms: int) -> list[tuple[str, int]]:

@@ -13,6 +13,7 @@ from typing import Any
 import msgspec
 
 import headrace as hr
+from headrace.actors.betfair.heartbeat import Heartbeat
 from headrace.actors.betfair.lists import Listed
 from headrace.actors.exchange import Answer
 from headrace.actors.letters import Carried, Hello, Letter, MarketSeen, OrdersImage, Outcome, Session, SessionWanted
@@ -154,6 +155,7 @@ class FakeAccount:
         self.client, self.app_key = client, "key"
         self.session, self.lists, self.execution = FakeSession(), FakeLists(), FakeExecution(answer)
         self.calls = FakeCalls()
+        self.heartbeat: Heartbeat | None = None
         self.next_ms = math.inf
         self.logged_out = False
 
@@ -335,6 +337,7 @@ class Bench:
 
     def asks(self, request: Request, host: str = "h1", crew: str = "s1.market") -> None:
         self.take(host, Carried(crew, request))
+        self.role.caught_up(self.now)
 
     def wants(self, stream: str, refused: str | None = None) -> None:
         """A stream wants to connect."""

@@ -103,7 +103,9 @@ class CoordinatorRole:
         self.page = ""
         self._next_ms = math.inf
         self._takers: dict[type, Callable[[str, Any, int], object]] = {
-            Carried: lambda sender, letter, at_ms: self.betting.receive(sender, letter.crew, letter.message),
+            Carried: lambda sender, letter, at_ms: self.betting.receive(
+                sender, letter.crew, letter.message, letter.kept
+            ),
             Outcome: self._outcome,
             UserEvent: lambda sender, letter, at_ms: self.events.take(letter.here),
             OrderFact: self._from_order_stream,
@@ -199,9 +201,11 @@ class CoordinatorRole:
 
     def caught_up(self, at_ms: int) -> None:
         """Do what what has come makes possible."""
+        self.betting.journal.flush()
         if self.betting.gate.unready:
             self.betting.look_ready()
         self.stops.look(at_ms)
+        self.betting.journal.flush()
 
     def wake(self, at_ms: int) -> None:
         self.betting.accounts.wake(at_ms)
@@ -216,6 +220,7 @@ class CoordinatorRole:
             self.workers.look(at_ms)
             self.ends.look(at_ms)
             self.betting.save()
+            self.betting.journal.look()
             self._starter.look(at_ms, self.stops)
             self._write_failures()
         self.caught_up(at_ms)
@@ -238,6 +243,7 @@ class CoordinatorRole:
         self.betting.save(wait=True)
         self._write_failures()
         self._rows_writer.close()
+        self.betting.journal.close()
         self.alerts.close()
         if self._starter.gone:
             self._engine.close()
@@ -332,7 +338,7 @@ class CoordinatorRole:
         if owner is None:
             logger.warning("%s tells of orders, and is no order stream", sender)
             return
-        self.betting.accounts.take(owner, letter, at_ms)
+        self.betting.accounts.take_letter(owner, letter, at_ms)
 
     def _outcome(self, sender: str, letter: Outcome, at_ms: int) -> None:
         if letter.call == SOON:

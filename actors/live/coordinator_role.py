@@ -7,6 +7,7 @@ comes back as a letter. So all state is touched by one thread.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import math
 from collections.abc import Callable
@@ -24,6 +25,7 @@ from ..letters import (
     ForeignBet,
     Gone,
     Hello,
+    Hosting,
     HostState,
     Letter,
     MarketGone,
@@ -124,6 +126,7 @@ class CoordinatorRole:
             Ask: lambda sender, letter, at_ms: self.answers.ask(letter),
             Hello: lambda sender, letter, at_ms: self.wards.hello(sender, letter, at_ms),
             Gone: lambda sender, letter, at_ms: self.wards.gone(sender, letter, at_ms),
+            Hosting: lambda sender, letter, at_ms: self.wards.hosting(sender, letter, at_ms),
             Restored: lambda sender, letter, at_ms: self.wards.restored(sender, letter, at_ms),
             Stop: self._told_to_stop,
         }
@@ -261,11 +264,21 @@ class CoordinatorRole:
         self.betting.save(wait=True)
         self._write_failures()
         self._rows_writer.close()
-        self.betting.journal.close()
+        self.betting.journal.end()
         self.alerts.close()
         if self._starter.gone:
             self._engine.close()
         self._starter.release()
+
+    def crash(self) -> None:
+        """As a process that is killed: what is under way is lost, what was not written is not written."""
+        with contextlib.suppress(AttributeError):  # in the order of the start, which may not have come so far
+            self.betting.journal.close()
+            self.betting.accounts.end()
+            self._rows_writer.close()
+            self._desk.close()
+            self._starter.release()
+            self.threads.stop(0.0)
 
     def _thread_failed(self, error: Exception, name: str) -> None:
         self.betting.failed(error, None, None)
@@ -282,11 +295,6 @@ class CoordinatorRole:
         """Start all hosts that may be needed."""
         if self.stops.shutdown is None:
             self.pool.fill()
-
-    @property
-    def hosts_coming(self) -> int:
-        """How many of them are not ready."""
-        return self.pool.coming
 
     def _seated(self, host: str, crew: str, market_id: str, event_id: str | None, new: bool) -> None:
         self.betting.join(host, crew)
@@ -310,7 +318,7 @@ class CoordinatorRole:
 
     def _free(self, market_id: str) -> None:
         self.routes.free(market_id)
-        self.betting.journal.over(market_id)
+        self.betting.over(market_id)
         self.workers.forget(market_id)
 
     def _host_state(self, sender: str, letter: HostState, at_ms: int) -> None:

@@ -12,9 +12,9 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
-from ...strategies.messages import PLACE, REPLACE, Request
+from ...strategies.messages import PLACE, REPLACE, Request, StrategyFact
 from ..journal.entries import Entry, Noted, Seated, Written
 from ..journal.journal import Journal, JournalError
 from .alerts import Alerts
@@ -92,6 +92,10 @@ class JournalDesk:
         """A crew's market has a host; an empty one: it is given up."""
         self.note(Seated(crew, market_id, event_id, host, self._clock_ms(), definition), market_id)
 
+    def keep(self, actor: str, fact: StrategyFact, kept: bytes) -> None:
+        """A market actor hands over what a strategy of it knows."""
+        self._queue.append(Entry(fact, self._clock_ms(), fact.market_id, actor, kept))
+
     def over(self, market_id: str) -> None:
         """A market is over: a restart need not know of it."""
         self.flush()
@@ -118,7 +122,7 @@ class JournalDesk:
             else:
                 self._unsent(each.request, f"it cannot be written down first: {self._gate.unwritten}")
 
-    def _write(self, queue: list[Entry | Asked], durable: bool) -> bool:
+    def _write(self, queue: Sequence[Entry | Asked], durable: bool) -> bool:
         at = self._clock_ms()
         entries = [
             each if isinstance(each, Entry) else Entry(each.request, at, each.request.market_id, each.actor, each.kept)
@@ -155,6 +159,13 @@ class JournalDesk:
         self._gate.unwritten = ""
         self._left = []
         self._alerts.note("JOURNAL", "the journal can be written again")
+
+    def end(self) -> None:
+        """Write what was heard, and give the journal up. What was asked for and not sent has not happened."""
+        heard = [each for each in self._queue if isinstance(each, Entry)]
+        if heard or self._left:
+            self._write(heard, False)
+        self.close()
 
     def close(self) -> None:
         """Give the journal up: another process may hold it."""

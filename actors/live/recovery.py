@@ -99,7 +99,6 @@ class Recovered:
         actors: who has said hello last, by name.
         noted: what was said about the system, in order.
         homeless: accounts that had orders, and are not there any more.
-        replies: what was answered to each request, by market.
         entries: how many there were.
     """
 
@@ -108,7 +107,6 @@ class Recovered:
     actors: dict[str, Hello] = dataclasses.field(default_factory=dict)
     noted: list[Noted] = dataclasses.field(default_factory=list)
     homeless: set[Owner] = dataclasses.field(default_factory=set)
-    replies: dict[str, dict[str, list[Reply]]] = dataclasses.field(default_factory=dict)
     entries: int = 0
 
 
@@ -205,7 +203,7 @@ class Recovery:
         self._open[request.request_id] = Open(request, desk, {each.order_id: each for each in request.instructions})
 
     def _reply(self, reply: Reply, entry: Entry) -> None:
-        self.found.replies.setdefault(reply.market_id, {}).setdefault(reply.request_id, []).append(reply)
+        self._betting.replies.setdefault(reply.market_id, {}).setdefault(reply.request_id, []).append(reply)
         open_ = self._open.get(reply.request_id)
         desk = self._desk(entry.actor) if open_ is None else open_.desk
         if desk is None:

@@ -177,6 +177,10 @@ class Routes:
         self._sports_seen.pop(market_id, None)
         self._given_up = {each for each in self._given_up if each[1] != market_id}
 
+    def is_given_up(self, crew: str, market_id: str) -> bool:
+        """Whether a crew does not trade a market any more."""
+        return (crew, market_id) in self._given_up
+
     def give_up(self, crew: str, market_id: str) -> None:
         """The host of a crew's market has died: the crew does not trade it any more, whoever shows it again."""
         self._given_up.add((crew, market_id))

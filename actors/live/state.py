@@ -18,7 +18,7 @@ Times are milliseconds since the epoch, money is in each account's currency. Key
 | orders | live ones, 1 000 at most, those in doubt first, then the latest: order_id, bet_id, market_id, strategy, selection_id, side, price, size, matched, remaining, status, age_ms, in_doubt, username |
 | live_orders | how many there are |
 | foreign | bets that were placed elsewhere: bet_id, market_id, selection_id, side, price, size, matched, remaining, username |
-| clients | rows: venue, username, paper, session, ready, funds, funds_age_s, exposure, transactions_hour, currency |
+| clients | rows: venue, username, paper, session, ready, funds, funds_age_s, exposure, transactions_hour, currency, heartbeat_age_s (since one was answered; null: there are none) |
 | streams | rows: the fields of `letters.StreamState`, pid |
 | hosts | rows: name, markets, depth, behind, lost, busy_ms, stalled, pid |
 | hosts_coming | hosts that are not ready yet |
@@ -136,9 +136,16 @@ def client_rows(
                 "exposure": exposures.of(desk),
                 "transactions_hour": client.current_transaction_count_total,
                 "currency": client.currency_code,
+                "heartbeat_age_s": _heartbeat_age(desk, at_ms),
             }
         )
     return found
+
+
+def _heartbeat_age(desk: Desk, at_ms: int) -> float | None:
+    """Seconds since the last heartbeat that the exchange has answered; None: it was asked to watch for none."""
+    beat = None if desk.live is None else desk.live.heartbeat
+    return None if beat is None or beat.heard_ms is None else round((at_ms - beat.heard_ms) / 1000, 1)
 
 
 class AccountExposures:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Container
 
 from ..letters import Gone, Introduce, Letter, Session, SessionWanted, StreamState
 from .accounts import Accounts, Desk, Owner
@@ -118,6 +118,20 @@ class StreamDesk:
         """How often a stream was started before, the last time; of what is no stream 0."""
         return self._incarnations.get(name, 0)
 
+    def recall(self, name: str, incarnation: int) -> None:
+        """A stream was started before, so often."""
+        self._incarnations[name] = max(self.incarnation(name), incarnation)
+
+    def has(self, name: str) -> bool:
+        """Whether a stream has this name."""
+        return name in self._names
+
+    def missing(self, found: Container[str], due_ms: int) -> None:
+        """Streams that do not run, and of which nothing is known, are started then, if nobody else does it."""
+        for name in self._names:
+            if name not in found and name not in self._due and name not in self.states:
+                self._due[name] = due_ms
+
     def gone(self, name: str, at_ms: int) -> bool:
         """An actor is no more; True if it is a stream."""
         self.grants.gone(name, at_ms)
@@ -150,8 +164,10 @@ class StreamDesk:
         found = [name for name, due in self._due.items() if due <= at_ms]
         for name in found:
             del self._due[name]
+            if name in self.states:
+                continue  # somebody has
             self._incarnations[name] = self.incarnation(name) + 1
-        return [(name, self.incarnation(name)) for name in found]
+        return [(name, self.incarnation(name)) for name in found if name not in self.states]
 
     @property
     def orders_connected(self) -> bool:

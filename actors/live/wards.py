@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 from ...strategies.errors import RunError
-from ..letters import Gone, Hello, Restored
+from ..letters import FreeMarket, Gone, Hello, Hosting, Introduce, Restored
 from ..mailboxes.mail import Mail
 from ..role import Role
 from .alerts import Alerts
@@ -20,7 +20,7 @@ from .betting import Betting
 from .directory import Directory
 from .host_pool import HostPool
 from .host_watch import HostWatch
-from .hosts import Hosts
+from .hosts import Found, Hosts
 from .live_workers import LiveWorkers
 from .quarantine import Quarantine
 from .recovery import Recovered
@@ -37,6 +37,11 @@ logger = logging.getLogger("headrace")
 #: the other, that is tried.
 _QUICK_MS, _MOST_QUICK = 1_000, 4
 _HOUR_MS = 3_600_000
+#: Milliseconds within which whoever has started the system has started all of its streams.
+_STARTING_MS = 10_000
+_PAGE = "page"
+#: Why markets wait for their hosts.
+_ANEW, _UNKNOWN = "the system was started anew", "the coordinator was started anew"
 #: Makes what makes a stream's role, by the stream's name.
 MakeStream = Callable[[str], Callable[[], Role]]
 
@@ -80,6 +85,7 @@ class Wards:
         self._role, self._engine, self._make_stream, self._clock_ms = role, engine, make_stream, clock_ms
         self.restarts = 0
         self._to_start: dict[str, str] = {}
+        self._starting: set[str] = set()
         self._said_hello: dict[str, int] = {}
         self._gone_on_at: dict[str, int] = {}
         self._quick: dict[str, int] = {}
@@ -99,13 +105,14 @@ class Wards:
     # -- from a former coordinator -------------------------------------------------------------------------------
 
     def recall(self, recovered: Recovered) -> None:
-        """Take over what a former coordinator looked after, as the journal says.
+        """Take over what a former coordinator looked after: as the journal says, and as the engine finds it.
 
-        Places whose host does not run wait for it.
+        Those that run are introduced to this one, and say what they have. What does not run is started again; of a
+        former system only hosts that have markets: others are started as in any system.
         """
         role, now = self._role, self._clock_ms()
-        for name, hello in recovered.actors.items():
-            role.pool.incarnations[name] = hello.incarnation
+        found = self._engine.adopt()
+        again = role.mail.incarnation > 0
         for (crew, market_id), seat in recovered.places.items():
             if seat.definition:
                 role.routes.recall(market_id, seat.definition, now)
@@ -113,8 +120,58 @@ class Wards:
             role.betting.join(seat.host, crew)
         for crew, market_id in recovered.given_up:
             role.quarantine.recall(crew, market_id)
+        if again:
+            for name, hello in recovered.actors.items():
+                self._knew(name, hello.kind, hello.incarnation, now, name in found)
+        for name, each in found.items():
+            self._found(name, each)
         for host in list(role.seating.hosts):
-            self._start_again(host, "the system was started anew")
+            places = [(crew, market_id) for crew, market_id, its in role.seating if its == host]
+            if host in found:
+                self.restoring.want(places, _UNKNOWN)
+            else:
+                self._start_again(host, _ANEW)
+        if again:
+            role.stream_desk.missing(found, now + _STARTING_MS)
+            self.look(now)
+
+    def _knew(self, name: str, kind: str, incarnation: int, at_ms: int, runs: bool) -> None:
+        """A former coordinator of this system knew an actor."""
+        role = self._role
+        if kind == "HOST":
+            role.pool.incarnations[name] = incarnation
+            role.seating.recall_host(name)
+        elif kind == "STREAM":
+            role.stream_desk.recall(name, incarnation)
+            if not runs:
+                role.stream_desk.ended(Gone(name, "", incarnation), at_ms)
+
+    def _found(self, name: str, found: Found) -> None:
+        """An actor of this system runs."""
+        role = self._role
+        kind = "STREAM" if role.stream_desk.has(name) else "PAGE" if name == _PAGE else "HOST"
+        self._knew(name, kind, found.incarnation, 0, True)
+        role.directory.arrived(name, found.address, kind, found.incarnation)
+        role.mail.send(name, Introduce(role.mail.name, role.mail.address))
+
+    def hosting(self, sender: str, letter: Hosting, at_ms: int) -> None:
+        """A host says what it has, to a coordinator that is new to it."""
+        role, host = self._role, letter.host
+        for crew, market_id, event_id in letter.places:
+            its = role.seating.host_of(crew, market_id)
+            if its is None and not role.routes.is_given_up(crew, market_id):
+                role.seating.recall(role.setup.crew(crew), market_id, event_id, host)
+                role.betting.join(host, crew)
+                role.betting.journal.seat(crew, market_id, event_id, host)
+            elif its != host:
+                role.mail.send(host, FreeMarket(crew, market_id))
+                continue
+            self.restoring.drop(crew, market_id)
+            role.betting.tell_again(host, crew, market_id)
+            self._route(crew, market_id)
+        # What it had to go on with, and has not heard of.
+        role.betting.journal.flush()
+        self.restoring.begin(host)
 
     # -- who comes, and who goes ---------------------------------------------------------------------------------
 
@@ -131,8 +188,10 @@ class Wards:
             for name in role.stream_desk.owners:
                 if (state := role.stream_desk.states.get(name)) is not None:
                     role.mail.send(letter.name, state)
-            role.betting.journal.flush()  # what is known of its markets is read there
-            self.restoring.begin(letter.name)
+            if letter.name in self._starting:
+                self._starting.discard(letter.name)
+                role.betting.journal.flush()  # what is known of its markets is read there
+                self.restoring.begin(letter.name)
         elif news and letter.kind == "STREAM":
             role.routes.again(letter.name)
             role.workers.again(letter.name)
@@ -174,6 +233,7 @@ class Wards:
         """Start a host; its places wait for it."""
         role = self._role
         self.restoring.want([(crew, market_id) for crew, market_id, its in role.seating if its == host], why)
+        self._starting.add(host)
         try:
             role.pool.start(host)
         except RunError as error:
@@ -205,10 +265,14 @@ class Wards:
         self.restoring.restored(letter)
 
     def _goes_on(self, crew: str, market_id: str) -> None:
-        """A host goes on with a market: streams are to send it, if they show it."""
+        """A host goes on with a market."""
+        self._role.betting.journal.say("RESTORED", f"market {market_id}, {crew}")
+        self._route(crew, market_id)
+
+    def _route(self, crew: str, market_id: str) -> None:
+        """Streams are to send a market to its host, if they show it."""
         role = self._role
         known = role.routes.markets.get(market_id)
-        role.betting.journal.say("RESTORED", f"market {market_id}, {crew}")
         if known is not None and known.streams:
             role.routes.route(role.setup.crew(crew), market_id, known.event_id)
 
@@ -222,9 +286,11 @@ class Wards:
     def look(self, at_ms: int) -> None:
         """Start what is to be started again, and could not be, or is not to be at once."""
         role = self._role
-        if role.stops.shutdown is not None:
-            return
         waiting, self._to_start = self._to_start, {}
+        if role.stops.shutdown is not None:
+            for host in waiting:
+                role.quarantine.gone(Gone(host))
+            return
         for host, why in waiting.items():
             if host in role.seating.hosts:
                 self._start_again(host, why)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import msgspec
 
 from ...strategies.messages import (
@@ -49,6 +51,8 @@ class Seated(Message, frozen=True, gc=False):
 
 class Kept(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """What a market actor hands over with a request, so that another can go on in its place.
+
+    What is kept later replaces what is the same earlier: a trade, a runner, the snapshot (see `merged`).
 
     Attributes:
         trades: the trades of the request's orders, whole, as they stood when it was made.
@@ -101,6 +105,21 @@ class Entry(msgspec.Struct, frozen=True, gc=False):
 
 _ENCODER = msgspec.msgpack.Encoder()
 _KEPT: msgspec.msgpack.Decoder[Kept] = msgspec.msgpack.Decoder(Kept)
+
+
+def merged(several: Iterable[Kept]) -> Kept:
+    """What several requests of one strategy have kept, in order, as one: the last of each trade and runner."""
+    trades: dict[str, TradeRow] = {}
+    runners: dict[tuple[str, str, int, float], RunnerRow] = {}
+    snapshot = b""
+    for kept in several:
+        for trade in kept.trades:
+            trades.pop(trade.trade_id, None)
+            trades[trade.trade_id] = trade
+        for runner in kept.runners:
+            runners[runner.market_id, runner.strategy, runner.selection_id, runner.handicap] = runner
+        snapshot = kept.snapshot or snapshot
+    return Kept(tuple(trades.values()), tuple(runners.values()), snapshot)
 
 
 def packed(kept: Kept) -> bytes:

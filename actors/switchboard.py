@@ -21,6 +21,7 @@ from ..strategies.messages import (
     ReplaceInstruction,
     Reply,
     Request,
+    StrategyFact,
     ViolationFact,
 )
 from ..values import legible
@@ -67,11 +68,18 @@ class Switchboard:
     Args:
         coordinator: connected to its exchange.
         failed: told of what was wrong with a request: the error, the market's id, the strategy's name.
+        taking: told of each request that is taken, before it is judged: by whom, and the request as it is named here.
     """
 
-    def __init__(self, coordinator: Coordinator, failed: Callable[[Exception, str, str | None], object]) -> None:
+    def __init__(
+        self,
+        coordinator: Coordinator,
+        failed: Callable[[Exception, str, str | None], object],
+        taking: Callable[[str, Request], object] = lambda actor, request: None,
+    ) -> None:
         self._coordinator = coordinator
         self._failed = failed
+        self._taking = taking
         self._actors: dict[str, SendAnswer] = {}
         self._lines: dict[str, Line] = {}
 
@@ -133,7 +141,7 @@ class Switchboard:
                 self._coordinator.process_custom_event(message)
             else:
                 self._coordinator.log(message)
-        else:
+        elif not isinstance(message, StrategyFact):  # that is for the journal
             self._coordinator.answer(message)
 
     # -- markets -------------------------------------------------------------------------------------------------
@@ -183,6 +191,7 @@ class Switchboard:
             logger.warning("Request %s names an order that was placed before: it is not taken", request.request_id)
             return
         line.owners.update(dict.fromkeys(named, actor))
+        self._taking(actor, request)
         try:
             self._coordinator.submit(request)
         except Exception as error:

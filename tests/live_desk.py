@@ -97,7 +97,7 @@ def trading(
     def operations(server: Served) -> dict[str, Any]:
         bank = Bank(exchange, server.faults)
         betting = Betting(exchange, bank, server.faults, lambda: server.now)
-        parts = (bank, betting, BetLists(exchange, bank), Listings(exchange, Catalogues(exchange)))
+        parts = (bank, betting, BetLists(exchange, bank, server.faults), Listings(exchange, Catalogues(exchange)))
         play(exchange, until)
         return merged(*parts)
 

@@ -242,7 +242,7 @@ class AccountOrders:
 
     def in_doubt(self, order_id: str | None) -> bool:
         """Whether nobody knows what became of an order, or of what was last asked about it."""
-        return order_id in self.doubts.orders
+        return order_id in self.doubts
 
     # -- handing on ----------------------------------------------------------------------------------------------
 

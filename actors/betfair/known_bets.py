@@ -7,7 +7,7 @@ the one that accounts for more counts, as in orders themselves (`strategies.fact
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 import msgspec
 
@@ -39,6 +39,8 @@ class KnownBets:
         reference: the strategy reference of this instance.
 
     Attributes:
+        heard: told of each reply to a request of this instance, of each fact that is news, and of each bet that is
+            adopted: what has to be told again to know as much.
         latest: the publish time of the latest fact of the order stream: what the lists tell of a question that was
             asked afterwards is not older.
         foreign: bets that were placed elsewhere, by number, as long as they may be matched.
@@ -49,6 +51,7 @@ class KnownBets:
         self.venue = venue
         self.username = username
         self.reference = reference
+        self.heard: Callable[[Reply | OrderFact | ForeignBet], object] = lambda message: None
         self.latest = 0
         self.foreign: dict[str, ForeignBet] = {}
         self.positions: dict[str, dict[tuple[int, float], Position]] = {}
@@ -80,6 +83,7 @@ class KnownBets:
         request = self._requests.get(reply.request_id)
         if request is None:
             return
+        self.heard(reply)
         replaces = {each.order_id: each for each in request.instructions if isinstance(each, ReplaceInstruction)}
         for report in reply.reports:
             bet = self._by_order.get(report.order_id)
@@ -161,6 +165,7 @@ class KnownBets:
         if bet.fact is not None and rank_of(fact) <= rank_of(bet.fact):
             return False
         self._stand(bet, fact)
+        self.heard(fact)
         return True
 
     def take_bet(self, bet: ForeignBet) -> OrderFact | None:
@@ -222,6 +227,7 @@ class KnownBets:
             bet_id=bet.bet_id,
         )
         self._by_bet[bet.bet_id] = self._added(made)
+        self.heard(bet)
         return made
 
     def _of_fact(self, fact: OrderFact) -> KnownBet | None:

@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Protocol
 
 from ...strategies.messages import ClearedMarket, ClearedOrder, OrderFact, Reply, Request
-from ...values import legible
 from ..betfair.account_orders import AccountOrders
 from ..betfair.known_bet import KnownBet
 from ..betfair.known_bets import KnownBets
@@ -15,7 +14,7 @@ from ..betfair.live_account import LiveAccount
 from ..clients import BaseClient, Clients
 from ..coordinator import expired
 from ..exchange import Answer
-from ..letters import Letter, OrdersClosed, Outcome
+from ..letters import ForeignBet, Letter, OrdersClosed, Outcome
 
 #: Venue and username.
 Owner = tuple[str, str]
@@ -41,6 +40,9 @@ class Hearing(Protocol):
 
     def changed(self, owner: Owner, market_id: str) -> None:
         """Something has happened to bets of an account in a market."""
+
+    def heard(self, owner: Owner, message: Answer | ForeignBet) -> None:
+        """What has to be known after a restart."""
 
     def settled(self, owner: Owner, market_id: str, profit: float) -> None:
         """The results of an account's bets in a market come to this, before commission; told at each change."""
@@ -140,7 +142,8 @@ class Accounts:
         self._hearing, self._clock_ms = hearing, clock_ms
         self._desks: dict[Owner, Desk] = {}
         for client in clients:
-            self._desks[owner_of(client)] = self._desk(client, reference, put, make_account)
+            desk = self._desks[owner_of(client)] = self._desk(client, reference, put, make_account)
+            desk.bets.heard = functools.partial(hearing.heard, desk.owner)
 
     def _desk(
         self,
@@ -166,6 +169,9 @@ class Accounts:
             direct=True,
         )
         live.execution.hold = functools.partial(self._hold, owner)
+        if live.heartbeat is not None:
+            live.heartbeat.report = functools.partial(self._hearing.report, "heartbeat", "")
+            live.heartbeat.cancelled = lambda: orders.look_soon(self._clock_ms())
         return Desk(client, live, orders, orders.bets)
 
     def __iter__(self) -> Iterator[Desk]:
@@ -187,24 +193,37 @@ class Accounts:
 
     # -- requests and what comes of them -------------------------------------------------------------------------
 
-    def send(self, request: Request) -> None:
-        """Send a request on: to the exchange, or for an account on paper back to its host."""
+    def take(self, request: Request) -> None:
+        """A request is to be sent: it counts from now on."""
         owner = (request.venue, request.username)
         desk = self._desks[owner]
+        (desk.bets if desk.orders is None else desk.orders).take_request(request)
+        self._hearing.changed(owner, request.market_id)
+
+    def at_exchange(self, request: Request) -> bool:
+        """Whether a request goes to an exchange, and not back to the host that simulates one."""
+        return self._desks[request.venue, request.username].orders is not None
+
+    def send(self, request: Request) -> None:
+        """Send a request on: to the exchange, or for an account on paper back to its host. It was taken before.
+
+        Raises:
+            Exception: it was not sent, or not all of it (see `unsent`).
+        """
+        desk = self._desks[request.venue, request.username]
         if desk.orders is None:
-            desk.bets.take_request(request)
             self._hearing.to_host(request)
         else:
             assert desk.live is not None
-            desk.orders.take_request(request)
-            try:
-                desk.live.send(request)
-            except Exception as error:
-                # What was sent of it all the same is known again once it is seen.
-                desk.orders.take_reply(expired(request, self._clock_ms(), legible(error)))
-                self._hearing.changed(owner, request.market_id)
-                raise
-        self._hearing.changed(owner, request.market_id)
+            desk.live.send(request)
+
+    def unsent(self, request: Request, why: str) -> None:
+        """A request that was taken is not sent. What was sent of it all the same is known again once it is seen."""
+        owner = (request.venue, request.username)
+        desk = self._desks[owner]
+        reply = expired(request, self._clock_ms(), why)
+        (desk.bets if desk.orders is None else desk.orders).take_reply(reply)
+        self._hand_on(owner, reply)
 
     def _answered(self, owner: Owner, message: Answer) -> None:
         """The exchange has answered a call."""
@@ -240,7 +259,10 @@ class Accounts:
         if not isinstance(message, ClearedOrder):
             return
         results = desk.results.setdefault(message.market_id, {})
-        results[message.bet_id or message.order_id or ""] = message.profit
+        bet = message.bet_id or message.order_id or ""
+        if results.get(bet) != message.profit:
+            self._hearing.heard(desk.owner, message)
+        results[bet] = message.profit
         self._hearing.settled(desk.owner, message.market_id, round(sum(results.values()), 2))
 
     def reopened(self, market_id: str) -> None:
@@ -278,7 +300,7 @@ class Accounts:
 
     # -- what streams tell ---------------------------------------------------------------------------------------
 
-    def take(self, owner: Owner, letter: Letter, at_ms: int) -> None:
+    def take_letter(self, owner: Owner, letter: Letter, at_ms: int) -> None:
         """A letter of an account's order stream."""
         desk = self._desks[owner]
         if desk.orders is None or desk.live is None:

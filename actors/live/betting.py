@@ -7,11 +7,13 @@ import threading
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
+import msgspec
+
 from ...strategies.changes import MarketDefinition
 from ...strategies.clock import Clock
 from ...strategies.errors import HeadraceError
 from ...strategies.host import Host, unique_id
-from ...strategies.messages import ClearedOrder, OrderFact, Reply, Request
+from ...strategies.messages import ClearedOrder, MarketFact, OrderFact, Reply, Request, ViolationFact
 from ...values import legible
 from ..betfair.known_bet import KnownBet
 from ..betfair.live_account import LiveAccounts
@@ -19,7 +21,8 @@ from ..betfair.places import rehearses
 from ..coordinator import Coordinator
 from ..exchange import Answer
 from ..failures import Failures, users_place
-from ..letters import Letter
+from ..journal.journal import Journal
+from ..letters import ForeignBet, Letter
 from ..logging_controls import LoggingControls
 from ..switchboard import Switchboard
 from ..wire import ToCoordinator
@@ -27,12 +30,15 @@ from .accounts import Accounts, MakeAccount, Owner
 from .alerts import Alerts
 from .day import Day
 from .earlier_results import EarlierResults
+from .journal_desk import Asked, JournalDesk
 from .risk import Exposure, Gate, GateControl, Risk, RiskControl
 from .setup import LiveSetup
 
 logger = logging.getLogger("headrace")
 
 _SEPARATOR = "/"
+#: Below the instance's folder.
+JOURNAL = "journal"
 #: What is told of orders that is worth a line, and nobody's sleep.
 _PLAIN = ("in_doubt", "settled")
 #: The rate of commission, in percent, where a market's own is not known.
@@ -88,13 +94,24 @@ class Betting:
             ],
             self.failed,
         )
-        self.switchboard = Switchboard(self.coordinator, self.failed)
+        self.switchboard = Switchboard(self.coordinator, self.failed, self._taking)
+        self._asked: Asked | None = None
+        self._kept = b""
         self._joined: set[str] = set()
         self._unsaved = False
         self._saving: threading.Thread | None = None
         make = make_account or LiveAccounts(setup.config, setup.reference, lambda: clock.now_ms)
         clients = self.coordinator.clients
         self.accounts = Accounts(clients, setup.reference, self, put, lambda: clock.now_ms, make)
+        self.journal = JournalDesk(
+            Journal(Path(setup.instance) / JOURNAL),
+            self.gate,
+            alerts,
+            lambda: clock.now_ms,
+            self.accounts.at_exchange,
+            self._send_on,
+            self.accounts.unsent,
+        )
         self.day = Day(
             Path(setup.instance), setup.risk.risk_timezone, any(rehearses(each.betting_client) for each in clients)
         )
@@ -136,7 +153,7 @@ class Betting:
         actor = f"{host}.{crew}"
         if actor not in self._joined:
             self._joined.add(actor)
-            self.switchboard.join(actor, lambda message: self._to_actor(host, crew, message))
+            self.switchboard.join(actor, lambda message: self._answered(host, crew, message))
 
     def leave(self, host: str, market_ids: Iterable[str]) -> None:
         """A host is gone, with its market actors; bets that it simulated are gone as well."""
@@ -150,8 +167,8 @@ class Betting:
             self._joined.discard(actor)
             self.switchboard.leave(actor)
 
-    def receive(self, host: str, crew: str, message: ToCoordinator) -> None:
-        """Take a message of a market actor."""
+    def receive(self, host: str, crew: str, message: ToCoordinator, kept: bytes = b"") -> None:
+        """Take a message of a market actor. `kept`: see `Carried`."""
         actor = f"{host}.{crew}"
         if actor not in self._joined:
             logger.debug("%s is not joined any more: %s", actor, type(message).__name__)
@@ -159,7 +176,28 @@ class Betting:
         if isinstance(message, (Reply, OrderFact, ClearedOrder)):
             known = self._request_of(message.request_id) if isinstance(message, Reply) else None
             self.accounts.simulated(known, message)
-        self.switchboard.receive(actor, message)
+        elif isinstance(message, MarketFact):
+            self.journal.note(message, message.market_id, actor)
+        kinds = len(self.coordinator.violations)
+        self._kept = kept
+        try:
+            self.switchboard.receive(actor, message)
+        finally:
+            self._asked, self._kept = None, b""
+        if isinstance(message, ViolationFact) and len(self.coordinator.violations) > kinds:
+            self.journal.note(message, message.market_id, actor)  # the first of its kind: there may be thousands
+
+    def _taking(self, actor: str, request: Request) -> None:
+        """A request is taken for the first time, and about to be judged: what is left of it comes to `send`."""
+        self._asked = self.journal.ask(actor, request, self._kept)
+
+    def _answered(self, host: str, crew: str, message: Answer) -> None:
+        """Something is answered to a market actor."""
+        if self._asked is not None and isinstance(message, Reply):
+            # It is the controls' answer: accounts do not know of what was refused.
+            request = self._asked.request
+            self.journal.note(msgspec.structs.replace(message, request_id=request.request_id), request.market_id)
+        self._to_actor(host, crew, message)
 
     def ask_host(self, bet: KnownBet, request: Request) -> None:
         """Send a request of the coordinator's own to the host that simulates a bet."""
@@ -175,8 +213,17 @@ class Betting:
     # -- for the coordinator -------------------------------------------------------------------------------------
 
     def send(self, request: Request) -> None:
-        """Send a request on."""
-        self.accounts.send(request)
+        """Take a request that the controls have let pass; it is sent once it is written down, with its batch."""
+        self.accounts.take(request)
+        asked = self._asked or self.journal.ask("", request, b"")
+        asked.request, asked.passed = request, True
+
+    def _send_on(self, request: Request) -> None:
+        try:
+            self.accounts.send(request)
+        except Exception as error:
+            self.accounts.unsent(request, legible(error))
+            self.failed(error, request.market_id, request.strategy)
 
     # -- what accounts tell --------------------------------------------------------------------------------------
 
@@ -192,6 +239,10 @@ class Betting:
     def changed(self, owner: Owner, market_id: str) -> None:
         """Something has happened to bets of an account in a market."""
         self.exposure.changed(owner, market_id)
+
+    def heard(self, owner: Owner, message: Answer | ForeignBet) -> None:
+        """What has to be known after a restart."""
+        self.journal.note(message, message.market_id, " ".join(owner))
 
     def defined(self, market_id: str) -> None:
         """The definition of a market has come: what bets there can lose depends on it."""

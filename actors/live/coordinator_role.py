@@ -7,6 +7,7 @@ comes back as a letter. So all state is touched by one thread.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import math
 from collections.abc import Callable
@@ -102,7 +103,9 @@ class CoordinatorRole:
         self.page = ""
         self._next_ms = math.inf
         self._takers: dict[type, Callable[[str, Any, int], object]] = {
-            Carried: lambda sender, letter, at_ms: self.betting.receive(sender, letter.crew, letter.message),
+            Carried: lambda sender, letter, at_ms: self.betting.receive(
+                sender, letter.crew, letter.message, letter.kept
+            ),
             Outcome: self._outcome,
             UserEvent: lambda sender, letter, at_ms: self.events.take(letter.here),
             OrderFact: self._from_order_stream,
@@ -198,9 +201,11 @@ class CoordinatorRole:
 
     def caught_up(self, at_ms: int) -> None:
         """Do what what has come makes possible."""
+        self.betting.journal.flush()
         if self.betting.gate.unready:
             self.betting.look_ready()
         self.stops.look(at_ms)
+        self.betting.journal.flush()
 
     def wake(self, at_ms: int) -> None:
         self.betting.accounts.wake(at_ms)
@@ -215,6 +220,7 @@ class CoordinatorRole:
             self.workers.look(at_ms)
             self.ends.look(at_ms)
             self.betting.save()
+            self.betting.journal.look()
             self._starter.look(at_ms, self.stops)
             self._write_failures()
         self.caught_up(at_ms)
@@ -237,10 +243,20 @@ class CoordinatorRole:
         self.betting.save(wait=True)
         self._write_failures()
         self._rows_writer.close()
+        self.betting.journal.close()
         self.alerts.close()
         if self._starter.gone:
             self._engine.close()
         self._starter.release()
+
+    def crash(self) -> None:
+        """As a process that is killed: what is under way is lost, what was not written is not written."""
+        with contextlib.suppress(AttributeError):  # in the order of the start, which may not have come so far
+            self.betting.accounts.end()
+            self._rows_writer.close()
+            self._desk.close()
+            self._starter.release()
+            self.threads.stop(0.0)
 
     def _thread_failed(self, error: Exception, name: str) -> None:
         self.betting.failed(error, None, None)
@@ -277,11 +293,6 @@ class CoordinatorRole:
             return
         for name, incarnation in self.stream_desk.due(at_ms):
             self._engine.start(name, self._make_stream(name), incarnation)
-
-    @property
-    def hosts_coming(self) -> int:
-        """How many of them are not ready."""
-        return self.pool.coming
 
     def _seated(self, host: str, crew: str, market_id: str) -> None:
         self.betting.join(host, crew)
@@ -327,7 +338,7 @@ class CoordinatorRole:
         if owner is None:
             logger.warning("%s tells of orders, and is no order stream", sender)
             return
-        self.betting.accounts.take(owner, letter, at_ms)
+        self.betting.accounts.take_letter(owner, letter, at_ms)
 
     def _outcome(self, sender: str, letter: Outcome, at_ms: int) -> None:
         if letter.call == SOON:

@@ -257,11 +257,13 @@ class Gate:
 
     Attributes:
         stopping: why the system stops; empty: it does not.
+        unwritten: why the journal cannot be written; empty: it can.
         unready: accounts for which it is not known yet how their bets stand, each with what is waited for.
     """
 
     def __init__(self) -> None:
         self.stopping = ""
+        self.unwritten = ""
         self.unready: dict[Owner, str] = {}
 
     def why_not(self, request: Request) -> str | None:
@@ -270,6 +272,8 @@ class Gate:
             return None
         if self.stopping:
             return f"placing has stopped: {self.stopping}"
+        if self.unwritten:
+            return f"nothing is placed that cannot be written down first: {self.unwritten}"
         return self.unready.get((request.venue, request.username)) if self.unready else None
 
 

@@ -21,6 +21,10 @@ class ParameterError(Exception):
     """A parameter is missing or of another type: JSON-RPC -32602, DSC-0018."""
 
 
+class ConnectionCut(Exception):
+    """The connection of a call ends without a reply, whatever was done."""
+
+
 class StreamError(Exception):
     """A stream's request is refused.
 

@@ -52,6 +52,7 @@ KINDS: dict[str, str] = {
     "order.status_503": "messages carry status 503, for `seconds`",
     "order.strip": "optional fields of an order are left out; null if `value` is null",
     "order.blank_refs": "references are left empty, as for a bet that was placed by hand",
+    "order.lost": "a change of an order is not sent at all",
     # -- calls
     "http.slow": "a reply comes `seconds` late; what was asked for was done at once",
     "http.late": "a call is acted on `seconds` late, and then answered",
@@ -65,6 +66,8 @@ KINDS: dict[str, str] = {
     "http.timeout_lost": "report TIMEOUT, without bet ids; nothing was done",
     "http.timeout_later": "report TIMEOUT, without bet ids; what was asked for is done `seconds` (0 to 15) later",
     "http.timeout_error": "APINGException TIMEOUT_ERROR; what was asked for was done",
+    "http.duplicate": "what was asked for is done, its reply is lost on the way, and the call comes a second time: the "
+    "client is told DUPLICATE_TRANSACTION; only of calls about bets that have a customerRef",
     "http.error": "APINGException with the code in `value`; nothing is done",
     "http.extra_fields": "reports have a field that no client knows",
     "http.idle_close": "an idle connection is closed after `seconds`",
@@ -82,6 +85,10 @@ KINDS: dict[str, str] = {
     "bet.lapse": "what remains of a bet lapses, for the reason in `value`",
     "bet.limit": "placings are refused for the code in `value`; those of a replace after its cancels",
     "bet.refuse": "a call about bets is refused for the code in `value`; nothing is done",
+    "bet.replace_cut": "a replace ends between its cancels and its placings: the connection is cut, or the report is "
+    "TIMEOUT if `value` is TIMEOUT; what it places is placed `seconds` (up to 15) later, without `seconds` never",
+    # -- lists of bets
+    "list.leave_out": "listCurrentOrders and listClearedOrders leave a bet out, once each time that it is asked for",
     # -- markets
     "event.reopen": "a closed market opens again and closes with another winner, `seconds` later each",
     "event.suspend": "an open market is suspended for `seconds`",
@@ -127,6 +134,8 @@ _KNOWN_THERE: dict[str, tuple[str, ...]] = {
     "bet.fill_before_cancel": ("username", "operation", "market_id", "bet_id"),
     "bet.void": ("username", "market_id", "bet_id"),
     "bet.lapse": ("username", "market_id", "bet_id"),
+    "bet.replace_cut": ("username", "market_id"),
+    "list": ("username", "operation", "market_id", "bet_id"),
     "event": ("market_id",),
 }
 WHERE = ("username", "operation", "market_id", "bet_id")
@@ -183,7 +192,9 @@ class Fault:
             raise FaultError(f"{self.kind}: value is {self.value!r}, expected a size, or none for all of the bet")
         if self.kind in ("http.status", "http.status_done") and not _is_status(self.value):
             raise FaultError(f"{self.kind}: value is {self.value!r}, expected an HTTP status, 400 to 599")
-        if self.kind == "http.timeout_later" and self.seconds > LATEST_S:
+        if self.kind == "bet.replace_cut" and self.value not in (None, "TIMEOUT"):
+            raise FaultError(f"{self.kind}: value is {self.value!r}, expected TIMEOUT, or none for a cut connection")
+        if self.kind in ("http.timeout_later", "bet.replace_cut") and self.seconds > LATEST_S:
             raise FaultError(f"{self.kind}: seconds is {self.seconds:g}, expected {LATEST_S:g} at most")
         known = _KNOWN_THERE.get(self.kind, _KNOWN_THERE[self.kind.partition(".")[0]])
         for name in WHERE:

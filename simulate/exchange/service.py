@@ -168,7 +168,7 @@ class Service:
         exchange, faults = self.exchange, self.faults
         bank = self.bank = Bank(exchange, faults)
         betting = Betting(exchange, bank, faults)
-        lists = BetLists(exchange, bank)
+        lists = BetLists(exchange, bank, faults)
         heartbeats = HeartbeatApi(exchange, betting, faults)
         self._opened.callback(heartbeats.stop)
         parts: list[Operations] = [

@@ -10,8 +10,9 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+from ..errors import ConnectionCut
 from ..exchange import Exchange
-from ..faults import Faults
+from ..faults import Fault, Faults
 from ..http.arguments import chosen
 from ..operations import Operation
 from ..settings import AccountSettings
@@ -148,8 +149,7 @@ class Betting:
         self._bank.count(call.username, len(replacements))
 
         def refused(code: str, culprits: dict[int, str]) -> Report:
-            reports = [not_replaced(echo, culprits.get(place, ERROR_IN_ORDER)) for place, echo in enumerate(echoes)]
-            return execution(call.market_id, call.customer_ref, reports, code)
+            return _none_replaced(call, echoes, code, culprits)
 
         async def act() -> Report:
             refusal = self._changer.refusal(call, [each.bet_id for each in replacements])
@@ -157,6 +157,8 @@ class Betting:
                 return refused(*refusal)
             self._changer.cancel_for(call, replacements)
             going = [each for each in replacements if each.placing is not None]
+            if going and (cut := self._take("bet.replace_cut", call)) is not None:
+                return self._cut_between(call, replacements, going, cut)
             if going:
                 await self._place_anew(call, going)
             return execution(call.market_id, call.customer_ref, [each.report() for each in replacements])
@@ -174,6 +176,24 @@ class Betting:
         outcome = await self._placed(call, order, call.at_once and not at_sp)
         for place, each in enumerate(going):
             each.answer(place, outcome)
+
+    def _cut_between(self, call: Call, replacements: list[Replacement], going: list[Replacement], cut: Fault) -> Report:
+        """A replace ends once its bets are cancelled. What it places may still come.
+
+        Raises:
+            ConnectionCut: nobody is told.
+        """
+
+        async def act() -> Report:
+            await self._place_anew(call, going)
+            return execution(call.market_id, call.customer_ref, [each.report() for each in replacements])
+
+        if cut.seconds:
+            self._later(call, act, cut.seconds)
+        if cut.value is None:
+            raise ConnectionCut
+        reports = [each.cut_report() for each in replacements]
+        return execution(call.market_id, call.customer_ref, reports, status=TIMEOUT)
 
     # -- cancelOrders, updateOrders ------------------------------------------------------------------------------
 
@@ -283,17 +303,23 @@ class Betting:
             return _timed_out(call, echoes, nested)
         later = self._take("http.timeout_later", call)
         if later is not None:
-            task = asyncio.create_task(self._act_later(call, act, later.seconds))
-            self._late.add(task)
-            task.add_done_callback(self._late.discard)
+            self._later(call, act, later.seconds)
             return _timed_out(call, echoes, nested)
         report = await act()
         if self._take("http.timeout", call) is not None:
             return _timed_out(call, echoes, nested)
+        if call.customer_ref is not None and self._take("http.duplicate", call) is not None:
+            self._note(call, report)
+            return _repeated(call, echoes, nested)
         hold = self._take("order.before_reply", call)
         if hold is not None:
             await asyncio.sleep(hold.seconds)
         return report
+
+    def _later(self, call: Call, act: Callable[[], Awaitable[Report]], seconds: float) -> None:
+        task = asyncio.create_task(self._act_later(call, act, seconds))
+        self._late.add(task)
+        task.add_done_callback(self._late.discard)
 
     async def _act_later(self, call: Call, act: Callable[[], Awaitable[Report]], seconds: float) -> None:
         """Do what a call asked for that was answered before. The market may have gone on, or have gone."""
@@ -317,3 +343,18 @@ def _timed_out(call: Call, echoes: list[Report] | None, nested: bool) -> Report:
             for each in reports
         ]
     return execution(call.market_id, call.customer_ref, reports, status=TIMEOUT)
+
+
+def _repeated(call: Call, echoes: list[Report] | None, nested: bool) -> Report:
+    """The answer to a call that was heard before."""
+    code = "DUPLICATE_TRANSACTION"
+    if nested and echoes is not None:
+        return _none_replaced(call, echoes, code, {})
+    reports = None if echoes is None else failures(echoes, {})
+    return execution(call.market_id, call.customer_ref, reports, code)
+
+
+def _none_replaced(call: Call, echoes: list[Report], code: str, culprits: dict[int, str]) -> Report:
+    """A replace was refused as a whole."""
+    reports = [not_replaced(echo, culprits.get(place, ERROR_IN_ORDER)) for place, echo in enumerate(echoes)]
+    return execution(call.market_id, call.customer_ref, reports, code)

@@ -28,6 +28,7 @@ from .betting_reports import (
     ERROR_IN_ORDER,
     FAILURE,
     INSTRUCTION_CODES,
+    TIMEOUT,
     Report,
     cancelled,
     failed,
@@ -110,6 +111,13 @@ class Replacement:
             return not_replaced(self.echo, self.code or ERROR_IN_ORDER)
         failed_to_place = self._place["status"] == FAILURE
         return replaced(self._cancel, self._place, CANCELLED_NOT_PLACED if failed_to_place else None)
+
+    def cut_report(self) -> Report:
+        """Its cancel alone is known."""
+        if self.placing is None:
+            return not_replaced(self.echo, self.code or ERROR_IN_ORDER)
+        place = {"status": TIMEOUT, "instruction": self.placing.echo}
+        return {"status": TIMEOUT, "cancelInstructionReport": self._cancel, "placeInstructionReport": place}
 
 
 def _nested(code: str) -> str:

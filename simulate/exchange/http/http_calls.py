@@ -15,7 +15,7 @@ import msgspec
 from aiohttp import web
 
 from ....strategies.clock import from_ms
-from ..errors import ApiError, ParameterError
+from ..errors import ApiError, ConnectionCut, ParameterError
 from ..exchange import Exchange
 from ..faults import Fault, Faults
 from ..operations import Operation
@@ -240,6 +240,8 @@ class HttpCalls:
             call.outcome = Outcome(result=result, uuid=uuid)
         except (ApiError, ParameterError) as error:
             call.outcome = Outcome.of(error, uuid)
+        except ConnectionCut:
+            raise
         except Exception as error:
             logger.error("The rehearsal exchange failed at %s: %s", call.operation, error, exc_info=error)
             self._log.write("ERROR", request=call.number, operation=call.operation, error=repr(error))
@@ -309,6 +311,9 @@ class HttpCalls:
             if idle is not None and connection.transport is not None:
                 connection.early_end = asyncio.get_running_loop().call_later(idle.seconds, connection.cut)
             return response
+        except ConnectionCut:
+            self._log.replied(calls, username, 0, 0)
+            return _cut(request)
         finally:
             for call in calls:
                 self._queues.leave(call.number)

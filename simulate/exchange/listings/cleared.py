@@ -50,13 +50,19 @@ class ClearedOrders:
         self._bank = bank
 
     def listed(
-        self, account: AccountSettings, bets: Iterable[AccountBet], params: dict[str, Any], paging: tuple[int, int]
+        self,
+        account: AccountSettings,
+        bets: Iterable[AccountBet],
+        params: dict[str, Any],
+        paging: tuple[int, int],
+        left_out: Callable[[AccountBet], bool] = lambda _: False,
     ) -> dict[str, Any]:
         """A `ClearedOrderSummaryReport`, the latest first.
 
         Args:
             bets: all of the account.
             paging: first row, and how many.
+            left_out: whether one of those that are asked for is not shown.
 
         Raises:
             ApiError: REQUEST_SIZE_EXCEEDS_LIMIT for more than 1 000 ids; INVALID_INPUT_DATA for a sum of bets that are
@@ -74,7 +80,10 @@ class ClearedOrders:
         found = [
             bet
             for bet in bets
-            if (at := _ended(bet, status)) is not None and (not within or to_second(at) in within) and wanted(bet)
+            if (at := _ended(bet, status)) is not None
+            and (not within or to_second(at) in within)
+            and wanted(bet)
+            and (group_by != BET or not left_out(bet))
         ]
         groups: dict[Any, list[AccountBet]] = {}
         for bet in found:

@@ -12,6 +12,7 @@ from typing import Any
 from ..account_bet import AccountBet
 from ..errors import ApiError
 from ..exchange import Exchange, ExchangeMarket, Listener
+from ..faults import Faults
 from ..http.arguments import chosen, required
 from ..market_words import MarketWords
 from ..operations import Operation
@@ -37,10 +38,12 @@ class BetLists(Listener):
 
     Args:
         bank: the accounts' money.
+        faults: what is to go wrong.
     """
 
-    def __init__(self, exchange: Exchange, bank: Commissions) -> None:
+    def __init__(self, exchange: Exchange, bank: Commissions, faults: Faults | None = None) -> None:
         self._exchange = exchange
+        self._faults = faults
         self._bets: dict[str, dict[str, AccountBet]] = {name: {} for name in exchange.accounts}
         # What may be current: a list of a long day's bets is not searched for the few that are open.
         self._open: dict[str, dict[str, AccountBet]] = {name: {} for name in exchange.accounts}
@@ -112,7 +115,8 @@ class BetLists(Listener):
             at = moment(bet)
             if at is None or (within and at not in within) or (placed_within and _placed(bet) not in placed_within):
                 continue
-            found.append(bet)
+            if not self._left_out(bet, "listCurrentOrders"):
+                found.append(bet)
         found.sort(key=key, reverse=backwards)
         rows = found[first : first + count]
         return {
@@ -122,7 +126,19 @@ class BetLists(Listener):
 
     async def list_cleared_orders(self, account: AccountSettings, params: dict[str, Any]) -> dict[str, Any]:
         """Bets that have come to their end, or sums of them: see `ClearedOrders`."""
-        return self._cleared.listed(account, list(self._bets[account.username].values()), params, paging(params))
+        bets, left_out = (
+            list(self._bets[account.username].values()),
+            lambda bet: self._left_out(bet, "listClearedOrders"),
+        )
+        return self._cleared.listed(account, bets, params, paging(params), left_out)
+
+    def _left_out(self, bet: AccountBet, operation: str) -> bool:
+        """The fault that a list does not show a bet."""
+        if self._faults is None or not self._faults.armed:
+            return False
+        at, where = self._exchange.clock.now_ms, {"market_id": bet.market_id, "bet_id": bet.bet_id}
+        fault = self._faults.take("list.leave_out", at, username=bet.username, operation=operation, **where)
+        return fault is not None
 
     async def list_market_profit_and_loss(self, account: AccountSettings, params: dict[str, Any]) -> list[Any]:
         """What an account wins or loses by each runner's result, in markets of odds that are not closed.

@@ -141,6 +141,8 @@ class OrderSubscription(Subscription):
         levels = self._shown(levels)
         if not wanted and not levels:
             return
+        if wanted and self._fault("order.lost", bet) is not None:
+            return
         blank = self._fault("order.blank_refs", bet) is not None
         strip = self._fault("order.strip", bet)
         change = _Change(bet, levels, (bet.bet_id, self._order(bet, blank, strip)) if wanted else None)

@@ -82,7 +82,7 @@ def ids(entries: Any) -> list[str]:
     return [each.message.request_id for each in entries if isinstance(each.message, (Request, Reply))]
 
 
-# -- what a restart is told ---------------------------------------------------------------------------------------------
+# -- what a restart is told -------------------------------------------------------------------------------------------
 
 
 def test_what_was_written_is_told_to_the_next_who_opens_it(opened: Open) -> None:
@@ -140,7 +140,7 @@ def test_since_tells_of_markets_that_are_over_too(opened: Open, time: Time) -> N
     assert ids(journal.since(time.ms + 1)) == []
 
 
-# -- who may write ------------------------------------------------------------------------------------------------------
+# -- who may write ----------------------------------------------------------------------------------------------------
 
 
 def test_a_second_holder_is_refused_and_one_after_the_first_is_not(
@@ -195,7 +195,7 @@ def test_folder_and_files_are_private(opened: Open, folder: Path) -> None:
     assert len(list(folder.iterdir())) == 4  # lock, file, WAL and its index
 
 
-# -- days and room ------------------------------------------------------------------------------------------------------
+# -- days and room ----------------------------------------------------------------------------------------------------
 
 
 def test_a_day_has_a_file_and_what_is_open_is_told_of_over_days(opened: Open, folder: Path, time: Time) -> None:
@@ -292,7 +292,7 @@ def test_the_wal_does_not_grow_without_end(opened: Open, folder: Path) -> None:
     assert max(sizes) < 4_000_000 < 60 * 100_000
 
 
-# -- what is kept -------------------------------------------------------------------------------------------------------
+# -- what is kept -----------------------------------------------------------------------------------------------------
 
 
 def trade(trade_id: str, status: str) -> TradeRow:
@@ -330,7 +330,7 @@ def test_of_what_an_open_market_keeps_only_the_last_of_each_stays(opened: Open) 
     assert [each.snapshot for _, each in found] == [b"s98", b"layer"]
 
 
-# -- damage -------------------------------------------------------------------------------------------------------------
+# -- damage -----------------------------------------------------------------------------------------------------------
 
 
 def filled(opened: Open, folder: Path) -> Path:
@@ -441,7 +441,7 @@ def test_a_file_that_is_removed_while_it_is_written_is_noticed(opened: Open, fol
     assert ids(opened()) == ["r2"]
 
 
-# -- a disk that is full ------------------------------------------------------------------------------------------------
+# -- a disk that is full ----------------------------------------------------------------------------------------------
 
 
 @contextlib.contextmanager
@@ -455,16 +455,24 @@ def most_bytes(count: int) -> Iterator[None]:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
+def first_that_fails(journal: Journal) -> int:
+    """The number of the first request that cannot be written; those before it, from 2 on, are."""
+    for number in range(2, 1000):
+        try:
+            journal.add([request(number, kept=bytes(3000))], durable=True)
+        except JournalError as error:
+            assert "cannot be written" in str(error)
+            return number
+    raise AssertionError("all could be written")
+
+
 def test_where_nothing_can_be_written_it_says_so_and_goes_on_once_it_can(opened: Open, folder: Path) -> None:
     journal = opened()
     journal.add([request(1)], durable=True)
     with most_bytes(100_000):
-        with pytest.raises(JournalError, match="cannot be written"):
-            for number in range(2, 1000):
-                journal.add([request(number, kept=bytes(3000))], durable=True)
+        failed = first_that_fails(journal)
         assert not journal.writable
         assert journal.why_not.startswith(str(folder))
-        failed = number
         journal.close_market("1.1")
         journal.tidy()
         assert not journal.writable
@@ -492,7 +500,7 @@ def test_one_that_cannot_be_written_at_first_is_read_all_the_same(opened: Open, 
     assert journal.add([request(1000)]) == 401
 
 
-# -- readers ------------------------------------------------------------------------------------------------------------
+# -- readers ----------------------------------------------------------------------------------------------------------
 
 
 def test_a_reader_reads_while_another_writes_packs_and_turns_over(opened: Open, folder: Path, time: Time) -> None:
@@ -545,7 +553,7 @@ def test_where_there_is_no_journal_a_reader_says_so(tmp_path: Path) -> None:
         JournalReader(tmp_path)
 
 
-# -- anything in any order ----------------------------------------------------------------------------------------------
+# -- anything in any order --------------------------------------------------------------------------------------------
 
 #: What happens to a journal: entries of a market, the end of one, and what lies between.
 STEPS = st.lists(

@@ -43,6 +43,7 @@ class Line:
         actors: the names of those that host it.
         owners: whose each order is.
         taken: requests that were taken, by sender and id.
+        moved: of these the ones that have another actor now than their sender.
     """
 
     def __init__(self, switchboard: Switchboard) -> None:
@@ -50,14 +51,15 @@ class Line:
         self.actors: set[str] = set()
         self.owners: dict[str, str] = {}
         self.taken: set[str] = set()
+        self.moved: dict[str, str] = {}
 
     def receive(self, message: Answer) -> None:
         """Pass an answer on to the actor that it is for; one whose order nobody knows goes to all."""
         if isinstance(message, Reply):
             sender, _, request_id = message.request_id.partition(_SEPARATOR)
-            # Whose the orders are: who goes on in the sender's place may have another name.
-            actor = self.owners.get(message.reports[0].order_id, sender) if message.reports else sender
-            self._switchboard.pass_on(actor, msgspec.structs.replace(message, request_id=request_id))
+            self._switchboard.pass_on(
+                self.moved.get(message.request_id, sender), msgspec.structs.replace(message, request_id=request_id)
+            )
             return
         owner = None if message.order_id is None else self.owners.get(message.order_id)
         for actor in sorted(self.actors) if owner is None else [owner]:
@@ -208,6 +210,8 @@ class Switchboard:
         if line is not None:
             line.taken.add(request.request_id)
             line.owners.update(dict.fromkeys(_named(request), actor))
+            if request.request_id.partition(_SEPARATOR)[0] != actor:
+                line.moved[request.request_id] = actor
 
 
 def _named(request: Request) -> list[str]:

@@ -281,6 +281,8 @@ class Bench:
                 **settings,
             }
         )
+        self._journals: list[Any] = []
+        weakref.finalize(self, lambda journals: [each.close() for each in journals], self._journals)
         self.engine = FakeEngine()
         self.clock = Clock(NOW)
         self._count = itertools.count(1)
@@ -296,6 +298,7 @@ class Bench:
         )
         self.role = role
         role.start(self.mail)
+        self._journals.append(role.betting.journal.journal)
         return role
 
     def restarts(self, *gone: str, cold: bool = False, **changes: Any) -> None:

@@ -232,17 +232,6 @@ class Journal:
 
     # -- the end -------------------------------------------------------------------------------------------------
 
-    def of_markets(self, market_ids: Iterable[str]) -> Iterator[Entry]:
-        """All entries of some markets, in the order of writing."""
-        wanted = list(dict.fromkeys(market_ids))
-        found = self._db.execute(
-            "select at, market_id, actor, message, kept, number from entries"
-            f" where market_id in ({','.join('?' * len(wanted))}) order by number",
-            wanted,
-        )
-        for at, market_id, actor, message, kept, number in found:
-            yield Entry(_DECODER.decode(message), at, market_id, actor, kept, number)
-
     def close(self) -> None:
         """Give it up, at once: another process may hold it. It may be called twice, and by another thread."""
         self._files.close()

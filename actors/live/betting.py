@@ -116,7 +116,7 @@ class Betting:
         clients = self.coordinator.clients
         self.accounts = Accounts(clients, setup.reference, self, put, lambda: clock.now_ms, make)
         self.journal = JournalDesk(
-            Journal(Path(setup.instance) / JOURNAL),
+            Journal(Path(setup.instance) / JOURNAL, clock=lambda: clock.now_ms),
             self.gate,
             alerts,
             lambda: clock.now_ms,

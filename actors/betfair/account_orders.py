@@ -169,6 +169,7 @@ class AccountOrders:
             self._down = self.reconciliation.blind = False
             self._to_be_shown.clear()  # what is over by now is in no image, but in the lists
             self.reconciliation.image(at_ms)
+            self.closure.look_again(at_ms)
         elif isinstance(letter, OrdersClosed):
             if letter.closed:
                 self.closure.closed(letter.market_id, at_ms)

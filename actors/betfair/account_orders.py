@@ -244,6 +244,10 @@ class AccountOrders:
         """Whether nobody knows what became of an order, or of what was last asked about it."""
         return order_id in self.doubts.orders
 
+    def why_held(self, market_id: str) -> str:
+        """Why nothing that adds to the risk is to be placed in a market; empty: nothing stands against it."""
+        return self.doubts.why_held(market_id, self._now)
+
     # -- handing on ----------------------------------------------------------------------------------------------
 
     def _take_fact(self, fact: OrderFact, told: bool = True) -> None:

@@ -63,6 +63,8 @@ class BaseClient:
         paper_trade: simulate against live prices.
         simulated_full_match: simulation: match every placed limit order whole, at its price.
         currency_code: the account's currency.
+        heartbeat_seconds: live, the exchange cancels the account's limit bets, wherever they were placed, if it hears
+            nothing of this system for so long: 10 to 300 seconds; None: it does not.
         execution_cls: what sends its requests live, instead of the venue's own (see `actors.betfair.execution`).
         order_stream_cls: what reads its orders live, instead of the venue's own: a subclass of
             `actors.streaming.order_stream.OrderStreamRole`.
@@ -89,6 +91,7 @@ class BaseClient:
         market_recording_mode: bool = False,
         simulated_full_match: bool = False,
         currency_code: str = "GBP",
+        heartbeat_seconds: int | None = None,
         execution_cls: type[Any] | None = None,
         order_stream_cls: type[Any] | None = None,
     ) -> None:
@@ -100,6 +103,10 @@ class BaseClient:
             transaction_limit = whole(transaction_limit, "transaction_limit", ClientError)
             if transaction_limit < 0:
                 raise ClientError(f"transaction_limit={transaction_limit}: expected 0 or more, or None")
+        if heartbeat_seconds is not None:
+            heartbeat_seconds = whole(heartbeat_seconds, "heartbeat_seconds", ClientError)
+            if not 10 <= heartbeat_seconds <= 300:
+                raise ClientError(f"heartbeat_seconds={heartbeat_seconds}: expected 10 to 300, or None")
         capital_base = finite(capital_base, "capital_base", ClientError)
         currency_code = word(currency_code, "currency_code", tuple(CURRENCIES), ClientError)
         if username is not None:
@@ -128,6 +135,7 @@ class BaseClient:
         self.market_recording_mode = market_recording_mode
         self.simulated_full_match = simulated_full_match
         self.currency_code = currency_code
+        self.heartbeat_seconds = heartbeat_seconds
         self.execution_cls = execution_cls
         self.order_stream_cls = order_stream_cls
         self.trading_controls: list[BaseControl] = []

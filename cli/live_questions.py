@@ -76,7 +76,7 @@ def stop_system(instance: Instance, leave: bool, timeout: float) -> None:
     """Stop a system, and wait until it has ended.
 
     Raises:
-        RunError: it has not ended in time.
+        RunError: it has not ended in time, or has left bets that the exchange does not cancel.
     """
     until = time.monotonic() + timeout
     ask(instance, "STOP", {"why": "headrace live stop", **({"leave": True} if leave else {})})
@@ -97,7 +97,7 @@ def cancel_orders(instance: Instance, whole_account: bool, timeout: float) -> No
     """Have all orders cancelled, and wait until they are.
 
     Raises:
-        RunError: some are not cancelled in time.
+        RunError: some are not cancelled in time, or the exchange does not cancel them.
     """
     until = time.monotonic() + timeout
     ask(instance, "CANCEL_ALL", {"why": "headrace live cancel-all", "whole_account": whole_account})
@@ -113,16 +113,24 @@ def cancel_orders(instance: Instance, whole_account: bool, timeout: float) -> No
 
 
 def list_left(orders: Iterable[Mapping[str, Any]]) -> None:
-    """List orders that cannot be cancelled."""
+    """List orders that cannot be cancelled.
+
+    Raises:
+        RunError: there are some that could be, and that the exchange does not cancel.
+    """
     orders = list(orders)
     if orders:
-        click.echo(f"{len(orders)} at the starting price cannot be cancelled:", err=True)
+        click.echo(f"{len(orders)} cannot be cancelled:", err=True)
     for order in orders[:_MOST_LISTED]:
         words = (order.get(name) for name in ("market_id", "selection_id", "side", "order_type", "liability"))
         known = " ".join(str(word) for word in words if word is not None)
-        click.echo(f"  {known}, bet {order.get('bet_id')}", err=True)
+        why = f": {order['why']}" if order.get("why") else ""
+        click.echo(f"  {known}, bet {order.get('bet_id')}{why}", err=True)
     if len(orders) > _MOST_LISTED:
         click.echo(f"  ... and {len(orders) - _MOST_LISTED:,} more", err=True)
+    refused = sum(order.get("order_type") == "LIMIT" for order in orders)
+    if refused:
+        raise RunError(f"the exchange does not cancel {refused} bets: they rest there; look at the account")
 
 
 def _open(told: Mapping[str, Any]) -> str:

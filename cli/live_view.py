@@ -76,7 +76,8 @@ def _head(state: Row) -> Text:
     if state.get("at"):
         head.append(f"  {_clock(state['at'])} UTC")
     markets = len({row.get("market_id") for row in _rows(state, "markets")})
-    head.append(f"  {_counted(markets, 'market')}, {_counted(len(_rows(state, 'orders')), 'live order')}")
+    orders = state.get("live_orders", len(_rows(state, "orders")))
+    head.append(f"  {_counted(markets, 'market')}, {_counted(orders, 'live order')}")
     if state.get("foreign"):
         head.append(f", {_counted(len(_rows(state, 'foreign')), 'bet')} placed elsewhere")
     if state.get("stopping"):

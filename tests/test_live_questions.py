@@ -23,6 +23,7 @@ STARTING_PRICE = {
     "order_type": "MARKET_ON_CLOSE",
     "liability": 10.0,
     "bet_id": "300",
+    "why": "it waits for the starting price",
 }
 
 
@@ -107,8 +108,20 @@ def test_cancel_all_lists_what_cannot_be_cancelled() -> None:
     with running(System([{"done": True, "open": 0, "left": [STARTING_PRICE]}])):
         ended = call("live", "cancel-all")
     assert ended.stderr.splitlines() == [
-        "1 at the starting price cannot be cancelled:",
-        "  1.100000001 7 LAY MARKET_ON_CLOSE 10.0, bet 300",
+        "1 cannot be cancelled:",
+        "  1.100000001 7 LAY MARKET_ON_CLOSE 10.0, bet 300: it waits for the starting price",
+    ]
+
+
+@pytest.mark.parametrize("command", ["cancel-all", "stop"])
+def test_bets_that_the_exchange_does_not_cancel_are_listed_and_are_exit_code_1(command: str) -> None:
+    refused = STARTING_PRICE | {"order_type": "LIMIT", "why": "it is refused with PERMISSION_DENIED"}
+    with running(System([{"done": True, "open": 0, "left": [refused]}] * 2, ends=command == "stop")):
+        ended = call("live", command)
+    assert ended.exit_code == 1
+    assert ended.stderr.splitlines()[-2:] == [
+        "  1.100000001 7 LAY LIMIT 10.0, bet 300: it is refused with PERMISSION_DENIED",
+        "headrace: the exchange does not cancel 1 bets: they rest there; look at the account",
     ]
 
 
@@ -137,7 +150,7 @@ def test_stop_waits_until_the_system_has_ended() -> None:
     with running(system):
         ended = call("live", "stop")
     assert (ended.exit_code, ended.stdout) == (0, "desk: stopped\n")
-    assert "1 at the starting price cannot be cancelled" in ended.stderr
+    assert "1 cannot be cancelled" in ended.stderr
     assert system.asked == [("STOP", {"why": "headrace live stop"})]
 
 

@@ -247,3 +247,82 @@ def test_nothing_is_placed_before_the_image_of_orders_and_the_look_after_it(tmp_
     bench.role.caught_up(bench.now)
     bench.asks(placing("c", request_id="r3"))
     assert [request.instructions[0].order_id for request in bench.account.requests] == ["c"]
+
+
+def refuse(bench: Bench, code: str, milliseconds: int) -> None:
+    """Time passes, and the exchange refuses each cancel of bet 91."""
+    execution = bench.account.execution
+    answered = 0
+    until = bench.now + milliseconds
+    while bench.now < until:
+        for _, _, done in execution.cancels[answered:]:
+            assert done is not None
+            done({"91": code})
+        answered = len(execution.cancels)
+        bench.passes(500)
+
+
+def test_a_bet_that_the_exchange_refuses_to_cancel_for_good_is_listed_and_the_stop_ends_with_a_failure(
+    tmp_path: Path,
+) -> None:
+    bench = trading(tmp_path)
+    resting(bench, "a", "91")
+    bench.role.stops.stop_system("enough")
+    refuse(bench, "PERMISSION_DENIED", 50_000)
+    cancelling = bench.role.stops.cancelling
+    assert cancelling is not None
+    assert (cancelling.open, cancelling.left, bench.engine.stopped) == (1, [], []), "it may yet do it"
+    refuse(bench, "PERMISSION_DENIED", 60_000)
+    (left,) = cancelling.left
+    assert (left["bet_id"], left["why"], left["liability"]) == ("91", "it is refused with PERMISSION_DENIED", 2.0)
+    assert bench.engine.stopped == ["h1"]
+    failure = next(iter(bench.role.betting.failures))
+    assert failure.message == "bet 91 of market 1.1 rests and cannot be cancelled: it is refused with PERMISSION_DENIED"
+    told = [event.text for event in bench.role.alerts.events]
+    assert failure.message in told
+    assert "nothing else rests" in told
+
+
+def test_a_suspended_market_is_waited_for_longer_and_nobody_refuses_what_nobody_answers(tmp_path: Path) -> None:
+    bench = trading(tmp_path)
+    resting(bench, "a", "91")
+    bench.role.stops.stop_system("enough")
+    refuse(bench, "MARKET_SUSPENDED", 300_000)
+    refuse(bench, "UNKNOWN", 900_000)
+    cancelling = bench.role.stops.cancelling
+    assert cancelling is not None
+    assert (cancelling.open, bench.engine.stopped) == (1, [])
+    refuse(bench, "MARKET_SUSPENDED", 60_000)
+    assert (cancelling.open, bench.engine.stopped) == (0, ["h1"])
+
+
+def test_a_bet_that_was_refused_and_is_cancelled_at_last_is_not_left(tmp_path: Path) -> None:
+    bench = trading(tmp_path)
+    resting(bench, "a", "91")
+    bench.role.answers.answer("CANCEL_ALL", {"why": "somebody asks"})
+    refuse(bench, "PERMISSION_DENIED", 100_000)
+    cancelling = bench.role.stops.cancelling
+    assert cancelling is not None
+    assert (cancelling.done, len(cancelling.left)) == (True, 1)
+    sent = len(cancels(bench))
+    bench.role.caught_up(bench.now + 40_000)
+    assert len(cancels(bench)) == sent + 1, "it is tried again as long as the system goes on"
+    bench.account.execution.cancels[-1][2]({"91": ""})
+    bench.sees_bet("a", "91", 0.0, cancelled=2.0)
+    assert cancelling.standing() == {"done": True, "open": 0, "left": []}
+
+
+def test_bets_of_the_whole_account_that_are_not_cancelled_do_not_hold_up_the_end_for_ever(tmp_path: Path) -> None:
+    bench = trading(tmp_path)
+    bench.take("o1", foreign(bench, 4.0))
+    bench.role.answers.answer("CANCEL_ALL", {"why": "somebody asks", "whole_account": True})
+    bench.role.stops.stop_system("enough")
+    answered = 0
+    for _ in range(1_300):
+        for done in bench.account.execution.account_cancels[answered:]:
+            done("the exchange answers FAILURE: some bets may be left")
+        answered = len(bench.account.execution.account_cancels)
+        bench.passes(500)
+    assert bench.engine.stopped == ["h1"]
+    failure = next(iter(bench.role.betting.failures))
+    assert failure.message.startswith("the bets of account trader rest and cannot be cancelled: the exchange answers")

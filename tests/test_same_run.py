@@ -378,6 +378,7 @@ OTHER = {
     "transaction_limit": 3,
     "commission_base": 0.5,
     "order_stream_conflate_ms": 3,
+    "heartbeat_seconds": 30,
 }
 
 

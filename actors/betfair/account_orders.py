@@ -242,7 +242,7 @@ class AccountOrders:
 
     def in_doubt(self, order_id: str | None) -> bool:
         """Whether nobody knows what became of an order, or of what was last asked about it."""
-        return order_id in self.doubts.orders
+        return order_id in self.doubts
 
     def why_held(self, market_id: str) -> str:
         """Why nothing that adds to the risk is to be placed in a market; empty: nothing stands against it."""

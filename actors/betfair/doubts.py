@@ -98,6 +98,10 @@ class Doubts:
         """Instructions in doubt."""
         return len(self._by_order)
 
+    def __contains__(self, order_id: str | None) -> bool:
+        """Whether an order is in doubt, or its request under way is."""
+        return order_id in self._by_order
+
     @property
     def orders(self) -> frozenset[str]:
         """The orders that are in doubt, or whose request under way is."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Callable, Iterable, Iterator
 
 from ...config import Config
@@ -15,6 +16,7 @@ from .api import Api
 from .betfair_client import BetfairClient
 from .calls import Calls
 from .execution import Cancelled, Execution
+from .heartbeat import Heartbeat
 from .lists import Lists
 from .placing import CHANGE_LIMIT
 from .session import OwnSession, Session
@@ -33,6 +35,7 @@ class LiveAccount:
 
     Attributes:
         session, api, lists, execution: see there. `execution` is of the client's `execution_cls`, if it has one.
+        heartbeat: None: the client wants none, or has no orders at the exchange.
     """
 
     def __init__(
@@ -52,6 +55,8 @@ class LiveAccount:
                 f"client {client.username!r} is a {type(client).__name__} without execution_cls: nothing knows how to "
                 "send its orders; give it one, or use BetfairClient"
             )
+        beats = None if client.simulated or not isinstance(client, BetfairClient) else client.heartbeat_seconds
+        self.heartbeat = None if beats is None else Heartbeat(self.api, beats)
         make: type[Execution] = client.execution_cls or Execution
         self.execution = make(self.api, answer, config, reference, limit)
 
@@ -96,16 +101,22 @@ class LiveAccount:
     @property
     def next_ms(self) -> float:
         """When `wake` is to be called."""
-        return min(self.session.next_ms, self.calls.next_ms)
+        beat = math.inf if self.heartbeat is None else self.heartbeat.next_ms
+        return min(self.session.next_ms, self.calls.next_ms, beat)
 
     def wake(self, at_ms: int) -> None:
         """Keep the session alive, try again, and give up, as it is time."""
         self.session.wake(at_ms)
         self.calls.wake(at_ms)
+        if self.heartbeat is not None:
+            self.heartbeat.wake(at_ms)
 
     def close(self, done: Callable[[], object] = lambda: None) -> None:
         """Log out; then call `done`."""
-        self.session.close(done)
+        if self.heartbeat is None:
+            self.session.close(done)
+        else:
+            self.heartbeat.close(lambda: self.session.close(done))
 
 
 class LiveAccounts:

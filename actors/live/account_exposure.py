@@ -31,7 +31,11 @@ def _bets(bets: KnownBets, market_id: str) -> Iterator[Risked]:
             for price, size in ladder:
                 yield Wanted(selection_id, handicap, side, price, 0.0, False, matched=size, average=price)
     for bet in bets.in_market(market_id):
-        if bet.remaining and not (bet.at_sp and bet.matched):
+        if not bet.remaining or (bet.at_sp and bet.matched):
+            continue
+        if not bet.matched:
+            yield bet  # as it is: there may be thousands
+        else:
             yield Wanted(bet.selection_id, bet.handicap, bet.side, bet.price, bet.remaining, bet.at_sp, bet.new_price)
     for other in bets.foreign.values():
         fact = other.fact

@@ -169,6 +169,9 @@ class Accounts:
             direct=True,
         )
         live.execution.hold = functools.partial(self._hold, owner)
+        if live.heartbeat is not None:
+            live.heartbeat.report = functools.partial(self._hearing.report, "heartbeat", "")
+            live.heartbeat.cancelled = lambda: orders.look_soon(self._clock_ms())
         return Desk(client, live, orders, orders.bets)
 
     def __iter__(self) -> Iterator[Desk]:

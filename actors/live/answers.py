@@ -18,6 +18,7 @@ from .alerts import Alerts
 from .betting import Betting
 from .directory import Directory
 from .event_desk import EventDesk
+from .host_pool import HostPool
 from .host_watch import HostWatch
 from .live_workers import LiveWorkers
 from .market_ends import MarketEnds
@@ -25,10 +26,12 @@ from .routes import Routes
 from .seating import Seating
 from .setup import LiveSetup
 from .state import (
+    AccountExposures,
     client_rows,
     event_rows,
     foreign_rows,
     lag_figures,
+    live_bets,
     order_figures,
     order_rows,
     stream_rows,
@@ -51,6 +54,7 @@ class System(Protocol):
     betting: Betting
     directory: Directory
     page: str
+    pool: HostPool
     ends: MarketEnds
     events: EventDesk
     routes: Routes
@@ -63,16 +67,13 @@ class System(Protocol):
     def fill_hosts(self) -> None:
         """Start all hosts that may be needed."""
 
-    @property
-    def hosts_coming(self) -> int:
-        """How many of them are not ready."""
-
 
 class Answers:
     """Answers for a coordinator. All of it in the coordinator's thread."""
 
     def __init__(self, role: System) -> None:
         self._role = role
+        self._exposures = AccountExposures(role.routes.definition_of)
 
     def answer(self, what: str, values: Mapping[str, Any]) -> dict[str, Any]:
         """Answer a question.
@@ -124,6 +125,7 @@ class Answers:
         accounts, gate, now = betting.accounts, betting.gate, betting.accounts.now_ms
         states = list(role.watch.states.values())
         streams = list(role.stream_desk.states.values())
+        live = live_bets(accounts)
         pids = {entry.name: entry.pid for entry in role.directory.entries.values()}
         hosts = [{**row, "pid": pids.get(row["name"], 0)} for row in role.watch.rows()]
         return {
@@ -140,12 +142,13 @@ class Answers:
             "idle": self._idle(),
             "cancelling": None if role.stops.cancelling is None else role.stops.cancelling.standing(),
             "markets": role.watch.market_rows(),
-            "orders": order_rows(accounts, now),
+            "orders": order_rows(live, now),
+            "live_orders": len(live),
             "foreign": foreign_rows(accounts),
-            "clients": client_rows(accounts, gate.unready, role.workers.funds_at, role.routes.definition_of, now),
+            "clients": client_rows(accounts, gate.unready, role.workers.funds_at, self._exposures, now),
             "streams": [{**row, "pid": pids.get(row["stream"], 0)} for row in stream_rows(streams)],
             "hosts": hosts,
-            "hosts_coming": role.hosts_coming,
+            "hosts_coming": role.pool.coming,
             "latency": {
                 "tick_ms": tick_figures(states),
                 "order_ms": order_figures(accounts),

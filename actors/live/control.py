@@ -10,7 +10,8 @@ A question is a line of JSON, `{"what": "STATE", "values": {}}`; so is the answe
 | CANCEL_ALL | `why`; `whole_account` | nothing; the state's `cancelling` tells how it goes |
 
 No answer waits for what it has set going: `cancelling` of the state is `{"done": false, "open": n, "left": [...]}`:
-`open` orders are still to be cancelled; `left` are rows of orders that cannot be, those at the starting price.
+`open` orders are still to be cancelled; `left` are rows of orders that cannot be, those at the starting price and those
+that the exchange refuses to cancel, each with `why`.
 """
 
 from __future__ import annotations

@@ -79,7 +79,7 @@ class Shutdown:
                     self._told_ms = at_ms
                     self._report("STOP", f"still to be cancelled: {cancelling.open} orders")
                 return False
-            self._report("STOP", "nothing rests any more")
+            self._report("STOP", "nothing else rests" if cancelling.left else "nothing rests any more")
         elif not self._may_leave(at_ms):
             return False
         self._ending.stop_user_threads()

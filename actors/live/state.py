@@ -13,11 +13,12 @@ Times are milliseconds since the epoch, money is in each account's currency. Key
 | stopped | the system has stopped, and nothing of it rests that was to be cancelled |
 | placing_allowed | bets may be placed with some account |
 | idle | there were markets, and all are closed, with their results, and nothing is open |
-| cancelling | null, or how far cancelling is: done, open (bets that rest), left (orders at the starting price) |
+| cancelling | null, or how far cancelling is: done, open (bets that rest), left (orders that cannot be cancelled, each with why) |
 | markets | rows: market_id, event, name, status, inplay, crew, host, stalled, strategy, orders, live, matched, exposure, profit, changes, pt |
-| orders | live ones: order_id, bet_id, market_id, strategy, selection_id, side, price, size, matched, remaining, status, age_ms, in_doubt, username |
+| orders | live ones, 1 000 at most, those in doubt first, then the latest: order_id, bet_id, market_id, strategy, selection_id, side, price, size, matched, remaining, status, age_ms, in_doubt, username |
+| live_orders | how many there are |
 | foreign | bets that were placed elsewhere: bet_id, market_id, selection_id, side, price, size, matched, remaining, username |
-| clients | rows: venue, username, paper, session, ready, funds, funds_age_s, exposure, transactions_hour, currency |
+| clients | rows: venue, username, paper, session, ready, funds, funds_age_s, exposure, transactions_hour, currency, heartbeat_age_s (since one was answered; null: there are none) |
 | streams | rows: the fields of `letters.StreamState`, pid |
 | hosts | rows: name, markets, depth, behind, lost, busy_ms, stalled, pid |
 | hosts_coming | hosts that are not ready yet |
@@ -32,6 +33,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import statistics
+import time
 from collections.abc import Callable, Collection, Iterable, Iterator
 from typing import Any
 
@@ -43,18 +45,33 @@ from ..letters import HostState, StreamState
 from .account_exposure import account_loss, markets_at_stake
 from .accounts import Accounts, Desk
 
+#: Most rows of live orders. Whoever looks does so twice a second, and the thread that makes them sends orders.
+MOST_ORDERS = 1_000
+#: An account, and a bet of it.
+LiveBet = tuple[Desk, KnownBet]
+#: Seconds that are long for one figure.
+_LONG_S = 0.002
 _NOTHING = {"count": 0, "median": 0.0, "p99": 0.0, "worst": 0.0}
 
 
-def order_rows(accounts: Accounts, at_ms: int) -> list[dict[str, Any]]:
+def order_rows(live: list[LiveBet], at_ms: int) -> list[dict[str, Any]]:
+    """Rows of live orders: of more than may be told those in doubt, then the latest."""
+    if len(live) > MOST_ORDERS:
+        live = sorted(live, key=lambda each: (not _in_doubt(*each), -each[1].asked_at))[:MOST_ORDERS]
+    return [_order_row(desk, bet, at_ms) for desk, bet in live]
+
+
+def live_bets(accounts: Accounts) -> list[LiveBet]:
     """Live orders of all accounts, and those in doubt."""
-    return [_order_row(desk, bet, at_ms) for desk in accounts for bet in desk.bets.live]
+    return [(desk, bet) for desk in accounts for bet in desk.bets.live]
+
+
+def _in_doubt(desk: Desk, bet: KnownBet) -> bool:
+    return bet.in_doubt or (desk.orders is not None and bet.order_id is not None and desk.orders.in_doubt(bet.order_id))
 
 
 def _order_row(desk: Desk, bet: KnownBet, at_ms: int) -> dict[str, Any]:
-    in_doubt = bet.in_doubt or (
-        desk.orders is not None and bet.order_id is not None and desk.orders.in_doubt(bet.order_id)
-    )
+    in_doubt = _in_doubt(desk, bet)
     status = "IN_DOUBT" if in_doubt else "PENDING" if bet.bet_id is None else "EXECUTABLE"
     return {
         "order_id": bet.order_id,
@@ -97,7 +114,7 @@ def client_rows(
     accounts: Accounts,
     unready: Collection[tuple[str, str]],
     funds_at: dict[tuple[str, str], int],
-    definition_of: Callable[[str], MarketDefinition | None],
+    exposures: AccountExposures,
     at_ms: int,
 ) -> list[dict[str, Any]]:
     """The accounts."""
@@ -116,18 +133,41 @@ def client_rows(
                 "ready": desk.owner not in unready,
                 "funds": getattr(funds, "available_to_bet_balance", None),
                 "funds_age_s": None if told is None else round((at_ms - told) / 1000, 1),
-                "exposure": _exposure(desk, definition_of),
+                "exposure": exposures.of(desk),
                 "transactions_hour": client.current_transaction_count_total,
                 "currency": client.currency_code,
+                "heartbeat_age_s": _heartbeat_age(desk, at_ms),
             }
         )
     return found
 
 
-def _exposure(desk: Desk, definition_of: Callable[[str], MarketDefinition | None]) -> float:
-    """What all bets of an account can lose, wherever they were placed, in markets without results."""
-    markets = [each for each in markets_at_stake(desk.bets) if not desk.settled(each)]
-    return round(sum(account_loss(desk.bets, each, definition_of(each)) for each in markets), 2)
+def _heartbeat_age(desk: Desk, at_ms: int) -> float | None:
+    """Seconds since the last heartbeat that the exchange has answered; None: it was asked to watch for none."""
+    beat = None if desk.live is None else desk.live.heartbeat
+    return None if beat is None or beat.heard_ms is None else round((at_ms - beat.heard_ms) / 1000, 1)
+
+
+class AccountExposures:
+    """What all bets of an account can lose, wherever they were placed, in markets without results.
+
+    Where bets are so many that counting takes long it is done once a second.
+    """
+
+    def __init__(self, definition_of: Callable[[str], MarketDefinition | None]) -> None:
+        self._definition_of = definition_of
+        self._known: dict[tuple[str, str], tuple[float, float]] = {}
+
+    def of(self, desk: Desk) -> float:
+        began = time.perf_counter()
+        until, known = self._known.get(desk.owner, (0.0, 0.0))
+        if began < until:
+            return known
+        markets = [each for each in markets_at_stake(desk.bets) if not desk.settled(each)]
+        found = round(sum(account_loss(desk.bets, each, self._definition_of(each)) for each in markets), 2)
+        ended = time.perf_counter()
+        self._known[desk.owner] = (ended + (1.0 if ended - began > _LONG_S else 0.0), found)
+        return found
 
 
 def stream_rows(states: Iterable[StreamState]) -> list[dict[str, Any]]:

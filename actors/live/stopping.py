@@ -14,16 +14,20 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from ...strategies.messages import CANCEL, CancelInstruction, Request
+from ...strategies.messages import CANCEL, EXPIRED, UNKNOWN, CancelInstruction, Request
 from ..betfair.known_bet import KnownBet
-from .accounts import Accounts, Desk
+from .accounts import Accounts, Desk, Owner
 
 logger = logging.getLogger("headrace")
 
 #: Milliseconds after which a bet that still rests is cancelled again: at first, doubled each time, and at most.
 _AGAIN_MS, _MOST_AGAIN_MS = 2_000, 30_000
-#: What the exchange says of bets that are over.
-_OVER = ("", "BET_TAKEN_OR_LAPSED")
+#: What the exchange says of bets that are over; what is said where it has said nothing.
+_OVER, _UNHEARD = ("", "BET_TAKEN_OR_LAPSED"), (UNKNOWN, EXPIRED)
+#: Milliseconds for which the exchange may refuse to cancel a bet before that counts as being for good; the same where
+#: the market is suspended, for it opens again, and where whole accounts are cancelled.
+REFUSED_MS, LONG_REFUSED_MS = 60_000, 600_000
+_SUSPENDED = "MARKET_SUSPENDED"
 #: Milliseconds for which is waited for bets on paper, whose hosts may be blocked by a strategy, and for the first look
 #: at an account, which may have bets of an earlier session.
 _PATIENCE_MS = 10_000
@@ -31,11 +35,25 @@ _PATIENCE_MS = 10_000
 
 @dataclasses.dataclass(slots=True)
 class _Try:
-    """Cancels of one bet: how many, and when the next is due."""
+    """Cancels of one bet: how many, when the next is due, and since when the exchange refuses them."""
 
     count: int = 0
     due_ms: float = 0.0
     under_way: bool = False
+    refused_ms: int | None = None
+    given_up: bool = False
+
+    def refused(self, at_ms: int, patience_ms: int) -> bool:
+        """The exchange does not do it; True if it is given up for that, now for the first time."""
+        self.refused_ms = at_ms if self.refused_ms is None else self.refused_ms
+        if self.given_up or at_ms - self.refused_ms < patience_ms:
+            return False
+        self.given_up = True
+        return True
+
+    def done(self) -> None:
+        """The exchange does it after all."""
+        self.refused_ms, self.given_up = None, False
 
 
 class Cancelling:
@@ -47,6 +65,8 @@ class Cancelling:
         report: takes what people should know: a kind, a sentence.
         whole_account: bets that were placed elsewhere are cancelled as well.
         meant: whether a bet of this instance is to be cancelled; None: all are.
+        give_up: told of each bet that the exchange does not cancel: its market, and a sentence. It is waited for no
+            longer, and tried again for as long as the rest is.
     """
 
     def __init__(
@@ -56,7 +76,11 @@ class Cancelling:
         report: Callable[[str, str], object],
         whole_account: bool = False,
         meant: Callable[[KnownBet], bool] | None = None,
+        give_up: Callable[[str, str], object] = lambda market_id, text: None,
     ) -> None:
+        self._give_up = give_up
+        #: Why bets are given up, by account and number.
+        self._refused: dict[tuple[Owner, str], str] = {}
         self._accounts, self._ask_host, self._report = accounts, ask_host, report
         self.whole_account, self._meant = whole_account, meant
         self._tries: dict[tuple[Any, str], _Try] = {}
@@ -85,6 +109,7 @@ class Cancelling:
         """Bets that rest, or may yet: each is cancelled as soon as it can be."""
         own = sum(1 for desk in self._accounts for _ in self._resting(desk))
         foreign = sum(len(self._foreign(desk)) for desk in self._accounts)
+        own -= sum(1 for desk in self._accounts for bet in self._resting(desk) if self._refusal(desk, bet))
         return own + foreign + len(self._accounts_to_do) + len(self._unread)
 
     @property
@@ -98,11 +123,24 @@ class Cancelling:
         """Bets of an account that were placed elsewhere, rest, and are to be cancelled."""
         if not self.whole_account or desk.orders is None:
             return []
+        known = self._account_tries.get(desk.owner)
+        if known is not None and known.given_up:
+            return []
         return [bet_id for bet_id, bet in desk.bets.foreign.items() if bet.remaining > 0]
+
+    def _refusal(self, desk: Desk, bet: KnownBet) -> str:
+        """Why a bet is given up; empty: it is not."""
+        return self._refused.get((desk.owner, bet.bet_id or ""), "")
+
+    def _why_left(self, desk: Desk, bet: KnownBet) -> str:
+        """Why a bet cannot be cancelled; empty: it can be, as far as is known."""
+        if bet.at_sp and desk.orders is not None:
+            return "it waits for the starting price"
+        return self._refusal(desk, bet)
 
     @property
     def left(self) -> list[dict[str, Any]]:
-        """Orders that cannot be cancelled: those at the starting price."""
+        """Orders that cannot be cancelled: those at the starting price, and those that the exchange does not cancel."""
         return [
             {
                 "market_id": bet.market_id,
@@ -111,11 +149,12 @@ class Cancelling:
                 "selection_id": bet.selection_id,
                 "side": bet.side,
                 "order_type": bet.order_type,
-                "liability": bet.size,
+                "liability": bet.size if bet.at_sp else bet.remaining,
+                "why": why,
             }
             for desk in self._accounts
             for bet in self._ours(desk)
-            if bet.at_sp and desk.orders is not None
+            if (why := self._why_left(desk, bet))
         ]
 
     @property
@@ -141,7 +180,8 @@ class Cancelling:
         self._since = at_ms if self._since is None else self._since
         if not self._impatient and at_ms - self._since >= _PATIENCE_MS:
             self._wait_no_longer()
-        if not self._told_left and (left := self.left) and all(each["bet_id"] is not None for each in left):
+        left = [] if self._told_left else [each for each in self.left if each["order_type"] != "LIMIT"]
+        if left and all(each["bet_id"] is not None for each in left):
             self._told_left = True
             names = ", ".join(f"bet {each['bet_id']} of market {each['market_id']}" for each in left)
             self._report("LEFT", f"orders at the starting price cannot be cancelled: {names}")
@@ -187,14 +227,29 @@ class Cancelling:
         """The exchange has answered. What it says of a bet is shown by the stream, or by the lists."""
         over = []
         for bet_id, code in codes.items():
-            self._tries[desk.owner, bet_id].under_way = False
+            known = self._tries[desk.owner, bet_id]
+            known.under_way = False
             if code in _OVER:
+                known.done()
+                self._refused.pop((desk.owner, bet_id), None)
                 over.append(bet_id)
             else:
+                self._not_done(desk, market_id, bet_id, known, code)
                 logger.warning("Bet %s of market %s could not be cancelled: %s; again soon", bet_id, market_id, code)
         if over and desk.orders is not None:
             # Where the stream does not show it, the lists are to.
             desk.orders.look_soon(self._accounts.now_ms)
+
+    def _not_done(self, desk: Desk, market_id: str, bet_id: str, known: _Try, code: str) -> None:
+        """A cancel has come to nothing. Where the exchange goes on refusing it, the bet is left."""
+        session = None if desk.live is None else desk.live.session
+        if code in _UNHEARD and not (session is not None and session.given_up):
+            return  # it is tried for as long as it takes: nobody has refused it
+        if not known.refused(self._accounts.now_ms, LONG_REFUSED_MS if code == _SUSPENDED else REFUSED_MS):
+            return
+        why = f"there is no session: {session.error}" if session and code in _UNHEARD else f"it is refused with {code}"
+        self._refused[desk.owner, bet_id] = why
+        self._give_up(market_id, f"bet {bet_id} of market {market_id} rests and cannot be cancelled: {why}")
 
     def _cancel_simulated(self, desk: Desk, market_id: str, bets: list[KnownBet], at_ms: int) -> None:
         for bet in bets:
@@ -220,8 +275,12 @@ class Cancelling:
         def done(why: str) -> None:
             known.under_way = False
             if why:
+                if known.refused(self._accounts.now_ms, LONG_REFUSED_MS):
+                    self._accounts_to_do.discard(desk.owner)
+                    self._give_up("", f"the bets of account {desk.owner[1]} rest and cannot be cancelled: {why}")
                 logger.error("The bets of account %s could not be cancelled: %s; again soon", desk.owner[1], why)
                 return
+            known.done()
             self._accounts_to_do.discard(desk.owner)
             assert desk.orders is not None
             desk.orders.look_soon(self._accounts.now_ms)

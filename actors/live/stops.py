@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 
+from ...strategies.errors import RunError
 from ..betfair.known_bet import KnownBet
 from .alerts import Alerts
 from .betting import Betting
@@ -89,7 +90,12 @@ class Stops:
 
     def _made(self, whole_account: bool = False, meant: Callable[[KnownBet], bool] | None = None) -> Cancelling:
         betting = self._betting
-        return Cancelling(betting.accounts, betting.ask_host, self._alerts.alert, whole_account, meant)
+        return Cancelling(betting.accounts, betting.ask_host, self._alerts.alert, whole_account, meant, self._given_up)
+
+    def _given_up(self, market_id: str, text: str) -> None:
+        """The exchange does not cancel something: the end waits for it no longer, and is a failure."""
+        self._alerts.alert("LEFT", text)
+        self._betting.failed(RunError(text), market_id or None, None)
 
     # -- doing it ------------------------------------------------------------------------------------------------
 

@@ -63,7 +63,7 @@ def samples_of(state: Mapping[str, Any]) -> Iterator[Sample]:
     markets, orders = state.get("markets") or (), state.get("orders") or ()
     yield Sample("headrace_placing_allowed", (), float(bool(state.get("placing_allowed"))))
     yield Sample("headrace_markets", (), float(len({row["market_id"] for row in markets})))
-    yield Sample("headrace_live_orders", (), float(len(orders)))
+    yield Sample("headrace_live_orders", (), float(state.get("live_orders", len(orders))))
     yield Sample("headrace_orders_in_doubt", (), float(sum(bool(row.get("in_doubt")) for row in orders)))
     sums: dict[tuple[str, str], float] = {}
     for row in markets:

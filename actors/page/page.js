@@ -32,6 +32,7 @@ const TABLES = [
 ];
 const LATENCIES = {tick_ms: "Change read to the end of its callbacks", order_ms: "Order asked to its answer", stream_lag_ms: "Published to read"};
 const words = name => name.replaceAll("_", " ");
+const live = () => state?.live_orders ?? (state?.orders ?? []).length;
 const sum = (rows, field) => rows.reduce((total, row) => total + (row[field] ?? 0), 0);
 layTables(TABLES);
 let state = null;
@@ -63,7 +64,7 @@ function noticesOf(state) {
   else if (state.placing_allowed === false) found.push("No orders are placed now");
   if (state.cancelling && !state.cancelling.done) found.push("Orders are being cancelled: " + (Array.isArray(state.cancelling.open) ? state.cancelling.open.length : state.cancelling.open) + " still rest at the exchange");
   const left = state.cancelling?.left ?? [];
-  if (left.length) found.push("Orders at the starting price cannot be cancelled: " + left.map(bet => "bet " + bet.bet_id + " of market " + bet.market_id).join(", "));
+  if (left.length) found.push("Orders that cannot be cancelled: " + left.map(bet => "bet " + bet.bet_id + " of market " + bet.market_id + (bet.why ? ", " + bet.why : "")).join("; "));
   const doubtful = (state.orders ?? []).filter(order => order.in_doubt).length;
   if (doubtful) found.push(doubtful + (doubtful === 1 ? " order is" : " orders are") + " in doubt: it is not known whether the exchange has " + (doubtful === 1 ? "it" : "them"));
   for (const host of state.hosts ?? []) if (host.stalled) found.push("Host " + host.name + " is stalled: a callback has been running for " + long(host.busy_ms));
@@ -83,7 +84,7 @@ function show() {
   showTiles([
     ["placing", state.placing_allowed ? "allowed" : "halted", state.placing_allowed ? "good" : "bad"],
     ["markets", new Set(markets.map(row => row.market_id)).size],
-    ["live orders", (state.orders ?? []).length],
+    ["live orders", live()],
     ...(one ? [["matched", money(sum(markets, "matched"))], ["exposure", money(sum(markets, "exposure"))],
       ["profit", money(sum(markets, "profit")), sum(markets, "profit") < 0 ? "bad" : "good"]] : []),
     ["change to callbacks" + (tick.p99 == null ? "" : " · 99 % " + ms(tick.p99)), tick.median == null ? "none" : ms(tick.median) + " ms"],
@@ -113,7 +114,7 @@ document.getElementById("find").addEventListener("input", () => state && show())
 
 const dialog = document.getElementById("confirm"), refused = document.getElementById("refused");
 document.getElementById("stop").addEventListener("click", () => {
-  const orders = (state?.orders ?? []).length;
+  const orders = live();
   put(document.getElementById("what"), "Nothing more is placed. " + (state?.on_stop === "leave" ? "Orders that rest at the exchange are left there" : "This system's orders at the exchange are cancelled") +
     " (" + orders + (orders === 1 ? " is" : " are") + " live now), and it ends. What is matched stays matched.");
   refused.hidden = true;

@@ -1,0 +1,176 @@
+"""Heartbeats of an account, at the rehearsal exchange: where they stop, it cancels the account's limit bets."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+
+import headrace as hr
+from builders import MARKET, priced
+from exchange_builders import ALICE, exchange_of, play
+from exchange_servers import Served, merged, served
+from headrace.actors.betfair.betfair_client import BetfairClient
+from headrace.actors.betfair.live_account import LiveAccount
+from headrace.config import Config
+from headrace.simulate.exchange.betting.bank import Bank
+from headrace.simulate.exchange.betting.betting import Betting
+from headrace.simulate.exchange.betting.heartbeat_api import HeartbeatApi
+from headrace.strategies.messages import PLACE, Request
+from live_desk import Desk, limit
+
+
+@dataclasses.dataclass
+class Timer:
+    """A timer of the exchange, which a test lets run out."""
+
+    seconds: float
+    function: Callable[[], object]
+    running: bool = True
+
+    def cancel(self) -> None:
+        self.running = False
+
+
+class Watched:
+    """An account that the exchange watches."""
+
+    def __init__(self, exchange: Served, desk: Desk, timers: list[Timer], seconds: int = 30) -> None:
+        self.exchange, self.desk, self.timers = exchange, desk, timers
+        client = BetfairClient(exchange.stranger(ALICE), interactive_login=True, heartbeat_seconds=seconds)
+        self.answers: list[Any] = []
+        self.account = LiveAccount(client, desk.calls, self.answers.append, Config(), "tests")
+        assert self.account.heartbeat is not None
+        self.beat = self.account.heartbeat
+        self.told: list[str] = []
+        self.looks: list[bool] = []
+        self.beat.report = self.told.append
+        self.beat.cancelled = lambda: self.looks.append(True)
+        desk.timed.append(self.account)
+
+    def log_in(self) -> None:
+        self.account.login(None, lambda error: None)
+        self.heard(0)
+
+    def heard(self, after: int) -> int:
+        """Wait for an answer to a heartbeat that was sent after a moment; when it was sent."""
+        return self.desk.until(lambda: (self.beat.heard_ms or 0) > after and self.beat.heard_ms)
+
+    @property
+    def beats(self) -> list[int]:
+        """What the exchange was asked for, heartbeat by heartbeat: seconds."""
+        found = self.exchange.entries("REQUEST")
+        calls = [entry.values["params"] for entry in found if entry.values["operation"] == "heartbeat"]
+        return [call["preferredTimeoutSeconds"] for call in calls]
+
+    def runs_out(self) -> None:
+        """The exchange has heard nothing for too long."""
+        self.exchange.do(next(timer for timer in self.timers if timer.running).function)
+
+
+@contextmanager
+def watching(seconds: int = 30) -> Iterator[Watched]:
+    exchange, timers = exchange_of(priced()), []
+
+    def later(delay: float, function: Callable[[], object]) -> Timer:
+        timers.append(Timer(delay, function))
+        return timers[-1]
+
+    def operations(server: Served) -> dict[str, Any]:
+        bank = Bank(exchange, server.faults)
+        betting = Betting(exchange, bank, server.faults, lambda: server.now)
+        play(exchange, 100)
+        return merged(bank, betting, HeartbeatApi(exchange, betting, server.faults, later))
+
+    with served(exchange, operations) as server, Desk() as desk:
+        yield Watched(server, desk, timers, seconds)
+
+
+def test_the_exchange_is_asked_to_watch_at_once_and_three_times_within_its_patience() -> None:
+    with watching() as watched:
+        watched.log_in()
+        first = watched.beat.heard_ms
+        assert watched.beats == [30]
+        assert first is not None
+        watched.desk.skip(9.9)
+        assert watched.beat.next_ms > watched.desk.now_ms()
+        watched.desk.skip(0.2)
+        assert watched.heard(first) - first >= 10_000
+        assert watched.beats == [30, 30]
+        assert [timer.running for timer in watched.timers] == [False, True]
+        assert watched.told == []
+
+
+def test_bets_are_cancelled_by_the_exchange_when_heartbeats_stop_and_that_is_told_with_the_next() -> None:
+    with watching() as watched:
+        watched.log_in()
+        request = Request(
+            "r1", MARKET, "strategy", "Betfair", ALICE.username, PLACE, (limit("order-1"),), watched.desk.now_ms()
+        )
+        watched.account.send(request)
+        watched.desk.until(lambda: watched.answers)
+        watched.runs_out()
+        lost = [each.values for each in watched.exchange.entries("ACCOUNT") if each.values["what"] == "HEARTBEAT_LOST"]
+        assert [(each["cancelled"], each["left"]) for each in lost] == [(1, 0)]
+        watched.desk.skip(10)
+        watched.heard(watched.beat.heard_ms or 0)
+        assert watched.told == [
+            f"the exchange has missed heartbeats of account {ALICE.username}: it has cancelled the account's bets"
+        ]
+        assert watched.looks == [True], "how bets stand is read"
+
+
+def test_what_the_exchange_does_not_answer_in_time_is_told_once() -> None:
+    with watching(10) as watched:
+        watched.log_in()
+        watched.exchange.fault("http.refused", operation="heartbeat", times=100)
+        watched.desk.skip(10)
+        watched.desk.until(lambda: watched.told)
+        watched.desk.skip(10)
+        for _ in range(5):
+            watched.desk.turn()
+        (text,) = watched.told
+        assert text.endswith("was answered for 10 s: the exchange cancels the account's bets")
+        assert watched.looks == [True]
+
+
+def test_a_heartbeat_that_the_exchange_refuses_is_told_once() -> None:
+    with watching(10) as watched:
+        watched.exchange.fault("http.error", operation="heartbeat", value="ACCESS_DENIED", times=100)
+        watched.account.login(None, lambda error: None)
+        watched.desk.until(lambda: watched.told)
+        watched.desk.skip(4)
+        watched.desk.until(lambda: len(watched.beats) > 1)
+        for _ in range(5):
+            watched.desk.turn()
+        (text,) = watched.told
+        assert "ACCESS_DENIED" in text
+        assert text.endswith("nothing cancels the account's bets if this system fails")
+
+
+def test_at_the_end_the_exchange_is_told_to_wait_for_no_more() -> None:
+    with watching() as watched:
+        watched.log_in()
+        ended: list[bool] = []
+        watched.account.close(lambda: ended.append(True))
+        watched.desk.until(lambda: ended)
+        assert watched.beats == [30, 0]
+        assert [timer.running for timer in watched.timers] == [False]
+        operations = [entry.values["operation"] for entry in watched.exchange.entries("REQUEST")]
+        assert operations.index("logout") > operations.index("heartbeat")
+
+
+def test_accounts_on_paper_have_no_heartbeat_for_it_would_cancel_bets_of_others() -> None:
+    with watching() as watched:
+        client = BetfairClient(watched.exchange.stranger(ALICE), heartbeat_seconds=30, paper_trade=True)
+        account = LiveAccount(client, watched.desk.calls, watched.answers.append, Config(), "tests")
+        assert account.heartbeat is None
+
+
+@pytest.mark.parametrize("seconds", [9, 301])
+def test_the_exchange_takes_from_ten_seconds_to_five_minutes(seconds: int) -> None:
+    with pytest.raises(hr.ClientError, match=f"heartbeat_seconds={seconds}: expected 10 to 300, or None"):
+        hr.BetfairClient(heartbeat_seconds=seconds)

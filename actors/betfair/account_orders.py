@@ -52,8 +52,8 @@ class AccountOrders:
         reference: the strategy reference of this instance.
         lists: the exchange's lists.
         answer: takes answers, facts and results for markets.
-        report: takes what people should know: a word (in_doubt, not_placed, adopted, difference, resettled, late,
-            stream_silent), a market's id, a sentence.
+        report: takes what people should know: a word (in_doubt, not_placed, unconfirmed, adopted, difference,
+            resettled, late, stream_silent), a market's id, a sentence.
         market_cleared: takes the account's result of a market.
         streamed: it has an order stream.
         direct: the order stream sends its facts to markets itself, so that they are not handed on here.

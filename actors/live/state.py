@@ -84,7 +84,7 @@ def _order_row(desk: Desk, bet: KnownBet, at_ms: int) -> dict[str, Any]:
         "size": bet.size,
         "matched": bet.matched,
         "remaining": bet.remaining,
-        "status": status,
+        "status": "UNCONFIRMED" if bet.unconfirmed else status,
         "age_ms": max(0, at_ms - bet.asked_at),
         "in_doubt": in_doubt,
         "username": desk.owner[1],

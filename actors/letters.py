@@ -142,7 +142,8 @@ class StreamState(Message, frozen=True):
         markets: that it knows.
         left_out: ids that could not be subscribed to.
         messages, changes: read so far.
-        lag_ms: from publish time to reading, of the last message.
+        lag_ms: from publish time to reading, of the last message; below 0 where the clock here is behind.
+        worst_ms: the same, the greatest since the state before. least_ms: the least of the last minute.
         reconnects: so far.
         silent_ms: since anything was read.
     """
@@ -156,6 +157,8 @@ class StreamState(Message, frozen=True):
     messages: int = 0
     changes: int = 0
     lag_ms: float = 0.0
+    worst_ms: float = 0.0
+    least_ms: float = 0.0
     reconnects: int = 0
     silent_ms: int = 0
 

@@ -18,6 +18,7 @@ from ..strategies.messages import (
     OrderFact,
     Reply,
     Request,
+    StrategyFact,
     ViolationFact,
 )
 
@@ -305,20 +306,24 @@ class Carried(Message, frozen=True):
     switchboard knows the actor as the host's name, a dot and the crew's.
 
     Attributes:
-        kept: with a request: what the journal keeps, so that another host can go on (`actors.journal.entries.Kept`, as
-            MessagePack); the coordinator does not look into it.
+        kept: with a request, and with a `StrategyFact`, which is there for this alone: what the journal keeps, so that
+            another host can go on (`actors.journal.entries.Kept`, as MessagePack); the coordinator does not look into
+            it.
     """
 
     crew: str
-    message: Request | Reply | OrderFact | ClearedOrder | MarketFact | MarketResult | ViolationFact | LogRow
+    message: (
+        Request | Reply | OrderFact | ClearedOrder | MarketFact | MarketResult | ViolationFact | LogRow | StrategyFact
+    )
     kept: bytes = b""
 
 
 class Hosting(Message, frozen=True):
     """What a host has, to a coordinator that has started anew: all of it, in one letter.
 
-    It follows a `Hello`. After it the host tells again of each market that it has opened, closed or settled, and
-    repeats each request that is not answered in full.
+    It follows a `Hello`, which the host sends when the coordinator is introduced to it again. After it the host tells
+    again of each market that it has opened or settled, and repeats each request that is not answered in full. Answers
+    and facts that a former coordinator knew of may never have come: they are told to the host again.
 
     Attributes:
         places: crew, market and the market's event.
@@ -331,10 +336,16 @@ class Hosting(Message, frozen=True):
 class Restore(Message, frozen=True):
     """A host is to go on with a market whose former host has died: to the new one, before the market is routed to it.
 
+    It comes for each market that the former host had, whether strategies have asked for anything there or not, and for
+    all of them before any is routed: a strategy that has several markets goes on once all are there.
+
     Attributes:
-        kept: of each request that the market's strategies have made, in order (see `Carried`).
+        kept: what was kept with each request of the crew in this market, and with each `StrategyFact`, in the order in
+            which they came.
         messages: what is known of the market's orders: requests as they were sent, replies, facts, results, in the
             order in which they came. Those that are known already do no harm.
+        definition: the market's, JSON, as it was last seen; empty: not known.
+        event_id: the market's event, where its definition is not known.
         why: why the former host ended.
     """
 
@@ -342,6 +353,8 @@ class Restore(Message, frozen=True):
     market_id: str
     kept: tuple[bytes, ...] = ()
     messages: tuple[Request | Reply | OrderFact | ClearedOrder, ...] = ()
+    definition: bytes = b""
+    event_id: str | None = None
     why: str = ""
 
 

@@ -21,6 +21,7 @@ from ..strategies.messages import (
     ReplaceInstruction,
     Reply,
     Request,
+    StrategyFact,
     ViolationFact,
 )
 from ..values import legible
@@ -140,7 +141,7 @@ class Switchboard:
                 self._coordinator.process_custom_event(message)
             else:
                 self._coordinator.log(message)
-        else:
+        elif not isinstance(message, StrategyFact):  # that is for the journal
             self._coordinator.answer(message)
 
     # -- markets -------------------------------------------------------------------------------------------------

@@ -16,13 +16,16 @@ from ..strategies.messages import (
     OrderFact,
     Reply,
     Request,
+    StrategyFact,
     ViolationFact,
 )
 from ..values import unboxed
 from .exchange import Answer
 
 #: What a market actor sends to a coordinator that stands elsewhere.
-ToCoordinator = Request | MarketFact | MarketResult | ViolationFact | LogRow | Reply | OrderFact | ClearedOrder
+ToCoordinator = (
+    Request | MarketFact | MarketResult | ViolationFact | LogRow | Reply | OrderFact | ClearedOrder | StrategyFact
+)
 
 Kind = TypeVar("Kind")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Collection, Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -253,6 +254,10 @@ class Blotter:
     def get_order(self, order_id: str) -> Order | None:
         """The order of that id; None where it is not here."""
         return self._orders.get(order_id)
+
+    def last(self, count: int) -> Iterator[Order]:
+        """The orders that entered last, in the order of their entry."""
+        return reversed(list(itertools.islice(reversed(self._orders.values()), count)))
 
     def has_order(self, customer_order_id: str) -> bool:
         return customer_order_id in self._orders

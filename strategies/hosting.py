@@ -8,6 +8,7 @@ dataclass, has the defaults of its class.
 from __future__ import annotations
 
 import copy
+import functools
 import inspect
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, overload
@@ -142,6 +143,26 @@ def limits_of(strategy: Strategy) -> dict[str, Any]:
 def description_of(strategy: Strategy) -> dict[str, Any]:
     """What a log line tells of a strategy."""
     return {"name": strategy.name, "parameters": parameters_of(strategy), **limits_of(strategy)}
+
+
+def state_of(strategy: Strategy) -> dict[str, Any]:
+    """What a strategy knows by itself: all its attributes but those that it is configured with."""
+    cls: type = type(strategy)
+    configured = _configured(cls)
+    return {name: value for name, value in vars(strategy).items() if name not in configured}
+
+
+def take_state(strategy: Strategy, state: Mapping[str, Any]) -> None:
+    """Give a strategy the attributes that another copy of it had; what it is configured with stays as it is."""
+    cls: type = type(strategy)
+    configured = _configured(cls)
+    vars(strategy).update({name: value for name, value in state.items() if name not in configured})
+
+
+@functools.lru_cache(maxsize=64)
+def _configured(cls: type) -> frozenset[str]:
+    """The attributes that come from the run's configuration, or are the framework's."""
+    return _SETTINGS - {"context"} | {"streams", "_headrace", *declared_of(cls)}
 
 
 def declared_of(cls: type) -> dict[str, Parameter]:

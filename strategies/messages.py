@@ -283,6 +283,14 @@ class ViolationFact(Message, frozen=True, gc=False):
     at: int
 
 
+class StrategyFact(Message, frozen=True, gc=False):
+    """A strategy knows more than at its last request in a market: what goes along with this is kept for a restart."""
+
+    strategy: str
+    market_id: str
+    at: int
+
+
 class Told(dict[str, object]):
     """What a line tells of its subject: by key, or as attributes."""
 

@@ -8,7 +8,7 @@ Times are milliseconds since the epoch, UTC; money is in the account's currency.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from typing import Any
 
 import msgspec
@@ -17,6 +17,7 @@ from .blotter import Blotter
 from .messages import Fill, Message, OrderFact, PlaceInstruction, Report
 from .order import Order
 from .order_types import LimitOnCloseOrder, LimitOrder
+from .runner_context import RunnerContext
 from .strategy import Strategy
 from .trade import Trade
 
@@ -291,8 +292,12 @@ def _shared(order: Order, name: str) -> str | None:
     return None
 
 
-def row_of_trade(trade: Trade) -> TradeRow:
-    """A trade as a row, with all its orders, whether they were placed or not."""
+def row_of_trade(trade: Trade, but: Container[str] = ()) -> TradeRow:
+    """A trade as a row, with its orders, whether they were placed or not.
+
+    Args:
+        but: ids of orders to leave out.
+    """
     return TradeRow(
         trade.id,
         trade.market_id,
@@ -309,7 +314,7 @@ def row_of_trade(trade: Trade) -> TradeRow:
         trade.created_ms,
         trade.complete_ms,
         tuple(sorted(trade._replacing or ())),
-        tuple(map(row_of, trade.orders)),
+        tuple([row_of(order) for order in trade.orders if order.id not in but]),
     )
 
 
@@ -321,17 +326,21 @@ def rows_of(blotter: Blotter) -> list[TradeRow]:
 def runners_of(strategy: Strategy, market_id: str) -> list[RunnerRow]:
     """What a strategy has done on the runners of a market, as rows."""
     contexts = strategy._headrace.contexts.get(market_id, {})
-    return [
-        RunnerRow(
-            market_id,
-            strategy.name,
-            context.selection_id,
-            key[1] if isinstance(key, tuple) else 0,
-            context.invested,
-            context.last_placed_ms,
-            context.last_reset_ms,
-            tuple(context.trades),
-            tuple(context.live_trades),
-        )
-        for key, context in contexts.items()
-    ]
+    return [row_of_runner(strategy, market_id, key, context) for key, context in contexts.items()]
+
+
+def row_of_runner(
+    strategy: Strategy, market_id: str, key: int | tuple[int, float], context: RunnerContext
+) -> RunnerRow:
+    """What a strategy has done on one runner, as a row. `key`: the runner's among those of the market."""
+    return RunnerRow(
+        market_id,
+        strategy.name,
+        context.selection_id,
+        key[1] if isinstance(key, tuple) else 0,
+        context.invested,
+        context.last_placed_ms,
+        context.last_reset_ms,
+        tuple(context.trades),
+        tuple(context.live_trades),
+    )

@@ -48,11 +48,13 @@ def rebuild(
     found: list[tuple[OrderRow, Order]] = []
     trades = []
     for trade_row in rows:
-        trade = _trade(trade_row, blotter, strategies)
+        if trade_row.market_id != blotter.market_id:
+            raise OrderError(
+                f"trade {trade_row.trade_id} is of market {trade_row.market_id}: expected one of {blotter.market_id}"
+            )
+        trade = trade_of(trade_row, _strategy(trade_row.strategy, trade_row.market_id, strategies), account)
         trades.append(trade)
-        for each in trade_row.orders:
-            found.append((each, _order(each, trade, account)))
-            trade.orders.append(found[-1][1])
+        found.extend(zip(trade_row.orders, trade.orders, strict=True))
     entered = sorted([(row.number, row, order) for row, order in found if row.number >= 0], key=lambda each: each[0])
     for _, row, order in entered:
         blotter.add(order)
@@ -89,11 +91,10 @@ def _strategy(name: str, market_id: str, strategies: Mapping[str, Strategy]) -> 
     return found
 
 
-def _trade(row: TradeRow, blotter: Blotter, strategies: Mapping[str, Strategy]) -> Trade:
-    if row.market_id != blotter.market_id:
-        raise OrderError(f"trade {row.trade_id} is of market {row.market_id}: expected one of {blotter.market_id}")
+def trade_of(row: TradeRow, strategy: Strategy, account: Accounts) -> Trade:
+    """Make a trade and its orders again; they are in no blotter."""
     made = Trade.__new__(Trade)
-    made.strategy = _strategy(row.strategy, row.market_id, strategies)
+    made.strategy = strategy
     made.host = made.strategy._headrace.host
     made.id, made.market_id = row.trade_id, row.market_id
     made.selection_id, made.handicap = row.selection_id, row.handicap
@@ -105,6 +106,8 @@ def _trade(row: TradeRow, blotter: Blotter, strategies: Mapping[str, Strategy]) 
     made.status = TradeStatus[row.status]
     made.status_log = [TradeStatus[name] for name in row.status_log]
     made.created_ms, made.complete_ms = row.created_ms, row.complete_ms
+    for each in row.orders:
+        made.orders.append(_order(each, made, account))
     return made
 
 

@@ -22,6 +22,8 @@ from .hosting import (
     require_names,
     require_stream,
     scope_of,
+    state_of,
+    take_state,
 )
 from .order import Order
 from .parameters import Parameter, check_names, checked, declared_parameters
@@ -57,6 +59,7 @@ CALLED = frozenset(
         *("add", "start", "finish", "process_new_market", "process_market_catalogue", "check_market_book"),
         *("process_market_book", "process_raw_data", "check_sports_data", "process_sports_data", "process_orders"),
         *("process_closed_market", "process_custom_event", "validate_order", "get_runner_context", "remove_market"),
+        *("snapshot", "restore"),
     }
 )
 
@@ -243,6 +246,26 @@ class Strategy:
 
     def finish(self, framework: Any) -> None:
         """Called once, on the instance the user made, at the end of the run."""
+
+    # -- surviving -----------------------------------------------------------------------------------------------
+
+    def snapshot(self) -> Any:
+        """Live: what another copy needs to go on in this one's place; taken with each request, so keep it small.
+
+        Anything that can be pickled. By default a dict of all attributes but declared parameters, settings and
+        resources. Those that cannot be pickled are left out, and a warning says so. Orders, trades, markets and clients
+        in it are kept as references, and mean the same ones afterwards.
+        """
+        return state_of(self)
+
+    def restore(self, snapshot: Any) -> None:
+        """Live: go on where another copy ended: called on a fresh copy, with what `snapshot` answered last.
+
+        `process_new_market` is not called again for markets that were open then. Timers of `market.call_later` are
+        gone: `market.restored` is True in the first turn.
+        """
+        if isinstance(snapshot, Mapping):
+            take_state(self, snapshot)
 
     # -- rules ---------------------------------------------------------------------------------------------------
 

@@ -13,6 +13,7 @@ from ...strategies.messages import (
     OrderFact,
     Reply,
     Request,
+    StrategyFact,
     ViolationFact,
 )
 from ...strategies.order_rows import RunnerRow, TradeRow
@@ -48,17 +49,30 @@ class Seated(Message, frozen=True, gc=False):
 
 
 class Kept(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """What a market actor hands over with a request, so that another can go on in its place.
+    """What a market actor hands over with a strategy's request, so that another can go on in its place.
 
     Attributes:
-        trades: the trades of the request's orders, whole, as they stood when it was made.
-        runners: what the strategy has done on their runners.
-        snapshot: the strategy's, pickled (see `Strategy.snapshot`); empty: as at its last request.
+        trades: trades with orders that are in the request, or have entered the blotter or come to their end since the
+            last time, as they stand. Their orders are left out that had ended then already.
+        runners: what the strategy has done on runners, as far as it has changed.
+        snapshot: the strategy's, pickled (see `Strategy.snapshot`); empty: as it was the last time.
+        strategy: its name.
+        number: grows from one to the next, whatever the market: of several the last one's snapshot counts.
+        current: ids of the orders that `process_orders` was still to show to the strategy.
+        known: ids of the markets that the strategy had been told of, where it has several.
+        context: what JSON keeps of the market's context; empty: as it was the last time.
+        inplay_since_ms: when the market turned in play; None: it has not.
     """
 
     trades: tuple[TradeRow, ...] = ()
     runners: tuple[RunnerRow, ...] = ()
     snapshot: bytes = b""
+    strategy: str = ""
+    number: int = 0
+    current: tuple[str, ...] = ()
+    known: tuple[str, ...] = ()
+    context: str = ""
+    inplay_since_ms: int | None = None
 
 
 #: Everything that an entry may hold.
@@ -71,6 +85,7 @@ Written = (
     | MarketFact
     | MarketResult
     | ViolationFact
+    | StrategyFact
     | AccountFact
     | Hello
     | Seated
@@ -87,7 +102,7 @@ class Entry(msgspec.Struct, frozen=True, gc=False):
         market_id: the market that it is about; empty: none.
         actor: of a request: the market actor that made it, as the switchboard knows it ("h3.s1.market"). Of what
             accounts tell: venue and username with a space between.
-        kept: of a request: a `Kept`, as MessagePack; empty: nothing.
+        kept: of a request, and of a `StrategyFact`: a `Kept`, as MessagePack; empty: nothing.
         number: its place in the journal, given when it is written.
     """
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import itertools
 import logging
-from collections.abc import Callable
 from typing import Any
 
 import msgspec
@@ -33,7 +32,8 @@ from ..letters import MarketUpdate
 from ..market import MarketActor
 from ..side_data import Receiver
 from .crews import Crew, StreamPlan
-from .host_coordinator import HostCoordinator
+from .host_coordinator import Carry, HostCoordinator
+from .keeping import Keeping
 from .paper import HostExchange
 from .setup import LiveSetup
 from .shadow import Names, clients_of
@@ -52,7 +52,7 @@ class CrewRoom:
     """One market actor of a host.
 
     Args:
-        send: takes each of its messages to the coordinator.
+        send: takes each of its messages to the coordinator, with what is kept of it.
 
     Attributes:
         crew: whose it is.
@@ -62,7 +62,7 @@ class CrewRoom:
         new_failures: what has failed since it was last called, as rows.
     """
 
-    def __init__(self, setup: LiveSetup, crew: Crew, send: Callable[[Message], object]) -> None:
+    def __init__(self, setup: LiveSetup, crew: Crew, send: Carry) -> None:
         self.crew = crew
         self.failures = Failures(UNIT)
         self.new_failures = setup.rows_of_failures(self.failures)
@@ -73,7 +73,7 @@ class CrewRoom:
         self._catalogues: dict[str, bytes] = {}
         clients = clients_of(setup, crew)
         names = Names(setup.shadows) if crew.shadow else None
-        self._coordinator = HostCoordinator(clients, send, setup.listens, names)
+        self._coordinator = HostCoordinator(clients, send, setup.listens, self._kept, names)
         paper = any(client.simulated for client in clients)
         self._exchange = HostExchange(setup.make_exchange() if paper else None)
         host = Host(self.clock, setup.config, unique_id)
@@ -92,6 +92,15 @@ class CrewRoom:
             self.failures,
             self,
         )
+        self._keeping = Keeping(self.actor)
+
+    def _kept(self, request: Request) -> bytes:
+        return self._keeping.with_request(request)
+
+    def keep_up(self) -> None:
+        """A turn with requests has ended: hand over what strategies know by now."""
+        for fact, kept in self._keeping.since():
+            self._send(fact, kept)
 
     # -- streams -------------------------------------------------------------------------------------------------
 
@@ -261,6 +270,7 @@ class CrewRoom:
             assert isinstance(market, HostedMarket)
             for table, found in self._rows_of(self.actor, market).items():
                 rows.setdefault(table, []).extend(found)
+            self._keeping.forget(market)
         self._catalogues.pop(market_id, None)
         for key in [key for key in self._sports if key[1] == market_id]:
             del self._sports[key]

@@ -45,6 +45,7 @@ from ..logs import ThreadContext
 from ..mailboxes.mail import Mail
 from .blocking import Watch
 from .crew_room import CrewRoom
+from .feeds import Feeds
 from .host_state import MarketRows
 from .latencies import Latencies
 from .rows_file import TableRows, packed
@@ -83,10 +84,7 @@ class HostRole:
         self._plans = {plan.name: plan for plan in setup.streams}
         self._answers: list[tuple[str, Letter]] = []
         self._waiting: list[tuple[str, Letter]] = []
-        self._changes: dict[tuple[str, str, str], int] = {}
-        # Markets whose changes were lost, by stream, crew and market: what comes before their image is not used.
-        self._broken: set[tuple[str, str, str]] = set()
-        self._routed: dict[tuple[str, str, str], None] = {}
+        self._feeds = Feeds()
         self._funds: dict[tuple[str, str], AccountFact] = {}
         self._order_streams: dict[str, bool] = {}
         self._at = 0
@@ -95,6 +93,7 @@ class HostRole:
         self._ticks = Latencies()
         self._rows = MarketRows()
         self._markets = b"[]"
+        self._asked: set[str] = set()
         self._at_work: CrewRoom | None = None
         self._asked_to_stop = self._ended = False
         self._recording: SessionRecording | None = None
@@ -133,8 +132,7 @@ class HostRole:
     def receive(self, sender: str, letter: Letter, at_ms: int) -> None:
         """Take a letter: it is dealt with once all that is waiting has been taken (see `caught_up`)."""
         if type(letter) is MarketUpdate:
-            key = (sender, letter.crew, letter.market_id)
-            self._changes[key] = self._changes.get(key, 0) + 1
+            self._feeds.came(sender, letter)
         elif type(getattr(letter, "message", letter)) in (OrderFact, Reply):
             self._answers.append((sender, letter))
             return
@@ -154,9 +152,11 @@ class HostRole:
                 self._take(sender, letter)
             except Exception as error:
                 self._failed(error, letter)
+            if self._asked:
+                self._keep_up()
             self._watch.end()
         self._lines.actor = None
-        self._changes.clear()
+        self._feeds.caught_up()
         self._look_for_stop()
 
     def wake(self, at_ms: int) -> None:
@@ -169,6 +169,8 @@ class HostRole:
                 if self._recording is not None:
                     self._recording.woke(room.crew.name, self._at)
                 room.actor.tick(self._at)
+                if self._asked:
+                    self._keep_up()
                 self._watch.end()
         self._lines.actor = None
         if self.next_state_ms <= self._at:
@@ -186,7 +188,7 @@ class HostRole:
             return
         if self._plans[sender].brings_books:
             # What is said of books is of use after an image only; raw changes and sports data are, by themselves.
-            self._broken.update(key for key in self._routed if key[0] == sender)
+            self._feeds.lost(sender)
         self._mail.send(sender, ImageWanted(self.name))
 
     def _time(self, at_ms: int) -> None:
@@ -272,21 +274,17 @@ class HostRole:
 
     def _update(self, sender: str, update: MarketUpdate) -> None:
         """A change of a market."""
-        key = (sender, update.crew, update.market_id)
-        self._changes[key] -= 1
-        if key in self._broken and not update.image:
+        if not self._feeds.take(sender, update):
             return
-        self._broken.discard(key)
-        self._routed[key] = None
         room = self._go_to(self._room(update.crew))
-        plan, more = self._plans.get(sender), self._changes[key] > 0
+        plan, more = self._plans.get(sender), self._feeds.more(sender, update)
         if self._recording is not None and plan is not None and plan.brings_books:
             self._recording.change(room.crew, update, self._at, more)
         try:
             shown = room.update(update, plan, self._at, more)
         except MessageError as error:
             room.actor.failed(error, update.market_id)
-            self._broken.add(key)
+            self._feeds.breaks(sender, update)
             self._mail.send(sender, ImageWanted(self.name, update.market_id))
             return
         if not shown:
@@ -295,7 +293,7 @@ class HostRole:
         self._ticks.add((time.time_ns() - update.received_ns) / 1e6)
         if not room.wants(update.market_id):
             # No strategy of the crew wants it, now that its definition is known.
-            del self._routed[key]
+            self._feeds.unwanted(sender, update)
             self._mail.send(sender, Unroute(update.crew, update.market_id))
             self._carry(update.crew, MarketFact(update.market_id, "REMOVED", self._at))
 
@@ -315,9 +313,7 @@ class HostRole:
         rows = room.free(market_id)
         if self._recording is not None:
             self._recording.over(crew, market_id)
-        for key in [key for key in self._routed if key[1:] == (crew, market_id)]:
-            del self._routed[key]
-            self._broken.discard(key)
+        self._feeds.over(crew, market_id)
         self._send_rows(rows)
 
     # -- what it tells -------------------------------------------------------------------------------------------
@@ -326,10 +322,18 @@ class HostRole:
         if self._recording is not None and isinstance(message, Reply | OrderFact | ClearedOrder):
             self._recording.answered(room.crew.name, message, self._at)
 
-    def _carry(self, crew: str, message: Any) -> None:
-        if self._recording is not None and isinstance(message, Request):
-            self._recording.asked(crew, message, self._at)
-        self._mail.send(COORDINATOR, Carried(crew, message))
+    def _carry(self, crew: str, message: Any, kept: bytes = b"") -> None:
+        if isinstance(message, Request):
+            self._asked.add(crew)
+            if self._recording is not None:
+                self._recording.asked(crew, message, self._at)
+        self._mail.send(COORDINATOR, Carried(crew, message, kept))
+
+    def _keep_up(self) -> None:
+        """The turn is over: hand over what strategies that have asked for something know by now."""
+        asked, self._asked = self._asked, set()
+        for crew in asked:
+            self.rooms[crew].keep_up()
 
     def _send_rows(self, rows: TableRows) -> None:
         if any(rows.values()):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import weakref
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import msgspec
 
@@ -22,11 +22,13 @@ from ...strategies.messages import (
 from ..clients import BaseClient
 from ..coordinator import Door
 from ..exchange import Answer
-from ..remote import RemoteCoordinator, Send
+from ..remote import RemoteCoordinator
 from .shadow import Names
 
 #: Milliseconds after which a request is not sent any more: its price is too old.
 DEADLINE_MS = 2000
+#: Takes a message to the coordinator's process, with what is kept of it.
+Carry = Callable[..., object]
 #: Between an actor's name and the id of its request, as the switchboard has them.
 _SEPARATOR = "/"
 
@@ -36,13 +38,22 @@ class HostCoordinator(RemoteCoordinator):
 
     Args:
         clients: the accounts; copies of them are here for their settings.
-        send: takes each message there.
+        send: takes each message there, with what is kept of it.
         listens: somebody there hears of events.
+        kept: what is kept with a request (see `Keeping`).
         names: how accounts are known there; None: as here.
     """
 
-    def __init__(self, clients: Sequence[BaseClient], send: Send, listens: bool, names: Names | None = None) -> None:
+    def __init__(
+        self,
+        clients: Sequence[BaseClient],
+        send: Carry,
+        listens: bool,
+        kept: Callable[[Request], bytes],
+        names: Names | None = None,
+    ) -> None:
         super().__init__(clients, send)
+        self._carry, self._kept = send, kept
         self._names = names
         self._listens = listens
         self._doors: dict[str, Door] = {}
@@ -62,7 +73,8 @@ class HostCoordinator(RemoteCoordinator):
         """Send a request. It expires where it comes too late: after the time of the turn in which it was made."""
         username = self._known_there(request.venue, request.username)
         deadline = request.asked_at + DEADLINE_MS
-        super().submit(msgspec.structs.replace(request, username=username, deadline=deadline))
+        known = msgspec.structs.replace(request, username=username, deadline=deadline)
+        self._carry(known, self._kept(request))
 
     def closed(self, market: MarketFact, orders: Sequence[ClearedOrder], markets: Sequence[ClearedMarket]) -> None:
         named = [

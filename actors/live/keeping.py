@@ -1,0 +1,239 @@
+"""What a market actor hands over with each request, so that another can go on in its place: see `Kept`.
+
+It costs time between a decision and its order, so only what has changed is handed over. A strategy may go on thinking
+after it has asked: when its callback has returned, what it knows then follows, if it is something else.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+import weakref
+from collections.abc import Iterator
+
+from ...strategies.messages import Request, StrategyFact
+from ...strategies.order import Order
+from ...strategies.order_rows import RunnerRow, TradeRow, kept, row_of_runner, row_of_trade
+from ...strategies.snapshots import frozen
+from ...strategies.strategy import Strategy
+from ...strategies.trade import Trade
+from ..hosted_market import HostedMarket, Seat
+from ..journal.entries import Kept, packed
+from ..market import MarketActor
+
+logger = logging.getLogger("headrace")
+
+#: Bytes, and seconds of making them, above which a snapshot is too much for every request.
+_BIG = 1_000_000
+_SLOW_S = 0.002
+
+
+class _Instance:
+    """A strategy as it was last handed over.
+
+    Attributes:
+        number: of the last time.
+        data: its snapshot then; None: none yet, or the market that it went with is gone.
+        warned: it was said that it is big, or slow.
+        left_out: attributes that were said to be left out.
+    """
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+        self.data: bytes | None = None
+        self.warned = False
+        self.left_out: set[str] = set()
+
+
+class _Place:
+    """A market as it was last handed over.
+
+    Attributes:
+        entered: how many orders its blotter had.
+        open: orders that had not ended.
+        ended: ids of those that had.
+        runners: what was told of runners, by strategy and runner: enough of it to see that it has changed.
+        context: of the market, JSON.
+    """
+
+    def __init__(self) -> None:
+        self.entered = 0
+        self.open: dict[str, Order] = {}
+        self.ended: set[str] = set()
+        self.runners: dict[tuple[str, int | tuple[int, float]], tuple[object, ...]] = {}
+        self.context = "{}"
+
+
+class Keeping:
+    """See the module.
+
+    Args:
+        actor: whose markets and strategies they are.
+    """
+
+    def __init__(self, actor: MarketActor) -> None:
+        self._actor = actor
+        self._places: dict[str, _Place] = {}
+        self._instances: weakref.WeakKeyDictionary[Strategy, _Instance] = weakref.WeakKeyDictionary()
+        self._asked: dict[tuple[str, str], Strategy] = {}
+
+    def with_request(self, request: Request) -> bytes:
+        """What goes along with a request. It never raises: an order does not wait for it."""
+        market = self._actor.market(request.market_id)
+        seat = None if market is None else _seat_of(market, request.strategy)
+        if market is None or seat is None:
+            return b""
+        strategy = seat.strategy
+        self._asked[market.market_id, strategy.name] = strategy
+        try:
+            found = self._kept(market, strategy, [each.order_id for each in request.instructions])
+        except Exception as error:
+            self._actor.failed_here(error, None, market)
+            return b""
+        return packed(found)
+
+    def since(self) -> Iterator[tuple[StrategyFact, bytes]]:
+        """What strategies know since their requests: to be called after each turn with requests."""
+        asked, self._asked = self._asked, {}
+        for (market_id, name), strategy in asked.items():
+            instance = self._instances.get(strategy)
+            market = self._actor.market(market_id)
+            if instance is None or instance.data is None or market is None:
+                continue
+            before = instance.data
+            snapshot = self._snapshot(strategy, market, instance)
+            if snapshot and instance.data != before:
+                try:
+                    data = packed(self._with(market, strategy, instance, (), (), snapshot))
+                except Exception as error:
+                    self._actor.failed_here(error, None, market)
+                    continue
+                yield StrategyFact(name, market_id, self._actor.clock.now_ms), data
+
+    def went_on(self, strategy: Strategy, number: int) -> None:
+        """A strategy goes on from a snapshot: later ones have higher numbers."""
+        self._instances[strategy] = _Instance(number)
+
+    def forget(self, market: HostedMarket) -> None:
+        """A market is freed: what went with it is gone, and goes with the next request elsewhere."""
+        self._places.pop(market.market_id, None)
+        for seat in market.seats:
+            instance = self._instances.get(seat.strategy)
+            if instance is not None:
+                instance.data = None
+
+    # -- parts ---------------------------------------------------------------------------------------------------
+
+    def _kept(self, market: HostedMarket, strategy: Strategy, order_ids: list[str]) -> Kept:
+        instance = self._instances.get(strategy)
+        if instance is None:
+            instance = self._instances[strategy] = _Instance(0)
+        place = self._places.setdefault(market.market_id, _Place())
+        trades = self._trades(market, place, order_ids)
+        runners = self._runners(market.market_id, place, strategy)
+        snapshot = self._snapshot(strategy, market, instance)
+        return self._with(market, strategy, instance, trades, runners, snapshot)
+
+    def _with(
+        self,
+        market: HostedMarket,
+        strategy: Strategy,
+        instance: _Instance,
+        trades: tuple[TradeRow, ...],
+        runners: tuple[RunnerRow, ...],
+        snapshot: bytes,
+    ) -> Kept:
+        instance.number = max(instance.number + 1, self._actor.clock.now_ms * 1000)
+        mine = market.blotter.orders_of(strategy)
+        place = self._places.setdefault(market.market_id, _Place())
+        context = kept(market.context) if market.context or place.context != "{}" else "{}"
+        changed, place.context = context != place.context, context
+        return Kept(
+            trades,
+            runners,
+            snapshot,
+            strategy.name,
+            instance.number,
+            () if mine is None else tuple([order.id for order in mine.current]),
+            tuple(self._told_of(market, strategy)),
+            context if changed else "",
+            market.inplay_since_ms,
+        )
+
+    def _told_of(self, market: HostedMarket, strategy: Strategy) -> Iterator[str]:
+        """The markets that a strategy with several has been told of."""
+        if strategy.scope == "market":
+            return
+        for each in self._actor.hosted:
+            if each.shown and any(seat.strategy is strategy for seat in each.seats):
+                yield each.market_id
+
+    @staticmethod
+    def _trades(market: HostedMarket, place: _Place, order_ids: list[str]) -> tuple[TradeRow, ...]:
+        """Trades with orders that have entered the blotter, ended or are asked about."""
+        blotter, trades = market.blotter, dict[Trade, None]()
+        new = len(blotter) - place.entered
+        place.entered += new
+        for order in blotter.last(new):
+            trades[order.trade] = None
+            place.open[order.id] = order
+        ended = [order for order in place.open.values() if order.complete]
+        for order in ended:
+            trades[order.trade] = None
+        for order_id in order_ids:
+            asked = market.order(order_id)
+            if asked is not None:
+                trades[asked.trade] = None
+                if order_id in place.ended and not asked.complete:  # it was thought to be over
+                    place.ended.discard(order_id)
+                    place.open[order_id] = asked
+        rows = tuple([row_of_trade(trade, place.ended) for trade in trades])
+        for order in ended:
+            del place.open[order.id]
+            place.ended.add(order.id)
+        return rows
+
+    @staticmethod
+    def _runners(market_id: str, place: _Place, strategy: Strategy) -> tuple[RunnerRow, ...]:
+        found = []
+        for key, context in strategy._headrace.contexts.get(market_id, {}).items():
+            now = (context.trade_count, context.live_trade_count, context.last_placed_ms, context.last_reset_ms)
+            if place.runners.get((strategy.name, key)) != now:
+                place.runners[strategy.name, key] = now
+                found.append(row_of_runner(strategy, market_id, key, context))
+        return tuple(found)
+
+    # -- snapshots -----------------------------------------------------------------------------------------------
+
+    def _snapshot(self, strategy: Strategy, market: HostedMarket, instance: _Instance) -> bytes:
+        """The strategy's snapshot, if it is another than the last one. An error in it is the strategy's."""
+        began = time.perf_counter()
+        try:
+            found = frozen(strategy)
+        except Exception as error:
+            self._actor.failed_here(error, strategy, market)
+            return b""
+        self._warn(strategy, market, instance, found.left_out, len(found.data), time.perf_counter() - began)
+        if found.data == instance.data:
+            return b""
+        instance.data = found.data
+        return found.data
+
+    @staticmethod
+    def _warn(
+        strategy: Strategy, market: HostedMarket, instance: _Instance, left_out: dict[str, str], size: int, took: float
+    ) -> None:
+        extra = {"strategy": strategy.name, "market_id": market.market_id}
+        for name, why in left_out.items():
+            if name not in instance.left_out:
+                instance.left_out.add(name)
+                text = "strategy %s: self.%s cannot be pickled and does not survive a restart: %s"
+                logger.warning(text, strategy.name, name, why, extra=extra)
+        if (size > _BIG or took > _SLOW_S) and not instance.warned:
+            instance.warned = True
+            text = "strategy %s: its snapshot has %d bytes and took %.1f ms, at each request; override snapshot()"
+            logger.warning(text, strategy.name, size, took * 1000, extra=extra)
+
+
+def _seat_of(market: HostedMarket, strategy: str) -> Seat | None:
+    return next((seat for seat in market.seats if seat.strategy.name == strategy), None)

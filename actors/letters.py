@@ -388,6 +388,7 @@ class HostState(Message, frozen=True):
         depth: letters that wait.
         lost: letters lost so far; each time its markets asked for images.
         busy_ms: for how long the callback under way has been running; 0: none is.
+        busy_in: where it stands: strategy, market, file and line.
         markets: JSON: a list of rows, one for each market and strategy: market_id, crew, event, name, status, inplay,
             strategy, orders, live, matched, exposure, profit, changes, pt.
         tick_ms: JSON: from reading a change to the end of its callbacks, milliseconds: count, median, p99, worst.
@@ -401,6 +402,7 @@ class HostState(Message, frozen=True):
     busy_ms: int
     markets: bytes
     tick_ms: bytes
+    busy_in: str = ""
 
 
 # -- asking a running system -----------------------------------------------------------------------------------------

@@ -1,8 +1,8 @@
 """How late messages come, and by how much the machine's clock differs from that of who publishes them.
 
-Both are in one number, the time of reading less the time of publishing. What is the clock's is the same in each message,
-and what is the way's is not: so the least of a minute is the clock's, and what is above it the way's. A way that is
-always slow cannot be told from a clock that is ahead; one that is ahead of time can only be the clock's.
+Both are in one number, the time of reading less the time of publishing. What is the clock's is the same in each
+message, and what is the way's is not: so the least of a minute is the clock's, and what is above it the way's. A way
+that is always slow cannot be told from a clock that is ahead; one that is ahead of time can only be the clock's.
 """
 
 from __future__ import annotations
@@ -42,6 +42,6 @@ class Lags:
         return found if math.isfinite(found) else 0.0
 
     def take_worst(self) -> float:
-        """The greatest since it was last taken; 0.0: nothing came."""
+        """The greatest since it was last taken; where nothing came the least of the last minute."""
         found, self._worst = self._worst, -math.inf
-        return found if math.isfinite(found) else 0.0
+        return found if math.isfinite(found) else self.least

@@ -19,6 +19,7 @@ from headrace.actors.exchange import Answer
 from headrace.actors.letters import Carried, Hello, Letter, MarketSeen, OrdersImage, Outcome, Session, SessionWanted
 from headrace.actors.live.coordinator_role import CoordinatorRole
 from headrace.actors.live.crews import StreamPlan, plan_streams
+from headrace.actors.live.hosts import Found
 from headrace.actors.live.instance import Instance
 from headrace.actors.live.setup import LiveSetup
 from headrace.strategies.clock import Clock
@@ -206,6 +207,7 @@ class FakeEngine:
     def __init__(self) -> None:
         self.started: list[str] = []
         self.prepared: list[str] = []
+        self.spares = 0
         self.stopped: list[str] = []
         self.killed: list[str] = []
 
@@ -213,6 +215,12 @@ class FakeEngine:
 
     def prepare(self, names: Sequence[str], make_role: Callable[..., Any] | None = None) -> None:
         self.prepared += names
+
+    def spare(self, count: int, make_role: Callable[..., Any] | None = None) -> None:
+        self.spares = count
+
+    def adopt(self, names: Sequence[str] | None = None) -> dict[str, Found]:
+        return {}
 
     def start(self, name: str, make_role: Callable[[], Any], incarnation: int = 0) -> str:
         self.started.append(f"{name}:{incarnation}" if incarnation else name)

@@ -18,6 +18,7 @@ from .alerts import Alerts
 from .betting import Betting
 from .directory import Directory
 from .event_desk import EventDesk
+from .host_pool import HostPool
 from .host_watch import HostWatch
 from .live_workers import LiveWorkers
 from .market_ends import MarketEnds
@@ -54,6 +55,7 @@ class System(Protocol):
     betting: Betting
     directory: Directory
     page: str
+    pool: HostPool
     ends: MarketEnds
     events: EventDesk
     routes: Routes
@@ -66,10 +68,6 @@ class System(Protocol):
 
     def fill_hosts(self) -> None:
         """Start all hosts that may be needed."""
-
-    @property
-    def hosts_coming(self) -> int:
-        """How many of them are not ready."""
 
 
 class Answers:
@@ -152,7 +150,7 @@ class Answers:
             "clients": client_rows(accounts, gate.unready, role.workers.funds_at, self._exposures, now),
             "streams": [{**row, "pid": pids.get(row["stream"], 0)} for row in stream_rows(streams)],
             "hosts": hosts,
-            "hosts_coming": role.hosts_coming,
+            "hosts_coming": role.pool.coming,
             "latency": {
                 "tick_ms": tick_figures(states),
                 "order_ms": order_figures(accounts),

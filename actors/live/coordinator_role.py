@@ -7,6 +7,7 @@ comes back as a letter. So all state is touched by one thread.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import math
 from collections.abc import Callable
@@ -244,6 +245,15 @@ class CoordinatorRole:
             self._engine.close()
         self._starter.release()
 
+    def crash(self) -> None:
+        """As a process that is killed: what is under way is lost, what was not written is not written."""
+        with contextlib.suppress(AttributeError):  # in the order of the start, which may not have come so far
+            self.betting.accounts.end()
+            self._rows_writer.close()
+            self._desk.close()
+            self._starter.release()
+            self.threads.stop(0.0)
+
     def _thread_failed(self, error: Exception, name: str) -> None:
         self.betting.failed(error, None, None)
         self.alerts.note("FAILURE", f"{name} failed: {type(error).__name__}: {legible(error)}")
@@ -279,11 +289,6 @@ class CoordinatorRole:
             return
         for name, incarnation in self.stream_desk.due(at_ms):
             self._engine.start(name, self._make_stream(name), incarnation)
-
-    @property
-    def hosts_coming(self) -> int:
-        """How many of them are not ready."""
-        return self.pool.coming
 
     def _seated(self, host: str, crew: str, market_id: str) -> None:
         self.betting.join(host, crew)

@@ -129,6 +129,11 @@ class HostRole:
             self._recording.close()
         self._lines.leave()
 
+    def crash(self) -> None:
+        """As a process that is killed: what is here is lost."""
+        self._watch.close()
+        self._lines.leave()
+
     def receive(self, sender: str, letter: Letter, at_ms: int) -> None:
         """Take a letter: it is dealt with once all that is waiting has been taken (see `caught_up`)."""
         if type(letter) is MarketUpdate:

@@ -10,22 +10,24 @@ import sqlite3
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import settings as settings_of
 from hypothesis import strategies as st
 
-from headrace.actors.journal.entries import Entry, Kept, Noted, packed, unpacked
+import headrace as hr
+from headrace.actors.journal.entries import Entry, Kept, Noted, merged, packed, unpacked
 from headrace.actors.journal.files import day_files
 from headrace.actors.journal.journal import Journal, JournalError
 from headrace.actors.journal.lease import is_leased
 from headrace.actors.journal.reader import JournalReader
-from headrace.strategies.messages import MarketFact, Reply, Request
-from headrace.strategies.order_rows import RunnerRow, TradeRow
+from headrace.strategies.messages import MarketFact, Reply, Request, StrategyFact
+from headrace.strategies.order_rows import OrderRow, RunnerRow, TradeRow, row_of
 
 DAY = 86_400_000
 #: 2026-03-28, noon.
@@ -103,6 +105,16 @@ def test_a_market_that_is_over_is_not_told_of(opened: Open) -> None:
     assert ids(journal) == ["r2"]
     journal.close()
     assert ids(opened()) == ["r2"]
+
+
+def test_a_market_can_be_asked_for_by_itself(opened: Open, time: Time) -> None:
+    journal = opened()
+    journal.add([request(1, "1.1"), request(2, "1.2"), request(3, "1.3")])
+    time.ms += DAY
+    journal.tidy()
+    journal.add([reply(1, "1.1"), reply(2, "1.2"), reply(3, "1.3")])
+    assert ids(journal.of_markets(["1.3", "1.1"])) == ["r1", "r3", "r1", "r3"]
+    assert ids(journal.of_markets([])) == []
 
 
 def test_what_comes_late_does_not_open_a_market_again_and_a_request_does(opened: Open) -> None:
@@ -295,39 +307,64 @@ def test_the_wal_does_not_grow_without_end(opened: Open, folder: Path) -> None:
 # -- what is kept -----------------------------------------------------------------------------------------------------
 
 
-def trade(trade_id: str, status: str) -> TradeRow:
-    return TradeRow(trade_id, "1.1", 7, 0, "Backer", "{}", None, 0, 0, False, status, (), NOON, None, (), ())
+STRATEGY = hr.Strategy(name="Backer")
+
+
+def trade(number: int, status: str, orders: Sequence[OrderRow] = ()) -> TradeRow:
+    return TradeRow(
+        f"t{number}", "1.1", 7, 0, "Backer", "{}", None, 0, 0, False, status, (), NOON, None, (), tuple(orders)
+    )
+
+
+def order(order_id: str, matched: float) -> OrderRow:
+    made = hr.Trade("1.1", 7, 0, STRATEGY).create_order("BACK", hr.LimitOrder(2.0, 4.0))
+    return msgspec.structs.replace(row_of(made), order_id=order_id, size_matched=matched)
 
 
 def runner(selection_id: int, placed: int) -> RunnerRow:
     return RunnerRow("1.1", "Backer", selection_id, 0, True, placed, None, (), ())
 
 
+def kept_of(journal: Journal) -> list[tuple[int, Kept]]:
+    """What entries keep, with their numbers."""
+    return [(each.number, unpacked(each.kept)) for each in journal if each.kept]
+
+
 def test_of_what_an_open_market_keeps_only_the_last_of_each_stays(opened: Open) -> None:
     journal = opened()
     for number in range(100):
         kept = Kept(
-            (trade(f"t{number % 3}", f"LIVE{number}"),), (runner(number % 2, number),), b"s%d" % number * (number != 99)
+            (trade(number % 3, f"LIVE{number}"),),
+            (runner(number % 2, number),),
+            b"s%d" % number * (number != 99),
+            "Backer",
+            number,
+            context="{}" if number == 50 else "",
         )
         journal.add([request(number, kept=packed(kept))])
-    journal.add([request(100, strategy="Layer", kept=packed(Kept(snapshot=b"layer")))])
-    before = list(journal)
+    fact = Entry(StrategyFact("Layer", "1.1", NOON), NOON, "1.1", "h1.s1.market")
+    for snapshot in (b"first", b"second"):
+        kept = Kept(snapshot=snapshot, strategy="Layer")
+        journal.add([msgspec.structs.replace(fact, kept=packed(kept))])
+    before = [each.message for each in journal]
     journal.tidy()
-    after = list(journal)
-    assert [each.message for each in after] == [each.message for each in before]
-    found = [
-        (each.message.request_id, unpacked(each.kept))
-        for each in after
-        if each.kept and isinstance(each.message, Request)
-    ]
-    assert [name for name, _ in found] == ["r99", "r100"]
-    assert {each.trade_id: each.status for each in found[0][1].trades} == {
-        "t0": "LIVE99",
-        "t1": "LIVE97",
-        "t2": "LIVE98",
-    }
-    assert {each.selection_id: each.last_placed_ms for each in found[0][1].runners} == {0: 98, 1: 99}
-    assert [each.snapshot for _, each in found] == [b"s98", b"layer"]
+    assert [each.message for each in journal] == before
+    (number, backer), (last, layer) = kept_of(journal)
+    assert (number, last) == (100, 102)
+    assert (backer.number, backer.snapshot, backer.context) == (99, b"s98", "{}")
+    assert {each.trade_id: each.status for each in backer.trades} == {"t0": "LIVE99", "t1": "LIVE97", "t2": "LIVE98"}
+    assert {each.selection_id: each.last_placed_ms for each in backer.runners} == {0: 98, 1: 99}
+    assert layer.snapshot == b"second"
+
+
+def test_orders_that_a_later_row_of_a_trade_leaves_out_stay() -> None:
+    first = Kept((trade(1, "LIVE", [order("a", 4.0), order("b", 0.0)]),), strategy="Backer", current=("a",))
+    second = Kept((trade(1, "DONE", [order("b", 1.0), order("c", 2.0)]),), strategy="Backer", current=())
+    whole = merged([first, second])
+    assert [each.status for each in whole.trades] == ["DONE"]
+    assert [(each.order_id, each.size_matched) for each in whole.trades[0].orders] == [("a", 4), ("b", 1), ("c", 2)]
+    assert whole.current == ()
+    assert merged([whole]) == whole
 
 
 # -- damage -----------------------------------------------------------------------------------------------------------

@@ -123,18 +123,33 @@ _KEPT: msgspec.msgpack.Decoder[Kept] = msgspec.msgpack.Decoder(Kept)
 
 
 def merged(several: Iterable[Kept]) -> Kept:
-    """What several requests of one strategy have kept, in order, as one: the last of each trade and runner."""
+    """What was kept for one strategy in one market, in order, as one: the last of each order, trade and runner.
+
+    Raises:
+        ValueError: there is none.
+    """
     trades: dict[str, TradeRow] = {}
     runners: dict[tuple[str, str, int, float], RunnerRow] = {}
-    snapshot = b""
-    for kept in several:
-        for trade in kept.trades:
-            trades.pop(trade.trade_id, None)
-            trades[trade.trade_id] = trade
-        for runner in kept.runners:
+    snapshot, context = b"", ""
+    last: Kept | None = None
+    for last in several:
+        for trade in last.trades:
+            before = trades.get(trade.trade_id)
+            trades[trade.trade_id] = trade if before is None else _with_orders_of(trade, before)
+        for runner in last.runners:
             runners[runner.market_id, runner.strategy, runner.selection_id, runner.handicap] = runner
-        snapshot = kept.snapshot or snapshot
-    return Kept(tuple(trades.values()), tuple(runners.values()), snapshot)
+        snapshot, context = last.snapshot or snapshot, last.context or context
+    if last is None:
+        raise ValueError("there is nothing to merge")
+    return msgspec.structs.replace(
+        last, trades=tuple(trades.values()), runners=tuple(runners.values()), snapshot=snapshot, context=context
+    )
+
+
+def _with_orders_of(trade: TradeRow, before: TradeRow) -> TradeRow:
+    """A trade, with the orders that an earlier row of it has and this one leaves out: they had ended."""
+    orders = {order.order_id: order for order in (*before.orders, *trade.orders)}
+    return msgspec.structs.replace(trade, orders=tuple(orders.values()))
 
 
 def packed(kept: Kept) -> bytes:

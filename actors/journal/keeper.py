@@ -22,9 +22,8 @@ from pathlib import Path
 
 import msgspec
 
-from ...strategies.messages import Request
 from .day_file import DayFile, SideDoor, is_damage
-from .entries import merged, packed, unpacked
+from .entries import Kept, merged, packed, unpacked
 from .files import JournalFiles
 from .lease import JournalError
 
@@ -42,7 +41,6 @@ _WAL, _WAL_MOST = 2_000_000, 64_000_000
 _RECENT_MS = 3_600_000
 #: What is left of the room once something had to go.
 _LESS = 0.9
-_REQUEST: msgspec.msgpack.Decoder[Request] = msgspec.msgpack.Decoder(Request)
 
 
 class Keeper:
@@ -276,23 +274,18 @@ class Keeper:
                 os.remove(f"{path}{end}")
 
 
-def _merges(rows: list[tuple[int, str, bytes, bytes]]) -> dict[int, bytes]:
+def _merges(rows: list[tuple[int, str, bytes]]) -> dict[int, bytes]:
     """What entries are to keep instead, by their numbers, so that nothing is kept twice."""
-    by_strategy: dict[tuple[str, str], list[tuple[int, bytes]]] = {}
-    for number, actor, message, kept in rows:
+    by_strategy: dict[tuple[str, str], list[tuple[int, Kept]]] = {}
+    for number, actor, data in rows:
         try:
-            request = _REQUEST.decode(message)
-        except msgspec.DecodeError:
-            continue
-        by_strategy.setdefault((actor, request.strategy), []).append((number, kept))
+            kept = unpacked(data)
+        except msgspec.DecodeError:  # another version's
+            return {}
+        by_strategy.setdefault((actor, kept.strategy), []).append((number, kept))
     changes: dict[int, bytes] = {}
     for found in by_strategy.values():
-        if len(found) < 2:
-            continue
-        try:
-            whole = merged(unpacked(kept) for _, kept in found)
-        except msgspec.DecodeError:  # of a later version, or another's
-            continue
-        changes.update((number, b"") for number, _ in found[:-1])
-        changes[found[-1][0]] = packed(whole)
+        if len(found) > 1:
+            changes.update((number, b"") for number, _ in found[:-1])
+            changes[found[-1][0]] = packed(merged(kept for _, kept in found))
     return changes

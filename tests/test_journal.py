@@ -107,6 +107,16 @@ def test_a_market_that_is_over_is_not_told_of(opened: Open) -> None:
     assert ids(opened()) == ["r2"]
 
 
+def test_a_market_can_be_asked_for_by_itself(opened: Open, time: Time) -> None:
+    journal = opened()
+    journal.add([request(1, "1.1"), request(2, "1.2"), request(3, "1.3")])
+    time.ms += DAY
+    journal.tidy()
+    journal.add([reply(1, "1.1"), reply(2, "1.2"), reply(3, "1.3")])
+    assert ids(journal.of_markets(["1.3", "1.1"])) == ["r1", "r3", "r1", "r3"]
+    assert ids(journal.of_markets([])) == []
+
+
 def test_what_comes_late_does_not_open_a_market_again_and_a_request_does(opened: Open) -> None:
     journal = opened()
     journal.add([request(1)])

@@ -181,6 +181,11 @@ class Journal:
             if entry.market_id or entry.at >= since:
                 yield entry
 
+    def of_markets(self, market_ids: Iterable[str]) -> Iterator[Entry]:
+        """All entries of some markets, in the order of writing; what cannot be read is among `damage`."""
+        wanted = set(market_ids)
+        return self._entries(lambda reader: reader.of_markets(wanted, self.last))
+
     def since(self, at_ms: int) -> Iterator[Entry]:
         """All entries since a moment, in the order of writing, those of markets that are over too; without what was
         kept. What cannot be read is left out, and is among `damage`."""

@@ -64,6 +64,7 @@ from .starter import Starter
 from .stops import Stops
 from .stream_desk import StreamDesk
 from .threads import UserThreads
+from .watchdogs import Watchdogs
 
 logger = logging.getLogger("headrace")
 
@@ -151,7 +152,7 @@ class CoordinatorRole:
         accounts, log = self.betting.accounts, self.betting.coordinator.log
         self.stream_desk = StreamDesk(setup, accounts, self.alerts, mail.send, lambda: clock.now_ms)
         self._absent = AbsentMarkets(setup.streams, self.alerts.note)
-        self.watch = HostWatch(self.seating, self.alerts.alert, self.alerts.note)
+        self.watch = HostWatch(self.seating, self.alerts.alert, self.alerts.note, setup.config.stall_limit)
         self.workers = LiveWorkers(setup, accounts, mail, self.directory, self.routes, self.seating, log)
         self.ends = MarketEnds(accounts, self._free)
         self.stops = Stops(self.betting, self.alerts, self, setup.on_stop == "leave", lambda: clock.now_ms)
@@ -161,6 +162,7 @@ class CoordinatorRole:
         self.events = EventDesk(self.betting, self.seating, mail, self._dumps, self.stops.stop_system)
         self._rows_writer = RowsWriter(Path(setup.instance) / ROWS)
         self._failure_rows = setup.rows_of_failures(self.betting.failures)
+        self.watchdogs = Watchdogs(self)
         self.answers = Answers(self)
         self._desk = ControlDesk(control_path(setup.instance), self.answers.answer)
         self._desk.open(mail)
@@ -174,15 +176,9 @@ class CoordinatorRole:
             log(StrategyEvent(strategy))
         self.soon = Soon(self.mail.put)
         clients, strategies = self.betting.coordinator.clients, setup.strategies
+        markets, events = lambda: self.routes.markets, self.events
         self.framework = LiveFramework(
-            setup.config,
-            clients,
-            strategies,
-            lambda: self.routes.markets,
-            self.soon,
-            log,
-            self.events.take,
-            self.events.why_not,
+            setup.config, clients, strategies, markets, self.soon, log, events.take, events.why_not
         )
         self.threads = UserThreads(
             self.framework,
@@ -214,7 +210,7 @@ class CoordinatorRole:
         if self._next_ms <= at_ms:
             self._next_ms = at_ms + _TICK_MS
             self.stream_desk.grants.look(at_ms)
-            self.watch.look(at_ms)
+            self.watchdogs.look(at_ms)
             self._start_streams(at_ms)
             self._absent.look(self.stream_desk.states, self.routes.markets, at_ms)
             self.workers.look(at_ms)

@@ -147,12 +147,18 @@ class FakeExecution:
         self.requests: list[Request] = []
         self.cancels: list[tuple[str, list[str], Callable[[dict[str, str]], object] | None]] = []
         self.account_cancels: list[Callable[[str], object]] = []
+        self.worst_ms = 0
+
+    def take_worst_ms(self) -> int:
+        return self.worst_ms
 
     def cancel_account(self, done: Callable[[str], object]) -> None:
         self.account_cancels.append(done)
 
 
 class FakeCalls:
+    waiting = 0
+
     def close(self) -> None:
         """There are none."""
 

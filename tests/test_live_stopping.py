@@ -9,10 +9,12 @@ from headrace.actors.letters import Carried, ForeignBet, Gone, OrdersImage
 from headrace.strategies.messages import (
     ANSWERED,
     CANCEL,
+    FAILURE,
     REFUSED,
     SIMULATED,
     STREAM,
     SUCCESS,
+    UNKNOWN,
     CancelInstruction,
     OrderFact,
     PlaceInstruction,
@@ -326,3 +328,28 @@ def test_bets_of_the_whole_account_that_are_not_cancelled_do_not_hold_up_the_end
     assert bench.engine.stopped == ["h1"]
     failure = next(iter(bench.role.betting.failures))
     assert failure.message.startswith("the bets of account trader rest and cannot be cancelled: the exchange answers")
+
+
+def test_an_order_of_which_nothing_could_be_learnt_is_listed_and_does_not_hold_up_the_end(tmp_path: Path) -> None:
+    bench = trading(tmp_path)
+    bench.asks(placing("a"))
+    (request,) = bench.account.requests
+    bench.role.stops.stop_system("enough")
+    desk = next(iter(bench.role.betting.accounts))
+    assert desk.orders is not None
+    lost = Reply(request.request_id, "1.1", bench.now, UNKNOWN, (Report("a", "PLACE", FAILURE),))
+    assert not desk.orders.hold(request, lost)
+    bench.passes(100)
+    assert bench.engine.stopped == [], "it may rest, and is looked for"
+    bench.passes(121_000)
+    bench.passes(500)
+
+    cancelling = bench.role.stops.cancelling
+    assert cancelling is not None
+    assert [(each["order_id"], each["why"]) for each in cancelling.left] == [
+        ("a", "what became of it could not be learnt")
+    ]
+    assert (cancelling.open, bench.engine.stopped) == (0, ["h1"])
+    assert [failure.message for failure in bench.role.betting.failures] == [
+        "order a of market 1.1 may rest: what became of it could not be learnt"
+    ]

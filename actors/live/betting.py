@@ -298,7 +298,7 @@ class Betting:
         """The results of an account's bets in a market come to this."""
         client, definition = self.accounts.of(owner).client, self._definition_of(market_id)
         rate = client.commission_rate(_COMMISSION if definition is None else definition.market_base_rate)
-        after = round(profit - max(0.0, profit) * rate, 2)
+        after = round(profit - round(max(0.0, profit) * rate, 2), 2)
         if self.day.settle(market_id, " ".join(owner), self._purses[owner], after, self._clock.now_ms):
             self._unsaved = True
 

@@ -68,6 +68,7 @@ from .stops import Stops
 from .stream_desk import StreamDesk
 from .threads import UserThreads
 from .wards import Wards
+from .watchdogs import Watchdogs
 
 logger = logging.getLogger("headrace")
 
@@ -157,7 +158,7 @@ class CoordinatorRole:
         accounts, log = self.betting.accounts, self.betting.coordinator.log
         self.stream_desk = StreamDesk(setup, accounts, self.alerts, mail.send, lambda: clock.now_ms)
         self._absent = AbsentMarkets(setup.streams, self.alerts.note)
-        self.watch = HostWatch(self.seating, self.alerts.alert, self.alerts.note)
+        self.watch = HostWatch(self.seating, self.alerts.alert, self.alerts.note, setup.config.stall_limit)
         self.workers = LiveWorkers(setup, accounts, mail, self.directory, self.routes, self.seating, log)
         self.ends = MarketEnds(accounts, self._free)
         self.stops = Stops(self.betting, self.alerts, self, setup.on_stop == "leave", lambda: clock.now_ms)
@@ -167,6 +168,7 @@ class CoordinatorRole:
         self.events = EventDesk(self.betting, self.seating, mail, self._dumps, self.stops.stop_system)
         self._rows_writer = RowsWriter(Path(setup.instance) / ROWS)
         self._failure_rows = setup.rows_of_failures(self.betting.failures)
+        self.watchdogs = Watchdogs(self)
         self.answers = Answers(self)
         self.wards = Wards(self, self._engine, self._make_stream, lambda: clock.now_ms)
         self._recall()
@@ -195,15 +197,9 @@ class CoordinatorRole:
             log(StrategyEvent(strategy))
         self.soon = Soon(self.mail.put)
         clients, strategies = self.betting.coordinator.clients, setup.strategies
+        markets, events = lambda: self.routes.markets, self.events
         self.framework = LiveFramework(
-            setup.config,
-            clients,
-            strategies,
-            lambda: self.routes.markets,
-            self.soon,
-            log,
-            self.events.take,
-            self.events.why_not,
+            setup.config, clients, strategies, markets, self.soon, log, events.take, events.why_not
         )
         self.threads = UserThreads(
             self.framework,
@@ -235,7 +231,7 @@ class CoordinatorRole:
         if self._next_ms <= at_ms:
             self._next_ms = at_ms + _TICK_MS
             self.stream_desk.grants.look(at_ms)
-            self.watch.look(at_ms)
+            self.watchdogs.look(at_ms)
             self.wards.look(at_ms)
             self._absent.look(self.stream_desk.states, self.routes.markets, at_ms)
             self.workers.look(at_ms)

@@ -96,7 +96,7 @@ class HostRole:
         self._asked_to_stop = self._ended = False
         self._recording: SessionRecording | None = None
         self.files: object = None
-        self._watch = Watch(name, self._what, self._tell_busy)
+        self._watch = Watch(name, self._what, self._tell_busy, setup.config.stall_limit)
 
     # -- its life ------------------------------------------------------------------------------------------------
 
@@ -347,14 +347,14 @@ class HostRole:
         for room in self.rooms.values():
             self._send_rows(room.new_failures())
 
-    def _state(self, busy_ms: int) -> HostState:
+    def _state(self, busy_ms: int, busy_in: str = "") -> HostState:
         ticks = json.dumps(self._ticks.figures()).encode()
         depth = self._mail.depth + len(self._waiting)
-        return HostState(self.name, self._at, self._behind, depth, self._lost, busy_ms, self._markets, ticks)
+        return HostState(self.name, self._at, self._behind, depth, self._lost, busy_ms, self._markets, ticks, busy_in)
 
-    def _tell_busy(self, busy_ms: int) -> None:
+    def _tell_busy(self, busy_ms: int, busy_in: str) -> None:
         """From the thread that watches: a callback has not returned."""
-        self._mail.aside(COORDINATOR, self._state(busy_ms))
+        self._mail.aside(COORDINATOR, self._state(busy_ms, busy_in))
 
     def _what(self) -> str:
         room = self._at_work

@@ -225,6 +225,7 @@ class StreamRole(abc.ABC):
         state, error, worst = self._standing()
         self._told = (state, error)
         every = self.connections
+        lags = [each.lags for each in every if each.messages]
         self.mail.send(
             COORDINATOR,
             StreamState(
@@ -234,7 +235,9 @@ class StreamRole(abc.ABC):
                 error=error,
                 messages=sum(each.messages for each in every),
                 changes=sum(each.changes for each in every),
-                lag_ms=max((each.lag_ms for each in every), default=0.0),
+                lag_ms=max((each.last for each in lags), default=0.0),
+                worst_ms=max((each.take_worst() for each in lags), default=0.0),
+                least_ms=min((each.least for each in lags), default=0.0),
                 reconnects=sum(each.reconnects for each in every),
                 silent_ms=0 if worst is None else max(each.silent_ms for each in every),
                 **self.figures(),

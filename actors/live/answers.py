@@ -39,6 +39,7 @@ from .state import (
 )
 from .stops import Stops
 from .stream_desk import StreamDesk
+from .watchdogs import Watchdogs
 
 STATE, STOP, CANCEL_ALL = "STATE", "STOP", "CANCEL_ALL"
 #: Of the process that has started the system.
@@ -62,6 +63,7 @@ class System(Protocol):
     stops: Stops
     stream_desk: StreamDesk
     watch: HostWatch
+    watchdogs: Watchdogs
     workers: LiveWorkers
 
     def fill_hosts(self) -> None:
@@ -155,6 +157,7 @@ class Answers:
                 "stream_lag_ms": lag_figures(streams),
             },
             "risk": betting.risk.standing(),
+            "watchdogs": role.watchdogs.rows(),
             "events": event_rows(role.alerts.events),
             "counts": {
                 **role.mail.counts,

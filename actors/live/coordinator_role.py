@@ -25,6 +25,7 @@ from ..letters import (
     ForeignBet,
     Gone,
     Hello,
+    Hosting,
     HostState,
     Letter,
     MarketGone,
@@ -33,6 +34,7 @@ from ..letters import (
     OrdersImage,
     Outcome,
     Position,
+    Restored,
     Rows,
     SessionWanted,
     Stop,
@@ -57,6 +59,7 @@ from .instance import control_path
 from .live_workers import LiveWorkers
 from .market_ends import MarketEnds
 from .quarantine import Quarantine
+from .recovery import Recovery
 from .routes import Routes
 from .rows_file import ROWS, RowsWriter, packed
 from .setup import LiveSetup
@@ -64,6 +67,8 @@ from .starter import Starter
 from .stops import Stops
 from .stream_desk import StreamDesk
 from .threads import UserThreads
+from .wards import Wards
+from .watchdogs import Watchdogs
 
 logger = logging.getLogger("headrace")
 
@@ -120,8 +125,10 @@ class CoordinatorRole:
             SessionWanted: lambda sender, letter, at_ms: self.stream_desk.want(letter),
             Rows: lambda sender, letter, at_ms: self._rows_writer.add(letter.data),
             Ask: lambda sender, letter, at_ms: self.answers.ask(letter),
-            Hello: self._hello,
-            Gone: self._gone,
+            Hello: lambda sender, letter, at_ms: self.wards.hello(sender, letter, at_ms),
+            Gone: lambda sender, letter, at_ms: self.wards.gone(sender, letter, at_ms),
+            Hosting: lambda sender, letter, at_ms: self.wards.hosting(sender, letter, at_ms),
+            Restored: lambda sender, letter, at_ms: self.wards.restored(sender, letter, at_ms),
             Stop: self._told_to_stop,
         }
 
@@ -144,14 +151,14 @@ class CoordinatorRole:
         self.directory = Directory(mail)
         self.pool = HostPool(setup.max_hosts, self._engine, self._make_host, self.directory)
         self.seating = self.pool.seating
-        self.routes = Routes(setup, mail, self.directory, self.seating, self._seated)
+        self.routes = Routes(setup, mail, self.directory, self.seating, self._seated, self._held)
         self.betting = Betting(
             setup, clock, mail.put, self.alerts, self._to_actor, self.routes.definition_of, self._make_account
         )
         accounts, log = self.betting.accounts, self.betting.coordinator.log
         self.stream_desk = StreamDesk(setup, accounts, self.alerts, mail.send, lambda: clock.now_ms)
         self._absent = AbsentMarkets(setup.streams, self.alerts.note)
-        self.watch = HostWatch(self.seating, self.alerts.alert, self.alerts.note)
+        self.watch = HostWatch(self.seating, self.alerts.alert, self.alerts.note, setup.config.stall_limit)
         self.workers = LiveWorkers(setup, accounts, mail, self.directory, self.routes, self.seating, log)
         self.ends = MarketEnds(accounts, self._free)
         self.stops = Stops(self.betting, self.alerts, self, setup.on_stop == "leave", lambda: clock.now_ms)
@@ -161,11 +168,27 @@ class CoordinatorRole:
         self.events = EventDesk(self.betting, self.seating, mail, self._dumps, self.stops.stop_system)
         self._rows_writer = RowsWriter(Path(setup.instance) / ROWS)
         self._failure_rows = setup.rows_of_failures(self.betting.failures)
+        self.watchdogs = Watchdogs(self)
         self.answers = Answers(self)
+        self.wards = Wards(self, self._engine, self._make_stream, lambda: clock.now_ms)
+        self._recall()
         self._desk = ControlDesk(control_path(setup.instance), self.answers.answer)
         self._desk.open(mail)
         self._starter = Starter(setup.instance, setup.reference)
         self._begin()
+
+    def _recall(self) -> None:
+        """Go on where a former coordinator has ended, as the journal says."""
+        journal = self.betting.journal
+        recovery = Recovery(self.setup, self.betting)
+        with journal.reading():
+            self.recovered = recovery.read(journal.journal)
+        journal.say("STARTED", self.setup.session)
+        self.wards.recall(self.recovered)
+        recovery.look_into(self._clock.now_ms)
+
+    def _held(self, crew: str, market_id: str) -> bool:
+        return self.wards.successors.held(crew, market_id)
 
     def _begin(self) -> None:
         setup, log = self.setup, self.betting.coordinator.log
@@ -174,15 +197,9 @@ class CoordinatorRole:
             log(StrategyEvent(strategy))
         self.soon = Soon(self.mail.put)
         clients, strategies = self.betting.coordinator.clients, setup.strategies
+        markets, events = lambda: self.routes.markets, self.events
         self.framework = LiveFramework(
-            setup.config,
-            clients,
-            strategies,
-            lambda: self.routes.markets,
-            self.soon,
-            log,
-            self.events.take,
-            self.events.why_not,
+            setup.config, clients, strategies, markets, self.soon, log, events.take, events.why_not
         )
         self.threads = UserThreads(
             self.framework,
@@ -214,8 +231,8 @@ class CoordinatorRole:
         if self._next_ms <= at_ms:
             self._next_ms = at_ms + _TICK_MS
             self.stream_desk.grants.look(at_ms)
-            self.watch.look(at_ms)
-            self._start_streams(at_ms)
+            self.watchdogs.look(at_ms)
+            self.wards.look(at_ms)
             self._absent.look(self.stream_desk.states, self.routes.markets, at_ms)
             self.workers.look(at_ms)
             self.ends.look(at_ms)
@@ -243,7 +260,7 @@ class CoordinatorRole:
         self.betting.save(wait=True)
         self._write_failures()
         self._rows_writer.close()
-        self.betting.journal.close()
+        self.betting.journal.end()
         self.alerts.close()
         if self._starter.gone:
             self._engine.close()
@@ -252,6 +269,7 @@ class CoordinatorRole:
     def crash(self) -> None:
         """As a process that is killed: what is under way is lost, what was not written is not written."""
         with contextlib.suppress(AttributeError):  # in the order of the start, which may not have come so far
+            self.betting.journal.close()
             self.betting.accounts.end()
             self._rows_writer.close()
             self._desk.close()
@@ -269,47 +287,19 @@ class CoordinatorRole:
 
     # -- actors --------------------------------------------------------------------------------------------------
 
-    def _hello(self, sender: str, letter: Hello, at_ms: int) -> None:
-        news = self.directory.arrived(letter.name, letter.address, letter.kind, letter.incarnation, letter.pid)
-        self.page = letter.url or self.page
-        if letter.kind == "HOST":
-            self.workers.greet(letter.name)
-            self.pool.arrived()
-            for name in self.stream_desk.owners:
-                if (state := self.stream_desk.states.get(name)) is not None:
-                    self.mail.send(letter.name, state)
-        elif news and letter.kind == "STREAM":
-            self.routes.again(letter.name)
-            self.workers.again(letter.name)
-
     def fill_hosts(self) -> None:
         """Start all hosts that may be needed."""
         if self.stops.shutdown is None:
             self.pool.fill()
 
-    def _start_streams(self, at_ms: int) -> None:
-        """Start streams anew that have ended; their markets stay where they are."""
-        if self._make_stream is None or self.stops.shutdown is not None:
-            return
-        for name, incarnation in self.stream_desk.due(at_ms):
-            self._engine.start(name, self._make_stream(name), incarnation)
-
-    def _seated(self, host: str, crew: str, market_id: str) -> None:
+    def _seated(self, host: str, crew: str, market_id: str, event_id: str | None, new: bool) -> None:
         self.betting.join(host, crew)
+        if new:
+            self.betting.journal.seat(crew, market_id, event_id, host, self.routes.known(market_id)[0])
         self.workers.want_catalogue(market_id, host, self._clock.now_ms)
 
     def _to_actor(self, host: str, crew: str, message: Answer | Request) -> None:
         self.mail.send(host, Carried(crew, message))
-
-    def _gone(self, sender: str, letter: Gone, at_ms: int) -> None:
-        if letter.incarnation < self.stream_desk.incarnation(letter.name):
-            return  # its successor is there
-        self.directory.gone(letter.name)
-        stream = self.stream_desk.gone(letter.name, at_ms)
-        if letter.name in self.seating.hosts:
-            self.quarantine.gone(letter)
-        elif stream and self.stops.shutdown is None:
-            self.stream_desk.ended(letter, at_ms)
 
     # -- markets -------------------------------------------------------------------------------------------------
 
@@ -324,6 +314,7 @@ class CoordinatorRole:
 
     def _free(self, market_id: str) -> None:
         self.routes.free(market_id)
+        self.betting.over(market_id)
         self.workers.forget(market_id)
 
     def _host_state(self, sender: str, letter: HostState, at_ms: int) -> None:

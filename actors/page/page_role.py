@@ -67,7 +67,7 @@ class PageRole:
         if self._make_metrics is not None:
             self._metrics = self._make_metrics()
             self._next_ms = 0.0
-        mail.send(_COORDINATOR, Hello(self.name, "PAGE", mail.address, 0, os.getpid(), url))
+        mail.send(_COORDINATOR, Hello(self.name, "PAGE", mail.address, mail.incarnation, os.getpid(), url))
 
     # -- in the page's thread ------------------------------------------------------------------------------------
 

@@ -188,7 +188,7 @@ class CoordinatorRole:
         recovery.look_into(self._clock.now_ms)
 
     def _held(self, crew: str, market_id: str) -> bool:
-        return self.wards.restoring.held(crew, market_id)
+        return self.wards.successors.held(crew, market_id)
 
     def _begin(self) -> None:
         setup, log = self.setup, self.betting.coordinator.log

@@ -1,7 +1,7 @@
 """Wards: the hosts and streams that the coordinator looks after. One that ends is started again at once.
 
 Its successor has the same name and a later incarnation. A host goes on with the markets of its former self (see
-`restoring`); one that keeps ending is given up, and what rests in its markets is cancelled (see `quarantine`).
+`successors`); one that keeps ending is given up, and what rests in its markets is cancelled (see `quarantine`).
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ from .hosts import Found, Hosts
 from .live_workers import LiveWorkers
 from .quarantine import Quarantine
 from .recovery import Recovered
-from .restoring import Restoring
 from .routes import Routes
 from .seating import Place, Seating
 from .setup import LiveSetup
 from .stops import Stops
 from .stream_desk import StreamDesk
+from .successors import Successors
 
 logger = logging.getLogger("headrace")
 
@@ -75,7 +75,7 @@ class Wards:
         clock_ms: now, milliseconds since the epoch.
 
     Attributes:
-        restoring: places whose host has ended.
+        successors: places whose host has ended.
         restarts: how many were started again.
     """
 
@@ -91,7 +91,7 @@ class Wards:
         self._quick: dict[str, int] = {}
         self._deaths: dict[Place, collections.deque[int]] = {}
         betting = role.betting
-        self.restoring = Restoring(
+        self.successors = Successors(
             betting.journal.journal,
             role.seating,
             {crew.name: crew.strategies for crew in role.setup.crews},
@@ -128,7 +128,7 @@ class Wards:
         for host in list(role.seating.hosts):
             places = [(crew, market_id) for crew, market_id, its in role.seating if its == host]
             if host in found:
-                self.restoring.want(places, _UNKNOWN)
+                self.successors.want(places, _UNKNOWN)
             else:
                 self._start_again(host, _ANEW)
         if again:
@@ -166,12 +166,12 @@ class Wards:
             elif its != host:
                 role.mail.send(host, FreeMarket(crew, market_id))
                 continue
-            self.restoring.drop(crew, market_id)
+            self.successors.drop(crew, market_id)
             role.betting.tell_again(host, crew, market_id)
             self._route(crew, market_id)
         # What it had to go on with, and has not heard of.
         role.betting.journal.flush()
-        self.restoring.begin(host)
+        self.successors.begin(host)
 
     # -- who comes, and who goes ---------------------------------------------------------------------------------
 
@@ -191,7 +191,7 @@ class Wards:
             if letter.name in self._starting:
                 self._starting.discard(letter.name)
                 role.betting.journal.flush()  # what is known of its markets is read there
-                self.restoring.begin(letter.name)
+                self.successors.begin(letter.name)
         elif news and letter.kind == "STREAM":
             role.routes.again(letter.name)
             role.workers.again(letter.name)
@@ -214,7 +214,7 @@ class Wards:
         places = [(crew, market_id) for crew, market_id, its in role.seating if its == host]
         if role.stops.shutdown is not None or self._keeps_ending(host, places, at_ms):
             for place in places:
-                self.restoring.drop(*place)
+                self.successors.drop(*place)
             role.quarantine.gone(letter)
             return
         why = f"host {host} has ended{f': {letter.why}' if letter.why else ''}"
@@ -232,7 +232,7 @@ class Wards:
     def _start_again(self, host: str, why: str) -> None:
         """Start a host; its places wait for it."""
         role = self._role
-        self.restoring.want([(crew, market_id) for crew, market_id, its in role.seating if its == host], why)
+        self.successors.want([(crew, market_id) for crew, market_id, its in role.seating if its == host], why)
         self._starting.add(host)
         try:
             role.pool.start(host)
@@ -262,7 +262,7 @@ class Wards:
     def restored(self, sender: str, letter: Restored, at_ms: int) -> None:
         """A host says that it can go on with a market, or that it cannot."""
         self._gone_on_at[letter.host] = at_ms
-        self.restoring.restored(letter)
+        self.successors.restored(letter)
 
     def _goes_on(self, crew: str, market_id: str) -> None:
         """A host goes on with a market."""
@@ -278,7 +278,7 @@ class Wards:
 
     def _given_up(self, crew: str, market_id: str, why: str) -> None:
         """A market cannot be gone on with."""
-        self.restoring.drop(crew, market_id)
+        self.successors.drop(crew, market_id)
         self._role.quarantine.give_up(crew, market_id, why)
 
     # -- time ----------------------------------------------------------------------------------------------------

@@ -22,7 +22,7 @@ logger = logging.getLogger("headrace")
 _SEPARATOR = "/"
 
 
-class Restoring:
+class Successors:
     """Has hosts go on with places of former hosts.
 
     Args:

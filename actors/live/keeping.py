@@ -114,6 +114,16 @@ class Keeping:
         """A strategy goes on from a snapshot: later ones have higher numbers."""
         self._instances[strategy] = _Instance(number)
 
+    def opened_again(self, market: HostedMarket, context: str) -> None:
+        """A market goes on: its orders, as they stand, and its context were handed over by its former host."""
+        place = self._places[market.market_id] = _Place()
+        place.entered, place.context = len(market.blotter), context
+        for order in market.blotter:
+            if order.complete:
+                place.ended.add(order.id)
+            else:
+                place.open[order.id] = order
+
     def forget(self, market: HostedMarket) -> None:
         """A market is freed: what went with it is gone, and goes with the next request elsewhere."""
         self._places.pop(market.market_id, None)
@@ -130,7 +140,7 @@ class Keeping:
             instance = self._instances[strategy] = _Instance(0)
         place = self._places.setdefault(market.market_id, _Place())
         trades = self._trades(market, place, order_ids)
-        runners = self._runners(market.market_id, place, strategy)
+        runners = self._runners(market, place)
         snapshot = self._snapshot(strategy, market, instance)
         return self._with(market, strategy, instance, trades, runners, snapshot)
 
@@ -194,13 +204,16 @@ class Keeping:
         return rows
 
     @staticmethod
-    def _runners(market_id: str, place: _Place, strategy: Strategy) -> tuple[RunnerRow, ...]:
-        found = []
-        for key, context in strategy._headrace.contexts.get(market_id, {}).items():
-            now = (context.trade_count, context.live_trade_count, context.last_placed_ms, context.last_reset_ms)
-            if place.runners.get((strategy.name, key)) != now:
-                place.runners[strategy.name, key] = now
-                found.append(row_of_runner(strategy, market_id, key, context))
+    def _runners(market: HostedMarket, place: _Place) -> tuple[RunnerRow, ...]:
+        """Runners of all strategies: their trades are among those that have ended."""
+        found, market_id = [], market.market_id
+        for seat, _ in market.traders():
+            strategy = seat.strategy
+            for key, context in strategy._headrace.contexts.get(market_id, {}).items():
+                now = (context.trade_count, context.live_trade_count, context.last_placed_ms, context.last_reset_ms)
+                if place.runners.get((strategy.name, key)) != now:
+                    place.runners[strategy.name, key] = now
+                    found.append(row_of_runner(strategy, market_id, key, context))
         return tuple(found)
 
     # -- snapshots -----------------------------------------------------------------------------------------------

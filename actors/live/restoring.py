@@ -20,6 +20,7 @@ from ...strategies.messages import (
     ANSWERED,
     PLACE,
     ClearedOrder,
+    OrderFact,
     PlaceInstruction,
     ReplaceInstruction,
     Reply,
@@ -136,6 +137,7 @@ class Restoring:
             try:
                 for message in letter.messages:
                     self._take(market, message)
+                    actor.process_current_orders(market)
             finally:
                 actor.clock.now_ms = now
             self._settle_down(market, past)
@@ -172,15 +174,15 @@ class Restoring:
         market.inplay_since_ms = past.inplay_since_ms
         self._keeping.opened_again(market, past.context)
 
-    def _take(self, market: HostedMarket, message: object) -> None:
+    def _take(self, market: HostedMarket, message: Request | Reply | OrderFact | ClearedOrder) -> None:
         """Take a message as if it came at its time."""
-        clock = self._actor.clock
+        at = message.asked_at if isinstance(message, Request) else message.at
+        self._actor.clock.now_ms = market.market_book.publish_time_epoch = at
         if isinstance(message, Request):
-            clock.now_ms = message.asked_at
             request_id = message.request_id.rpartition(_SEPARATOR)[2]
-            self._ask(market, msgspec.structs.replace(self._coordinator.as_here(message), request_id=request_id))
+            asked = self._coordinator.as_here(message)
+            self._ask(market, msgspec.structs.replace(asked, request_id=request_id, deadline=None))
         elif isinstance(message, Reply):
-            clock.now_ms = message.at
             request_id = message.request_id.rpartition(_SEPARATOR)[2]
             reports = [each for each in message.reports if not _heard(market, request_id, message.outcome, each)]
             if reports:
@@ -188,8 +190,7 @@ class Restoring:
         elif isinstance(message, ClearedOrder):
             self._results.setdefault(market.market_id, []).append(message)
         else:
-            clock.now_ms = message.at  # type: ignore[attr-defined]
-            self._actor.take(message)  # type: ignore[arg-type]
+            self._actor.take(message)
 
     def _ask(self, market: HostedMarket, request: Request) -> None:
         """A request that the former host has sent is under way, or was."""
@@ -223,6 +224,10 @@ class Restoring:
             if trade.status is TradeStatus.COMPLETE and trade.id in context.live_trades:
                 context.reset(trade.id)
         handed_over = {order.order_id for trade in past.trades for order in trade.orders}
+        for order in market.blotter:
+            if order.id not in handed_over:
+                # It entered while the book was not here: how the market looked then is not known.
+                order.placement = order.market_notes = None
         for seat, mine in market.traders():
             last = past.last.get(seat.strategy.name)
             if last is None:

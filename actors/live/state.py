@@ -26,6 +26,10 @@ Times are milliseconds since the epoch, money is in each account's currency. Key
 | risk | limits, and where they stand |
 | watchdogs | figures that are above their limits: kind, what, value, limit, since, text; see `watchdogs` |
 | events | the last 200: at, kind, text |
+| restarts | hosts and streams that were started again, by this coordinator |
+| restoring | markets that wait for a host to go on with them |
+| in_doubt | orders and changes of which it is not known what became of them |
+| journal | bytes (of its files), unwritten (why it cannot be written; "") |
 | counts | letters, failures, violations, alerts that could not be posted, markets, custom events |
 """  # noqa: E501
 

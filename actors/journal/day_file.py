@@ -263,10 +263,10 @@ class SideDoor:
             size += len(row[5])
         return rows
 
-    def kept(self, market_id: str) -> list[tuple[int, str, bytes]]:
-        """Number, actor and what is kept, of the market's entries that keep something."""
+    def kept(self, market_id: str) -> list[tuple[int, str, str, bytes]]:
+        """Number, kind, actor and what is kept, of the market's entries that keep something."""
         return self._db.execute(
-            "select number, actor, kept from entries where market_id = ? and length(kept) > 0 order by number",
+            "select number, kind, actor, kept from entries where market_id = ? and length(kept) > 0 order by number",
             (market_id,),
         ).fetchall()
 

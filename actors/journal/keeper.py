@@ -22,6 +22,7 @@ from pathlib import Path
 
 import msgspec
 
+from ...strategies.messages import Request
 from .day_file import DayFile, SideDoor, is_damage
 from .entries import Kept, merged, packed, unpacked
 from .files import JournalFiles
@@ -274,18 +275,22 @@ class Keeper:
                 os.remove(f"{path}{end}")
 
 
-def _merges(rows: list[tuple[int, str, bytes]]) -> dict[int, bytes]:
+def _merges(rows: list[tuple[int, str, str, bytes]]) -> dict[int, bytes]:
     """What entries are to keep instead, by their numbers, so that nothing is kept twice."""
     by_strategy: dict[tuple[str, str], list[tuple[int, Kept]]] = {}
-    for number, actor, data in rows:
+    requests: dict[tuple[str, str], int] = {}
+    for number, kind, actor, data in rows:
         try:
             kept = unpacked(data)
         except msgspec.DecodeError:  # another version's
             return {}
         by_strategy.setdefault((actor, kept.strategy), []).append((number, kept))
+        if kind == Request.__name__:
+            requests[actor, kept.strategy] = number
     changes: dict[int, bytes] = {}
-    for found in by_strategy.values():
+    for whose, found in by_strategy.items():
         if len(found) > 1:
-            changes.update((number, b"") for number, _ in found[:-1])
-            changes[found[-1][0]] = packed(merged(kept for _, kept in found))
+            changes.update((number, b"") for number, _ in found)
+            # A request's is found by its orders, whatever the actor is called by then.
+            changes[requests.get(whose, found[-1][0])] = packed(merged(kept for _, kept in found))
     return changes

@@ -116,7 +116,13 @@ class Betting:
         clients = self.coordinator.clients
         self.accounts = Accounts(clients, setup.reference, self, put, lambda: clock.now_ms, make)
         self.journal = JournalDesk(
-            Journal(Path(setup.instance) / JOURNAL, clock=lambda: clock.now_ms),
+            Journal(
+                Path(setup.instance) / JOURNAL,
+                days=setup.config.journal_days,
+                megabytes=setup.config.journal_mb,
+                clock=lambda: clock.now_ms,
+                must_write=False,  # the gate stays closed until it can be written; what rests can be cancelled
+            ),
             self.gate,
             alerts,
             lambda: clock.now_ms,

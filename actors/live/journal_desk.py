@@ -68,6 +68,9 @@ class JournalDesk:
         self._at_exchange, self._send, self._unsent = at_exchange, send, unsent
         self._queue: list[Entry | Asked] = []
         self._left: list[Entry] = []
+        self._damage = 0
+        if not journal.writable:
+            self._cannot(journal.why_not)
 
     @contextlib.contextmanager
     def reading(self) -> Iterator[None]:
@@ -140,8 +143,12 @@ class JournalDesk:
         return True
 
     def look(self) -> None:
-        """Time has passed: see whether a journal that could not be written can be."""
-        if not self._gate.unwritten:
+        """Time has passed: see whether a journal that could not be written can be, and whether it is whole."""
+        damage = self.journal.damage
+        for text in damage[self._damage :]:
+            self._alerts.alert("JOURNAL", text)
+        self._damage = len(damage)
+        if not self._gate.unwritten or not self.journal.mend():
             return
         try:
             self.journal.add([*self._left, Entry(Noted("WRITABLE", "", self._clock_ms()), self._clock_ms())], True)

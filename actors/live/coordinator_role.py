@@ -162,8 +162,9 @@ class CoordinatorRole:
         self.pool = HostPool(setup.max_hosts, self._engine, self._make_host, self.directory)
         self.seating = self.pool.seating
         self.routes = Routes(setup, mail, self.directory, self.seating, self._seated, self._held)
+        definition_of, anew = self.routes.definition_of, mail.incarnation > 0
         self.betting = Betting(
-            setup, clock, mail.put, self.alerts, self._to_actor, self.routes.definition_of, self._make_account
+            setup, clock, mail.put, self.alerts, self._to_actor, definition_of, self._make_account, anew
         )
         accounts, log = self.betting.accounts, self.betting.coordinator.log
         self.stream_desk = StreamDesk(setup, accounts, self.alerts, mail.send, lambda: clock.now_ms)

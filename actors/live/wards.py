@@ -228,7 +228,7 @@ class Wards:
         role.alerts.alert("RESTART", f"{why}; it is started again, and goes on with its markets: {markets}")
         role.betting.journal.say("GONE", why)
         role.watch.forget(host)
-        most = role.setup.max_deaths_an_hour
+        most = role.setup.config.max_deaths_an_hour
         for place in places:
             if self._deaths_of(place, at_ms) > most:
                 self._given_up(*place, f"its host has ended more than {most} times in an hour")

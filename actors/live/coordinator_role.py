@@ -252,6 +252,7 @@ class CoordinatorRole:
     def crash(self) -> None:
         """As a process that is killed: what is under way is lost, what was not written is not written."""
         with contextlib.suppress(AttributeError):  # in the order of the start, which may not have come so far
+            self.betting.journal.journal.close()
             self.betting.accounts.end()
             self._rows_writer.close()
             self._desk.close()

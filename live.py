@@ -20,7 +20,7 @@ from .actors.letters import UserEvent
 from .actors.live.alerts import check_webhook
 from .actors.live.control import ask
 from .actors.live.instance import Instance, default_reference
-from .actors.live.rows_file import ROWS, RowsReader
+from .actors.live.rows_file import ROWS, RowsReader, goes_on, has_ended
 from .actors.live.setup import LiveSetup, RiskLimits
 from .actors.live.shadow import with_shadows
 from .actors.logs import at_level, set_up
@@ -177,9 +177,9 @@ class Live(LiveParts):
             self._ship(setup)
         if self._shadow:
             setup = with_shadows(setup)
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(instance.folder / ROWS)
-        self._rows = SessionRows(RowsReader(instance.folder / ROWS), self._identity(setup), self._out)
+        accounts = [(each.username, str(getattr(each.betting_client, "api_uri", ""))) for each in self.clients]
+        again = goes_on(instance.folder, accounts)
+        self._rows = SessionRows(RowsReader(instance.folder / ROWS), self._identity(setup), self._out, again)
         self._laid_out = unpack_files(self._files)
         dumps = pickled if self._engine_name == "ray" else None
         self._driver = Driver(self._engine_name, instance, setup, dumps, self._page_port)
@@ -270,6 +270,8 @@ class Live(LiveParts):
         self._end_actors()
         self._take()
         self.result = self._rows.result({"stopped": self._why})
+        if self._instance is not None:
+            has_ended(self._instance.folder)
         failed = [*self._finish(), *lost_rows(lost)]
         if failed:
             self.result = self._rows.result({"stopped": self._why}, failed)

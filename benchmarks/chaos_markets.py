@@ -4,6 +4,8 @@ play, closes with a winner, and another takes its place.
 Prices are such that all stakes and liabilities of stakes of whole pounds are whole pennies.
 """
 
+import heapq
+import itertools
 import random
 from collections.abc import Iterator
 from pathlib import Path
@@ -27,13 +29,18 @@ def runner_id(number: int, place: int) -> int:
     return 100 * number + place
 
 
+#: When, seconds from the beginning; the market's number; the change.
+_Line = tuple[float, int, dict[str, Any]]
+
+
 class _Market:
     """One market, change by change."""
 
     def __init__(self, number: int, opens: float, closes: float, rng: random.Random) -> None:
         self.number, self.opens, self.closes, self.rng = number, opens, closes, rng
         self.id = market_id(number)
-        self.definition = {**_definition(number), "numberOfActiveRunners": RUNNERS}
+        # Commission of 4 % is never half a penny, which nobody knows how to round.
+        self.definition = {**_definition(number), "numberOfActiveRunners": RUNNERS, "marketBaseRate": 4.0}
         self.definition["runners"] = [
             {"id": runner_id(number, place), "status": "ACTIVE", "sortPriority": place}
             for place in range(1, RUNNERS + 1)
@@ -95,7 +102,8 @@ def write_markets(
     per_second: float,
     seed: int,
     quiet: float = 0.0,
-) -> int:
+    together_s: float = 0.0,
+) -> None:
     """Write a recording.
 
     Args:
@@ -104,32 +112,44 @@ def write_markets(
         lasting: seconds from opening to closing, least and most.
         per_second: changes in all.
         quiet: seconds after that in which nothing is traded, and the books still change.
-
-    Returns:
-        How many markets there are.
+        together_s: changes of so many seconds are in one message.
     """
-    rng = random.Random(seed)
-    lines: list[tuple[float, int, dict[str, Any]]] = []
-    number = 0
-    for slot in range(markets):
-        opens = 0.0
-        while opens < seconds:
-            number += 1
-            life = rng.uniform(*lasting) * (rng.uniform(0.3, 1) if opens == 0.0 else 1)
-            closes = opens + life
-            market = _Market(number, opens, closes, random.Random(f"{seed} {slot} {number}"))
-            lines += _of_market(market, seconds, quiet, per_second / markets)
-            opens = closes + 0.5
-    lines.sort(key=lambda line: line[:2])
+    numbers = itertools.count(1)
+    slots = [
+        _slot(random.Random(f"{seed} {slot}"), numbers, seconds, lasting, quiet, per_second / markets)
+        for slot in range(markets)
+    ]
+    body: list[dict[str, Any]] = []
+    first = 0.0
     with path.open("w") as file:
-        for at, _, change in lines:
-            file.write(_line(_START_MS + round(at * 1000), [change]))
-    return number
+        for at, _, change in heapq.merge(*slots, key=lambda line: line[:2]):
+            # A market must not be twice in a message.
+            if body and (at - first >= together_s or any(each["id"] == change["id"] for each in body)):
+                file.write(_line(_START_MS + round(first * 1000), body))
+                body = []
+            first = first if body else at
+            body.append(change)
+        file.write(_line(_START_MS + round(first * 1000), body))
 
 
-def _of_market(
-    market: _Market, seconds: float, quiet: float, per_second: float
-) -> Iterator[tuple[float, int, dict[str, Any]]]:
+def _slot(
+    rng: random.Random,
+    numbers: Iterator[int],
+    seconds: float,
+    lasting: tuple[float, float],
+    quiet: float,
+    per_second: float,
+) -> Iterator[_Line]:
+    """Markets that follow one another."""
+    opens = 0.0
+    while opens < seconds:
+        closes = opens + rng.uniform(*lasting) * (rng.uniform(0.3, 1) if opens == 0.0 else 1)
+        number = next(numbers)
+        yield from _of_market(_Market(number, opens, closes, rng), seconds, quiet, per_second)
+        opens = closes + 0.5
+
+
+def _of_market(market: _Market, seconds: float, quiet: float, per_second: float) -> Iterator[_Line]:
     """Its changes, in order, with their moments."""
     stays = market.closes + _SUSPENDED_S > seconds
     ends = seconds if stays else market.closes - _SUSPENDED_S

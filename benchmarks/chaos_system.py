@@ -185,18 +185,24 @@ class System:
     # -- its processes -------------------------------------------------------------------------------------------
 
     def processes(self) -> list[int]:
-        """All of its processes, by the folder that stands in their environment or their command."""
-        home = str(self.folder).encode()
-        found = []
+        """All of its processes: those whose environment says so, and what they have started."""
+        mark = f"HEADRACE_HOME={self.folder / 'home'}\0".encode()
+        found: set[int] = set()
+        children: dict[int, list[int]] = {}
         for entry in Path("/proc").iterdir():
-            if not entry.name.isdigit() or int(entry.name) == os.getpid():
-                continue
-            with contextlib.suppress(OSError):
-                if b" Z " in (entry / "stat").read_bytes().rpartition(b")")[2][:4]:
-                    continue
-                if home in (entry / "cmdline").read_bytes() or home in (entry / "environ").read_bytes():
-                    found.append(int(entry.name))
-        return found
+            with contextlib.suppress(OSError, ValueError, IndexError):
+                pid = int(entry.name)
+                state, parent = (entry / "stat").read_text().rpartition(")")[2].split()[:2]
+                if state != "Z":
+                    children.setdefault(int(parent), []).append(pid)
+                    if mark in (entry / "environ").read_bytes() + b"\0":
+                        found.add(pid)
+        waiting = list(found)
+        while waiting:
+            new = [pid for pid in children.get(waiting.pop(), ()) if pid not in found]
+            found.update(new)
+            waiting += new
+        return sorted(found - {os.getpid()})
 
     def named(self, word: str) -> list[int]:
         """Those whose command's first word ends so: raylet, gcs_server."""

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import functools
-import itertools
 import http.client
+import itertools
 import threading
 import time
 import urllib.parse

@@ -39,6 +39,8 @@ from .state import (
 )
 from .stops import Stops
 from .stream_desk import StreamDesk
+from .wards import Wards
+from .watchdogs import Watchdogs
 
 STATE, STOP, CANCEL_ALL = "STATE", "STOP", "CANCEL_ALL"
 #: Of the process that has started the system.
@@ -62,7 +64,9 @@ class System(Protocol):
     stops: Stops
     stream_desk: StreamDesk
     watch: HostWatch
+    watchdogs: Watchdogs
     workers: LiveWorkers
+    wards: Wards
 
     def fill_hosts(self) -> None:
         """Start all hosts that may be needed."""
@@ -156,7 +160,12 @@ class Answers:
                 "stream_lag_ms": lag_figures(streams),
             },
             "risk": betting.risk.standing(),
+            "watchdogs": role.watchdogs.rows(),
             "events": event_rows(role.alerts.events),
+            "restarts": role.wards.restarts,
+            "restoring": len(role.wards.successors),
+            "in_doubt": sum(len(desk.orders.doubts) for desk in accounts if desk.orders is not None),
+            "journal": {"bytes": betting.journal.journal.size, "unwritten": gate.unwritten},
             "counts": {
                 **role.mail.counts,
                 "depth": role.mail.depth,

@@ -289,7 +289,8 @@ def test_what_there_is_no_room_for_goes_the_oldest_first_and_open_markets_stay(
     assert left[0] == "1.0"
     assert 0 < len(left) - 1 < 42
     assert left[1:] == [f"1.{day}{number}" for day in range(6) for number in range(1, 8)][-(len(left) - 1) :]
-    assert journal.size < 1_300_000
+    # Beside it there are what is spare in the present file and what waits for a checkpoint: 4 MB each.
+    assert journal.size < 1_000_000 + 8_500_000
     assert ids(journal) == ["r0"]
 
 

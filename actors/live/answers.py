@@ -138,6 +138,7 @@ class Answers:
             "reference": role.setup.reference,
             "pid": os.getpid(),
             "page": role.page,
+            "page_pid": pids.get("page", 0),
             "on_stop": role.setup.on_stop,
             "stopping": gate.stopping,
             "stopped": role.mail.stopped,

@@ -8,6 +8,7 @@ Times are milliseconds since the epoch, money is in each account's currency. Key
 | instance, reference | the folder and the reference of this instance |
 | pid | of the coordinator's process |
 | page | the address of the web page, without its token; "" where there is none |
+| page_pid | the process of the page; 0 where there is none |
 | on_stop | what becomes of bets that rest when the system stops: cancel, leave |
 | stopping | why placing has stopped; "" while it has not |
 | stopped | the system has stopped, and nothing of it rests that was to be cancelled |

@@ -11,7 +11,7 @@ from ..strategies.cleared import ClearedMarkets
 from ..strategies.errors import RunError
 from ..strategies.events import ClearedMarketsEvent, ClearedOrdersMetaEvent, CloseMarketEvent, MarketEvent
 from ..strategies.hosting import hosted, scope_of, window_of
-from ..strategies.messages import ClearedMarket
+from ..strategies.messages import UNCONFIRMED, ClearedMarket
 from ..strategies.stands import Stand
 from ..strategies.strategy import Strategy
 from ..strategies.terms import Terms
@@ -282,6 +282,14 @@ class Hosting(CustomEvents):
             order.trade.replaced(order)
         return ended
 
+    def _end_in_doubt(self, market: HostedMarket) -> None:
+        """Nobody will learn any more what became of orders in doubt: that is how they end."""
+        doubted = [order for order in market.blotter.live_orders if order.state.stand is Stand.IN_DOUBT]
+        for order in doubted:
+            order.take_outcome(order.request_id or "", UNCONFIRMED)
+        if doubted:
+            self.process_market_orders(market)
+
     def _expire(self, market: HostedMarket, why: str) -> None:
         """End the orders that can no longer be placed, and tell their strategies."""
         if self._expire_at_exchange(market, why):
@@ -315,6 +323,7 @@ class Hosting(CustomEvents):
                 self.clock.now_ms = market.market_book.publish_time_epoch
             self.turn.market = market
             self._expire(market, "RECORDING_ENDED" if self.clock.simulated else "MARKET_FREED")
+            self._end_in_doubt(market)
             if market.closed and not market.exchange.settles:
                 self._settle_later(market, complete=False)
             self.clock.now_ms = now

@@ -143,7 +143,8 @@ class StreamState(Message, frozen=True):
         markets: that it knows.
         left_out: ids that could not be subscribed to.
         messages, changes: read so far.
-        lag_ms: from publish time to reading, of the last message.
+        lag_ms: from publish time to reading, of the last message; below 0 where the clock here is behind.
+        worst_ms: the same, the greatest since the state before. least_ms: the least of the last minute.
         reconnects: so far.
         silent_ms: since anything was read.
     """
@@ -157,6 +158,8 @@ class StreamState(Message, frozen=True):
     messages: int = 0
     changes: int = 0
     lag_ms: float = 0.0
+    worst_ms: float = 0.0
+    least_ms: float = 0.0
     reconnects: int = 0
     silent_ms: int = 0
 
@@ -385,6 +388,7 @@ class HostState(Message, frozen=True):
         depth: letters that wait.
         lost: letters lost so far; each time its markets asked for images.
         busy_ms: for how long the callback under way has been running; 0: none is.
+        busy_in: where it stands: strategy, market, file and line.
         markets: JSON: a list of rows, one for each market and strategy: market_id, crew, event, name, status, inplay,
             strategy, orders, live, matched, exposure, profit, changes, pt.
         tick_ms: JSON: from reading a change to the end of its callbacks, milliseconds: count, median, p99, worst.
@@ -398,6 +402,7 @@ class HostState(Message, frozen=True):
     busy_ms: int
     markets: bytes
     tick_ms: bytes
+    busy_in: str = ""
 
 
 # -- asking a running system -----------------------------------------------------------------------------------------

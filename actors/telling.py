@@ -13,6 +13,7 @@ from ..strategies.messages import (
     PLACE,
     REFUSED,
     SUCCESS,
+    UNCONFIRMED,
     UNKNOWN,
     ClearedOrder,
     OrderFact,
@@ -112,7 +113,7 @@ class Telling(Requests):
                 order.violation_msg = reply.reason
             taken = order.take_outcome(reply.request_id, reply.outcome, report.operation)
             # Of one that nobody knows about, the answer may come yet.
-            if reply.outcome != UNKNOWN and market.is_replaced_by(order, reply.request_id):
+            if reply.outcome not in (UNKNOWN, UNCONFIRMED) and market.is_replaced_by(order, reply.request_id):
                 del market.replacing[order.id]
         else:
             first = order.responses.place_response is None

@@ -50,6 +50,7 @@ def live_view(state: Row, width: int = 120, height: int | None = None) -> Render
     accounts = _table("account", _CLIENTS, _rows(state, "clients"), width)
     streams = _table("stream", _STREAMS, _rows(state, "streams"), width)
     hosts = _table("host", _HOSTS, _rows(state, "hosts"), width, _MOST_HOSTS if few else None)
+    warnings = [_warning(row, width) for row in _rows(state, "watchdogs")]
     below = [*accounts, *streams, *hosts, *_table("latency, ms", _LATENCY, _latencies(state), width), *_risk(state)]
     below += [_event(row, width) for row in _rows(state, "events")[-_EVENTS:]]
     markets, orders = _by_need(_rows(state, "markets")), _rows(state, "orders")
@@ -57,10 +58,10 @@ def live_view(state: Row, width: int = 120, height: int | None = None) -> Render
     of_markets = of_orders = None
     if height is not None:
         # A head and a line for what is left out belong to each of the two.
-        room = max(height - 1 - sum(map(_lines, below)) - 4, 2)
+        room = max(height - 1 - len(warnings) - sum(map(_lines, below)) - 4, 2)
         of_orders = min(len(orders), max(room // 2, room - len(markets)))
         of_markets = room - of_orders
-    parts: list[RenderableType] = [_head(state)]
+    parts: list[RenderableType] = [_head(state), *warnings]
     parts += _table("market", _MARKETS, markets, width, of_markets, "no market is hosted")
     parts += _table("order in", _ORDERS, orders, width, of_orders, "no order is live")
     return Group(*parts, *below)
@@ -107,6 +108,13 @@ def _named(head: Any, values: Mapping[str, str]) -> Text:
     line = Text(no_wrap=True, overflow="ellipsis")
     line.append(f"{_plain(head)}  ", "bold")
     line.append(", ".join(f"{name.replace('_', ' ')} {value}" for name, value in values.items()))
+    return line
+
+
+def _warning(row: Row, width: int) -> Text:
+    """A figure that is above its limit."""
+    line = Text(f"{_plain(row.get('kind', ''))} {_plain(row.get('text', ''))}", "bold red", no_wrap=True)
+    line.truncate(width, overflow="ellipsis")
     return line
 
 

@@ -134,10 +134,13 @@ class Blotter:
 
     def status_changed(self, order: Order, before: OrderStatus | None) -> None:
         if order.complete:
+            if before is OrderStatus.UNCONFIRMED:
+                self._revive(order)  # strategies are told what has become of it after all
             self.finished.append(order)
             mine = self._by_strategy[order.trade.strategy]
             mine.ended += 1
-            mine.selections[order.lookup].completed(order)
+            if order.state.over:
+                mine.selections[order.lookup].completed(order)
         elif before in COMPLETE_STATUS:
             self.sizes_changed(order)
             if self._rules.guarded_status:

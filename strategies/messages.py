@@ -12,8 +12,9 @@ import msgspec
 
 #: Operations of the exchange, as `Request.kind` and `Report.operation` name them.
 PLACE, CANCEL, UPDATE, REPLACE = "PLACE", "CANCEL", "UPDATE", "REPLACE"
-#: What became of a request: the exchange answered; a control refused it; it was too late to send it; not known.
-ANSWERED, REFUSED, EXPIRED, UNKNOWN = "ANSWERED", "REFUSED", "EXPIRED", "UNKNOWN"
+#: What became of a request: the exchange answered; a control refused it; it was too late to send it; not known; it
+#: could not be learnt in the time in which it should be, and is looked for still.
+ANSWERED, REFUSED, EXPIRED, UNKNOWN, UNCONFIRMED = "ANSWERED", "REFUSED", "EXPIRED", "UNKNOWN", "UNCONFIRMED"
 SUCCESS, FAILURE = "SUCCESS", "FAILURE"
 #: Where a fact comes from: the simulated exchange, the order stream, the list of current orders, that of cleared ones,
 #: or the answer to a placing, which tells what was matched at once.
@@ -146,7 +147,7 @@ class Reply(Message, frozen=True, gc=False):
     """The answer to a request, or to a part of it: an exchange may answer order by order.
 
     Attributes:
-        outcome: ANSWERED, REFUSED, EXPIRED or UNKNOWN.
+        outcome: ANSWERED, REFUSED, EXPIRED, UNKNOWN or UNCONFIRMED.
         control, reason: for a refusal: which control, and why.
         reports: what became of its instructions; of a refusal one for each that was refused.
     """
@@ -175,7 +176,7 @@ class OrderFact(Message, frozen=True, gc=False):
         matched, average: size matched and its average price; 0.0 if nothing was.
         remaining, cancelled, lapsed, voided: sizes.
         fills: all of them in order, if the source reports them (the simulated exchange does).
-        why: for a bet that ended without having been placed: one word.
+        why: for a bet that ended without having been placed: one word. UNCONFIRMED: what became of it is not known.
     """
 
     market_id: str

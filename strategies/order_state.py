@@ -23,17 +23,22 @@ from . import messages
 from .errors import OrderError
 from .fact_ranks import accounted_of, rank_of, ties_of
 from .messages import OrderFact, Report
-from .stands import DONE, ENDS, IN_DOUBT, LIVE, NEW, NOT_PLACED, REFUSED, SENT, OrderStatus, Stand, State
+from .stands import (
+    BY_REPLIES,
+    DONE,
+    ENDS,
+    EVIDENCE,
+    KNOWN_ENDS,
+    LIVE,
+    NEW,
+    NOT_PLACED,
+    SENT,
+    UNCONFIRMED,
+    OrderStatus,
+    Stand,
+    State,
+)
 
-#: What is known of a placing by replies alone: that which says more wins.
-_EVIDENCE = {
-    messages.UNKNOWN: 1,
-    messages.EXPIRED: 2,
-    messages.REFUSED: 3,
-    messages.FAILURE: 4,
-    messages.SUCCESS: 5,
-}
-_BY_REPLIES = (None, IN_DOUBT, NOT_PLACED, REFUSED, DONE, LIVE)
 #: Averages nearer than this are one: sources round them to pence.
 _SAME_AVERAGE = 0.01
 
@@ -210,7 +215,7 @@ class OrderState:
         if not fact.executable:
             self._follow()
         elif before.stand is not Stand.LIVE:
-            if before.stand in ENDS:
+            if before.stand in KNOWN_ENDS:
                 discrepancy = discrepancy or f"is {before.stand.value.lower()}, told that it can be matched"
             self._follow()
         return self._taken(before, matched, True, discrepancy)
@@ -242,7 +247,7 @@ class OrderState:
             self._told, self.fills = fact, fact.fills
         elif self._told is not None:
             self._show_fills()
-        self.is_done = not fact.executable
+        self.is_done = not fact.executable and fact.why != messages.UNCONFIRMED
         self._keep_to(fact)
 
     def _keep_to(self, fact: OrderFact) -> None:
@@ -264,10 +269,12 @@ class OrderState:
 
     def _follow(self) -> None:
         """Stand where what is known leads: facts first, then replies."""
-        fact, state = self._fact, _BY_REPLIES[self._evidence]
+        fact, state = self._fact, BY_REPLIES[self._evidence]
         if fact is not None:
             unplaced = fact.why is not None and self.bet_id is None
             state = LIVE if fact.executable else NOT_PLACED if unplaced else DONE
+            if fact.why == messages.UNCONFIRMED:
+                state = UNCONFIRMED
         if state is None:
             return
         if state is not NOT_PLACED:
@@ -312,7 +319,7 @@ class OrderState:
                 # Nothing was known of it, as of almost every order.
                 if report.bet_id is not None:
                     self._number(report.bet_id)
-                self.placed_ms, self._evidence = at, _EVIDENCE[messages.SUCCESS]
+                self.placed_ms, self._evidence = at, EVIDENCE[messages.SUCCESS]
                 self._stand_at(LIVE)
                 return _WENT_LIVE
             discrepancy = None
@@ -322,12 +329,12 @@ class OrderState:
                 self._number(report.bet_id)
             if self.error_code is not None:
                 self.error_code = self.placed_ms = None
-            if self._fact is None and before.stand in ENDS and self._evidence < _EVIDENCE[messages.SUCCESS]:
+            if self._fact is None and before.stand in KNOWN_ENDS and self._evidence < EVIDENCE[messages.SUCCESS]:
                 discrepancy = f"is {before.stand.value.lower()}, told that it was placed"
             if at is not None and (self.placed_ms is None or at > self.placed_ms):
                 self.placed_ms = at
             return self._learn(before, report.status, discrepancy)
-        if self.bet_id is not None or self._evidence == _EVIDENCE[messages.SUCCESS]:
+        if self.bet_id is not None or self._evidence == EVIDENCE[messages.SUCCESS]:
             bet = f"bet {self.bet_id}" if self.bet_id is not None else "placed"
             return self._learn(before, report.status, f"is {bet}, told that it was not placed: {report.error_code}")
         if self.error_code is None:
@@ -340,7 +347,7 @@ class OrderState:
         """Take what became of an instruction that the exchange did not answer. Never raises.
 
         Args:
-            outcome: REFUSED, EXPIRED or UNKNOWN.
+            outcome: REFUSED, EXPIRED, UNKNOWN or UNCONFIRMED.
             operation: what was asked: PLACE, CANCEL, UPDATE or REPLACE. Of those about a bet none changes more than
                 that it is no longer under way.
         """
@@ -349,8 +356,8 @@ class OrderState:
                 self._stand_at(LIVE)
             return NOTHING
         discrepancy = None
-        exists = self.bet_id is not None or self._evidence == _EVIDENCE[messages.SUCCESS]
-        if exists and outcome != messages.UNKNOWN:
+        exists = self.bet_id is not None or self._evidence == EVIDENCE[messages.SUCCESS]
+        if exists and outcome not in (messages.UNKNOWN, messages.UNCONFIRMED):
             discrepancy = f"is bet {self.bet_id}, told that its placing is {outcome.lower()}"
         return self._learn(self.state, outcome, discrepancy)
 
@@ -360,7 +367,7 @@ class OrderState:
         Args:
             before: where the order stood before the message.
         """
-        rank = _EVIDENCE[evidence]
+        rank = EVIDENCE[evidence]
         if rank > self._evidence:
             self._evidence = rank
             self._follow()
@@ -370,7 +377,7 @@ class OrderState:
 
     def decide(self, outcome: str) -> None:
         """It is decided here what became of the placing: a late reply that says less changes nothing of it."""
-        self._evidence = max(self._evidence, _EVIDENCE[outcome])
+        self._evidence = max(self._evidence, EVIDENCE[outcome])
 
     def _taken(self, before: State, matched: bool, changed: bool, discrepancy: str | None) -> Taken:
         was, now = before.stand, self.state.stand

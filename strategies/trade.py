@@ -150,7 +150,7 @@ class Trade:
             return False
         complete = True
         for order in self.orders:
-            complete = complete and order.complete
+            complete = complete and order.state.over
         return complete
 
     def replacing(self, order: Order) -> None:

@@ -78,7 +78,7 @@ class Position:
         back = order.side == "BACK"
         if order.size_matched:
             self._match(order, 1.0 if back else -1.0)
-        if order.complete:
+        if order.state.over:
             return
         order_type = order.order_type
         if isinstance(order_type, LimitOrder):
@@ -214,7 +214,7 @@ class SelectionBets:
     def add(self, order: Order) -> None:
         self.orders.append(order)
         self.live[order] = None
-        if order.complete:
+        if order.state.over:
             self._complete = None
 
     def completed(self, order: Order) -> None:
@@ -238,14 +238,14 @@ class SelectionBets:
             complete = self._complete = Position(terms)
             self.live = {}
             for order in self.orders:
-                if order.complete:
+                if order.state.over:
                     complete.add(order)
                 else:
                     self.live[order] = None
-        if exclusion is not None and exclusion.complete:
+        if exclusion is not None and exclusion.state.over:
             total = Position(terms)
             for order in self.orders:
-                if order.complete and order is not exclusion:
+                if order.state.over and order is not exclusion:
                     total.add(order)
         else:
             total = complete.copy()

@@ -30,6 +30,7 @@ class FakeMail:
 
     def __init__(self, name: str = "s1", answers: Callable[[str, Letter], Letter | None] | None = None) -> None:
         self.name = name
+        self.incarnation = 0
         self.address = f"fake:{name}"
         self.stopped = False
         self.sent: list[tuple[str, Letter]] = []

@@ -124,6 +124,7 @@ def state(**fields: Any) -> dict[str, Any]:
                 {"at": AT - 60_000, "kind": "SESSION", "text": "alice has logged in"},
                 {"at": AT - 2_000, "kind": "ORDER", "text": "order 1 was placed at 1.200000001"},
             ],
+            "watchdogs": [],
             "counts": {},
         }
         | fields

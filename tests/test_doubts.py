@@ -12,6 +12,7 @@ from headrace.strategies.messages import (
     FAILURE,
     PLACE,
     SUCCESS,
+    UNCONFIRMED,
     UNKNOWN,
     CancelInstruction,
     ReplaceInstruction,
@@ -346,3 +347,148 @@ class TestReplaces:
         live = [(bet.order_id, bet.bet_id) for bet in account.orders.live]
         ended = [(each.order_id, each.why) for each in account.facts() if each.bet_id is None]
         assert (live, ended) == (([(OTHER, "35")], []) if shown else ([], [(OTHER, "NOT_PLACED")]))
+
+
+class TestUnconfirmed:
+    """Nothing could be learnt for two minutes: the lists cannot be had, and the stream says nothing."""
+
+    UNCONFIRMED = ("UNCONFIRMED", ORDER, "PLACE", "FAILURE", None)
+
+    @pytest.fixture
+    def account(self) -> Account:
+        made = Account()
+        made.lists.error = "HTTP status 503"
+        return made
+
+    def test_placing_ends_unconfirmed_after_two_minutes_and_the_bet_delay_and_people_are_told(
+        self, account: Account
+    ) -> None:
+        account.lose(account.request(place(), bet_delay=5))
+        account.at(124.9)
+        assert account.replies() == []
+        account.at(125.1)
+
+        assert account.replies() == [self.UNCONFIRMED]
+        assert account.words == ["in_doubt", "unconfirmed"]
+
+    def test_it_is_told_even_while_a_look_is_not_answered(self, account: Account) -> None:
+        account.lose(account.request(place()))
+        account.orders.wake(NOW + 600)
+        account.orders.wake(NOW + 120_000)
+
+        assert account.replies() == [self.UNCONFIRMED]
+
+    def test_it_counts_as_if_all_of_it_could_be_matched(self, account: Account) -> None:
+        account.lose(account.request(place()))
+        account.at(130)
+
+        (bet,) = account.orders.live
+        assert (bet.in_doubt, bet.unconfirmed, bet.remaining) == (True, True, 4.0)
+        assert account.orders.in_doubt(ORDER)
+
+    def test_it_is_looked_for_still_and_taken_on_when_it_is_found(self, account: Account) -> None:
+        account.lose(account.request(place()))
+        account.at(600)
+        account.lists.error = ""
+        account.lists.current = [current(sizeMatched=1.0, sizeRemaining=3.0, averagePriceMatched=3.5)]
+        account.at(640)
+
+        assert account.replies() == [self.UNCONFIRMED, FOUND]
+        assert account.words[-1] == "adopted"
+        (bet,) = account.orders.live
+        assert (bet.bet_id, bet.unconfirmed, bet.remaining) == ("31", False, 3.0)
+
+    def test_it_was_not_placed_after_all_if_a_look_says_so(self, account: Account) -> None:
+        account.lose(account.request(place()))
+        account.at(600)
+        account.lists.error = ""
+        account.at(640)
+
+        assert account.replies() == [self.UNCONFIRMED, NOT_PLACED]
+        assert account.orders.live == []
+
+    def test_stream_that_shows_it_ends_it(self, account: Account) -> None:
+        account.lose(account.request(place()))
+        account.at(130)
+        account.stream(fact(at=NOW + 131_000))
+        account.at(140)
+
+        assert account.replies() == [self.UNCONFIRMED, FOUND]
+        assert [each.bet_id for each in account.facts()] == ["31"]
+
+    def test_order_that_was_taken_asynchronously_is_told_by_a_fact(self, account: Account) -> None:
+        request = account.request(place(), async_=True)
+        account.orders.take_reply(Reply(request.request_id, MARKET, NOW, reports=(Report(ORDER, PLACE, SUCCESS),)))
+        account.at(130)
+
+        (told,) = account.facts()
+        assert (told.why, told.executable, told.remaining, told.bet_id) == (UNCONFIRMED, False, 4.0, None)
+        (bet,) = account.orders.live
+        assert (bet.unconfirmed, bet.remaining) == (True, 4.0)
+        account.lists.error = ""
+        account.lists.current = [current()]
+        account.at(170)
+        assert account.facts()[-1].executable
+        assert [(bet.bet_id, bet.unconfirmed) for bet in account.orders.live] == [("31", False)]
+
+    def test_cancel_of_a_whole_bet_may_be_asked_for_again(self, account: Account) -> None:
+        account.placed()
+        account.lose(account.request(CancelInstruction(ORDER, "31")))
+        account.at(130)
+
+        assert account.replies() == [("ANSWERED", ORDER, "CANCEL", "FAILURE", "TIMEOUT")]
+        assert not account.orders.in_doubt(ORDER)
+
+    def test_cancel_of_a_part_stays_in_doubt_until_the_bet_was_read(self, account: Account) -> None:
+        account.placed()
+        account.lose(account.request(CancelInstruction(ORDER, "31", 2.0)))
+        account.at(130)
+        assert account.replies() == []
+        assert account.words == ["in_doubt", "unconfirmed"]
+        account.lists.error = ""
+        account.lists.current = [current(sizeCancelled=2.0, sizeRemaining=2.0)]
+        account.at(170)
+
+        assert account.replies() == [("ANSWERED", ORDER, "CANCEL", "SUCCESS", None)]
+
+    def test_what_a_replace_places_is_unconfirmed_and_both_count(self, account: Account) -> None:
+        account.placed()
+        asked = ReplaceInstruction(ORDER, "31", 4.0, OTHER, ref(OTHER))
+        request = account.request(asked)
+        cancelled = Report(ORDER, CANCEL, SUCCESS, bet_id="31", size=4.0)
+        account.orders.take_reply(Reply(request.request_id, MARKET, NOW, reports=(cancelled,)))
+        lost = Reply(request.request_id, MARKET, NOW, UNKNOWN, (Report(OTHER, PLACE, FAILURE),))
+        account.orders.hold(request, lost)
+        account.at(130)
+
+        assert account.replies()[-1] == ("UNCONFIRMED", OTHER, "PLACE", "FAILURE", None)
+        (made,) = (bet for bet in account.orders.live if bet.order_id == OTHER)
+        assert (made.unconfirmed, made.remaining) == (True, 4.0)
+
+
+class TestHeld:
+    """Nothing is placed in a market where a bet may be that is not known."""
+
+    def test_placing_in_doubt_holds_its_market_until_it_is_decided(self, account: Account) -> None:
+        account.lose(account.request(place()))
+        assert account.orders.why_held(MARKET) == f"it is not known what became of order {ORDER}"
+        assert account.orders.why_held("1.208") == ""
+        account.at(16)
+
+        assert account.orders.why_held(MARKET) == ""
+
+    def test_cancel_in_doubt_holds_nothing(self, account: Account) -> None:
+        account.placed()
+        account.lose(account.request(CancelInstruction(ORDER, "31")))
+
+        assert account.orders.why_held(MARKET) == ""
+
+    def test_asynchronous_order_holds_once_it_should_have_been_shown(self, account: Account) -> None:
+        account.lists.error = "HTTP status 503"
+        request = account.request(place(), async_=True)
+        account.orders.take_reply(Reply(request.request_id, MARKET, NOW, reports=(Report(ORDER, PLACE, SUCCESS),)))
+        account.at(14)
+        assert account.orders.why_held(MARKET) == ""
+        account.at(16)
+
+        assert account.orders.why_held(MARKET)

@@ -66,15 +66,21 @@ class TestReplaceCut:
 
         assert (order.complete, made.size_remaining, made.bet_id) == (True, 5.0, exchange.bets[1].bet_id)
 
-    def test_what_is_placed_after_it_was_given_up_is_known_and_counts(self, exchange: Venue, trading: Trading) -> None:
+    def test_what_is_placed_after_it_was_given_up_is_taken_on(self, exchange: Venue, trading: Trading) -> None:
         order = trading.placed(3.0, 5.0)
         exchange.fault("bet.replace_cut", seconds=0.6)
         trading.market.replace_order(order, 3.5)
         trading.until(lambda: len(trading.orders.doubts))
         trading.skip(16)
         trading.settle(order)
-        trading.until(lambda: agrees(trading, exchange) and len(exchange.bets) == 2)
-        assert [bet.remaining for bet in trading.orders.live] == [5.0]
+        made = replacement(trading, order)
+        trading.until(lambda: made.status is hr.OrderStatus.EXECUTABLE)
+
+        assert agrees(trading, exchange)
+        assert [(bet.order_id, bet.bet_id, bet.remaining) for bet in trading.orders.live] == [
+            (made.id, made.bet_id, 5.0)
+        ]
+        assert trading.words == ["in_doubt", "adopted"]
 
 
 class TestDuplicate:

@@ -16,12 +16,13 @@ from pathlib import Path
 import pytest
 
 from headrace.actors.letters import Ask, Gone, Hello, Letter, Stop, Told
+from headrace.actors.live.hosts import Found
 from headrace.actors.mailboxes.folder import make_folder, remove_folder
 from headrace.actors.mailboxes.mail import Mail
 from headrace.actors.mailboxes.socket_post import ZmqPost
 from headrace.actors.role import run
 from headrace.actors.shells.engine import Engine
-from headrace.actors.shells.thread_engine import ThreadEngine
+from headrace.actors.shells.thread_engine import CRASHED, ThreadEngine
 from headrace.strategies.errors import RunError
 from live_roles import Answering, Bystander, Failing, Gathering, Noting, until
 
@@ -183,6 +184,54 @@ def test_a_role_starts_others_with_its_copy_of_the_engine(shared: System) -> Non
     until(lambda: Gone("k2") in shared.gone())
 
 
+def test_a_role_that_crashes_is_told_of_and_another_takes_its_place(shared: System) -> None:
+    shared.engine.start("l1", functools.partial(Answering, "l1"))
+    shared.hello("l1")
+    shared.engine.crash("l1")
+    until(lambda: [gone for gone in shared.gone() if gone.name == "l1"])
+    (gone,) = [gone for gone in shared.ended if gone.name == "l1"]
+    assert gone.why
+    assert gone.incarnation == 0
+    assert "l1" not in shared.engine.alive()
+    shared.engine.start("l1", functools.partial(Answering, "l1"), 1)
+    shared.hello("l1", 1)
+    shared.coordinator.send("l1", Ask("echo", "c", "", b'"anew"'))
+    until(lambda: Told("echo", b'"anew"') in shared.coordinator.received(Told))
+
+
+def test_spare_processes_are_for_roles_of_any_name(shared: System) -> None:
+    shared.engine.spare(1, Answering)
+    for name in ("m1", "m2"):
+        shared.engine.start(name, functools.partial(Answering, name))
+        shared.hello(name)
+    assert shared.engine.alive() >= {"m1", "m2"}
+
+
+def test_what_others_have_started_is_taken_over_and_its_end_told(shared: System) -> None:
+    shared.engine.start("n1", functools.partial(Bystander, "n1", shared.engine, "n2"))
+    address = shared.hello("n2").address
+    assert shared.engine.adopt(["n2", "n3"]) == {"n2": Found(address, 0)}
+    assert "n2" in shared.engine.alive()
+    assert shared.engine.adopt()["n2"] == Found(address, 0)
+    assert "c" not in shared.engine.adopt()
+    shared.engine.crash("n2")
+    until(lambda: [gone for gone in shared.ended if gone.name == "n2" and gone.why])
+    shared.engine.start("n2", functools.partial(Answering, "n2"), 1)
+    shared.hello("n2", 1)
+
+
+def test_what_was_taken_over_can_be_stopped_and_killed(shared: System) -> None:
+    for name in ("p1", "q1"):
+        shared.engine.start(name, functools.partial(Bystander, name, shared.engine, name.replace("1", "2")))
+    shared.hello("p2")
+    shared.hello("q2")
+    shared.engine.adopt()
+    shared.engine.stop("p2", "enough")
+    until(lambda: [gone for gone in shared.ended if gone.name == "p2" and not gone.why])
+    shared.engine.kill("q2")
+    assert not shared.engine.alive() & {"p2", "q2"}
+
+
 # -- threads -----------------------------------------------------------------------------------------------------------
 
 
@@ -218,6 +267,42 @@ def test_close_ends_everything_the_coordinator_last_and_names_what_had_to_be_kil
         with pytest.raises(RunError, match="the engine is closed"):
             local.engine.start("h3", lambda: Noting("h3"))
         until(lambda: not [thread for thread in threading.enumerate() if thread.name in {"c", "h1", "h2"}])
+
+
+def test_a_role_that_crashes_gives_back_what_it_had_and_tells_nothing(local: System) -> None:
+    class Saving(Noting):
+        def receive(self, sender: str, letter: Letter, at_ms: int) -> None:
+            super().receive(sender, letter, at_ms)
+            local.engine.crash("h1")
+            self.mail.send("c", Told("never", b""))
+            self.seen.append("went on")
+
+        def stop(self) -> None:
+            self.seen.append("saved")
+
+        def crash(self) -> None:
+            self.seen.append("gave back")
+
+    role = Saving("h1")
+    local.engine.start("h1", lambda: role)
+    local.engine.ready("h1", 10)
+    local.engine.put("h1", Ask("first", "c", ""))  # type: ignore[attr-defined]
+    local.engine.put("h1", Ask("second", "c", ""))  # type: ignore[attr-defined]
+    until(lambda: Gone("h1", CRASHED) in local.gone())
+    assert role.seen == ["start", ("h1", Ask("first", "c", "")), "gave back"]
+    assert local.coordinator.received(Told) == []
+
+
+def test_a_role_that_crashes_while_it_starts_gives_back_what_it_had(local: System) -> None:
+    class Starting(Noting):
+        def start(self, mail: Mail) -> None:
+            local.engine.crash("h1")
+            mail.send("c", Told("never", b""))
+
+    role = Starting("h1")
+    local.engine.start("h1", lambda: role)
+    until(lambda: Gone("h1", CRASHED) in local.gone())
+    assert role.seen == ["stop"]
 
 
 def test_a_role_that_takes_long_to_start_is_told_to_whoever_waits(local: System) -> None:

@@ -18,13 +18,13 @@ def filled(folder: Path) -> Bench:
 def test_the_first_host_goes_alone_and_the_others_once_it_has_started(tmp_path: Path) -> None:
     bench = filled(tmp_path)
     assert bench.engine.started == ["h1"]
-    assert bench.role.hosts_coming == 1
+    assert bench.role.pool.coming == 1
     bench.hello("h1", "HOST")
     assert bench.engine.started == ["h1", "h2", "h3"]
-    assert bench.role.hosts_coming == 2
+    assert bench.role.pool.coming == 2
     bench.hello("h2", "HOST")
     bench.hello("h3", "HOST")
-    assert bench.role.hosts_coming == 0
+    assert bench.role.pool.coming == 0
 
 
 def test_markets_open_at_hosts_that_run(tmp_path: Path) -> None:
@@ -41,14 +41,14 @@ def test_where_the_first_host_cannot_start_no_other_is_tried(tmp_path: Path) -> 
     bench = filled(tmp_path)
     bench.take("engine", Gone("h1", "RunError: strategy 'Backer' failed in start()", 0))
     assert bench.engine.started == ["h1"]
-    assert bench.role.hosts_coming == 0, "nobody waits for it"
+    assert bench.role.pool.coming == 0, "nobody waits for it"
     (told,) = [event.text for event in bench.role.alerts.events if event.kind == "QUARANTINE"]
     assert "strategy 'Backer' failed in start()" in told
 
 
 def test_a_system_that_ends_starts_no_more_hosts(tmp_path: Path) -> None:
     bench = filled(tmp_path)
-    bench.role.stop_hosts()
+    bench.role.ending.stop_hosts()
     bench.hello("h1", "HOST")
     assert bench.engine.started == ["h1"]
 

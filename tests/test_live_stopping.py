@@ -9,10 +9,12 @@ from headrace.actors.letters import Carried, ForeignBet, Gone, OrdersImage
 from headrace.strategies.messages import (
     ANSWERED,
     CANCEL,
+    FAILURE,
     REFUSED,
     SIMULATED,
     STREAM,
     SUCCESS,
+    UNKNOWN,
     CancelInstruction,
     OrderFact,
     PlaceInstruction,
@@ -189,7 +191,7 @@ def test_what_rests_in_markets_of_a_host_that_died_is_cancelled_and_told(tmp_pat
     resting(bench, "a", "91")
     bench.asks(placing("b", "1.2", "r2"), "h2")
     bench.account.places("b", "92")
-    bench.take("c", Gone("h1", "killed by signal 9"))
+    bench.dies("h1", "killed by signal 9")
     bench.role.caught_up(bench.now)
     assert cancels(bench) == [("1.1", ["91"])]
     assert any(
@@ -207,7 +209,7 @@ def test_bets_on_paper_of_a_host_that_died_do_not_hold_up_the_end(tmp_path: Path
     bench.sees("1.1")
     bench.opens("1.1")
     bench.asks(placing("a"))
-    bench.take("c", Gone("h1", "killed"))
+    bench.dies("h1")
     bench.role.stops.stop_system("enough")
     assert bench.mail.stopped
 
@@ -326,3 +328,28 @@ def test_bets_of_the_whole_account_that_are_not_cancelled_do_not_hold_up_the_end
     assert bench.engine.stopped == ["h1"]
     failure = next(iter(bench.role.betting.failures))
     assert failure.message.startswith("the bets of account trader rest and cannot be cancelled: the exchange answers")
+
+
+def test_an_order_of_which_nothing_could_be_learnt_is_listed_and_does_not_hold_up_the_end(tmp_path: Path) -> None:
+    bench = trading(tmp_path)
+    bench.asks(placing("a"))
+    (request,) = bench.account.requests
+    bench.role.stops.stop_system("enough")
+    desk = next(iter(bench.role.betting.accounts))
+    assert desk.orders is not None
+    lost = Reply(request.request_id, "1.1", bench.now, UNKNOWN, (Report("a", "PLACE", FAILURE),))
+    assert not desk.orders.hold(request, lost)
+    bench.passes(100)
+    assert bench.engine.stopped == [], "it may rest, and is looked for"
+    bench.passes(121_000)
+    bench.passes(500)
+
+    cancelling = bench.role.stops.cancelling
+    assert cancelling is not None
+    assert [(each["order_id"], each["why"]) for each in cancelling.left] == [
+        ("a", "what became of it could not be learnt")
+    ]
+    assert (cancelling.open, bench.engine.stopped) == (0, ["h1"])
+    assert [failure.message for failure in bench.role.betting.failures] == [
+        "order a of market 1.1 may rest: what became of it could not be learnt"
+    ]

@@ -36,6 +36,7 @@ from headrace.strategies.messages import (
     SIMULATED,
     STREAM,
     SUCCESS,
+    UNCONFIRMED,
     UNKNOWN,
     OrderFact,
     Reply,
@@ -60,6 +61,7 @@ from headrace.strategies.stands import (
     State,
 )
 from headrace.strategies.stands import REFUSED as REFUSED_STATE
+from headrace.strategies.stands import UNCONFIRMED as UNCONFIRMED_STATE
 
 S = OrderStatus
 SIZE, PRICE = 10.0, 3.0
@@ -81,6 +83,7 @@ WAYS: dict[State, tuple[State, ...]] = {
     DONE: (SENT, LIVE, DONE),
     NOT_PLACED: (SENT, NOT_PLACED),
     REFUSED_STATE: (REFUSED_STATE,),
+    UNCONFIRMED_STATE: (SENT, IN_DOUBT, UNCONFIRMED_STATE),
 }
 
 
@@ -94,7 +97,7 @@ def at(state: State, guarded: bool = True) -> OrderState:
 def test_every_state_has_its_row_in_the_table() -> None:
     assert set(NEXT) == set(WAYS)
     assert {each for row in NEXT.values() for each in row} == set(NEXT) - {NEW}
-    assert [state for state, row in NEXT.items() if not row] == [DONE, NOT_PLACED, REFUSED_STATE]
+    assert [state for state, row in NEXT.items() if not row] == [DONE, NOT_PLACED, REFUSED_STATE, UNCONFIRMED_STATE]
 
 
 @pytest.mark.parametrize(("start", "into"), list(itertools.product(NEXT, NEXT)), ids=repr)
@@ -127,6 +130,7 @@ def test_statuses_are_flumines_names_of_the_states() -> None:
         "<State DONE>": "EXECUTION_COMPLETE",
         "<State NOT_PLACED>": "EXPIRED",
         "<State REFUSED>": "VIOLATION",
+        "<State UNCONFIRMED>": "UNCONFIRMED",
     }
     assert {state.stand for state in NEXT} == set(Stand)
 
@@ -154,6 +158,11 @@ def fact(
         MARKET, order_id, bet_id, source, T0 + when, remaining > 0, PRICE, SIZE, "LAPSE", matched, average, remaining,
         cancelled, lapsed, voided, fills, why,
     )  # fmt: skip
+
+
+def unconfirmed(known: OrderFact) -> OrderFact:
+    """The bet of a fact is in no list any more, and nobody has told of its end."""
+    return msgspec.structs.replace(known, source=LIST, executable=False, fills=None, why=UNCONFIRMED)
 
 
 def telling(told: OrderFact) -> Message:
@@ -228,7 +237,7 @@ placed_reply = st.builds(lambda when: report(PLACE, bet_id="1", placed_at=T0 + w
 def lives(draw: st.DrawFn) -> list[Message]:
     """All that is told of an order: one that becomes a bet, or one that does not."""
     kind = draw(st.sampled_from(("bet", "bet", "bet", "refused", "failed", "closed", "lost")))
-    unsure: list[Message] = draw(st.lists(st.just(outcome(UNKNOWN)), max_size=1))
+    unsure: list[Message] = draw(st.lists(st.sampled_from((outcome(UNKNOWN), outcome(UNCONFIRMED))), max_size=2))
     if kind == "refused":
         return [outcome(REFUSED), *unsure]
     if kind == "lost":
@@ -241,7 +250,9 @@ def lives(draw: st.DrawFn) -> list[Message]:
         return [telling(fact(9, lapsed=SIZE, bet_id=None, why="MARKET_CLOSED")), *wrongly, *unsure]
     wrongly = draw(st.lists(st.sampled_from((outcome(EXPIRED), report(PLACE, FAILURE, error_code="X"))), max_size=1))
     replies = draw(st.lists(placed_reply, min_size=0, max_size=2))
-    return [*map(telling, draw(facts())), *replies, *unsure, *wrongly]
+    told = draw(facts())
+    lost = [telling(unconfirmed(each)) for each in draw(st.lists(st.sampled_from(told), max_size=1))]
+    return [*map(telling, told), *lost, *replies, *unsure, *wrongly]
 
 
 @st.composite
@@ -434,6 +445,39 @@ def test_an_order_in_doubt_is_found_again() -> None:
     outcome(UNKNOWN)(order)
     assert (order.state, order.status) == (IN_DOUBT, S.PENDING)
     assert report(PLACE, bet_id="1", placed_at=T0)(order).went_live
+
+
+def test_an_order_of_which_nothing_can_be_learnt_ends_unconfirmed_and_may_be_found_later() -> None:
+    order = sent()
+    outcome(UNKNOWN)(order)
+    assert outcome(UNCONFIRMED)(order) == Taken(ended=True)
+    assert (order.state, order.status, order.complete, order.size_remaining) == (
+        UNCONFIRMED_STATE,
+        S.UNCONFIRMED,
+        True,
+        SIZE,
+    )
+    assert outcome(UNKNOWN)(order) == Taken(), "what is known less well changes nothing"
+    assert report(PLACE, bet_id="1", placed_at=T0)(order) == Taken(went_live=True)
+    assert (order.state, order.complete) == (LIVE, False)
+
+
+def test_an_unconfirmed_order_that_was_not_placed_after_all_says_so() -> None:
+    order = sent()
+    outcome(UNCONFIRMED)(order)
+    outcome(EXPIRED)(order)
+    assert (order.state, order.not_placed) == (NOT_PLACED, "EXPIRED")
+
+
+def test_a_bet_that_no_list_has_is_unconfirmed_with_what_is_known_of_it() -> None:
+    order = sent()
+    known = fact(5, 4.0)
+    take(order, known)
+    (taken,) = take(order, unconfirmed(known))
+    assert (taken.ended, order.state, order.is_done) == (True, UNCONFIRMED_STATE, False)
+    assert (order.size_matched, order.size_remaining, order.bet_id) == (4.0, 6.0, "1")
+    (found,) = take(order, fact(6, 4.0, source=LIST))
+    assert (found.went_live, found.discrepancy, order.state) == (True, None, LIVE)
 
 
 def test_a_late_answer_to_a_cancel_says_nothing_of_the_placing() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from account_builders import MARKET, NOW, ORDER, OTHER, RUNNER, Account, cleared, current, fact, place, ref
-from headrace.actors.letters import ForeignBet, OrdersClosed, Position
+from headrace.actors.letters import ForeignBet, OrdersClosed, OrdersImage, Position
 from headrace.actors.live.account_exposure import account_loss, markets_at_stake
 from headrace.strategies.changes import MarketDefinition, RunnerDefinition
 from headrace.strategies.messages import (
@@ -366,6 +366,17 @@ class TestClosure:
         closed.lists.cleared["SETTLED"] = [cleared(profit=-4.0, sizeSettled=4.0)]
         closed.orders.market_closed(MARKET, closed.now)
         closed.at(20)
+
+        assert [each.profit for each in closed.results()] == [10.0, -4.0]
+
+    def test_results_are_asked_for_again_once_the_stream_is_back_which_may_have_missed_another_close(
+        self, closed: Account
+    ) -> None:
+        closed.lists.cleared["SETTLED"] = [cleared(profit=10.0, sizeSettled=4.0)]
+        closed.at(10)
+        closed.lists.cleared["SETTLED"] = [cleared(profit=-4.0, sizeSettled=4.0)]
+        closed.orders.take(OrdersImage("o1", "Betfair", "alice", closed.now), closed.now)
+        closed.at(13)
 
         assert [each.profit for each in closed.results()] == [10.0, -4.0]
 

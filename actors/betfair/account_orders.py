@@ -52,8 +52,8 @@ class AccountOrders:
         reference: the strategy reference of this instance.
         lists: the exchange's lists.
         answer: takes answers, facts and results for markets.
-        report: takes what people should know: a word (in_doubt, not_placed, adopted, difference, resettled, late,
-            stream_silent), a market's id, a sentence.
+        report: takes what people should know: a word (in_doubt, not_placed, unconfirmed, adopted, difference,
+            resettled, late, stream_silent), a market's id, a sentence.
         market_cleared: takes the account's result of a market.
         streamed: it has an order stream.
         direct: the order stream sends its facts to markets itself, so that they are not handed on here.
@@ -169,6 +169,7 @@ class AccountOrders:
             self._down = self.reconciliation.blind = False
             self._to_be_shown.clear()  # what is over by now is in no image, but in the lists
             self.reconciliation.image(at_ms)
+            self.closure.look_again(at_ms)
         elif isinstance(letter, OrdersClosed):
             if letter.closed:
                 self.closure.closed(letter.market_id, at_ms)
@@ -243,6 +244,10 @@ class AccountOrders:
     def in_doubt(self, order_id: str | None) -> bool:
         """Whether nobody knows what became of an order, or of what was last asked about it."""
         return order_id in self.doubts
+
+    def why_held(self, market_id: str) -> str:
+        """Why nothing that adds to the risk is to be placed in a market; empty: nothing stands against it."""
+        return self.doubts.why_held(market_id, self._now)
 
     # -- handing on ----------------------------------------------------------------------------------------------
 

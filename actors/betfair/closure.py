@@ -97,6 +97,13 @@ class Closure:
         if self._closed.pop(market_id, None) is not None:
             self._plan()
 
+    def look_again(self, at_ms: int) -> None:
+        """The order stream was away: a market may have been opened and closed again meanwhile, with another result."""
+        for closed in self._closed.values():
+            if closed.due != math.inf:
+                closed.due = min(closed.due, at_ms + FIRST_MS)
+        self._plan()
+
     def is_closed(self, market_id: str) -> bool:
         """Whether the market has closed, as far as is known."""
         return market_id in self._closed

@@ -4,12 +4,12 @@ A call whose answer is lost may have been carried out, and an order of it may ap
 bet delay. So nothing is sent again. The order stream, the current orders and each status of the cleared ones are looked
 at, by order reference and bet number; what no look finds that began after that time was not done. Then the strategy is
 told, with the answer that the exchange would have given. A cancel of a part, and a replace, are answered only once the
-bet was read: repeated blindly they would be done twice. Sources: Betfair API-NG, "placeOrders" (TIMEOUT).
+bet was read: repeated blindly they would be done twice. Where no look succeeds for two minutes, orders end UNCONFIRMED
+and are looked for still. Sources: Betfair API-NG, "placeOrders" (TIMEOUT).
 """
 
 from __future__ import annotations
 
-import dataclasses
 import itertools
 import logging
 import math
@@ -21,6 +21,7 @@ from ...strategies.messages import (
     FAILURE,
     PLACE,
     SUCCESS,
+    UNCONFIRMED,
     CancelInstruction,
     Instruction,
     OrderFact,
@@ -34,42 +35,21 @@ from ...strategies.messages import (
 from ..exchange import Answer
 from ..letters import ForeignBet
 from . import verdicts
+from .doubt import Doubt, known_before, names_of
 from .known_bets import KnownBets
 from .looks import BetLists, BetLook, Found
+
+Change = CancelInstruction | UpdateInstruction
 
 logger = logging.getLogger("headrace")
 
 #: Milliseconds after which a bet no longer appears, beside the bet delay ("placeOrders").
 APPEARS_MS = 15_000
-#: Milliseconds to the first look, between looks, and after one that failed, at first and at most.
-_FIRST_MS, _LOOK_MS, _RETRY_MS, _RETRY_MOST_MS = 500, 2_000, 1_000, 30_000
-
-
-@dataclasses.dataclass(slots=True, eq=False)
-class _Doubt:
-    """Instructions of one call of which something is not known.
-
-    Attributes:
-        open: those in doubt, by order.
-        since: from when on looks count.
-        decide_at: when what has not appeared will not.
-        look_from: when looks begin.
-        taken: the exchange has taken it asynchronously: it answers no more.
-        placing: of a replace the cancel is known: what it places is not.
-        known: numbers of bets that there were before a replace, by order.
-        looks_left: looks after `decide_at` that must find nothing.
-    """
-
-    number: int
-    request: Request
-    open: dict[str, Instruction]
-    since: int
-    decide_at: float
-    look_from: float
-    taken: bool
-    placing: bool
-    known: dict[str, frozenset[str]]
-    looks_left: int = 1
+#: The same, until it is said that nothing could be learnt: an older text of "placeOrders" has bets appear for so long.
+UNCONFIRMED_MS = 120_000
+#: Milliseconds to the first look, between looks, between those for what is unconfirmed, and after one that failed, at
+#: first and at most.
+_FIRST_MS, _LOOK_MS, _SELDOM_MS, _RETRY_MS, _RETRY_MOST_MS = 500, 2_000, 30_000, 1_000, 30_000
 
 
 class Doubts:
@@ -92,19 +72,27 @@ class Doubts:
         tell: Callable[[Answer], object],
         report: Callable[[str, str, str], object],
         appears_ms: int = APPEARS_MS,
+        unconfirmed_ms: int = UNCONFIRMED_MS,
     ) -> None:
         self._bets = bets
         self._lists = lists
         self._tell = tell
         self._report = report
-        self._appears_ms = appears_ms
+        self._appears_ms, self._unconfirmed_ms = appears_ms, unconfirmed_ms
         self._numbers = itertools.count()
-        self._doubts: dict[int, _Doubt] = {}
+        self._doubts: dict[int, Doubt] = {}
         self._by_order: dict[str, int] = {}
         self._given_up: dict[str, Request] = {}
         self._looking = False
         self._failures = 0
-        self.next_ms = math.inf
+        self._look_ms = math.inf
+
+    @property
+    def next_ms(self) -> float:
+        if not self._doubts:
+            return math.inf
+        unlearnt = min(doubt.unconfirmed_at for doubt in self._doubts.values())
+        return unlearnt if self._looking else min(self._look_ms, unlearnt)
 
     def __len__(self) -> int:
         """Instructions in doubt."""
@@ -118,6 +106,13 @@ class Doubts:
     def orders(self) -> frozenset[str]:
         """The orders that are in doubt, or whose request under way is."""
         return frozenset(self._by_order)
+
+    def why_held(self, market_id: str, at_ms: float) -> str:
+        """Why nothing is to be placed in a market: a bet may be there that is not known; empty: none may."""
+        for doubt in self._doubts.values():
+            if doubt.request.market_id == market_id and doubt.holds(at_ms):
+                return f"it is not known what became of order {next(iter(doubt.open))}"
+        return ""
 
     # -- what is not known ---------------------------------------------------------------------------------------
 
@@ -158,19 +153,15 @@ class Doubts:
         placing: bool = False,
     ) -> None:
         open_ = {each.order_id: each for each in request.instructions if each.order_id in order_ids}
-        known = {}
-        for each in open_.values():
-            bet = self._bets.of(each.order_id, getattr(each, "bet_id", None))
-            sharing = [] if bet is None else self._bets.sharing(bet)
-            # One that no order has yet is what a replace may have made.
-            known[each.order_id] = frozenset(
-                other.bet_id for other in sharing if other.bet_id is not None and other.order_id is not None
-            )
+        known = {each.order_id: known_before(each, self._bets) for each in open_.values()}
         number = next(self._numbers)
         decide_at = self._decide_at(request, at_ms)
-        self._doubts[number] = _Doubt(number, request, open_, at_ms, decide_at, look_from, taken, placing, known)
+        unconfirmed_at = decide_at - self._appears_ms + self._unconfirmed_ms
+        self._doubts[number] = Doubt(
+            number, request, open_, at_ms, decide_at, unconfirmed_at, look_from, taken, placing, known
+        )
         self._by_order.update(dict.fromkeys(open_, number))
-        self.next_ms = min(self.next_ms, look_from)
+        self._look_ms = min(self._look_ms, look_from)
         for each in list(open_.values()):
             bet = self._bets.of(each.order_id, getattr(each, "bet_id", None))
             if bet is not None and bet.fact is not None:
@@ -186,16 +177,12 @@ class Doubts:
 
     def take_fact(self, fact: OrderFact, at_ms: int) -> None:
         """A source tells of a bet of this instance: that may be what was asked."""
-        order_id = fact.order_id
-        if order_id is not None and order_id in self._given_up and fact.bet_id is not None:
-            request = self._given_up.pop(order_id)
-            text = f"order {order_id} was given up as not placed, and is bet {fact.bet_id}: it is taken on"
-            logger.error("Market %s: %s", request.market_id, text)
-            self._report("adopted", request.market_id, text)
-        if not self._doubts:
+        if fact.why == UNCONFIRMED or not (self._doubts or self._given_up):
             return
-        bet = self._bets.of(order_id, fact.bet_id)
-        for name in {order_id, None if bet is None else bet.order_id}:
+        bet = self._bets.of(fact.order_id, fact.bet_id)
+        for name in {fact.order_id, None if bet is None else bet.order_id}:
+            if name is not None and name in self._given_up and fact.bet_id is not None:
+                self._adopted(self._given_up.pop(name), name, "given up as not placed", fact)
             doubt = self._doubts.get(self._by_order.get(name or "", -1))
             asked = None if doubt is None or name is None else doubt.open.get(name)
             if doubt is None or asked is None:
@@ -210,6 +197,11 @@ class Doubts:
             elif fact.bet_id in (None, asked.bet_id):
                 self._judge(doubt, asked, fact, at_ms, read=False, decisive=False)
 
+    def _adopted(self, request: Request, order_id: str, was: str, fact: OrderFact) -> None:
+        text = f"order {order_id} was {was}, and is bet {fact.bet_id}: it is taken on"
+        logger.error("Market %s: %s", request.market_id, text)
+        self._report("adopted", request.market_id, text)
+
     def forget(self, market_ids: Sequence[str]) -> None:
         """Forget markets that are over."""
         gone = set(market_ids)
@@ -222,9 +214,10 @@ class Doubts:
 
     def wake(self, at_ms: int) -> None:
         """Look, if it is time."""
-        if self._looking or at_ms < self.next_ms:
+        self._end_unlearnt(at_ms)
+        if self._looking or at_ms < self._look_ms:
             return
-        self.next_ms = math.inf
+        self._look_ms = math.inf
         refs: set[str] = set()
         ids: set[str] = set()
         deciding = False
@@ -233,14 +226,7 @@ class Doubts:
                 continue
             deciding = deciding or at_ms >= doubt.decide_at
             for each in doubt.open.values():
-                if isinstance(each, PlaceInstruction):
-                    refs.add(each.customer_order_ref)
-                    continue
-                bet = self._bets.of(each.order_id, each.bet_id)
-                if isinstance(each, ReplaceInstruction) and bet is not None and bet.order_ref:
-                    refs.add(bet.order_ref)
-                if each.bet_id is not None:
-                    ids.add(each.bet_id)
+                names_of(each, self._bets, refs, ids)
         if not refs and not ids:
             self._plan(at_ms)
             return
@@ -262,7 +248,7 @@ class Doubts:
         if found is None:
             self._failures += 1
             wait = min(_RETRY_MS * 2 ** (self._failures - 1), _RETRY_MOST_MS)
-            self.next_ms = began + wait
+            self._look_ms = began + wait
             logger.warning("What is in doubt could not be looked for; again in %d s", wait // 1000)
             return
         self._failures = 0
@@ -284,26 +270,52 @@ class Doubts:
 
     def _plan(self, began: int) -> None:
         """When to look next: soon, and when something can be decided."""
-        self.next_ms = math.inf
+        self._look_ms = math.inf
         for doubt in self._doubts.values():
-            soon = began + _LOOK_MS if doubt.decide_at <= began else min(began + _LOOK_MS, doubt.decide_at)
-            self.next_ms = min(self.next_ms, max(soon, doubt.look_from))
+            soon: float = began + (_SELDOM_MS if doubt.unconfirmed else _LOOK_MS)
+            if doubt.decide_at > began:
+                soon = min(soon, doubt.decide_at)
+            self._look_ms = min(self._look_ms, max(soon, doubt.look_from))
+
+    # -- what cannot be learnt -----------------------------------------------------------------------------------
+
+    def _end_unlearnt(self, at_ms: int) -> None:
+        """No look could say what became of something for so long that this is said. It is looked for still."""
+        for doubt in [each for each in self._doubts.values() if each.unconfirmed_at <= at_ms]:
+            doubt.unconfirmed, doubt.unconfirmed_at = True, math.inf
+            request, waited = doubt.request, (at_ms - doubt.since) // 1000
+            placings = list(doubt.placings())
+            for asked in list(doubt.open.values()):
+                whole = getattr(asked, "size_reduction", None) is None
+                if isinstance(asked, CancelInstruction | UpdateInstruction) and whole:
+                    # It does no harm to ask for it again.
+                    self._close(doubt, asked.order_id)
+                    self._answer(doubt, verdicts.refused(asked, verdicts.TIMEOUT), at_ms)
+                    continue
+                text = f"order {asked.order_id}: {request.kind}: for {waited} s nothing could be learnt of it"
+                self._report("unconfirmed", request.market_id, f"{text}; it counts at its worst, and is looked for")
+            for order_id, asked in placings:
+                # Of what has been answered before, only a fact counts more than the answer.
+                unlearnt = verdicts.unconfirmed_order if doubt.taken else verdicts.unconfirmed_placing
+                self._tell(unlearnt(request, order_id, asked, self._bets, at_ms))
 
     # -- what was found ------------------------------------------------------------------------------------------
 
-    def _look_placed(self, doubt: _Doubt, asked: PlaceInstruction, look: Found, decisive: bool) -> None:
+    def _look_placed(self, doubt: Doubt, asked: PlaceInstruction, look: Found, decisive: bool) -> None:
         bets = look.by_ref.get(asked.customer_order_ref)
         if bets and bets[0].fact is not None:
             self._found_placed(doubt, asked, bets[0].fact, look.began)
         elif decisive:
             self._give_up(doubt, asked, look.began)
 
-    def _found_placed(self, doubt: _Doubt, asked: PlaceInstruction, fact: OrderFact, at_ms: int) -> None:
+    def _found_placed(self, doubt: Doubt, asked: PlaceInstruction, fact: OrderFact, at_ms: int) -> None:
+        if doubt.unconfirmed:
+            self._adopted(doubt.request, asked.order_id, "unconfirmed", fact)
         self._close(doubt, asked.order_id)
         self._answer(doubt, (Report(asked.order_id, PLACE, SUCCESS, bet_id=fact.bet_id, size=fact.matched),), at_ms)
         self._tell(fact)
 
-    def _give_up(self, doubt: _Doubt, asked: PlaceInstruction, began: int) -> None:
+    def _give_up(self, doubt: Doubt, asked: PlaceInstruction, began: int) -> None:
         """No look has found it: it was not placed."""
         request = doubt.request
         self._close(doubt, asked.order_id)
@@ -319,9 +331,7 @@ class Doubts:
         size = asked.size or asked.liability or 0.0
         self._tell(verdicts.unplaced(request.market_id, asked.order_id, asked.price, size, self._bets.latest + 1))
 
-    def _look_changed(
-        self, doubt: _Doubt, asked: CancelInstruction | UpdateInstruction, look: Found, decisive: bool
-    ) -> None:
+    def _look_changed(self, doubt: Doubt, asked: Change, look: Found, decisive: bool) -> None:
         bet = look.by_id.get(asked.bet_id or "")
         if bet is None or bet.fact is None:
             if decisive:  # it is nowhere: there is nothing left to change
@@ -331,27 +341,17 @@ class Doubts:
         if asked.order_id in doubt.open:
             self._judge(doubt, asked, bet.fact, look.began, read=True, decisive=decisive)
 
-    def _judge(
-        self,
-        doubt: _Doubt,
-        asked: CancelInstruction | UpdateInstruction,
-        fact: OrderFact,
-        at_ms: int,
-        *,
-        read: bool,
-        decisive: bool,
-    ) -> None:
-        if isinstance(asked, UpdateInstruction):
-            self._end(doubt, asked, verdicts.of_update(asked, fact, read=read), at_ms)
-        else:
-            cancelled = self._cancelled(asked, fact)
-            self._end(doubt, asked, verdicts.of_cancel(asked, fact, cancelled, read=read, decisive=decisive), at_ms)
+    def _judge(self, doubt: Doubt, asked: Change, fact: OrderFact, at_ms: int, *, read: bool, decisive: bool) -> None:
+        cancelled = self._cancelled(asked, fact)
+        self._end(doubt, asked, verdicts.of_change(asked, fact, cancelled, read=read, decisive=decisive), at_ms)
 
-    def _look_replaced(self, doubt: _Doubt, asked: ReplaceInstruction, look: Found, decisive: bool) -> None:
+    def _look_replaced(self, doubt: Doubt, asked: ReplaceInstruction, look: Found, decisive: bool) -> None:
         old = look.by_id.get(asked.bet_id or "")
         known = doubt.known[asked.order_id]
-        sharing = [] if old is None or not old.order_ref else look.by_ref.get(old.order_ref, [])
-        later = [bet for bet in sharing if bet.bet_id not in known and bet is not old]
+        bet = self._bets.of(asked.order_id, asked.bet_id)
+        ref = bet.order_ref if bet is not None else "" if old is None else old.order_ref
+        sharing = look.by_ref.get(ref, []) if ref else []
+        later = [each for each in sharing if each.bet_id not in known and each.bet_id != asked.bet_id]
         made = later[-1].fact if later else None
         stands = None if old is None else old.fact
         if stands is not None:
@@ -361,18 +361,20 @@ class Doubts:
         if made is not None:
             self._tell(made)
 
-    def _cancelled(self, asked: CancelInstruction | ReplaceInstruction, fact: OrderFact) -> float:
+    def _cancelled(self, asked: Change | ReplaceInstruction, fact: OrderFact) -> float:
         """What of a bet was cancelled since the request was sent."""
         bet = self._bets.of(asked.order_id, asked.bet_id)
         return max(round(fact.cancelled - (0.0 if bet is None else bet.cancelled_before), 2), 0.0)
 
     # -- answers -------------------------------------------------------------------------------------------------
 
-    def _end(self, doubt: _Doubt, asked: Instruction, reports: tuple[Report, ...] | None, at_ms: int) -> None:
+    def _end(self, doubt: Doubt, asked: Instruction, reports: tuple[Report, ...] | None, at_ms: int) -> None:
         """It is known what became of a change. `reports`: None: it is not."""
         if reports is None:
             return
         self._close(doubt, asked.order_id)
+        if isinstance(asked, ReplaceInstruction) and reports[-1].operation == PLACE and reports[-1].status == FAILURE:
+            self._given_up[reports[-1].order_id] = doubt.request
         if doubt.placing and isinstance(asked, ReplaceInstruction):
             reports = tuple(report for report in reports if report.operation == PLACE)
             if doubt.taken and reports and reports[0].status == FAILURE:
@@ -383,13 +385,13 @@ class Doubts:
         if reports:
             self._answer(doubt, reports, at_ms)
 
-    def _close(self, doubt: _Doubt, order_id: str) -> None:
+    def _close(self, doubt: Doubt, order_id: str) -> None:
         doubt.open.pop(order_id, None)
         if self._by_order.get(order_id) == doubt.number:
             del self._by_order[order_id]
         if not doubt.open:
             self._doubts.pop(doubt.number, None)
 
-    def _answer(self, doubt: _Doubt, reports: tuple[Report, ...], at_ms: int) -> None:
+    def _answer(self, doubt: Doubt, reports: tuple[Report, ...], at_ms: int) -> None:
         request = doubt.request
         self._tell(Reply(request.request_id, request.market_id, at_ms, ANSWERED, reports))

@@ -94,6 +94,7 @@ class Execution:
         self.calls = api.calls
         self.hold: Hold | None = None
         self.times_ms: collections.deque[int] = collections.deque(maxlen=_TIMES)
+        self._worst_ms = 0
         self.answer = answer
         self._attempts = config.execution_retry_attempts
         self._reference = reference
@@ -105,6 +106,11 @@ class Execution:
         self._bet_ids: dict[str, str] = {}
         #: Cancels that wait for the bet's number, by order.
         self._wishes: dict[str, tuple[Request, CancelInstruction]] = {}
+
+    def take_worst_ms(self) -> int:
+        """Of the calls that have ended since this was last asked, how long the longest took, less its bet delay."""
+        found, self._worst_ms = self._worst_ms, 0
+        return found
 
     # -- steps ---------------------------------------------------------------------------------------------------
 
@@ -172,8 +178,11 @@ class Execution:
             self._reply(request, EXPIRED, [Report(each.order_id, kind, FAILURE) for each in instructions], answer.why)
             self._drop(each.order_id for each in instructions)
             return
+        took_ms = answer.ended_ms - answer.begun_ms
+        waited_ms = round(request.bet_delay * 1000) if kind in (PLACE, REPLACE) else 0
+        self._worst_ms = max(self._worst_ms, took_ms - waited_ms)
         if answer.verdict == classification.ANSWERED:
-            self.times_ms.append(answer.ended_ms - answer.begun_ms)
+            self.times_ms.append(took_ms)
             judged = judge(kind, request.market_id, instructions, answer.result)
         elif answer.verdict == classification.REFUSED:
             changes = kind in (CANCEL, UPDATE)  # nothing was done of them, not even of a part

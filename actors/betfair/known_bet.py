@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 
-from ...strategies.messages import OrderFact, PlaceInstruction, Request
+from ...strategies.messages import UNCONFIRMED, OrderFact, PlaceInstruction, Request
 from ...strategies.order_types import stake_of_target
 from ..letters import ForeignBet
 
@@ -21,6 +21,7 @@ class KnownBet:
         size: what was asked for: the stake; of orders at the starting price the liability.
         asked_at: when its request was sent; of bets of an earlier session when they were first seen.
         in_doubt: nobody knows whether it was placed.
+        unconfirmed: what became of it could not be learnt in time: it counts as if all of it could still be matched.
         fact: how it stands; None while only answers tell of it.
         cancelled: what of it is cancelled, by whatever has told the most.
         cancelled_before: the same, when the request under way was sent.
@@ -42,6 +43,7 @@ class KnownBet:
     bet_id: str | None = None
     new_price: float | None = None
     in_doubt: bool = False
+    unconfirmed: bool = False
     fact: OrderFact | None = None
     cancelled: float = 0.0
     cancelled_before: float = 0.0
@@ -78,6 +80,12 @@ class KnownBet:
         if self.fact is None or self.at_sp:
             return self.size
         return self.fact.remaining
+
+    def judge(self) -> None:
+        """Where it stands follows from its fact; without one it was placed, and may be matched."""
+        self.unconfirmed = self.fact is not None and self.fact.why == UNCONFIRMED
+        self.in_doubt = self.unconfirmed and self.bet_id is None
+        self.ended = self.fact is not None and not self.fact.executable and not self.unconfirmed
 
     def describe(self, seen: ForeignBet) -> None:
         """Take from a bet that was seen what its facts do not tell."""

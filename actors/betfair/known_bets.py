@@ -19,6 +19,7 @@ from ...strategies.messages import (
     PLACE,
     STREAM,
     SUCCESS,
+    UNCONFIRMED,
     UNKNOWN,
     CancelInstruction,
     OrderFact,
@@ -88,20 +89,21 @@ class KnownBets:
         for report in reply.reports:
             bet = self._by_order.get(report.order_id)
             if report.operation == PLACE:
-                if reply.outcome == UNKNOWN:
+                if reply.outcome in (UNKNOWN, UNCONFIRMED):
                     if bet is not None and bet.bet_id is None and not bet.ended:
                         bet.in_doubt = True
+                        bet.unconfirmed = bet.unconfirmed or reply.outcome == UNCONFIRMED
                 elif reply.outcome == ANSWERED and report.status == SUCCESS:
                     if bet is not None:
-                        bet.in_doubt, bet.ended = False, bet.fact is not None and not bet.fact.executable
                         if report.placed_at is not None:
                             bet.placed_at = report.placed_at
                         if report.bet_id is not None:
                             self._number(bet, report.bet_id)
+                        bet.judge()
                 elif bet is not None and bet.bet_id is None:
-                    bet.in_doubt, bet.ended = False, True
+                    bet.in_doubt, bet.unconfirmed, bet.ended = False, False, True
                 continue
-            if bet is None or reply.outcome == UNKNOWN:
+            if bet is None or reply.outcome in (UNKNOWN, UNCONFIRMED):
                 continue
             bet.new_price = None
             if report.operation == CANCEL and report.status == SUCCESS:
@@ -148,7 +150,7 @@ class KnownBets:
                 self._by_market[other.market_id].remove(other)
         self.foreign.pop(bet_id, None)
         bet.bet_id = bet_id
-        bet.in_doubt = False
+        bet.in_doubt = bet.unconfirmed = False
         self._by_bet[bet_id] = bet
 
     # -- what is seen --------------------------------------------------------------------------------------------
@@ -242,10 +244,12 @@ class KnownBets:
             return bet
         if bet is None or fact.order_id is None:
             return None
-        for other in self.sharing(bet):
-            if other.bet_id is None and other.order_id is not None and not other.ended:
-                self._number(other, fact.bet_id)  # what takes its place was waiting for a number
-                return other
+        # What takes its place was waiting for a number, or was given up.
+        waiting = [each for each in self.sharing(bet) if each.bet_id is None and each.order_id is not None]
+        if waiting:
+            other = min(waiting, key=lambda each: each.ended)
+            self._number(other, fact.bet_id)
+            return other
         # Another bet of the same reference: one that replaces it, whose answer is still to come.
         for other in self.sharing(bet):
             other.new_price = None
@@ -258,6 +262,7 @@ class KnownBets:
             new_price=None,
             fact=None,
             in_doubt=False,
+            unconfirmed=False,
             ended=False,
             streamed=False,
             cancelled=0.0,
@@ -271,8 +276,7 @@ class KnownBets:
         if bet.fact is not None and rank_of(fact) <= rank_of(bet.fact):
             return
         bet.fact = fact
-        bet.in_doubt = False
-        bet.ended = not fact.executable
+        bet.judge()
         bet.cancelled = max(bet.cancelled, fact.cancelled)
         if fact.size:
             bet.size = fact.size

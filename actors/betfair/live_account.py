@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator
 
 from ...config import Config
 from ...strategies.errors import ClientError
-from ...strategies.messages import OrderFact, Request
+from ...strategies.messages import UNCONFIRMED, OrderFact, Request
 from ..clients import BaseClient
 from ..exchange import Answer
 from ..letters import Letter, Outcome
@@ -92,7 +92,8 @@ class LiveAccount:
 
     def take_fact(self, fact: OrderFact) -> None:
         """A bet is seen, by the stream or in a list: what waits for its number goes on."""
-        self.execution.take_fact(fact)
+        if fact.why != UNCONFIRMED:
+            self.execution.take_fact(fact)
 
     def outcome(self, letter: Outcome) -> bool:
         """A call has ended; False if it was not one of an account's."""

@@ -6,19 +6,27 @@ read; a cancel of a part, and a replace, only when they can no longer come.
 
 from __future__ import annotations
 
+import msgspec
+
 from ...strategies.messages import (
     CANCEL,
     FAILURE,
     LIST,
     PLACE,
     SUCCESS,
+    UNCONFIRMED,
     UPDATE,
     CancelInstruction,
+    Instruction,
     OrderFact,
     ReplaceInstruction,
+    Reply,
     Report,
+    Request,
     UpdateInstruction,
 )
+from .known_bet import KnownBet
+from .known_bets import KnownBets
 
 #: It was not carried out, as far as the exchange shows; the bet is over; it was cancelled, and not placed anew.
 TIMEOUT, TAKEN, NOT_PLACED = "TIMEOUT", "BET_TAKEN_OR_LAPSED", "CANCELLED_NOT_PLACED"
@@ -32,10 +40,76 @@ def unplaced(market_id: str, order_id: str, price: float | None, size: float, at
     return OrderFact(market_id, order_id, None, LIST, at, False, price=price, size=size, why=UNPLACED)
 
 
+def unconfirmed_placing(request: Request, order_id: str, asked: Instruction, bets: KnownBets, at_ms: int) -> Reply:
+    """An order of which nothing can be learnt: all of it may be at the exchange."""
+    reports = (Report(order_id, PLACE, FAILURE),)
+    why = "what became of it could not be learnt"
+    return Reply(request.request_id, request.market_id, at_ms, UNCONFIRMED, reports, reason=why)
+
+
+def unconfirmed_order(request: Request, order_id: str, asked: Instruction, bets: KnownBets, at_ms: int) -> OrderFact:
+    """The same, of an order that was answered before.
+
+    Args:
+        asked: what places it: an instruction to place, or to replace another bet.
+    """
+    bet = bets.of(order_id, None)
+    price = asked.new_price if isinstance(asked, ReplaceInstruction) else getattr(asked, "price", None)
+    size = 0.0 if bet is None else bet.size
+    rest = 0.0 if bet is not None and bet.at_sp else size
+    return OrderFact(
+        request.market_id,
+        order_id,
+        None,
+        LIST,
+        bets.latest,
+        False,
+        price=price,
+        size=size,
+        remaining=rest,
+        why=UNCONFIRMED,
+    )
+
+
+def unconfirmed_bet(bet: KnownBet, at: int) -> OrderFact:
+    """A bet that is in no list any more, though nobody has told of its end: what is known of it stands.
+
+    Args:
+        at: what is found in a list from now on is later than that.
+    """
+    known = bet.fact
+    if known is not None:
+        return msgspec.structs.replace(
+            known, source=LIST, at=max(known.at, at), executable=False, fills=None, why=UNCONFIRMED
+        )
+    rest = 0.0 if bet.at_sp else bet.size
+    return OrderFact(
+        bet.market_id,
+        bet.order_id,
+        bet.bet_id,
+        LIST,
+        at,
+        False,
+        price=bet.price,
+        size=bet.size,
+        remaining=rest,
+        why=UNCONFIRMED,
+    )
+
+
 def refused(asked: CancelInstruction | UpdateInstruction | ReplaceInstruction, code: str) -> tuple[Report, ...]:
     """A change was not carried out."""
     operation = UPDATE if isinstance(asked, UpdateInstruction) else CANCEL
     return (Report(asked.order_id, operation, FAILURE, error_code=code),)
+
+
+def of_change(
+    asked: CancelInstruction | UpdateInstruction, fact: OrderFact, cancelled: float, *, read: bool, decisive: bool
+) -> tuple[Report, ...] | None:
+    """What became of a cancel, or of a change of persistence. See `of_cancel`."""
+    if isinstance(asked, UpdateInstruction):
+        return of_update(asked, fact, read=read)
+    return of_cancel(asked, fact, cancelled, read=read, decisive=decisive)
 
 
 def of_cancel(

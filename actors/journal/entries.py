@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import msgspec
 
 from ...strategies.messages import (
@@ -50,6 +52,8 @@ class Seated(Message, frozen=True, gc=False):
 
 class Kept(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """What a market actor hands over with a strategy's request, so that another can go on in its place.
+
+    What is kept later replaces what is the same earlier: a trade, a runner, the snapshot (see `merged`).
 
     Attributes:
         trades: trades with orders that are in the request, or have entered the blotter or come to their end since the
@@ -116,6 +120,36 @@ class Entry(msgspec.Struct, frozen=True, gc=False):
 
 _ENCODER = msgspec.msgpack.Encoder()
 _KEPT: msgspec.msgpack.Decoder[Kept] = msgspec.msgpack.Decoder(Kept)
+
+
+def merged(several: Iterable[Kept]) -> Kept:
+    """What was kept for one strategy in one market, in order, as one: the last of each order, trade and runner.
+
+    Raises:
+        ValueError: there is none.
+    """
+    trades: dict[str, TradeRow] = {}
+    runners: dict[tuple[str, str, int, float], RunnerRow] = {}
+    snapshot, context = b"", ""
+    last: Kept | None = None
+    for last in several:
+        for trade in last.trades:
+            before = trades.get(trade.trade_id)
+            trades[trade.trade_id] = trade if before is None else _with_orders_of(trade, before)
+        for runner in last.runners:
+            runners[runner.market_id, runner.strategy, runner.selection_id, runner.handicap] = runner
+        snapshot, context = last.snapshot or snapshot, last.context or context
+    if last is None:
+        raise ValueError("there is nothing to merge")
+    return msgspec.structs.replace(
+        last, trades=tuple(trades.values()), runners=tuple(runners.values()), snapshot=snapshot, context=context
+    )
+
+
+def _with_orders_of(trade: TradeRow, before: TradeRow) -> TradeRow:
+    """A trade, with the orders that an earlier row of it has and this one leaves out: they had ended."""
+    orders = {order.order_id: order for order in (*before.orders, *trade.orders)}
+    return msgspec.structs.replace(trade, orders=tuple(orders.values()))
 
 
 def packed(kept: Kept) -> bytes:

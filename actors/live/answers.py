@@ -18,6 +18,7 @@ from .alerts import Alerts
 from .betting import Betting
 from .directory import Directory
 from .event_desk import EventDesk
+from .host_pool import HostPool
 from .host_watch import HostWatch
 from .live_workers import LiveWorkers
 from .market_ends import MarketEnds
@@ -38,6 +39,8 @@ from .state import (
 )
 from .stops import Stops
 from .stream_desk import StreamDesk
+from .wards import Wards
+from .watchdogs import Watchdogs
 
 STATE, STOP, CANCEL_ALL = "STATE", "STOP", "CANCEL_ALL"
 #: Of the process that has started the system.
@@ -53,6 +56,7 @@ class System(Protocol):
     betting: Betting
     directory: Directory
     page: str
+    pool: HostPool
     ends: MarketEnds
     events: EventDesk
     routes: Routes
@@ -60,14 +64,12 @@ class System(Protocol):
     stops: Stops
     stream_desk: StreamDesk
     watch: HostWatch
+    watchdogs: Watchdogs
     workers: LiveWorkers
+    wards: Wards
 
     def fill_hosts(self) -> None:
         """Start all hosts that may be needed."""
-
-    @property
-    def hosts_coming(self) -> int:
-        """How many of them are not ready."""
 
 
 class Answers:
@@ -136,6 +138,7 @@ class Answers:
             "reference": role.setup.reference,
             "pid": os.getpid(),
             "page": role.page,
+            "page_pid": pids.get("page", 0),
             "on_stop": role.setup.on_stop,
             "stopping": gate.stopping,
             "stopped": role.mail.stopped,
@@ -150,14 +153,19 @@ class Answers:
             "clients": client_rows(accounts, gate.unready, role.workers.funds_at, self._exposures, now),
             "streams": [{**row, "pid": pids.get(row["stream"], 0)} for row in stream_rows(streams)],
             "hosts": hosts,
-            "hosts_coming": role.hosts_coming,
+            "hosts_coming": role.pool.coming,
             "latency": {
                 "tick_ms": tick_figures(states),
                 "order_ms": order_figures(accounts),
                 "stream_lag_ms": lag_figures(streams),
             },
             "risk": betting.risk.standing(),
+            "watchdogs": role.watchdogs.rows(),
             "events": event_rows(role.alerts.events),
+            "restarts": role.wards.restarts,
+            "restoring": len(role.wards.successors),
+            "in_doubt": sum(len(desk.orders.doubts) for desk in accounts if desk.orders is not None),
+            "journal": {"bytes": betting.journal.journal.size, "unwritten": gate.unwritten},
             "counts": {
                 **role.mail.counts,
                 "depth": role.mail.depth,

@@ -15,8 +15,8 @@ logger = logging.getLogger("headrace")
 
 #: Seconds between two looks.
 LOOK = 0.5
-#: Milliseconds from which on a callback is told of, and those after which a line of the log says where it stands.
-TOLD_MS, LOGGED_MS = 1000, 5000
+#: Milliseconds from which on a callback is told of.
+TOLD_MS = 1000
 
 
 class Watch:
@@ -25,13 +25,17 @@ class Watch:
     Args:
         name: the actor's.
         what: says what is running: a strategy and a market, or what else there is.
-        tell: called every half second with the milliseconds for which it has been running.
+        tell: called every half second with the milliseconds for which it has been running, and where it stands.
+        logged_s: seconds after which a line of the log says so.
     """
 
-    def __init__(self, name: str, what: Callable[[], str], tell: Callable[[int], object]) -> None:
+    def __init__(
+        self, name: str, what: Callable[[], str], tell: Callable[[int, str], object], logged_s: float = 5.0
+    ) -> None:
         self._name = name
         self._what = what
         self._tell = tell
+        self._logged_ms = logged_s * 1000
         self._since = 0.0
         self._thread_id = 0
         self._ended = threading.Event()
@@ -63,14 +67,15 @@ class Watch:
             busy_ms = int((time.monotonic() - since) * 1000) if since else 0
             if busy_ms < TOLD_MS:
                 continue
-            if busy_ms >= LOGGED_MS and logged != since:
+            what, place = self._what(), self._place()
+            if busy_ms >= self._logged_ms and logged != since:
                 logged = since
                 logger.warning(
                     "%s: %s has not returned for %.0f s, at %s; its markets wait",
-                    self._name, self._what(), busy_ms / 1000, self._place(),
+                    self._name, what, busy_ms / 1000, place,
                 )  # fmt: skip
             try:
-                self._tell(busy_ms)
+                self._tell(busy_ms, f"{what} at {place}")
             except Exception as error:  # whoever watches goes on watching
                 logger.debug("%s: %s", self._name, error)
 

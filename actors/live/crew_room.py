@@ -114,6 +114,11 @@ class CrewRoom:
         self.actor.tick(at)
         return self._restoring.restore(letter)
 
+    @property
+    def places(self) -> list[tuple[str, str, str | None]]:
+        """The markets here: crew, market and event."""
+        return [(self.crew.name, market.market_id, market.event_id) for market in self.actor.hosted]
+
     def tell_again(self) -> None:
         """Tell a coordinator that has started anew of the markets, their results, and what is not answered."""
         self._coordinator.tell_again(

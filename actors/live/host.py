@@ -70,7 +70,6 @@ class HostRole:
     Args:
         name: the actor's.
         setup: what the system is made of; this process's copy.
-        incarnation: how often an actor of this name was started before.
         now: what time it is, milliseconds since the epoch; None: the machine's time. A turn's time is constant.
 
     Attributes:
@@ -79,11 +78,10 @@ class HostRole:
         files: what lays out files of the run for this process, and removes them with it.
     """
 
-    def __init__(self, name: str, setup: LiveSetup, incarnation: int = 0, now: Callable[[], int] | None = None) -> None:
+    def __init__(self, name: str, setup: LiveSetup, now: Callable[[], int] | None = None) -> None:
         self.name = name
         self.rooms: dict[str, CrewRoom] = {}
         self._setup = setup
-        self._incarnation = incarnation
         self._now = now or _machine_ms
         self._plans = {plan.name: plan for plan in setup.streams}
         self._answers: list[tuple[str, Letter]] = []
@@ -101,7 +99,7 @@ class HostRole:
         self._asked_to_stop = self._ended = False
         self._recording = Unrecorded()
         self.files: object = None
-        self._watch = Watch(name, self._what, self._tell_busy)
+        self._watch = Watch(name, self._what, self._tell_busy, setup.config.stall_limit)
 
     # -- its life ------------------------------------------------------------------------------------------------
 
@@ -125,16 +123,13 @@ class HostRole:
         self._watch.start()
 
     def _greet(self) -> None:
-        self._mail.send(COORDINATOR, Hello(self.name, "HOST", self._mail.address, self._incarnation, os.getpid()))
+        hello = Hello(self.name, "HOST", self._mail.address, self._mail.incarnation, os.getpid())
+        self._mail.send(COORDINATOR, hello)
 
     def _present(self) -> None:
         """The coordinator has started anew: tell it what is here, and what it may not have heard."""
         self._greet()
-        places = [
-            (room.crew.name, each.market_id, each.event_id)
-            for room in self.rooms.values()
-            for each in room.actor.hosted
-        ]
+        places = [place for room in self.rooms.values() for place in room.places]
         self._mail.send(COORDINATOR, Hosting(self.name, tuple(places)))
         for room in self.rooms.values():
             room.tell_again()
@@ -144,6 +139,11 @@ class HostRole:
         self._end()
         self._watch.close()
         self._recording.close()
+        self._lines.leave()
+
+    def crash(self) -> None:
+        """As a process that is killed: what is here is lost."""
+        self._watch.close()
         self._lines.leave()
 
     def receive(self, sender: str, letter: Letter, at_ms: int) -> None:
@@ -348,14 +348,14 @@ class HostRole:
         for room in self.rooms.values():
             self._send_rows(room.new_failures())
 
-    def _state(self, busy_ms: int) -> HostState:
+    def _state(self, busy_ms: int, busy_in: str = "") -> HostState:
         ticks = json.dumps(self._ticks.figures()).encode()
         depth = self._mail.depth + len(self._waiting)
-        return HostState(self.name, self._at, self._behind, depth, self._lost, busy_ms, self._markets, ticks)
+        return HostState(self.name, self._at, self._behind, depth, self._lost, busy_ms, self._markets, ticks, busy_in)
 
-    def _tell_busy(self, busy_ms: int) -> None:
+    def _tell_busy(self, busy_ms: int, busy_in: str) -> None:
         """From the thread that watches: a callback has not returned."""
-        self._mail.aside(COORDINATOR, self._state(busy_ms))
+        self._mail.aside(COORDINATOR, self._state(busy_ms, busy_in))
 
     def _what(self) -> str:
         room = self._at_work

@@ -9,8 +9,8 @@ from typing import Any
 from ..letters import HostState
 from .seating import Seating
 
-#: Milliseconds that a callback may take, and that nothing may be heard of a host, before it counts as stalled.
-BUSY_MS, SILENT_MS = 5_000, 10_000
+#: Milliseconds for which nothing may be heard of a host before it counts as stalled.
+SILENT_MS = 10_000
 
 
 class HostWatch:
@@ -20,12 +20,18 @@ class HostWatch:
         seating: gives stalled hosts no new markets.
         alert: told when a host is stalled: a kind, a sentence.
         note: told when it gets on again: a kind, a sentence.
+        stall_limit: seconds that a callback may take before its host counts as stalled.
     """
 
     def __init__(
-        self, seating: Seating, alert: Callable[[str, str], object], note: Callable[[str, str], object]
+        self,
+        seating: Seating,
+        alert: Callable[[str, str], object],
+        note: Callable[[str, str], object],
+        stall_limit: float = 5.0,
     ) -> None:
         self._seating, self._alert, self._note = seating, alert, note
+        self._busy_ms = stall_limit * 1000
         self.states: dict[str, HostState] = {}
         self.markets: dict[str, list[dict[str, Any]]] = {}
         self._heard: dict[str, int] = {}
@@ -61,17 +67,18 @@ class HostWatch:
         if state is None and not seats.places:
             return  # it is starting, and nobody waits for it
         busy_ms = 0 if state is None else state.busy_ms
-        stalled = busy_ms >= BUSY_MS or silent_ms >= SILENT_MS
+        stalled = busy_ms >= self._busy_ms or silent_ms >= SILENT_MS
         if stalled == seats.stalled:
             return
         seats.stalled = stalled
         markets = ", ".join(sorted({market for _, market in seats.places})) or "none"
         if not stalled:
             self._note("STALLED", f"host {host} gets on again; its markets: {markets}")
-        elif busy_ms >= BUSY_MS:
+        elif busy_ms >= self._busy_ms:
+            where = f", {state.busy_in}" if state is not None and state.busy_in else ""
             self._alert(
                 "STALLED",
-                f"host {host} is stalled: a callback runs for {busy_ms / 1000:.0f} s; its markets, "
+                f"host {host} is stalled: a callback runs for {busy_ms / 1000:.0f} s{where}; its markets, "
                 f"none of which sees anything: {markets}",
             )
         else:
@@ -93,6 +100,7 @@ class HostWatch:
                     "behind": 0 if state is None else state.behind,
                     "lost": 0 if state is None else state.lost,
                     "busy_ms": 0 if state is None else state.busy_ms,
+                    "busy_in": "" if state is None else state.busy_in,
                     "stalled": seats.stalled,
                 }
             )

@@ -2,16 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import dataclasses
+from collections.abc import Callable, Iterable, Sequence
 from typing import Protocol
 
 from ..role import Role
+
+
+@dataclasses.dataclass(frozen=True)
+class Found:
+    """A role that runs.
+
+    Attributes:
+        address: of its mail.
+        incarnation: how often a role of its name was started before.
+    """
+
+    address: str
+    incarnation: int
 
 
 class Hosts(Protocol):
     """What the coordinator asks of its engine: see `actors.shells.engine`."""
 
     def prepare(self, names: Sequence[str], make_role: Callable[..., Role] | None = None) -> None: ...
+
+    def spare(self, count: int, make_role: Callable[..., Role] | None = None) -> None: ...
 
     @property
     def coming(self) -> int: ...
@@ -21,5 +37,7 @@ class Hosts(Protocol):
     def stop(self, name: str, why: str = "") -> None: ...
 
     def kill(self, name: str) -> None: ...
+
+    def adopt(self, names: Iterable[str] | None = None) -> dict[str, Found]: ...
 
     def close(self, seconds: float = 10.0) -> tuple[str, ...]: ...

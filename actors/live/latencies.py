@@ -17,13 +17,14 @@ class Latencies:
     def __init__(self) -> None:
         self._counts = [0] * _BUCKETS
         self.count = 0
-        self.worst = 0.0
+        self.worst = self._recent = 0.0
 
     def add(self, milliseconds: float) -> None:
         """Count one."""
         self.count += 1
-        if milliseconds > self.worst:
-            self.worst = milliseconds
+        if milliseconds > self._recent:
+            self._recent = milliseconds
+            self.worst = max(self.worst, milliseconds)
         at = int(math.log(milliseconds / _LEAST) * _PER_E) if milliseconds > _LEAST else 0
         self._counts[min(at, _BUCKETS - 1)] += 1
 
@@ -38,10 +39,15 @@ class Latencies:
         return 0.0
 
     def figures(self) -> dict[str, float]:
-        """count, median, p99 and worst; milliseconds, rounded to microseconds."""
+        """count, median, p99 and worst, and `recent`: the worst since this was last asked.
+
+        Milliseconds, rounded to microseconds.
+        """
+        recent, self._recent = self._recent, 0.0
         return {
             "count": self.count,
             "median": round(self.quantile(0.5), 3),
             "p99": round(self.quantile(0.99), 3),
             "worst": round(self.worst, 3),
+            "recent": round(recent, 3),
         }

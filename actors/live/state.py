@@ -8,6 +8,7 @@ Times are milliseconds since the epoch, money is in each account's currency. Key
 | instance, reference | the folder and the reference of this instance |
 | pid | of the coordinator's process |
 | page | the address of the web page, without its token; "" where there is none |
+| page_pid | the process of the page; 0 where there is none |
 | on_stop | what becomes of bets that rest when the system stops: cancel, leave |
 | stopping | why placing has stopped; "" while it has not |
 | stopped | the system has stopped, and nothing of it rests that was to be cancelled |
@@ -20,11 +21,16 @@ Times are milliseconds since the epoch, money is in each account's currency. Key
 | foreign | bets that were placed elsewhere: bet_id, market_id, selection_id, side, price, size, matched, remaining, username |
 | clients | rows: venue, username, paper, session, ready, funds, funds_age_s, exposure, transactions_hour, currency, heartbeat_age_s (since one was answered; null: there are none) |
 | streams | rows: the fields of `letters.StreamState`, pid |
-| hosts | rows: name, markets, depth, behind, lost, busy_ms, stalled, pid |
+| hosts | rows: name, markets, depth, behind, lost, busy_ms, busy_in (where a callback stands), stalled, pid |
 | hosts_coming | hosts that are not ready yet |
 | latency | tick_ms, order_ms, stream_lag_ms: count, median, p99, worst |
 | risk | limits, and where they stand |
+| watchdogs | figures that are above their limits: kind, what, value, limit, since, text; see `watchdogs` |
 | events | the last 200: at, kind, text |
+| restarts | hosts and streams that were started again, by this coordinator |
+| restoring | markets that wait for a host to go on with them |
+| in_doubt | orders and changes of which it is not known what became of them |
+| journal | bytes (of its files), unwritten (why it cannot be written; "") |
 | counts | letters, failures, violations, alerts that could not be posted, markets, custom events |
 """  # noqa: E501
 
@@ -84,7 +90,7 @@ def _order_row(desk: Desk, bet: KnownBet, at_ms: int) -> dict[str, Any]:
         "size": bet.size,
         "matched": bet.matched,
         "remaining": bet.remaining,
-        "status": status,
+        "status": "UNCONFIRMED" if bet.unconfirmed else status,
         "age_ms": max(0, at_ms - bet.asked_at),
         "in_doubt": in_doubt,
         "username": desk.owner[1],

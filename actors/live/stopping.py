@@ -83,6 +83,7 @@ class Cancelling:
         self._refused: dict[tuple[Owner, str], str] = {}
         self._accounts, self._ask_host, self._report = accounts, ask_host, report
         self.whole_account, self._meant = whole_account, meant
+        self.waits = False
         self._tries: dict[tuple[Any, str], _Try] = {}
         self._accounts_to_do = {desk.owner for desk in accounts if whole_account and desk.orders is not None}
         self._account_tries: dict[tuple[str, str], _Try] = {}
@@ -115,6 +116,8 @@ class Cancelling:
     @property
     def _unread(self) -> list[Desk]:
         """Accounts at exchanges that can be asked, and of which it is not known yet what rests."""
+        if self.waits:
+            return [desk for desk in self._accounts if not desk.ready]
         if self._impatient or self._meant is not None:
             return []
         return [desk for desk in self._accounts if not desk.ready and desk.live is not None and desk.live.token]
@@ -130,7 +133,7 @@ class Cancelling:
 
     def _refusal(self, desk: Desk, bet: KnownBet) -> str:
         """Why a bet is given up; empty: it is not."""
-        return self._refused.get((desk.owner, bet.bet_id or ""), "")
+        return self._refused.get((desk.owner, bet.bet_id or bet.order_id or ""), "")
 
     def _why_left(self, desk: Desk, bet: KnownBet) -> str:
         """Why a bet cannot be cancelled; empty: it can be, as far as is known."""
@@ -191,6 +194,8 @@ class Cancelling:
                 self._cancel_account(desk, at_ms)
             due: dict[str, list[KnownBet]] = {}
             for bet in self._resting(desk):
+                if bet.unconfirmed:
+                    self._not_learnt(desk, bet)
                 if bet.ended or (bet.bet_id is None and desk.orders is not None):
                     continue  # it is about to be replaced, or has no number yet
                 known = self._tries.setdefault((desk.owner, bet.bet_id or bet.order_id or ""), _Try())
@@ -201,6 +206,14 @@ class Cancelling:
                     self._cancel_simulated(desk, market_id, bets, at_ms)
                 else:
                     self._cancel(desk, market_id, bets, at_ms)
+
+    def _not_learnt(self, desk: Desk, bet: KnownBet) -> None:
+        """It may rest, or not: that is not waited for. What is found of it later is cancelled."""
+        key = (desk.owner, bet.bet_id or bet.order_id or "")
+        if key not in self._refused:
+            self._refused[key] = why = "what became of it could not be learnt"
+            name = f"order {bet.order_id}" if bet.bet_id is None else f"bet {bet.bet_id}"
+            self._give_up(bet.market_id, f"{name} of market {bet.market_id} may rest: {why}")
 
     def _wait_no_longer(self) -> None:
         count = sum(1 for desk in self._accounts if desk.orders is None for _ in self._resting(desk))

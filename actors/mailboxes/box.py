@@ -12,12 +12,14 @@ class Box:
         name: the actor's.
         incarnation: how often an actor of this name was started before.
         address: where others send to it.
+        why: it ends, if nobody has asked it to; read when it is closed.
     """
 
     def __init__(self, name: str, incarnation: int, address: str) -> None:
         self.name = name
         self.incarnation = incarnation
         self.address = address
+        self.why = ""
         self._bell = Bell()
         self._stopped = False
         self._received = self._sent = self._lost = self._dropped = self._undelivered = self._stale = 0

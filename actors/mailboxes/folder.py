@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import errno
 import fcntl
 import logging
@@ -25,6 +26,12 @@ _ROOM = 24
 _PREFIX = "headrace-"
 #: The claim of the process that clears a folder up. Roles' names do not begin with a dot.
 _OWNER = ".owner"
+#: Seconds for which who has a name may take to write down who it is.
+_WRITING = 0.5
+#: Why an actor has ended that has not given its name back.
+KILLED = "its process has died"
+#: What stands in a claim that was given back, before why that was.
+_LEFT = b"left:"
 #: Seconds for which a new folder is left alone, claimed or not.
 _NEW = 60.0
 
@@ -93,6 +100,7 @@ class Claim:
 
     def __init__(self, folder: Path, name: str, incarnation: int = 0) -> None:
         self._path = folder / f"{name}.lock"
+        self._incarnation = incarnation
         try:
             self._file = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         except OSError as error:
@@ -118,11 +126,88 @@ class Claim:
             raise TakenError(f"the mailbox of {name} is open already{who}, in {folder}; end that one first") from None
         raise RunError(f"the mailbox of {name} cannot be made in {folder}: {error.strerror}") from None
 
-    def release(self) -> None:
-        """Give the name back. What was the last incarnation is remembered in the folder."""
+    def release(self, why: str = "") -> None:
+        """Give the name back. What was the last incarnation is remembered in the folder, and that it was given back.
+
+        Args:
+            why: the actor has ended, if nobody has asked it to.
+        """
         if self._file >= 0:
+            with contextlib.suppress(OSError):  # no room: it then looks as if its process had died
+                said = b"%d %d %s" % (self._incarnation, os.getpid(), _LEFT + why.encode())
+                os.ftruncate(self._file, os.pwrite(self._file, said, 0))
             os.close(self._file)
             self._file = -1
+
+
+@dataclasses.dataclass(frozen=True)
+class Holder:
+    """Who has a name.
+
+    Attributes:
+        incarnation: the last of this name.
+        pid: its process.
+        held: it has the name still.
+        why: it has ended, if nobody has asked it to; empty while it has the name.
+    """
+
+    incarnation: int
+    pid: int
+    held: bool
+    why: str = ""
+
+
+def holder(folder: Path, name: str) -> Holder | None:
+    """Who has a name, or had it last; None: nobody had."""
+    try:
+        file = os.open(folder / f"{name}.lock", os.O_RDWR | os.O_CLOEXEC)
+    except OSError:
+        return None
+    try:
+        until = time.monotonic() + _WRITING
+        while True:
+            held = not _can_be_locked(file)
+            said = os.pread(file, 1_000, 0).split(maxsplit=2)
+            if not held:
+                return _former(said) if len(said) > 1 else None
+            if len(said) > 1 and _lives(int(said[1])):
+                return Holder(int(said[0]), int(said[1]), True)
+            if time.monotonic() > until:
+                return None
+            time.sleep(0.001)  # it is about to write down who it is
+    finally:
+        os.close(file)
+
+
+def _former(said: list[bytes]) -> Holder:
+    """Who has given a name back, or has died with it."""
+    left = said[2].removeprefix(_LEFT) if len(said) > 2 and said[2].startswith(_LEFT) else None
+    return Holder(int(said[0]), int(said[1]), False, KILLED if left is None else left.decode(errors="replace"))
+
+
+def holders(folder: Path) -> dict[str, Holder]:
+    """Actors that have their names, by these."""
+    names = [path.name.removesuffix(".lock") for path in folder.glob("*.lock")]
+    found = {name: holder(folder, name) for name in sorted(names) if not name.startswith(".")}
+    return {name: each for name, each in found.items() if each is not None and each.held}
+
+
+def _can_be_locked(file: int) -> bool:
+    try:
+        fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return True
+
+
+def _lives(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:
+        return True
+    return True
 
 
 def remove_folder(folder: Path) -> None:

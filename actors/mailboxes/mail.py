@@ -24,16 +24,22 @@ class Waiting:
     files: Sequence[Callable[[], object]] = ()
 
 
+class CrashedError(BaseException):
+    """The actor was made to crash: it goes no further. No handler of errors is to catch it."""
+
+
 class Mail(Protocol):
     """An actor's mail. All but `put`, `aside` and `stopped` is for the actor's own thread.
 
     Attributes:
         name: the actor's.
+        incarnation: how often an actor of this name was started before.
         address: where others send to it; it names the actor's incarnation.
         stopped: the loop is to end.
     """
 
     name: str
+    incarnation: int
     address: str
     stopped: bool
 

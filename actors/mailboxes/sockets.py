@@ -335,6 +335,6 @@ class ZmqMail(Box):
         self._socket.close(0)
         with contextlib.suppress(OSError):
             os.unlink(self.address.removeprefix("ipc://"))
-        self._claim.release()
+        self._claim.release(self.why)
         self._hung_up(self)
         return True

@@ -14,7 +14,7 @@ from ..letters import Letter
 from .bounds import Bounds
 from .box import Box
 from .files import Files, Ready
-from .mail import Waiting
+from .mail import CrashedError, Waiting
 
 
 class ThreadPost:
@@ -64,6 +64,7 @@ class ThreadMail(Box):
     def __init__(self, post: ThreadPost, name: str, incarnation: int) -> None:
         super().__init__(name, incarnation, f"thread:{name}/{incarnation}")
         self._post = post
+        self._crashed = False
         self._known: dict[str, str] = {}
         # What other threads write: single operations of a deque and of dictionaries, which need no lock.
         self._inbox: collections.deque[tuple[str, Letter]] = collections.deque()
@@ -91,6 +92,8 @@ class ThreadMail(Box):
     def send(self, name: str, letter: Letter, droppable: bool = False) -> bool:
         other = self._post.at(self._known.get(name, ""))
         if other is None or self._bell.closed:
+            if self._crashed:
+                raise CrashedError
             self._undelivered += 1
             return False
         if droppable and not other._has_room(self.name):
@@ -152,6 +155,11 @@ class ThreadMail(Box):
         letters = [inbox.popleft() for _ in range(len(inbox))]
         self._received += len(letters)
         return Waiting(letters, lost, files)
+
+    def crash(self) -> None:
+        """Close, as if the actor's process had been killed: its thread goes no further than to its next letter."""
+        self._crashed = True
+        self.close()
 
     def close(self) -> None:
         self._stopped = True

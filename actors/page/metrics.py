@@ -29,6 +29,7 @@ METRICS: dict[str, str] = {
     "headrace_host_behind": "Changes that a host has folded in without calling strategies, since it began",
     "headrace_host_lost": "Letters that a host has lost since it began",
     "headrace_host_busy_ms": "For how long the callback under way at a host has been running",
+    "headrace_watchdogs": "Figures that are above their limits",
     "headrace_latency_ms": "Latencies by what was measured (tick, order, stream_lag) and quantile (0.5, 0.99, 1)",
 }
 
@@ -65,6 +66,8 @@ def samples_of(state: Mapping[str, Any]) -> Iterator[Sample]:
     yield Sample("headrace_markets", (), float(len({row["market_id"] for row in markets})))
     yield Sample("headrace_live_orders", (), float(state.get("live_orders", len(orders))))
     yield Sample("headrace_orders_in_doubt", (), float(sum(bool(row.get("in_doubt")) for row in orders)))
+    if "watchdogs" in state:
+        yield Sample("headrace_watchdogs", (), float(len(state["watchdogs"])))
     sums: dict[tuple[str, str], float] = {}
     for row in markets:
         for field, name in _OF_MARKETS.items():

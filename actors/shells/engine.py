@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable
 from typing import Protocol
 
 from ...strategies.errors import HeadraceError
+from ..live.hosts import Found
 from ..role import Role
 
 #: The name of the role that is told of the ends of others, and that all others know from the start.
@@ -17,7 +18,7 @@ class Engine(Protocol):
     """Gives each role its mail and a thread that runs it.
 
     A role that has ended, or could not start, is reported by `Gone` to the coordinator, and to the function that the
-    engine was made with. One that was killed is not: whoever killed it knows.
+    engine was made with. One that was killed by `kill` is not: whoever killed it knows.
 
     Attributes:
         coordinator: the coordinator's address, known from its start; empty before.
@@ -31,6 +32,12 @@ class Engine(Protocol):
         Args:
             make_role: what they will be made with, or the function of the `functools.partial` that they will be made
                 with: what it needs is imported.
+        """
+
+    def spare(self, count: int, make_role: Callable[..., Role] | None = None) -> None:
+        """Have so many more ready beside those, for roles of any name: for those that are started in place of others.
+
+        One that is used is made up for.
         """
 
     @property
@@ -64,8 +71,25 @@ class Engine(Protocol):
     def kill(self, name: str) -> None:
         """End a role at once: nothing of it is sent or received any more. One that is gone is left alone."""
 
+    def crash(self, name: str) -> None:
+        """End a role as if it had been killed from outside: it is told of by `Gone`. One that is gone is left alone.
+
+        Whoever has started it: on Ray its process gets a SIGKILL. A thread goes no further than to its next letter, or
+        the next one that it sends; then it gives back what a process would have lost, and that is all.
+        """
+
+    def adopt(self, names: Iterable[str] | None = None) -> dict[str, Found]:
+        """Take over roles that others of this system have started, and that run: this engine tells of their ends.
+
+        Args:
+            names: which; None: all but the coordinator.
+
+        Returns:
+            All of these that run, those that this engine has started among them.
+        """
+
     def alive(self) -> frozenset[str]:
-        """The roles that this engine has started and that have not ended."""
+        """The roles that this engine has started or taken over, and that have not ended."""
 
     def close(self, seconds: float = 10.0) -> tuple[str, ...]:
         """Ask all roles to end, wait for them, kill those that do not, and remove everything that was made.

@@ -2,36 +2,35 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import functools
 import logging
 import os
 import queue
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterable
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
 
 from ...strategies.errors import RunError
-from ..letters import Gone
+from ..letters import Gone, Letter, Stop
+from ..live.hosts import Found
 from ..mailboxes.bounds import Bounds
 from ..mailboxes.folder import make_folder
 from ..mailboxes.socket_post import ZmqPost
+from ..mailboxes.sockets import ZmqMail
 from ..role import Role
 from .engine import COORDINATOR, end_all
 from .ray_head import RayHead
-from .ray_shell import RoleShell
+from .ray_processes import RayProcesses, kill, pickled
+from .watching import ENGINES, Watching
 
 logger = logging.getLogger("headrace")
 
 #: What Ray needs of the length of a path: for its sockets in the folder of mailboxes.
 _ROOM = 47
-#: Calls of a shell at once: its run, and those that leave a letter.
-_CALLS = 4
 
 
 @dataclasses.dataclass(eq=False)
@@ -39,8 +38,9 @@ class _Running:
     """A role's actor.
 
     Attributes:
-        shell: Ray's handle; None: it is being registered.
+        shell: Ray's handle; None: it is being registered, or another process has started the role.
         begun: it has been told to run the role.
+        adopted: another process has started it.
         asked: it is to end: why.
         why: why it ended by itself, empty if it was asked to.
     """
@@ -50,6 +50,7 @@ class _Running:
     shell: Any = None
     begun: threading.Event = dataclasses.field(default_factory=threading.Event)
     ended: threading.Event = dataclasses.field(default_factory=threading.Event)
+    adopted: bool = False
     asked: str | None = None
     killed: bool = False
     why: str = ""
@@ -84,10 +85,8 @@ class RayEngine:
         self._logs = logs
         self._gone = gone
         self._running: dict[str, _Running] = {}
-        self._prepared: dict[str, Future[Any]] = {}
-        self._coming: set[str] = set()
         self._pickles: dict[int, tuple[Any, bytes]] = {}
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         self._closed = False
         self._head: RayHead | None = None
         self.coordinator = ""
@@ -96,8 +95,10 @@ class RayEngine:
             self._post, self.coordinator = _copy_of
         else:
             self._post = self._begin(bounds, metrics_port)
-        self._hand = ThreadPoolExecutor(1, "headrace-engine")
-        self._ended: queue.SimpleQueue[tuple[_Running, str] | None] = queue.SimpleQueue()
+        self._processes = RayProcesses(namespace, self._post, logs)
+        self._watching = Watching(self.folder, self._adopted_ended)
+        self._todo: queue.SimpleQueue[Callable[[], object] | None] = queue.SimpleQueue()
+        self._mail: ZmqMail | None = None
         self._teller = threading.Thread(target=self._tell_all, name="headrace-ends", daemon=True)
         self._teller.start()
 
@@ -125,25 +126,19 @@ class RayEngine:
     # -- starting ------------------------------------------------------------------------------------------------------
 
     def prepare(self, names: Iterable[str], make_role: Callable[..., Role] | None = None) -> None:
-        with self._lock:
-            for name in names:
-                if not self._closed and name not in self._prepared and name not in self._running:
-                    function = b"" if make_role is None else self._pickled(name, make_role)[0]
-                    self._coming.add(name)
-                    self._prepared[name] = self._hand.submit(self._prepare, name, function)
+        if not self._closed:
+            self._processes.expect(set(names) - self.alive(), self._load(make_role))
 
-    def _prepare(self, name: str, function: bytes) -> Any:
-        try:
-            shell = self._shell(name, 0)
-        except BaseException:
-            self._coming.discard(name)
-            raise
-        shell.load.remote(function).future().add_done_callback(lambda _: self._coming.discard(name))
-        return shell
+    def spare(self, count: int, make_role: Callable[..., Role] | None = None) -> None:
+        if not self._closed:
+            self._processes.spare(count, self._load(make_role))
+
+    def _load(self, make_role: Callable[..., Role] | None) -> bytes:
+        return b"" if make_role is None else self._function("a role", _parts(make_role)[0])
 
     @property
     def coming(self) -> int:
-        return len(self._coming)
+        return self._processes.coming
 
     def start(self, name: str, make_role: Callable[[], Role], incarnation: int = 0) -> str:
         with self._lock:
@@ -157,74 +152,47 @@ class RayEngine:
                 self.coordinator = address
             function, arguments = self._pickled(name, make_role)
             running = self._running[name] = _Running(name, incarnation)
-            self._coming.discard(name)
-            prepared = self._prepared.pop(name, None) if incarnation == 0 else None
-            if prepared is not None and prepared.done() and prepared.exception() is None:
-                self._run(running, prepared.result(), function, arguments)
+            process = self._processes.take(name)
+            if process.done() and process.exception() is None:
+                self._run(running, process.result(), function, arguments)
             else:
-                self._hand.submit(self._start, running, prepared, function, arguments)
+                process.add_done_callback(functools.partial(self._start, running, function, arguments))
         return address
 
-    def _start(self, running: _Running, prepared: Any, function: bytes, arguments: bytes) -> None:
-        """In the engine's second thread: Ray takes tens of milliseconds to register an actor."""
-        try:
-            shell = self._shell(running.name, running.incarnation) if prepared is None else prepared.result()
-        except Exception as error:
-            self._ended.put((running, f"{type(error).__name__}: {error}"))
+    def _start(self, running: _Running, function: bytes, arguments: bytes, process: Future[Any]) -> None:
+        """In the second thread, once there is a process."""
+        error = None if process.cancelled() else process.exception()
+        if process.cancelled() or error is not None:
+            why = "the engine is closed" if error is None else f"{type(error).__name__}: {error}"
+            self._todo.put(functools.partial(self._has_ended, running, why))
             return
         with self._lock:
             if running.killed:
-                _kill(shell)
+                kill(process.result())
             else:
-                self._run(running, shell, function, arguments)
+                self._run(running, process.result(), function, arguments)
 
     def _run(self, running: _Running, shell: Any, function: bytes, arguments: bytes) -> None:
         running.shell = shell
-        answer = shell.run.remote(function, arguments, self.coordinator)
-        answer.future().add_done_callback(lambda future: self._ended.put((running, _why(future))))
+        answer = shell.run.remote(running.name, running.incarnation, function, arguments, self.coordinator)
+        answer.future().add_done_callback(
+            lambda future: self._todo.put(functools.partial(self._has_ended, running, _why(future)))
+        )
         if running.asked is not None:
             shell.stop.remote(running.asked)
         running.begun.set()
 
-    def _shell(self, name: str, incarnation: int) -> Any:
-        import ray
-        from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
-
-        here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
-        actor: Any = ray.remote(RoleShell)
-        try:
-            return actor.options(
-                name=f"{name}.{incarnation}",
-                namespace=self.namespace,
-                lifetime="detached",
-                num_cpus=0,
-                max_restarts=0,
-                max_concurrency=_CALLS,
-                scheduling_strategy=here,
-            ).remote(self._post, name, incarnation, self._logs, logger.getEffectiveLevel(), sys.path)
-        except ValueError as error:
-            raise RunError(
-                f"{name}.{incarnation} is an actor of Ray's namespace {self.namespace} already, which this system did "
-                f"not start: {error}"
-            ) from None
-
     def _pickled(self, name: str, make_role: Callable[..., Role]) -> tuple[bytes, bytes]:
-        """A function and its arguments as bytes. Of functions that many roles are made with, the bytes are kept."""
-        import ray
+        """A function and its arguments as bytes."""
+        function, arguments = _parts(make_role)
+        return self._function(name, function), pickled(name, arguments)
 
-        pickled: Callable[[object], bytes] = ray.cloudpickle.dumps
-
-        function: Any = make_role
-        arguments: tuple[Any, ...] = ()
-        if isinstance(make_role, functools.partial) and not make_role.keywords:
-            function, arguments = make_role.func, make_role.args
-        try:
-            key = id(function)
-            if key not in self._pickles:
-                self._pickles[key] = (function, pickled(function))
-            return self._pickles[key][1], pickled(arguments)
-        except Exception as error:  # whatever the user's own objects raise
-            raise RunError(f"{name} cannot be sent to a process of its own: {type(error).__name__}: {error}") from error
+    def _function(self, name: str, function: Callable[..., object]) -> bytes:
+        """A function as bytes, which are kept: many roles are made with it."""
+        key = id(function)
+        if key not in self._pickles:
+            self._pickles[key] = (function, pickled(name, function))
+        return self._pickles[key][1]
 
     def ready(self, name: str, seconds: float) -> None:
         import ray
@@ -238,6 +206,8 @@ class RayEngine:
                 raise RunError(f"{name} has ended: {running.why}")
             if time.monotonic() > until:
                 raise RunError(f"{name} has not started within {seconds:g} s")
+        if running.adopted:
+            return
         try:
             why = ray.get(running.shell.ready.remote(seconds), timeout=max(0.01, until - time.monotonic()))
         except ray.exceptions.GetTimeoutError:
@@ -250,6 +220,32 @@ class RayEngine:
         if why:
             raise RunError(f"{name} has ended: {why}")
 
+    # -- taking over ---------------------------------------------------------------------------------------------------
+
+    def adopt(self, names: Iterable[str] | None = None) -> dict[str, Found]:
+        found = self._watching.all() if names is None else self._watching.found(names)
+        if names is None:
+            found.pop(COORDINATOR, None)
+        for name, holder in found.items():
+            with self._lock:
+                known = self._running.get(name)
+                if known is not None and not known.ended.is_set():
+                    continue
+                running = self._running[name] = _Running(name, holder.incarnation, adopted=True)
+                running.begun.set()
+                if name == COORDINATOR:
+                    self.coordinator = self._post.address(name, holder.incarnation)
+            self._watching.watch(name, holder.incarnation)
+        return {
+            name: Found(self._post.address(name, holder.incarnation), holder.incarnation)
+            for name, holder in found.items()
+        }
+
+    def _adopted_ended(self, name: str, incarnation: int, why: str) -> None:
+        running = self._running.get(name)
+        if running is not None and running.adopted and running.incarnation == incarnation:
+            self._todo.put(functools.partial(self._has_ended, running, why))
+
     # -- ending --------------------------------------------------------------------------------------------------------
 
     def stop(self, name: str, why: str = "") -> None:
@@ -259,6 +255,8 @@ class RayEngine:
                 running.asked = why
                 if running.shell is not None:
                     running.shell.stop.remote(why)
+                elif running.adopted:
+                    self._todo.put(functools.partial(self._send, running, Stop(why)))
 
     def kill(self, name: str) -> None:
         with self._lock:
@@ -266,8 +264,13 @@ class RayEngine:
             if running is not None and not running.ended.is_set():
                 running.killed = True
                 if running.shell is not None:
-                    _kill(running.shell)
+                    kill(running.shell)
+                elif running.adopted:
+                    self._watching.kill(name)
                 running.ended.set()
+
+    def crash(self, name: str) -> None:
+        self._watching.kill(name)
 
     def alive(self) -> frozenset[str]:
         return frozenset(name for name, running in list(self._running.items()) if not running.ended.is_set())
@@ -277,60 +280,64 @@ class RayEngine:
             if self._closed:
                 return ()
             self._closed = True
+        if not self._copy:
+            self.adopt()  # what copies of this engine have started
         killed = end_all(self, lambda name, left: self._running[name].ended.wait(left), seconds)
-        self._hand.shutdown(wait=True)
-        for prepared in self._prepared.values():
-            if prepared.exception() is None:
-                _kill(prepared.result())
-        self._ended.put(None)
+        self._processes.close()
+        self._watching.close()
+        self._todo.put(None)
         self._teller.join(seconds)
         if not self._copy:
-            self._kill_others()
+            self._processes.kill_all()
             if self._head is not None:
                 self._head.close()
         self._post.close()
         return killed
 
-    def _kill_others(self) -> None:
-        """End what is left in the namespace: actors that copies of this engine have started."""
-        import ray
-
-        with contextlib.suppress(Exception):  # the cluster may be gone, and all actors with it
-            for actor in ray.util.list_named_actors(all_namespaces=True):
-                if actor["namespace"] == self.namespace:
-                    with contextlib.suppress(ValueError):
-                        _kill(ray.get_actor(actor["name"], self.namespace))
-
-    # -- telling of ends -----------------------------------------------------------------------------------------------
+    # -- in the thread of the engine's mail ----------------------------------------------------------------------------
 
     def _tell_all(self) -> None:
-        mail = None
-        known = ""
         try:
-            while (item := self._ended.get()) is not None:
-                running, why = item
-                running.why = why
-                running.ended.set()
-                if running.shell is not None:
-                    _kill(running.shell)
-                if running.killed:
-                    continue
-                gone = Gone(running.name, running.why, running.incarnation)
-                if running.name != COORDINATOR and self.coordinator:
-                    try:
-                        if mail is None:
-                            mail = self._post.open(f"engine-{os.getpid()}-{id(self):x}")
-                        if known != self.coordinator:
-                            known = self.coordinator
-                            mail.know(COORDINATOR, known)
-                        mail.send(COORDINATOR, gone)
-                    except RunError:
-                        logger.exception("the coordinator cannot be told that %s has ended", running.name)
-                if self._gone is not None:
-                    self._gone(gone)
+            while (do := self._todo.get()) is not None:
+                try:
+                    do()
+                except Exception:
+                    logger.exception("the engine failed at what an actor's end asks for")
         finally:
-            if mail is not None:
-                mail.close()
+            if self._mail is not None:
+                self._mail.close()
+
+    def _has_ended(self, running: _Running, why: str) -> None:
+        running.why = why
+        running.ended.set()
+        if running.shell is not None:
+            kill(running.shell)
+        if running.killed:
+            return
+        gone = Gone(running.name, running.why, running.incarnation)
+        if running.name != COORDINATOR and self.coordinator:
+            try:
+                self._letter(COORDINATOR, self.coordinator, gone)
+            except RunError:
+                logger.exception("the coordinator cannot be told that %s has ended", running.name)
+        if self._gone is not None:
+            self._gone(gone)
+
+    def _send(self, running: _Running, letter: Letter) -> None:
+        self._letter(running.name, self._post.address(running.name, running.incarnation), letter)
+
+    def _letter(self, name: str, address: str, letter: Letter) -> None:
+        if self._mail is None:
+            self._mail = self._post.open(f"{ENGINES}{os.getpid()}-{id(self):x}")
+        self._mail.know(name, address)
+        self._mail.send(name, letter)
+
+
+def _parts(make_role: Callable[..., Role]) -> tuple[Callable[..., object], tuple[Any, ...]]:
+    """The function of a `functools.partial`, and its arguments."""
+    if isinstance(make_role, functools.partial) and not make_role.keywords:
+        return make_role.func, make_role.args
+    return make_role, ()
 
 
 def _copied(namespace: str, logs: str, post: ZmqPost, coordinator: str) -> RayEngine:
@@ -343,10 +350,3 @@ def _why(future: Any) -> str:
         return str(future.result())
     lines = str(error).strip().splitlines()
     return f"its process has died: {lines[0] if lines else type(error).__name__}"
-
-
-def _kill(shell: Any) -> None:
-    import ray
-
-    with contextlib.suppress(Exception):  # it is dead, or the cluster is
-        ray.kill(shell, no_restart=True)

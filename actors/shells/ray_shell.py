@@ -30,7 +30,7 @@ _LEAVING = 5.0
 
 
 class RoleShell:
-    """The process of a role. One thread runs the role; all other calls only leave a letter.
+    """The process of a role: of any that it is told to run. One thread runs it; all other calls only leave a letter.
 
     Args:
         logs: a folder for what the process logs, one file for each role; empty: standard error only.
@@ -38,10 +38,9 @@ class RoleShell:
         path: where the process that started this one looks for modules: so does this one, after its own places.
     """
 
-    def __init__(self, post: ZmqPost, name: str, incarnation: int, logs: str, level: int, path: Sequence[str]) -> None:
+    def __init__(self, post: ZmqPost, logs: str, level: int, path: Sequence[str]) -> None:
         self._post = post
-        self._name = name
-        self._incarnation = incarnation
+        self._logs = logs
         self._mail: ZmqMail | None = None
         self._why = ""
         self._asked: str | None = None
@@ -49,8 +48,10 @@ class RoleShell:
         self._loaded: dict[bytes, object] = {}
         sys.path.extend(place for place in path if place not in sys.path)
         logger.setLevel(level)
-        if logs:
-            handler = logging.FileHandler(Path(logs) / f"{name}.log", encoding="utf-8")
+
+    def _log_as(self, name: str) -> None:
+        if self._logs:
+            handler = logging.FileHandler(Path(self._logs) / f"{name}.log", encoding="utf-8")
             handler.setFormatter(json_formatter())
             logger.addHandler(handler)
 
@@ -64,15 +65,16 @@ class RoleShell:
             self._loaded[function] = pickle.loads(function)
         return self._loaded[function]
 
-    def run(self, function: bytes, arguments: bytes, coordinator: str) -> str:
+    def run(self, name: str, incarnation: int, function: bytes, arguments: bytes, coordinator: str) -> str:
         """Run the role that a pickled function makes of pickled arguments, until it ends.
 
         Returns:
             Why it ended; empty: it was asked to.
         """
         try:
-            mail = self._mail = self._opened()
-            if coordinator and self._name != COORDINATOR:
+            self._log_as(name)
+            mail = self._mail = self._opened(name, incarnation)
+            if coordinator and name != COORDINATOR:
                 mail.know(COORDINATOR, coordinator)
             if self._asked is not None:
                 mail.put(Stop(self._asked))
@@ -81,20 +83,21 @@ class RoleShell:
             run(make(*pickle.loads(arguments)), mail, self._has_started)
         except Exception as error:
             self._why = why_ended(error)
-            logger.error("%s has ended: %s", self._name, self._why, exc_info=unforeseen(error))
+            logger.error("%s has ended: %s", name, self._why, exc_info=unforeseen(error))
         finally:
             self._started.set()
             if self._mail is not None:
+                self._mail.why = self._why
                 self._mail.close()
             self._post.close()
             threading.Thread(target=_leave, daemon=True).start()
         return self._why
 
-    def _opened(self) -> ZmqMail:
+    def _opened(self, name: str, incarnation: int) -> ZmqMail:
         until = time.monotonic() + _DYING
         while True:
             try:
-                return self._post.open(self._name, self._incarnation)
+                return self._post.open(name, incarnation)
             except TakenError:
                 if time.monotonic() > until:
                     raise

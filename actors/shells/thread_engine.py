@@ -9,23 +9,36 @@ from collections.abc import Callable, Iterable
 
 from ...strategies.errors import RunError
 from ..letters import Gone, Letter, Stop
+from ..live.hosts import Found
 from ..mailboxes.bounds import Bounds
+from ..mailboxes.mail import CrashedError
 from ..mailboxes.threads import ThreadMail, ThreadPost
 from ..role import Role, run
 from .engine import COORDINATOR, end_all, unforeseen, why_ended
+from .mortal import Mortal
 
 logger = logging.getLogger("headrace")
 
 
+#: Why a thread has ended that was made to crash.
+CRASHED = "it was made to crash"
+
+
 @dataclasses.dataclass(eq=False)
 class _Running:
-    """A role's thread. `why`: why it ended by itself, empty if it was asked to."""
+    """A role's thread.
+
+    Attributes:
+        crashed: it is to end as if it had been killed from outside.
+        why: why it ended by itself, empty if it was asked to.
+    """
 
     mail: ThreadMail
     thread: threading.Thread
     started: threading.Event
     ended: threading.Event
     killed: bool = False
+    crashed: bool = False
     why: str = ""
 
 
@@ -50,6 +63,9 @@ class ThreadEngine:
     def prepare(self, names: Iterable[str], make_role: Callable[..., Role] | None = None) -> None:
         """There is nothing to prepare: threads start at once."""
 
+    def spare(self, count: int, make_role: Callable[..., Role] | None = None) -> None:
+        """As `prepare`."""
+
     @property
     def coming(self) -> int:
         return 0
@@ -72,13 +88,17 @@ class ThreadEngine:
     def _run(self, running: _Running, make_role: Callable[[], Role]) -> None:
         mail = running.mail
         try:
-            run(make_role(), mail, running.started.set)
+            run(Mortal(make_role(), lambda: running.crashed), mail, running.started.set)
+        except CrashedError:
+            running.why = CRASHED
         except Exception as error:
             running.why = why_ended(error)
             if not running.killed:
                 logger.error("%s has ended: %s", mail.name, running.why, exc_info=unforeseen(error))
         finally:
             mail.close()
+            if running.crashed:
+                running.why = CRASHED
             running.ended.set()
             running.started.set()
             if not running.killed:
@@ -117,6 +137,17 @@ class ThreadEngine:
             running.killed = True
             running.mail.close()
             running.ended.set()
+
+    def crash(self, name: str) -> None:
+        running = self._running.get(name)
+        if running is not None and not running.ended.is_set():
+            running.crashed = True
+            running.mail.crash()
+
+    def adopt(self, names: Iterable[str] | None = None) -> dict[str, Found]:
+        wanted = self.alive() - {COORDINATOR} if names is None else self.alive() & set(names)
+        mails = [self._running[name].mail for name in sorted(wanted)]
+        return {mail.name: Found(mail.address, mail.incarnation) for mail in mails}
 
     def alive(self) -> frozenset[str]:
         return frozenset(name for name, running in list(self._running.items()) if not running.ended.is_set())

@@ -19,6 +19,7 @@ from typing import Any, Protocol
 
 import msgspec
 
+from .lags import Lags
 from .line_socket import ConnectionLostError, LineSocket, Opening
 from .stream_codes import CONNECTING, DOWN, LIMIT_EXCEEDED, REFUSALS, REFUSED, SESSION_ERRORS, STOPPED, SUBSCRIBED
 from .stream_messages import Batch, StreamMessage, decode_message
@@ -65,7 +66,7 @@ class Connection:
         reconnects: how often a connection that was subscribed has been made again.
         messages, changes: read so far.
         heard_at: when anything was last read, in seconds of `now`.
-        lag_ms: from publish time to reading, of the last changes.
+        lags: from publish time to reading.
         available: connections that the account may still make, as told when this one logged in; None: not told.
     """
 
@@ -91,7 +92,7 @@ class Connection:
         self.error = self.error_code = ""
         self.reconnects = self.messages = self.changes = 0
         self.heard_at = now()
-        self.lag_ms = 0.0
+        self.lags = Lags()
         self.available: int | None = None
         self._tls: ssl.SSLContext | None = None
         self._opening: Opening | None = None
@@ -326,7 +327,7 @@ class Connection:
         self.messages += 1
         batch = self.subscription.take(message, self._read_at_ns)
         if message.pt and message.id == self.subscription.id:
-            self.lag_ms = max(0.0, self._read_at_ns / 1_000_000 - message.pt)
+            self.lags.add(self._read_at_ns / 1_000_000 - message.pt, self.heard_at)
         if (message.status == 503) is not self._unwell and message.id == self.subscription.id:
             self._unwell = message.status == 503
             told = "the exchange says that its data may be late (status 503)" if self._unwell else ""

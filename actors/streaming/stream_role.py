@@ -38,7 +38,6 @@ class StreamRole(abc.ABC):
     Args:
         plan: whose name it has.
         place: where the exchange is.
-        incarnation: how often an actor of this name has been started before.
     """
 
     def __init__(
@@ -47,7 +46,6 @@ class StreamRole(abc.ABC):
         place: StreamPlace,
         settings: StreamSettings | None = None,
         *,
-        incarnation: int = 0,
         now: Callable[[], float] = time.monotonic,
     ) -> None:
         self.name = plan.name
@@ -57,7 +55,6 @@ class StreamRole(abc.ABC):
         self.mail: Mail
         self.venue, self.username = plan.venue, plan.username
         self.connections: list[Connection] = []
-        self._incarnation = incarnation
         self._now = now
         self._waiting: list[Connection] = []
         self._state_at = -math.inf
@@ -103,7 +100,7 @@ class StreamRole(abc.ABC):
 
     def start(self, mail: Mail) -> None:
         self.mail = mail
-        mail.send(COORDINATOR, Hello(self.name, "STREAM", mail.address, self._incarnation, os.getpid()))
+        mail.send(COORDINATOR, Hello(self.name, "STREAM", mail.address, mail.incarnation, os.getpid()))
         for subscription in self.subscriptions():
             self.make(subscription).open()
 
@@ -228,6 +225,7 @@ class StreamRole(abc.ABC):
         state, error, worst = self._standing()
         self._told = (state, error)
         every = self.connections
+        lags = [each.lags for each in every if each.messages]
         self.mail.send(
             COORDINATOR,
             StreamState(
@@ -237,7 +235,9 @@ class StreamRole(abc.ABC):
                 error=error,
                 messages=sum(each.messages for each in every),
                 changes=sum(each.changes for each in every),
-                lag_ms=max((each.lag_ms for each in every), default=0.0),
+                lag_ms=max((each.last for each in lags), default=0.0),
+                worst_ms=max((each.take_worst() for each in lags), default=0.0),
+                least_ms=min((each.least for each in lags), default=0.0),
                 reconnects=sum(each.reconnects for each in every),
                 silent_ms=0 if worst is None else max(each.silent_ms for each in every),
                 **self.figures(),

@@ -1,0 +1,208 @@
+"""Reading a file of the journal, while another process writes it: each look is short, so that nobody waits for it."""
+
+from __future__ import annotations
+
+import collections
+import contextlib
+import heapq
+import json
+import sqlite3
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from operator import itemgetter
+from pathlib import Path
+
+from .day_file import Row, check_version, unpacked_rows
+
+#: Numbers that are read in one look, and where what is kept is read too.
+_WINDOW, _WINDOW_OF_KEPT = 20_000, 500
+#: Packs that are remembered: those of one market lie between those of others.
+_REMEMBERED = 256
+#: Milliseconds by which a clock may have been set back, where entries since a moment are looked for.
+_SET_BACK_MS = 300_000
+_BY_NUMBER = itemgetter(0)
+
+
+class DayReader:
+    """A file of the journal, for reading.
+
+    Args:
+        path: of the file; it must be there.
+
+    Raises:
+        JournalError: it is of a later version of headrace.
+        sqlite3.Error: it cannot be read.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._db, self._made = _connected(path)
+        self._packs: collections.OrderedDict[int, list[Row]] = collections.OrderedDict()
+
+    def close(self) -> None:
+        self._db.close()
+
+    def __enter__(self) -> DayReader:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
+
+    # -- looking -------------------------------------------------------------------------------------------------
+
+    def markets(self) -> dict[str, bool]:
+        """The markets that it knows: whether they are open."""
+        if not self._made:
+            return {}
+        return {market: bool(is_open) for market, is_open in self._db.execute("select market_id, open from markets")}
+
+    def bounds(self) -> tuple[int, int]:
+        """The first and the last number in it; (1, 0): it has no entries."""
+        if not self._made:
+            return 1, 0
+        first, last, first_packed, last_packed = self._db.execute(
+            "select (select min(number) from entries), (select max(number) from entries),"
+            " (select min(first) from packs), (select max(last) from packs)"
+        ).fetchone()
+        lows = [each for each in (first, first_packed) if each is not None]
+        highs = [each for each in (last, last_packed) if each is not None]
+        return (min(lows), max(highs)) if lows else (1, 0)
+
+    def first_since(self, at_ms: int) -> int:
+        """A number before which nothing is that was written since a moment."""
+        if not self._made:
+            return 1
+        found = None
+        for number, at in self._db.execute("select number, at from entries order by number desc"):
+            if at < at_ms - _SET_BACK_MS:
+                break
+            found = number
+        packed = self._db.execute("select min(first) from packs where to_at >= ?", (at_ms,)).fetchone()[0]
+        return min((each for each in (found, packed) if each is not None), default=self.bounds()[1] + 1)
+
+    def of_markets(self, market_ids: Iterable[str], below: int) -> Iterator[Row]:
+        """All entries of some markets, with what is kept, up to a number; in order."""
+        if not self._made:
+            return
+        wanted = json.dumps(list(market_ids))
+        with self._look() as db:
+            packs = db.execute(
+                "select market_id, data from packs where market_id in (select value from json_each(?))", (wanted,)
+            )
+            packed = [row for market, data in packs for row in unpacked_rows(data, market)]
+            packed.sort(key=_BY_NUMBER)
+            found = db.execute(
+                "select * from entries where number in (select number from entries where market_id in"
+                " (select value from json_each(?))) and number <= ? order by number",
+                (wanted, below),
+            )
+            yield from heapq.merge(packed, found, key=_BY_NUMBER) if packed else found
+
+    def windows(self, after: int, kept: bool, backwards: bool, market_id: str | None) -> Iterator[list[Row]]:
+        """All entries after a number, some at a time; within each of these in order.
+
+        Args:
+            kept: with what is kept.
+            market_id: of this market only.
+        """
+        first, last = self.bounds()
+        first, width = max(first, after + 1), _WINDOW_OF_KEPT if kept else _WINDOW
+        starts = range(first, last + 1, width)
+        for start in reversed(starts) if backwards else starts:
+            rows = self._window(start, start + width, "kept" if kept else "x''", market_id)
+            if rows:
+                yield rows
+
+    def _window(self, start: int, end: int, kept: str, market_id: str | None) -> list[Row]:
+        only = "" if market_id is None else " and market_id = :market"
+        values = {"start": start, "end": end, "market": market_id}
+        with self._look() as db:
+            rows: list[Row] = db.execute(
+                f"select number, at, market_id, kind, actor, message, {kept} from entries"
+                f" where number >= :start and number < :end{only} order by number",
+                values,
+            ).fetchall()
+            packs = db.execute(
+                f"select id, market_id from packs where last >= :start and first < :end{only}", values
+            ).fetchall()
+            known = len(rows)
+            for pack, market in packs:
+                rows.extend(row for row in self._unpacked(pack, market) if start <= row[0] < end)
+        if len(rows) > known:
+            rows.sort(key=_BY_NUMBER)
+        return rows
+
+    def _unpacked(self, pack: int, market_id: str) -> list[Row]:
+        rows = self._packs.get(pack)
+        if rows is None:
+            (data,) = self._db.execute("select data from packs where id = ?", (pack,)).fetchone()
+            rows = self._packs[pack] = list(unpacked_rows(data, market_id))
+            if len(self._packs) > _REMEMBERED:
+                self._packs.popitem(last=False)
+        else:
+            self._packs.move_to_end(pack)
+        return rows
+
+    @contextlib.contextmanager
+    def _look(self) -> Iterator[sqlite3.Connection]:
+        """Entries and packs as they stand at one moment."""
+        self._db.execute("begin")
+        try:
+            yield self._db
+        finally:
+            if self._db.in_transaction:
+                self._db.execute("rollback")
+
+
+def _connected(path: Path) -> tuple[sqlite3.Connection, bool]:
+    """A connection that writes nothing, and whether the file has its tables.
+
+    Raises:
+        sqlite3.Error: it cannot be read.
+    """
+    # Files beside it are needed where a process that was killed has left some, or another one writes; where they cannot
+    # be made, nobody does.
+    last: sqlite3.Error | None = None
+    for mode in ("mode=rw", "mode=ro", "mode=ro&immutable=1"):
+        db = None
+        try:
+            db = sqlite3.connect(
+                f"{path.absolute().as_uri()}?{mode}", uri=True, isolation_level=None, check_same_thread=False
+            )
+            db.execute("pragma query_only = on")
+            return db, check_version(db, path)
+        except sqlite3.OperationalError as error:
+            last = error
+            if db is not None:
+                db.close()
+        except BaseException:
+            if db is not None:
+                db.close()
+            raise
+    assert last is not None
+    raise last
+
+
+#: Why a file could not be read further, after which number: what else can be read of it.
+Rescue = Callable[[Path, Exception, int], Iterable[Row]]
+
+
+def in_order(streams: Mapping[Path, Iterator[Row]], rescue: Rescue) -> Iterator[Row]:
+    """Entries of several files by their numbers; each comes once."""
+
+    def whole(path: Path, stream: Iterator[Row]) -> Iterator[Row]:
+        last = -1
+        try:
+            for row in stream:
+                last = row[0]
+                yield row
+        except (sqlite3.Error, ValueError) as error:
+            why: Exception = error
+        else:
+            return
+        yield from rescue(path, why, last)
+
+    last = -1
+    for row in heapq.merge(*(whole(path, stream) for path, stream in streams.items()), key=_BY_NUMBER):
+        if row[0] != last:
+            last = row[0]
+            yield row

@@ -259,3 +259,17 @@ def test_streams_that_ended_with_the_coordinator_are_started_again(bench: Bench)
     bench.restarts("s1")
     bench.passes(0)
     assert bench.engine.started == ["s1:1"]
+
+
+def test_where_the_journal_is_damaged_it_is_waited_for_what_may_yet_appear(bench: Bench) -> None:
+    resting(bench, "a", "b1")
+    (path,) = Path(bench.setup.instance, "journal").glob("*.sqlite")
+    bench.role.crash()
+    path.write_bytes(b"not a database" * 1_000)
+
+    bench.restarts()
+    assert any("read from the exchange's lists" in each.text for each in bench.role.alerts.events)
+    bench.ready()
+    assert not bench.role.answers.state()["placing_allowed"]
+    bench.passes(31_000)
+    assert bench.role.answers.state()["placing_allowed"]

@@ -65,6 +65,7 @@ class Betting:
         to_actor: takes a message to a market actor.
         definition_of: a market's definition, as far as it is known.
         make_account: makes accounts that are reached by calls; None: `LiveAccounts`.
+        anew: the system runs, and its coordinator is started again: it goes on where the disk is full, too.
 
     Attributes:
         coordinator: with the user's steps, controls and counts.
@@ -86,6 +87,7 @@ class Betting:
         to_actor: ToActor,
         definition_of: Callable[[str], MarketDefinition | None],
         make_account: MakeAccount | None = None,
+        anew: bool = False,
     ) -> None:
         self._clock, self._alerts, self._to_actor, self._definition_of = clock, alerts, to_actor, definition_of
         self.failures = Failures("coordinator")
@@ -116,7 +118,13 @@ class Betting:
         clients = self.coordinator.clients
         self.accounts = Accounts(clients, setup.reference, self, put, lambda: clock.now_ms, make)
         self.journal = JournalDesk(
-            Journal(Path(setup.instance) / JOURNAL, clock=lambda: clock.now_ms),
+            Journal(
+                Path(setup.instance) / JOURNAL,
+                days=setup.config.journal_days,
+                megabytes=setup.config.journal_mb,
+                clock=lambda: clock.now_ms,
+                must_write=False,  # the gate stays closed until it can be written; what rests can be cancelled
+            ),
             self.gate,
             alerts,
             lambda: clock.now_ms,
@@ -157,6 +165,16 @@ class Betting:
         if self.failures.add(error, strategy, market_id, users_place(error), self._clock.now_ms):
             known = isinstance(error, HeadraceError)
             logger.error("%s", legible(error), exc_info=None if known else error)
+
+    def _opened_journal(self, setup: LiveSetup, anew: bool) -> Journal:
+        config = setup.config
+        return Journal(
+            Path(setup.instance) / JOURNAL,
+            days=config.journal_days,
+            megabytes=config.journal_mb,
+            clock=lambda: self._clock.now_ms,
+            must_write=not anew,
+        )
 
     # -- market actors -------------------------------------------------------------------------------------------
 
@@ -340,6 +358,9 @@ class Betting:
         for owner in list(self.gate.unready):
             desk = self.accounts.of(owner)
             if not desk.ready:
+                continue
+            if self.journal.damaged_until > self._clock.now_ms:
+                self.gate.unready[owner] = "part of the journal is not known: what it has asked for may yet appear"
                 continue
             if self._earlier is not None and not self._earlier.known(desk, self._reference):
                 self.gate.unready[owner] = "what was settled today is not known yet"

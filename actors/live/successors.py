@@ -15,6 +15,7 @@ from ...strategies.messages import UNKNOWN, ClearedOrder, OrderFact, Reply, Requ
 from ..journal.entries import Entry
 from ..journal.journal import Journal
 from ..letters import Letter, Restore, Restored
+from ..switchboard import named_in
 from .seating import Place, Seating
 
 logger = logging.getLogger("headrace")
@@ -98,6 +99,7 @@ class Successors:
         kept: list[bytes] = []
         messages: list[Request | Reply | OrderFact | ClearedOrder] = []
         mine: set[str] = set()
+        orders: set[str] = set()
         for entry in entries:
             message = entry.message
             if isinstance(message, Request):
@@ -105,6 +107,7 @@ class Successors:
                     continue  # it trades no more
                 if self._owner_of(message.market_id, message.instructions[0].order_id) == actor:
                     mine.add(message.request_id)
+                    orders.update(named_in(message))
                     messages.append(msgspec.structs.replace(message, request_id=_sent_as(message)))
                     if entry.kept:
                         kept.append(entry.kept)
@@ -113,7 +116,7 @@ class Successors:
                 if message.request_id in mine and (message.outcome != UNKNOWN or _places(message)):
                     messages.append(msgspec.structs.replace(message, request_id=_sent_as(message)))
             elif isinstance(message, OrderFact | ClearedOrder):
-                if message.order_id is not None and self._owner_of(message.market_id, message.order_id) == actor:
+                if message.order_id in orders:
                     messages.append(message)
             elif entry.kept and entry.actor == actor:
                 kept.append(entry.kept)

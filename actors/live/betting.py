@@ -15,6 +15,7 @@ from ...strategies.errors import HeadraceError
 from ...strategies.host import Host, unique_id
 from ...strategies.messages import (
     PLACE,
+    REPLACE,
     UNKNOWN,
     ClearedOrder,
     MarketFact,
@@ -109,6 +110,8 @@ class Betting:
         )
         self.switchboard = Switchboard(self.coordinator, self.failed, self._taking)
         self.replies: dict[str, dict[str, list[Reply]]] = {}
+        self._anew = anew
+        self._early: list[tuple[str, str, Request, bytes]] = []
         self._asked: Asked | None = None
         self._kept = b""
         self._joined: set[str] = set()
@@ -221,8 +224,12 @@ class Betting:
             self.accounts.simulated(known, message)
         elif isinstance(message, MarketFact) and self._definition_of(message.market_id) is not None:
             self.journal.note(message, message.market_id, actor)  # of a market that is freed nothing need be known
-        elif isinstance(message, Request) and self._repeat(host, crew, message):
-            return
+        elif isinstance(message, Request):
+            if self._repeat(host, crew, message):
+                return
+            if self._waits(message):
+                self._early.append((host, crew, message, kept))
+                return
         kinds = len(self.coordinator.violations)
         self._kept = kept
         try:
@@ -240,6 +247,21 @@ class Betting:
             if reply.outcome != UNKNOWN or request.kind == PLACE:
                 self._to_actor(host, crew, msgspec.structs.replace(reply, request_id=request.request_id))
         return bool(replies)
+
+    def _waits(self, request: Request) -> bool:
+        """Whether a request waits, while it is in time, until it is known again how its account's bets stand.
+
+        Strategies go on while their coordinator is started again; at the start of a system they are told.
+        """
+        owner, deadline = (request.venue, request.username), request.deadline
+        early = self._anew and request.kind in (PLACE, REPLACE) and owner in self.gate.unready
+        return early and deadline is not None and deadline >= self._clock.now_ms
+
+    def _take_early(self) -> None:
+        """Take what has waited: it may be sent now, or it is too late."""
+        early, self._early = self._early, []
+        for host, crew, message, kept in early:
+            self.receive(host, crew, message, kept)
 
     def tell_again(self, host: str, crew: str, market_id: str) -> None:
         """Tell a market actor how its bets stand: what a former coordinator has told it may not have come."""
@@ -367,3 +389,5 @@ class Betting:
                 continue
             del self.gate.unready[owner]
             self._alerts.note("READY", f"account {owner[1]}: how its bets stand is known; orders may be placed")
+        if self._early:
+            self._take_early()

@@ -141,11 +141,6 @@ def users_objects(setup: LiveSetup) -> list[Any]:
     ]
 
 
-def is_of_accounts(plan: StreamPlan) -> bool:
-    """Whether a stream tells of the orders of an account."""
-    return plan.operation == "orderSubscription" and not plan.raw
-
-
 def ends_at(until: str | datetime.datetime | None) -> float | None:
     """When a system is to end, seconds since the epoch; None: never by itself.
 

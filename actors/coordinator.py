@@ -228,13 +228,26 @@ class Coordinator:
             if passed is None:
                 return
             request = passed
-        open_ = len(request.instructions) * (2 if request.kind == REPLACE else 1)
-        self.requests[request.request_id] = (request, open_)
+        self._note(request)
         try:
             self.process_order_package(request)
         except BaseException:
             self._forget(request, request.instructions)
             raise
+
+    def _note(self, request: Request) -> None:
+        open_ = len(request.instructions) * (2 if request.kind == REPLACE else 1)
+        self.requests[request.request_id] = (request, open_)
+
+    def recall(self, message: Request | Reply) -> None:
+        """Count what a former coordinator has sent, and what was answered to it. Nothing is sent, or passed on."""
+        if isinstance(message, Reply):
+            self._count(message)
+            return
+        self._note(message)
+        if self._later and message.kind in (PLACE, REPLACE):
+            account = self.clients.named(message.venue, message.username)
+            account.add_transaction(len(message.instructions), at_ms=message.asked_at)
 
     def expired(self, request: Request, reason: str) -> Reply:
         """The answer to a request that was not sent, and will not be."""

@@ -43,6 +43,7 @@ class Line:
         actors: the names of those that host it.
         owners: whose each order is.
         taken: requests that were taken, by sender and id.
+        moved: of these the ones that have another actor now than their sender.
     """
 
     def __init__(self, switchboard: Switchboard) -> None:
@@ -50,12 +51,15 @@ class Line:
         self.actors: set[str] = set()
         self.owners: dict[str, str] = {}
         self.taken: set[str] = set()
+        self.moved: dict[str, str] = {}
 
     def receive(self, message: Answer) -> None:
         """Pass an answer on to the actor that it is for; one whose order nobody knows goes to all."""
         if isinstance(message, Reply):
-            actor, _, request_id = message.request_id.partition(_SEPARATOR)
-            self._switchboard.pass_on(actor, msgspec.structs.replace(message, request_id=request_id))
+            sender, _, request_id = message.request_id.partition(_SEPARATOR)
+            self._switchboard.pass_on(
+                self.moved.get(message.request_id, sender), msgspec.structs.replace(message, request_id=request_id)
+            )
             return
         owner = None if message.order_id is None else self.owners.get(message.order_id)
         for actor in sorted(self.actors) if owner is None else [owner]:
@@ -175,12 +179,7 @@ class Switchboard:
             logger.debug("Request %s came before: it is not taken again", request.request_id)
             return
         line.taken.add(request.request_id)
-        named = [each.order_id for each in request.instructions]
-        named += [
-            each.new_order_id
-            for each in request.instructions
-            if isinstance(each, ReplaceInstruction) and each.new_order_id is not None
-        ]
+        named = named_in(request)
         foreign = [order_id for order_id in named if line.owners.get(order_id, actor) != actor]
         if foreign:
             reason = f"order {foreign[0]} is another actor's: give each actor ids that no other gives"
@@ -200,3 +199,22 @@ class Switchboard:
 
     def _expire(self, actor: str, request: Request, reason: str) -> None:
         self.pass_on(actor, self._coordinator.expired(request, reason))
+
+    def recall(self, actor: str, request: Request) -> None:
+        """A former coordinator has taken a request: it is not taken again, and its orders are the actor's.
+
+        Args:
+            request: as it is named here.
+        """
+        line = self._lines.get(request.market_id)
+        if line is not None:
+            line.taken.add(request.request_id)
+            line.owners.update(dict.fromkeys(named_in(request), actor))
+            if request.request_id.partition(_SEPARATOR)[0] != actor:
+                line.moved[request.request_id] = actor
+
+
+def named_in(request: Request) -> list[str]:
+    """The orders that a request names, those that it makes included."""
+    made = [each.new_order_id for each in request.instructions if isinstance(each, ReplaceInstruction)]
+    return [*(each.order_id for each in request.instructions), *(each for each in made if each is not None)]

@@ -8,6 +8,7 @@ from .authoring import check, new
 from .exchange import exchange
 from .group import CommandGroup
 from .jobs import submit
+from .journal import journal
 from .live import live, paper
 from .record import record
 from .recordings import catalog, generate, pack, prices, unpack
@@ -28,6 +29,7 @@ for _command in (
     sweep,
     live,
     paper,
+    journal,
     record,
     exchange,
     new,

@@ -14,6 +14,7 @@ from ..simulate.rows import FIELDS, empty_rows, failure_rows
 from ..simulate.session_rows import FailureCounts
 from ..simulate.units import Unit
 from ..strategies.errors import RunError
+from .commits import manifest_of_run
 from .folder_store import FolderStore
 from .folders import Folder
 from .memory_store import MemoryStore
@@ -23,6 +24,8 @@ from .run_manifest import run_manifest
 
 logger = logging.getLogger("headrace")
 
+#: What rows are of, as units of work: of the letters up to a place.
+_UNIT = "rows "
 #: Where the rows of markets have the market's id and its changes.
 _MARKET, _CHANGES = ([name for name, _ in FIELDS["markets"]].index(name) for name in ("market_id", "changes"))
 
@@ -34,17 +37,28 @@ class SessionRows:
         letters: the rows that have come since the last look, such as a `RowsReader`.
         identity: what the session is made of, for the manifest.
         out: a new folder, by its path or URI, as in `backtest`; None: memory.
+        goes_on: the session was killed, and started again: the folder may have a part of its rows already, and the
+            letters begin with its first.
 
     Raises:
         InputError: the folder cannot be written, or holds something already.
     """
 
     def __init__(
-        self, letters: Iterable[bytes], identity: dict[str, Any], out: str | os.PathLike[str] | None = None
+        self,
+        letters: Iterable[bytes],
+        identity: dict[str, Any],
+        out: str | os.PathLike[str] | None = None,
+        goes_on: bool = False,
     ) -> None:
         self._letters = letters
         self._identity = {"format": FORMAT, "live": True, **identity, "inputs": []}
-        self._store = MemoryStore() if out is None else FolderStore(Folder(out), self._identity)
+        self._store: MemoryStore | FolderStore = MemoryStore()
+        self._read = self._kept = 0  # bytes of letters
+        if out is not None:
+            folder = Folder(out)
+            self._store = store = FolderStore(folder, self._identity, goes_on and _unfinished(folder))
+            self._kept = max((int(unit.removeprefix(_UNIT)) for unit in store.done), default=0)
         self._failures = FailureCounts()
         self._number = 0
         self._changes: dict[str, int] = {}
@@ -61,12 +75,14 @@ class SessionRows:
         """
         rows = empty_rows()
         for data in self._letters:
+            self._read += len(data)
             for table, more in unpacked(data).items():
-                rows[table].extend(more)
+                if self._read > self._kept or table == "failures":
+                    rows[table].extend(more)
         count = sum(len(found) for found in rows.values())
         failures, rows["failures"] = rows["failures"], []
         if count > len(failures):
-            batch = Batch(self._number, (Unit(f"rows {self._number}", ()),))
+            batch = Batch(self._number, (Unit(f"{_UNIT}{self._read}", ()),))
             self._number += 1
             self._store.add(Part(batch, rows, self._changes_in(rows["markets"]), 0.0))
         if failures:
@@ -99,6 +115,14 @@ class SessionRows:
         self._store.close()
         manifest = run_manifest(self._identity, self._started, sum(self._changes.values()), **(more or {}))
         return self._store.result(manifest)
+
+
+def _unfinished(folder: Folder) -> bool:
+    """Whether a folder holds a session that has not ended."""
+    try:
+        return folder.taken() and manifest_of_run(folder).get("finished") is False
+    except (OSError, ValueError):
+        return False
 
 
 def lost_rows(why: str) -> list[tuple[Any, ...]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import math
 import pickle
@@ -16,9 +17,20 @@ import headrace as hr
 from headrace.actors.betfair.heartbeat import Heartbeat
 from headrace.actors.betfair.lists import Listed
 from headrace.actors.exchange import Answer
-from headrace.actors.letters import Carried, Hello, Letter, MarketSeen, OrdersImage, Outcome, Session, SessionWanted
+from headrace.actors.letters import (
+    Carried,
+    Gone,
+    Hello,
+    Hosting,
+    Letter,
+    MarketSeen,
+    OrdersImage,
+    Outcome,
+    Session,
+    SessionWanted,
+)
 from headrace.actors.live.coordinator_role import CoordinatorRole
-from headrace.actors.live.crews import StreamPlan, plan_streams
+from headrace.actors.live.crews import Crew, StreamPlan, plan_streams
 from headrace.actors.live.hosts import Found
 from headrace.actors.live.instance import Instance
 from headrace.actors.live.setup import LiveSetup
@@ -210,6 +222,7 @@ class FakeEngine:
         self.spares = 0
         self.stopped: list[str] = []
         self.killed: list[str] = []
+        self.running: dict[str, Found] = {}
 
     coming = 0
 
@@ -220,11 +233,13 @@ class FakeEngine:
         self.spares = count
 
     def adopt(self, names: Sequence[str] | None = None) -> dict[str, Found]:
-        return {}
+        return dict(self.running)
 
     def start(self, name: str, make_role: Callable[[], Any], incarnation: int = 0) -> str:
         self.started.append(f"{name}:{incarnation}" if incarnation else name)
-        return f"fake:{name}:{incarnation}"
+        address = f"fake:{name}:{incarnation}"
+        self.running[name] = Found(address, incarnation)
+        return address
 
     def stop(self, name: str, why: str = "") -> None:
         self.stopped.append(name)
@@ -273,16 +288,56 @@ class Bench:
                 **settings,
             }
         )
+        self._journals: list[Any] = []
+        weakref.finalize(self, lambda journals: [each.close() for each in journals], self._journals)
         self.engine = FakeEngine()
-        self.mail = FakeMail("c")
         self.clock = Clock(NOW)
-        self.role = CoordinatorRole(
-            self.setup, self.engine, lambda name: None, FakeAccount, pickle.dumps, lambda name: lambda: None, self.clock
-        )
-        self.role.start(self.mail)
         self._count = itertools.count(1)
+        self.role = self._started()
         for stream in streams:
             self.hello(stream.name, "STREAM")
+
+    def _started(self, incarnation: int = 0) -> CoordinatorRole:
+        self.mail = FakeMail("c")
+        self.mail.incarnation, self.mail.address = incarnation, f"fake:c:{incarnation}"
+        role = CoordinatorRole(
+            self.setup, self.engine, lambda name: None, FakeAccount, pickle.dumps, lambda name: lambda: None, self.clock
+        )
+        self.role = role
+        role.start(self.mail)
+        self._journals.append(role.betting.journal.journal)
+        return role
+
+    def restarts(self, *gone: str, cold: bool = False, **changes: Any) -> None:
+        """The coordinator is killed, and another one started.
+
+        Args:
+            gone: actors that do not run any more, either.
+            cold: nothing of the system runs, and it is another session.
+            changes: of the setup.
+        """
+        self.role.crash()
+        incarnation = self.mail.incarnation + 1
+        for name in list(self.engine.running) if cold else gone:
+            self.engine.running.pop(name, None)
+        if cold:
+            incarnation, changes = 0, {"session": f"after {self.setup.session}", **changes}
+        self.setup = dataclasses.replace(self.setup, **changes)
+        self.engine.started.clear()
+        self._started(incarnation)
+
+    def crews(self, *strategies: str) -> tuple[Crew, ...]:
+        """Its crews, with other strategies."""
+        return tuple(dataclasses.replace(crew, strategies=strategies) for crew in self.setup.crews)
+
+    def hosting(self, host: str, *places: tuple[str, str, str | None]) -> Hosting:
+        """What a host has, as it tells."""
+        return Hosting(host, places)
+
+    def dies(self, host: str, why: str = "killed") -> None:
+        """A host ends, and its successors end at once, until it is given up."""
+        for _ in range(4):
+            self.take("c", Gone(host, why, self.role.pool.incarnations.get(host, 0)))
 
     @property
     def account(self) -> FakeAccount:
@@ -295,7 +350,10 @@ class Bench:
         """The order stream has sent its image, and the look after it has found nothing."""
         self.take("o1", OrdersImage("o1", "Betfair", "trader", self.now))
         self.role.wake(self.now)
-        self.account.lists.answer_rows("current_orders")
+        desk = self.role.betting.accounts.of(("Betfair", "trader"))
+        while not desk.ready:
+            what = next(what for what, *_ in self.account.lists.asked if what.endswith("orders") or "orders " in what)
+            self.account.lists.answer_rows(what)
         self.role.caught_up(self.now)
 
     def sees_bet(self, order_id: str, bet_id: str, remaining: float, market_id: str = "1.1", **sizes: float) -> None:
@@ -330,6 +388,7 @@ class Bench:
         self.role.wake(self.now)
 
     def hello(self, name: str, kind: str, incarnation: int = 0) -> None:
+        self.engine.running[name] = Found(f"fake:{name}:{incarnation}", incarnation)
         self.take(name, Hello(name, kind, f"fake:{name}:{incarnation}", incarnation, 4000))
 
     def sees(self, market_id: str, stream: str = "s1", **definition: Any) -> None:
@@ -379,6 +438,7 @@ def trading(folder: Path, **settings: object) -> Bench:
     bench.ready()
     bench.sees("1.1")
     bench.opens("1.1")
+    bench.role.caught_up(bench.now)
     return bench
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import headrace as hr
-from headrace.actors.letters import Carried, FreeMarket, Gone, Introduce, MarketSeen, Route, StreamState, Unroute
+from headrace.actors.letters import Carried, FreeMarket, Introduce, MarketSeen, Route, StreamState, Unroute
 from headrace.strategies.messages import ANSWERED, EXPIRED, REFUSED, Reply, Report
 from live_coordinators import NOW, Bench, LiveClient, backer, placing
 
@@ -135,7 +135,7 @@ def test_a_host_that_is_gone_is_forgotten_by_all_and_its_markets_are_given_up(tm
     bench = Bench(tmp_path)
     bench.sees("1.1")
     bench.opens("1.1")
-    bench.take("c", Gone("h1", "killed"))
+    bench.dies("h1")
     assert Introduce("h1", "") in bench.mail.letters(Introduce, "s1")
     assert bench.mail.letters(Unroute, "s1") == [Unroute("s1.market", "1.1")]
     bench.asks(placing("a"))

@@ -61,7 +61,7 @@ def test_what_a_host_hands_over_with_a_request_is_kept_with_it(bench: Bench) -> 
     bench.take("h1", Carried("s1.market", placing("a"), kept))
     bench.role.caught_up(bench.now)
 
-    entry = next(each for each in bench.role.betting.journal.journal if isinstance(each.message, Request))
+    (entry,) = [each for each in bench.role.betting.journal.journal if isinstance(each.message, Request)]
     assert (entry.actor, entry.kept, entry.market_id) == ("h1.s1.market", kept, "1.1")
     assert entry.message == bench.account.requests[0]
 

@@ -228,7 +228,7 @@ def test_a_host_that_died_takes_no_bets_of_strategies_with_it_that_have_the_mark
     bench.asks(placing("b", strategy="Pairs", request_id="r2"), "h2", "s1.event")
     bench.account.places("a", "91")
     bench.account.places("b", "92")
-    bench.take("c", Gone("h1", "killed"))
+    bench.dies("h1")
     bench.passes(100)
     assert cancels(bench) == [("1.1", ["91"])]
 
@@ -258,7 +258,7 @@ def test_the_end_does_not_wait_long_for_a_look_that_does_not_come_nor_without_a_
 
 def test_a_market_whose_host_died_is_not_traded_again_when_a_stream_shows_it_anew(tmp_path: Path) -> None:
     bench = trading(tmp_path)
-    bench.take("c", Gone("h1", "killed"))
+    bench.dies("h1")
     bench.hello("s1", "STREAM", incarnation=1)
     bench.sees("1.1")
     bench.sees("1.2")

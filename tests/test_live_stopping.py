@@ -191,7 +191,7 @@ def test_what_rests_in_markets_of_a_host_that_died_is_cancelled_and_told(tmp_pat
     resting(bench, "a", "91")
     bench.asks(placing("b", "1.2", "r2"), "h2")
     bench.account.places("b", "92")
-    bench.take("c", Gone("h1", "killed by signal 9"))
+    bench.dies("h1", "killed by signal 9")
     bench.role.caught_up(bench.now)
     assert cancels(bench) == [("1.1", ["91"])]
     assert any(
@@ -209,7 +209,7 @@ def test_bets_on_paper_of_a_host_that_died_do_not_hold_up_the_end(tmp_path: Path
     bench.sees("1.1")
     bench.opens("1.1")
     bench.asks(placing("a"))
-    bench.take("c", Gone("h1", "killed"))
+    bench.dies("h1")
     bench.role.stops.stop_system("enough")
     assert bench.mail.stopped
 

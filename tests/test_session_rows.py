@@ -11,7 +11,7 @@ import headrace as hr
 from builders import T0, many
 from headrace.actors.failures import Failures
 from headrace.actors.hosted_market import HostedMarket
-from headrace.actors.live.rows_file import RowsReader, RowsWriter, packed, unpacked
+from headrace.actors.live.rows_file import RowsReader, RowsWriter, goes_on, has_ended, packed, unpacked
 from headrace.cluster.identity import session_identity
 from headrace.results.session import SessionRows
 from headrace.simulate.replay import Replay
@@ -101,6 +101,39 @@ def test_what_was_taken_is_in_the_folder_though_the_session_never_ends(
     broken_off = hr.Result.load(tmp_path / "out")
     assert broken_off.orders.num_rows == 3
     assert broken_off.manifest["finished"] is False
+
+
+def test_a_session_that_was_killed_goes_on_in_its_folder(session: tuple[list[Path], Path], tmp_path: Path) -> None:
+    paths, rows_file = session
+    identity = session_identity([Backer()], [hr.SimulatedClient()], hr.Config())
+    letters = list(RowsReader(rows_file))
+    for count in (2, 3, 3):  # it is killed three times
+        SessionRows(letters[:count], identity, tmp_path / "out", count > 2).take()
+    result = SessionRows(RowsReader(rows_file), identity, tmp_path / "out", True).result()
+    backtest = hr.backtest(Backer(), list(map(str, paths)), engine="local")
+    assert tables(result) == tables(backtest)
+    assert tables(hr.Result.load(tmp_path / "out")) == tables(backtest)
+
+
+def test_one_that_has_ended_does_not_go_on(session: tuple[list[Path], Path], tmp_path: Path) -> None:
+    identity = session_identity([Backer()], [hr.SimulatedClient()], hr.Config())
+    SessionRows(RowsReader(session[1]), identity, tmp_path / "out").result()
+    with pytest.raises(hr.InputError, match="is not empty"):
+        SessionRows(RowsReader(session[1]), identity, tmp_path / "out", True)
+
+
+def test_rows_stay_for_the_session_that_goes_on_and_for_no_other(tmp_path: Path) -> None:
+    alice, bob = [("alice", "https://one")], [("alice", "https://two")]
+    assert not goes_on(tmp_path, alice)
+    (tmp_path / "rows.bin").write_bytes(b"rows")
+    assert goes_on(tmp_path, alice)
+    assert (tmp_path / "rows.bin").read_bytes() == b"rows"
+    assert not goes_on(tmp_path, bob), "it trades at another exchange"
+    assert not (tmp_path / "rows.bin").exists()
+    (tmp_path / "rows.bin").touch()
+    has_ended(tmp_path)
+    assert not goes_on(tmp_path, bob)
+    assert not (tmp_path / "rows.bin").exists()
 
 
 def test_a_folder_in_use_is_refused_before_the_session_begins(tmp_path: Path) -> None:

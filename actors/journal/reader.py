@@ -35,6 +35,16 @@ class JournalReader:
         if not self.folder.is_dir() or not day_files(self.folder):
             raise JournalError(f"{self.folder}: there is no journal here")
 
+    @property
+    def last(self) -> int:
+        """The number of the last entry; 0: there is none."""
+        for path in reversed(day_files(self.folder)):
+            with self._opened(path) as reader:
+                number = 0 if reader is None else reader.bounds()[1]
+                if number:
+                    return number
+        return 0
+
     def entries(
         self,
         *,

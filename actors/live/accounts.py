@@ -6,7 +6,7 @@ import functools
 from collections.abc import Callable, Iterator, Sequence
 from typing import Protocol
 
-from ...strategies.messages import ClearedMarket, ClearedOrder, OrderFact, Reply, Request
+from ...strategies.messages import ClearedMarket, ClearedOrder, MarketFact, OrderFact, Reply, Request
 from ..betfair.account_orders import AccountOrders
 from ..betfair.known_bet import KnownBet
 from ..betfair.known_bets import KnownBets
@@ -16,6 +16,8 @@ from ..coordinator import expired
 from ..exchange import Answer
 from ..letters import ForeignBet, Letter, OrdersClosed, Outcome
 
+#: What is written down of a closed market that is open again (see `MarketFact`).
+REOPENED = "REOPENED"
 #: Venue and username.
 Owner = tuple[str, str]
 #: Makes an account that is reached by calls: its client, what takes answers, what takes letters into the inbox.
@@ -41,7 +43,7 @@ class Hearing(Protocol):
     def changed(self, owner: Owner, market_id: str) -> None:
         """Something has happened to bets of an account in a market."""
 
-    def heard(self, owner: Owner, message: Answer | ForeignBet) -> None:
+    def heard(self, owner: Owner, message: Answer | ForeignBet | MarketFact) -> None:
         """What has to be known after a restart."""
 
     def settled(self, owner: Owner, market_id: str, profit: float) -> None:
@@ -92,6 +94,14 @@ class Desk:
         """Its bets that rest at the exchange, by number."""
         live = self.bets.live if self.orders is not None else []
         return [bet.bet_id for bet in live if bet.bet_id is not None and not bet.ended]
+
+    def take_result(self, result: ClearedOrder) -> bool:
+        """A bet has a result; True if that is news."""
+        results = self.results.setdefault(result.market_id, {})
+        bet = result.bet_id or result.order_id or ""
+        known = results.get(bet)
+        results[bet] = result.profit
+        return known != result.profit
 
     def settled(self, market_id: str) -> bool:
         """Whether a market has closed, and all results of this instance in it are there."""
@@ -185,6 +195,10 @@ class Accounts:
         """An account."""
         return self._desks[owner]
 
+    def find(self, owner: Owner) -> Desk | None:
+        """An account; None: there is none such."""
+        return self._desks.get(owner)
+
     def connecting(self, venue: str, username: str) -> Desk | None:
         """The account that a stream connects with. See `connecting`."""
         able = [desk.client for desk in self if desk.live is not None]
@@ -258,11 +272,9 @@ class Accounts:
     def _note(self, desk: Desk, message: Answer) -> None:
         if not isinstance(message, ClearedOrder):
             return
-        results = desk.results.setdefault(message.market_id, {})
-        bet = message.bet_id or message.order_id or ""
-        if results.get(bet) != message.profit:
+        if desk.take_result(message):
             self._hearing.heard(desk.owner, message)
-        results[bet] = message.profit
+        results = desk.results[message.market_id]
         self._hearing.settled(desk.owner, message.market_id, round(sum(results.values()), 2))
 
     def reopened(self, market_id: str) -> None:
@@ -274,6 +286,7 @@ class Accounts:
 
     def _take_back(self, desk: Desk, market_id: str) -> None:
         if desk.results.pop(market_id, None):
+            self._hearing.heard(desk.owner, MarketFact(market_id, REOPENED, self._clock_ms()))
             self._hearing.settled(desk.owner, market_id, 0.0)
             self._hearing.changed(desk.owner, market_id)
 

@@ -13,7 +13,17 @@ from ...strategies.changes import MarketDefinition
 from ...strategies.clock import Clock
 from ...strategies.errors import HeadraceError
 from ...strategies.host import Host, unique_id
-from ...strategies.messages import ClearedOrder, MarketFact, OrderFact, Reply, Request, ViolationFact
+from ...strategies.messages import (
+    PLACE,
+    UNKNOWN,
+    ClearedOrder,
+    MarketFact,
+    OrderFact,
+    Reply,
+    Request,
+    StrategyFact,
+    ViolationFact,
+)
 from ...values import legible
 from ..betfair.known_bet import KnownBet
 from ..betfair.live_account import LiveAccounts
@@ -60,6 +70,7 @@ class Betting:
         coordinator: with the user's steps, controls and counts.
         accounts, gate, risk, exposure: see there.
         failures: errors of the user's code and of requests.
+        replies: what former coordinators have heard of requests, by market and request.
 
     Raises:
         RunError: what was kept of today's results cannot be read.
@@ -95,6 +106,7 @@ class Betting:
             self.failed,
         )
         self.switchboard = Switchboard(self.coordinator, self.failed, self._taking)
+        self.replies: dict[str, dict[str, list[Reply]]] = {}
         self._asked: Asked | None = None
         self._kept = b""
         self._joined: set[str] = set()
@@ -104,7 +116,13 @@ class Betting:
         clients = self.coordinator.clients
         self.accounts = Accounts(clients, setup.reference, self, put, lambda: clock.now_ms, make)
         self.journal = JournalDesk(
-            Journal(Path(setup.instance) / JOURNAL),
+            Journal(
+                Path(setup.instance) / JOURNAL,
+                days=setup.config.journal_days,
+                megabytes=setup.config.journal_mb,
+                clock=lambda: clock.now_ms,
+                must_write=False,  # the gate stays closed until it can be written; what rests can be cancelled
+            ),
             self.gate,
             alerts,
             lambda: clock.now_ms,
@@ -167,17 +185,32 @@ class Betting:
             self._joined.discard(actor)
             self.switchboard.leave(actor)
 
+    def over(self, market_id: str) -> None:
+        """A market is freed: a restart need not know of it."""
+        self.replies.pop(market_id, None)
+        self.journal.over(market_id)
+
+    def leave_market(self, host: str, crew: str, market_id: str) -> None:
+        """A market actor has a market no more."""
+        actor = f"{host}.{crew}"
+        if actor in self._joined:
+            self.switchboard.receive(actor, MarketFact(market_id, "REMOVED", self._clock.now_ms))
+
     def receive(self, host: str, crew: str, message: ToCoordinator, kept: bytes = b"") -> None:
         """Take a message of a market actor. `kept`: see `Carried`."""
         actor = f"{host}.{crew}"
         if actor not in self._joined:
             logger.debug("%s is not joined any more: %s", actor, type(message).__name__)
             return
-        if isinstance(message, (Reply, OrderFact, ClearedOrder)):
+        if isinstance(message, StrategyFact):
+            self.journal.keep(actor, message, kept)
+        elif isinstance(message, (Reply, OrderFact, ClearedOrder)):
             known = self._request_of(message.request_id) if isinstance(message, Reply) else None
             self.accounts.simulated(known, message)
-        elif isinstance(message, MarketFact):
-            self.journal.note(message, message.market_id, actor)
+        elif isinstance(message, MarketFact) and self._definition_of(message.market_id) is not None:
+            self.journal.note(message, message.market_id, actor)  # of a market that is freed nothing need be known
+        elif isinstance(message, Request) and self._repeat(host, crew, message):
+            return
         kinds = len(self.coordinator.violations)
         self._kept = kept
         try:
@@ -186,6 +219,23 @@ class Betting:
             self._asked, self._kept = None, b""
         if isinstance(message, ViolationFact) and len(self.coordinator.violations) > kinds:
             self.journal.note(message, message.market_id, actor)  # the first of its kind: there may be thousands
+
+    def _repeat(self, host: str, crew: str, request: Request) -> bool:
+        """A request comes again that a former coordinator has taken: what was answered is told again, if anything."""
+        named = f"{host}.{crew}{_SEPARATOR}{request.request_id}"
+        replies = self.replies.get(request.market_id, {}).get(named, ())
+        for reply in replies:
+            if reply.outcome != UNKNOWN or request.kind == PLACE:
+                self._to_actor(host, crew, msgspec.structs.replace(reply, request_id=request.request_id))
+        return bool(replies)
+
+    def tell_again(self, host: str, crew: str, market_id: str) -> None:
+        """Tell a market actor how its bets stand: what a former coordinator has told it may not have come."""
+        actor = f"{host}.{crew}"
+        for desk in self.accounts:
+            for bet in desk.bets.in_market(market_id) if desk.orders is not None else ():
+                if bet.fact is not None and self.switchboard.owner_of(market_id, bet.order_id or "") == actor:
+                    self._to_actor(host, crew, msgspec.structs.replace(bet.fact, order_id=bet.order_id))
 
     def _taking(self, actor: str, request: Request) -> None:
         """A request is taken for the first time, and about to be judged: what is left of it comes to `send`."""
@@ -240,7 +290,7 @@ class Betting:
         """Something has happened to bets of an account in a market."""
         self.exposure.changed(owner, market_id)
 
-    def heard(self, owner: Owner, message: Answer | ForeignBet) -> None:
+    def heard(self, owner: Owner, message: Answer | ForeignBet | MarketFact) -> None:
         """What has to be known after a restart."""
         self.journal.note(message, message.market_id, " ".join(owner))
 

@@ -66,7 +66,6 @@ class HostRole:
     Args:
         name: the actor's.
         setup: what the system is made of; this process's copy.
-        incarnation: how often an actor of this name was started before.
         now: what time it is, milliseconds since the epoch; None: the machine's time. A turn's time is constant.
 
     Attributes:
@@ -75,11 +74,10 @@ class HostRole:
         files: what lays out files of the run for this process, and removes them with it.
     """
 
-    def __init__(self, name: str, setup: LiveSetup, incarnation: int = 0, now: Callable[[], int] | None = None) -> None:
+    def __init__(self, name: str, setup: LiveSetup, now: Callable[[], int] | None = None) -> None:
         self.name = name
         self.rooms: dict[str, CrewRoom] = {}
         self._setup = setup
-        self._incarnation = incarnation
         self._now = now or _machine_ms
         self._plans = {plan.name: plan for plan in setup.streams}
         self._answers: list[tuple[str, Letter]] = []
@@ -118,7 +116,7 @@ class HostRole:
             self._recording = SessionRecording(self._setup.record, self.name, self._setup.deliver)
         self._lines = ThreadContext(self._setup.config)
         self._lines.join()
-        mail.send(COORDINATOR, Hello(self.name, "HOST", mail.address, self._incarnation, os.getpid()))
+        mail.send(COORDINATOR, Hello(self.name, "HOST", mail.address, mail.incarnation, os.getpid()))
         self._watch.start()
 
     def stop(self) -> None:

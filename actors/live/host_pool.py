@@ -25,16 +25,25 @@ class HostPool:
 
     Attributes:
         seating: which host hosts what; it has hosts started here.
+        incarnations: how often each host was started before, the last time.
     """
 
     def __init__(self, max_hosts: int, engine: Hosts, make_host: Callable[[str], Role], directory: Directory) -> None:
         self._engine, self._make_host, self._directory = engine, make_host, directory
-        self.seating = Seating(max_hosts, self._start)
+        self.seating = Seating(max_hosts, self.start)
+        self.incarnations: dict[str, int] = {}
         self._filling = False
 
-    def _start(self, name: str) -> None:
-        address = self._engine.start(name, functools.partial(self._make_host, name))
-        self._directory.arrived(name, address, "HOST")
+    def start(self, name: str) -> None:
+        """Start a host, for the first time or again.
+
+        Raises:
+            RunError: it cannot be started.
+        """
+        incarnation = self.incarnations.get(name, -1) + 1
+        address = self._engine.start(name, functools.partial(self._make_host, name), incarnation)
+        self.incarnations[name] = incarnation
+        self._directory.arrived(name, address, "HOST", incarnation)
         self._prepare()
 
     def _prepare(self) -> None:

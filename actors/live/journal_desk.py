@@ -9,12 +9,13 @@ the gate is closed until a write succeeds. What reduces risk is sent all the sam
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 
-from ...strategies.messages import PLACE, REPLACE, Request
-from ..journal.entries import Entry, Noted, Written
+from ...strategies.messages import PLACE, REPLACE, Request, StrategyFact
+from ..journal.entries import Entry, Noted, Seated, Written
 from ..journal.journal import Journal, JournalError
 from .alerts import Alerts
 from .risk import Gate
@@ -67,6 +68,18 @@ class JournalDesk:
         self._at_exchange, self._send, self._unsent = at_exchange, send, unsent
         self._queue: list[Entry | Asked] = []
         self._left: list[Entry] = []
+        self._damage = 0
+        if not journal.writable:
+            self._cannot(journal.why_not)
+
+    @contextlib.contextmanager
+    def reading(self) -> Iterator[None]:
+        """What is noted meanwhile stands in the journal already."""
+        queue = self._queue
+        try:
+            yield
+        finally:
+            self._queue = queue[:0]
 
     # -- queueing ------------------------------------------------------------------------------------------------
 
@@ -77,6 +90,19 @@ class JournalDesk:
     def say(self, what: str, text: str = "") -> None:
         """Something about the system itself. `what`: one word."""
         self.note(Noted(what, text, self._clock_ms()))
+
+    def seat(self, crew: str, market_id: str, event_id: str | None, host: str, definition: bytes = b"") -> None:
+        """A crew's market has a host; an empty one: it is given up."""
+        self.note(Seated(crew, market_id, event_id, host, self._clock_ms(), definition), market_id)
+
+    def keep(self, actor: str, fact: StrategyFact, kept: bytes) -> None:
+        """A market actor hands over what a strategy of it knows."""
+        self._queue.append(Entry(fact, self._clock_ms(), fact.market_id, actor, kept))
+
+    def over(self, market_id: str) -> None:
+        """A market is over: a restart need not know of it."""
+        self.flush()
+        self.journal.close_market(market_id)
 
     def ask(self, actor: str, request: Request, kept: bytes) -> Asked:
         """A request was taken, and is about to be judged."""
@@ -99,7 +125,7 @@ class JournalDesk:
             else:
                 self._unsent(each.request, f"it cannot be written down first: {self._gate.unwritten}")
 
-    def _write(self, queue: list[Entry | Asked], durable: bool) -> bool:
+    def _write(self, queue: Sequence[Entry | Asked], durable: bool) -> bool:
         at = self._clock_ms()
         entries = [
             each if isinstance(each, Entry) else Entry(each.request, at, each.request.market_id, each.actor, each.kept)
@@ -117,8 +143,12 @@ class JournalDesk:
         return True
 
     def look(self) -> None:
-        """Time has passed: see whether a journal that could not be written can be."""
-        if not self._gate.unwritten:
+        """Time has passed: see whether a journal that could not be written can be, and whether it is whole."""
+        damage = self.journal.damage
+        for text in damage[self._damage :]:
+            self._alerts.alert("JOURNAL", text)
+        self._damage = len(damage)
+        if not self._gate.unwritten or not self.journal.mend():
             return
         try:
             self.journal.add([*self._left, Entry(Noted("WRITABLE", "", self._clock_ms()), self._clock_ms())], True)
@@ -136,6 +166,13 @@ class JournalDesk:
         self._gate.unwritten = ""
         self._left = []
         self._alerts.note("JOURNAL", "the journal can be written again")
+
+    def end(self) -> None:
+        """Write what was heard, and give the journal up. What was asked for and not sent has not happened."""
+        heard = [each for each in self._queue if isinstance(each, Entry)]
+        if heard or self._left:
+            self._write(heard, False)
+        self.close()
 
     def close(self) -> None:
         """Give the journal up: another process may hold it."""

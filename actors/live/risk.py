@@ -143,6 +143,11 @@ class Risk:
             self._placed_ms.append(self._clock_ms())
         return why
 
+    def recall(self, request: Request, at_ms: int) -> None:
+        """A former coordinator has let a request pass."""
+        if self.limited and request.kind in (PLACE, REPLACE) and at_ms > self._clock_ms() - 1000:
+            self._placed_ms.extend([at_ms] * len(request.instructions))
+
     def _pace(self, instruction: Instruction, request: Request) -> str | None:
         limit, now, placed = self.limits.max_orders_per_second, self._clock_ms(), self._placed_ms
         while placed and placed[0] <= now - 1000:

@@ -33,12 +33,14 @@ class KnownMarket:
         definition: as it was first seen.
         streams: those that have it, books and sports data.
         seen_at: milliseconds since the epoch.
+        data: the definition as it came, JSON.
     """
 
     market_id: str
     definition: MarketDefinition
     seen_at: int
     streams: set[str] = dataclasses.field(default_factory=set)
+    data: bytes = b""
 
     @property
     def event_id(self) -> str | None:
@@ -49,7 +51,9 @@ class Routes:
     """Seats markets as they are seen, and has their streams send them there.
 
     Args:
-        seated: told of each place, before anything is routed to it: host, crew and market.
+        seated: told of each place, before anything is routed to it: host, crew, market, its event, and whether the
+            place is new.
+        held: whether a place waits for what its former host knew: it is routed once that is there.
 
     Attributes:
         markets: those that streams show now, by id.
@@ -62,10 +66,11 @@ class Routes:
         mail: Mail,
         directory: Directory,
         seating: Seating,
-        seated: Callable[[str, str, str], object],
+        seated: Callable[[str, str, str, str | None, bool], object],
+        held: Callable[[str, str], bool] = lambda crew, market_id: False,
     ) -> None:
         self._setup, self._mail, self._directory, self._seating = setup, mail, directory, seating
-        self._seated = seated
+        self._seated, self._held = seated, held
         self._plans = {plan.name: plan for plan in setup.streams}
         self._sports_seen: dict[str, set[str]] = {}
         # Crews whose host died, each with its markets: nobody there knows of their orders.
@@ -93,7 +98,7 @@ class Routes:
         if known is None:
             known = self.markets[letter.market_id] = KnownMarket(letter.market_id, definition, letter.at)
             self.ever += 1
-        known.definition = definition
+        known.definition, known.data = definition, letter.definition
         known.streams.add(plan.name)
         for each in self._setup.crews:
             if (each.name, letter.market_id) in self._given_up or each.stream != plan.name:
@@ -101,10 +106,24 @@ class Routes:
             if self._wanted(each, letter.market_id, definition):
                 self.route(each, letter.market_id, definition.event_id)
 
+    def recall(self, market_id: str, definition: bytes, at_ms: int) -> None:
+        """A market was known to a former coordinator; no stream shows it so far."""
+        try:
+            known = msgspec.json.decode(definition, type=MarketDefinition)
+        except msgspec.DecodeError:
+            return
+        self.markets[market_id] = KnownMarket(market_id, known, at_ms, data=definition)
+        self.ever += 1
+
     def definition_of(self, market_id: str) -> MarketDefinition | None:
         """A market's definition, as it was first seen; None: the market is not known."""
         known = self.markets.get(market_id)
         return None if known is None else known.definition
+
+    def known(self, market_id: str) -> tuple[bytes, str | None]:
+        """A market's definition as it came, and its event; empty: the market is not known."""
+        known = self.markets.get(market_id)
+        return (b"", None) if known is None else (known.data, known.event_id)
 
     def gone(self, stream: str, market_id: str) -> bool:
         """A stream tells nothing more of a market; True if none does."""
@@ -115,9 +134,12 @@ class Routes:
         return not known.streams
 
     def route(self, crew: Crew, market_id: str, event_id: str | None) -> None:
-        """Have a crew's market sent to its host."""
+        """Have a crew's market sent to its host, as soon as that can go on with it."""
+        new = self._seating.host_of(crew.name, market_id) is None
         host = self._seating.place(crew, market_id, event_id)
-        self._seated(host, crew.name, market_id)
+        self._seated(host, crew.name, market_id, event_id, new)
+        if self._held(crew.name, market_id):
+            return
         self._send(crew.stream, crew.name, market_id, host)
         for plan in self._setup.streams:
             if plan.operation == _ORDERS:
@@ -154,6 +176,10 @@ class Routes:
         self.markets.pop(market_id, None)
         self._sports_seen.pop(market_id, None)
         self._given_up = {each for each in self._given_up if each[1] != market_id}
+
+    def is_given_up(self, crew: str, market_id: str) -> bool:
+        """Whether a crew does not trade a market any more."""
+        return (crew, market_id) in self._given_up
 
     def give_up(self, crew: str, market_id: str) -> None:
         """The host of a crew's market has died: the crew does not trade it any more, whoever shows it again."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
 import os
 import pickle
 import struct
@@ -9,10 +11,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any
 
+from .instance import write_private
+
 #: Rows by table, as `simulate.rows` makes them.
 TableRows = Mapping[str, Sequence[tuple[Any, ...]]]
 #: The name of the file in an instance's folder.
 ROWS = "rows.bin"
+#: The name of the file in it that is there while a session is under way.
+SESSION = "session.json"
 _LENGTH = struct.Struct("<I")
 
 
@@ -25,6 +31,30 @@ def unpacked(data: bytes) -> dict[str, list[tuple[Any, ...]]]:
     """The rows in the data of a letter. It must come from this instance's own processes."""
     found: dict[str, list[tuple[Any, ...]]] = pickle.loads(data)
     return found
+
+
+def goes_on(folder: Path, accounts: Sequence[tuple[str, str]]) -> bool:
+    """Whether the session that begins goes on with one that was killed, whose rows are in the folder; if it does not,
+    they are removed. From now on until `has_ended` a session is under way there.
+
+    Args:
+        folder: of the instance.
+        accounts: user names, each with the exchange's address: with others it is another session.
+    """
+    note, wanted = folder / SESSION, json.dumps(accounts).encode()
+    with contextlib.suppress(OSError):
+        if note.read_bytes() == wanted:
+            return True
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(folder / ROWS)
+    write_private(note, wanted)
+    return False
+
+
+def has_ended(folder: Path) -> None:
+    """The session under way has ended, and its rows have been taken."""
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(folder / SESSION)
 
 
 class RowsWriter:

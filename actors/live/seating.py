@@ -79,15 +79,29 @@ class Seating:
             return known
         group = self._group(crew, market_id, event_id)
         host = self._groups.get(group) if crew.scope != "market" else None
-        if host is None:
-            host = self._free_host()
-            if crew.scope != "market":
-                self._groups[group] = host
+        self._seat(crew, market_id, group, host or self._free_host())
+        return self._places[place]
+
+    def _seat(self, crew: Crew, market_id: str, group: Group, host: str) -> None:
+        place = (crew.name, market_id)
+        if crew.scope != "market":
+            self._groups[group] = host
         self._places[place] = host
         if crew.scope == "event":
             self._events[place] = group[1]
         self._hosts[host].places.add(place)
-        return host
+
+    def recall(self, crew: Crew, market_id: str, event_id: str | None, host: str) -> None:
+        """A market of a crew has a host from before; that is not started here."""
+        self.recall_host(host)
+        self._seat(crew, market_id, self._group(crew, market_id, event_id), host)
+
+    def recall_host(self, name: str) -> None:
+        """There is a host that was not started here."""
+        if name not in self._hosts:
+            number = int(name.lstrip("h")) if name.lstrip("h").isdecimal() else self._count + 1
+            self._count = max(self._count, number)
+            self._hosts[name] = Seats(name, number)
 
     @staticmethod
     def _group(crew: Crew, market_id: str, event_id: str | None) -> Group:

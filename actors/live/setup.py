@@ -9,6 +9,7 @@ from typing import Any
 
 from ...config import Config
 from ...strategies.errors import InputError
+from ...strategies.host import unique_id
 from ...strategies.strategy import Strategy
 from ...values import did_you_mean, finite, text, whole
 from ..clients import BaseClient
@@ -85,6 +86,9 @@ class LiveSetup:
         rows_at_end: what the coordinator has counted, when the session ends.
         max_hosts: hosts at once; markets share them above it.
         on_stop: "cancel" or "leave" what rests at the exchange.
+        on_restart: "carry_on" with what a former session has left, or "cancel" what rests of it.
+        session: which session this is: a coordinator that finds it in its journal goes on with it.
+        max_deaths_an_hour: how often the host of a market may end in an hour; then the market is given up.
         record: a folder for the whole session; None: not recorded.
         deliver: brings files of that folder, with their names below it, to where they are wanted; None: they stay.
         webhook: a URL that alerts are posted to; None: they are logged only.
@@ -106,6 +110,9 @@ class LiveSetup:
     max_hosts: int
     risk: RiskLimits = dataclasses.field(default_factory=RiskLimits)
     on_stop: str = "cancel"
+    on_restart: str = "carry_on"
+    session: str = dataclasses.field(default_factory=unique_id)
+    max_deaths_an_hour: int = 20
     rows_of_failures: Callable[[Failures], Callable[[], TableRows]] = no_failures
     rows_at_end: Callable[[Coordinator], TableRows] = no_rows
     record: str | None = None

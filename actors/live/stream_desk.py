@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Container
 
 from ..letters import Gone, Introduce, Letter, Session, SessionWanted, StreamState
 from .accounts import Accounts, Desk, Owner
@@ -13,7 +13,8 @@ from .grants import Grants
 from .setup import LiveSetup
 
 _ORDERS = "orderSubscription"
-#: Milliseconds before a stream that has ended is started anew: first, doubled each time, and at most.
+#: Milliseconds before a stream that has ended again is started anew: first, doubled each time, and at most. The first
+#: time it is started at once.
 _FIRST_MS, _MOST_MS = 1_000, 60_000
 
 
@@ -117,6 +118,20 @@ class StreamDesk:
         """How often a stream was started before, the last time; of what is no stream 0."""
         return self._incarnations.get(name, 0)
 
+    def recall(self, name: str, incarnation: int) -> None:
+        """A stream was started before, so often."""
+        self._incarnations[name] = max(self.incarnation(name), incarnation)
+
+    def has(self, name: str) -> bool:
+        """Whether a stream has this name."""
+        return name in self._names
+
+    def missing(self, found: Container[str], due_ms: int) -> None:
+        """Streams that do not run, and of which nothing is known, are started then, if nobody else does it."""
+        for name in self._names:
+            if name not in found and name not in self._due and name not in self.states:
+                self._due[name] = due_ms
+
     def gone(self, name: str, at_ms: int) -> bool:
         """An actor is no more; True if it is a stream."""
         self.grants.gone(name, at_ms)
@@ -141,7 +156,7 @@ class StreamDesk:
         """A stream has ended, and nobody has asked it to: it is to be started anew, ever later if it ends again."""
         name, count = letter.name, self._ends.get(letter.name, 0)
         self._ends[name] = count + 1
-        self._due[name] = at_ms + min(_FIRST_MS * 2**count, _MOST_MS)
+        self._due[name] = at_ms + (min(_FIRST_MS * 2 ** (count - 1), _MOST_MS) if count else 0)
         self._alerts.alert("STREAM", f"stream {name} has ended{f': {letter.why}' if letter.why else ''}")
 
     def due(self, at_ms: int) -> list[tuple[str, int]]:
@@ -149,8 +164,16 @@ class StreamDesk:
         found = [name for name, due in self._due.items() if due <= at_ms]
         for name in found:
             del self._due[name]
+            if name in self.states:
+                continue  # somebody has
             self._incarnations[name] = self.incarnation(name) + 1
-        return [(name, self.incarnation(name)) for name in found]
+        return [(name, self.incarnation(name)) for name in found if name not in self.states]
+
+    @property
+    def markets_connected(self) -> bool:
+        """Whether every stream that is none of orders is there."""
+        states = [self.states.get(name) for name in self._names if name not in self.owners]
+        return all(state is not None and state.state == "SUBSCRIBED" for state in states)
 
     @property
     def orders_connected(self) -> bool:

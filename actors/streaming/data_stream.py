@@ -66,11 +66,10 @@ class DataStreamRole(StreamRole):
         place: StreamPlace,
         settings: StreamSettings | None = None,
         *,
-        incarnation: int = 0,
         recorder: Recorder | None = None,
         now: Callable[[], float] = time.monotonic,
     ) -> None:
-        super().__init__(plan, place, settings, incarnation=incarnation, now=now)
+        super().__init__(plan, place, settings, now=now)
         self._op = OPS[plan.operation]
         self._key = _KEYS[self._op]
         self._recorder = recorder

@@ -72,11 +72,10 @@ class MarketStreamRole(StreamRole):
         place: StreamPlace,
         settings: StreamSettings | None = None,
         *,
-        incarnation: int = 0,
         recorder: Recorder | None = None,
         now: Callable[[], float] = time.monotonic,
     ) -> None:
-        super().__init__(plan, place, settings, incarnation=incarnation, now=now)
+        super().__init__(plan, place, settings, now=now)
         self._recording = None if recorder is None else MarketRecording(recorder)
         self._raw = plan.raw
         self._shards: dict[Connection, Shard] = {}

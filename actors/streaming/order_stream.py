@@ -34,7 +34,7 @@ class OrderStreamRole(StreamRole):
         plan: names the stream and the account; `conflate_ms` of it counts.
         place: where the exchange is.
         reference: the strategy reference of this instance: bets with another were placed elsewhere.
-        settings, incarnation: see `StreamRole`.
+        settings: see `StreamRole`.
     """
 
     def __init__(
@@ -43,10 +43,8 @@ class OrderStreamRole(StreamRole):
         place: StreamPlace,
         reference: str,
         settings: StreamSettings | None = None,
-        *,
-        incarnation: int = 0,
     ) -> None:
-        super().__init__(plan, place, settings, incarnation=incarnation)
+        super().__init__(plan, place, settings)
         self._fold = OrderFold(plan.venue, plan.username, lambda strategy_ref, _: strategy_ref == reference)
         self._hosts: dict[str, dict[str, set[str]]] = {}
         self._imaged_at: int | None = None

@@ -16,7 +16,6 @@ def stream_of(
     place: StreamPlace,
     settings: StreamSettings | None = None,
     *,
-    incarnation: int = 0,
     recorder: Recorder | None = None,
 ) -> StreamRole:
     """The role of a stream that strategies asked for. An account's own stream of orders is not among these."""
@@ -25,4 +24,4 @@ def stream_of(
         kind = DataStreamRole
     elif plan.operation != "marketSubscription":
         kind = SportsStreamRole
-    return kind(plan, place, settings, incarnation=incarnation, recorder=recorder)
+    return kind(plan, place, settings, recorder=recorder)

@@ -38,7 +38,6 @@ class StreamRole(abc.ABC):
     Args:
         plan: whose name it has.
         place: where the exchange is.
-        incarnation: how often an actor of this name has been started before.
     """
 
     def __init__(
@@ -47,7 +46,6 @@ class StreamRole(abc.ABC):
         place: StreamPlace,
         settings: StreamSettings | None = None,
         *,
-        incarnation: int = 0,
         now: Callable[[], float] = time.monotonic,
     ) -> None:
         self.name = plan.name
@@ -57,7 +55,6 @@ class StreamRole(abc.ABC):
         self.mail: Mail
         self.venue, self.username = plan.venue, plan.username
         self.connections: list[Connection] = []
-        self._incarnation = incarnation
         self._now = now
         self._waiting: list[Connection] = []
         self._state_at = -math.inf
@@ -103,7 +100,7 @@ class StreamRole(abc.ABC):
 
     def start(self, mail: Mail) -> None:
         self.mail = mail
-        mail.send(COORDINATOR, Hello(self.name, "STREAM", mail.address, self._incarnation, os.getpid()))
+        mail.send(COORDINATOR, Hello(self.name, "STREAM", mail.address, mail.incarnation, os.getpid()))
         for subscription in self.subscriptions():
             self.make(subscription).open()
 

@@ -8,6 +8,7 @@ from typing import Protocol
 
 from ...strategies.messages import ClearedMarket, ClearedOrder, MarketFact, OrderFact, Reply, Request
 from ..betfair.account_orders import AccountOrders
+from ..betfair.comparing import Loss
 from ..betfair.known_bet import KnownBet
 from ..betfair.known_bets import KnownBets
 from ..betfair.live_account import LiveAccount
@@ -138,6 +139,7 @@ class Accounts:
         put: puts a letter into the coordinator's inbox, from any thread.
         clock_ms: now, milliseconds since the epoch; from any thread.
         make_account: makes those that are reached by calls.
+        loss: what bets of a market lose at worst.
     """
 
     def __init__(
@@ -148,8 +150,9 @@ class Accounts:
         put: Callable[[Letter], object],
         clock_ms: Callable[[], int],
         make_account: MakeAccount,
+        loss: Loss | None = None,
     ) -> None:
-        self._hearing, self._clock_ms = hearing, clock_ms
+        self._hearing, self._clock_ms, self._loss = hearing, clock_ms, loss
         self._desks: dict[Owner, Desk] = {}
         for client in clients:
             desk = self._desks[owner_of(client)] = self._desk(client, reference, put, make_account)
@@ -177,6 +180,7 @@ class Accounts:
             self._market_cleared,
             streamed=client.order_stream,
             direct=True,
+            loss=self._loss,
         )
         live.execution.hold = functools.partial(self._hold, owner)
         if live.heartbeat is not None:
@@ -198,6 +202,11 @@ class Accounts:
     def find(self, owner: Owner) -> Desk | None:
         """An account; None: there is none such."""
         return self._desks.get(owner)
+
+    def why_held(self, owner: Owner, market_id: str) -> str:
+        """Why nothing that adds to the risk is to be placed in a market; empty: nothing stands against it."""
+        desk = self._desks.get(owner)
+        return "" if desk is None or desk.orders is None else desk.orders.why_held(market_id)
 
     def connecting(self, venue: str, username: str) -> Desk | None:
         """The account that a stream connects with. See `connecting`."""

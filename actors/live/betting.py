@@ -40,6 +40,8 @@ from .accounts import Accounts, MakeAccount, Owner
 from .alerts import Alerts
 from .day import Day
 from .earlier_results import EarlierResults
+from .exposure import loss_of
+from .holds import HoldControl, Holds
 from .journal_desk import Asked, JournalDesk
 from .risk import Exposure, Gate, GateControl, Risk, RiskControl
 from .setup import LiveSetup
@@ -50,7 +52,9 @@ _SEPARATOR = "/"
 #: Below the instance's folder.
 JOURNAL = "journal"
 #: What is told of orders that is worth a line, and nobody's sleep.
-_PLAIN = ("in_doubt", "settled")
+_PLAIN = ("in_doubt", "settled", "agrees")
+#: What of it is written down.
+_WRITTEN = ("adopted", "agrees", "difference", "difference_lasts", "not_placed", "unconfirmed")
 #: The rate of commission, in percent, where a market's own is not known.
 _COMMISSION = 5.0
 #: Takes a message to a market actor: host, crew, message.
@@ -100,6 +104,7 @@ class Betting:
             # Those of the system come before those of the user.
             [
                 (GateControl, {"gate": self.gate}),
+                (HoldControl, {}),
                 (RiskControl, {}),
                 *[each for each in setup.trading_controls if each[0].scope == "account"],
             ],
@@ -114,7 +119,15 @@ class Betting:
         self._saving: threading.Thread | None = None
         make = make_account or LiveAccounts(setup.config, setup.reference, lambda: clock.now_ms)
         clients = self.coordinator.clients
-        self.accounts = Accounts(clients, setup.reference, self, put, lambda: clock.now_ms, make)
+        self.accounts = Accounts(
+            clients,
+            setup.reference,
+            self,
+            put,
+            lambda: clock.now_ms,
+            make,
+            lambda market_id, bets: loss_of(bets, definition_of(market_id)),
+        )
         self.journal = JournalDesk(
             Journal(
                 Path(setup.instance) / JOURNAL,
@@ -151,6 +164,8 @@ class Betting:
         for control in self.coordinator.account_controls:
             if isinstance(control, RiskControl):
                 control.risk = self.risk
+            elif isinstance(control, HoldControl):
+                control.holds = Holds(self.accounts.why_held, self.risk)
         limited = setup.risk.max_daily_loss is not None
         self._earlier = EarlierResults(self.day, self.settled, lambda: clock.now_ms) if limited else None
         self._reference = setup.reference
@@ -311,6 +326,8 @@ class Betting:
     def report(self, word: str, market_id: str, text: str) -> None:
         """Something about orders that people should know."""
         said = f"market {market_id}: {text}" if market_id else text
+        if word in _WRITTEN:
+            self.journal.say(word.upper(), said)
         if word in _PLAIN:
             self._alerts.note(word.upper(), said)
         else:

@@ -19,6 +19,7 @@ from ...strategies.messages import (
     PLACE,
     REFUSED,
     SUCCESS,
+    UNCONFIRMED,
     UNKNOWN,
     AccountFact,
     ClearedOrder,
@@ -66,7 +67,7 @@ class Open:
 
     def take(self, reply: Reply) -> None:
         """A part of it is answered, or all."""
-        if reply.outcome == UNKNOWN:
+        if reply.outcome in (UNKNOWN, UNCONFIRMED):
             return
         for report in reply.reports:
             if report.operation == PLACE and report.order_id in self.placing:

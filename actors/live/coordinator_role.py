@@ -162,8 +162,9 @@ class CoordinatorRole:
         self.pool = HostPool(setup.max_hosts, self._engine, self._make_host, self.directory)
         self.seating = self.pool.seating
         self.routes = Routes(setup, mail, self.directory, self.seating, self._seated, self._held)
+        definition_of, anew = self.routes.definition_of, mail.incarnation > 0
         self.betting = Betting(
-            setup, clock, mail.put, self.alerts, self._to_actor, self.routes.definition_of, self._make_account
+            setup, clock, mail.put, self.alerts, self._to_actor, definition_of, self._make_account, anew
         )
         accounts, log = self.betting.accounts, self.betting.coordinator.log
         self.stream_desk = StreamDesk(setup, accounts, self.alerts, mail.send, lambda: clock.now_ms)
@@ -257,14 +258,8 @@ class CoordinatorRole:
         self.caught_up(at_ms)
 
     def lost(self, sender: str) -> None:
-        """Letters were lost. A stream tells all that it knows again; what bets have come to is read from the lists."""
-        text = f"letters of {sender} to the coordinator were lost"
-        self.stream_desk.lost(sender, self.mail.address, self._clock.now_ms)
-        owner = self.stream_desk.owners.get(sender)
-        if owner is not None and self.betting.accounts.of(owner).orders is not None:
-            self.alerts.note("LOST", f"{text}; how the account's bets stand is read from the lists")
-        else:
-            self.alerts.alert("LOST", text)
+        """Letters were lost: see `Wards.lost`."""
+        self.wards.lost(sender)
 
     def stop(self) -> None:
         """Close what is open; what rests at the exchange stays as it is."""
@@ -329,6 +324,7 @@ class CoordinatorRole:
 
     def _free(self, market_id: str) -> None:
         self.routes.free(market_id)
+        self.wards.successors.forget(market_id)
         self.betting.over(market_id)
         self.workers.forget(market_id)
 

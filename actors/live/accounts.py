@@ -102,7 +102,16 @@ class Desk:
         bet = result.bet_id or result.order_id or ""
         known = results.get(bet)
         results[bet] = result.profit
+        settled = self.bets.of(result.order_id, result.bet_id)
+        if settled is not None:
+            settled.settled = True
         return known != result.profit
+
+    def take_back(self, market_id: str) -> bool:
+        """A market is open again: its bets have no results; True if they had."""
+        for bet in self.bets.in_market(market_id):
+            bet.settled = False
+        return bool(self.results.pop(market_id, None))
 
     def settled(self, market_id: str) -> bool:
         """Whether a market has closed, and all results of this instance in it are there."""
@@ -294,7 +303,7 @@ class Accounts:
             self._take_back(desk, market_id)
 
     def _take_back(self, desk: Desk, market_id: str) -> None:
-        if desk.results.pop(market_id, None):
+        if desk.take_back(market_id):
             self._hearing.heard(desk.owner, MarketFact(market_id, REOPENED, self._clock_ms()))
             self._hearing.settled(desk.owner, market_id, 0.0)
             self._hearing.changed(desk.owner, market_id)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import threading
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
@@ -120,8 +119,6 @@ class Betting:
         self._asked: Asked | None = None
         self._kept = b""
         self._joined: set[str] = set()
-        self._unsaved = False
-        self._saving: threading.Thread | None = None
         make = make_account or LiveAccounts(setup.config, setup.reference, lambda: clock.now_ms)
         clients = self.coordinator.clients
         self.accounts = Accounts(
@@ -354,8 +351,7 @@ class Betting:
         client, definition = self.accounts.of(owner).client, self._definition_of(market_id)
         rate = client.commission_rate(_COMMISSION if definition is None else definition.market_base_rate)
         after = round(profit - round(max(0.0, profit) * rate, 2), 2)
-        if self.day.settle(market_id, " ".join(owner), self._purses[owner], after, self._clock.now_ms):
-            self._unsaved = True
+        self.day.settle(market_id, " ".join(owner), self._purses[owner], after, self._clock.now_ms)
 
     def report(self, word: str, market_id: str, text: str) -> None:
         """Something about orders that people should know."""
@@ -368,27 +364,8 @@ class Betting:
             self._alerts.alert(word.upper(), said)
 
     def save(self, wait: bool = False) -> None:
-        """Write down what was settled today, in another thread: the disk may take its time.
-
-        Args:
-            wait: until it is written.
-        """
-        if wait and self._saving is not None:
-            self._saving.join()
-        if not self._unsaved or (self._saving is not None and self._saving.is_alive()):
-            return
-        self._unsaved = False
-        data = self.day.as_bytes(self._clock.now_ms)
-        self._saving = threading.Thread(target=self._write, args=(data,), name="results of the day", daemon=True)
-        self._saving.start()
-        if wait:
-            self._saving.join()
-
-    def _write(self, data: bytes) -> None:
-        try:
-            self.day.write(data)
-        except OSError as error:
-            logger.error("%s: what was settled today could not be written: %s", self.day.path, error)
+        """Write down what was settled today. `wait`: until it is written."""
+        self.day.save(self._clock.now_ms, wait)
 
     # -- time ----------------------------------------------------------------------------------------------------
 

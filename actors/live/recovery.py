@@ -247,7 +247,7 @@ class Recovery:
         if market.what == REOPENED:
             desk = self._desk(entry.actor)
             if desk is not None:
-                desk.results.pop(market.market_id, None)
+                desk.take_back(market.market_id)
             return
         host, _, crew = entry.actor.partition(".")
         betting.join(host, crew)

@@ -36,9 +36,10 @@ from ..letters import ForeignBet, Letter
 from ..logging_controls import LoggingControls
 from ..switchboard import Switchboard
 from ..wire import ToCoordinator
-from .accounts import Accounts, MakeAccount, Owner
+from .accounts import Accounts, MakeAccount
 from .alerts import Alerts
 from .day import Day
+from .desk import Owner
 from .earlier_results import EarlierResults
 from .exposure import loss_of
 from .holds import HoldControl, Holds

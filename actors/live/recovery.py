@@ -34,8 +34,9 @@ from ...strategies.messages import (
 )
 from ..journal.entries import Entry, Noted, Seated
 from ..letters import ForeignBet, Hello
-from .accounts import REOPENED, Desk, Owner
+from .accounts import REOPENED
 from .betting import Betting
+from .desk import Desk, Owner
 from .setup import LiveSetup
 
 logger = logging.getLogger("headrace")

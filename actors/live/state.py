@@ -50,7 +50,8 @@ from ...strategies.changes import MarketDefinition
 from ..betfair.known_bet import KnownBet
 from ..letters import HostState, StreamState
 from .account_exposure import account_loss, markets_at_stake
-from .accounts import Accounts, Desk
+from .accounts import Accounts
+from .desk import Desk
 
 #: Most rows of live orders. Whoever looks does so twice a second, and the thread that makes them sends orders.
 MOST_ORDERS = 1_000

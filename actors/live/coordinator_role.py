@@ -259,14 +259,8 @@ class CoordinatorRole:
         self.caught_up(at_ms)
 
     def lost(self, sender: str) -> None:
-        """Letters were lost. A stream tells all that it knows again; what bets have come to is read from the lists."""
-        text = f"letters of {sender} to the coordinator were lost"
-        self.stream_desk.lost(sender, self.mail.address, self._clock.now_ms)
-        owner = self.stream_desk.owners.get(sender)
-        if owner is not None and self.betting.accounts.of(owner).orders is not None:
-            self.alerts.note("LOST", f"{text}; how the account's bets stand is read from the lists")
-        else:
-            self.alerts.alert("LOST", text)
+        """Letters were lost: see `Wards.lost`."""
+        self.wards.lost(sender)
 
     def stop(self) -> None:
         """Close what is open; what rests at the exchange stays as it is."""
@@ -329,6 +323,7 @@ class CoordinatorRole:
 
     def _free(self, market_id: str) -> None:
         self.routes.free(market_id)
+        self.wards.successors.forget(market_id)
         self.betting.over(market_id)
         self.workers.forget(market_id)
 

@@ -94,7 +94,7 @@ class Hosting(CustomEvents):
         return market
 
     def show_ended(self, market: HostedMarket) -> None:
-        """A market that went on after a restart is over: strategies are told of its orders, though its book is empty."""
+        """A market that went on after a restart is over: strategies are told of its orders; its book is empty."""
         self.turn.market = market
         self._announce(market)
         self.process_market_orders(market)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import functools
 import itertools
 import logging
 from collections.abc import Callable, Iterable
@@ -309,7 +310,7 @@ class CrewRoom:
         """Free a market; its rows for the session's result, by table."""
         market = self.actor.market(market_id)
         if market is not None and market.restored:  # its stream has nothing more of it: its orders have ended
-            self._go_on(market, lambda: self.actor.show_ended(market))
+            self._go_on(market, functools.partial(self.actor.show_ended, market))
         rows: dict[str, list[tuple[Any, ...]]] = {}
         for _, market in self.actor.books.release_market(market_id):
             assert isinstance(market, HostedMarket)

@@ -62,21 +62,22 @@ def _contents(path: Path) -> Iterator[bytes]:
 
 
 def open_to_others(*folders: Path, deep: bool = True) -> list[str]:
-    """Folders and files, the given ones among them, that other users of this machine could read or write.
+    """The given folders, and what lies in them, that other users of this machine could read or write.
 
     Args:
-        deep: those below as well.
+        deep: False: what lies in a folder that others cannot enter is out of their reach, and may have any mode.
     """
     found = []
     for folder in folders:
         for parent, below, names in os.walk(folder):
-            for path in (Path(parent), *(Path(parent, name) for name in (*below, *names) if deep)):
+            for path in (Path(parent), *(Path(parent, name) for name in names)):
                 with contextlib.suppress(OSError):
                     status = path.lstat()
                     if not stat.S_ISLNK(status.st_mode) and status.st_mode & 0o077:
                         found.append(f"{path} {stat.filemode(status.st_mode)}")
-            if not deep:
-                break
+                    elif path == Path(parent) and not deep:
+                        below.clear()
+                        break
     return sorted(set(found))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import http.server
 import json
@@ -16,7 +17,10 @@ from typing import Any
 
 import pytest
 
+import headrace as hr
 from builders import priced
+from headrace.actors.live.control import ask
+from headrace.actors.live.instance import Instance
 from headrace.simulate.exchange.settings import AccountSettings
 from live_trading import Venue, venue
 from processes import LIMIT, TOOLS, environment, run, wait_until
@@ -95,6 +99,7 @@ class Session:
         secrets: by name. shown: all that was said, by where. commands: command lines of its processes.
         found: files with secrets, while it ran and afterwards. open: files that others could read.
         here, elsewhere: addresses at which it listened, for this machine alone and for others.
+        clusters: where Ray wrote.
     """
 
     def __init__(self) -> None:
@@ -106,12 +111,13 @@ class Session:
         self.here: list[str] = []
         self.elsewhere: list[str] = []
         self.page_token = ""
+        self.clusters: list[Path] = []
 
 
 def state() -> dict[str, Any]:
-    asked = run([TOOLS / "headrace", "live", "status", "--json"])
-    found: dict[str, Any] = json.loads(asked.stdout) if asked.returncode == 0 else {}
-    return found
+    with contextlib.suppress(hr.HeadraceError):
+        return ask(Instance("secrets"), "STATE")
+    return {}
 
 
 def page(address: str, path: str, **headers: str) -> bytes:
@@ -150,7 +156,7 @@ def look(session: Session, system: Any, exchange: Venue, folder: Path) -> None:
     session.secrets |= {"password": PASSWORD, "application key": APP_KEY, "certificates": CERTIFICATES}
     session.secrets |= tokens(exchange)
     exchange.fault("session.expire")
-    exchange.fault("http.garbage", operation="placeOrders")
+    exchange.fault("http.garbage", operation="listCurrentOrders")
     exchange.fault("stream.drop", times=2)
     exchange.step(3)
     assert wait_until(lambda: any(row["reconnects"] for row in state()["streams"]), SOON)
@@ -165,28 +171,31 @@ def look(session: Session, system: Any, exchange: Venue, folder: Path) -> None:
     assert system.pid in pids
     session.commands = [command_line(pid) for pid in pids]
     session.here, session.elsewhere = listening(pids)
-    mails = [Path(found) for pid in pids for found in _ray_folders(pid)]
-    session.found += files_with(session.secrets, folder / "home", folder / "out", folder / "recorded", *mails)
-    session.open += open_to_others(
-        folder / "home", folder / "out", folder / "recorded", *{_private(each) for each in mails}
-    )
-    for each in mails:
+    session.clusters = sorted({found for pid in pids for found in _ray_folders(pid)})
+    for each in session.clusters:
         session.secrets["Ray's token"] = (each.parent / "token").read_text()
+    session.found += files_with(
+        session.secrets, folder / "home", folder / "out", folder / "recorded", *session.clusters
+    )
+    session.open += open_to_others(folder / "home")
+    private = [each.parent for each in session.clusters]
+    session.open += open_to_others(folder / "out", folder / "recorded", *private, deep=False)
 
 
-def _ray_folders(pid: int) -> list[str]:
+def _ray_folders(pid: int) -> set[Path]:
     """Where Ray writes, as the environment of a process says."""
     try:
         variables = Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
     except OSError:
-        return []
+        return set()
     paths = [each.partition(b"=")[2].decode() for each in variables if each.startswith(b"RAY_AUTH_TOKEN_PATH=")]
-    return sorted({str(Path(each).parent / "ray") for each in paths})
+    return {Path(each).parent / "ray" for each in paths}
 
 
 @pytest.fixture(scope="module", params=["local", pytest.param("ray", marks=pytest.mark.ray)])
 def session(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Session:
-    folder, posted, found = tmp_path_factory.mktemp("secrets"), [], Session()
+    folder, found = tmp_path_factory.mktemp("secrets"), Session()
+    posted: list[bytes] = []
     prepare(folder)
     market = priced()
     for at in range(200, 20_000, 200):
@@ -233,7 +242,8 @@ def session(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
     (folder / CERTIFICATES / "client.key").unlink()
     found.found += files_with(found.secrets | {"token of the page": found.page_token}, folder / "home", folder / "out")
     found.found += files_with(found.secrets, folder / "recorded")
-    found.open += open_to_others(folder / "home", folder / "out", folder / "recorded")
+    found.open += open_to_others(folder / "home")
+    found.open += open_to_others(folder / "out", folder / "recorded", deep=False)
     return found
 
 
@@ -246,12 +256,13 @@ def test_nothing_that_is_shown_or_posted_has_one(session: Session) -> None:
     assert {name: found for name, text in session.shown.items() if (found := found_in(session.secrets, text))} == {}
 
 
-def test_what_is_looked_at_is_worth_it(session: Session) -> None:
+def test_what_is_looked_at_is_worth_it(session: Session, request: pytest.FixtureRequest) -> None:
     """The strategy has told all that it could, errors were logged, and the login was refused."""
     assert "all that I know" in str(session.shown["output"]) + str(session.shown["errors"])
     assert "INVALID_USERNAME_OR_PASSWORD" in str(session.shown["refusal"])
     assert ACCOUNT.username.encode() in bytes(session.shown["state of the page"])  # type: ignore[arg-type]
     assert len([name for name in session.secrets if name.startswith("session token")]) >= 2
+    assert len(session.clusters) == (request.node.callspec.params["session"] == "ray")
 
 
 def test_the_token_of_the_page_is_told_on_the_terminal_alone(session: Session) -> None:

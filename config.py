@@ -28,6 +28,8 @@ _LIMITS = {
     "stall_limit": "seconds",
     "disk_limit": "megabytes",
 }
+#: How much of what happened live is kept.
+_JOURNAL = ("journal_days", "journal_mb")
 _LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 
 
@@ -65,6 +67,10 @@ class Config:
         queue_limit: live, letters that may wait at an actor, and calls that may wait for a thread.
         stall_limit: live, seconds that a callback may take before its host counts as stalled.
         disk_limit: live, megabytes (10^6 bytes) that are to be left on the disk of the instance's folder.
+        journal_days: live, days for which the journal is kept; what is open is kept for as long as it is open.
+        journal_mb: live, megabytes (10^6 bytes) of the journal, above which what is over goes, the oldest first.
+        max_deaths_an_hour: live, how often in an hour a market goes on after the end of its actor's process; then it is
+            given up, and its open orders are cancelled.
         process_orders_interval: greatest time between two calls of `process_orders` while orders are live, seconds;
             not used under compatibility.
         unit_timeout: seconds for one unit of input (a file, an event), in every engine; what takes longer is given up:
@@ -102,6 +108,9 @@ class Config:
     queue_limit: int | None = 1000
     stall_limit: float = 5.0
     disk_limit: float | None = 200.0
+    journal_days: int = 30
+    journal_mb: float = 1000.0
+    max_deaths_an_hour: int = 20
     process_orders_interval: float = 1.0
     unit_timeout: float | None = None
     worker_memory: float | None = None
@@ -127,6 +136,12 @@ class Config:
             if limit is not None and not limit > 0:
                 none = "" if name == "stall_limit" else ", or None"
                 raise ConfigError(f"{name}={limit}: expected {_LIMITS[name]} above 0{none}")
+        if self.journal_days < 1:
+            raise ConfigError(f"journal_days={self.journal_days}: expected 1 or more")
+        if self.max_deaths_an_hour < 0:
+            raise ConfigError(f"max_deaths_an_hour={self.max_deaths_an_hour}: expected 0 or more")
+        if not self.journal_mb >= 1:
+            raise ConfigError(f"journal_mb={self.journal_mb}: expected megabytes, 1 or more")
         if self.max_execution_workers < 1:
             raise ConfigError(f"max_execution_workers={self.max_execution_workers}: expected 1 or more")
         if self.max_market_actors is not None and self.max_market_actors < 1:
@@ -189,7 +204,7 @@ class Config:
 
     def as_dict(self) -> dict[str, Any]:
         """The settings that describe a run: all but those of the process, of its logs, and of what is watched live."""
-        left_out = {"process_id", "log_setup", "log_level", "log_json", "instance_id", "hostname", *_LIMITS}
+        left_out = {"process_id", "log_setup", "log_level", "log_json", "instance_id", "hostname", *_LIMITS, *_JOURNAL}
         return {
             field.name: getattr(self, field.name) for field in dataclasses.fields(self) if field.name not in left_out
         }

@@ -8,7 +8,6 @@ import datetime
 import logging
 import math
 import os
-import secrets
 import shutil
 import tempfile
 import threading
@@ -17,7 +16,7 @@ from collections.abc import Sequence
 from typing import Any, Self
 
 from .actors.coordinator import Coordinator
-from .actors.letters import Gone, UserEvent
+from .actors.letters import UserEvent
 from .actors.live.alerts import check_webhook
 from .actors.live.control import ask
 from .actors.live.instance import Instance, default_reference
@@ -26,17 +25,13 @@ from .actors.live.setup import LiveSetup, RiskLimits
 from .actors.live.shadow import with_shadows
 from .actors.logs import at_level, set_up
 from .actors.market import MarketActor
-from .actors.page.page_role import PAGE
 from .actors.run_files import unpack_files
-from .actors.shells.engine import COORDINATOR, Engine
-from .actors.shells.engines import engine_of
-from .actors.shells.making import FILES, coordinator_of, page_of, stream_of
-from .actors.shells.retold_logs import RetoldLogs
-from .actors.shells.thread_engine import ThreadEngine
+from .actors.shells.driver import Driver
+from .actors.shells.making import FILES
 from .actors.streams import HandlerQueue
 from .cluster.shipping import pack, pickled, shipped, why_not_picklable
 from .config import Config
-from .live_parts import LiveParts, ends_at, is_of_accounts, users_objects
+from .live_parts import LiveParts, ends_at, users_objects
 from .results.result import Result
 from .results.session import SessionRows, lost_rows
 from .strategies.errors import InputError, RunError
@@ -67,6 +62,8 @@ class Live(LiveParts):
         market_actor, coordinator: subclasses with steps of your own.
         risk: limits of the whole system.
         on_stop: "cancel" what rests at the exchange when the system stops, or "leave" it.
+        on_restart: what becomes of orders that a former session of this instance has left at the exchange, because it
+            was cut short, or left them: "carry_on" with them, or "cancel" what rests of them.
         shadow: run a paper twin beside each strategy.
         record: a folder for the whole session: streams, orders, events, latencies. Or one of a store, by its URI:
             each file is brought there when it is packed.
@@ -81,7 +78,6 @@ class Live(LiveParts):
 
     Attributes:
         result: of the session, once it has ended.
-        page_url: the address of the web page with its token, once the system runs; empty: it has none.
 
     Raises:
         InputError: an argument cannot be used.
@@ -96,6 +92,7 @@ class Live(LiveParts):
         coordinator: type[Coordinator] = Coordinator,
         risk: RiskLimits | None = None,
         on_stop: str = "cancel",
+        on_restart: str = "carry_on",
         shadow: bool = False,
         record: str | os.PathLike[str] | None = None,
         out: str | os.PathLike[str] | None = None,
@@ -114,6 +111,7 @@ class Live(LiveParts):
             coordinator=coordinator,
             risk=risk,
             on_stop=on_stop,
+            on_restart=on_restart,
             shadow=shadow,
             record=record,
             webhook=None if webhook is None else check_webhook(webhook),
@@ -128,14 +126,17 @@ class Live(LiveParts):
         self.handler_queue = HandlerQueue(
             self._take_event, why_not_picklable if engine == "ray" else lambda value: None
         )
-        self._engine: Engine | None = None
+        self._driver: Driver | None = None
         self._instance: Instance | None = None
         self._rows: SessionRows | None = None
         self._ended = threading.Event()
-        self._why = self._lost = ""
-        self._logs: RetoldLogs | None = None
+        self._why = ""
         self.result: Result | None = None
-        self.page_url = ""
+
+    @property
+    def page_url(self) -> str:
+        """The address of the web page with its token, once the system runs; empty: it has none."""
+        return "" if self._driver is None else self._driver.page_url
 
     # -- running -------------------------------------------------------------------------------------------------
 
@@ -160,7 +161,7 @@ class Live(LiveParts):
         Raises:
             ClientError, InputError, RunError: see `run`.
         """
-        if self._engine is not None or self.result is not None:
+        if self._driver is not None or self.result is not None:
             raise RunError("this system has been started; make another")
         self.require_complete()
         set_up(self.config)
@@ -184,26 +185,12 @@ class Live(LiveParts):
         again = goes_on(instance.folder, accounts)
         self._rows = SessionRows(RowsReader(instance.folder / ROWS), self._identity(setup), self._out, again)
         self._laid_out = unpack_files(self._files)
-        engine, logs = engine_of(self._engine_name, instance, self._has_gone)
-        self._engine, self._logs = engine, None if logs is None else RetoldLogs(logs)
-        if self._engine_name == "ray":
-            make_coordinator = coordinator_of(setup, engine, pickled)
-        else:
-            make_coordinator = coordinator_of(setup, engine)
-        engine.start(COORDINATOR, make_coordinator)
-        engine.ready(COORDINATOR, _START_S)
-        self._start_page(engine, instance)
+        dumps = pickled if self._engine_name == "ray" else None
+        self._driver = Driver(self._engine_name, instance, setup, dumps, self._page_port)
+        self._driver.start()
         for event in self._waiting:
             self._take_event(event)
-        # A strategy's first orders would be refused while it is not known how its accounts stand.
-        for plan in setup.streams:
-            if is_of_accounts(plan):
-                engine.start(plan.name, stream_of(plan, setup))
-        self._wait_for_accounts()
-        self._wait_for_hosts()
-        for plan in setup.streams:
-            if not is_of_accounts(plan):
-                engine.start(plan.name, stream_of(plan, setup))
+        self._driver.begin(self._ended.is_set)
 
     def _ship(self, setup: LiveSetup) -> None:
         """Have the user's code travel by value, so that an edit takes effect on the next run.
@@ -214,24 +201,9 @@ class Live(LiveParts):
         self._shipped = shipped(setup, users_objects(setup))
         self._shipped.__enter__()
 
-    def _start_page(self, engine: Engine, instance: Instance) -> None:
-        """Start the actor of the page, which keeps metrics as well where Ray does."""
-        metrics = self._engine_name == "ray"
-        if self._page_port is None and not metrics:
-            return
-        token = secrets.token_urlsafe(24)
-        engine.start(PAGE, page_of(self._page_port, token, metrics))
-        engine.ready(PAGE, _START_S)
-        until = time.monotonic() + _START_S
-        while self._page_port is not None and not self.page_url and time.monotonic() < until:
-            address = self.state()["page"]
-            self.page_url = f"{address}?token={token}" if address else ""
-            time.sleep(0 if address else 0.02)
-        instance.tell(page=self.page_url)
-
     def _take_event(self, event: CustomEvent | TerminationEvent) -> None:
         """An event that was put on `handler_queue`: it goes to the strategies of every market that is open."""
-        if self._engine is None:
+        if self._driver is None:
             self._waiting.append(event)
         elif isinstance(event, TerminationEvent):
             self.stop("a termination event asks for it")
@@ -239,30 +211,10 @@ class Live(LiveParts):
             self._put_event(event)
 
     def _put_event(self, event: CustomEvent) -> None:
-        if isinstance(self._engine, ThreadEngine):
-            self._engine.put(COORDINATOR, UserEvent(here=event))
-        else:
+        assert self._driver is not None
+        if not self._driver.put(UserEvent(here=event)):
             data = pack(event, [each for each in (event.event, event.callback) if each is not None])
             self._ask("EVENT", {"data": base64.b64encode(data).decode()}, 10.0)
-
-    def _wait_for_accounts(self) -> None:
-        """Wait until it is known how the accounts' bets stand: not for long, for an exchange may be down for hours."""
-        until = time.monotonic() + _READY_S
-        while not self._ended.is_set():
-            waiting = [each["username"] for each in self.state()["clients"] if not each["ready"]]
-            if not waiting:
-                return
-            if time.monotonic() > until:
-                logger.warning("It is not known yet how the bets of %s stand; markets are begun all the same", waiting)
-                return
-            time.sleep(0.05)
-
-    def _wait_for_hosts(self) -> None:
-        """Have hosts ready before markets come, all of which open at once."""
-        self._ask("PREPARE", {}, _START_S)
-        until = time.monotonic() + _READY_S
-        while not self._ended.is_set() and time.monotonic() < until and self.state()["hosts_coming"]:
-            time.sleep(0.05)
 
     def wait(self, seconds: float = math.inf) -> bool:
         """Wait until the system is to end.
@@ -285,14 +237,14 @@ class Live(LiveParts):
         """Take what actors have written since the last time: rows, and what they have logged."""
         if self._rows is not None:
             self._rows.take()
-        if self._logs is not None:
-            self._logs.take()
+        if self._driver is not None and self._driver.logs is not None:
+            self._driver.logs.take()
 
     def _look(self) -> None:
         """See whether the end has come."""
         if self._until is not None and time.time() >= self._until:
             self.stop("its time has come")
-        elif self._engine is None or COORDINATOR not in self._engine.alive():
+        elif self._driver is None or self._driver.over:
             self.stop("it has ended")  # somebody else has asked it to
         elif self._stop_when_idle:
             with contextlib.suppress(RunError):  # it is ending
@@ -315,44 +267,28 @@ class Live(LiveParts):
         if self._rows is None:
             raise RunError("this system was not started")
         self._ended.set()
-        with contextlib.suppress(RunError):
-            self._ask("STOP", {"why": self._why or "it was asked to"}, 120.0)
-            self._until_stopped()
+        lost = ""
+        if self._driver is not None:
+            self._driver.stop(self._why or "it was asked to")
+            lost = self._driver.lost
         self._end_actors()
         self._take()
         self.result = self._rows.result({"stopped": self._why})
         if self._instance is not None:
             has_ended(self._instance.folder)
-        failed = [*self._finish(), *lost_rows(self._lost)]
+        failed = [*self._finish(), *lost_rows(lost)]
         if failed:
             self.result = self._rows.result({"stopped": self._why}, failed)
         return self.result
-
-    def _has_gone(self, gone: Gone) -> None:
-        """An actor has ended, in a thread of the engine."""
-        if gone.name == COORDINATOR and gone.why:
-            self._lost = gone.why
 
     def kill(self) -> None:
         """End all actors at once. What rests at the exchange stays there, and what was not handed over is lost."""
         self._ended.set()
         self._end_actors(0.0)
 
-    def _until_stopped(self) -> None:
-        """Wait until the coordinator says that nothing of this system rests at the exchange."""
-        while self._engine is not None and COORDINATOR in self._engine.alive():
-            try:
-                if self.state().get("stopped", True):
-                    return
-            except RunError as error:  # it has ended meanwhile; or it is busy, and something may still rest
-                logger.debug("%s", error)
-            time.sleep(0.1)
-
     def _end_actors(self, seconds: float = _END_S) -> None:
-        engine, self._engine = self._engine, None
-        if engine is not None:
-            for name in engine.close(seconds):
-                logger.warning("%s did not end, and was killed", name)
+        if self._driver is not None:
+            self._driver.close(seconds)
         if self._shipped is not None:
             self._shipped.__exit__(None, None, None)
         if self._laid_out is not None:

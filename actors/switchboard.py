@@ -179,7 +179,7 @@ class Switchboard:
             logger.debug("Request %s came before: it is not taken again", request.request_id)
             return
         line.taken.add(request.request_id)
-        named = _named(request)
+        named = named_in(request)
         foreign = [order_id for order_id in named if line.owners.get(order_id, actor) != actor]
         if foreign:
             reason = f"order {foreign[0]} is another actor's: give each actor ids that no other gives"
@@ -209,12 +209,12 @@ class Switchboard:
         line = self._lines.get(request.market_id)
         if line is not None:
             line.taken.add(request.request_id)
-            line.owners.update(dict.fromkeys(_named(request), actor))
+            line.owners.update(dict.fromkeys(named_in(request), actor))
             if request.request_id.partition(_SEPARATOR)[0] != actor:
                 line.moved[request.request_id] = actor
 
 
-def _named(request: Request) -> list[str]:
+def named_in(request: Request) -> list[str]:
     """The orders that a request names, those that it makes included."""
     made = [each.new_order_id for each in request.instructions if isinstance(each, ReplaceInstruction)]
     return [*(each.order_id for each in request.instructions), *(each for each in made if each is not None)]

@@ -17,7 +17,7 @@ from headrace.cli.live_file import read_live_file
 def _obey(live: hr.Live) -> None:
     for line in sys.stdin:
         word, _, name = line.strip().partition(" ")
-        engine: Any = live._engine
+        engine: Any = live._driver.engine if live._driver is not None else None
         if word == "crash" and engine is not None:
             engine.crash(name)
 

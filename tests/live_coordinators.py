@@ -21,6 +21,7 @@ from headrace.actors.letters import (
     Carried,
     Gone,
     Hello,
+    Hosting,
     Letter,
     MarketSeen,
     OrdersImage,
@@ -29,7 +30,7 @@ from headrace.actors.letters import (
     SessionWanted,
 )
 from headrace.actors.live.coordinator_role import CoordinatorRole
-from headrace.actors.live.crews import StreamPlan, plan_streams
+from headrace.actors.live.crews import Crew, StreamPlan, plan_streams
 from headrace.actors.live.hosts import Found
 from headrace.actors.live.instance import Instance
 from headrace.actors.live.setup import LiveSetup
@@ -324,6 +325,14 @@ class Bench:
         self.setup = dataclasses.replace(self.setup, **changes)
         self.engine.started.clear()
         self._started(incarnation)
+
+    def crews(self, *strategies: str) -> tuple[Crew, ...]:
+        """Its crews, with other strategies."""
+        return tuple(dataclasses.replace(crew, strategies=strategies) for crew in self.setup.crews)
+
+    def hosting(self, host: str, *places: tuple[str, str, str | None]) -> Hosting:
+        """What a host has, as it tells."""
+        return Hosting(host, places)
 
     def dies(self, host: str, why: str = "killed") -> None:
         """A host ends, and its successors end at once, until it is given up."""

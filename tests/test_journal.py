@@ -289,7 +289,8 @@ def test_what_there_is_no_room_for_goes_the_oldest_first_and_open_markets_stay(
     assert left[0] == "1.0"
     assert 0 < len(left) - 1 < 42
     assert left[1:] == [f"1.{day}{number}" for day in range(6) for number in range(1, 8)][-(len(left) - 1) :]
-    assert journal.size < 1_300_000
+    # Beside it there are what is spare in the present file and what waits for a checkpoint: 4 MB each.
+    assert journal.size < 1_000_000 + 8_500_000
     assert ids(journal) == ["r0"]
 
 
@@ -346,12 +347,15 @@ def test_of_what_an_open_market_keeps_only_the_last_of_each_stays(opened: Open) 
     for snapshot in (b"first", b"second"):
         kept = Kept(snapshot=snapshot, strategy="Layer")
         journal.add([msgspec.structs.replace(fact, kept=packed(kept))])
+    kept = Kept(snapshot=b"last", strategy="Backer", number=100)
+    fact = Entry(StrategyFact("Backer", "1.1", NOON), NOON, "1.1", "h1.s1.market", packed(kept))
+    journal.add([fact])
     before = [each.message for each in journal]
     journal.tidy()
     assert [each.message for each in journal] == before
     (number, backer), (last, layer) = kept_of(journal)
     assert (number, last) == (100, 102)
-    assert (backer.number, backer.snapshot, backer.context) == (99, b"s98", "{}")
+    assert (backer.number, backer.snapshot, backer.context) == (100, b"last", "{}")
     assert {each.trade_id: each.status for each in backer.trades} == {"t0": "LIVE99", "t1": "LIVE97", "t2": "LIVE98"}
     assert {each.selection_id: each.last_placed_ms for each in backer.runners} == {0: 98, 1: 99}
     assert layer.snapshot == b"second"

@@ -48,7 +48,7 @@ def test_where_the_first_host_cannot_start_no_other_is_tried(tmp_path: Path) -> 
 
 def test_a_system_that_ends_starts_no_more_hosts(tmp_path: Path) -> None:
     bench = filled(tmp_path)
-    bench.role.stop_hosts()
+    bench.role.ending.stop_hosts()
     bench.hello("h1", "HOST")
     assert bench.engine.started == ["h1"]
 

@@ -22,7 +22,8 @@ from pathlib import Path
 
 import msgspec
 
-from .day_file import DayFile, SideDoor, is_damage
+from ...strategies.messages import Request
+from .day_file import WAL_KEPT, DayFile, SideDoor, is_damage
 from .entries import Kept, merged, packed, unpacked
 from .files import JournalFiles
 from .lease import JournalError
@@ -36,7 +37,7 @@ _PACKS, _BREATH_S = 50, 0.002
 #: How often something is kept, before what it replaces goes.
 _KEPT = 64
 #: Bytes in the WAL that a checkpoint is made for, and those at which writing waits for it.
-_WAL, _WAL_MOST = 2_000_000, 64_000_000
+_WAL, _WAL_MOST = WAL_KEPT // 2, 64_000_000
 #: Entries of no market are packed when they are so old, milliseconds.
 _RECENT_MS = 3_600_000
 #: What is left of the room once something had to go.
@@ -55,6 +56,7 @@ class Keeper:
         self._days, self._room = days, megabytes * 1e6
         self._doors: dict[Path, SideDoor] = {}
         self._looked: set[Path] = set()
+        self._filled: set[Path] = set()
         self._room_at = 0.0
         #: How often something was kept since it was last merged, by market.
         self._kept: dict[str, int] = {}
@@ -173,6 +175,8 @@ class Keeper:
                     return False
             with files.mutex:
                 files.older[path] -= closed
+            if path not in self._looked:  # it is written to no more: what is spare in it goes
+                file.vacuum()
             self._looked.add(path)
         finally:
             self._doors.pop(path).close()
@@ -219,16 +223,21 @@ class Keeper:
         files = self._files
         file = files.file
         assert file is not None
-        if file.wal_bytes < _WAL:
+        if file.path not in self._filled:
+            self._filled.add(file.path)
+            with files.mutex:
+                file.fill_wal()
+        if file.unsaved < _WAL and file.wal_bytes < WAL_KEPT * 1.2:
             return
         door = self._door(file.path)
         door.checkpoint()
         # Little is left of it now; while nothing is written all of it can go, and the WAL begins anew.
         with files.mutex:
-            if file.wal_bytes < _WAL_MOST:
-                door.checkpoint()
-            else:
+            if file.wal_bytes > _WAL_MOST:
                 file.shorten_wal()
+                file.unsaved = 0
+            elif not door.checkpoint():
+                file.unsaved = 0
 
     def _make_room(self) -> None:
         """Remove what is too old, and what there is no room for."""
@@ -238,7 +247,7 @@ class Keeper:
         oldest = (datetime.date.fromisoformat(files.today) - datetime.timedelta(days=self._days)).isoformat()
         for path in sorted(files.folder.glob("*.sqlite")):
             needed = path == current.path or files.older.get(path)
-            too_much = files.size - current.spare() > self._room
+            too_much = files.room_taken - current.spare() > self._room
             if needed:
                 if too_much:
                     self._drop_packs(path)
@@ -253,7 +262,7 @@ class Keeper:
         file = current if path == current.path else DayFile(path)
         try:
             most = self._room * _LESS
-            while files.size - file.spare() > most and not self._stopped.is_set():
+            while files.room_taken - file.spare() > most and not self._stopped.is_set():
                 with files.mutex:
                     if not file.drop_packs(_PACKS):
                         break
@@ -274,18 +283,22 @@ class Keeper:
                 os.remove(f"{path}{end}")
 
 
-def _merges(rows: list[tuple[int, str, bytes]]) -> dict[int, bytes]:
+def _merges(rows: list[tuple[int, str, str, bytes]]) -> dict[int, bytes]:
     """What entries are to keep instead, by their numbers, so that nothing is kept twice."""
     by_strategy: dict[tuple[str, str], list[tuple[int, Kept]]] = {}
-    for number, actor, data in rows:
+    requests: dict[tuple[str, str], int] = {}
+    for number, kind, actor, data in rows:
         try:
             kept = unpacked(data)
         except msgspec.DecodeError:  # another version's
             return {}
         by_strategy.setdefault((actor, kept.strategy), []).append((number, kept))
+        if kind == Request.__name__:
+            requests[actor, kept.strategy] = number
     changes: dict[int, bytes] = {}
-    for found in by_strategy.values():
+    for whose, found in by_strategy.items():
         if len(found) > 1:
-            changes.update((number, b"") for number, _ in found[:-1])
-            changes[found[-1][0]] = packed(merged(kept for _, kept in found))
+            changes.update((number, b"") for number, _ in found)
+            # A request's is found by its orders, whatever the actor is called by then.
+            changes[requests.get(whose, found[-1][0])] = packed(merged(kept for _, kept in found))
     return changes

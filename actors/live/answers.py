@@ -39,6 +39,7 @@ from .state import (
 )
 from .stops import Stops
 from .stream_desk import StreamDesk
+from .wards import Wards
 from .watchdogs import Watchdogs
 
 STATE, STOP, CANCEL_ALL = "STATE", "STOP", "CANCEL_ALL"
@@ -65,6 +66,7 @@ class System(Protocol):
     watch: HostWatch
     watchdogs: Watchdogs
     workers: LiveWorkers
+    wards: Wards
 
     def fill_hosts(self) -> None:
         """Start all hosts that may be needed."""
@@ -136,6 +138,7 @@ class Answers:
             "reference": role.setup.reference,
             "pid": os.getpid(),
             "page": role.page,
+            "page_pid": pids.get("page", 0),
             "on_stop": role.setup.on_stop,
             "stopping": gate.stopping,
             "stopped": role.mail.stopped,
@@ -159,6 +162,10 @@ class Answers:
             "risk": betting.risk.standing(),
             "watchdogs": role.watchdogs.rows(),
             "events": event_rows(role.alerts.events),
+            "restarts": role.wards.restarts,
+            "restoring": len(role.wards.successors),
+            "in_doubt": sum(len(desk.orders.doubts) for desk in accounts if desk.orders is not None),
+            "journal": {"bytes": betting.journal.journal.size, "unwritten": gate.unwritten},
             "counts": {
                 **role.mail.counts,
                 "depth": role.mail.depth,

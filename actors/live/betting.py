@@ -15,6 +15,7 @@ from ...strategies.errors import HeadraceError
 from ...strategies.host import Host, unique_id
 from ...strategies.messages import (
     PLACE,
+    REPLACE,
     UNKNOWN,
     ClearedOrder,
     MarketFact,
@@ -65,6 +66,7 @@ class Betting:
         to_actor: takes a message to a market actor.
         definition_of: a market's definition, as far as it is known.
         make_account: makes accounts that are reached by calls; None: `LiveAccounts`.
+        anew: the system runs, and its coordinator is started again: it goes on where the disk is full, too.
 
     Attributes:
         coordinator: with the user's steps, controls and counts.
@@ -86,6 +88,7 @@ class Betting:
         to_actor: ToActor,
         definition_of: Callable[[str], MarketDefinition | None],
         make_account: MakeAccount | None = None,
+        anew: bool = False,
     ) -> None:
         self._clock, self._alerts, self._to_actor, self._definition_of = clock, alerts, to_actor, definition_of
         self.failures = Failures("coordinator")
@@ -107,6 +110,8 @@ class Betting:
         )
         self.switchboard = Switchboard(self.coordinator, self.failed, self._taking)
         self.replies: dict[str, dict[str, list[Reply]]] = {}
+        self._anew = anew
+        self._early: list[tuple[str, str, Request, bytes]] = []
         self._asked: Asked | None = None
         self._kept = b""
         self._joined: set[str] = set()
@@ -116,7 +121,13 @@ class Betting:
         clients = self.coordinator.clients
         self.accounts = Accounts(clients, setup.reference, self, put, lambda: clock.now_ms, make)
         self.journal = JournalDesk(
-            Journal(Path(setup.instance) / JOURNAL, clock=lambda: clock.now_ms),
+            Journal(
+                Path(setup.instance) / JOURNAL,
+                days=setup.config.journal_days,
+                megabytes=setup.config.journal_mb,
+                clock=lambda: clock.now_ms,
+                must_write=False,  # the gate stays closed until it can be written; what rests can be cancelled
+            ),
             self.gate,
             alerts,
             lambda: clock.now_ms,
@@ -157,6 +168,16 @@ class Betting:
         if self.failures.add(error, strategy, market_id, users_place(error), self._clock.now_ms):
             known = isinstance(error, HeadraceError)
             logger.error("%s", legible(error), exc_info=None if known else error)
+
+    def _opened_journal(self, setup: LiveSetup, anew: bool) -> Journal:
+        config = setup.config
+        return Journal(
+            Path(setup.instance) / JOURNAL,
+            days=config.journal_days,
+            megabytes=config.journal_mb,
+            clock=lambda: self._clock.now_ms,
+            must_write=not anew,
+        )
 
     # -- market actors -------------------------------------------------------------------------------------------
 
@@ -203,8 +224,12 @@ class Betting:
             self.accounts.simulated(known, message)
         elif isinstance(message, MarketFact) and self._definition_of(message.market_id) is not None:
             self.journal.note(message, message.market_id, actor)  # of a market that is freed nothing need be known
-        elif isinstance(message, Request) and self._repeat(host, crew, message):
-            return
+        elif isinstance(message, Request):
+            if self._repeat(host, crew, message):
+                return
+            if self._waits(message):
+                self._early.append((host, crew, message, kept))
+                return
         kinds = len(self.coordinator.violations)
         self._kept = kept
         try:
@@ -222,6 +247,21 @@ class Betting:
             if reply.outcome != UNKNOWN or request.kind == PLACE:
                 self._to_actor(host, crew, msgspec.structs.replace(reply, request_id=request.request_id))
         return bool(replies)
+
+    def _waits(self, request: Request) -> bool:
+        """Whether a request waits, while it is in time, until it is known again how its account's bets stand.
+
+        Strategies go on while their coordinator is started again; at the start of a system they are told.
+        """
+        owner, deadline = (request.venue, request.username), request.deadline
+        early = self._anew and request.kind in (PLACE, REPLACE) and owner in self.gate.unready
+        return early and deadline is not None and deadline >= self._clock.now_ms
+
+    def _take_early(self) -> None:
+        """Take what has waited: it may be sent now, or it is too late."""
+        early, self._early = self._early, []
+        for host, crew, message, kept in early:
+            self.receive(host, crew, message, kept)
 
     def tell_again(self, host: str, crew: str, market_id: str) -> None:
         """Tell a market actor how its bets stand: what a former coordinator has told it may not have come."""
@@ -341,8 +381,13 @@ class Betting:
             desk = self.accounts.of(owner)
             if not desk.ready:
                 continue
+            if self.journal.damaged_until > self._clock.now_ms:
+                self.gate.unready[owner] = "part of the journal is not known: what it has asked for may yet appear"
+                continue
             if self._earlier is not None and not self._earlier.known(desk, self._reference):
                 self.gate.unready[owner] = "what was settled today is not known yet"
                 continue
             del self.gate.unready[owner]
             self._alerts.note("READY", f"account {owner[1]}: how its bets stand is known; orders may be placed")
+        if self._early:
+            self._take_early()

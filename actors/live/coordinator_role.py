@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from ...strategies.clock import Clock, WallClock
-from ...strategies.events import ConfigEvent, StrategyEvent, TerminationEvent
+from ...strategies.events import ConfigEvent, StrategyEvent
 from ...strategies.messages import OrderFact, Request
 from ...values import legible
 from ..exchange import Answer
@@ -50,7 +50,9 @@ from .answers import Answers
 from .betting import Betting
 from .control import ControlDesk
 from .directory import Directory
+from .ending import SystemEnding
 from .event_desk import EventDesk
+from .former import Former
 from .framework import SOON, LiveFramework, Soon
 from .host_pool import HostPool
 from .host_watch import HostWatch
@@ -64,7 +66,7 @@ from .routes import Routes
 from .rows_file import ROWS, RowsWriter, packed
 from .setup import LiveSetup
 from .starter import Starter
-from .stops import Stops
+from .stops import STARTED, Stops
 from .stream_desk import StreamDesk
 from .threads import UserThreads
 from .wards import Wards
@@ -90,6 +92,14 @@ class CoordinatorRole:
     """
 
     name = "c"
+    # What `start` opens is handed to its parts, which find there what they need.
+    answers: Answers
+    events: EventDesk
+    rows_writer: RowsWriter
+    starter: Starter
+    stops: Stops
+    threads: UserThreads
+    wards: Wards
 
     def __init__(
         self,
@@ -123,7 +133,7 @@ class CoordinatorRole:
             HostState: self._host_state,
             StreamState: self._stream_state,
             SessionWanted: lambda sender, letter, at_ms: self.stream_desk.want(letter),
-            Rows: lambda sender, letter, at_ms: self._rows_writer.add(letter.data),
+            Rows: lambda sender, letter, at_ms: self.rows_writer.add(letter.data),
             Ask: lambda sender, letter, at_ms: self.answers.ask(letter),
             Hello: lambda sender, letter, at_ms: self.wards.hello(sender, letter, at_ms),
             Gone: lambda sender, letter, at_ms: self.wards.gone(sender, letter, at_ms),
@@ -152,8 +162,9 @@ class CoordinatorRole:
         self.pool = HostPool(setup.max_hosts, self._engine, self._make_host, self.directory)
         self.seating = self.pool.seating
         self.routes = Routes(setup, mail, self.directory, self.seating, self._seated, self._held)
+        definition_of, anew = self.routes.definition_of, mail.incarnation > 0
         self.betting = Betting(
-            setup, clock, mail.put, self.alerts, self._to_actor, self.routes.definition_of, self._make_account
+            setup, clock, mail.put, self.alerts, self._to_actor, definition_of, self._make_account, anew
         )
         accounts, log = self.betting.accounts, self.betting.coordinator.log
         self.stream_desk = StreamDesk(setup, accounts, self.alerts, mail.send, lambda: clock.now_ms)
@@ -161,12 +172,13 @@ class CoordinatorRole:
         self.watch = HostWatch(self.seating, self.alerts.alert, self.alerts.note, setup.config.stall_limit)
         self.workers = LiveWorkers(setup, accounts, mail, self.directory, self.routes, self.seating, log)
         self.ends = MarketEnds(accounts, self._free)
-        self.stops = Stops(self.betting, self.alerts, self, setup.on_stop == "leave", lambda: clock.now_ms)
+        self.ending = SystemEnding(self, self._engine)
+        self.stops = Stops(self.betting, self.alerts, self.ending, setup.on_stop == "leave", lambda: clock.now_ms)
         self.quarantine = Quarantine(
             setup, self.seating, self.watch, self.routes, self.betting, self.stops, self.alerts
         )
         self.events = EventDesk(self.betting, self.seating, mail, self._dumps, self.stops.stop_system)
-        self._rows_writer = RowsWriter(Path(setup.instance) / ROWS)
+        self.rows_writer = RowsWriter(Path(setup.instance) / ROWS)
         self._failure_rows = setup.rows_of_failures(self.betting.failures)
         self.watchdogs = Watchdogs(self)
         self.answers = Answers(self)
@@ -174,7 +186,7 @@ class CoordinatorRole:
         self._recall()
         self._desk = ControlDesk(control_path(setup.instance), self.answers.answer)
         self._desk.open(mail)
-        self._starter = Starter(setup.instance, setup.reference)
+        self.starter = Starter(setup.instance, setup.reference)
         self._begin()
 
     def _recall(self) -> None:
@@ -182,10 +194,11 @@ class CoordinatorRole:
         journal = self.betting.journal
         recovery = Recovery(self.setup, self.betting)
         with journal.reading():
-            self.recovered = recovery.read(journal.journal)
-        journal.say("STARTED", self.setup.session)
-        self.wards.recall(self.recovered)
+            recovered = recovery.read(journal.journal)
+        journal.say(STARTED, self.setup.session)
+        self.wards.recall(recovered)
         recovery.look_into(self._clock.now_ms)
+        self._former = Former(self, recovered, self._clock.now_ms)
 
     def _held(self, crew: str, market_id: str) -> bool:
         return self.wards.successors.held(crew, market_id)
@@ -207,6 +220,7 @@ class CoordinatorRole:
             lambda name: self.soon(lambda: self.alerts.note("CUSTOM", f"{name} has nothing more to read")),
         )
         self.threads.start(setup.workers, setup.custom_streams)
+        self._former.begin()
         self._next_ms = self._clock.now_ms + _TICK_MS
 
     def receive(self, sender: str, letter: Letter, at_ms: int) -> None:
@@ -233,24 +247,19 @@ class CoordinatorRole:
             self.stream_desk.grants.look(at_ms)
             self.watchdogs.look(at_ms)
             self.wards.look(at_ms)
+            self._former.look(at_ms)
             self._absent.look(self.stream_desk.states, self.routes.markets, at_ms)
             self.workers.look(at_ms)
             self.ends.look(at_ms)
             self.betting.save()
             self.betting.journal.look()
-            self._starter.look(at_ms, self.stops)
+            self.starter.look(at_ms, self.stops)
             self._write_failures()
         self.caught_up(at_ms)
 
     def lost(self, sender: str) -> None:
-        """Letters were lost. A stream tells all that it knows again; what bets have come to is read from the lists."""
-        text = f"letters of {sender} to the coordinator were lost"
-        self.stream_desk.lost(sender, self.mail.address, self._clock.now_ms)
-        owner = self.stream_desk.owners.get(sender)
-        if owner is not None and self.betting.accounts.of(owner).orders is not None:
-            self.alerts.note("LOST", f"{text}; how the account's bets stand is read from the lists")
-        else:
-            self.alerts.alert("LOST", text)
+        """Letters were lost: see `Wards.lost`."""
+        self.wards.lost(sender)
 
     def stop(self) -> None:
         """Close what is open; what rests at the exchange stays as it is."""
@@ -259,21 +268,21 @@ class CoordinatorRole:
         self.betting.accounts.end()
         self.betting.save(wait=True)
         self._write_failures()
-        self._rows_writer.close()
+        self.rows_writer.close()
         self.betting.journal.end()
         self.alerts.close()
-        if self._starter.gone:
+        if self.starter.gone:
             self._engine.close()
-        self._starter.release()
+        self.starter.release()
 
     def crash(self) -> None:
         """As a process that is killed: what is under way is lost, what was not written is not written."""
         with contextlib.suppress(AttributeError):  # in the order of the start, which may not have come so far
             self.betting.journal.close()
             self.betting.accounts.end()
-            self._rows_writer.close()
+            self.rows_writer.close()
             self._desk.close()
-            self._starter.release()
+            self.starter.release()
             self.threads.stop(0.0)
 
     def _thread_failed(self, error: Exception, name: str) -> None:
@@ -283,7 +292,7 @@ class CoordinatorRole:
     def _write_failures(self) -> None:
         rows = self._failure_rows()
         if any(rows.values()):
-            self._rows_writer.add(packed(rows))
+            self.rows_writer.add(packed(rows))
 
     # -- actors --------------------------------------------------------------------------------------------------
 
@@ -306,6 +315,7 @@ class CoordinatorRole:
     def _seen(self, sender: str, letter: MarketSeen, at_ms: int) -> None:
         if self.stops.shutdown is None:
             self.routes.see(letter)
+            self.ends.shown(letter.market_id)
             self.betting.defined(letter.market_id)
 
     def _market_gone(self, sender: str, letter: MarketGone, at_ms: int) -> None:
@@ -314,6 +324,7 @@ class CoordinatorRole:
 
     def _free(self, market_id: str) -> None:
         self.routes.free(market_id)
+        self.wards.successors.forget(market_id)
         self.betting.over(market_id)
         self.workers.forget(market_id)
 
@@ -347,49 +358,3 @@ class CoordinatorRole:
     def _told_to_stop(self, sender: str, letter: Stop, at_ms: int) -> None:
         """The engine ends: the loop does not wait for anything any more."""
         self.stops.halt(letter.why or "the system ends")
-
-    # -- for `Shutdown` ------------------------------------------------------------------------------------------
-
-    def stop_user_threads(self) -> None:
-        self.threads.stop()
-
-    def stop_hosts(self) -> None:
-        self.pool.stop()
-        for host in self.seating.hosts:
-            self._engine.stop(host, "the system ends")
-
-    @property
-    def hosts_left(self) -> list[str]:
-        return list(self.seating.hosts)
-
-    @property
-    def under_way(self) -> int:
-        return sum(len(desk.under_way) for desk in self.betting.accounts)
-
-    @property
-    def resting(self) -> list[str]:
-        return [bet_id for desk in self.betting.accounts for bet_id in desk.resting]
-
-    def kill_hosts(self) -> None:
-        for host in self.hosts_left:
-            self.quarantine.killed(host)
-            self._engine.kill(host)
-
-    def log_out(self, then: Callable[[], object]) -> None:
-        self.betting.accounts.close(then)
-
-    def end(self) -> None:
-        """Everything is done: the coordinator ends."""
-        coordinator = self.betting.coordinator
-        try:
-            coordinator.process_end()
-        except Exception as error:
-            self.betting.failed(error, None, None)
-        coordinator.log(TerminationEvent(None))
-        rows = self.setup.rows_at_end(coordinator)
-        if any(rows.values()):
-            self._rows_writer.add(packed(rows))
-        if self._starter.gone:  # nobody else ends them
-            for name in list(self.directory.entries):
-                self.mail.send(name, Stop("the system has ended"))
-        self.mail.stopped = True

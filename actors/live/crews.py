@@ -40,6 +40,11 @@ class StreamPlan:
         return self.operation == "marketSubscription" and not self.raw
 
     @property
+    def of_orders(self) -> bool:
+        """Whether it tells of the orders of an account."""
+        return self.operation == "orderSubscription" and not self.raw
+
+    @property
     def filters(self) -> list[dict[str, Any]]:
         """The market filters: one subscription may be made of several, each of which lets markets pass."""
         found = json.loads(self.market_filter)

@@ -63,6 +63,14 @@ class MarketEnds:
         """No stream tells of a market any more."""
         self.gone.add(market_id)
 
+    def shown(self, market_id: str) -> None:
+        """A stream tells of a market."""
+        if market_id in self.gone and market_id not in self.closed:
+            for desk in self._accounts:
+                if desk.orders is not None:
+                    desk.orders.market_reopened(market_id)
+        self.gone.discard(market_id)
+
     def look(self, at_ms: int) -> None:
         """Free what is over."""
         for market_id, ending in list(self.closed.items()):

@@ -26,12 +26,13 @@ class HostMarket(MarketExchange):
     def __init__(self, paper: MarketExchange | None) -> None:
         self._paper = paper
         self._traded = False
+        self._taken: set[str] = set()
 
     def send(self, request: Request) -> None:
         raise RunError(f"request {request.request_id}: it goes to the coordinator first")
 
     def take(self, request: Request, closed: bool) -> None:
-        """Take a request of a paper account, which the coordinator has let pass.
+        """Take a request of a paper account, which the coordinator has let pass. One that comes twice is taken once.
 
         Args:
             closed: the market is closed.
@@ -43,6 +44,9 @@ class HostMarket(MarketExchange):
             raise RunError(
                 f"request {request.request_id}: account {request.username} trades at the exchange itself, and not here"
             )
+        if request.request_id in self._taken:
+            return
+        self._taken.add(request.request_id)
         self._traded = True
         self._paper.send(request)
         if closed:

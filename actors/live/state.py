@@ -8,6 +8,7 @@ Times are milliseconds since the epoch, money is in each account's currency. Key
 | instance, reference | the folder and the reference of this instance |
 | pid | of the coordinator's process |
 | page | the address of the web page, without its token; "" where there is none |
+| page_pid | the process of the page; 0 where there is none |
 | on_stop | what becomes of bets that rest when the system stops: cancel, leave |
 | stopping | why placing has stopped; "" while it has not |
 | stopped | the system has stopped, and nothing of it rests that was to be cancelled |
@@ -26,6 +27,10 @@ Times are milliseconds since the epoch, money is in each account's currency. Key
 | risk | limits, and where they stand |
 | watchdogs | figures that are above their limits: kind, what, value, limit, since, text; see `watchdogs` |
 | events | the last 200: at, kind, text |
+| restarts | hosts and streams that were started again, by this coordinator |
+| restoring | markets that wait for a host to go on with them |
+| in_doubt | orders and changes of which it is not known what became of them |
+| journal | bytes (of its files), unwritten (why it cannot be written; "") |
 | counts | letters, failures, violations, alerts that could not be posted, markets, custom events |
 """  # noqa: E501
 

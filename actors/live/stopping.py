@@ -83,6 +83,7 @@ class Cancelling:
         self._refused: dict[tuple[Owner, str], str] = {}
         self._accounts, self._ask_host, self._report = accounts, ask_host, report
         self.whole_account, self._meant = whole_account, meant
+        self.waits = False
         self._tries: dict[tuple[Any, str], _Try] = {}
         self._accounts_to_do = {desk.owner for desk in accounts if whole_account and desk.orders is not None}
         self._account_tries: dict[tuple[str, str], _Try] = {}
@@ -115,6 +116,8 @@ class Cancelling:
     @property
     def _unread(self) -> list[Desk]:
         """Accounts at exchanges that can be asked, and of which it is not known yet what rests."""
+        if self.waits:
+            return [desk for desk in self._accounts if not desk.ready]
         if self._impatient or self._meant is not None:
             return []
         return [desk for desk in self._accounts if not desk.ready and desk.live is not None and desk.live.token]

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from ...strategies.errors import RunError
 from ..betfair.known_bet import KnownBet
+from ..journal.entries import Noted
 from .alerts import Alerts
 from .betting import Betting
 from .shutdown import Ending, Shutdown
@@ -14,6 +16,11 @@ from .stopping import Cancelling
 
 #: Milliseconds between two looks while something is being cancelled, or the system ends.
 _EVERY_MS = 100
+#: Words of the journal (`Noted.what`): a session begins, or goes on.
+STARTED = "STARTED"
+#: Placing has stopped; all is cancelled; the system ends; what a former session has left is cancelled.
+_HALTED, _CANCELLING, _STOPPING, _FORMER = "HALTED", "CANCELLING", "STOPPING", "CANCEL_FORMER"
+SAID = (_HALTED, _CANCELLING, _STOPPING, _FORMER)
 
 
 class Stops:
@@ -27,6 +34,7 @@ class Stops:
     Attributes:
         cancelling: how far it is to cancel all that rests; None: nobody has asked for it.
         shutdown: how far it is to end; None: the system goes on.
+        said: what was asked for in this session, as it stands in the journal.
     """
 
     def __init__(
@@ -36,6 +44,7 @@ class Stops:
         self._leave, self._clock_ms = leave, clock_ms
         self.cancelling: Cancelling | None = None
         self.shutdown: Shutdown | None = None
+        self.said: list[Noted] = []
         self._orphaned: list[Cancelling] = []
         self._looked_ms = 0
 
@@ -50,12 +59,14 @@ class Stops:
         gate = self._betting.gate
         if not gate.stopping:
             gate.stopping = why
+            self._say(_HALTED, why)
             self._alerts.alert("STOP", f"placing has stopped: {why}")
 
     def cancel_all(self, why: str, whole_account: bool = False) -> None:
         """Halt placing, and cancel what rests; the system goes on. One that ends does it anyway, or leaves it."""
         if self.shutdown is None:
             self.halt(why)
+            self._say(_CANCELLING, json.dumps([why, whole_account]))
             self._cancel(whole_account)
 
     def stop_system(self, why: str, leave: bool | None = None) -> None:
@@ -67,6 +78,7 @@ class Stops:
         if self.shutdown is not None:
             return
         self.halt(why)
+        self._say(_STOPPING, json.dumps([why, leave]))
         cancelling: Cancelling | None = None
         if not (self._leave if leave is None else leave):
             under_way = self.cancelling is not None and not self.cancelling.done
@@ -80,8 +92,37 @@ class Stops:
         Args:
             gone: markets, each with a strategy's name: another strategy may have the market at another host.
         """
+        self.abandon_all(lambda bet: (bet.market_id, bet.strategy) in gone)
+
+    def abandon_all(self, meant: Callable[[KnownBet], bool]) -> None:
+        """The same, of bets."""
         if not self._leave:
-            self._orphaned.append(self._made(meant=lambda bet: (bet.market_id, bet.strategy) in gone))
+            self._orphaned.append(self._made(meant=meant))
+
+    def cancel_former(self, before_ms: int) -> None:
+        """Cancel what was asked for before, and what only the exchange knows of: a former session has left it."""
+        self._say(_FORMER, str(before_ms))
+        made = self._made(meant=lambda bet: bet.asked_at < before_ms or bet.order_id is None)
+        made.waits = True
+        self._orphaned.append(made)
+
+    def recall(self, said: Iterable[Noted]) -> None:
+        """Do what a former coordinator of this session was asked for."""
+        for each in said:
+            if each.what == _HALTED:
+                self.halt(each.text)
+            elif each.what == _CANCELLING:
+                self.cancel_all(*json.loads(each.text))
+            elif each.what == _STOPPING:
+                self.stop_system(*json.loads(each.text))
+            elif each.what == _FORMER:
+                self.cancel_former(int(each.text))
+
+    def _say(self, what: str, text: str) -> None:
+        """Write down what is asked for: a coordinator that ends is followed by one that has to do it."""
+        if not any((each.what, each.text) == (what, text) for each in self.said):
+            self.said.append(Noted(what, text, self._clock_ms()))
+            self._betting.journal.note(self.said[-1])
 
     def _cancel(self, whole_account: bool) -> Cancelling:
         made = self.cancelling = self._made(whole_account)

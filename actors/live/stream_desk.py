@@ -170,6 +170,12 @@ class StreamDesk:
         return [(name, self.incarnation(name)) for name in found if name not in self.states]
 
     @property
+    def markets_connected(self) -> bool:
+        """Whether every stream that is none of orders is there."""
+        states = [self.states.get(name) for name in self._names if name not in self.owners]
+        return all(state is not None and state.state == "SUBSCRIBED" for state in states)
+
+    @property
     def orders_connected(self) -> bool:
         """Whether every order stream is there."""
         states = [self.states.get(name) for name in self.owners]

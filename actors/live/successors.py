@@ -15,6 +15,7 @@ from ...strategies.messages import UNKNOWN, ClearedOrder, OrderFact, Reply, Requ
 from ..journal.entries import Entry
 from ..journal.journal import Journal
 from ..letters import Letter, Restore, Restored
+from ..switchboard import named_in
 from .seating import Place, Seating
 
 logger = logging.getLogger("headrace")
@@ -74,6 +75,12 @@ class Successors:
         self._waiting.pop((crew, market_id), None)
         self._answered.pop((crew, market_id), None)
 
+    def forget(self, market_id: str) -> None:
+        """A market is over."""
+        for crew, its in list(self._waiting):
+            if its == market_id:
+                self.drop(crew, market_id)
+
     def begin(self, host: str) -> None:
         """A host is there: it is to go on with what waits for it. All that is known has been written down."""
         places = self._of(host)
@@ -98,6 +105,7 @@ class Successors:
         kept: list[bytes] = []
         messages: list[Request | Reply | OrderFact | ClearedOrder] = []
         mine: set[str] = set()
+        orders: set[str] = set()
         for entry in entries:
             message = entry.message
             if isinstance(message, Request):
@@ -105,6 +113,7 @@ class Successors:
                     continue  # it trades no more
                 if self._owner_of(message.market_id, message.instructions[0].order_id) == actor:
                     mine.add(message.request_id)
+                    orders.update(named_in(message))
                     messages.append(msgspec.structs.replace(message, request_id=_sent_as(message)))
                     if entry.kept:
                         kept.append(entry.kept)
@@ -113,7 +122,7 @@ class Successors:
                 if message.request_id in mine and (message.outcome != UNKNOWN or _places(message)):
                     messages.append(msgspec.structs.replace(message, request_id=_sent_as(message)))
             elif isinstance(message, OrderFact | ClearedOrder):
-                if message.order_id is not None and self._owner_of(message.market_id, message.order_id) == actor:
+                if message.order_id in orders:
                     messages.append(message)
             elif entry.kept and entry.actor == actor:
                 kept.append(entry.kept)

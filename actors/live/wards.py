@@ -27,7 +27,7 @@ from .recovery import Recovered
 from .routes import Routes
 from .seating import Place, Seating
 from .setup import LiveSetup
-from .stops import Stops
+from .stops import STARTED, Stops
 from .stream_desk import StreamDesk
 from .successors import Successors
 
@@ -39,6 +39,8 @@ _QUICK_MS, _MOST_QUICK = 1_000, 4
 _HOUR_MS = 3_600_000
 #: Milliseconds within which whoever has started the system has started all of its streams.
 _STARTING_MS = 10_000
+#: Milliseconds after which what must not be forgotten is written down again: of a day ago the journal tells nothing.
+_AGAIN_MS = 6 * _HOUR_MS
 _PAGE = "page"
 #: Why markets wait for their hosts.
 _ANEW, _UNKNOWN = "the system was started anew", "the coordinator was started anew"
@@ -84,6 +86,8 @@ class Wards:
     ) -> None:
         self._role, self._engine, self._make_stream, self._clock_ms = role, engine, make_stream, clock_ms
         self.restarts = 0
+        self._hellos: dict[str, Hello] = {}
+        self._again_at = clock_ms() + _AGAIN_MS
         self._to_start: dict[str, str] = {}
         self._starting: set[str] = set()
         self._said_hello: dict[str, int] = {}
@@ -179,6 +183,7 @@ class Wards:
         """An actor has started."""
         role = self._role
         news = role.directory.arrived(letter.name, letter.address, letter.kind, letter.incarnation, letter.pid)
+        self._hellos[letter.name] = letter
         role.betting.journal.note(letter)
         role.page = letter.url or role.page
         if letter.kind == "HOST":
@@ -196,12 +201,31 @@ class Wards:
             role.routes.again(letter.name)
             role.workers.again(letter.name)
 
+    def lost(self, sender: str) -> None:
+        """Letters of an actor were lost, or it was started anew.
+
+        A stream tells all that it knows again; what bets have come to is read from the lists. A host tells what it has,
+        and what is not answered.
+        """
+        role, text = self._role, f"letters of {sender} to the coordinator were lost"
+        role.stream_desk.lost(sender, role.mail.address, self._clock_ms())
+        owner = role.stream_desk.owners.get(sender)
+        if sender in role.seating.hosts:
+            role.mail.send(sender, Introduce(role.mail.name, role.mail.address))
+            if self._said_hello.get(sender, 0) and sender not in self._starting:
+                role.alerts.note("LOST", f"{text}; it tells again what it has")
+        elif owner is not None and role.betting.accounts.of(owner).orders is not None:
+            role.alerts.note("LOST", f"{text}; how the account's bets stand is read from the lists")
+        else:
+            role.alerts.alert("LOST", text)
+
     def gone(self, sender: str, letter: Gone, at_ms: int) -> None:
         """An actor has ended."""
         role, name = self._role, letter.name
         if letter.incarnation < max(role.stream_desk.incarnation(name), role.pool.incarnations.get(name, 0)):
             return  # its successor is there
         role.directory.gone(name)
+        self._hellos.pop(name, None)
         stream = role.stream_desk.gone(name, at_ms)
         if name in role.seating.hosts:
             self._host_gone(letter, at_ms)
@@ -222,7 +246,7 @@ class Wards:
         role.alerts.alert("RESTART", f"{why}; it is started again, and goes on with its markets: {markets}")
         role.betting.journal.say("GONE", why)
         role.watch.forget(host)
-        most = role.setup.max_deaths_an_hour
+        most = role.setup.config.max_deaths_an_hour
         for place in places:
             if self._deaths_of(place, at_ms) > most:
                 self._given_up(*place, f"its host has ended more than {most} times in an hour")
@@ -286,6 +310,13 @@ class Wards:
     def look(self, at_ms: int) -> None:
         """Start what is to be started again, and could not be, or is not to be at once."""
         role = self._role
+        if at_ms >= self._again_at:
+            self._again_at = at_ms + _AGAIN_MS
+            role.betting.journal.say(STARTED, role.setup.session)
+            for said in role.stops.said:
+                role.betting.journal.note(said)
+            for hello in self._hellos.values():
+                role.betting.journal.note(hello)
         waiting, self._to_start = self._to_start, {}
         if role.stops.shutdown is not None:
             for host in waiting:

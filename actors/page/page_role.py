@@ -57,16 +57,18 @@ class PageRole:
             RunError: the port is in use.
         """
         self._mail = mail
-        url = ""
         if self._port is not None:
             from .page_server import LivePage  # aiohttp is loaded by this actor alone
 
             self._page = LivePage(self._port, self._token, self._looked, self._stop_asked)
             self._page.start()
-            url = self._page.url
         if self._make_metrics is not None:
             self._metrics = self._make_metrics()
             self._next_ms = 0.0
+        self._greet()
+
+    def _greet(self) -> None:
+        mail, url = self._mail, "" if self._page is None else self._page.url
         mail.send(_COORDINATOR, Hello(self.name, "PAGE", mail.address, mail.incarnation, os.getpid(), url))
 
     # -- in the page's thread ------------------------------------------------------------------------------------
@@ -90,6 +92,9 @@ class PageRole:
                 self._mail.send(_COORDINATOR, Ask(letter.what, self.name, self._mail.address, letter.values))
         elif isinstance(letter, Introduce) and letter.address:
             self._mail.know(letter.name, letter.address)
+            if letter.name == _COORDINATOR:  # it has started anew
+                self._asked_ms = None
+                self._greet()
 
     def _ask(self, at_ms: int) -> None:
         """Ask for the state, unless that has been asked and is not answered yet."""

@@ -134,7 +134,7 @@ class RayEngine:
             self._processes.spare(count, self._load(make_role))
 
     def _load(self, make_role: Callable[..., Role] | None) -> bytes:
-        return b"" if make_role is None else self._pickled("a role", make_role)[0]
+        return b"" if make_role is None else self._function("a role", _parts(make_role)[0])
 
     @property
     def coming(self) -> int:
@@ -183,15 +183,16 @@ class RayEngine:
         running.begun.set()
 
     def _pickled(self, name: str, make_role: Callable[..., Role]) -> tuple[bytes, bytes]:
-        """A function and its arguments as bytes. Of functions that many roles are made with, the bytes are kept."""
-        function: Any = make_role
-        arguments: tuple[Any, ...] = ()
-        if isinstance(make_role, functools.partial) and not make_role.keywords:
-            function, arguments = make_role.func, make_role.args
+        """A function and its arguments as bytes."""
+        function, arguments = _parts(make_role)
+        return self._function(name, function), pickled(name, arguments)
+
+    def _function(self, name: str, function: Callable[..., object]) -> bytes:
+        """A function as bytes, which are kept: many roles are made with it."""
         key = id(function)
         if key not in self._pickles:
             self._pickles[key] = (function, pickled(name, function))
-        return self._pickles[key][1], pickled(name, arguments)
+        return self._pickles[key][1]
 
     def ready(self, name: str, seconds: float) -> None:
         import ray
@@ -330,6 +331,13 @@ class RayEngine:
             self._mail = self._post.open(f"{ENGINES}{os.getpid()}-{id(self):x}")
         self._mail.know(name, address)
         self._mail.send(name, letter)
+
+
+def _parts(make_role: Callable[..., Role]) -> tuple[Callable[..., object], tuple[Any, ...]]:
+    """The function of a `functools.partial`, and its arguments."""
+    if isinstance(make_role, functools.partial) and not make_role.keywords:
+        return make_role.func, make_role.args
+    return make_role, ()
 
 
 def _copied(namespace: str, logs: str, post: ZmqPost, coordinator: str) -> RayEngine:

@@ -311,8 +311,8 @@ class Chaos:
         return kill
 
     def _all(self, state: dict[str, Any]) -> Kill:
-        kill = Kill("all", time.time() * 1000, ["all"], [], set(), orders=True)
         killed = self.system.kill_all()
+        kill = Kill("all", time.time() * 1000, ["all"], [], set(), orders=True)
         self.say(f"killed all {len(killed)} processes; the command is given again")
         self.system.start()
         return kill

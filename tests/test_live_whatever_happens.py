@@ -100,7 +100,7 @@ def test_orders_are_what_bets_are(seed: int) -> None:
         for _ in range(60):
             if chance.random() < 0.5:
                 kind, of = chance.choice(FAULTS)
-                if kind.startswith(("http", "bet", "list")):
+                if kind.startswith(("http", "bet", "list", "session")):
                     of = {**of, "username": ALICE.username}
                 exchange.fault(kind, **of)
             act(trading, chance, taker)

@@ -38,7 +38,7 @@ from ..letters import (
     MarketUpdate,
     Restore,
     Restored,
-    Rows,
+    RowsTaken,
     Stop,
     StreamState,
     Unroute,
@@ -52,7 +52,7 @@ from .crew_room import CrewRoom, rooms_of
 from .feeds import Feeds
 from .host_state import MarketRows
 from .latencies import Latencies
-from .rows_file import TableRows, packed
+from .rows_outbox import RowsOutbox
 from .session_recording import SessionRecording, Unrecorded
 from .setup import LiveSetup
 from .starting import open_strategies
@@ -114,6 +114,7 @@ class HostRole:
             RunError: a strategy failed in `start`.
         """
         self._mail = mail
+        self._outbox = RowsOutbox(mail, COORDINATOR)
         open_strategies(self._setup)
         if self._setup.record is not None:
             self._recording = SessionRecording(self._setup.record, self.name, self._setup.deliver)
@@ -133,6 +134,7 @@ class HostRole:
         self._mail.send(COORDINATOR, Hosting(self.name, tuple(places)))
         for room in self.rooms.values():
             room.tell_again()
+        self._outbox.again()
 
     def stop(self) -> None:
         """Hand over what is here, unless that was done when it was asked to stop."""
@@ -193,6 +195,7 @@ class HostRole:
             self.next_state_ms = self._at + STATE_MS
             self._markets = json.dumps(self._rows.of(self.rooms.values())).encode()
             self._send_failures()
+            self._outbox.look(self._at)
             self._mail.send(COORDINATOR, self._state(0))
         self._look_for_stop()
 
@@ -254,6 +257,8 @@ class HostRole:
             self._free(letter.crew, letter.market_id)
         elif isinstance(letter, Restore):
             self._restore(letter)
+        elif isinstance(letter, RowsTaken):
+            self._outbox.taken(letter)
         elif isinstance(letter, Stop):
             self._end()
         else:
@@ -263,7 +268,7 @@ class HostRole:
         room = self.rooms.get(crew)
         if room is None:
             send = functools.partial(self._carry, crew)
-            room = self.rooms[crew] = CrewRoom(self._setup, self._setup.crew(crew), send)
+            room = self.rooms[crew] = CrewRoom(self._setup, self._setup.crew(crew), send, self.name)
             self._accounts.tell(room)
         return room
 
@@ -308,7 +313,7 @@ class HostRole:
         rows = room.free(market_id)
         self._recording.over(crew, market_id)
         self._feeds.over(crew, market_id)
-        self._send_rows(rows)
+        self._outbox.put(rows)
 
     def _restore(self, letter: Restore) -> None:
         """A market goes on here."""
@@ -339,14 +344,10 @@ class HostRole:
         for crew in asked:
             self.rooms[crew].keep_up()
 
-    def _send_rows(self, rows: TableRows) -> None:
-        if any(rows.values()):
-            self._mail.send(COORDINATOR, Rows(self.name, packed(rows)))
-
     def _send_failures(self) -> None:
         """What has failed since it was last told, as rows with the counts since then."""
         for room in self.rooms.values():
-            self._send_rows(room.new_failures())
+            self._outbox.put(room.new_failures())
 
     def _state(self, busy_ms: int, busy_in: str = "") -> HostState:
         ticks = json.dumps(self._ticks.figures()).encode()

@@ -93,6 +93,12 @@ class Hosting(CustomEvents):
         self.coordinator.opened(market.fact("OPENED"), self)
         return market
 
+    def show_ended(self, market: HostedMarket) -> None:
+        """A market that went on after a restart is over: strategies are told of its orders; its book is empty."""
+        self.turn.market = market
+        self._announce(market)
+        self.process_market_orders(market)
+
     def _new_book(self, market_id: str, windows: Sequence[Window]) -> MarketBook:
         return self.books.book(market_id, lambda: self._made_book(market_id, windows))
 
@@ -240,7 +246,9 @@ class Hosting(CustomEvents):
 
     def tell(self, market: HostedMarket) -> None:
         if not market.shown:
-            return  # it is going on after a restart, and its book is not there yet: strategies are told with that
+            # It is going on after a restart, and its book is not there yet: strategies are told with that.
+            market.touched = False
+            return
         super().tell(market)
         if market.closed and not market.exchange.settles and self._hosted.get(market.market_id) is market:
             self._settle_later(market)

@@ -191,10 +191,10 @@ class Journal:
         kept. What cannot be read is left out, and is among `damage`."""
 
         def found(reader: DayReader) -> Iterator[Row]:
-            for rows in reader.windows(reader.first_since(at_ms) - 1, False, False, None):
+            for rows in reader.windows(0, False, False, None, at_ms):
                 yield from rows
 
-        return (entry for entry in self._entries(found, day(at_ms)) if entry.at >= at_ms)
+        return self._entries(found, day(at_ms))
 
     def _entries(self, find: Callable[[DayReader], Iterator[Row]], first_day: str = "") -> Iterator[Entry]:
         readers: dict[Path, DayReader] = {}

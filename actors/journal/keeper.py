@@ -38,6 +38,8 @@ _PACKS, _BREATH_S = 50, 0.002
 _KEPT = 64
 #: Bytes in the WAL that a checkpoint is made for, and those at which writing waits for it.
 _WAL, _WAL_MOST = WAL_KEPT // 2, 64_000_000
+#: Bytes of a file that is written anew without what is spare in it, when its day is over, whatever that is.
+_SMALL = 16_000_000
 #: Entries of no market are packed when they are so old, milliseconds.
 _RECENT_MS = 3_600_000
 #: What is left of the room once something had to go.
@@ -78,6 +80,7 @@ class Keeper:
             try:
                 with self._full_pass:
                     self._pass(_PACKS)
+                    self._fill_wal()
             except (sqlite3.Error, OSError, JournalError) as error:
                 logger.warning("The journal in %s cannot be put in order: %s", self._files.folder, error)
             except Exception:
@@ -175,8 +178,9 @@ class Keeper:
                     return False
             with files.mutex:
                 files.older[path] -= closed
-            if path not in self._looked:  # it is written to no more: what is spare in it goes
-                file.vacuum()
+            size = path.stat().st_size
+            if path not in self._looked and (size < _SMALL or file.spare() > size / 2):
+                file.vacuum()  # it is written to no more
             self._looked.add(path)
         finally:
             self._doors.pop(path).close()
@@ -223,10 +227,6 @@ class Keeper:
         files = self._files
         file = files.file
         assert file is not None
-        if file.path not in self._filled:
-            self._filled.add(file.path)
-            with files.mutex:
-                file.fill_wal()
         if file.unsaved < _WAL and file.wal_bytes < WAL_KEPT * 1.2:
             return
         door = self._door(file.path)
@@ -238,6 +238,13 @@ class Keeper:
                 file.unsaved = 0
             elif not door.checkpoint():
                 file.unsaved = 0
+
+    def _fill_wal(self) -> None:
+        file = self._files.file
+        if file is not None and file.path not in self._filled:
+            self._filled.add(file.path)
+            with self._files.mutex:
+                file.fill_wal()
 
     def _make_room(self) -> None:
         """Remove what is too old, and what there is no room for."""

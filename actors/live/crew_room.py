@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import functools
 import itertools
 import logging
 from collections.abc import Callable, Iterable
@@ -55,6 +56,7 @@ class CrewRoom:
 
     Args:
         send: takes each of its messages to the coordinator, with what is kept of it.
+        host_name: of the host.
 
     Attributes:
         crew: whose it is.
@@ -64,7 +66,7 @@ class CrewRoom:
         new_failures: what has failed since it was last called, as rows.
     """
 
-    def __init__(self, setup: LiveSetup, crew: Crew, send: Carry) -> None:
+    def __init__(self, setup: LiveSetup, crew: Crew, send: Carry, host_name: str) -> None:
         self.crew = crew
         self.failures = Failures(UNIT)
         self.new_failures = setup.rows_of_failures(self.failures)
@@ -95,7 +97,7 @@ class CrewRoom:
             self,
         )
         self._keeping = Keeping(self.actor)
-        self._restoring = Restoring(self.actor, self._coordinator, self._keeping)
+        self._restoring = Restoring(self.actor, self._coordinator, self._keeping, f"{host_name}.{crew.name}")
 
     def _kept(self, request: Request) -> bytes:
         return self._keeping.with_request(request)
@@ -124,6 +126,8 @@ class CrewRoom:
         self._coordinator.tell_again(
             [market.fact("OPENED") for market in self.actor.hosted if market.shown or market.restored]
         )
+        for fact, kept in self._keeping.tell_again():
+            self._send(fact, kept)
 
     # -- streams -------------------------------------------------------------------------------------------------
 
@@ -306,7 +310,7 @@ class CrewRoom:
         """Free a market; its rows for the session's result, by table."""
         market = self.actor.market(market_id)
         if market is not None and market.restored:  # its stream has nothing more of it: its orders have ended
-            self._go_on(market, lambda: setattr(market, "shown", True))
+            self._go_on(market, functools.partial(self.actor.show_ended, market))
         rows: dict[str, list[tuple[Any, ...]]] = {}
         for _, market in self.actor.books.release_market(market_id):
             assert isinstance(market, HostedMarket)

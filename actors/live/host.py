@@ -268,7 +268,7 @@ class HostRole:
         room = self.rooms.get(crew)
         if room is None:
             send = functools.partial(self._carry, crew)
-            room = self.rooms[crew] = CrewRoom(self._setup, self._setup.crew(crew), send)
+            room = self.rooms[crew] = CrewRoom(self._setup, self._setup.crew(crew), send, self.name)
             self._accounts.tell(room)
         return room
 

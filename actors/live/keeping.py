@@ -83,12 +83,14 @@ class Keeping:
             return b""
         strategy = seat.strategy
         self._asked[market.market_id, strategy.name] = strategy
+        return self._packed(market, strategy, [each.order_id for each in request.instructions])
+
+    def _packed(self, market: HostedMarket, strategy: Strategy, order_ids: list[str]) -> bytes:
         try:
-            found = self._kept(market, strategy, [each.order_id for each in request.instructions])
+            return packed(self._kept(market, strategy, order_ids))
         except Exception as error:
             self._actor.failed_here(error, None, market)
             return b""
-        return packed(found)
 
     def since(self) -> Iterator[tuple[StrategyFact, bytes]]:
         """What strategies know since their requests: to be called after each turn with requests."""
@@ -107,6 +109,19 @@ class Keeping:
                     self._actor.failed_here(error, None, market)
                     continue
                 yield StrategyFact(name, market_id, self._actor.clock.now_ms), data
+
+    def tell_again(self) -> Iterator[tuple[StrategyFact, bytes]]:
+        """What strategies know that have orders: a coordinator that starts anew may not have heard the last of it."""
+        for place in self._places.values():
+            place.runners.clear()
+            place.context = "{}"
+        for instance in self._instances.values():
+            instance.data = None
+        for market in self._actor.hosted:
+            for seat, _ in market.traders() if market.shown else ():
+                data = self._packed(market, seat.strategy, [])
+                if data:
+                    yield StrategyFact(seat.strategy.name, market.market_id, self._actor.clock.now_ms), data
 
     def went_on(self, strategy: Strategy, number: int) -> None:
         """A strategy goes on from a snapshot: later ones have higher numbers."""

@@ -39,6 +39,7 @@ from ..letters import Restore
 from ..market import MarketActor
 from .host_coordinator import HostCoordinator
 from .keeping import Keeping
+from .paper_ends import PaperEnds
 
 logger = logging.getLogger("headrace")
 
@@ -107,13 +108,15 @@ class Restoring:
 
     Args:
         actor, coordinator, keeping: the actor, and what belongs to it.
+        name: the actor's, as the coordinator knows it.
 
     Attributes:
         waiting: strategies wait for the first image.
     """
 
-    def __init__(self, actor: MarketActor, coordinator: HostCoordinator, keeping: Keeping) -> None:
+    def __init__(self, actor: MarketActor, coordinator: HostCoordinator, keeping: Keeping, name: str) -> None:
         self._actor, self._coordinator, self._keeping = actor, coordinator, keeping
+        self._paper = PaperEnds(actor, coordinator, name)
         self._snapshots: dict[Strategy, tuple[int, bytes]] = {}
         self._known: dict[Strategy, tuple[int, tuple[str, ...]]] = {}
         self._results: dict[str, list[ClearedOrder]] = {}
@@ -144,6 +147,7 @@ class Restoring:
         except Exception:
             actor.books.release_market(market_id)
             raise
+        self._paper.go_on(market)
         self._plan(market, past)
         return len(market.blotter)
 

@@ -14,6 +14,7 @@ import logging
 import math
 from collections.abc import Callable
 
+from ...strategies.fact_ranks import same
 from ...strategies.messages import LIST, OrderFact
 from ..letters import ForeignBet
 from . import comparing, verdicts
@@ -213,6 +214,8 @@ class Reconciliation:
         known, fact = self._bets.of(None, bet.bet_id), bet.fact
         assert fact is not None
         if known is not None:
+            if known.fact is not None and known.streamed and known.side and same(fact, known.fact):
+                return
             streaming = not reading.after_image and not self.blind
             # The stream shows what rests; not what was over before it began, nor what waits for the starting price.
             unseen = fact.remaining > 0 and not known.streamed

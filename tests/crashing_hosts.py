@@ -102,6 +102,7 @@ class World:
         self.restored: list[Restored] = []
         self.hosting: list[Hosting] = []
         self.crash_at = -1
+        self._crashes: list[int] = []
         self._goes_out = 0
         self._outbox: list[Any] = []
         self._book = MarketBook(stream.market_id)
@@ -164,7 +165,7 @@ class World:
 
     def play(
         self,
-        crash: int = -1,
+        *crashes: int,
         then: Callable[[World], object] | None = None,
         goes_out: int = 1_000_000,
         watch: Mapping[int, Callable[[], object]] | None = None,
@@ -172,13 +173,14 @@ class World:
         """The whole stream.
 
         Args:
-            crash: after how many letters the host ends, and another goes on.
+            crashes: after how many letters each host ends, and another goes on.
             then: called when the other has what it needs, before it is shown the market.
             goes_out: how many of the letters go out that the host sends with the last one that it takes.
             watch: called at these times.
         """
         looks = sorted((watch or {}).items())
-        self.crash_at, self._then, self._goes_out = crash, then, goes_out
+        self._crashes, self._then, self._goes_out = list(crashes), then, goes_out
+        self._plan()
         for update in self._updates:
             while looks and looks[0][0] < update.pt:
                 self._look(*looks.pop(0))
@@ -191,6 +193,10 @@ class World:
         self.desk.expire(self.market_id)
         self._settle()
         return self
+
+    def _plan(self) -> None:
+        """The next crash."""
+        self.crash_at = self.letters + self._crashes.pop(0) if self._crashes else -1
 
     def _look(self, at: int, look: Callable[[], object]) -> None:
         self._until(at)
@@ -262,7 +268,7 @@ class World:
 
     def _crash(self, letter: Letter) -> None:
         """The host is gone. What the coordinator tells it at this moment is with what the next one gets."""
-        self.crash_at = -1
+        self._plan()
         before = self.host
         # For comparison it hears that as well; what it answers is lost.
         for each in [letter, *[Carried(CREW, message) for message in self._outbox]]:

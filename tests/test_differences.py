@@ -182,6 +182,9 @@ class TestNowhere:
 
         assert nowhere.orders.live == []
         assert nowhere.orders.held == {}
+        asked = len(nowhere.lists.asked)
+        nowhere.at(380)
+        assert len(nowhere.lists.asked) == asked + 2, "they are read each minute again"
 
     def test_once_its_market_is_settled_without_it_it_came_to_nothing(self, nowhere: Account) -> None:
         nowhere.at(200)

@@ -58,7 +58,7 @@ class Kept(msgspec.Struct, frozen=True, array_like=True, gc=False):
     Attributes:
         trades: trades with orders that are in the request, or have entered the blotter or come to their end since the
             last time, as they stand. Their orders are left out that had ended then already.
-        runners: what the strategy has done on runners, as far as it has changed.
+        runners: what strategies have done on runners, as far as it has changed; of their trades the new ones.
         snapshot: the strategy's, pickled (see `Strategy.snapshot`); empty: as it was the last time.
         strategy: its name.
         number: grows from one to the next, whatever the market: of several the last one's snapshot counts.

@@ -166,15 +166,16 @@ def _connected(path: Path) -> tuple[sqlite3.Connection, bool]:
     Raises:
         sqlite3.Error: it cannot be read.
     """
-    # Files beside it are needed where a process that was killed has left some, or another one writes; where they cannot
-    # be made, nobody does.
+    # Files beside it are needed where a process that was killed has left some, or another one writes. Where they cannot
+    # be made, as on a full disk, nobody writes: then it can be had for this connection alone, which needs them less.
     last: sqlite3.Error | None = None
-    for mode in ("mode=rw", "mode=ro", "mode=ro&immutable=1"):
+    for mode, locking in (("mode=rw", "normal"), ("mode=rw", "exclusive"), ("mode=ro&immutable=1", "normal")):
         db = None
         try:
             db = sqlite3.connect(
                 f"{path.absolute().as_uri()}?{mode}", uri=True, isolation_level=None, check_same_thread=False
             )
+            db.execute(f"pragma locking_mode = {locking}")
             db.execute("pragma query_only = on")
             return db, check_version(db, path)
         except sqlite3.OperationalError as error:

@@ -28,6 +28,11 @@ _BIG = 1_000_000
 _SLOW_S = 0.002
 
 
+#: What was told of a runner: how many trades, how many of them live, the times of the last placing and the last end.
+_Told = tuple[int, int, int | None, int | None]
+_NOTHING: _Told = (0, 0, None, None)
+
+
 class _Instance:
     """A strategy as it was last handed over.
 
@@ -56,7 +61,7 @@ class _Place:
         self.entered = 0
         self.open: dict[str, Order] = {}
         self.ended: set[str] = set()
-        self.runners: dict[tuple[str, int | tuple[int, float]], tuple[object, ...]] = {}
+        self.runners: dict[tuple[str, int | tuple[int, float]], _Told] = {}
         self.context = "{}"
 
 
@@ -224,9 +229,10 @@ class Keeping:
             strategy = seat.strategy
             for key, context in strategy._headrace.contexts.get(market_id, {}).items():
                 now = (context.trade_count, context.live_trade_count, context.last_placed_ms, context.last_reset_ms)
-                if place.runners.get((strategy.name, key)) != now:
+                before = place.runners.get((strategy.name, key), _NOTHING)
+                if before != now:
                     place.runners[strategy.name, key] = now
-                    found.append(row_of_runner(strategy, market_id, key, context))
+                    found.append(row_of_runner(strategy, market_id, key, context, before[0]))
         return tuple(found)
 
     # -- snapshots -----------------------------------------------------------------------------------------------

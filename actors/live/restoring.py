@@ -87,7 +87,10 @@ def past_of(each: Iterable[Kept]) -> _Past:
         for order in sorted(new, key=lambda order: order.number):
             ranks[order.order_id] = len(ranks)
         for runner in kept.runners:
-            runners[runner.strategy, runner.selection_id, runner.handicap] = runner
+            key = (runner.strategy, runner.selection_id, runner.handicap)
+            known = runners.get(key)
+            earlier = () if known is None else known.trades
+            runners[key] = msgspec.structs.replace(runner, trades=tuple(dict.fromkeys((*earlier, *runner.trades))))
         past.last[kept.strategy] = kept
         if kept.snapshot:
             past.snapshots[kept.strategy] = (kept.number, kept.snapshot)
@@ -134,6 +137,8 @@ class Restoring:
             return len(known.blotter)
         past = past_of(self._read(letter))
         market = actor.reopen_market(market_id, _definition_of(letter), frozenset(past.last))
+        if market is None:
+            return 0  # as is said with its image
         try:
             self._rebuild(market, past)
             now = actor.clock.now_ms

@@ -21,6 +21,7 @@ import headrace as hr
 from apart import NO_LIMITS
 from builders import T0, Script, Scripted, Stream
 from headrace.actors.exchange_desk import ExchangeDesk
+from headrace.actors.journal.entries import merged, packed, unpacked
 from headrace.actors.letters import (
     Carried,
     FreeMarket,
@@ -76,6 +77,7 @@ class World:
         kept, known: what a journal has of the market: what was kept, and what was asked and told.
         results: that were told to the coordinator.
         restored: what hosts said that were to go on.
+        merges: what was kept is put together, as the journal does now and then.
     """
 
     def __init__(self, stream: Stream, actions: Actions | None = None, setup: LiveSetup | None = None) -> None:
@@ -101,6 +103,7 @@ class World:
         self.results: list[MarketResult] = []
         self.restored: list[Restored] = []
         self.hosting: list[Hosting] = []
+        self.merges = False
         self.crash_at = -1
         self._crashes: list[int] = []
         self._goes_out = 0
@@ -264,7 +267,10 @@ class World:
 
     def restore_letter(self) -> Restore:
         definition = b"" if self._definition is None else json.dumps(self._definition).encode()
-        return Restore(CREW, self.market_id, tuple(self.kept), tuple(self.known), definition, "99", "killed")
+        kept = self.kept
+        if self.merges and kept:
+            kept = [packed(merged(map(unpacked, kept)))]
+        return Restore(CREW, self.market_id, tuple(kept), tuple(self.known), definition, "99", "killed")
 
     def _crash(self, letter: Letter) -> None:
         """The host is gone. What the coordinator tells it at this moment is with what the next one gets."""

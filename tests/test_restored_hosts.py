@@ -65,10 +65,13 @@ def require_same(world: World) -> None:
 
 
 @settings(max_examples=60, deadline=None)
-@given(stories(), st.lists(st.integers(1, 60), min_size=1, max_size=3))
-def test_a_host_that_crashes_after_any_letter_has_a_successor_that_is_as_far(story: Story, crashes: list[int]) -> None:
+@given(stories(), st.lists(st.integers(1, 60), min_size=1, max_size=3), st.booleans())
+def test_a_host_that_crashes_after_any_letter_has_a_successor_that_is_as_far(
+    story: Story, crashes: list[int], merges: bool
+) -> None:
     stream, actions = story
     plain, crashed = World(stream, actions), World(stream, actions)
+    crashed.merges = merges
     plain.play().end()
     crashed.play(*crashes, then=require_same).end()
     ours, theirs = outcomes(crashed), outcomes(plain)

@@ -150,6 +150,7 @@ def test_since_tells_of_markets_that_are_over_too(opened: Open, time: Time) -> N
     assert ids(journal.since(time.ms)) == ["r2", "r2", "r3"]
     assert ids(journal.since(NOON)) == ["r1", "r2", "r2", "r3"]
     assert ids(journal.since(time.ms + 1)) == []
+    assert ids(journal.since(NOON, but={"1.2"})) == ["r1", "r3"]
 
 
 # -- who may write ----------------------------------------------------------------------------------------------------

@@ -137,6 +137,8 @@ class Restoring:
             return len(known.blotter)
         past = past_of(self._read(letter))
         market = actor.reopen_market(market_id, _definition_of(letter), frozenset(past.last))
+        if market is None:
+            return 0  # as is said with its image
         try:
             self._rebuild(market, past)
             now = actor.clock.now_ms

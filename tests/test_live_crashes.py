@@ -1,4 +1,4 @@
-"""A live system whose coordinator, hosts and streams are killed while it trades: nothing is lost, and nothing doubled."""
+"""A live system whose coordinator, hosts and streams are killed while it trades: nothing is lost, or done twice."""
 
 from __future__ import annotations
 
@@ -107,7 +107,8 @@ class Running:
     def knows(self, *prices: float) -> None:
         """The coordinator knows of these live orders, and the strategy does."""
         self.until(lambda: [each["price"] for each in self.state().get("orders", ())] == list(prices))
-        self.until(lambda: [each.order_type.price for each in self.market.blotter.live_orders] == list(prices))
+        self.until(lambda: [each.order_type.price for each in list(self.market.blotter.live_orders)] == list(prices))
+        self.until(lambda: all(each.bet_id for each in list(self.market.blotter.live_orders)))
 
     def end(self) -> hr.Result:
         self.live.stop()

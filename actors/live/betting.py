@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import threading
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
@@ -37,10 +36,13 @@ from ..letters import ForeignBet, Letter
 from ..logging_controls import LoggingControls
 from ..switchboard import Switchboard
 from ..wire import ToCoordinator
-from .accounts import Accounts, MakeAccount, Owner
+from .accounts import Accounts, MakeAccount
 from .alerts import Alerts
 from .day import Day
+from .desk import Owner
 from .earlier_results import EarlierResults
+from .exposure import loss_of
+from .holds import HoldControl, Holds
 from .journal_desk import Asked, JournalDesk
 from .risk import Exposure, Gate, GateControl, Risk, RiskControl
 from .setup import LiveSetup
@@ -51,7 +53,9 @@ _SEPARATOR = "/"
 #: Below the instance's folder.
 JOURNAL = "journal"
 #: What is told of orders that is worth a line, and nobody's sleep.
-_PLAIN = ("in_doubt", "settled")
+_PLAIN = ("in_doubt", "settled", "agrees")
+#: What of it is written down.
+_WRITTEN = ("adopted", "agrees", "difference", "difference_lasts", "not_placed", "unconfirmed")
 #: The rate of commission, in percent, where a market's own is not known.
 _COMMISSION = 5.0
 #: Takes a message to a market actor: host, crew, message.
@@ -103,6 +107,7 @@ class Betting:
             # Those of the system come before those of the user.
             [
                 (GateControl, {"gate": self.gate}),
+                (HoldControl, {}),
                 (RiskControl, {}),
                 *[each for each in setup.trading_controls if each[0].scope == "account"],
             ],
@@ -115,11 +120,17 @@ class Betting:
         self._asked: Asked | None = None
         self._kept = b""
         self._joined: set[str] = set()
-        self._unsaved = False
-        self._saving: threading.Thread | None = None
         make = make_account or LiveAccounts(setup.config, setup.reference, lambda: clock.now_ms)
         clients = self.coordinator.clients
-        self.accounts = Accounts(clients, setup.reference, self, put, lambda: clock.now_ms, make)
+        self.accounts = Accounts(
+            clients,
+            setup.reference,
+            self,
+            put,
+            lambda: clock.now_ms,
+            make,
+            lambda market_id, bets: loss_of(bets, definition_of(market_id)),
+        )
         self.journal = JournalDesk(
             Journal(
                 Path(setup.instance) / JOURNAL,
@@ -156,6 +167,8 @@ class Betting:
         for control in self.coordinator.account_controls:
             if isinstance(control, RiskControl):
                 control.risk = self.risk
+            elif isinstance(control, HoldControl):
+                control.holds = Holds(self.accounts.why_held, self.risk)
         limited = setup.risk.max_daily_loss is not None
         self._earlier = EarlierResults(self.day, self.settled, lambda: clock.now_ms) if limited else None
         self._reference = setup.reference
@@ -339,39 +352,21 @@ class Betting:
         client, definition = self.accounts.of(owner).client, self._definition_of(market_id)
         rate = client.commission_rate(_COMMISSION if definition is None else definition.market_base_rate)
         after = round(profit - round(max(0.0, profit) * rate, 2), 2)
-        if self.day.settle(market_id, " ".join(owner), self._purses[owner], after, self._clock.now_ms):
-            self._unsaved = True
+        self.day.settle(market_id, " ".join(owner), self._purses[owner], after, self._clock.now_ms)
 
     def report(self, word: str, market_id: str, text: str) -> None:
         """Something about orders that people should know."""
         said = f"market {market_id}: {text}" if market_id else text
+        if word in _WRITTEN:
+            self.journal.say(word.upper(), said)
         if word in _PLAIN:
             self._alerts.note(word.upper(), said)
         else:
             self._alerts.alert(word.upper(), said)
 
     def save(self, wait: bool = False) -> None:
-        """Write down what was settled today, in another thread: the disk may take its time.
-
-        Args:
-            wait: until it is written.
-        """
-        if wait and self._saving is not None:
-            self._saving.join()
-        if not self._unsaved or (self._saving is not None and self._saving.is_alive()):
-            return
-        self._unsaved = False
-        data = self.day.as_bytes(self._clock.now_ms)
-        self._saving = threading.Thread(target=self._write, args=(data,), name="results of the day", daemon=True)
-        self._saving.start()
-        if wait:
-            self._saving.join()
-
-    def _write(self, data: bytes) -> None:
-        try:
-            self.day.write(data)
-        except OSError as error:
-            logger.error("%s: what was settled today could not be written: %s", self.day.path, error)
+        """Write down what was settled today. `wait`: until it is written."""
+        self.day.save(self._clock.now_ms, wait)
 
     # -- time ----------------------------------------------------------------------------------------------------
 

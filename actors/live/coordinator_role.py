@@ -63,7 +63,8 @@ from .market_ends import MarketEnds
 from .quarantine import Quarantine
 from .recovery import Recovery
 from .routes import Routes
-from .rows_file import ROWS, RowsWriter, packed
+from .rows_desk import RowsDesk
+from .rows_file import ROWS
 from .setup import LiveSetup
 from .starter import Starter
 from .stops import STARTED, Stops
@@ -76,6 +77,7 @@ logger = logging.getLogger("headrace")
 
 #: Milliseconds between two looks at what only time changes.
 _TICK_MS = 1000
+_HOUR_MS = 3_600_000
 
 
 class CoordinatorRole:
@@ -95,7 +97,7 @@ class CoordinatorRole:
     # What `start` opens is handed to its parts, which find there what they need.
     answers: Answers
     events: EventDesk
-    rows_writer: RowsWriter
+    rows_desk: RowsDesk
     starter: Starter
     stops: Stops
     threads: UserThreads
@@ -133,7 +135,7 @@ class CoordinatorRole:
             HostState: self._host_state,
             StreamState: self._stream_state,
             SessionWanted: lambda sender, letter, at_ms: self.stream_desk.want(letter),
-            Rows: lambda sender, letter, at_ms: self.rows_writer.add(letter.data),
+            Rows: lambda sender, letter, at_ms: self.rows_desk.take(letter),
             Ask: lambda sender, letter, at_ms: self.answers.ask(letter),
             Hello: lambda sender, letter, at_ms: self.wards.hello(sender, letter, at_ms),
             Gone: lambda sender, letter, at_ms: self.wards.gone(sender, letter, at_ms),
@@ -178,7 +180,7 @@ class CoordinatorRole:
             setup, self.seating, self.watch, self.routes, self.betting, self.stops, self.alerts
         )
         self.events = EventDesk(self.betting, self.seating, mail, self._dumps, self.stops.stop_system)
-        self.rows_writer = RowsWriter(Path(setup.instance) / ROWS)
+        self.rows_desk = RowsDesk(Path(setup.instance) / ROWS, self.alerts, mail.send)
         self._failure_rows = setup.rows_of_failures(self.betting.failures)
         self.watchdogs = Watchdogs(self)
         self.answers = Answers(self)
@@ -195,6 +197,9 @@ class CoordinatorRole:
         recovery = Recovery(self.setup, self.betting)
         with journal.reading():
             recovered = recovery.read(journal.journal)
+            hour = self._clock.now_ms // _HOUR_MS * _HOUR_MS
+            told = journal.journal.open_markets
+            recovery.count(journal.journal.since(hour, told), told)
         journal.say(STARTED, self.setup.session)
         self.wards.recall(recovered)
         recovery.look_into(self._clock.now_ms)
@@ -268,7 +273,7 @@ class CoordinatorRole:
         self.betting.accounts.end()
         self.betting.save(wait=True)
         self._write_failures()
-        self.rows_writer.close()
+        self.rows_desk.close()
         self.betting.journal.end()
         self.alerts.close()
         if self.starter.gone:
@@ -280,7 +285,7 @@ class CoordinatorRole:
         with contextlib.suppress(AttributeError):  # in the order of the start, which may not have come so far
             self.betting.journal.close()
             self.betting.accounts.end()
-            self.rows_writer.close()
+            self.rows_desk.crash()
             self._desk.close()
             self.starter.release()
             self.threads.stop(0.0)
@@ -290,9 +295,7 @@ class CoordinatorRole:
         self.alerts.note("FAILURE", f"{name} failed: {type(error).__name__}: {legible(error)}")
 
     def _write_failures(self) -> None:
-        rows = self._failure_rows()
-        if any(rows.values()):
-            self.rows_writer.add(packed(rows))
+        self.rows_desk.put(self._failure_rows())
 
     # -- actors --------------------------------------------------------------------------------------------------
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import functools
 import itertools
 import logging
 from collections.abc import Callable, Iterable
@@ -37,6 +38,7 @@ from .host_coordinator import Carry, HostCoordinator
 from .keeping import Keeping
 from .paper import HostExchange
 from .restoring import Restoring
+from .rows_file import TableRows
 from .setup import LiveSetup
 from .shadow import Names, clients_of
 
@@ -55,19 +57,19 @@ class CrewRoom:
 
     Args:
         send: takes each of its messages to the coordinator, with what is kept of it.
+        host_name: of the host.
 
     Attributes:
         crew: whose it is.
         actor: hosts the crew's strategies.
         clock: the actor's; it stands where the turn under way has set it.
         failures: what has failed here.
-        new_failures: what has failed since it was last called, as rows.
     """
 
-    def __init__(self, setup: LiveSetup, crew: Crew, send: Carry) -> None:
+    def __init__(self, setup: LiveSetup, crew: Crew, send: Carry, host_name: str) -> None:
         self.crew = crew
         self.failures = Failures(UNIT)
-        self.new_failures = setup.rows_of_failures(self.failures)
+        self._new_failures, self._rows_so_far = setup.rows_of_failures(self.failures), setup.rows_so_far
         self.clock = LiveClock()
         self._send = send
         self._rows_of = setup.rows_of
@@ -95,7 +97,7 @@ class CrewRoom:
             self,
         )
         self._keeping = Keeping(self.actor)
-        self._restoring = Restoring(self.actor, self._coordinator, self._keeping)
+        self._restoring = Restoring(self.actor, self._coordinator, self._keeping, f"{host_name}.{crew.name}")
 
     def _kept(self, request: Request) -> bytes:
         return self._keeping.with_request(request)
@@ -124,6 +126,8 @@ class CrewRoom:
         self._coordinator.tell_again(
             [market.fact("OPENED") for market in self.actor.hosted if market.shown or market.restored]
         )
+        for fact, kept in self._keeping.tell_again():
+            self._send(fact, kept)
 
     # -- streams -------------------------------------------------------------------------------------------------
 
@@ -300,13 +304,19 @@ class CrewRoom:
         """What an account has, as the exchange says."""
         self._coordinator.take_funds(fact)
 
+    def new_rows(self) -> list[TableRows]:
+        """Rows that do not wait for the end of their market: what has failed since they were last asked for, and what
+        strategies have recorded.
+        """
+        return [self._new_failures(), self._rows_so_far(self.actor)]
+
     # -- going ---------------------------------------------------------------------------------------------------
 
     def free(self, market_id: str) -> dict[str, list[tuple[Any, ...]]]:
         """Free a market; its rows for the session's result, by table."""
         market = self.actor.market(market_id)
         if market is not None and market.restored:  # its stream has nothing more of it: its orders have ended
-            self._go_on(market, lambda: setattr(market, "shown", True))
+            self._go_on(market, functools.partial(self.actor.show_ended, market))
         rows: dict[str, list[tuple[Any, ...]]] = {}
         for _, market in self.actor.books.release_market(market_id):
             assert isinstance(market, HostedMarket)

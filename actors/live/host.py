@@ -38,7 +38,7 @@ from ..letters import (
     MarketUpdate,
     Restore,
     Restored,
-    Rows,
+    RowsTaken,
     Stop,
     StreamState,
     Unroute,
@@ -52,7 +52,7 @@ from .crew_room import CrewRoom, rooms_of
 from .feeds import Feeds
 from .host_state import MarketRows
 from .latencies import Latencies
-from .rows_file import TableRows, packed
+from .rows_outbox import RowsOutbox
 from .session_recording import SessionRecording, Unrecorded
 from .setup import LiveSetup
 from .starting import open_strategies
@@ -114,6 +114,7 @@ class HostRole:
             RunError: a strategy failed in `start`.
         """
         self._mail = mail
+        self._outbox = RowsOutbox(mail, COORDINATOR)
         open_strategies(self._setup)
         if self._setup.record is not None:
             self._recording = SessionRecording(self._setup.record, self.name, self._setup.deliver)
@@ -133,6 +134,7 @@ class HostRole:
         self._mail.send(COORDINATOR, Hosting(self.name, tuple(places)))
         for room in self.rooms.values():
             room.tell_again()
+        self._outbox.again()
 
     def stop(self) -> None:
         """Hand over what is here, unless that was done when it was asked to stop."""
@@ -144,6 +146,7 @@ class HostRole:
     def crash(self) -> None:
         """As a process that is killed: what is here is lost."""
         self._watch.close()
+        self._recording.close()
         self._lines.leave()
 
     def receive(self, sender: str, letter: Letter, at_ms: int) -> None:
@@ -192,7 +195,8 @@ class HostRole:
         if self.next_state_ms <= self._at:
             self.next_state_ms = self._at + STATE_MS
             self._markets = json.dumps(self._rows.of(self.rooms.values())).encode()
-            self._send_failures()
+            self._send_rows()
+            self._outbox.look(self._at)
             self._mail.send(COORDINATOR, self._state(0))
         self._look_for_stop()
 
@@ -226,12 +230,12 @@ class HostRole:
             room = self._go_to(self._room(letter.crew))
             if isinstance(letter.message, Request):
                 self._recording.asked(letter.crew, letter.message, self._at, paper=True)
-            self._record_answer(room, letter.message)
+            self._recording.answered(room.crew.name, letter.message, self._at)
             room.take(letter.message, self._at)
         elif isinstance(letter, OrderFact | ClearedOrder | Reply):
             for room in rooms_of(self.rooms.values(), letter):
                 self._go_to(room)
-                self._record_answer(room, letter)
+                self._recording.answered(room.crew.name, letter, self._at)
                 room.take(letter, self._at)
         elif isinstance(letter, Introduce):
             if letter.address:
@@ -254,6 +258,8 @@ class HostRole:
             self._free(letter.crew, letter.market_id)
         elif isinstance(letter, Restore):
             self._restore(letter)
+        elif isinstance(letter, RowsTaken):
+            self._outbox.taken(letter)
         elif isinstance(letter, Stop):
             self._end()
         else:
@@ -263,7 +269,7 @@ class HostRole:
         room = self.rooms.get(crew)
         if room is None:
             send = functools.partial(self._carry, crew)
-            room = self.rooms[crew] = CrewRoom(self._setup, self._setup.crew(crew), send)
+            room = self.rooms[crew] = CrewRoom(self._setup, self._setup.crew(crew), send, self.name)
             self._accounts.tell(room)
         return room
 
@@ -308,11 +314,12 @@ class HostRole:
         rows = room.free(market_id)
         self._recording.over(crew, market_id)
         self._feeds.over(crew, market_id)
-        self._send_rows(rows)
+        self._outbox.put(rows)
 
     def _restore(self, letter: Restore) -> None:
         """A market goes on here."""
         room = self._go_to(self._room(letter.crew))
+        self._recording.leave_out(letter.crew, letter.market_id)
         orders, why = 0, ""
         try:
             orders = room.restore(letter, self._at)
@@ -322,10 +329,6 @@ class HostRole:
         self._mail.send(COORDINATOR, Restored(self.name, letter.crew, letter.market_id, orders, why))
 
     # -- what it tells -------------------------------------------------------------------------------------------
-
-    def _record_answer(self, room: CrewRoom, message: Any) -> None:
-        if isinstance(message, Reply | OrderFact | ClearedOrder):
-            self._recording.answered(room.crew.name, message, self._at)
 
     def _carry(self, crew: str, message: Any, kept: bytes = b"") -> None:
         if isinstance(message, Request):
@@ -339,14 +342,11 @@ class HostRole:
         for crew in asked:
             self.rooms[crew].keep_up()
 
-    def _send_rows(self, rows: TableRows) -> None:
-        if any(rows.values()):
-            self._mail.send(COORDINATOR, Rows(self.name, packed(rows)))
-
-    def _send_failures(self) -> None:
-        """What has failed since it was last told, as rows with the counts since then."""
+    def _send_rows(self) -> None:
+        """Rows that have come since they were last sent."""
         for room in self.rooms.values():
-            self._send_rows(room.new_failures())
+            for rows in room.new_rows():
+                self._outbox.put(rows)
 
     def _state(self, busy_ms: int, busy_in: str = "") -> HostState:
         ticks = json.dumps(self._ticks.figures()).encode()
@@ -389,7 +389,7 @@ class HostRole:
                     self._free(free.crew, free.market_id)
                 except Exception as error:
                     self._failed(error, free)
-        self._send_failures()
+        self._send_rows()
         self._mail.send(COORDINATOR, self._state(0))
 
 

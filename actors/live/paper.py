@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from ...strategies.book import MarketBook
 from ...strategies.errors import OrderError, RunError
-from ...strategies.messages import Request
-from ..exchange import Desk, Exchange, MarketExchange
+from ...strategies.messages import OrderFact, PlaceInstruction, Request
+from ..exchange import AccountTerms, Desk, Exchange, MarketExchange
 from ..hosted_market import HostedMarket
 
 
@@ -69,6 +69,11 @@ class HostMarket(MarketExchange):
 
     def queue_ahead(self, order_id: str) -> float | None:
         return None if self._paper is None else self._paper.queue_ahead(order_id)
+
+    def adopt(self, asked: PlaceInstruction, strategy: str, account: AccountTerms, fact: OrderFact) -> None:
+        self._traded = True
+        if self._paper is not None:
+            self._paper.adopt(asked, strategy, account, fact)
 
     def rest(self) -> None:
         if self._paper is not None:

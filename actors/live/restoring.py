@@ -34,11 +34,12 @@ from ...strategies.strategy import Strategy
 from ...strategies.trade import TradeStatus
 from ...values import legible
 from ..hosted_market import HostedMarket
-from ..journal.entries import Kept, unpacked
+from ..journal.entries import Kept, unpacked, with_trades_of
 from ..letters import Restore
 from ..market import MarketActor
 from .host_coordinator import HostCoordinator
 from .keeping import Keeping
+from .paper_ends import PaperEnds
 
 logger = logging.getLogger("headrace")
 
@@ -86,7 +87,8 @@ def past_of(each: Iterable[Kept]) -> _Past:
         for order in sorted(new, key=lambda order: order.number):
             ranks[order.order_id] = len(ranks)
         for runner in kept.runners:
-            runners[runner.strategy, runner.selection_id, runner.handicap] = runner
+            key = (runner.strategy, runner.selection_id, runner.handicap)
+            runners[key] = with_trades_of(runner, runners.get(key))
         past.last[kept.strategy] = kept
         if kept.snapshot:
             past.snapshots[kept.strategy] = (kept.number, kept.snapshot)
@@ -107,13 +109,15 @@ class Restoring:
 
     Args:
         actor, coordinator, keeping: the actor, and what belongs to it.
+        name: the actor's, as the coordinator knows it.
 
     Attributes:
         waiting: strategies wait for the first image.
     """
 
-    def __init__(self, actor: MarketActor, coordinator: HostCoordinator, keeping: Keeping) -> None:
+    def __init__(self, actor: MarketActor, coordinator: HostCoordinator, keeping: Keeping, name: str) -> None:
         self._actor, self._coordinator, self._keeping = actor, coordinator, keeping
+        self._paper = PaperEnds(actor, coordinator, name)
         self._snapshots: dict[Strategy, tuple[int, bytes]] = {}
         self._known: dict[Strategy, tuple[int, tuple[str, ...]]] = {}
         self._results: dict[str, list[ClearedOrder]] = {}
@@ -131,6 +135,8 @@ class Restoring:
             return len(known.blotter)
         past = past_of(self._read(letter))
         market = actor.reopen_market(market_id, _definition_of(letter), frozenset(past.last))
+        if market is None:
+            return 0  # as is said with its image
         try:
             self._rebuild(market, past)
             now = actor.clock.now_ms
@@ -144,6 +150,7 @@ class Restoring:
         except Exception:
             actor.books.release_market(market_id)
             raise
+        self._paper.go_on(market)
         self._plan(market, past)
         return len(market.blotter)
 

@@ -157,3 +157,32 @@ def test_a_system_goes_on_after_its_actors_were_killed(tmp_path: Path, names: tu
         assert system.bets() == [(3.0, 0.0), (4.0, 0.0)]
     assert len(result.orders) == 2
     assert result.failures.num_rows == 0
+
+
+@pytest.mark.parametrize("on_restart", ["carry_on", "cancel"])
+def test_a_system_that_is_started_again_finds_its_orders(tmp_path: Path, on_restart: str) -> None:
+    """All of it was cut short, as by a loss of power."""
+    with running(tmp_path) as system:
+        system.places(3.0)
+        system.knows(3.0)
+        system.crash("c", "h1", "s1", "o1")
+        system.live.kill()
+        Trader.markets.clear()
+
+        again = Running(system.exchange, tmp_path, on_restart=on_restart)
+        again.start()
+        try:
+            if on_restart == "cancel":
+                again.until(lambda: again.bets() == [(3.0, 0.0)])
+                again.knows()
+            else:
+                again.knows(3.0)
+                again.settles()
+                assert again.bets() == [(3.0, 5.0)]
+            again.places(4.0)
+            again.until(lambda: again.bets()[1:] == [(4.0, 5.0)])
+            again.does(lambda strategy, market: Trader.markets.append(strategy.placed))
+            again.until(lambda: Trader.markets[-1] == 2)
+        finally:
+            again.end()
+        assert [remaining for _, remaining in again.bets()] == [0.0, 0.0]

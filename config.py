@@ -69,6 +69,8 @@ class Config:
         disk_limit: live, megabytes (10^6 bytes) that are to be left on the disk of the instance's folder.
         journal_days: live, days for which the journal is kept; what is open is kept for as long as it is open.
         journal_mb: live, megabytes (10^6 bytes) of the journal, above which what is over goes, the oldest first.
+        max_deaths_an_hour: live, how often in an hour a market goes on after the end of its actor's process; then it is
+            given up, and its open orders are cancelled.
         process_orders_interval: greatest time between two calls of `process_orders` while orders are live, seconds;
             not used under compatibility.
         unit_timeout: seconds for one unit of input (a file, an event), in every engine; what takes longer is given up:
@@ -108,6 +110,7 @@ class Config:
     disk_limit: float | None = 200.0
     journal_days: int = 30
     journal_mb: float = 1000.0
+    max_deaths_an_hour: int = 20
     process_orders_interval: float = 1.0
     unit_timeout: float | None = None
     worker_memory: float | None = None
@@ -135,6 +138,8 @@ class Config:
                 raise ConfigError(f"{name}={limit}: expected {_LIMITS[name]} above 0{none}")
         if self.journal_days < 1:
             raise ConfigError(f"journal_days={self.journal_days}: expected 1 or more")
+        if self.max_deaths_an_hour < 0:
+            raise ConfigError(f"max_deaths_an_hour={self.max_deaths_an_hour}: expected 0 or more")
         if not self.journal_mb >= 1:
             raise ConfigError(f"journal_mb={self.journal_mb}: expected megabytes, 1 or more")
         if self.max_execution_workers < 1:

@@ -62,6 +62,8 @@ class Live(LiveParts):
         market_actor, coordinator: subclasses with steps of your own.
         risk: limits of the whole system.
         on_stop: "cancel" what rests at the exchange when the system stops, or "leave" it.
+        on_restart: what becomes of orders that a former session of this instance has left at the exchange, because it
+            was cut short, or left them: "carry_on" with them, or "cancel" what rests of them.
         shadow: run a paper twin beside each strategy.
         record: a folder for the whole session: streams, orders, events, latencies. Or one of a store, by its URI:
             each file is brought there when it is packed.
@@ -90,6 +92,7 @@ class Live(LiveParts):
         coordinator: type[Coordinator] = Coordinator,
         risk: RiskLimits | None = None,
         on_stop: str = "cancel",
+        on_restart: str = "carry_on",
         shadow: bool = False,
         record: str | os.PathLike[str] | None = None,
         out: str | os.PathLike[str] | None = None,
@@ -108,6 +111,7 @@ class Live(LiveParts):
             coordinator=coordinator,
             risk=risk,
             on_stop=on_stop,
+            on_restart=on_restart,
             shadow=shadow,
             record=record,
             webhook=None if webhook is None else check_webhook(webhook),

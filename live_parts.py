@@ -47,6 +47,7 @@ class LiveParts(Assembly):
         coordinator: type[Coordinator],
         risk: RiskLimits | None,
         on_stop: str,
+        on_restart: str,
         shadow: bool,
         record: str | os.PathLike[str] | None,
         webhook: str | None,
@@ -57,6 +58,7 @@ class LiveParts(Assembly):
             raise InputError("compatibility='flumine' is a simulation's: live, orders are kept by headrace's rules")
         self._engine_name = word(engine, "engine", ("ray", "local"), InputError)
         self._on_stop = word(on_stop, "on_stop", ("cancel", "leave"), InputError)
+        self._on_restart = word(on_restart, "on_restart", ("carry_on", "cancel"), InputError)
         self._market_actor, self._coordinator = market_actor, coordinator
         self._risk = risk or RiskLimits()
         self._shadow, self._webhook = shadow, webhook
@@ -96,6 +98,7 @@ class LiveParts(Assembly):
             max_hosts=self.config.max_market_actors or _PER_CPU * (os.cpu_count() or 1),
             risk=self._risk,
             on_stop=self._on_stop,
+            on_restart=self._on_restart,
             record=record,
             deliver=deliver,
             webhook=self._webhook,

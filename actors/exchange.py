@@ -142,6 +142,14 @@ class MarketExchange(Protocol):
         """Size estimated to be ahead of an order's bet; None if the exchange does not tell."""
         return None
 
+    def adopt(self, asked: PlaceInstruction, strategy: str, account: AccountTerms, fact: OrderFact) -> None:
+        """A bet of a former process, whose exchange has ended with it: it is settled with the others.
+
+        Args:
+            fact: how it stands; nothing more of it is matched.
+        """
+        return
+
     def rest(self) -> None:
         """No bet is live: traded volume does not matter until the next one comes."""
         return

@@ -52,13 +52,18 @@ class Keeper(Framework, Desk, Protocol):
 
 
 class Seat:
-    """A strategy at a market."""
+    """A strategy at a market.
 
-    __slots__ = ("all_orders", "process_orders", "raw", "reader", "strategy", "wants_books")
+    Attributes:
+        told: it knows of the market from before a restart: `process_new_market` is not called.
+    """
+
+    __slots__ = ("all_orders", "process_orders", "raw", "reader", "strategy", "told", "wants_books")
 
     def __init__(self, strategy: Strategy, all_orders: bool) -> None:
         cls = type(strategy)
         self.strategy = strategy
+        self.told = False
         self.all_orders = all_orders or strategy.process_orders_scope == "all"
         self.process_orders = strategy.process_orders
         window = window_of(strategy)

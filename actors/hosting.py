@@ -8,6 +8,7 @@ from typing import Any
 from ..strategies.book import MarketBook
 from ..strategies.changes import MarketChange, MarketDefinition
 from ..strategies.cleared import ClearedMarkets
+from ..strategies.errors import RunError
 from ..strategies.events import ClearedMarketsEvent, ClearedOrdersMetaEvent, CloseMarketEvent, MarketEvent
 from ..strategies.hosting import hosted, scope_of, window_of
 from ..strategies.messages import UNCONFIRMED, ClearedMarket
@@ -27,6 +28,7 @@ class Hosting(CustomEvents):
     def __init__(self, *arguments: Any, **keywords: Any) -> None:
         super().__init__(*arguments, **keywords)
         self._ignored: set[str] = set()
+        self._going_on: frozenset[str] = frozenset()
         # By scope, and by market or event; then by prototype.
         self._instances: dict[tuple[str, str], dict[int, Strategy]] = {}
         self._events_hosted: dict[str, set[str]] = {}
@@ -45,7 +47,11 @@ class Hosting(CustomEvents):
         market_id, definition = change.id, change.market_definition
         if market_id is None or market_id in self._ignored or definition is None:
             return None
-        wanted = [strategy for strategy in self._prototypes if self.admits(strategy, market_id, definition)]
+        wanted = [
+            strategy
+            for strategy in self._prototypes
+            if strategy.name in self._going_on or self.admits(strategy, market_id, definition)
+        ]
         if not wanted:
             self._ignored.add(market_id)
             return None
@@ -65,6 +71,33 @@ class Hosting(CustomEvents):
         self.markets.add(market)
         market.open_exchange(self._exchange)
         return market
+
+    def reopen_market(self, market_id: str, definition: MarketDefinition, strategies: frozenset[str]) -> HostedMarket:
+        """Host a market that another actor has hosted, before its book is there. It is shown with its first change.
+
+        Args:
+            strategies: names of those that have it in any case, whatever their filters say now.
+
+        Raises:
+            RunError: no strategy here wants it.
+        """
+        self._going_on = strategies
+        try:
+            self.books.hosts(self.clock.now_ms, MarketChange(market_id, definition))
+        finally:
+            self._going_on = frozenset()
+        market = self._hosted.get(market_id)
+        if market is None:
+            raise RunError(f"market {market_id}: no strategy here wants it")
+        market.restored = True
+        self.coordinator.opened(market.fact("OPENED"), self)
+        return market
+
+    def show_ended(self, market: HostedMarket) -> None:
+        """A market that went on after a restart is over: strategies are told of its orders; its book is empty."""
+        self.turn.market = market
+        self._announce(market)
+        self.process_market_orders(market)
 
     def _new_book(self, market_id: str, windows: Sequence[Window]) -> MarketBook:
         return self.books.book(market_id, lambda: self._made_book(market_id, windows))
@@ -132,7 +165,8 @@ class Hosting(CustomEvents):
         """Tell all strategies about a new market."""
         self._open_sides(market)
         for seat in market.seats:
-            self._guarded(seat.strategy, market, seat.strategy.process_new_market, market, market.market_book)
+            if not seat.told:
+                self._guarded(seat.strategy, market, seat.strategy.process_new_market, market, market.market_book)
         for event in self._standing:
             self.deliver(event, [market])
 
@@ -211,6 +245,10 @@ class Hosting(CustomEvents):
             self._clear(market)
 
     def tell(self, market: HostedMarket) -> None:
+        if not market.shown:
+            # It is going on after a restart, and its book is not there yet: strategies are told with that.
+            market.touched = False
+            return
         super().tell(market)
         if market.closed and not market.exchange.settles and self._hosted.get(market.market_id) is market:
             self._settle_later(market)

@@ -374,10 +374,26 @@ class Restored(Message, frozen=True):
 
 
 class Rows(Message, frozen=True):
-    """Rows of the session's result, pickled: from a host, or about a host's failures."""
+    """Rows of the session's result, pickled: from a host. It sends them again until it is told that they are written.
+
+    Attributes:
+        source: the sender, as no other is called, before or after.
+        number: from 1 on, without a gap.
+        first: the least number that it has not been told of.
+    """
 
     host: str
     data: bytes
+    source: str = ""
+    number: int = 0
+    first: int = 0
+
+
+class RowsTaken(Message, frozen=True):
+    """Rows are written, up to a number: to the host that sent them."""
+
+    source: str
+    number: int
 
 
 class HostState(Message, frozen=True):
@@ -467,6 +483,7 @@ Letter = (
     | Restore
     | Restored
     | Rows
+    | RowsTaken
     | HostState
     | Ask
     | Told

@@ -262,7 +262,7 @@ class Telling(Requests):
     def _orders_due(self, market: HostedMarket) -> None:
         """The interval of `process_orders` has passed since it was planned; perhaps not since the last call."""
         market.orders_timer = False
-        if market.closed or self._hosted.get(market.market_id) is not market:
+        if market.closed or not market.shown or self._hosted.get(market.market_id) is not market:
             return
         due = market.orders_shown_ms + self._interval_ms
         if due > self.clock.now_ms:

@@ -69,6 +69,7 @@ def _one_of(*words: str) -> Callable[[Any, str, type[Exception]], Any]:
 LIVE: dict[str, Callable[[Any, str, type[Exception]], Any]] = {
     "engine": _one_of("ray", "local"),
     "on_stop": _one_of("cancel", "leave"),
+    "on_restart": _one_of("carry_on", "cancel"),
     "shadow": _flag,
     "record": text,
     "out": text,

@@ -85,6 +85,8 @@ def _head(state: Row) -> Text:
         head.append(f"  stopping: {state['stopping']}", "bold red")
     elif state.get("placing_allowed") is False:
         head.append("  no orders are placed", "bold red")
+    if held := len(_rows(state, "held")):
+        head.append(f"  {_counted(held, 'market')} held", "bold red")
     return head
 
 

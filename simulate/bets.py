@@ -146,6 +146,19 @@ class Bet:
             self.size = self._stake()
             self.settle_sizes()
 
+    def stand_as(self, fact: OrderFact) -> None:
+        """Stand as a fact tells, at an end: it was a bet of another process."""
+        self.bet_id = fact.bet_id
+        self.placed = self.ended = self.bsp_reconciled = True
+        self.persistence_type = fact.persistence_type
+        self.size = fact.size
+        if not self.is_limit:
+            self.liability = fact.size
+        self.size_cancelled, self.size_lapsed, self.size_voided = fact.cancelled, fact.lapsed, fact.voided
+        self.reprice(list(fact.fills or ()))
+        self.settle_sizes()
+        self.changed = False
+
     # -- what happens to it --------------------------------------------------------------------------------------
 
     def fill(self, time_ms: float, price: float, size: float) -> None:

@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 
 from ..actors.exchange import Desk
 from ..strategies.book import MarketBook
+from ..strategies.changes import MarketChange, MarketDefinition
 from ..strategies.runner_book import RunnerBook
 from .bets import MARKET_ON_CLOSE, Bet
 from .models import Models
@@ -92,9 +93,19 @@ class PassiveMatching:
 
     def _look_first(self) -> None:
         """Note the runners that are removed already: their removals do not concern the first bet."""
+        self._note_removed(self._book)
+
+    def adopt(self, definition: MarketDefinition) -> None:
+        """A bet comes whose market is not shown yet: of removals in its definition the bet knows."""
+        if not self._bets:
+            known = MarketBook(self._book.market_id)
+            known.apply(0, MarketChange(known.market_id, definition))
+            self._note_removed(known)
+
+    def _note_removed(self, book: MarketBook) -> None:
         removals = self._models.removals
         assert removals is not None
-        removals.find(self._book)
+        removals.find(book)
 
     def add(self, bet: Bet) -> None:
         """Let the bet rest: the next update looks at it, and each later one that can change it."""

@@ -20,6 +20,7 @@ from ..strategies.messages import (
     SUCCESS,
     UPDATE,
     CancelInstruction,
+    OrderFact,
     PlaceInstruction,
     ReplaceInstruction,
     Reply,
@@ -147,6 +148,13 @@ class SimulatedMarket(MarketExchange):
         self._matching.enter(bet)
         self._bets[bet.order_id] = bet
         return bet
+
+    def adopt(self, asked: PlaceInstruction, strategy: str, account: AccountTerms, fact: OrderFact) -> None:
+        definition = self._book.market_definition
+        if definition is not None:
+            self._matching.adopt(definition)
+        bet = self._bets[asked.order_id] = Bet(asked, self.market_id, strategy, account, len(self._bets), self._exact)
+        bet.stand_as(fact)
 
     # -- placing -------------------------------------------------------------------------------------------------
 

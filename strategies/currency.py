@@ -1,7 +1,8 @@
-"""The exchange's minimum stakes by account currency."""
+"""Money of an account: the exchange's minimum stakes by currency, and how sizes are rounded."""
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple
 
 
@@ -37,3 +38,12 @@ CURRENCIES: dict[str, CurrencyParameters] = {
         "GEL": (10, 50, 50),
     }.items()
 }
+
+
+def pence(size: float) -> float:
+    """A size as the exchange keeps it: in hundredths of the account's currency, the nearest, a half up.
+
+    Lists tell sizes so; the order stream tells them as floating point has them (8.879999999999999 is 8.88). All that is
+    told is rounded so as it comes in; two sizes are equal if they are the same number of pence. See docs/live.md.
+    """
+    return math.floor(size * 100.0 + 0.5000001) / 100.0

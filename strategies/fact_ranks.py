@@ -1,8 +1,11 @@
-"""Which of two facts about a bet counts: the one that accounts for more, then the later one."""
+"""Which of two facts about a bet counts: the one that accounts for more, then the later one; and which say the same."""
 
 from __future__ import annotations
 
 from .messages import OrderFact
+
+#: Averages nearer than this are one: sources round them to pence.
+SAME_AVERAGE = 0.01
 
 
 def accounted_of(fact: OrderFact) -> float:
@@ -37,4 +40,18 @@ def ties_of(fact: OrderFact) -> tuple[object, ...]:
         fact.why or "",
         fact.bet_id or "",
         fact.source,
+    )
+
+
+def same(one: OrderFact, other: OrderFact) -> bool:
+    """Whether two facts of a bet say the same, whoever tells them and when."""
+    return (
+        (one.executable, one.matched, one.remaining, one.cancelled, one.lapsed, one.voided, one.size, one.why)
+        == (
+            *(other.executable, other.matched, other.remaining, other.cancelled),
+            *(other.lapsed, other.voided, other.size, other.why),
+        )
+        and one.price == other.price
+        and one.persistence_type == other.persistence_type
+        and abs(one.average - other.average) < SAME_AVERAGE
     )

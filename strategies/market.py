@@ -60,10 +60,12 @@ class Market:
         context: a dict for strategies and middleware.
         blotter: the orders placed here.
         closed: the exchange has settled the market.
+        restored: live: this is the first turn after a restart; timers that were asked for before it are gone.
         framework: the system around it; `flumine` is the same.
     """
 
     VENUE = "BETFAIR"
+    restored = False
 
     def __init__(self, market_id: str, market_book: MarketBook, framework: Framework) -> None:
         self.market_id = market_id

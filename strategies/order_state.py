@@ -21,7 +21,7 @@ from typing import NamedTuple, NoReturn
 
 from . import messages
 from .errors import OrderError
-from .fact_ranks import accounted_of, rank_of, ties_of
+from .fact_ranks import SAME_AVERAGE, accounted_of, rank_of, ties_of
 from .messages import OrderFact, Report
 from .stands import (
     BY_REPLIES,
@@ -38,9 +38,6 @@ from .stands import (
     Stand,
     State,
 )
-
-#: Averages nearer than this are one: sources round them to pence.
-_SAME_AVERAGE = 0.01
 
 
 class Taken(NamedTuple):
@@ -264,7 +261,7 @@ class OrderState:
         """Fills that one source told hold while another tells of the same size at the same price, and no longer."""
         told = self._told
         assert told is not None
-        same = told.matched == self.size_matched and abs(told.average - self.average_price_matched) < _SAME_AVERAGE
+        same = told.matched == self.size_matched and abs(told.average - self.average_price_matched) < SAME_AVERAGE
         self.fills = told.fills or () if same else ()
 
     def _follow(self) -> None:

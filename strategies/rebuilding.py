@@ -14,7 +14,9 @@ from .blotter import Blotter
 from .clock import from_ms
 from .errors import OrderError
 from .fact_ranks import accounted_of
+from .host import ORDER_ID_LENGTH
 from .market import Placement
+from .messages import PlaceInstruction, Request
 from .order import Order, OrderStatus
 from .order_rows import OrderRow, OrderTypeRow, RunnerRow, TradeRow
 from .order_state import OrderState
@@ -81,6 +83,31 @@ def rebuild_runners(rows: Iterable[RunnerRow], strategies: Mapping[str, Strategy
         context.last_placed_ms, context.last_reset_ms = row.last_placed_ms, row.last_reset_ms
         context.trades, context.live_trades = dict.fromkeys(row.trades), dict.fromkeys(row.live_trades)
         context.trade_count, context.live_trade_count = len(context.trades), len(context.live_trades)
+
+
+def order_asked_for(instruction: PlaceInstruction, request: Request, strategy: Strategy, client: Any) -> Order:
+    """An order of which no row is there, in a trade of its own: as it was asked for, and on its way."""
+    trade = Trade(request.market_id, instruction.selection_id, instruction.handicap, strategy)
+    row = OrderTypeRow(
+        instruction.order_type,
+        instruction.price,
+        instruction.size,
+        instruction.liability,
+        instruction.persistence_type,
+        instruction.time_in_force,
+        instruction.min_fill_size,
+        instruction.bet_target_type,
+        instruction.bet_target_size,
+        instruction.price_ladder,
+        None,
+    )
+    made = trade.create_order(
+        instruction.side, _order_type(row), sep=instruction.customer_order_ref[-ORDER_ID_LENGTH - 1]
+    )
+    made.id, made.request_id, made.client, made.asked = instruction.order_id, request.request_id, client, instruction
+    made.created_ms = made.responses.created_ms = trade.created_ms = request.asked_at
+    made.place(None, request.market_version, request.async_)
+    return made
 
 
 def _strategy(name: str, market_id: str, strategies: Mapping[str, Strategy]) -> Strategy:

@@ -259,3 +259,34 @@ def test_streams_that_ended_with_the_coordinator_are_started_again(bench: Bench)
     bench.restarts("s1")
     bench.passes(0)
     assert bench.engine.started == ["s1:1"]
+
+
+def test_where_the_journal_is_damaged_it_is_waited_for_what_may_yet_appear(bench: Bench) -> None:
+    resting(bench, "a", "b1")
+    (path,) = Path(bench.setup.instance, "journal").glob("*.sqlite")
+    bench.role.crash()
+    path.write_bytes(b"not a database" * 1_000)
+
+    bench.restarts()
+    assert any("read from the exchange's lists" in each.text for each in bench.role.alerts.events)
+    bench.ready()
+    assert not bench.role.answers.state()["placing_allowed"]
+    bench.passes(31_000)
+    assert bench.role.answers.state()["placing_allowed"]
+
+
+def test_what_is_asked_for_while_a_coordinator_starts_again_waits_while_it_is_in_time(bench: Bench) -> None:
+    bench.restarts()
+    bench.asks(placing("a", deadline=NOW + 2_000))
+    bench.asks(placing("b", request_id="r2", deadline=NOW + 9_000))
+    assert (bench.account.requests, replies(bench, "r1")) == ([], [])
+    bench.passes(3_000)
+    assert replies(bench, "r1") == [EXPIRED]
+    bench.ready()
+    bench.role.caught_up(bench.now)
+    assert [each.request_id for each in bench.account.requests] == ["h1.s1.market/r2"]
+
+
+def test_a_host_of_which_letters_were_lost_tells_again_what_it_has(bench: Bench) -> None:
+    bench.role.lost("h1")
+    assert bench.mail.letters(Introduce, "h1")[-1] == Introduce("c", bench.mail.address)

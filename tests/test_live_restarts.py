@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+import headrace as hr
 from headrace.actors.journal.entries import Kept, packed
 from headrace.actors.letters import Carried, Gone, Restore, Restored, Route, StreamState
 from headrace.strategies.messages import OrderFact, Reply, Request
@@ -137,7 +138,7 @@ def test_a_host_that_ends_whenever_it_goes_on_is_given_up(bench: Bench) -> None:
 
 
 def test_a_host_that_ends_now_and_then_goes_on_until_it_does_so_too_often(tmp_path: Path) -> None:
-    bench = trading(tmp_path, max_deaths_an_hour=5)
+    bench = trading(tmp_path, config=hr.Config(max_deaths_an_hour=5))
     bench.hello("h1", "HOST")
     for incarnation in range(6):
         bench.passes(60_000)

@@ -27,6 +27,10 @@ FAULTS: list[tuple[str, dict[str, Any]]] = [
     *((f"order.{kind}", {}) for kind in ("duplicate", "image", "strip", "blank_refs")),
     *((f"stream.{kind}", {"operation": "orderSubscription"}) for kind in ("drop", "reset", "half_line", "fail_close")),
     ("stream.refuse_clock", {}),
+    ("order.lost", {}),
+    ("list.leave_out", {"every": 2}),
+    ("http.duplicate", {}),
+    *(("bet.replace_cut", {"seconds": seconds, "value": value}) for seconds in (0, 0.1) for value in (None, "TIMEOUT")),
     ("session.expire", {}),
     ("bet.fill_before_cancel", {"value": "1"}),
     ("bet.fill_before_cancel", {}),
@@ -93,7 +97,7 @@ def test_orders_are_what_bets_are(seed: int) -> None:
         for _ in range(60):
             if chance.random() < 0.5:
                 kind, of = chance.choice(FAULTS)
-                if kind.startswith(("http", "bet")):
+                if kind.startswith(("http", "bet", "list")):
                     of = {**of, "username": ALICE.username}
                 exchange.fault(kind, **of)
             act(trading, chance, taker)

@@ -149,8 +149,8 @@ class TestEachMinute:
         assert account.words == []
         account.at(140)
 
-        assert account.words == ["difference"]
-        assert "bet 31 is in no list" in account.reports[0][2]
+        assert account.words == ["unconfirmed", "difference", "difference_lasts"]
+        assert all("bet 31 is in no list" in text for _, _, text in account.reports)
 
     def test_without_an_order_stream_the_lists_are_all_there_is(self) -> None:
         account = Account(streamed=False)

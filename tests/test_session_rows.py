@@ -171,4 +171,4 @@ def test_a_letter_that_was_cut_off_is_left_out_and_the_next_ones_are_read(tmp_pa
     again = RowsWriter(path)
     again.add(packed({"violations": [violation] * 2}))
     assert [len(unpacked(data)["violations"]) for data in reader] == [2]
-    assert path.stat().st_size == len(whole) + 4 + len(packed({"violations": [violation] * 2}))
+    assert path.stat().st_size == len(whole) + 14 + len(packed({"violations": [violation] * 2}))

@@ -28,6 +28,7 @@ from ...strategies.messages import (
 from ..exchange import Answer
 from ..letters import ForeignBet, Letter, OrdersClosed, OrdersImage, Position
 from .closure import Closure
+from .comparing import Loss
 from .doubts import APPEARS_MS, Doubts
 from .known_bet import KnownBet
 from .known_bets import KnownBets
@@ -57,6 +58,7 @@ class AccountOrders:
         market_cleared: takes the account's result of a market.
         streamed: it has an order stream.
         direct: the order stream sends its facts to markets itself, so that they are not handed on here.
+        loss: what bets of a market lose at worst; None: exposures are not compared.
 
     Attributes:
         bets, doubts, rereads, reconciliation, closure: the parts.
@@ -75,6 +77,7 @@ class AccountOrders:
         streamed: bool = True,
         direct: bool = False,
         appears_ms: int = APPEARS_MS,
+        loss: Loss | None = None,
     ) -> None:
         self.venue = venue
         self.username = username
@@ -84,7 +87,9 @@ class AccountOrders:
         self.bets = KnownBets(venue, username, reference)
         self.doubts = Doubts(self.bets, lists, self._answer, report, appears_ms)
         self.closure = Closure(self.bets, lists, self._answer, self._seen, market_cleared, report)
-        self.reconciliation = Reconciliation(self.bets, lists, self._seen, report, self.closure.is_closed, streamed)
+        self.reconciliation = Reconciliation(
+            self.bets, lists, self._seen, self._answer, report, self.closure.is_closed, streamed, loss
+        )
         self.rereads = Rereads(self.bets, lists, self._seen)
         self._now = 0
         self._down = False
@@ -247,7 +252,12 @@ class AccountOrders:
 
     def why_held(self, market_id: str) -> str:
         """Why nothing that adds to the risk is to be placed in a market; empty: nothing stands against it."""
-        return self.doubts.why_held(market_id, self._now)
+        return self.doubts.why_held(market_id, self._now) or self.reconciliation.why_held(market_id, self._now)
+
+    @property
+    def held(self) -> dict[str, str]:
+        """Markets in which nothing that adds to the risk is to be placed, each with the reason."""
+        return {**self.reconciliation.held(self._now), **self.doubts.held(self._now)}
 
     # -- handing on ----------------------------------------------------------------------------------------------
 

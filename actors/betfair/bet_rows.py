@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
+from ...strategies.currency import pence
 from ...strategies.errors import MessageError
 from ...strategies.host import order_id_of
 from ...strategies.messages import CLEARED, LIST, ClearedMarket, ClearedOrder, OrderFact
@@ -137,7 +138,7 @@ def fact_of_current(row: CurrentOrder, at: int) -> OrderFact:
     """
     asked = row.price_size or PriceSize()
     matched, lapsed, cancelled, voided = (
-        round(each or 0.0, 2) for each in (row.size_matched, row.size_lapsed, row.size_cancelled, row.size_voided)
+        pence(each or 0.0) for each in (row.size_matched, row.size_lapsed, row.size_cancelled, row.size_voided)
     )
     at_sp = row.order_type in ("LIMIT_ON_CLOSE", "MARKET_ON_CLOSE") and not asked.size
     executable = row.status == "EXECUTABLE"
@@ -155,7 +156,7 @@ def fact_of_current(row: CurrentOrder, at: int) -> OrderFact:
         persistence_type=None if at_sp else row.persistence_type,
         matched=matched,
         average=(row.average_price_matched or asked.price or 0.0) if matched else 0.0,
-        remaining=round(row.size_remaining or 0.0, 2) if row.status == "EXECUTABLE" else 0.0,
+        remaining=pence(row.size_remaining or 0.0) if row.status == "EXECUTABLE" else 0.0,
         cancelled=cancelled,
         lapsed=lapsed,
         voided=voided,
@@ -197,7 +198,7 @@ def fact_of_cleared(rows: Iterable[tuple[str, ClearedRow]], at: int) -> OrderFac
     last: ClearedRow | None = None
     for status, row in rows:
         size = row.size_settled if status in (SETTLED, VOIDED) else row.size_cancelled
-        sizes[status] = round(size or 0.0, 2)
+        sizes[status] = pence(size or 0.0)
         if status == SETTLED:
             average = row.price_matched or row.price_requested or 0.0
         price = row.price_requested or price

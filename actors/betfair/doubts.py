@@ -109,10 +109,12 @@ class Doubts:
 
     def why_held(self, market_id: str, at_ms: float) -> str:
         """Why nothing is to be placed in a market: a bet may be there that is not known; empty: none may."""
-        for doubt in self._doubts.values():
-            if doubt.request.market_id == market_id and doubt.holds(at_ms):
-                return f"it is not known what became of order {next(iter(doubt.open))}"
-        return ""
+        return self.held(at_ms).get(market_id, "") if self._doubts else ""
+
+    def held(self, at_ms: float) -> dict[str, str]:
+        """The markets of which that is so."""
+        held = [doubt.request.market_id for doubt in self._doubts.values() if doubt.holds(at_ms)]
+        return dict.fromkeys(held, "it is not known what became of an order")
 
     # -- what is not known ---------------------------------------------------------------------------------------
 

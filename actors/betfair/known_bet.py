@@ -27,6 +27,7 @@ class KnownBet:
         cancelled_before: the same, when the request under way was sent.
         streamed: the order stream has told of it.
         ended: nothing more can happen to it.
+        settled: it has its result: it leaves the current orders.
     """
 
     market_id: str
@@ -50,6 +51,7 @@ class KnownBet:
     placed_at: int | None = None
     streamed: bool = False
     ended: bool = False
+    settled: bool = False
 
     @property
     def at_sp(self) -> bool:

@@ -11,11 +11,12 @@ from collections.abc import Callable, Iterable, Iterator
 
 import msgspec
 
-from ...strategies.fact_ranks import rank_of
+from ...strategies.fact_ranks import rank_of, same
 from ...strategies.host import order_id_of
 from ...strategies.messages import (
     ANSWERED,
     CANCEL,
+    LIST,
     PLACE,
     STREAM,
     SUCCESS,
@@ -42,6 +43,7 @@ class KnownBets:
     Attributes:
         heard: told of each reply to a request of this instance, of each fact that is news, and of each bet that is
             adopted: what has to be told again to know as much.
+        touched: markets of which anything was asked, answered or told since somebody emptied it.
         latest: the publish time of the latest fact of the order stream: what the lists tell of a question that was
             asked afterwards is not older.
         foreign: bets that were placed elsewhere, by number, as long as they may be matched.
@@ -54,6 +56,7 @@ class KnownBets:
         self.reference = reference
         self.heard: Callable[[Reply | OrderFact | ForeignBet], object] = lambda message: None
         self.latest = 0
+        self.touched: set[str] = set()
         self.foreign: dict[str, ForeignBet] = {}
         self.positions: dict[str, dict[tuple[int, float], Position]] = {}
         self._by_order: dict[str, KnownBet] = {}
@@ -66,6 +69,7 @@ class KnownBets:
     def take_request(self, request: Request) -> None:
         """A request is about to be sent."""
         self._requests[request.request_id] = request
+        self.touched.add(request.market_id)
         for each in request.instructions:
             if isinstance(each, PlaceInstruction):
                 if each.order_id not in self._by_order:
@@ -85,6 +89,7 @@ class KnownBets:
         if request is None:
             return
         self.heard(reply)
+        self.touched.add(reply.market_id)
         replaces = {each.order_id: each for each in request.instructions if isinstance(each, ReplaceInstruction)}
         for report in reply.reports:
             bet = self._by_order.get(report.order_id)
@@ -164,7 +169,8 @@ class KnownBets:
             return False
         if fact.source == STREAM:
             bet.streamed = True
-        if bet.fact is not None and rank_of(fact) <= rank_of(bet.fact):
+        known = bet.fact
+        if known is not None and (rank_of(fact) <= rank_of(known) or (fact.source == LIST and same(fact, known))):
             return False
         self._stand(bet, fact)
         self.heard(fact)
@@ -181,6 +187,7 @@ class KnownBets:
             known = self.foreign.get(bet.bet_id)
             if known is None or known.fact is None or rank_of(known.fact) <= rank_of(fact):
                 self.foreign[bet.bet_id] = bet
+                self.touched.add(bet.market_id)
                 if not fact.executable:
                     del self.foreign[bet.bet_id]
             return None
@@ -196,6 +203,7 @@ class KnownBets:
 
     def take_position(self, position: Position) -> None:
         """What is matched on a runner, all in all."""
+        self.touched.add(position.market_id)
         market = self.positions.setdefault(position.market_id, {})
         runner = (position.selection_id, position.handicap)
         if position.backs or position.lays:
@@ -275,6 +283,7 @@ class KnownBets:
     def _stand(self, bet: KnownBet, fact: OrderFact) -> None:
         if bet.fact is not None and rank_of(fact) <= rank_of(bet.fact):
             return
+        self.touched.add(bet.market_id)
         bet.fact = fact
         bet.judge()
         bet.cancelled = max(bet.cancelled, fact.cancelled)

@@ -12,6 +12,7 @@ from typing import Any
 
 import msgspec
 
+from ...strategies.currency import pence
 from ...strategies.messages import (
     CANCEL,
     FAILURE,
@@ -269,7 +270,8 @@ def _fact(
     size, matched, status = asked.size, report.size_matched, report.order_status
     if asked.order_type != _LIMIT or size is None or matched is None or bet_id is None or at is None:
         return None
-    rest = round(size - matched, 2)
+    matched = pence(matched)
+    rest = pence(size - matched)
     killed = status == "EXPIRED" or asked.time_in_force == _FILL_OR_KILL
     if status != "EXECUTABLE" and rest > 0 and not killed:
         return None
@@ -315,7 +317,7 @@ def _judge_replace(judged: Judged, market_id: str, asked: ReplaceInstruction, re
         judged.unknown.append(Report(asked.order_id, REPLACE, FAILURE))
         return
     judged.reports.append(
-        Report(asked.order_id, CANCEL, SUCCESS, None, asked.bet_id, round(cancel.size_cancelled or 0.0, 2))
+        Report(asked.order_id, CANCEL, SUCCESS, None, asked.bet_id, pence(cancel.size_cancelled or 0.0))
     )
     if asked.new_order_id is None:
         return

@@ -50,8 +50,10 @@ create index if not exists packs_of_markets on packs (market_id);
 Row = tuple[int, int, str, str, str, bytes, bytes]
 #: Entries in a pack, and bytes of messages, at most.
 PACKED, PACKED_BYTES = 200, 200_000
-#: Bytes that the WAL keeps once it begins anew.
-_WAL_KEPT = 2_000_000
+#: Bytes that the WAL keeps once it begins anew: a commit that need not make the file longer takes half of the time.
+WAL_KEPT = 4_000_000
+#: Bytes that a transaction writes to it beside what is in its rows, about: every page that it changes is written whole.
+_OF_TRANSACTION = 16_000
 #: Results of SQLite that mean that the file is not what it was.
 _DAMAGED = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 #: Numbers that are passed over, at most, where a damaged file is read.
@@ -113,7 +115,7 @@ class DayFile:
             self._db.execute("pragma journal_mode = wal")
             # Done by `checkpoint`, where nobody waits for it.
             self._db.execute("pragma wal_autocheckpoint = 0")
-            self._db.execute(f"pragma journal_size_limit = {_WAL_KEPT}")
+            self._db.execute(f"pragma journal_size_limit = {WAL_KEPT}")
             self._db.execute("pragma synchronous = normal")
             if not made:
                 self._db.executescript(
@@ -124,6 +126,8 @@ class DayFile:
             self._db.close()
             raise
         self._durable = False
+        #: Bytes that were written since the last checkpoint, about.
+        self.unsaved = 0
 
     # -- writing -------------------------------------------------------------------------------------------------
 
@@ -137,6 +141,7 @@ class DayFile:
         try:
             yield db
             db.execute("commit")
+            self.unsaved += _OF_TRANSACTION
         except BaseException:
             if db.in_transaction:  # some errors have rolled it back already
                 db.execute("rollback")
@@ -148,6 +153,7 @@ class DayFile:
             db.executemany("insert into entries values (?, ?, ?, ?, ?, ?, ?)", rows)
             for market_id in markets:
                 db.execute("insert or replace into markets values (?, 1)", (market_id,))
+        self.unsaved += sum(len(row[5]) + len(row[6]) for row in rows)
 
     def probe(self) -> None:
         """Write something, and have it on the disk: enough to find a disk that is full."""
@@ -164,9 +170,9 @@ class DayFile:
     def keep_only(self, kept: dict[int, bytes]) -> None:
         """Replace what is kept with entries, by their numbers."""
         with self._transaction() as db:
-            db.executemany(
-                "update entries set kept = ? where number = ?", [(data, each) for each, data in kept.items()]
-            )
+            changes = [(data, number) for number, data in kept.items()]
+            db.executemany("update entries set kept = ? where number = ?", changes)
+        self.unsaved += sum(map(len, kept.values()))
 
     # -- packing -------------------------------------------------------------------------------------------------
 
@@ -181,6 +187,7 @@ class DayFile:
                 (market_id, first, last, min(times), max(times), len(rows), data),
             )
             db.executemany("delete from entries where number = ?", [row[:1] for row in rows])
+        self.unsaved += len(data) + sum(len(row[5]) for row in rows)
 
     def drop_packs(self, count: int) -> int:
         """Remove the oldest packs. Returns: how many there were."""
@@ -188,6 +195,14 @@ class DayFile:
             return db.execute(
                 "delete from packs where id in (select id from packs order by last limit ?)", (count,)
             ).rowcount
+
+    def fill_wal(self) -> None:
+        """Make the WAL as long as it stays."""
+        with self._transaction() as db:
+            db.execute("create table filler (data blob)")
+            db.execute("insert into filler values (zeroblob(?))", (WAL_KEPT * 95 // 100,))
+            db.execute("drop table filler")
+        self.unsaved += WAL_KEPT
 
     def shorten_wal(self) -> None:
         """Bring all that is in the WAL into the file, whoever waits meanwhile, and cut it."""

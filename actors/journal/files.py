@@ -245,13 +245,19 @@ class JournalFiles:
 
     @property
     def size(self) -> int:
-        """Bytes of all its files, damaged ones included."""
+        """Bytes of all that is in the folder."""
+        return self._bytes("")
+
+    @property
+    def room_taken(self) -> int:
+        """Bytes of files, damaged ones included, without what waits for a checkpoint."""
+        return self._bytes(".sqlite")
+
+    def _bytes(self, end: str) -> int:
         total = 0
         for name in os.listdir(self.folder) if self.folder.is_dir() else ():
-            try:
-                total += os.stat(self.folder / name).st_size
-            except OSError:  # it has just gone
-                continue
+            with contextlib.suppress(OSError):  # it has just gone
+                total += os.stat(self.folder / name).st_size if name.endswith(end) else 0
         return total
 
     def turn_over(self, path: Path) -> None:

@@ -23,7 +23,7 @@ from pathlib import Path
 import msgspec
 
 from ...strategies.messages import Request
-from .day_file import DayFile, SideDoor, is_damage
+from .day_file import WAL_KEPT, DayFile, SideDoor, is_damage
 from .entries import Kept, merged, packed, unpacked
 from .files import JournalFiles
 from .lease import JournalError
@@ -37,7 +37,7 @@ _PACKS, _BREATH_S = 50, 0.002
 #: How often something is kept, before what it replaces goes.
 _KEPT = 64
 #: Bytes in the WAL that a checkpoint is made for, and those at which writing waits for it.
-_WAL, _WAL_MOST = 2_000_000, 64_000_000
+_WAL, _WAL_MOST = WAL_KEPT // 2, 64_000_000
 #: Entries of no market are packed when they are so old, milliseconds.
 _RECENT_MS = 3_600_000
 #: What is left of the room once something had to go.
@@ -56,6 +56,7 @@ class Keeper:
         self._days, self._room = days, megabytes * 1e6
         self._doors: dict[Path, SideDoor] = {}
         self._looked: set[Path] = set()
+        self._filled: set[Path] = set()
         self._room_at = 0.0
         #: How often something was kept since it was last merged, by market.
         self._kept: dict[str, int] = {}
@@ -174,6 +175,8 @@ class Keeper:
                     return False
             with files.mutex:
                 files.older[path] -= closed
+            if path not in self._looked:  # it is written to no more: what is spare in it goes
+                file.vacuum()
             self._looked.add(path)
         finally:
             self._doors.pop(path).close()
@@ -220,16 +223,21 @@ class Keeper:
         files = self._files
         file = files.file
         assert file is not None
-        if file.wal_bytes < _WAL:
+        if file.path not in self._filled:
+            self._filled.add(file.path)
+            with files.mutex:
+                file.fill_wal()
+        if file.unsaved < _WAL and file.wal_bytes < WAL_KEPT * 1.2:
             return
         door = self._door(file.path)
         door.checkpoint()
         # Little is left of it now; while nothing is written all of it can go, and the WAL begins anew.
         with files.mutex:
-            if file.wal_bytes < _WAL_MOST:
-                door.checkpoint()
-            else:
+            if file.wal_bytes > _WAL_MOST:
                 file.shorten_wal()
+                file.unsaved = 0
+            elif not door.checkpoint():
+                file.unsaved = 0
 
     def _make_room(self) -> None:
         """Remove what is too old, and what there is no room for."""
@@ -239,7 +247,7 @@ class Keeper:
         oldest = (datetime.date.fromisoformat(files.today) - datetime.timedelta(days=self._days)).isoformat()
         for path in sorted(files.folder.glob("*.sqlite")):
             needed = path == current.path or files.older.get(path)
-            too_much = files.size - current.spare() > self._room
+            too_much = files.room_taken - current.spare() > self._room
             if needed:
                 if too_much:
                     self._drop_packs(path)
@@ -254,7 +262,7 @@ class Keeper:
         file = current if path == current.path else DayFile(path)
         try:
             most = self._room * _LESS
-            while files.size - file.spare() > most and not self._stopped.is_set():
+            while files.room_taken - file.spare() > most and not self._stopped.is_set():
                 with files.mutex:
                     if not file.drop_packs(_PACKS):
                         break

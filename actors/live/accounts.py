@@ -8,24 +8,19 @@ from typing import Protocol
 
 from ...strategies.messages import ClearedMarket, ClearedOrder, MarketFact, OrderFact, Reply, Request
 from ..betfair.account_orders import AccountOrders
-from ..betfair.known_bet import KnownBet
+from ..betfair.comparing import Loss
 from ..betfair.known_bets import KnownBets
 from ..betfair.live_account import LiveAccount
 from ..clients import BaseClient, Clients
 from ..coordinator import expired
 from ..exchange import Answer
 from ..letters import ForeignBet, Letter, OrdersClosed, Outcome
+from .desk import Desk, Owner, owner_of
 
 #: What is written down of a closed market that is open again (see `MarketFact`).
 REOPENED = "REOPENED"
-#: Venue and username.
-Owner = tuple[str, str]
 #: Makes an account that is reached by calls: its client, what takes answers, what takes letters into the inbox.
 MakeAccount = Callable[[BaseClient, Callable[[Answer], object], Callable[[Letter], object]], LiveAccount]
-
-
-def owner_of(client: BaseClient) -> Owner:
-    return client.venue, client.username
 
 
 class Hearing(Protocol):
@@ -50,84 +45,6 @@ class Hearing(Protocol):
         """The results of an account's bets in a market come to this, before commission; told at each change."""
 
 
-class Desk:
-    """One account.
-
-    Attributes:
-        live: its session and calls; None where there are none.
-        orders: what becomes of its orders at the exchange; None of accounts on paper.
-        bets: what is known of them.
-        results: profits of bets that have a result, by market and order.
-    """
-
-    def __init__(
-        self, client: BaseClient, live: LiveAccount | None, orders: AccountOrders | None, bets: KnownBets
-    ) -> None:
-        self.client, self.live, self.orders, self.bets = client, live, orders, bets
-        self.owner = owner_of(client)
-        self.results: dict[str, dict[str, float]] = {}
-
-    @property
-    def ready(self) -> bool:
-        """How its bets stand is known: orders may be placed."""
-        return self.orders is None or self.orders.ready
-
-    def open_in(self, market_id: str) -> list[KnownBet]:
-        """Its bets in a market that have no result yet."""
-        results = self.results.get(market_id, {})
-        return [
-            bet
-            for bet in self.bets.in_market(market_id)
-            if (bet.order_id or bet.bet_id or "") not in results and (bet.bet_id or "") not in results
-        ]
-
-    @property
-    def under_way(self) -> list[KnownBet]:
-        """Its bets at the exchange of which it is not known whether they rest."""
-        orders = self.orders
-        if orders is None:
-            return []
-        return [bet for bet in self.bets.live if bet.bet_id is None or bet.replacing or orders.in_doubt(bet.order_id)]
-
-    @property
-    def resting(self) -> list[str]:
-        """Its bets that rest at the exchange, by number."""
-        live = self.bets.live if self.orders is not None else []
-        return [bet.bet_id for bet in live if bet.bet_id is not None and not bet.ended]
-
-    def take_result(self, result: ClearedOrder) -> bool:
-        """A bet has a result; True if that is news."""
-        results = self.results.setdefault(result.market_id, {})
-        bet = result.bet_id or result.order_id or ""
-        known = results.get(bet)
-        results[bet] = result.profit
-        return known != result.profit
-
-    def settled(self, market_id: str) -> bool:
-        """Whether a market has closed, and all results of this instance in it are there."""
-        if self.orders is not None:
-            return self.orders.closure.cleared(market_id)
-        return bool(self.results.get(market_id)) and self.cleared(market_id)
-
-    def cleared(self, market_id: str) -> bool:
-        """Whether nothing of it in a closed market waits for a result."""
-        if self.orders is not None:
-            return not self.bets.in_market(market_id) or self.orders.closure.cleared(market_id)
-        return not self.at_stake(market_id)
-
-    def at_stake(self, market_id: str) -> bool:
-        """Whether it has a bet in a market that rests, may yet be placed, or has no result."""
-        return any(bet.matched or not bet.ended or bet.replacing for bet in self.open_in(market_id))
-
-    def forget(self, market_id: str) -> None:
-        """A market is over."""
-        self.results.pop(market_id, None)
-        if self.orders is not None:
-            self.orders.forget([market_id])
-        else:
-            self.bets.forget([market_id])
-
-
 class Accounts:
     """The accounts.
 
@@ -138,6 +55,7 @@ class Accounts:
         put: puts a letter into the coordinator's inbox, from any thread.
         clock_ms: now, milliseconds since the epoch; from any thread.
         make_account: makes those that are reached by calls.
+        loss: what bets of a market lose at worst.
     """
 
     def __init__(
@@ -148,8 +66,9 @@ class Accounts:
         put: Callable[[Letter], object],
         clock_ms: Callable[[], int],
         make_account: MakeAccount,
+        loss: Loss | None = None,
     ) -> None:
-        self._hearing, self._clock_ms = hearing, clock_ms
+        self._hearing, self._clock_ms, self._loss = hearing, clock_ms, loss
         self._desks: dict[Owner, Desk] = {}
         for client in clients:
             desk = self._desks[owner_of(client)] = self._desk(client, reference, put, make_account)
@@ -177,6 +96,7 @@ class Accounts:
             self._market_cleared,
             streamed=client.order_stream,
             direct=True,
+            loss=self._loss,
         )
         live.execution.hold = functools.partial(self._hold, owner)
         if live.heartbeat is not None:
@@ -198,6 +118,11 @@ class Accounts:
     def find(self, owner: Owner) -> Desk | None:
         """An account; None: there is none such."""
         return self._desks.get(owner)
+
+    def why_held(self, owner: Owner, market_id: str) -> str:
+        """Why nothing that adds to the risk is to be placed in a market; empty: nothing stands against it."""
+        desk = self._desks.get(owner)
+        return "" if desk is None or desk.orders is None else desk.orders.why_held(market_id)
 
     def connecting(self, venue: str, username: str) -> Desk | None:
         """The account that a stream connects with. See `connecting`."""
@@ -285,7 +210,7 @@ class Accounts:
             self._take_back(desk, market_id)
 
     def _take_back(self, desk: Desk, market_id: str) -> None:
-        if desk.results.pop(market_id, None):
+        if desk.take_back(market_id):
             self._hearing.heard(desk.owner, MarketFact(market_id, REOPENED, self._clock_ms()))
             self._hearing.settled(desk.owner, market_id, 0.0)
             self._hearing.changed(desk.owner, market_id)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import threading
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
@@ -15,6 +14,7 @@ from ...strategies.errors import HeadraceError
 from ...strategies.host import Host, unique_id
 from ...strategies.messages import (
     PLACE,
+    REPLACE,
     UNKNOWN,
     ClearedOrder,
     MarketFact,
@@ -36,10 +36,13 @@ from ..letters import ForeignBet, Letter
 from ..logging_controls import LoggingControls
 from ..switchboard import Switchboard
 from ..wire import ToCoordinator
-from .accounts import Accounts, MakeAccount, Owner
+from .accounts import Accounts, MakeAccount
 from .alerts import Alerts
 from .day import Day
+from .desk import Owner
 from .earlier_results import EarlierResults
+from .exposure import loss_of
+from .holds import HoldControl, Holds
 from .journal_desk import Asked, JournalDesk
 from .risk import Exposure, Gate, GateControl, Risk, RiskControl
 from .setup import LiveSetup
@@ -50,7 +53,9 @@ _SEPARATOR = "/"
 #: Below the instance's folder.
 JOURNAL = "journal"
 #: What is told of orders that is worth a line, and nobody's sleep.
-_PLAIN = ("in_doubt", "settled")
+_PLAIN = ("in_doubt", "settled", "agrees")
+#: What of it is written down.
+_WRITTEN = ("adopted", "agrees", "difference", "difference_lasts", "not_placed", "unconfirmed")
 #: The rate of commission, in percent, where a market's own is not known.
 _COMMISSION = 5.0
 #: Takes a message to a market actor: host, crew, message.
@@ -65,6 +70,7 @@ class Betting:
         to_actor: takes a message to a market actor.
         definition_of: a market's definition, as far as it is known.
         make_account: makes accounts that are reached by calls; None: `LiveAccounts`.
+        anew: the system runs, and its coordinator is started again: it goes on where the disk is full, too.
 
     Attributes:
         coordinator: with the user's steps, controls and counts.
@@ -86,6 +92,7 @@ class Betting:
         to_actor: ToActor,
         definition_of: Callable[[str], MarketDefinition | None],
         make_account: MakeAccount | None = None,
+        anew: bool = False,
     ) -> None:
         self._clock, self._alerts, self._to_actor, self._definition_of = clock, alerts, to_actor, definition_of
         self.failures = Failures("coordinator")
@@ -100,6 +107,7 @@ class Betting:
             # Those of the system come before those of the user.
             [
                 (GateControl, {"gate": self.gate}),
+                (HoldControl, {}),
                 (RiskControl, {}),
                 *[each for each in setup.trading_controls if each[0].scope == "account"],
             ],
@@ -107,14 +115,22 @@ class Betting:
         )
         self.switchboard = Switchboard(self.coordinator, self.failed, self._taking)
         self.replies: dict[str, dict[str, list[Reply]]] = {}
+        self._anew = anew
+        self._early: list[tuple[str, str, Request, bytes]] = []
         self._asked: Asked | None = None
         self._kept = b""
         self._joined: set[str] = set()
-        self._unsaved = False
-        self._saving: threading.Thread | None = None
         make = make_account or LiveAccounts(setup.config, setup.reference, lambda: clock.now_ms)
         clients = self.coordinator.clients
-        self.accounts = Accounts(clients, setup.reference, self, put, lambda: clock.now_ms, make)
+        self.accounts = Accounts(
+            clients,
+            setup.reference,
+            self,
+            put,
+            lambda: clock.now_ms,
+            make,
+            lambda market_id, bets: loss_of(bets, definition_of(market_id)),
+        )
         self.journal = JournalDesk(
             Journal(
                 Path(setup.instance) / JOURNAL,
@@ -151,6 +167,8 @@ class Betting:
         for control in self.coordinator.account_controls:
             if isinstance(control, RiskControl):
                 control.risk = self.risk
+            elif isinstance(control, HoldControl):
+                control.holds = Holds(self.accounts.why_held, self.risk)
         limited = setup.risk.max_daily_loss is not None
         self._earlier = EarlierResults(self.day, self.settled, lambda: clock.now_ms) if limited else None
         self._reference = setup.reference
@@ -163,6 +181,16 @@ class Betting:
         if self.failures.add(error, strategy, market_id, users_place(error), self._clock.now_ms):
             known = isinstance(error, HeadraceError)
             logger.error("%s", legible(error), exc_info=None if known else error)
+
+    def _opened_journal(self, setup: LiveSetup, anew: bool) -> Journal:
+        config = setup.config
+        return Journal(
+            Path(setup.instance) / JOURNAL,
+            days=config.journal_days,
+            megabytes=config.journal_mb,
+            clock=lambda: self._clock.now_ms,
+            must_write=not anew,
+        )
 
     # -- market actors -------------------------------------------------------------------------------------------
 
@@ -209,8 +237,12 @@ class Betting:
             self.accounts.simulated(known, message)
         elif isinstance(message, MarketFact) and self._definition_of(message.market_id) is not None:
             self.journal.note(message, message.market_id, actor)  # of a market that is freed nothing need be known
-        elif isinstance(message, Request) and self._repeat(host, crew, message):
-            return
+        elif isinstance(message, Request):
+            if self._repeat(host, crew, message):
+                return
+            if self._waits(message):
+                self._early.append((host, crew, message, kept))
+                return
         kinds = len(self.coordinator.violations)
         self._kept = kept
         try:
@@ -228,6 +260,21 @@ class Betting:
             if reply.outcome != UNKNOWN or request.kind == PLACE:
                 self._to_actor(host, crew, msgspec.structs.replace(reply, request_id=request.request_id))
         return bool(replies)
+
+    def _waits(self, request: Request) -> bool:
+        """Whether a request waits, while it is in time, until it is known again how its account's bets stand.
+
+        Strategies go on while their coordinator is started again; at the start of a system they are told.
+        """
+        owner, deadline = (request.venue, request.username), request.deadline
+        early = self._anew and request.kind in (PLACE, REPLACE) and owner in self.gate.unready
+        return early and deadline is not None and deadline >= self._clock.now_ms
+
+    def _take_early(self) -> None:
+        """Take what has waited: it may be sent now, or it is too late."""
+        early, self._early = self._early, []
+        for host, crew, message, kept in early:
+            self.receive(host, crew, message, kept)
 
     def tell_again(self, host: str, crew: str, market_id: str) -> None:
         """Tell a market actor how its bets stand: what a former coordinator has told it may not have come."""
@@ -305,39 +352,21 @@ class Betting:
         client, definition = self.accounts.of(owner).client, self._definition_of(market_id)
         rate = client.commission_rate(_COMMISSION if definition is None else definition.market_base_rate)
         after = round(profit - round(max(0.0, profit) * rate, 2), 2)
-        if self.day.settle(market_id, " ".join(owner), self._purses[owner], after, self._clock.now_ms):
-            self._unsaved = True
+        self.day.settle(market_id, " ".join(owner), self._purses[owner], after, self._clock.now_ms)
 
     def report(self, word: str, market_id: str, text: str) -> None:
         """Something about orders that people should know."""
         said = f"market {market_id}: {text}" if market_id else text
+        if word in _WRITTEN:
+            self.journal.say(word.upper(), said)
         if word in _PLAIN:
             self._alerts.note(word.upper(), said)
         else:
             self._alerts.alert(word.upper(), said)
 
     def save(self, wait: bool = False) -> None:
-        """Write down what was settled today, in another thread: the disk may take its time.
-
-        Args:
-            wait: until it is written.
-        """
-        if wait and self._saving is not None:
-            self._saving.join()
-        if not self._unsaved or (self._saving is not None and self._saving.is_alive()):
-            return
-        self._unsaved = False
-        data = self.day.as_bytes(self._clock.now_ms)
-        self._saving = threading.Thread(target=self._write, args=(data,), name="results of the day", daemon=True)
-        self._saving.start()
-        if wait:
-            self._saving.join()
-
-    def _write(self, data: bytes) -> None:
-        try:
-            self.day.write(data)
-        except OSError as error:
-            logger.error("%s: what was settled today could not be written: %s", self.day.path, error)
+        """Write down what was settled today. `wait`: until it is written."""
+        self.day.save(self._clock.now_ms, wait)
 
     # -- time ----------------------------------------------------------------------------------------------------
 
@@ -347,8 +376,13 @@ class Betting:
             desk = self.accounts.of(owner)
             if not desk.ready:
                 continue
+            if self.journal.damaged_until > self._clock.now_ms:
+                self.gate.unready[owner] = "part of the journal is not known: what it has asked for may yet appear"
+                continue
             if self._earlier is not None and not self._earlier.known(desk, self._reference):
                 self.gate.unready[owner] = "what was settled today is not known yet"
                 continue
             del self.gate.unready[owner]
             self._alerts.note("READY", f"account {owner[1]}: how its bets stand is known; orders may be placed")
+        if self._early:
+            self._take_early()

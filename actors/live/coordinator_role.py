@@ -63,7 +63,8 @@ from .market_ends import MarketEnds
 from .quarantine import Quarantine
 from .recovery import Recovery
 from .routes import Routes
-from .rows_file import ROWS, RowsWriter, packed
+from .rows_desk import RowsDesk
+from .rows_file import ROWS
 from .setup import LiveSetup
 from .starter import Starter
 from .stops import STARTED, Stops
@@ -95,7 +96,7 @@ class CoordinatorRole:
     # What `start` opens is handed to its parts, which find there what they need.
     answers: Answers
     events: EventDesk
-    rows_writer: RowsWriter
+    rows_desk: RowsDesk
     starter: Starter
     stops: Stops
     threads: UserThreads
@@ -133,7 +134,7 @@ class CoordinatorRole:
             HostState: self._host_state,
             StreamState: self._stream_state,
             SessionWanted: lambda sender, letter, at_ms: self.stream_desk.want(letter),
-            Rows: lambda sender, letter, at_ms: self.rows_writer.add(letter.data),
+            Rows: lambda sender, letter, at_ms: self.rows_desk.take(letter),
             Ask: lambda sender, letter, at_ms: self.answers.ask(letter),
             Hello: lambda sender, letter, at_ms: self.wards.hello(sender, letter, at_ms),
             Gone: lambda sender, letter, at_ms: self.wards.gone(sender, letter, at_ms),
@@ -162,8 +163,9 @@ class CoordinatorRole:
         self.pool = HostPool(setup.max_hosts, self._engine, self._make_host, self.directory)
         self.seating = self.pool.seating
         self.routes = Routes(setup, mail, self.directory, self.seating, self._seated, self._held)
+        definition_of, anew = self.routes.definition_of, mail.incarnation > 0
         self.betting = Betting(
-            setup, clock, mail.put, self.alerts, self._to_actor, self.routes.definition_of, self._make_account
+            setup, clock, mail.put, self.alerts, self._to_actor, definition_of, self._make_account, anew
         )
         accounts, log = self.betting.accounts, self.betting.coordinator.log
         self.stream_desk = StreamDesk(setup, accounts, self.alerts, mail.send, lambda: clock.now_ms)
@@ -177,7 +179,7 @@ class CoordinatorRole:
             setup, self.seating, self.watch, self.routes, self.betting, self.stops, self.alerts
         )
         self.events = EventDesk(self.betting, self.seating, mail, self._dumps, self.stops.stop_system)
-        self.rows_writer = RowsWriter(Path(setup.instance) / ROWS)
+        self.rows_desk = RowsDesk(Path(setup.instance) / ROWS, self.alerts, mail.send)
         self._failure_rows = setup.rows_of_failures(self.betting.failures)
         self.watchdogs = Watchdogs(self)
         self.answers = Answers(self)
@@ -257,14 +259,8 @@ class CoordinatorRole:
         self.caught_up(at_ms)
 
     def lost(self, sender: str) -> None:
-        """Letters were lost. A stream tells all that it knows again; what bets have come to is read from the lists."""
-        text = f"letters of {sender} to the coordinator were lost"
-        self.stream_desk.lost(sender, self.mail.address, self._clock.now_ms)
-        owner = self.stream_desk.owners.get(sender)
-        if owner is not None and self.betting.accounts.of(owner).orders is not None:
-            self.alerts.note("LOST", f"{text}; how the account's bets stand is read from the lists")
-        else:
-            self.alerts.alert("LOST", text)
+        """Letters were lost: see `Wards.lost`."""
+        self.wards.lost(sender)
 
     def stop(self) -> None:
         """Close what is open; what rests at the exchange stays as it is."""
@@ -273,7 +269,7 @@ class CoordinatorRole:
         self.betting.accounts.end()
         self.betting.save(wait=True)
         self._write_failures()
-        self.rows_writer.close()
+        self.rows_desk.close()
         self.betting.journal.end()
         self.alerts.close()
         if self.starter.gone:
@@ -285,7 +281,7 @@ class CoordinatorRole:
         with contextlib.suppress(AttributeError):  # in the order of the start, which may not have come so far
             self.betting.journal.close()
             self.betting.accounts.end()
-            self.rows_writer.close()
+            self.rows_desk.crash()
             self._desk.close()
             self.starter.release()
             self.threads.stop(0.0)
@@ -295,9 +291,7 @@ class CoordinatorRole:
         self.alerts.note("FAILURE", f"{name} failed: {type(error).__name__}: {legible(error)}")
 
     def _write_failures(self) -> None:
-        rows = self._failure_rows()
-        if any(rows.values()):
-            self.rows_writer.add(packed(rows))
+        self.rows_desk.put(self._failure_rows())
 
     # -- actors --------------------------------------------------------------------------------------------------
 
@@ -329,6 +323,7 @@ class CoordinatorRole:
 
     def _free(self, market_id: str) -> None:
         self.routes.free(market_id)
+        self.wards.successors.forget(market_id)
         self.betting.over(market_id)
         self.workers.forget(market_id)
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import copy
+import functools
 import itertools
 import logging
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import msgspec
@@ -28,13 +30,14 @@ from ...values import legible
 from ..coordinator import expired
 from ..failures import Failures
 from ..hosted_market import HostedMarket
-from ..letters import MarketUpdate
+from ..letters import MarketUpdate, Restore
 from ..market import MarketActor
 from ..side_data import Receiver
 from .crews import Crew, StreamPlan
 from .host_coordinator import Carry, HostCoordinator
 from .keeping import Keeping
 from .paper import HostExchange
+from .restoring import Restoring
 from .setup import LiveSetup
 from .shadow import Names, clients_of
 
@@ -53,6 +56,7 @@ class CrewRoom:
 
     Args:
         send: takes each of its messages to the coordinator, with what is kept of it.
+        host_name: of the host.
 
     Attributes:
         crew: whose it is.
@@ -62,7 +66,7 @@ class CrewRoom:
         new_failures: what has failed since it was last called, as rows.
     """
 
-    def __init__(self, setup: LiveSetup, crew: Crew, send: Carry) -> None:
+    def __init__(self, setup: LiveSetup, crew: Crew, send: Carry, host_name: str) -> None:
         self.crew = crew
         self.failures = Failures(UNIT)
         self.new_failures = setup.rows_of_failures(self.failures)
@@ -93,6 +97,7 @@ class CrewRoom:
             self,
         )
         self._keeping = Keeping(self.actor)
+        self._restoring = Restoring(self.actor, self._coordinator, self._keeping, f"{host_name}.{crew.name}")
 
     def _kept(self, request: Request) -> bytes:
         return self._keeping.with_request(request)
@@ -100,6 +105,28 @@ class CrewRoom:
     def keep_up(self) -> None:
         """A turn with requests has ended: hand over what strategies know by now."""
         for fact, kept in self._keeping.since():
+            self._send(fact, kept)
+
+    def restore(self, letter: Restore, at: int) -> int:
+        """Go on with a market whose former host has ended; returns how many orders it has.
+
+        Raises:
+            Exception: it cannot go on here.
+        """
+        self.actor.tick(at)
+        return self._restoring.restore(letter)
+
+    @property
+    def places(self) -> list[tuple[str, str, str | None]]:
+        """The markets here: crew, market and event."""
+        return [(self.crew.name, market.market_id, market.event_id) for market in self.actor.hosted]
+
+    def tell_again(self) -> None:
+        """Tell a coordinator that has started anew of the markets, their results, and what is not answered."""
+        self._coordinator.tell_again(
+            [market.fact("OPENED") for market in self.actor.hosted if market.shown or market.restored]
+        )
+        for fact, kept in self._keeping.tell_again():
             self._send(fact, kept)
 
     # -- streams -------------------------------------------------------------------------------------------------
@@ -134,8 +161,20 @@ class CrewRoom:
         market = actor.market(update.market_id)
         # A market that is new is shown at once.
         more = more and market is not None and market.shown
-        actor.receive(change, at, update.pt, more)
+        if market is None or not market.restored:
+            actor.receive(change, at, update.pt, more)
+        else:
+            self._go_on(market, lambda: actor.receive(change, at, update.pt))
         return not more
+
+    def _go_on(self, market: HostedMarket, show: Callable[[], object]) -> None:
+        """A market is shown for the first time since a restart."""
+        if self._restoring.waiting:
+            self._restoring.resume()
+        show()
+        for result in self._restoring.results(market.market_id):
+            self.actor.receive(result, self.clock.now_ms)
+        market.restored = False
 
     def _decoded(self, update: MarketUpdate) -> MarketChange:
         """The change; one that is not quite as the exchange writes it is read patiently, and that is a failure too.
@@ -201,8 +240,12 @@ class CrewRoom:
         if isinstance(message, Request):
             self._take_paper(message, at)
         elif isinstance(message, Reply | OrderFact | ClearedOrder):
-            if not self._coordinator.is_echo(message):
-                self.actor.receive(message, at)
+            market = self.actor.market(message.market_id)
+            if self._coordinator.is_echo(message) or (market is not None and self._restoring.holds(market, message)):
+                return
+            if isinstance(message, Reply):
+                self._coordinator.take_reply(message)
+            self.actor.receive(message, at)
         else:
             logger.warning("A %s is not for a market actor", type(message).__name__)
 
@@ -265,6 +308,9 @@ class CrewRoom:
 
     def free(self, market_id: str) -> dict[str, list[tuple[Any, ...]]]:
         """Free a market; its rows for the session's result, by table."""
+        market = self.actor.market(market_id)
+        if market is not None and market.restored:  # its stream has nothing more of it: its orders have ended
+            self._go_on(market, functools.partial(self.actor.show_ended, market))
         rows: dict[str, list[tuple[Any, ...]]] = {}
         for _, market in self.actor.books.release_market(market_id):
             assert isinstance(market, HostedMarket)
@@ -275,6 +321,19 @@ class CrewRoom:
         for key in [key for key in self._sports if key[1] == market_id]:
             del self._sports[key]
         return rows
+
+
+def rooms_of(rooms: Iterable[CrewRoom], message: OrderFact | ClearedOrder | Reply) -> list[CrewRoom]:
+    """The rooms that a message about a market is for: the one that has the order, or all that host the market."""
+    order_id = None if isinstance(message, Reply) else message.order_id
+    found = []
+    for room in rooms:
+        market = room.actor.market(message.market_id)
+        if market is not None:
+            if market.order(order_id) is not None:
+                return [room]
+            found.append(room)
+    return found
 
 
 def _datum(update: MarketUpdate) -> dict[str, Any]:

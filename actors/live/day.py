@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import datetime
 import json
+import logging
+import threading
 import zoneinfo
 from pathlib import Path
 
 from ...strategies.errors import RunError
 from .instance import write_private
+
+logger = logging.getLogger("headrace")
 
 #: The file in the folder of the instance.
 RISK_FILE = "risk.json"
@@ -33,6 +37,8 @@ class Day:
     def __init__(self, folder: Path, timezone: str = "UTC", rehearsal: bool = False) -> None:
         self._path = folder / (REHEARSAL_FILE if rehearsal else RISK_FILE)
         self._zone = zoneinfo.ZoneInfo(timezone)
+        self._unsaved = False
+        self._saving: threading.Thread | None = None
         # By day; then by market and account.
         self._days: dict[str, dict[str, float]] = {}
         try:
@@ -75,12 +81,32 @@ class Day:
         if known == change:
             return False
         self._days.setdefault(today, {})[key] = change
+        self._unsaved = True
         return True
 
     def profit(self, at_ms: int, currency: str) -> float:
         """What was settled in a currency since 00:00; below 0: a loss."""
         results = self._days.get(self.date(at_ms), {})
         return round(sum(profit for key, profit in results.items() if key.endswith(f" {currency}")), 2)
+
+    def save(self, at_ms: int, wait: bool = False) -> None:
+        """Write down what is news, in another thread: the disk may take its time. `wait`: until it is written."""
+        if wait and self._saving is not None:
+            self._saving.join()
+        if not self._unsaved or (self._saving is not None and self._saving.is_alive()):
+            return
+        self._unsaved = False
+        data = self.as_bytes(at_ms)
+        self._saving = threading.Thread(target=self._write, args=(data,), name="results of the day", daemon=True)
+        self._saving.start()
+        if wait:
+            self._saving.join()
+
+    def _write(self, data: bytes) -> None:
+        try:
+            self.write(data)
+        except OSError as error:
+            logger.error("%s: what was settled today could not be written: %s", self._path, error)
 
     def as_bytes(self, at_ms: int) -> bytes:
         """What is to be kept."""

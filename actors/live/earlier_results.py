@@ -12,8 +12,8 @@ from collections.abc import Callable
 
 from ..betfair.bet_rows import SETTLED, cleared_row
 from ..betfair.looks import Listed, rows_of
-from .accounts import Desk, Owner
 from .day import Day
+from .desk import Desk, Owner
 
 logger = logging.getLogger("headrace")
 

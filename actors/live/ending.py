@@ -13,7 +13,7 @@ from .directory import Directory
 from .host_pool import HostPool
 from .hosts import Hosts
 from .quarantine import Quarantine
-from .rows_file import RowsWriter, packed
+from .rows_desk import RowsDesk
 from .seating import Seating
 from .setup import LiveSetup
 from .starter import Starter
@@ -29,7 +29,7 @@ class System(Protocol):
     directory: Directory
     pool: HostPool
     quarantine: Quarantine
-    rows_writer: RowsWriter
+    rows_desk: RowsDesk
     seating: Seating
     starter: Starter
     threads: UserThreads
@@ -83,9 +83,7 @@ class SystemEnding:
         except Exception as error:
             role.betting.failed(error, None, None)
         coordinator.log(TerminationEvent(None))
-        rows = role.setup.rows_at_end(coordinator)
-        if any(rows.values()):
-            role.rows_writer.add(packed(rows))
+        role.rows_desk.put(role.setup.rows_at_end(coordinator))
         role.betting.journal.say("STOPPED")
         if role.starter.gone:  # nobody else ends them
             for name in list(role.directory.entries):

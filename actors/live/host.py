@@ -30,12 +30,15 @@ from ..letters import (
     Catalogue,
     FreeMarket,
     Hello,
+    Hosting,
     HostState,
     ImageWanted,
     Introduce,
     Letter,
     MarketUpdate,
-    Rows,
+    Restore,
+    Restored,
+    RowsTaken,
     Stop,
     StreamState,
     Unroute,
@@ -43,13 +46,14 @@ from ..letters import (
 )
 from ..logs import ThreadContext
 from ..mailboxes.mail import Mail
+from .account_news import AccountNews
 from .blocking import Watch
-from .crew_room import CrewRoom
+from .crew_room import CrewRoom, rooms_of
 from .feeds import Feeds
 from .host_state import MarketRows
 from .latencies import Latencies
-from .rows_file import TableRows, packed
-from .session_recording import SessionRecording
+from .rows_outbox import RowsOutbox
+from .session_recording import SessionRecording, Unrecorded
 from .setup import LiveSetup
 from .starting import open_strategies
 
@@ -83,8 +87,7 @@ class HostRole:
         self._answers: list[tuple[str, Letter]] = []
         self._waiting: list[tuple[str, Letter]] = []
         self._feeds = Feeds()
-        self._funds: dict[tuple[str, str], AccountFact] = {}
-        self._order_streams: dict[str, bool] = {}
+        self._accounts = AccountNews()
         self._at = 0
         self.next_state_ms = 0.0
         self._lost = self._behind = 0
@@ -94,7 +97,7 @@ class HostRole:
         self._asked: set[str] = set()
         self._at_work: CrewRoom | None = None
         self._asked_to_stop = self._ended = False
-        self._recording: SessionRecording | None = None
+        self._recording = Unrecorded()
         self.files: object = None
         self._watch = Watch(name, self._what, self._tell_busy, setup.config.stall_limit)
 
@@ -111,20 +114,33 @@ class HostRole:
             RunError: a strategy failed in `start`.
         """
         self._mail = mail
+        self._outbox = RowsOutbox(mail, COORDINATOR)
         open_strategies(self._setup)
         if self._setup.record is not None:
             self._recording = SessionRecording(self._setup.record, self.name, self._setup.deliver)
         self._lines = ThreadContext(self._setup.config)
         self._lines.join()
-        mail.send(COORDINATOR, Hello(self.name, "HOST", mail.address, mail.incarnation, os.getpid()))
+        self._greet()
         self._watch.start()
+
+    def _greet(self) -> None:
+        hello = Hello(self.name, "HOST", self._mail.address, self._mail.incarnation, os.getpid())
+        self._mail.send(COORDINATOR, hello)
+
+    def _present(self) -> None:
+        """The coordinator has started anew: tell it what is here, and what it may not have heard."""
+        self._greet()
+        places = [place for room in self.rooms.values() for place in room.places]
+        self._mail.send(COORDINATOR, Hosting(self.name, tuple(places)))
+        for room in self.rooms.values():
+            room.tell_again()
+        self._outbox.again()
 
     def stop(self) -> None:
         """Hand over what is here, unless that was done when it was asked to stop."""
         self._end()
         self._watch.close()
-        if self._recording is not None:
-            self._recording.close()
+        self._recording.close()
         self._lines.leave()
 
     def crash(self) -> None:
@@ -136,7 +152,7 @@ class HostRole:
         """Take a letter: it is dealt with once all that is waiting has been taken (see `caught_up`)."""
         if type(letter) is MarketUpdate:
             self._feeds.came(sender, letter)
-        elif type(getattr(letter, "message", letter)) in (OrderFact, Reply):
+        elif type(getattr(letter, "message", letter)) in (OrderFact, Reply, Restore):
             self._answers.append((sender, letter))
             return
         self._waiting.append((sender, letter))
@@ -169,8 +185,7 @@ class HostRole:
             if room.clock.next_ms <= self._at:
                 self._go_to(room)
                 self._watch.begin()
-                if self._recording is not None:
-                    self._recording.woke(room.crew.name, self._at)
+                self._recording.woke(room.crew.name, self._at)
                 room.actor.tick(self._at)
                 if self._asked:
                     self._keep_up()
@@ -180,6 +195,7 @@ class HostRole:
             self.next_state_ms = self._at + STATE_MS
             self._markets = json.dumps(self._rows.of(self.rooms.values())).encode()
             self._send_failures()
+            self._outbox.look(self._at)
             self._mail.send(COORDINATOR, self._state(0))
         self._look_for_stop()
 
@@ -211,12 +227,12 @@ class HostRole:
             self._update(sender, letter)
         elif isinstance(letter, Carried):
             room = self._go_to(self._room(letter.crew))
-            if self._recording is not None and isinstance(letter.message, Request):
+            if isinstance(letter.message, Request):
                 self._recording.asked(letter.crew, letter.message, self._at, paper=True)
             self._record_answer(room, letter.message)
             room.take(letter.message, self._at)
         elif isinstance(letter, OrderFact | ClearedOrder | Reply):
-            for room in self._rooms_of(letter):
+            for room in rooms_of(self.rooms.values(), letter):
                 self._go_to(room)
                 self._record_answer(room, letter)
                 room.take(letter, self._at)
@@ -225,24 +241,24 @@ class HostRole:
                 self._mail.know(letter.name, letter.address)
             else:
                 self._mail.forget(letter.name)
+            if letter.name == COORDINATOR:
+                self._present()
         elif isinstance(letter, AccountFact):
-            known = self._funds.get((letter.venue, letter.username))
-            if known is None or known.at <= letter.at:
-                self._funds[letter.venue, letter.username] = letter
-            for room in self.rooms.values():
-                room.take_funds(letter)
+            self._accounts.funds(letter, self.rooms.values())
         elif isinstance(letter, Catalogue):
             for room in list(self.rooms.values()):
                 self._go_to(room)
                 room.catalogue(letter.market_id, letter.data, self._at)
         elif isinstance(letter, StreamState):
-            self._order_streams[letter.stream] = letter.state == "SUBSCRIBED"
-            for room in self.rooms.values():
-                room.actor.order_stream_connected = self._orders_connected
+            self._accounts.stream(letter, self.rooms.values())
         elif isinstance(letter, UserEvent):
             self._user_event(letter)
         elif isinstance(letter, FreeMarket):
             self._free(letter.crew, letter.market_id)
+        elif isinstance(letter, Restore):
+            self._restore(letter)
+        elif isinstance(letter, RowsTaken):
+            self._outbox.taken(letter)
         elif isinstance(letter, Stop):
             self._end()
         else:
@@ -252,28 +268,9 @@ class HostRole:
         room = self.rooms.get(crew)
         if room is None:
             send = functools.partial(self._carry, crew)
-            room = self.rooms[crew] = CrewRoom(self._setup, self._setup.crew(crew), send)
-            for funds in self._funds.values():
-                room.take_funds(funds)
-            room.actor.order_stream_connected = self._orders_connected
+            room = self.rooms[crew] = CrewRoom(self._setup, self._setup.crew(crew), send, self.name)
+            self._accounts.tell(room)
         return room
-
-    @property
-    def _orders_connected(self) -> bool:
-        """Whether every order stream is there, as far as that was told."""
-        return all(self._order_streams.values())
-
-    def _rooms_of(self, message: OrderFact | ClearedOrder | Reply) -> list[CrewRoom]:
-        """The rooms that a message about a market is for: the one that has the order, or all that host the market."""
-        order_id = None if isinstance(message, Reply) else message.order_id
-        found = []
-        for room in self.rooms.values():
-            market = room.actor.market(message.market_id)
-            if market is not None:
-                if market.order(order_id) is not None:
-                    return [room]
-                found.append(room)
-        return found
 
     def _update(self, sender: str, update: MarketUpdate) -> None:
         """A change of a market."""
@@ -281,7 +278,7 @@ class HostRole:
             return
         room = self._go_to(self._room(update.crew))
         plan, more = self._plans.get(sender), self._feeds.more(sender, update)
-        if self._recording is not None and plan is not None and plan.brings_books:
+        if plan is not None and plan.brings_books:
             self._recording.change(room.crew, update, self._at, more)
         try:
             shown = room.update(update, plan, self._at, more)
@@ -302,7 +299,7 @@ class HostRole:
 
     def _user_event(self, letter: UserEvent) -> None:
         event = pickle.loads(letter.data) if letter.data else letter.here
-        if self._recording is not None and isinstance(event, CustomEvent):
+        if isinstance(event, CustomEvent):
             self._recording.event(event, self._at)
         for room in list(self.rooms.values()):
             self._go_to(room)
@@ -314,22 +311,31 @@ class HostRole:
             return
         self._go_to(room)
         rows = room.free(market_id)
-        if self._recording is not None:
-            self._recording.over(crew, market_id)
+        self._recording.over(crew, market_id)
         self._feeds.over(crew, market_id)
-        self._send_rows(rows)
+        self._outbox.put(rows)
+
+    def _restore(self, letter: Restore) -> None:
+        """A market goes on here."""
+        room = self._go_to(self._room(letter.crew))
+        orders, why = 0, ""
+        try:
+            orders = room.restore(letter, self._at)
+        except Exception as error:
+            why = f"{type(error).__name__}: {legible(error)}"
+            self._failed(error, letter)
+        self._mail.send(COORDINATOR, Restored(self.name, letter.crew, letter.market_id, orders, why))
 
     # -- what it tells -------------------------------------------------------------------------------------------
 
     def _record_answer(self, room: CrewRoom, message: Any) -> None:
-        if self._recording is not None and isinstance(message, Reply | OrderFact | ClearedOrder):
+        if isinstance(message, Reply | OrderFact | ClearedOrder):
             self._recording.answered(room.crew.name, message, self._at)
 
     def _carry(self, crew: str, message: Any, kept: bytes = b"") -> None:
         if isinstance(message, Request):
             self._asked.add(crew)
-            if self._recording is not None:
-                self._recording.asked(crew, message, self._at)
+            self._recording.asked(crew, message, self._at)
         self._mail.send(COORDINATOR, Carried(crew, message, kept))
 
     def _keep_up(self) -> None:
@@ -338,14 +344,10 @@ class HostRole:
         for crew in asked:
             self.rooms[crew].keep_up()
 
-    def _send_rows(self, rows: TableRows) -> None:
-        if any(rows.values()):
-            self._mail.send(COORDINATOR, Rows(self.name, packed(rows)))
-
     def _send_failures(self) -> None:
         """What has failed since it was last told, as rows with the counts since then."""
         for room in self.rooms.values():
-            self._send_rows(room.new_failures())
+            self._outbox.put(room.new_failures())
 
     def _state(self, busy_ms: int, busy_in: str = "") -> HostState:
         ticks = json.dumps(self._ticks.figures()).encode()

@@ -24,6 +24,8 @@ logger = logging.getLogger("headrace")
 
 #: Entries that wait for a journal that cannot be written. Older ones are given up: the exchange tells them again.
 _MOST = 100_000
+#: Milliseconds after which what was asked for appears no more ("placeOrders"), with a margin for bet delays.
+_APPEARS_MS = 30_000
 
 
 @dataclasses.dataclass(slots=True)
@@ -52,6 +54,9 @@ class JournalDesk:
         at_exchange: whether a request goes to an exchange: it has to be on the disk before.
         send: sends a request on.
         unsent: told of a request that is not sent, and why.
+
+    Attributes:
+        damaged_until: until then something may appear at the exchange that was lost of the journal.
     """
 
     def __init__(
@@ -68,18 +73,27 @@ class JournalDesk:
         self._at_exchange, self._send, self._unsent = at_exchange, send, unsent
         self._queue: list[Entry | Asked] = []
         self._left: list[Entry] = []
+        self._told = 0
+        self.damaged_until = 0
         self._damage = 0
         if not journal.writable:
             self._cannot(journal.why_not)
 
     @contextlib.contextmanager
     def reading(self) -> Iterator[None]:
-        """What is noted meanwhile stands in the journal already."""
-        queue = self._queue
+        """The journal is read: what is noted meanwhile stands there already."""
         try:
             yield
         finally:
-            self._queue = queue[:0]
+            self._queue = []
+        self._tell_damage()
+        if self._told:
+            self.damaged_until = self._clock_ms() + _APPEARS_MS
+
+    def _tell_damage(self) -> None:
+        for text in self.journal.damage[self._told :]:
+            self._told += 1
+            self._alerts.alert("JOURNAL", f"{text}; what is not known is read from the exchange's lists")
 
     # -- queueing ------------------------------------------------------------------------------------------------
 

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from ...strategies.messages import Request, StrategyFact
 from ...strategies.order import Order
 from ...strategies.order_rows import RunnerRow, TradeRow, kept, row_of_runner, row_of_trade
-from ...strategies.snapshots import frozen
+from ...strategies.snapshots import Frozen, frozen
 from ...strategies.strategy import Strategy
 from ...strategies.trade import Trade
 from ..hosted_market import HostedMarket, Seat
@@ -34,15 +34,11 @@ class _Instance:
     Attributes:
         number: of the last time.
         data: its snapshot then; None: none yet, or the market that it went with is gone.
-        warned: it was said that it is big, or slow.
-        left_out: attributes that were said to be left out.
     """
 
     def __init__(self, number: int) -> None:
         self.number = number
         self.data: bytes | None = None
-        self.warned = False
-        self.left_out: set[str] = set()
 
 
 class _Place:
@@ -76,6 +72,8 @@ class Keeping:
         self._places: dict[str, _Place] = {}
         self._instances: weakref.WeakKeyDictionary[Strategy, _Instance] = weakref.WeakKeyDictionary()
         self._asked: dict[tuple[str, str], Strategy] = {}
+        # What was warned of, by strategy: attributes that are left out, and "" for what is big or slow.
+        self._warned: set[tuple[str, str]] = set()
 
     def with_request(self, request: Request) -> bytes:
         """What goes along with a request. It never raises: an order does not wait for it."""
@@ -85,12 +83,14 @@ class Keeping:
             return b""
         strategy = seat.strategy
         self._asked[market.market_id, strategy.name] = strategy
+        return self._packed(market, strategy, [each.order_id for each in request.instructions])
+
+    def _packed(self, market: HostedMarket, strategy: Strategy, order_ids: list[str]) -> bytes:
         try:
-            found = self._kept(market, strategy, [each.order_id for each in request.instructions])
+            return packed(self._kept(market, strategy, order_ids))
         except Exception as error:
             self._actor.failed_here(error, None, market)
             return b""
-        return packed(found)
 
     def since(self) -> Iterator[tuple[StrategyFact, bytes]]:
         """What strategies know since their requests: to be called after each turn with requests."""
@@ -110,9 +110,32 @@ class Keeping:
                     continue
                 yield StrategyFact(name, market_id, self._actor.clock.now_ms), data
 
+    def tell_again(self) -> Iterator[tuple[StrategyFact, bytes]]:
+        """What strategies know that have orders: a coordinator that starts anew may not have heard the last of it."""
+        for place in self._places.values():
+            place.runners.clear()
+            place.context = "{}"
+        for instance in self._instances.values():
+            instance.data = None
+        for market in self._actor.hosted:
+            for seat, _ in market.traders() if market.shown else ():
+                data = self._packed(market, seat.strategy, [])
+                if data:
+                    yield StrategyFact(seat.strategy.name, market.market_id, self._actor.clock.now_ms), data
+
     def went_on(self, strategy: Strategy, number: int) -> None:
         """A strategy goes on from a snapshot: later ones have higher numbers."""
         self._instances[strategy] = _Instance(number)
+
+    def opened_again(self, market: HostedMarket, context: str) -> None:
+        """A market goes on: its orders, as they stand, and its context were handed over by its former host."""
+        place = self._places[market.market_id] = _Place()
+        place.entered, place.context = len(market.blotter), context
+        for order in market.blotter:
+            if order.complete:
+                place.ended.add(order.id)
+            else:
+                place.open[order.id] = order
 
     def forget(self, market: HostedMarket) -> None:
         """A market is freed: what went with it is gone, and goes with the next request elsewhere."""
@@ -130,7 +153,7 @@ class Keeping:
             instance = self._instances[strategy] = _Instance(0)
         place = self._places.setdefault(market.market_id, _Place())
         trades = self._trades(market, place, order_ids)
-        runners = self._runners(market.market_id, place, strategy)
+        runners = self._runners(market, place)
         snapshot = self._snapshot(strategy, market, instance)
         return self._with(market, strategy, instance, trades, runners, snapshot)
 
@@ -194,13 +217,16 @@ class Keeping:
         return rows
 
     @staticmethod
-    def _runners(market_id: str, place: _Place, strategy: Strategy) -> tuple[RunnerRow, ...]:
-        found = []
-        for key, context in strategy._headrace.contexts.get(market_id, {}).items():
-            now = (context.trade_count, context.live_trade_count, context.last_placed_ms, context.last_reset_ms)
-            if place.runners.get((strategy.name, key)) != now:
-                place.runners[strategy.name, key] = now
-                found.append(row_of_runner(strategy, market_id, key, context))
+    def _runners(market: HostedMarket, place: _Place) -> tuple[RunnerRow, ...]:
+        """Runners of all strategies: their trades are among those that have ended."""
+        found, market_id = [], market.market_id
+        for seat, _ in market.traders():
+            strategy = seat.strategy
+            for key, context in strategy._headrace.contexts.get(market_id, {}).items():
+                now = (context.trade_count, context.live_trade_count, context.last_placed_ms, context.last_reset_ms)
+                if place.runners.get((strategy.name, key)) != now:
+                    place.runners[strategy.name, key] = now
+                    found.append(row_of_runner(strategy, market_id, key, context))
         return tuple(found)
 
     # -- snapshots -----------------------------------------------------------------------------------------------
@@ -213,26 +239,27 @@ class Keeping:
         except Exception as error:
             self._actor.failed_here(error, strategy, market)
             return b""
-        self._warn(strategy, market, instance, found.left_out, len(found.data), time.perf_counter() - began)
+        self._warn(strategy, market, found, time.perf_counter() - began)
         if found.data == instance.data:
             return b""
         instance.data = found.data
         return found.data
 
-    @staticmethod
-    def _warn(
-        strategy: Strategy, market: HostedMarket, instance: _Instance, left_out: dict[str, str], size: int, took: float
-    ) -> None:
-        extra = {"strategy": strategy.name, "market_id": market.market_id}
-        for name, why in left_out.items():
-            if name not in instance.left_out:
-                instance.left_out.add(name)
-                text = "strategy %s: self.%s cannot be pickled and does not survive a restart: %s"
-                logger.warning(text, strategy.name, name, why, extra=extra)
-        if (size > _BIG or took > _SLOW_S) and not instance.warned:
-            instance.warned = True
-            text = "strategy %s: its snapshot has %d bytes and took %.1f ms, at each request; override snapshot()"
-            logger.warning(text, strategy.name, size, took * 1000, extra=extra)
+    def _warn(self, strategy: Strategy, market: HostedMarket, found: Frozen, took: float) -> None:
+        name, size = strategy.name, len(found.data)
+        for attribute, why in found.left_out.items():
+            self._warn_once(
+                name, attribute, market, f"self.{attribute} cannot be pickled and does not survive a restart: {why}"
+            )
+        if size > _BIG or took > _SLOW_S:
+            why = f"its snapshot has {size} bytes and took {took * 1000:.1f} ms, at each request; override snapshot()"
+            self._warn_once(name, "", market, why)
+
+    def _warn_once(self, strategy: str, what: str, market: HostedMarket, text: str) -> None:
+        if (strategy, what) not in self._warned:
+            self._warned.add((strategy, what))
+            extra = {"strategy": strategy, "market_id": market.market_id}
+            logger.warning("strategy %s: %s", strategy, text, extra=extra)
 
 
 def _seat_of(market: HostedMarket, strategy: str) -> Seat | None:

@@ -16,7 +16,8 @@ from ...strategies.messages import AccountFact
 from ..betfair.lists import AccountDetails, AccountFunds, Listed
 from ..letters import Catalogue, MarketIds, StreamState
 from ..mailboxes.mail import Mail
-from .accounts import Accounts, Desk, Owner
+from .accounts import Accounts
+from .desk import Desk, Owner
 from .directory import Directory
 from .market_filters import catalogue_filters, needs_catalogue
 from .routes import Routes

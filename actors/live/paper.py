@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from ...strategies.book import MarketBook
 from ...strategies.errors import OrderError, RunError
-from ...strategies.messages import Request
-from ..exchange import Desk, Exchange, MarketExchange
+from ...strategies.messages import OrderFact, PlaceInstruction, Request
+from ..exchange import AccountTerms, Desk, Exchange, MarketExchange
 from ..hosted_market import HostedMarket
 
 
@@ -26,12 +26,13 @@ class HostMarket(MarketExchange):
     def __init__(self, paper: MarketExchange | None) -> None:
         self._paper = paper
         self._traded = False
+        self._taken: set[str] = set()
 
     def send(self, request: Request) -> None:
         raise RunError(f"request {request.request_id}: it goes to the coordinator first")
 
     def take(self, request: Request, closed: bool) -> None:
-        """Take a request of a paper account, which the coordinator has let pass.
+        """Take a request of a paper account, which the coordinator has let pass. One that comes twice is taken once.
 
         Args:
             closed: the market is closed.
@@ -43,6 +44,9 @@ class HostMarket(MarketExchange):
             raise RunError(
                 f"request {request.request_id}: account {request.username} trades at the exchange itself, and not here"
             )
+        if request.request_id in self._taken:
+            return
+        self._taken.add(request.request_id)
         self._traded = True
         self._paper.send(request)
         if closed:
@@ -65,6 +69,11 @@ class HostMarket(MarketExchange):
 
     def queue_ahead(self, order_id: str) -> float | None:
         return None if self._paper is None else self._paper.queue_ahead(order_id)
+
+    def adopt(self, asked: PlaceInstruction, strategy: str, account: AccountTerms, fact: OrderFact) -> None:
+        self._traded = True
+        if self._paper is not None:
+            self._paper.adopt(asked, strategy, account, fact)
 
     def rest(self) -> None:
         if self._paper is not None:

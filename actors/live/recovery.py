@@ -19,6 +19,7 @@ from ...strategies.messages import (
     PLACE,
     REFUSED,
     SUCCESS,
+    UNCONFIRMED,
     UNKNOWN,
     AccountFact,
     ClearedOrder,
@@ -33,8 +34,9 @@ from ...strategies.messages import (
 )
 from ..journal.entries import Entry, Noted, Seated
 from ..letters import ForeignBet, Hello
-from .accounts import REOPENED, Desk, Owner
+from .accounts import REOPENED
 from .betting import Betting
+from .desk import Desk, Owner
 from .setup import LiveSetup
 
 logger = logging.getLogger("headrace")
@@ -66,7 +68,7 @@ class Open:
 
     def take(self, reply: Reply) -> None:
         """A part of it is answered, or all."""
-        if reply.outcome == UNKNOWN:
+        if reply.outcome in (UNKNOWN, UNCONFIRMED):
             return
         for report in reply.reports:
             if report.operation == PLACE and report.order_id in self.placing:
@@ -246,7 +248,7 @@ class Recovery:
         if market.what == REOPENED:
             desk = self._desk(entry.actor)
             if desk is not None:
-                desk.results.pop(market.market_id, None)
+                desk.take_back(market.market_id)
             return
         host, _, crew = entry.actor.partition(".")
         betting.join(host, crew)

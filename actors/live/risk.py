@@ -148,6 +148,20 @@ class Risk:
         if self.limited and request.kind in (PLACE, REPLACE) and at_ms > self._clock_ms() - 1000:
             self._placed_ms.extend([at_ms] * len(request.instructions))
 
+    def is_harmless(self, instruction: Instruction, request: Request) -> bool:
+        """Whether an instruction makes the worst case of its market no worse. With limits, these are asked as well."""
+        if not isinstance(instruction, PlaceInstruction | ReplaceInstruction):
+            return True
+        if self._judged.request_id != request.request_id:
+            self._judged = _Judged(request.request_id)
+        before, after, wanted = self._losses(instruction, request)
+        if wanted is None or after > before:
+            return False
+        if not self.limited:
+            self._judged.wanted.append(wanted[0])
+            self._judged.without += wanted[1]
+        return True
+
     def _pace(self, instruction: Instruction, request: Request) -> str | None:
         limit, now, placed = self.limits.max_orders_per_second, self._clock_ms(), self._placed_ms
         while placed and placed[0] <= now - 1000:

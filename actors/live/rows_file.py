@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
 import pickle
@@ -19,7 +20,8 @@ TableRows = Mapping[str, Sequence[tuple[Any, ...]]]
 ROWS = "rows.bin"
 #: The name of the file in it that is there while a session is under way.
 SESSION = "session.json"
-_LENGTH = struct.Struct("<I")
+#: Before each letter: bytes of its data, bytes of its source's name, its number.
+_HEAD = struct.Struct("<IHQ")
 
 
 def packed(rows: TableRows) -> bytes:
@@ -67,21 +69,59 @@ class RowsWriter:
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self._path = os.fspath(path)
         self._file: IO[bytes] | None = None
+        self._end = 0
+        self._last: dict[str, int] = {}
+        self._closed = False
 
-    def add(self, data: bytes) -> None:
-        """Add the data of a letter.
+    def last_of(self, source: str) -> int:
+        """The number of the last letter of a source that is in the file; 0: none is.
 
         Raises:
-            OSError: it cannot be written.
+            OSError: it cannot be read.
         """
+        self._opened()
+        return self._last.get(source, 0)
+
+    def add(self, data: bytes, source: str = "", number: int = 0) -> None:
+        """Add the data of a letter.
+
+        Args:
+            source, number: whose letter it is, and which; empty: nobody asks.
+
+        Raises:
+            OSError: it cannot be written; then nothing of it is there.
+        """
+        file, name = self._opened(), source.encode()
+        left = memoryview(_HEAD.pack(len(data), len(name), number) + name + data)
+        size = len(left)
+        try:
+            while left:  # a disk that is all but full takes a part
+                left = left[file.write(left) :]
+        except OSError:
+            with contextlib.suppress(OSError):
+                file.truncate(self._end)
+            raise
+        self._end += size
+        if source:
+            self._last[source] = number
+
+    def _opened(self) -> IO[bytes]:
+        if self._closed:
+            raise OSError(errno.EBADF, "it was closed", self._path)
         if self._file is None:
-            self._file = open(self._path, "ab", buffering=0)  # noqa: SIM115 - closed by `close`
-            whole = end_of_rows(self._path)
-            if whole < self._file.tell():  # a former process ended in the middle of a write
-                self._file.truncate(whole)
-        self._file.write(_LENGTH.pack(len(data)) + data)
+            file = open(self._path, "ab", buffering=0)  # noqa: SIM115 - closed by `close`
+            try:
+                self._end, self._last = _whole(self._path)
+                if self._end < file.tell():  # a former process ended in the middle of a write
+                    file.truncate(self._end)
+            except BaseException:
+                file.close()
+                raise
+            self._file = file
+        return self._file
 
     def close(self) -> None:
+        self._closed = True
         if self._file is not None:
             self._file.close()
             self._file = None
@@ -103,23 +143,28 @@ class RowsReader:
         try:
             with self._path.open("rb") as file:
                 file.seek(self._at)
-                for data in _letters(file):
-                    self._at += _LENGTH.size + len(data)
-                    yield data
+                while len(head := file.read(_HEAD.size)) == _HEAD.size:
+                    length, name, _ = _HEAD.unpack(head)
+                    data = file.read(name + length)
+                    if len(data) < name + length:
+                        return
+                    self._at += _HEAD.size + len(data)
+                    yield data[name:]
         except FileNotFoundError:
             return
 
 
-def end_of_rows(path: str | os.PathLike[str]) -> int:
-    """Where the last whole letter of a file ends."""
+def _whole(path: str) -> tuple[int, dict[str, int]]:
+    """Where the last whole letter of a file ends, and the last number of each source."""
+    end, last = 0, dict[str, int]()
+    size = os.stat(path).st_size
     with open(path, "rb") as file:
-        return sum(_LENGTH.size + len(data) for data in _letters(file))
-
-
-def _letters(file: IO[bytes]) -> Iterator[bytes]:
-    while len(head := file.read(_LENGTH.size)) == _LENGTH.size:
-        (length,) = _LENGTH.unpack(head)
-        data = file.read(length)
-        if len(data) < length:
-            return
-        yield data
+        while len(head := file.read(_HEAD.size)) == _HEAD.size:
+            length, name, number = _HEAD.unpack(head)
+            source = file.read(name).decode(errors="replace")
+            if end + _HEAD.size + name + length > size:
+                break
+            end = file.seek(length, os.SEEK_CUR)
+            if source:
+                last[source] = number
+    return end, last

@@ -20,7 +20,32 @@ SESSION = "session"
 HOSTS = "hosts"
 
 
-class SessionRecording:
+class Unrecorded:
+    """The session is not recorded: what is told is forgotten."""
+
+    def woke(self, crew: str, at: int) -> None:
+        """Timers are about to be run."""
+
+    def change(self, crew: Crew, update: MarketUpdate, at: int, more: bool) -> None:
+        """A change of a market is about to be taken."""
+
+    def asked(self, crew: str, request: Request, at: int, paper: bool = False) -> None:
+        """Strategies have made a request; or one of a paper account has come back, to be matched here."""
+
+    def answered(self, crew: str, answer: Reply | OrderFact | ClearedOrder, at: int) -> None:
+        """An answer is about to be taken."""
+
+    def event(self, event: CustomEvent, at: int) -> None:
+        """A custom event is about to be taken: it stands in the file of each market that is hosted."""
+
+    def over(self, crew: str, market_id: str) -> None:
+        """A market is freed: its file is packed."""
+
+    def close(self) -> None:
+        """Write and pack everything."""
+
+
+class SessionRecording(Unrecorded):
     """Records for one host. Files are written by a thread of its own; see `Recorder`.
 
     Args:
@@ -44,11 +69,9 @@ class SessionRecording:
         self._refused = False
 
     def woke(self, crew: str, at: int) -> None:
-        """Timers are about to be run."""
         self._woke[crew] = at
 
     def change(self, crew: Crew, update: MarketUpdate, at: int, more: bool) -> None:
-        """A change of a market is about to be taken."""
         key = (crew.name, update.market_id)
         if key not in self._begun:
             self._begun.add(key)
@@ -56,16 +79,13 @@ class SessionRecording:
         self._put(key, change_line(update.pt, at, update.change, update.image, more, update.clk))
 
     def asked(self, crew: str, request: Request, at: int, paper: bool = False) -> None:
-        """Strategies have made a request; or one of a paper account has come back, to be matched here."""
         self._put((crew, request.market_id), asked_line(at, request, paper))
 
     def answered(self, crew: str, answer: Reply | OrderFact | ClearedOrder, at: int) -> None:
-        """An answer is about to be taken."""
         if (crew, answer.market_id) in self._begun:
             self._put((crew, answer.market_id), answered_line(at, answer))
 
     def event(self, event: CustomEvent, at: int) -> None:
-        """A custom event is about to be taken: it stands in the file of each market that is hosted."""
         self._events += 1
         market_ids = None if event.market_ids is None else sorted(event.market_ids)
         try:
@@ -77,14 +97,12 @@ class SessionRecording:
             self._put(key, line)
 
     def over(self, crew: str, market_id: str) -> None:
-        """A market is freed: its file is packed."""
         if (crew, market_id) in self._begun:
             self._begun.discard((crew, market_id))
             self._told.pop((crew, market_id), None)
             self._recorder.over(SESSION, f"{crew}/{market_id}")
 
     def close(self) -> None:
-        """Write and pack everything."""
         self._recorder.close()
 
     def _put(self, key: tuple[str, str], line: bytes) -> None:

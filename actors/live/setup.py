@@ -88,7 +88,6 @@ class LiveSetup:
         on_stop: "cancel" or "leave" what rests at the exchange.
         on_restart: "carry_on" with what a former session has left, or "cancel" what rests of it.
         session: which session this is: a coordinator that finds it in its journal goes on with it.
-        max_deaths_an_hour: how often the host of a market may end in an hour; then the market is given up.
         record: a folder for the whole session; None: not recorded.
         deliver: brings files of that folder, with their names below it, to where they are wanted; None: they stay.
         webhook: a URL that alerts are posted to; None: they are logged only.
@@ -112,7 +111,6 @@ class LiveSetup:
     on_stop: str = "cancel"
     on_restart: str = "carry_on"
     session: str = dataclasses.field(default_factory=unique_id)
-    max_deaths_an_hour: int = 20
     rows_of_failures: Callable[[Failures], Callable[[], TableRows]] = no_failures
     rows_at_end: Callable[[Coordinator], TableRows] = no_rows
     record: str | None = None

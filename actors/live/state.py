@@ -18,6 +18,7 @@ Times are milliseconds since the epoch, money is in each account's currency. Key
 | markets | rows: market_id, event, name, status, inplay, crew, host, stalled, strategy, orders, live, matched, exposure, profit, changes, pt |
 | orders | live ones, 1 000 at most, those in doubt first, then the latest: order_id, bet_id, market_id, strategy, selection_id, side, price, size, matched, remaining, status, age_ms, in_doubt, username |
 | live_orders | how many there are |
+| held | markets in which nothing that adds to the risk is placed: market_id, username, why |
 | foreign | bets that were placed elsewhere: bet_id, market_id, selection_id, side, price, size, matched, remaining, username |
 | clients | rows: venue, username, paper, session, ready, funds, funds_age_s, exposure, transactions_hour, currency, heartbeat_age_s (since one was answered; null: there are none) |
 | streams | rows: the fields of `letters.StreamState`, pid |
@@ -49,7 +50,8 @@ from ...strategies.changes import MarketDefinition
 from ..betfair.known_bet import KnownBet
 from ..letters import HostState, StreamState
 from .account_exposure import account_loss, markets_at_stake
-from .accounts import Accounts, Desk
+from .accounts import Accounts
+from .desk import Desk
 
 #: Most rows of live orders. Whoever looks does so twice a second, and the thread that makes them sends orders.
 MOST_ORDERS = 1_000
@@ -95,6 +97,16 @@ def _order_row(desk: Desk, bet: KnownBet, at_ms: int) -> dict[str, Any]:
         "in_doubt": in_doubt,
         "username": desk.owner[1],
     }
+
+
+def held_rows(accounts: Accounts) -> list[dict[str, Any]]:
+    """Markets in which nothing that adds to the risk is placed, for it is not known how bets stand there."""
+    return [
+        {"market_id": market_id, "username": desk.owner[1], "why": why}
+        for desk in accounts
+        if desk.orders is not None
+        for market_id, why in desk.orders.held.items()
+    ]
 
 
 def foreign_rows(accounts: Accounts) -> list[dict[str, Any]]:

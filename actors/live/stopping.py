@@ -16,7 +16,8 @@ from typing import Any
 
 from ...strategies.messages import CANCEL, EXPIRED, UNKNOWN, CancelInstruction, Request
 from ..betfair.known_bet import KnownBet
-from .accounts import Accounts, Desk, Owner
+from .accounts import Accounts
+from .desk import Desk, Owner
 
 logger = logging.getLogger("headrace")
 

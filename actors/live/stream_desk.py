@@ -7,8 +7,9 @@ import logging
 from collections.abc import Callable, Container
 
 from ..letters import Gone, Introduce, Letter, Session, SessionWanted, StreamState
-from .accounts import Accounts, Desk, Owner
+from .accounts import Accounts
 from .alerts import Alerts
+from .desk import Desk, Owner
 from .grants import Grants
 from .setup import LiveSetup
 

@@ -75,6 +75,12 @@ class Successors:
         self._waiting.pop((crew, market_id), None)
         self._answered.pop((crew, market_id), None)
 
+    def forget(self, market_id: str) -> None:
+        """A market is over."""
+        for crew, its in list(self._waiting):
+            if its == market_id:
+                self.drop(crew, market_id)
+
     def begin(self, host: str) -> None:
         """A host is there: it is to go on with what waits for it. All that is known has been written down."""
         places = self._of(host)

@@ -201,6 +201,24 @@ class Wards:
             role.routes.again(letter.name)
             role.workers.again(letter.name)
 
+    def lost(self, sender: str) -> None:
+        """Letters of an actor were lost, or it was started anew.
+
+        A stream tells all that it knows again; what bets have come to is read from the lists. A host tells what it has,
+        and what is not answered.
+        """
+        role, text = self._role, f"letters of {sender} to the coordinator were lost"
+        role.stream_desk.lost(sender, role.mail.address, self._clock_ms())
+        owner = role.stream_desk.owners.get(sender)
+        if sender in role.seating.hosts:
+            role.mail.send(sender, Introduce(role.mail.name, role.mail.address))
+            if self._said_hello.get(sender, 0) and sender not in self._starting:
+                role.alerts.note("LOST", f"{text}; it tells again what it has")
+        elif owner is not None and role.betting.accounts.of(owner).orders is not None:
+            role.alerts.note("LOST", f"{text}; how the account's bets stand is read from the lists")
+        else:
+            role.alerts.alert("LOST", text)
+
     def gone(self, sender: str, letter: Gone, at_ms: int) -> None:
         """An actor has ended."""
         role, name = self._role, letter.name
@@ -228,7 +246,7 @@ class Wards:
         role.alerts.alert("RESTART", f"{why}; it is started again, and goes on with its markets: {markets}")
         role.betting.journal.say("GONE", why)
         role.watch.forget(host)
-        most = role.setup.max_deaths_an_hour
+        most = role.setup.config.max_deaths_an_hour
         for place in places:
             if self._deaths_of(place, at_ms) > most:
                 self._given_up(*place, f"its host has ended more than {most} times in an hour")

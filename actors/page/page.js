@@ -67,6 +67,7 @@ function noticesOf(state) {
   if (left.length) found.push("Orders that cannot be cancelled: " + left.map(bet => "bet " + bet.bet_id + " of market " + bet.market_id + (bet.why ? ", " + bet.why : "")).join("; "));
   const doubtful = (state.orders ?? []).filter(order => order.in_doubt).length;
   if (doubtful) found.push(doubtful + (doubtful === 1 ? " order is" : " orders are") + " in doubt: it is not known whether the exchange has " + (doubtful === 1 ? "it" : "them"));
+  for (const each of state.held ?? []) found.push("Nothing that adds to the risk is placed in market " + each.market_id + ": " + each.why);
   for (const host of state.hosts ?? []) if (host.stalled) found.push("Host " + host.name + " is stalled: a callback has been running for " + long(host.busy_ms) + (host.busy_in ? ", " + host.busy_in : ""));
   for (const each of state.watchdogs ?? []) if (each.kind !== "STALLED") found.push(each.text[0].toUpperCase() + each.text.slice(1));
   for (const stream of state.streams ?? []) if (stream.state === "DOWN" || stream.state === "REFUSED") found.push("Stream " + stream.stream + " is " + stream.state.toLowerCase() + (stream.error ? ": " + stream.error : ""));

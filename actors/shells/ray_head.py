@@ -26,11 +26,14 @@ _OBJECTS = 80_000_000
 #: Ray's processes do not draw the node away over half a minute when they are to end, and kill no actor when memory is
 #: short: one that trades is not to end in the middle of an order.
 _SETTINGS = {"RAY_GRACEFUL_SHUTDOWN_DRAIN_TIMEOUT_S": "0", "RAY_memory_monitor_refresh_ms": "0"}
-_AUTH = ("RAY_AUTH_MODE", "RAY_AUTH_TOKEN_PATH", "RAY_AUTH_TOKEN")
+#: With this Ray takes 127.0.0.1 for the machine's address and listens there only, as it does by itself on macOS and
+#: Windows (`ray._private.services.get_node_ip_address`). Every process of the cluster has to have it.
+_LOCAL = "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"
+_OURS = ("RAY_AUTH_MODE", "RAY_AUTH_TOKEN_PATH", "RAY_AUTH_TOKEN", _LOCAL)
 
 
 class RayHead:
-    """A cluster that only processes with its token can use: Ray listens on all addresses of the machine.
+    """A cluster that only processes of this machine can reach, and only those with its token can use.
 
     This process is given the token by its environment, and connects.
 
@@ -47,13 +50,14 @@ class RayHead:
         self._folder = folder
         self._temporary = folder / "ray"
         self._log = folder / "head.log"
-        self._before = {name: os.environ.get(name) for name in _AUTH}
+        self._before = {name: os.environ.get(name) for name in _OURS}
+        self._was_local: bool | None = None
         token = folder / "token"
         file = os.open(token, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         with open(file, "w") as opened:
             opened.write(secrets.token_hex(32))
         os.environ.pop("RAY_AUTH_TOKEN", None)
-        os.environ.update(RAY_AUTH_MODE="token", RAY_AUTH_TOKEN_PATH=str(token))
+        os.environ.update({"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN_PATH": str(token), _LOCAL: "0"})
         os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
         try:
             self._keeper = self._start(metrics_port)
@@ -114,6 +118,7 @@ class RayHead:
         import ray
 
         _learn_token()
+        self._was_local = _stay_local()
         until = time.monotonic() + _START
         while True:
             try:
@@ -153,6 +158,8 @@ class RayHead:
         shutil.rmtree(self._temporary, ignore_errors=True)
 
     def _restore(self) -> None:
+        if self._was_local is not None:
+            _stay_local(self._was_local)
         for name, value in self._before.items():
             if value is None:
                 os.environ.pop(name, None)
@@ -166,6 +173,15 @@ def _free_port() -> int:
     with socket.socket() as asked:
         asked.bind(("127.0.0.1", 0))
         return int(asked.getsockname()[1])
+
+
+def _stay_local(local: bool = True) -> bool:
+    """Have Ray in this process take 127.0.0.1 for the machine's address, as its head does; whether it did before."""
+    import ray._private.ray_constants as constants
+
+    before = not constants.ENABLE_RAY_CLUSTER
+    constants.ENABLE_RAY_CLUSTER = not local
+    return before
 
 
 def _learn_token() -> None:

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 
 import msgspec
 
+from ...strategies.currency import pence
 from ...strategies.host import order_id_of
 from ...strategies.messages import STREAM, OrderFact
 
@@ -105,7 +106,7 @@ def fact_of(
         liability: of a bet at the starting price.
         closed: the market has closed: nothing waits any longer.
     """
-    matched, lapsed, cancelled, voided = (round(each or 0.0, 2) for each in (order.sm, order.sl, order.sc, order.sv))
+    matched, lapsed, cancelled, voided = (pence(each or 0.0) for each in (order.sm, order.sl, order.sc, order.sv))
     at_sp = order.ot in _AT_SP and not order.s
     executable = order.status == "E"
     if at_sp and not executable and not closed:
@@ -122,7 +123,7 @@ def fact_of(
         persistence_type=None if at_sp else _PERSISTENCE.get(order.pt or ""),
         matched=matched,
         average=average,
-        remaining=round(order.sr or 0.0, 2) if order.status == "E" else 0.0,
+        remaining=pence(order.sr or 0.0) if order.status == "E" else 0.0,
         cancelled=cancelled,
         lapsed=lapsed,
         voided=voided,

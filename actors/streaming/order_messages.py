@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable
 
 import msgspec
 
+from ...strategies.currency import pence
 from ...strategies.messages import OrderFact
 from ..letters import ForeignBet, OrdersClosed, Position
 from .order_changes import DECODE_MARKET, SIDES, MarketChange, RunnerChange, StreamOrder, decoded_order, fact_of, shown
@@ -236,7 +237,7 @@ class OrderFold:
             # References have been left empty: they do not change.
             order.rfo, order.rfs = bet.order.rfo, bet.order.rfs
         bet.order = order
-        matched = round(order.sm or 0.0, 2)
+        matched = pence(order.sm or 0.0)
         if order.avp:
             bet.average = order.avp
         elif not bet.average:

@@ -1,0 +1,67 @@
+"""Rows of the session's result on their way from a host: kept until the coordinator says that they are written.
+
+Coordinators end, and disks are full for a while: what is not confirmed is sent again, in order, to the one that is
+there by then. It leaves out what a former one has written.
+"""
+
+from __future__ import annotations
+
+from ...strategies.host import unique_id
+from ..letters import Rows, RowsTaken
+from ..mailboxes.mail import Mail
+from .rows_file import TableRows, packed
+
+#: Milliseconds after which rows that are not confirmed are sent again.
+_AGAIN_MS = 5_000
+
+
+class RowsOutbox:
+    """See the module.
+
+    Args:
+        mail: of the host.
+        to: who writes them.
+    """
+
+    def __init__(self, mail: Mail, to: str) -> None:
+        self._mail, self._to = mail, to
+        self._source, self._count = unique_id(), 0
+        self._unwritten: dict[int, bytes] = {}
+        #: Since when nothing was confirmed; None: not looked yet.
+        self._since: int | None = None
+
+    def __len__(self) -> int:
+        """Letters that are not confirmed."""
+        return len(self._unwritten)
+
+    def put(self, rows: TableRows) -> None:
+        """Send rows."""
+        if any(rows.values()):
+            self._count += 1
+            self._unwritten[self._count] = data = packed(rows)
+            self._send(self._count, data)
+
+    def _send(self, number: int, data: bytes) -> None:
+        self._mail.send(self._to, Rows(self._mail.name, data, self._source, number, next(iter(self._unwritten))))
+
+    def taken(self, letter: RowsTaken) -> None:
+        """Rows are written."""
+        if letter.source == self._source:
+            self._since = None
+            for number in [each for each in self._unwritten if each <= letter.number]:
+                del self._unwritten[number]
+
+    def again(self) -> None:
+        """Send all that is not confirmed: whoever writes it is new."""
+        self._since = None
+        for number, data in self._unwritten.items():
+            self._send(number, data)
+
+    def look(self, at_ms: int) -> None:
+        """Time has passed: what has waited for long is sent again."""
+        if not self._unwritten:
+            self._since = None
+        elif self._since is None:
+            self._since = at_ms
+        elif at_ms - self._since >= _AGAIN_MS:
+            self.again()

@@ -160,6 +160,11 @@ class Journal:
         """
         self._files.close_market(market_id)
 
+    def forget(self) -> None:
+        """All markets are over: a restart need not know of any."""
+        for market_id in self.open_markets:
+            self.close_market(market_id)
+
     def mend(self) -> bool:
         """Try again to write. Returns: whether it can be written now."""
         return self._files.mend()

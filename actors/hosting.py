@@ -8,7 +8,6 @@ from typing import Any
 from ..strategies.book import MarketBook
 from ..strategies.changes import MarketChange, MarketDefinition
 from ..strategies.cleared import ClearedMarkets
-from ..strategies.errors import RunError
 from ..strategies.events import ClearedMarketsEvent, ClearedOrdersMetaEvent, CloseMarketEvent, MarketEvent
 from ..strategies.hosting import hosted, scope_of, window_of
 from ..strategies.messages import UNCONFIRMED, ClearedMarket
@@ -72,14 +71,16 @@ class Hosting(CustomEvents):
         market.open_exchange(self._exchange)
         return market
 
-    def reopen_market(self, market_id: str, definition: MarketDefinition, strategies: frozenset[str]) -> HostedMarket:
+    def reopen_market(
+        self, market_id: str, definition: MarketDefinition, strategies: frozenset[str]
+    ) -> HostedMarket | None:
         """Host a market that another actor has hosted, before its book is there. It is shown with its first change.
 
         Args:
             strategies: names of those that have it in any case, whatever their filters say now.
 
-        Raises:
-            RunError: no strategy here wants it.
+        Returns:
+            None: no strategy here wants it.
         """
         self._going_on = strategies
         try:
@@ -88,7 +89,7 @@ class Hosting(CustomEvents):
             self._going_on = frozenset()
         market = self._hosted.get(market_id)
         if market is None:
-            raise RunError(f"market {market_id}: no strategy here wants it")
+            return None
         market.restored = True
         self.coordinator.opened(market.fact("OPENED"), self)
         return market
@@ -300,7 +301,7 @@ class Hosting(CustomEvents):
 
     def _expire(self, market: HostedMarket, why: str) -> None:
         """End the orders that can no longer be placed, and tell their strategies."""
-        if self._expire_at_exchange(market, why):
+        if self._expire_at_exchange(market, why) and market.shown:
             self.process_market_orders(market)
             # Requests made in answer to that come too late as well.
             self._expire_at_exchange(market, why)

@@ -77,6 +77,7 @@ class Kill:
     Attributes:
         at: when, wall time in milliseconds. names, pids: what was hit.
         markets: that must be shown again. orders: an order asked for afterwards must reach the exchange.
+        streams: that must be subscribed again.
         page, driver: that must be there again: the page's address, the process of the driver.
         back: seconds until all that was so; None: it has not come back.
     """
@@ -87,6 +88,7 @@ class Kill:
     pids: list[int]
     markets: set[str]
     orders: bool = False
+    streams: tuple[str, ...] = ()
     page: bool = False
     driver: int | None = None
     back: float | None = None
@@ -108,6 +110,13 @@ class Kill:
             if not reached:
                 return None
             moments.append(min(reached))
+        if self.streams:
+            state = system.state(1.0) or {"streams": ()}
+            rows = [row for row in state["streams"] if row["stream"] in self.streams and row["pid"] not in self.pids]
+            told = [row["at"] for row in rows if row["state"] == "SUBSCRIBED" and row["at"] > self.at]
+            if len(told) < len(self.streams):
+                return None
+            moments.append(max(told))
         if self.page or self.driver is not None:
             running = system.running
             if running is None or (self.driver is not None and running.pid == self.driver):
@@ -281,6 +290,7 @@ class Chaos:
             hosts = {name for name in victims if name.startswith("h")}
             markets = {row["market_id"] for row in state["markets"] if row["host"] in hosts} & every
         kill = Kill(kind, time.time() * 1000, victims, pids, markets, orders="c" in victims, page="page" in victims)
+        kill.streams = tuple(name for name in victims if name.startswith("o"))
         for name in victims if self.options.engine == "local" else ():
             self.system.crash(name)
         self._kill(pids)
@@ -311,8 +321,8 @@ class Chaos:
         return kill
 
     def _all(self, state: dict[str, Any]) -> Kill:
-        kill = Kill("all", time.time() * 1000, ["all"], [], set(), orders=True)
         killed = self.system.kill_all()
+        kill = Kill("all", time.time() * 1000, ["all"], [], set(), orders=True)
         self.say(f"killed all {len(killed)} processes; the command is given again")
         self.system.start()
         return kill

@@ -358,7 +358,7 @@ class History:
         for bet_id, bet in self.bets.items():
             found = rows.get(bet_id)
             if found is None:
-                wrong.append(f"bet {bet_id} ({bet.order_ref}) of {bet.market_id} is not known: {bet}")
+                wrong.append(f"bet {bet_id} ({bet.order_ref}) of {bet.market_id} is not known")
                 continue
             for name in _SIZES:
                 if abs(found[f"size_{name}"] - getattr(bet, name)) > _PENNY:

@@ -7,6 +7,8 @@ fifty is open in the end; the others are over, and packed.
 from __future__ import annotations
 
 import argparse
+import contextlib
+import sqlite3
 import statistics
 import tempfile
 import time
@@ -14,6 +16,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from headrace.actors.journal.entries import Entry, Kept, packed
+from headrace.actors.journal.files import day_files
 from headrace.actors.journal.journal import Journal
 from headrace.actors.journal.reader import JournalReader
 from headrace.strategies.messages import OrderFact, PlaceInstruction, Reply, Report, Request
@@ -47,6 +50,12 @@ def times_of(journal: Journal, entries: list[Entry], durable: bool) -> list[floa
         journal.add([entry], durable)
         found.append((time.perf_counter() - began) * 1e3)
     return sorted(found)
+
+
+def bytes_packed(path: Path) -> int:
+    """Bytes of packs in a file."""
+    with contextlib.closing(sqlite3.connect(path)) as db:
+        return int(db.execute("select coalesce(sum(length(data)), 0) from packs").fetchone()[0])
 
 
 def told(name: str, times: list[float]) -> None:
@@ -85,6 +94,9 @@ def main() -> None:
         start = time.perf_counter()
         journal.tidy()
         print(f"packing the rest: {time.perf_counter() - start:.1f} s, then {journal.size / 1e6:.0f} MB")
+        packs = sum(map(bytes_packed, day_files(folder)))
+        over = markets * _OF_A_MARKET * (_ONE_IN - 1) / _ONE_IN
+        print(f"packs: {packs / 1e6:.0f} MB, {packs / over:.0f} bytes an entry")
         journal.close()
         print(f"in all {time.perf_counter() - began:.1f} s")
 

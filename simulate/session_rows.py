@@ -19,6 +19,16 @@ def rows_of_market(actor: MarketActor, market: HostedMarket) -> Rows:
     return collector.rows
 
 
+def rows_so_far(actor: MarketActor) -> Rows:
+    """What the strategies of an actor have recorded since they were last asked."""
+    rows = empty_rows()
+    for market in actor.hosted:
+        for seat in market.seats:
+            mine = seat.strategy._headrace.take_records(market.market_id)
+            rows["records"].extend((seat.strategy.name, *row) for row in mine)
+    return rows
+
+
 def rows_of_coordinator(coordinator: Coordinator) -> Rows:
     """What the coordinator has counted in the whole session: violations, and transactions by account and hour."""
     collector = RowCollector(())

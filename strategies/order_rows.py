@@ -8,6 +8,7 @@ Times are milliseconds since the epoch, UTC; money is in the account's currency.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Container, Mapping
 from typing import Any
 
@@ -330,9 +331,14 @@ def runners_of(strategy: Strategy, market_id: str) -> list[RunnerRow]:
 
 
 def row_of_runner(
-    strategy: Strategy, market_id: str, key: int | tuple[int, float], context: RunnerContext
+    strategy: Strategy, market_id: str, key: int | tuple[int, float], context: RunnerContext, after: int = 0
 ) -> RunnerRow:
-    """What a strategy has done on one runner, as a row. `key`: the runner's among those of the market."""
+    """What a strategy has done on one runner, as a row.
+
+    Args:
+        key: the runner's among those of the market.
+        after: how many of its trades to leave out, the first ones.
+    """
     return RunnerRow(
         market_id,
         strategy.name,
@@ -341,6 +347,6 @@ def row_of_runner(
         context.invested,
         context.last_placed_ms,
         context.last_reset_ms,
-        tuple(context.trades),
+        tuple(itertools.islice(context.trades, after, None)),
         tuple(context.live_trades),
     )

@@ -31,6 +31,7 @@ from headrace.actors.betfair.live_account import LiveAccount
 from headrace.actors.exchange import Answer
 from headrace.actors.letters import Letter, Outcome, Session, SessionWanted, StreamState
 from headrace.actors.live.crews import StreamPlan
+from headrace.actors.live.exposure import loss_of
 from headrace.actors.remote import RemoteCoordinator, RemoteExchange
 from headrace.actors.streaming.order_stream import OrderStreamRole
 from headrace.actors.streaming.stream_place import StreamPlace, StreamSettings
@@ -222,6 +223,7 @@ class Trading:
             lambda *report: self.reports.append(report),
             self.cleared.append,
             streamed=stream,
+            loss=lambda market_id, bets: loss_of(bets, None),
         )
         self.account.execution.hold = self.orders.hold
         self._open_market(client, strategy or Watching(), streams, hr.Config(**config))

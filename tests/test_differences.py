@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from account_builders import MARKET, NOW, ORDER, OTHER, RUNNER, Account, cleared, current, fact, place, ref
 from headrace.actors.betfair.comparing import ListedBet
-from headrace.actors.letters import Position
+from headrace.actors.letters import OrdersClosed, Position
 from headrace.actors.live.exposure import loss_of
 from headrace.strategies.currency import pence
 from headrace.strategies.messages import CANCEL, UNCONFIRMED, CancelInstruction, ReplaceInstruction, Reply, Report
@@ -182,6 +182,20 @@ class TestNowhere:
 
         assert nowhere.orders.live == []
         assert nowhere.orders.held == {}
+        asked = len(nowhere.lists.asked)
+        nowhere.at(380)
+        assert len(nowhere.lists.asked) == asked + 2, "they are read each minute again"
+
+    def test_once_its_market_is_settled_without_it_it_came_to_nothing(self, nowhere: Account) -> None:
+        nowhere.at(200)
+        nowhere.orders.take(OrdersClosed("Betfair", "alice", MARKET, True, nowhere.now), nowhere.now)
+        nowhere.lists.markets = [{"marketId": MARKET, "profit": 0.0, "commission": 0.0, "betCount": 1}]
+        nowhere.at(330)
+
+        assert (nowhere.facts()[-1].executable, nowhere.facts()[-1].lapsed) == (False, 4.0)
+        assert nowhere.orders.live == []
+        assert nowhere.orders.held == {}
+        assert nowhere.orders.closure.cleared(MARKET)
 
 
 class TestWhatTheStreamMissed:
@@ -207,6 +221,14 @@ class TestExposures:
 
         assert account.words == ["difference"]
         assert "could lose 10.00 by what is known here, 4.00 by the exchange's lists" in account.reports[0][2]
+        assert account.orders.why_held(MARKET)
+
+    def test_difference_is_open_still_while_something_is_under_way_there(self, account: Account) -> None:
+        (bet,) = account.orders.live
+        bet.side = "LAY"
+        account.at(61)
+        account.request(place(OTHER))
+        account.at(300)
         assert account.orders.why_held(MARKET)
 
     def test_markets_in_which_something_is_under_way_are_not_compared(self, account: Account) -> None:

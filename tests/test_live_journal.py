@@ -9,9 +9,11 @@ from typing import Any
 import pytest
 
 from headrace.actors.journal.entries import Kept, packed
+from headrace.actors.journal.files import day_files
 from headrace.actors.journal.journal import JournalError
 from headrace.actors.letters import Carried
-from headrace.strategies.messages import CANCEL, EXPIRED, CancelInstruction, OrderFact, Reply, Request
+from headrace.strategies.messages import CANCEL, EXPIRED, PLACE, REFUSED, CancelInstruction, OrderFact, Reply, Request
+from limits import most_bytes
 from live_coordinators import NOW, Bench, placing, resting, trading
 
 
@@ -130,3 +132,32 @@ def test_a_request_that_cannot_be_sent_is_answered_so_and_counts_for_nothing(
     assert bench.role.betting.exposure.total() == 0.0
     assert not bench.role.betting.coordinator.requests
     assert [failure.count for failure in bench.role.betting.failures] == [1]
+
+
+def test_a_coordinator_that_is_started_again_on_a_full_disk_places_nothing_and_cancels(bench: Bench) -> None:
+    resting(bench, "a", "b1")
+    with most_bytes(0):
+        bench.restarts()
+        bench.ready()
+        assert not bench.role.answers.state()["placing_allowed"]
+        bench.asks(placing("b", request_id="r2"))
+        bench.asks(cancelling("a", "b1"))
+        assert [each.kind for each in bench.account.requests] == [CANCEL]
+        answered = {each.request_id: each.outcome for each in bench.carried("h1") if isinstance(each, Reply)}
+        assert answered["r2"] in (REFUSED, EXPIRED)
+    bench.passes(1000)
+    bench.sees_bet("a", "b1", 0.0, cancelled=2.0)
+    bench.asks(placing("c", request_id="r3"))
+    assert [each.kind for each in bench.account.requests] == [CANCEL, PLACE]
+
+
+def test_damage_of_the_journal_is_alerted(bench: Bench) -> None:
+    resting(bench, "a", "b1")
+    folder = bench.role.betting.journal.journal.folder
+    bench.role.stop()
+    (path,) = day_files(folder)
+    path.write_bytes(b"\xff" * path.stat().st_size)
+    bench.restarts()
+    bench.passes(1000)
+    alerts = [each.text for each in bench.role.alerts.events if each.kind == "JOURNAL"]
+    assert any("is damaged" in text and "set aside as" in text for text in alerts)

@@ -114,6 +114,22 @@ def test_what_is_freed_is_not_known_any_more(bench: Bench) -> None:
     assert list(bench.role.seating) == []
 
 
+def test_transactions_of_this_hour_count_in_markets_that_are_freed_too(bench: Bench) -> None:
+    resting(bench, "a", "b1")
+    bench.asks(placing("b", request_id="r2"))
+    report = Report("b", PLACE, FAILURE, "BET_TAKEN_OR_LAPSED")
+    bench.account.execution.answer(Reply("h1.s1.market/r2", "1.1", bench.now, ANSWERED, (report,)))
+    assert bench.account.client.current_transaction_count_total == 2
+    bench.role.ends._over("1.1")
+    for _ in range(2):
+        bench.restarts()
+        assert bench.account.client.current_transaction_count_total == 2
+        assert bench.role.betting.coordinator.requests == {}
+    bench.passes(3_600_000)
+    bench.restarts()
+    assert bench.account.client.current_transaction_count_total == 0
+
+
 # -- what was open ----------------------------------------------------------------------------------------------------
 
 

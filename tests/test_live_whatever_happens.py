@@ -76,7 +76,10 @@ def come_to_rest(exchange: Venue, trading: Trading) -> None:
     for _ in range(4):
         trading.skip(20)
         trading.let(0.2)
-    trading.skip(70)
+    for _ in range(3):  # the lists are read again
+        looks = trading.orders.reconciliation.looks
+        trading.skip(61)
+        trading.until(lambda looks=looks: trading.orders.reconciliation.looks > looks)
     trading.until(lambda: not len(trading.orders.doubts) and not trading.calls.under_way)
     trading.let(0.3)
 
@@ -97,7 +100,7 @@ def test_orders_are_what_bets_are(seed: int) -> None:
         for _ in range(60):
             if chance.random() < 0.5:
                 kind, of = chance.choice(FAULTS)
-                if kind.startswith(("http", "bet", "list")):
+                if kind.startswith(("http", "bet", "list", "session")):
                     of = {**of, "username": ALICE.username}
                 exchange.fault(kind, **of)
             act(trading, chance, taker)
@@ -123,4 +126,6 @@ def test_orders_are_what_bets_are(seed: int) -> None:
         assert not any(order.state.request for order in orders)
         assert {bet.bet_id for bet in trading.orders.live} == {bet_id for bet_id, sizes in bets.items() if sizes[-1]}
         assert trading.orders.bets.foreign == {}
+        assert trading.orders.held == {}
+        assert "difference_lasts" not in trading.words
         assert len(trading.actor.failures) == 0

@@ -13,7 +13,8 @@ import headrace as hr
 from apart import NO_LIMITS
 from builders import MARKET, T0, Stream, priced
 from headrace.actors.journal.entries import unpacked
-from headrace.actors.letters import Carried, Restored
+from headrace.actors.letters import Carried, Restored, Unroute
+from headrace.simulate.session_rows import rows_so_far
 from headrace.strategies.messages import ClearedOrder, MarketResult, OrderFact, Reply, Report, Request
 from live_hosts import Driven, arrived, ended_hosts, live_setup
 from test_restored_paper import restore_of, shown, successor
@@ -313,3 +314,29 @@ def test_what_a_second_successor_gets_is_what_both_have_handed_over(tmp_path: Pa
     ]
     assert strategy_in(market).seen == 2
     assert strategy_in(market).last is list(market.blotter)[1]
+
+
+class Records(Learns):
+    def process_market_book(self, market: Any, book: Any) -> None:
+        self.record(market, at=book.publish_time_epoch - T0)
+
+
+def test_what_a_strategy_records_does_not_wait_for_the_end_of_its_market(tmp_path: Path) -> None:
+    driven = Driven(live_setup([Records(**NO_LIMITS)], client=ME, rows_so_far=rows_so_far))
+    stream = priced().touch(200)
+    for at in (0, 100):
+        arrived(driven, stream, tmp_path, at=at, until=at)
+    driven.host.next_state_ms = T0 + 150
+    arrived(driven, stream, tmp_path, at=200, until=200)
+    assert [row[3] for row in driven.rows("records")] == ['{"at":100}']
+    driven.free(MARKET)
+    assert [row[3] for row in driven.rows("records")] == ['{"at":100}', '{"at":200}']
+
+
+def test_a_market_that_no_strategy_wants_any_more_is_left_to_its_stream(tmp_path: Path) -> None:
+    driven, _ = learning(tmp_path)
+    restore = msgspec.structs.replace(restore_of(driven), kept=(), messages=())
+    setup = live_setup([Learns(market_filter={"market_ids": ["1.9"]}, **NO_LIMITS)], client=ME)
+    following = successor(driven, restore, at=500, setup=setup)
+    shown(following, priced(), 500)
+    assert following.mail.letters(Unroute, "s1") == [Unroute("s1.market", MARKET)]

@@ -17,6 +17,7 @@ import msgspec
 from ...strategies.messages import ClearedMarket
 from ..exchange import Answer
 from ..letters import ForeignBet
+from . import verdicts
 from .bet_rows import SETTLED, cleared_row, market_result_of, result_of
 from .known_bet import KnownBet
 from .known_bets import KnownBets
@@ -202,7 +203,20 @@ class Closure:
     def _took_ended(self, began: int, due: list[str], found: Sequence[ForeignBet] | None) -> None:
         for bet in found or ():
             self._seen(bet)
+        if found is not None:
+            self._give_up(due)
         self._looked(began, due, failed=found is None)
+
+    def _give_up(self, due: list[str]) -> None:
+        """A market is settled, and no list has a bet of which nobody knew what became: it came to nothing."""
+        for market_id in due:
+            closed = self._closed.get(market_id)
+            for bet in [] if closed is None or closed.market is None else self._unsettled(market_id, closed):
+                if bet.unconfirmed and bet.bet_id is not None and not bet.matched:
+                    text = f"bet {bet.bet_id}, which was unconfirmed, is not among what was settled: it came to nothing"
+                    logger.warning("Market %s: %s", market_id, text)
+                    self._report("not_placed", market_id, text)
+                    self._tell(verdicts.nothing(bet, self._bets.latest + 1))
 
     def _looked(self, began: int, due: list[str], failed: bool) -> None:
         self._looking = False

@@ -23,7 +23,7 @@ Runner = tuple[str, int, float]
 _PENNY = 0.01
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
+@dataclasses.dataclass(slots=True)
 class ListedBet:
     """A bet as a list has it, as far as its exposure goes; see `actors.live.exposure.Risked`."""
 

@@ -14,6 +14,7 @@ import logging
 import math
 from collections.abc import Callable
 
+from ...strategies.fact_ranks import same
 from ...strategies.messages import LIST, OrderFact
 from ..letters import ForeignBet
 from . import comparing, verdicts
@@ -213,6 +214,8 @@ class Reconciliation:
         known, fact = self._bets.of(None, bet.bet_id), bet.fact
         assert fact is not None
         if known is not None:
+            if known.fact is not None and known.streamed and known.side and same(fact, known.fact):
+                return
             streaming = not reading.after_image and not self.blind
             # The stream shows what rests; not what was over before it began, nor what waits for the starting price.
             unseen = fact.remaining > 0 and not known.streamed
@@ -256,6 +259,10 @@ class Reconciliation:
     def _done(self, reading: _Reading) -> None:
         self._looking, self._asked_ms, self._failures = False, None, 0
         self.looks += 1
+        missing = {bet_id: self._bets.of(None, bet_id) for bet_id in self._missing_since}
+        for bet_id, bet in missing.items():
+            if bet is None or not self._is_current(bet):  # it was seen to end
+                del self._missing_since[bet_id]
         self._compare(reading)
         self.differences.read(reading.found, reading.uncompared, reading.began)
         if self._wanted:
@@ -302,6 +309,8 @@ class Reconciliation:
 
     def _compare_exposures(self, reading: _Reading, loss: comparing.Loss) -> None:
         quiet = [market_id for market_id in self._bets.markets if self._is_quiet(reading, market_id)]
+        # What was seen of the others before is open still.
+        reading.uncompared |= {each for each in self._bets.markets - set(quiet) if not self._closed(each)}
         known = {each: [bet for bet in self._bets.in_market(each) if self._is_current(bet)] for each in quiet}
         listed: dict[str, list[ForeignBet]] = {}
         for bet in (*reading.bets, *reading.ended):

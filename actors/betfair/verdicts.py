@@ -97,6 +97,14 @@ def unconfirmed_bet(bet: KnownBet, at: int) -> OrderFact:
     )
 
 
+def nothing(bet: KnownBet, at: int) -> OrderFact:
+    """A bet that was unconfirmed is not among what its market was settled with: what remained of it has lapsed."""
+    known = unconfirmed_bet(bet, at)
+    return msgspec.structs.replace(
+        known, at=at, lapsed=round(known.lapsed + known.remaining, 2), remaining=0.0, why=None
+    )
+
+
 def refused(asked: CancelInstruction | UpdateInstruction | ReplaceInstruction, code: str) -> tuple[Report, ...]:
     """A change was not carried out."""
     operation = UPDATE if isinstance(asked, UpdateInstruction) else CANCEL

@@ -45,6 +45,7 @@ create table if not exists packs (
     data blob not null
 );
 create index if not exists packs_of_markets on packs (market_id);
+create index if not exists packs_of_numbers on packs (last, first, to_at, market_id);
 """
 #: A row of the table of entries: number, at, market, kind, actor, message and what is kept with it.
 Row = tuple[int, int, str, str, str, bytes, bytes]

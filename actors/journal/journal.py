@@ -14,7 +14,7 @@ from __future__ import annotations
 import os
 import sqlite3
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Container, Iterable, Iterator
 from pathlib import Path
 
 import msgspec
@@ -160,6 +160,11 @@ class Journal:
         """
         self._files.close_market(market_id)
 
+    def forget(self) -> None:
+        """All markets are over: a restart need not know of any."""
+        for market_id in self.open_markets:
+            self.close_market(market_id)
+
     def mend(self) -> bool:
         """Try again to write. Returns: whether it can be written now."""
         return self._files.mend()
@@ -186,15 +191,19 @@ class Journal:
         wanted = set(market_ids)
         return self._entries(lambda reader: reader.of_markets(wanted, self.last))
 
-    def since(self, at_ms: int) -> Iterator[Entry]:
+    def since(self, at_ms: int, but: Container[str] = ()) -> Iterator[Entry]:
         """All entries since a moment, in the order of writing, those of markets that are over too; without what was
-        kept. What cannot be read is left out, and is among `damage`."""
+        kept. What cannot be read is left out, and is among `damage`.
+
+        Args:
+            but: markets whose entries are left out.
+        """
 
         def found(reader: DayReader) -> Iterator[Row]:
-            for rows in reader.windows(reader.first_since(at_ms) - 1, False, False, None):
-                yield from rows
+            for rows in reader.windows(0, False, False, None, at_ms):
+                yield from (row for row in rows if row[2] not in but)
 
-        return (entry for entry in self._entries(found, day(at_ms)) if entry.at >= at_ms)
+        return self._entries(found, day(at_ms))
 
     def _entries(self, find: Callable[[DayReader], Iterator[Row]], first_day: str = "") -> Iterator[Entry]:
         readers: dict[Path, DayReader] = {}
@@ -234,6 +243,7 @@ class Journal:
 
     def close(self) -> None:
         """Give it up, at once: another process may hold it. It may be called twice, and by another thread."""
+        self._keeper.stopped.set()
         self._files.close()
         self._keeper.stop()
         self._lease.release()

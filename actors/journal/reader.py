@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import sqlite3
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from .day_file import Row
@@ -68,8 +68,7 @@ class JournalReader:
         """
         for path in self._paths(since):
             with self._opened(path) as reader:
-                start = after if reader is None or since is None else max(after, reader.first_since(since) - 1)
-                for entry in self._decoded(path, reader, start, kept, False, market_id, since, wanted):
+                for entry in self._decoded(path, reader, after, kept, False, market_id, since, wanted):
                     after = entry.number
                     yield entry
 
@@ -90,8 +89,7 @@ class JournalReader:
         found: list[Entry] = []
         for path in reversed(self._paths(since)):
             with self._opened(path) as reader:
-                start = 0 if reader is None or since is None else reader.first_since(since) - 1
-                for entry in self._decoded(path, reader, start, kept, True, market_id, since, wanted):
+                for entry in self._decoded(path, reader, 0, kept, True, market_id, since, wanted):
                     found.append(entry)
                     if len(found) == count:
                         return found[::-1]
@@ -128,10 +126,11 @@ class JournalReader:
         since: int | None,
         wanted: Callable[[Row], bool] | None,
     ) -> Iterator[Entry]:
-        windows: Iterable[list[Row]] = () if reader is None else reader.windows(after, kept, backwards, market_id)
-        for rows in windows:
+        if reader is None:
+            return
+        for rows in reader.windows(after, kept, backwards, market_id, since):
             for row in reversed(rows) if backwards else rows:
-                if (since is None or row[1] >= since) and (wanted is None or wanted(row)):
+                if wanted is None or wanted(row):
                     try:
                         yield entry_of(row)
                     except ValueError as error:

@@ -97,36 +97,43 @@ class DayReader:
             )
             yield from heapq.merge(packed, found, key=_BY_NUMBER) if packed else found
 
-    def windows(self, after: int, kept: bool, backwards: bool, market_id: str | None) -> Iterator[list[Row]]:
+    def windows(
+        self, after: int, kept: bool, backwards: bool, market_id: str | None, since: int | None = None
+    ) -> Iterator[list[Row]]:
         """All entries after a number, some at a time; within each of these in order.
 
         Args:
             kept: with what is kept.
             market_id: of this market only.
+            since: written since then, milliseconds since the epoch; None: whenever.
         """
+        if since is not None:
+            after = max(after, self.first_since(since) - 1)
         first, last = self.bounds()
         first, width = max(first, after + 1), _WINDOW_OF_KEPT if kept else _WINDOW
         starts = range(first, last + 1, width)
         for start in reversed(starts) if backwards else starts:
-            rows = self._window(start, start + width, "kept" if kept else "x''", market_id)
+            rows = self._window(start, start + width, "kept" if kept else "x''", market_id, since)
             if rows:
                 yield rows
 
-    def _window(self, start: int, end: int, kept: str, market_id: str | None) -> list[Row]:
+    def _window(self, start: int, end: int, kept: str, market_id: str | None, since: int | None) -> list[Row]:
         only = "" if market_id is None else " and market_id = :market"
-        values = {"start": start, "end": end, "market": market_id}
+        late = ("", "") if since is None else (" and at >= :since", " and to_at >= :since")
+        values = {"start": start, "end": end, "market": market_id, "since": since}
         with self._look() as db:
             rows: list[Row] = db.execute(
                 f"select number, at, market_id, kind, actor, message, {kept} from entries"
-                f" where number >= :start and number < :end{only} order by number",
+                f" where number >= :start and number < :end{only}{late[0]} order by number",
                 values,
             ).fetchall()
             packs = db.execute(
-                f"select id, market_id from packs where last >= :start and first < :end{only}", values
+                f"select id, market_id from packs where last >= :start and first < :end{only}{late[1]}", values
             ).fetchall()
             known = len(rows)
             for pack, market in packs:
-                rows.extend(row for row in self._unpacked(pack, market) if start <= row[0] < end)
+                found = self._unpacked(pack, market)
+                rows.extend(row for row in found if start <= row[0] < end and (since is None or row[1] >= since))
         if len(rows) > known:
             rows.sort(key=_BY_NUMBER)
         return rows
@@ -159,15 +166,16 @@ def _connected(path: Path) -> tuple[sqlite3.Connection, bool]:
     Raises:
         sqlite3.Error: it cannot be read.
     """
-    # Files beside it are needed where a process that was killed has left some, or another one writes; where they cannot
-    # be made, nobody does.
+    # Files beside it are needed where a process that was killed has left some, or another one writes. Where they cannot
+    # be made, as on a full disk, nobody writes: then it can be had for this connection alone, which needs them less.
     last: sqlite3.Error | None = None
-    for mode in ("mode=rw", "mode=ro", "mode=ro&immutable=1"):
+    for mode, locking in (("mode=rw", "normal"), ("mode=rw", "exclusive"), ("mode=ro&immutable=1", "normal")):
         db = None
         try:
             db = sqlite3.connect(
                 f"{path.absolute().as_uri()}?{mode}", uri=True, isolation_level=None, check_same_thread=False
             )
+            db.execute(f"pragma locking_mode = {locking}")
             db.execute("pragma query_only = on")
             return db, check_version(db, path)
         except sqlite3.OperationalError as error:

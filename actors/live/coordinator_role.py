@@ -77,6 +77,7 @@ logger = logging.getLogger("headrace")
 
 #: Milliseconds between two looks at what only time changes.
 _TICK_MS = 1000
+_HOUR_MS = 3_600_000
 
 
 class CoordinatorRole:
@@ -196,6 +197,9 @@ class CoordinatorRole:
         recovery = Recovery(self.setup, self.betting)
         with journal.reading():
             recovered = recovery.read(journal.journal)
+            hour = self._clock.now_ms // _HOUR_MS * _HOUR_MS
+            told = journal.journal.open_markets
+            recovery.count(journal.journal.since(hour, told), told)
         journal.say(STARTED, self.setup.session)
         self.wards.recall(recovered)
         recovery.look_into(self._clock.now_ms)

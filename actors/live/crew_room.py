@@ -38,6 +38,7 @@ from .host_coordinator import Carry, HostCoordinator
 from .keeping import Keeping
 from .paper import HostExchange
 from .restoring import Restoring
+from .rows_file import TableRows
 from .setup import LiveSetup
 from .shadow import Names, clients_of
 
@@ -63,13 +64,12 @@ class CrewRoom:
         actor: hosts the crew's strategies.
         clock: the actor's; it stands where the turn under way has set it.
         failures: what has failed here.
-        new_failures: what has failed since it was last called, as rows.
     """
 
     def __init__(self, setup: LiveSetup, crew: Crew, send: Carry, host_name: str) -> None:
         self.crew = crew
         self.failures = Failures(UNIT)
-        self.new_failures = setup.rows_of_failures(self.failures)
+        self._new_failures, self._rows_so_far = setup.rows_of_failures(self.failures), setup.rows_so_far
         self.clock = LiveClock()
         self._send = send
         self._rows_of = setup.rows_of
@@ -303,6 +303,12 @@ class CrewRoom:
     def take_funds(self, fact: Any) -> None:
         """What an account has, as the exchange says."""
         self._coordinator.take_funds(fact)
+
+    def new_rows(self) -> list[TableRows]:
+        """Rows that do not wait for the end of their market: what has failed since they were last asked for, and what
+        strategies have recorded.
+        """
+        return [self._new_failures(), self._rows_so_far(self.actor)]
 
     # -- going ---------------------------------------------------------------------------------------------------
 

@@ -146,6 +146,7 @@ class HostRole:
     def crash(self) -> None:
         """As a process that is killed: what is here is lost."""
         self._watch.close()
+        self._recording.close()
         self._lines.leave()
 
     def receive(self, sender: str, letter: Letter, at_ms: int) -> None:
@@ -194,7 +195,7 @@ class HostRole:
         if self.next_state_ms <= self._at:
             self.next_state_ms = self._at + STATE_MS
             self._markets = json.dumps(self._rows.of(self.rooms.values())).encode()
-            self._send_failures()
+            self._send_rows()
             self._outbox.look(self._at)
             self._mail.send(COORDINATOR, self._state(0))
         self._look_for_stop()
@@ -229,12 +230,12 @@ class HostRole:
             room = self._go_to(self._room(letter.crew))
             if isinstance(letter.message, Request):
                 self._recording.asked(letter.crew, letter.message, self._at, paper=True)
-            self._record_answer(room, letter.message)
+            self._recording.answered(room.crew.name, letter.message, self._at)
             room.take(letter.message, self._at)
         elif isinstance(letter, OrderFact | ClearedOrder | Reply):
             for room in rooms_of(self.rooms.values(), letter):
                 self._go_to(room)
-                self._record_answer(room, letter)
+                self._recording.answered(room.crew.name, letter, self._at)
                 room.take(letter, self._at)
         elif isinstance(letter, Introduce):
             if letter.address:
@@ -318,6 +319,7 @@ class HostRole:
     def _restore(self, letter: Restore) -> None:
         """A market goes on here."""
         room = self._go_to(self._room(letter.crew))
+        self._recording.leave_out(letter.crew, letter.market_id)
         orders, why = 0, ""
         try:
             orders = room.restore(letter, self._at)
@@ -327,10 +329,6 @@ class HostRole:
         self._mail.send(COORDINATOR, Restored(self.name, letter.crew, letter.market_id, orders, why))
 
     # -- what it tells -------------------------------------------------------------------------------------------
-
-    def _record_answer(self, room: CrewRoom, message: Any) -> None:
-        if isinstance(message, Reply | OrderFact | ClearedOrder):
-            self._recording.answered(room.crew.name, message, self._at)
 
     def _carry(self, crew: str, message: Any, kept: bytes = b"") -> None:
         if isinstance(message, Request):
@@ -344,10 +342,11 @@ class HostRole:
         for crew in asked:
             self.rooms[crew].keep_up()
 
-    def _send_failures(self) -> None:
-        """What has failed since it was last told, as rows with the counts since then."""
+    def _send_rows(self) -> None:
+        """Rows that have come since they were last sent."""
         for room in self.rooms.values():
-            self._outbox.put(room.new_failures())
+            for rows in room.new_rows():
+                self._outbox.put(rows)
 
     def _state(self, busy_ms: int, busy_in: str = "") -> HostState:
         ticks = json.dumps(self._ticks.figures()).encode()
@@ -390,7 +389,7 @@ class HostRole:
                     self._free(free.crew, free.market_id)
                 except Exception as error:
                     self._failed(error, free)
-        self._send_failures()
+        self._send_rows()
         self._mail.send(COORDINATOR, self._state(0))
 
 

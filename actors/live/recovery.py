@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Container, Iterable
 from typing import Any
 
 import msgspec
@@ -156,6 +156,26 @@ class Recovery:
                 betting.settled(desk.owner, market_id, round(sum(results.values()), 2))
         return found
 
+    def count(self, entries: Iterable[Entry], told: Container[str]) -> None:
+        """Count transactions of this hour in markets that are over, of which nothing else need be known.
+
+        Args:
+            entries: since the hour began, but of markets that `read` has told of.
+            told: those.
+        """
+        coordinator = self._betting.coordinator
+        for entry in entries:
+            message = entry.message
+            if isinstance(message, Request):
+                if self._betting.accounts.find((message.venue, message.username)) is not None:
+                    coordinator.recall(message)
+            elif isinstance(message, Reply) and (known := coordinator.requests.get(message.request_id)) is not None:
+                reply = _of_sent(message, known[0])
+                if reply is not None:
+                    coordinator.recall(reply)
+        # They are not answered any more.
+        coordinator.requests = {key: known for key, known in coordinator.requests.items() if known[0].market_id in told}
+
     def look_into(self, at_ms: int) -> int:
         """Look into what is open; how many instructions that is. What they have come to is told as ever."""
         count = 0
@@ -213,13 +233,10 @@ class Recovery:
         request = desk.bets.request(reply.request_id)
         if request is None:
             return
-        if reply.outcome == REFUSED:
-            # What the controls have taken out of a request is not among what was sent.
-            sent = {each.order_id for each in request.instructions}
-            reports = tuple(report for report in reply.reports if report.order_id in sent)
-            reply = msgspec.structs.replace(reply, reports=reports)
-            if not reports:
-                return
+        answer = _of_sent(reply, request)
+        if answer is None:
+            return
+        reply = answer
         self._betting.coordinator.recall(reply)
         desk.bets.take_reply(reply)
         if open_ is not None:
@@ -275,3 +292,12 @@ class Recovery:
     def _desk(self, actor: str) -> Desk | None:
         venue, _, username = actor.partition(" ")
         return self._betting.accounts.find((venue, username))
+
+
+def _of_sent(reply: Reply, request: Request) -> Reply | None:
+    """A reply without what the controls have taken out of a request, for that was not sent; None: nothing is left."""
+    if reply.outcome != REFUSED:
+        return reply
+    sent = {each.order_id for each in request.instructions}
+    reports = tuple(report for report in reply.reports if report.order_id in sent)
+    return msgspec.structs.replace(reply, reports=reports) if reports else None

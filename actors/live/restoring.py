@@ -34,7 +34,7 @@ from ...strategies.strategy import Strategy
 from ...strategies.trade import TradeStatus
 from ...values import legible
 from ..hosted_market import HostedMarket
-from ..journal.entries import Kept, unpacked
+from ..journal.entries import Kept, unpacked, with_trades_of
 from ..letters import Restore
 from ..market import MarketActor
 from .host_coordinator import HostCoordinator
@@ -87,7 +87,8 @@ def past_of(each: Iterable[Kept]) -> _Past:
         for order in sorted(new, key=lambda order: order.number):
             ranks[order.order_id] = len(ranks)
         for runner in kept.runners:
-            runners[runner.strategy, runner.selection_id, runner.handicap] = runner
+            key = (runner.strategy, runner.selection_id, runner.handicap)
+            runners[key] = with_trades_of(runner, runners.get(key))
         past.last[kept.strategy] = kept
         if kept.snapshot:
             past.snapshots[kept.strategy] = (kept.number, kept.snapshot)
@@ -134,6 +135,8 @@ class Restoring:
             return len(known.blotter)
         past = past_of(self._read(letter))
         market = actor.reopen_market(market_id, _definition_of(letter), frozenset(past.last))
+        if market is None:
+            return 0  # as is said with its image
         try:
             self._rebuild(market, past)
             now = actor.clock.now_ms
@@ -270,7 +273,10 @@ class Restoring:
                 continue
             for seat in market.seats:
                 seat.told = seat.told or market.market_id in known.get(seat.strategy, (0, ()))[1]
+        at_work = {seat.strategy for market in self._actor.hosted if market.shown for seat in market.seats}
         for strategy, (number, _) in known.items():
+            if strategy in at_work:
+                continue  # it knows more than it knew then
             self._keeping.went_on(strategy, number)
             if strategy in snapshots:
                 self._go_on(strategy, snapshots[strategy][1])

@@ -32,11 +32,14 @@ class Unrecorded:
     def asked(self, crew: str, request: Request, at: int, paper: bool = False) -> None:
         """Strategies have made a request; or one of a paper account has come back, to be matched here."""
 
-    def answered(self, crew: str, answer: Reply | OrderFact | ClearedOrder, at: int) -> None:
-        """An answer is about to be taken."""
+    def answered(self, crew: str, answer: object, at: int) -> None:
+        """A message is about to be taken, perhaps an answer."""
 
     def event(self, event: CustomEvent, at: int) -> None:
         """A custom event is about to be taken: it stands in the file of each market that is hosted."""
+
+    def leave_out(self, crew: str, market_id: str) -> None:
+        """A market is going on after a restart: its session cannot be replayed from here."""
 
     def over(self, crew: str, market_id: str) -> None:
         """A market is freed: its file is packed."""
@@ -62,6 +65,7 @@ class SessionRecording(Unrecorded):
         self._recorder = Recorder(Path(folder) / HOSTS / host, deliver=None if deliver is None else bring)
         self._host = host
         self._begun: set[tuple[str, str]] = set()
+        self._left_out: set[tuple[str, str]] = set()
         #: When timers of a crew were last run in a turn of their own; and what was last told of that, by file.
         self._woke: dict[str, int] = {}
         self._told: dict[tuple[str, str], int] = {}
@@ -73,16 +77,19 @@ class SessionRecording(Unrecorded):
 
     def change(self, crew: Crew, update: MarketUpdate, at: int, more: bool) -> None:
         key = (crew.name, update.market_id)
+        if key in self._left_out:
+            return
         if key not in self._begun:
             self._begun.add(key)
             self._put(key, begin_line(at, self._host, crew.strategies))
         self._put(key, change_line(update.pt, at, update.change, update.image, more, update.clk))
 
     def asked(self, crew: str, request: Request, at: int, paper: bool = False) -> None:
-        self._put((crew, request.market_id), asked_line(at, request, paper))
+        if (crew, request.market_id) in self._begun:
+            self._put((crew, request.market_id), asked_line(at, request, paper))
 
-    def answered(self, crew: str, answer: Reply | OrderFact | ClearedOrder, at: int) -> None:
-        if (crew, answer.market_id) in self._begun:
+    def answered(self, crew: str, answer: object, at: int) -> None:
+        if isinstance(answer, Reply | OrderFact | ClearedOrder) and (crew, answer.market_id) in self._begun:
             self._put((crew, answer.market_id), answered_line(at, answer))
 
     def event(self, event: CustomEvent, at: int) -> None:
@@ -96,7 +103,12 @@ class SessionRecording(Unrecorded):
         for key in sorted(self._begun):
             self._put(key, line)
 
+    def leave_out(self, crew: str, market_id: str) -> None:
+        logger.warning("Market %s goes on after a restart: from here on its session is not recorded", market_id)
+        self._left_out.add((crew, market_id))
+
     def over(self, crew: str, market_id: str) -> None:
+        self._left_out.discard((crew, market_id))
         if (crew, market_id) in self._begun:
             self._begun.discard((crew, market_id))
             self._told.pop((crew, market_id), None)

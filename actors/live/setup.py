@@ -82,6 +82,7 @@ class LiveSetup:
         streams, crews: see `plan_streams`; the streams of orders are among them.
         make_exchange: makes the simulated exchange that paper accounts trade at, one for each market actor.
         rows_of: rows of a market that is freed, for the session's result.
+        rows_so_far: rows that do not wait for the end of their market: what strategies record.
         rows_of_failures: makes, of an actor's failures, what tells the new ones at each call.
         rows_at_end: what the coordinator has counted, when the session ends.
         max_hosts: hosts at once; markets share them above it.
@@ -111,6 +112,7 @@ class LiveSetup:
     on_stop: str = "cancel"
     on_restart: str = "carry_on"
     session: str = dataclasses.field(default_factory=unique_id)
+    rows_so_far: Callable[[MarketActor], TableRows] = no_rows
     rows_of_failures: Callable[[Failures], Callable[[], TableRows]] = no_failures
     rows_at_end: Callable[[Coordinator], TableRows] = no_rows
     record: str | None = None

@@ -148,7 +148,8 @@ def test_one_state_is_told_to_programs(running: Running) -> None:
 
 
 def test_the_stop_switch_reaches_the_coordinator(running: Running) -> None:
-    assert running.ask("/stop", "POST", **BEARER) == (202, "Stopping")
+    own = f"http://127.0.0.1:{running.port}"
+    assert running.ask("/stop", "POST", **BEARER, Origin=own) == (202, "Stopping")
     until(lambda: running.coordinator.stops)
     assert running.coordinator.stops == ["STOP: the stop switch of the page"]
 

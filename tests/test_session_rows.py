@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
+import pickle
 from pathlib import Path
 from typing import Any
 
+import betfairlightweight
 import pytest
 
 import headrace as hr
@@ -172,3 +175,16 @@ def test_a_letter_that_was_cut_off_is_left_out_and_the_next_ones_are_read(tmp_pa
     again.add(packed({"violations": [violation] * 2}))
     assert [len(unpacked(data)["violations"]) for data in reader] == [2]
     assert path.stat().st_size == len(whole) + 14 + len(packed({"violations": [violation] * 2}))
+
+
+def test_a_manifest_has_neither_credentials_nor_sessions(tmp_path: Path) -> None:
+    library = betfairlightweight.APIClient("alice", "w0nderland", "the-app-key", certs="my-folder", locale="italy")
+    library.set_session_token("the-session-token")
+    client = hr.BetfairClient(library, transaction_limit=7)
+    travelled = pickle.loads(pickle.dumps(client))
+    own = hr.BaseClient(library, username="alice")
+    vars(own).update(session_token="the-session-token", token="the-session-token")
+    told = json.dumps(session_identity([Backer()], [client, travelled, own], hr.Config()), default=str)
+    for secret in ("w0nderland", "the-app-key", "my-folder", "the-session-token"):
+        assert secret not in told
+    assert '"transaction_limit": 7' in told

@@ -22,6 +22,7 @@ from headrace.actors.mailboxes.mail import Mail
 from headrace.actors.mailboxes.socket_post import ZmqPost
 from headrace.actors.role import run
 from headrace.actors.shells.engine import Engine
+from headrace.actors.shells.ray_head import _own_sigterm
 from headrace.actors.shells.thread_engine import CRASHED, ThreadEngine
 from headrace.strategies.errors import RunError
 from live_roles import Answering, Bystander, Failing, Gathering, Noting, until
@@ -461,3 +462,15 @@ def test_a_ray_that_cannot_start_is_an_error_that_tells_its_last_words(monkeypat
     finally:
         remove_folder(folder)
     assert {name: value for name, value in os.environ.items() if name.startswith("RAY_AUTH")} == before
+
+
+def test_ray_does_not_take_sigterm_from_the_program_that_connects() -> None:
+    def own(number: int, frame: object) -> None: ...
+
+    before = signal.signal(signal.SIGTERM, own)
+    try:
+        with _own_sigterm():
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        assert signal.getsignal(signal.SIGTERM) is own
+    finally:
+        signal.signal(signal.SIGTERM, before)

@@ -6,7 +6,7 @@ from functools import partial
 from typing import Any
 
 import pytest
-from hypothesis import Phase, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from apart import outcome
@@ -64,20 +64,23 @@ def require_same(world: World) -> None:
             assert getattr(after, name) == getattr(before, name), name
 
 
-@settings(max_examples=80, deadline=None, phases=(Phase.explicit, Phase.reuse, Phase.generate))
-@given(stories(), st.integers(1, 60))
-def test_a_host_that_crashes_after_any_letter_has_a_successor_that_is_as_far(story: Story, crash: int) -> None:
+@settings(max_examples=60, deadline=None)
+@given(stories(), st.lists(st.integers(1, 60), min_size=1, max_size=3), st.booleans())
+def test_a_host_that_crashes_after_any_letter_has_a_successor_that_is_as_far(
+    story: Story, crashes: list[int], merges: bool
+) -> None:
     stream, actions = story
     plain, crashed = World(stream, actions), World(stream, actions)
+    crashed.merges = merges
     plain.play().end()
-    crashed.play(crash, then=require_same).end()
+    crashed.play(*crashes, then=require_same).end()
     ours, theirs = outcomes(crashed), outcomes(plain)
     assert ours.keys() == theirs.keys()
     for ref, ended in ours.items():
         assert ended == theirs[ref], ref
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(stories(), st.integers(1, 60), st.integers(0, 3))
 def test_requests_that_never_reached_the_coordinator_never_happened(story: Story, crash: int, goes_out: int) -> None:
     stream, actions = story

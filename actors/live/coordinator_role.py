@@ -198,7 +198,8 @@ class CoordinatorRole:
         with journal.reading():
             recovered = recovery.read(journal.journal)
             hour = self._clock.now_ms // _HOUR_MS * _HOUR_MS
-            recovery.count(journal.journal.since(hour), journal.journal.open_markets)
+            told = journal.journal.open_markets
+            recovery.count(journal.journal.since(hour, told), told)
         journal.say(STARTED, self.setup.session)
         self.wards.recall(recovered)
         recovery.look_into(self._clock.now_ms)

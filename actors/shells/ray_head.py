@@ -7,9 +7,11 @@ import logging
 import os
 import secrets
 import shutil
+import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -122,7 +124,8 @@ class RayHead:
         until = time.monotonic() + _START
         while True:
             try:
-                ray.init(address=address, namespace=namespace, log_to_driver=False, logging_level=logging.ERROR)
+                with _own_sigterm():
+                    ray.init(address=address, namespace=namespace, log_to_driver=False, logging_level=logging.ERROR)
                 return
             except (ConnectionError, RuntimeError, ValueError, TimeoutError) as error:
                 if self._keeper.poll() is not None or time.monotonic() > until:
@@ -182,6 +185,15 @@ def _stay_local(local: bool = True) -> bool:
     before = not constants.ENABLE_RAY_CLUSTER
     constants.ENABLE_RAY_CLUSTER = not local
     return before
+
+
+@contextlib.contextmanager
+def _own_sigterm() -> Iterator[None]:
+    """Ray takes SIGTERM for itself when it connects, and would end the process: what the program does at it stays."""
+    before = signal.getsignal(signal.SIGTERM)
+    yield
+    if callable(before) and threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, before)
 
 
 def _learn_token() -> None:

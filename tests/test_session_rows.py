@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
+import pickle
 from pathlib import Path
 from typing import Any
 
+import betfairlightweight
 import pytest
 
 import headrace as hr
@@ -191,3 +194,16 @@ def test_counts_of_a_coordinator_are_told_bit_by_bit_and_what_a_former_one_has_t
     client.add_transaction(-1, at_ms=T0)
     assert told()["transactions"] == [("simulated", T0 // 3_600_000 * 3_600_000, 2, 0)]
     assert not any(CoordinatorRows(run.coordinator)().values())
+
+
+def test_a_manifest_has_neither_credentials_nor_sessions(tmp_path: Path) -> None:
+    library = betfairlightweight.APIClient("alice", "w0nderland", "the-app-key", certs="my-folder", locale="italy")
+    library.set_session_token("the-session-token")
+    client = hr.BetfairClient(library, transaction_limit=7)
+    travelled = pickle.loads(pickle.dumps(client))
+    own = hr.BaseClient(library, username="alice")
+    vars(own).update(session_token="the-session-token", token="the-session-token")
+    told = json.dumps(session_identity([Backer()], [client, travelled, own], hr.Config()), default=str)
+    for secret in ("w0nderland", "the-app-key", "my-folder", "the-session-token"):
+        assert secret not in told
+    assert '"transaction_limit": 7' in told

@@ -9,6 +9,12 @@ import click
 @click.option(
     "--reference", metavar="NAME", help="The system's customer_strategy_ref; not needed where there is one journal."
 )
+@click.option(
+    "--of",
+    "kind_of_system",
+    type=click.Choice(["live", "paper", "rehearsal"]),
+    help="Which of its journals: each of these has its own. Default: the one that is being written, or was last.",
+)
 @click.option("--market", "markets", multiple=True, metavar="ID", help="Entries of this market. Repeatable.")
 @click.option(
     "--order",
@@ -43,6 +49,7 @@ import click
 @click.option("--follow", "-f", is_flag=True, help="Go on with what is written from now on, until Ctrl-C.")
 def journal(
     reference: str | None,
+    kind_of_system: str | None,
     markets: tuple[str, ...],
     orders: tuple[str, ...],
     kinds: tuple[str, ...],
@@ -66,7 +73,7 @@ def journal(
     if parquet and (as_json or follow):
         raise InputError("--parquet writes a file: it goes without --json and --follow")
     search = Search(
-        found_journal(reference),
+        found_journal(reference, kind_of_system),
         markets,
         orders,
         wanted_kinds(kinds),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import re
+import urllib.parse
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, get_args
@@ -13,9 +14,10 @@ import msgspec
 from ..actors.journal.day_file import Row
 from ..actors.journal.entries import Entry, Written
 from ..actors.journal.files import day_files
+from ..actors.journal.lease import is_leased
 from ..actors.journal.reader import JournalReader
-from ..actors.live.betting import JOURNAL
 from ..actors.live.instance import Instance, instances_root, running_instances
+from ..actors.live.journal_place import JOURNAL, JOURNALS, PAPER, REHEARSAL
 from ..strategies.errors import InputError
 from ..strategies.messages import CANCEL, PLACE, REPLACE, UPDATE, Request
 from ..values import did_you_mean
@@ -26,46 +28,57 @@ _OPERATIONS = {each.lower(): each for each in (PLACE, CANCEL, UPDATE, REPLACE)}
 #: Where an id of an order or a bet stands in a message, and those that the other names of the same order stand beside.
 _IDS = ("order_id", "bet_id", "customer_order_ref", "new_order_id", "new_customer_order_ref", "order_ref", "request_id")
 _NAMES = ("order_id", "bet_id", "customer_order_ref", "order_ref")
+#: Kinds of systems, each of which has a journal of its own.
+_OF_KIND = {"live": JOURNAL, "paper": PAPER, "rehearsal": REHEARSAL}
 _SPAN = re.compile(r"(\d+(?:\.\d+)?)\s*([smhd])")
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 #: How often further names of an order are looked for.
 _LOOKS = 3
 
 
-def found_journal(reference: str | None) -> JournalReader:
+def found_journal(reference: str | None, kind: str | None = None) -> JournalReader:
     """The journal that is meant: of a reference; else of the only system that runs, or the only one that there is.
+
+    Args:
+        kind: live, paper or rehearsal; None: the one that is written now, else the one that was written last.
 
     Raises:
         InputError: there is none, or there are several and none was named.
     """
+    kept = JOURNALS if kind is None else (_OF_KIND[kind],)
+    found = _journals(kept)
+    what = "journal" if kind is None else f"journal of kind {kind}"
     if reference is not None:
-        folder = Instance(reference).folder / JOURNAL
-        if not day_files(folder):
-            raise InputError(f"no live system with the reference {reference!r} has left a journal: {_named()}")
-        return JournalReader(folder)
-    found = _journals()
+        Instance(reference)  # refuses what is no reference
+        if reference not in found:
+            names = ", ".join(found) or "none"
+            raise InputError(f"no live system with the reference {reference!r} has left a {what}; there are: {names}")
+        return JournalReader(found[reference])
     running = [each.reference for each in running_instances() if each.reference in found]
     if len(running) == 1:
         return JournalReader(found[running[0]])
     if not found:
-        raise InputError("no live system has left a journal on this machine")
+        raise InputError(f"no live system has left a {what} on this machine")
     if len(found) > 1:
         raise InputError(f"several live systems have journals: name one with --reference: {', '.join(found)}")
     (folder,) = found.values()
     return JournalReader(folder)
 
 
-def _journals() -> dict[str, Path]:
-    """The folders of all journals of this user on this machine, by reference."""
-    import urllib.parse
-
+def _journals(kept: Iterable[str]) -> dict[str, Path]:
+    """The folders of this user's journals on this machine, by reference: of several the one in use, or the last."""
     root = instances_root()
-    folders = sorted(root.iterdir()) if root.is_dir() else []
-    return {urllib.parse.unquote(each.name): each / JOURNAL for each in folders if day_files(each / JOURNAL)}
+    found = {}
+    for folder in sorted(root.iterdir()) if root.is_dir() else []:
+        journals = [folder / name for name in kept if day_files(folder / name)]
+        if journals:
+            found[urllib.parse.unquote(folder.name)] = max(journals, key=_recency)
+    return found
 
 
-def _named() -> str:
-    return f"there are journals of {', '.join(_journals()) or 'none'}"
+def _recency(folder: Path) -> tuple[bool, float]:
+    last = day_files(folder)[-1]
+    return is_leased(folder), max(path.stat().st_mtime for path in folder.glob(f"{last.name}*"))
 
 
 def wanted_kinds(words: Iterable[str]) -> tuple[frozenset[str], frozenset[str]]:

@@ -21,6 +21,7 @@ import headrace as hr
 from apart import NO_LIMITS
 from builders import T0, Script, Scripted, Stream
 from headrace.actors.exchange_desk import ExchangeDesk
+from headrace.actors.journal.entries import Kept, merged, packed, unpacked
 from headrace.actors.letters import (
     Carried,
     FreeMarket,
@@ -31,7 +32,6 @@ from headrace.actors.letters import (
     Restored,
 )
 from headrace.actors.live.host import HostRole
-from headrace.actors.live.setup import LiveSetup
 from headrace.actors.switchboard import Switchboard
 from headrace.simulate.simulated_exchange import SimulatedExchange
 from headrace.strategies.book import MarketBook
@@ -67,8 +67,7 @@ class World:
 
     Args:
         stream: of the one market.
-        setup: of the host; None: one scripted strategy with a live account.
-        actions: of that.
+        actions: of each strategy; they have a live account.
 
     Attributes:
         host: the one that lives.
@@ -76,15 +75,15 @@ class World:
         kept, known: what a journal has of the market: what was kept, and what was asked and told.
         results: that were told to the coordinator.
         restored: what hosts said that were to go on.
+        merges: what was kept is put together, as the journal does now and then.
     """
 
-    def __init__(self, stream: Stream, actions: Actions | None = None, setup: LiveSetup | None = None) -> None:
-        self.script: Once | None = None
-        if setup is None:
-            self.script = Once(actions or {}, True)
-            strategy = Scripted(self.script, name="Trader", **NO_LIMITS)
-            setup = live_setup([strategy], client=hr.BaseClient(username="me"))
-        self.setup = setup
+    def __init__(self, stream: Stream, *actions: Actions) -> None:
+        self.scripts = [Once(each, True) for each in actions]
+        strategies = [
+            Scripted(script, name=f"Trader {number}", **NO_LIMITS) for number, script in enumerate(self.scripts)
+        ]
+        self.setup = setup = live_setup(strategies, client=hr.BaseClient(username="me"))
         self.market_id = stream.market_id
         with tempfile.TemporaryDirectory() as folder:
             self._updates = updates_of(stream.write(Path(folder) / "market"))
@@ -101,7 +100,9 @@ class World:
         self.results: list[MarketResult] = []
         self.restored: list[Restored] = []
         self.hosting: list[Hosting] = []
+        self.merges = False
         self.crash_at = -1
+        self._crashes: list[int] = []
         self._goes_out = 0
         self._outbox: list[Any] = []
         self._book = MarketBook(stream.market_id)
@@ -164,7 +165,7 @@ class World:
 
     def play(
         self,
-        crash: int = -1,
+        *crashes: int,
         then: Callable[[World], object] | None = None,
         goes_out: int = 1_000_000,
         watch: Mapping[int, Callable[[], object]] | None = None,
@@ -172,13 +173,14 @@ class World:
         """The whole stream.
 
         Args:
-            crash: after how many letters the host ends, and another goes on.
+            crashes: after how many letters each host ends, and another goes on.
             then: called when the other has what it needs, before it is shown the market.
             goes_out: how many of the letters go out that the host sends with the last one that it takes.
             watch: called at these times.
         """
         looks = sorted((watch or {}).items())
-        self.crash_at, self._then, self._goes_out = crash, then, goes_out
+        self._crashes, self._then, self._goes_out = list(crashes), then, goes_out
+        self._plan()
         for update in self._updates:
             while looks and looks[0][0] < update.pt:
                 self._look(*looks.pop(0))
@@ -191,6 +193,10 @@ class World:
         self.desk.expire(self.market_id)
         self._settle()
         return self
+
+    def _plan(self) -> None:
+        """The next crash."""
+        self.crash_at = self.letters + self._crashes.pop(0) if self._crashes else -1
 
     def _look(self, at: int, look: Callable[[], object]) -> None:
         self._until(at)
@@ -258,11 +264,17 @@ class World:
 
     def restore_letter(self) -> Restore:
         definition = b"" if self._definition is None else json.dumps(self._definition).encode()
-        return Restore(CREW, self.market_id, tuple(self.kept), tuple(self.known), definition, "99", "killed")
+        kept = self.kept
+        if self.merges:
+            found: dict[str, list[Kept]] = {}
+            for each in map(unpacked, kept):
+                found.setdefault(each.strategy, []).append(each)
+            kept = [packed(merged(several)) for several in found.values()]
+        return Restore(CREW, self.market_id, tuple(kept), tuple(self.known), definition, "99", "killed")
 
     def _crash(self, letter: Letter) -> None:
         """The host is gone. What the coordinator tells it at this moment is with what the next one gets."""
-        self.crash_at = -1
+        self._plan()
         before = self.host
         # For comparison it hears that as well; what it answers is lost.
         for each in [letter, *[Carried(CREW, message) for message in self._outbox]]:
@@ -275,18 +287,17 @@ class World:
         if self._then is not None:
             self._before = before
             self._then(self)
-        if self.script is not None:
-            self._rename()
+        self._rename()
         self._route()
         before.stop()
 
     def _rename(self) -> None:
         """The script means the orders that were made again."""
         market = self.market
-        assert self.script is not None
-        self.script._name_replacements()
-        for ref, order in self.script.orders.items():
-            self.script.orders[ref] = market.order(order.id) or order
+        for script in self.scripts:
+            script._name_replacements()
+            for ref, order in script.orders.items():
+                script.orders[ref] = market.order(order.id) or order
 
     def _route(self) -> None:
         change = {**image_change(self._book), "marketDefinition": self._definition}

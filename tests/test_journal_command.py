@@ -212,7 +212,25 @@ def test_where_there_is_no_journal(home: Path) -> None:
     assert (ended.exit_code, ended.stderr) == (2, "headrace: no live system has left a journal on this machine\n")
     ended = call("journal", "--reference", "desk")
     assert ended.exit_code == 2
-    assert "no live system with the reference 'desk' has left a journal: there are journals of none" in ended.stderr
+    assert "no live system with the reference 'desk' has left a journal; there are: none" in ended.stderr
+
+
+def test_of_several_journals_of_a_system_the_last_one_is_shown_or_the_one_that_is_named(
+    journal: Journal, home: Path
+) -> None:
+    journal.close()
+    rehearsal = Journal(home / "desk" / "journal-rehearsal", clock=lambda: NOON)
+    rehearsal.add([Entry(Noted("STARTED", "", NOON), NOON)])
+    assert numbers() == [1]
+    assert len(numbers("--of", "live")) == 10
+    assert numbers("--of", "rehearsal", "--reference", "desk") == [1]
+    rehearsal.close()
+    assert numbers() == [1]
+    ended = call("journal", "--of", "paper")
+    assert (ended.exit_code, ended.stderr) == (
+        2,
+        "headrace: no live system has left a journal of kind paper on this machine\n",
+    )
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import importlib
 import logging
+import pickle
+import sys
 import threading
 from pathlib import Path
 from typing import Any
@@ -12,8 +15,14 @@ import pytest
 import headrace as hr
 from apart import NO_LIMITS
 from builders import MARKET, T0, priced
+from headrace.actors.clients import Clients
 from headrace.actors.journal.entries import Kept, unpacked
 from headrace.actors.letters import Carried
+from headrace.cluster.shipping import pickled, shipped
+from headrace.strategies.clock import Clock
+from headrace.strategies.host import Host, unique_id
+from headrace.strategies.hosting import hosted
+from headrace.strategies.market import Markets
 from headrace.strategies.messages import Request, StrategyFact
 from headrace.strategies.snapshots import frozen, thaw
 from live_hosts import Driven, arrived, ended_hosts, live_setup
@@ -186,3 +195,64 @@ def test_the_context_of_a_market_goes_along_as_far_as_it_is_json(tmp_path: Path)
         arrived(driven, stream, tmp_path, at=at, until=at)
     requests = [kept for message, kept in sent(driven) if isinstance(message, Request)]
     assert [kept.context for kept in requests] == ['{"line":4.5}', ""]
+
+
+MODULE = """
+import dataclasses
+import headrace as hr
+
+
+@dataclasses.dataclass
+class Idea:
+    price: float
+
+
+class Thinks(hr.Strategy):
+    def __init__(self, **keywords):
+        super().__init__(**keywords)
+        self.idea = Idea(2.5)
+        self.again = self.think
+
+    def think(self):
+        return self.idea.price
+"""
+
+
+def test_objects_of_a_module_that_came_with_the_strategy_are_in_its_snapshot(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As in a process of Ray, where the user's modules come by value and cannot be imported."""
+    (tmp_path / "thinking.py").write_text(MODULE)
+    with monkeypatch.context() as here:
+        here.syspath_prepend(str(tmp_path))
+        thinking = importlib.import_module("thinking")
+        with shipped(thinking.Thinks(), [thinking.Thinks()]):
+            data = pickled(thinking.Thinks())
+    del sys.modules["thinking"]
+    host = Host(Clock(), hr.Config(), unique_id)
+    strategy, other = (hosted(pickle.loads(data), Empty(host)) for _ in range(2))  # type: ignore[arg-type]
+    strategy.idea.price = 7.5
+    found = frozen(strategy)
+    assert found.left_out == {}
+    thaw(other, found.data)
+    assert other.idea is not strategy.idea
+    assert (other.idea.price, other.again(), type(other.idea).__qualname__) == (7.5, 7.5, "Idea")
+
+
+class Empty:
+    """Where a strategy lives that has no market."""
+
+    def __init__(self, host: Host) -> None:
+        self.host, self.clients, self.strategies, self.markets = host, Clients(), [], Markets()
+
+
+def test_a_big_snapshot_is_warned_of_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    driven = Driven(live_setup([Counts(**NO_LIMITS)]))
+    stream = priced().touch(200)
+    arrived(driven, stream, tmp_path, at=0, until=0)
+    instance(driven).history = bytes(1_100_000)
+    for at in (100, 200):
+        arrived(driven, stream, tmp_path, at=at, until=at)
+    (told,) = [each.getMessage() for each in caplog.records if "its snapshot has" in each.getMessage()]
+    assert told.startswith("strategy Counts: its snapshot has 11")
+    assert told.endswith("override snapshot()")

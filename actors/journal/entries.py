@@ -59,7 +59,7 @@ class Kept(msgspec.Struct, frozen=True, array_like=True, gc=False):
         trades: trades with orders that are in the request, or have entered the blotter or come to their end since the
             last time, as they stand. Their orders are left out that had ended then already.
         runners: what strategies have done on runners, as far as it has changed; of their trades the new ones.
-        snapshot: the strategy's, pickled (see `Strategy.snapshot`); empty: as it was the last time.
+        snapshot: the strategy's, pickled (see `Strategy.snapshot`); empty: as it was the last time in this market.
         strategy: its name.
         number: grows from one to the next, whatever the market: of several the last one's snapshot counts.
         current: ids of the orders that `process_orders` was still to show to the strategy.
@@ -137,7 +137,8 @@ def merged(several: Iterable[Kept]) -> Kept:
             before = trades.get(trade.trade_id)
             trades[trade.trade_id] = trade if before is None else _with_orders_of(trade, before)
         for runner in last.runners:
-            runners[runner.market_id, runner.strategy, runner.selection_id, runner.handicap] = runner
+            key = (runner.market_id, runner.strategy, runner.selection_id, runner.handicap)
+            runners[key] = with_trades_of(runner, runners.get(key))
         snapshot, context = last.snapshot or snapshot, last.context or context
     if last is None:
         raise ValueError("there is nothing to merge")
@@ -150,6 +151,13 @@ def _with_orders_of(trade: TradeRow, before: TradeRow) -> TradeRow:
     """A trade, with the orders that an earlier row of it has and this one leaves out: they had ended."""
     orders = {order.order_id: order for order in (*before.orders, *trade.orders)}
     return msgspec.structs.replace(trade, orders=tuple(orders.values()))
+
+
+def with_trades_of(runner: RunnerRow, before: RunnerRow | None) -> RunnerRow:
+    """A row of a runner, with the trades that an earlier one has told of."""
+    if before is None:
+        return runner
+    return msgspec.structs.replace(runner, trades=tuple(dict.fromkeys((*before.trades, *runner.trades))))
 
 
 def packed(kept: Kept) -> bytes:

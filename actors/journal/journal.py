@@ -14,7 +14,7 @@ from __future__ import annotations
 import os
 import sqlite3
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Container, Iterable, Iterator
 from pathlib import Path
 
 import msgspec
@@ -160,6 +160,11 @@ class Journal:
         """
         self._files.close_market(market_id)
 
+    def forget(self) -> None:
+        """All markets are over: a restart need not know of any."""
+        for market_id in self.open_markets:
+            self.close_market(market_id)
+
     def mend(self) -> bool:
         """Try again to write. Returns: whether it can be written now."""
         return self._files.mend()
@@ -186,13 +191,17 @@ class Journal:
         wanted = set(market_ids)
         return self._entries(lambda reader: reader.of_markets(wanted, self.last))
 
-    def since(self, at_ms: int) -> Iterator[Entry]:
+    def since(self, at_ms: int, but: Container[str] = ()) -> Iterator[Entry]:
         """All entries since a moment, in the order of writing, those of markets that are over too; without what was
-        kept. What cannot be read is left out, and is among `damage`."""
+        kept. What cannot be read is left out, and is among `damage`.
+
+        Args:
+            but: markets whose entries are left out.
+        """
 
         def found(reader: DayReader) -> Iterator[Row]:
             for rows in reader.windows(0, False, False, None, at_ms):
-                yield from rows
+                yield from (row for row in rows if row[2] not in but)
 
         return self._entries(found, day(at_ms))
 
@@ -234,6 +243,7 @@ class Journal:
 
     def close(self) -> None:
         """Give it up, at once: another process may hold it. It may be called twice, and by another thread."""
+        self._keeper.stopped.set()
         self._files.close()
         self._keeper.stop()
         self._lease.release()

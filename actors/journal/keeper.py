@@ -63,25 +63,27 @@ class Keeper:
         #: How often something was kept since it was last merged, by market.
         self._kept: dict[str, int] = {}
         self._full_pass = threading.Lock()
-        self._stopped = threading.Event()
+        self.stopped = threading.Event()
         self._thread = threading.Thread(target=self._run, name="journal", daemon=True)
         self._thread.start()
 
     def stop(self) -> None:
         """End at once; what is under way is finished."""
-        self._stopped.set()
+        self.stopped.set()
         if self._thread is not threading.current_thread():
             self._thread.join()
         with self._full_pass:
             self._close_doors()
 
     def _run(self) -> None:
-        while not self._stopped.wait(_PASS_S):
+        while not self.stopped.wait(_PASS_S):
             try:
                 with self._full_pass:
                     self._pass(_PACKS)
                     self._fill_wal()
             except (sqlite3.Error, OSError, JournalError) as error:
+                if self.stopped.is_set():
+                    return
                 logger.warning("The journal in %s cannot be put in order: %s", self._files.folder, error)
             except Exception:
                 logger.exception("The journal in %s cannot be put in order", self._files.folder)
@@ -101,7 +103,7 @@ class Keeper:
         if files.why_not and not files.mend():
             return
         file = files.file
-        if file is None or self._stopped.is_set():
+        if file is None or self.stopped.is_set():
             return
         if file.moved:
             files.damaged(f"{file.path} was removed while it was written: its entries are lost")
@@ -109,13 +111,16 @@ class Keeper:
             files.older.pop(file.path, None)
         elif file.path.name < files.today:
             self._turn_over(file)
+        file = files.file
+        if file is None:
+            return
         files.write_closed()
-        self._merge()
-        self._pack(packs)
-        self._checkpoint()
+        self._merge(file)
+        self._pack(file, packs)
+        self._checkpoint(file)
         if time.monotonic() >= self._room_at:
             self._room_at = time.monotonic() + _ROOM_S
-            self._make_room()
+            self._make_room(file)
 
     def _turn_over(self, file: DayFile) -> None:
         self._close_doors()
@@ -134,10 +139,8 @@ class Keeper:
 
     # -- packing -------------------------------------------------------------------------------------------------
 
-    def _pack(self, most: int | None) -> None:
+    def _pack(self, file: DayFile, most: int | None) -> None:
         files = self._files
-        file = files.file
-        assert file is not None
         left = [1 << 30 if most is None else most]
         if file.path not in self._looked:
             self._looked.add(file.path)
@@ -191,7 +194,7 @@ class Keeper:
         """Pack what a file has of a market. Returns: False: there is more to do than there is time for."""
         door, files = self._door(file.path), self._files
         while rows := door.to_pack(market_id, before):
-            if left[0] <= 0 or self._stopped.is_set():
+            if left[0] <= 0 or self.stopped.is_set():
                 return False
             left[0] -= 1
             with files.mutex:
@@ -199,16 +202,14 @@ class Keeper:
                     return True
                 file.pack(market_id, rows)
             if left[0] < _PACKS:
-                self._stopped.wait(_BREATH_S)
+                self.stopped.wait(_BREATH_S)
         return True
 
     # -- what is kept --------------------------------------------------------------------------------------------
 
-    def _merge(self) -> None:
+    def _merge(self, file: DayFile) -> None:
         """Drop what later requests of open markets have replaced."""
         files = self._files
-        file = files.file
-        assert file is not None
         with files.mutex:
             for market_id in [each for each in self._kept if not files.is_open(each)]:
                 del self._kept[market_id]
@@ -223,10 +224,8 @@ class Keeper:
 
     # -- room ----------------------------------------------------------------------------------------------------
 
-    def _checkpoint(self) -> None:
+    def _checkpoint(self, file: DayFile) -> None:
         files = self._files
-        file = files.file
-        assert file is not None
         if file.unsaved < _WAL and file.wal_bytes < WAL_KEPT * 1.2:
             return
         door = self._door(file.path)
@@ -246,30 +245,26 @@ class Keeper:
             with self._files.mutex:
                 file.fill_wal()
 
-    def _make_room(self) -> None:
+    def _make_room(self, current: DayFile) -> None:
         """Remove what is too old, and what there is no room for."""
         files = self._files
-        current = files.file
-        assert current is not None
         oldest = (datetime.date.fromisoformat(files.today) - datetime.timedelta(days=self._days)).isoformat()
         for path in sorted(files.folder.glob("*.sqlite")):
             needed = path == current.path or files.older.get(path)
             too_much = files.room_taken - current.spare() > self._room
             if needed:
                 if too_much:
-                    self._drop_packs(path)
+                    self._drop_packs(path, current)
             elif too_much or path.name[:10] <= oldest:
                 self._remove(path)
 
-    def _drop_packs(self, path: Path) -> None:
+    def _drop_packs(self, path: Path, current: DayFile) -> None:
         """Drop the oldest packs of a file, as long as there is too little room."""
         files = self._files
-        current = files.file
-        assert current is not None
         file = current if path == current.path else DayFile(path)
         try:
             most = self._room * _LESS
-            while files.room_taken - file.spare() > most and not self._stopped.is_set():
+            while files.room_taken - file.spare() > most and not self.stopped.is_set():
                 with files.mutex:
                     if not file.drop_packs(_PACKS):
                         break

@@ -31,7 +31,6 @@ from ..betfair.places import rehearses
 from ..coordinator import Coordinator
 from ..exchange import Answer
 from ..failures import Failures, users_place
-from ..journal.journal import Journal
 from ..letters import ForeignBet, Letter
 from ..logging_controls import LoggingControls
 from ..switchboard import Switchboard
@@ -44,14 +43,13 @@ from .earlier_results import EarlierResults
 from .exposure import loss_of
 from .holds import HoldControl, Holds
 from .journal_desk import Asked, JournalDesk
+from .journal_place import opened_journal
 from .risk import Exposure, Gate, GateControl, Risk, RiskControl
 from .setup import LiveSetup
 
 logger = logging.getLogger("headrace")
 
 _SEPARATOR = "/"
-#: Below the instance's folder.
-JOURNAL = "journal"
 #: What is told of orders that is worth a line, and nobody's sleep.
 _PLAIN = ("in_doubt", "settled", "agrees")
 #: What of it is written down.
@@ -132,13 +130,7 @@ class Betting:
             lambda market_id, bets: loss_of(bets, definition_of(market_id)),
         )
         self.journal = JournalDesk(
-            Journal(
-                Path(setup.instance) / JOURNAL,
-                days=setup.config.journal_days,
-                megabytes=setup.config.journal_mb,
-                clock=lambda: clock.now_ms,
-                must_write=False,  # the gate stays closed until it can be written; what rests can be cancelled
-            ),
+            opened_journal(Path(setup.instance), clients, setup.config, lambda: clock.now_ms, must_write=not anew),
             self.gate,
             alerts,
             lambda: clock.now_ms,
@@ -181,16 +173,6 @@ class Betting:
         if self.failures.add(error, strategy, market_id, users_place(error), self._clock.now_ms):
             known = isinstance(error, HeadraceError)
             logger.error("%s", legible(error), exc_info=None if known else error)
-
-    def _opened_journal(self, setup: LiveSetup, anew: bool) -> Journal:
-        config = setup.config
-        return Journal(
-            Path(setup.instance) / JOURNAL,
-            days=config.journal_days,
-            megabytes=config.journal_mb,
-            clock=lambda: self._clock.now_ms,
-            must_write=not anew,
-        )
 
     # -- market actors -------------------------------------------------------------------------------------------
 

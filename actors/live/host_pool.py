@@ -14,6 +14,9 @@ from .directory import Directory
 from .hosts import Hosts
 from .seating import Seating
 
+#: Processes that are ready for hosts and streams that are started in place of others.
+SPARES = 2
+
 
 class HostPool:
     """Starts hosts.
@@ -32,7 +35,7 @@ class HostPool:
         self._engine, self._make_host, self._directory = engine, make_host, directory
         self.seating = Seating(max_hosts, self.start)
         self.incarnations: dict[str, int] = {}
-        self._filling = False
+        self._filling = self._spared = False
 
     def start(self, name: str) -> None:
         """Start a host, for the first time or again.
@@ -64,6 +67,9 @@ class HostPool:
             self._filling = False
             for _ in self.seating.next_hosts:
                 self.seating.add_host()
+        if not self._spared and not self.coming:
+            self._spared = True
+            self._engine.spare(SPARES, functools.partial(self._make_host, ""))
 
     def stop(self) -> None:
         """Start no more of them."""

@@ -23,7 +23,7 @@ from ..market import MarketActor
 
 logger = logging.getLogger("headrace")
 
-#: Bytes, and seconds of making them, above which a snapshot is too much for every request.
+#: Bytes, and seconds of the processor, above which a snapshot is too much for every request.
 _BIG = 1_000_000
 _SLOW_S = 0.002
 
@@ -31,19 +31,6 @@ _SLOW_S = 0.002
 #: What was told of a runner: how many trades, how many of them live, the times of the last placing and the last end.
 _Told = tuple[int, int, int | None, int | None]
 _NOTHING: _Told = (0, 0, None, None)
-
-
-class _Instance:
-    """A strategy as it was last handed over.
-
-    Attributes:
-        number: of the last time.
-        data: its snapshot then; None: none yet, or the market that it went with is gone.
-    """
-
-    def __init__(self, number: int) -> None:
-        self.number = number
-        self.data: bytes | None = None
 
 
 class _Place:
@@ -54,6 +41,7 @@ class _Place:
         open: orders that had not ended.
         ended: ids of those that had.
         runners: what was told of runners, by strategy and runner: enough of it to see that it has changed.
+        snapshots: of strategies, by name.
         context: of the market, JSON.
     """
 
@@ -62,6 +50,7 @@ class _Place:
         self.open: dict[str, Order] = {}
         self.ended: set[str] = set()
         self.runners: dict[tuple[str, int | tuple[int, float]], _Told] = {}
+        self.snapshots: dict[str, bytes] = {}
         self.context = "{}"
 
 
@@ -75,7 +64,8 @@ class Keeping:
     def __init__(self, actor: MarketActor) -> None:
         self._actor = actor
         self._places: dict[str, _Place] = {}
-        self._instances: weakref.WeakKeyDictionary[Strategy, _Instance] = weakref.WeakKeyDictionary()
+        # The number of the last time, by instance.
+        self._numbers: weakref.WeakKeyDictionary[Strategy, int] = weakref.WeakKeyDictionary()
         self._asked: dict[tuple[str, str], Strategy] = {}
         # What was warned of, by strategy: attributes that are left out, and "" for what is big or slow.
         self._warned: set[tuple[str, str]] = set()
@@ -101,15 +91,13 @@ class Keeping:
         """What strategies know since their requests: to be called after each turn with requests."""
         asked, self._asked = self._asked, {}
         for (market_id, name), strategy in asked.items():
-            instance = self._instances.get(strategy)
-            market = self._actor.market(market_id)
-            if instance is None or instance.data is None or market is None:
+            market, place = self._actor.market(market_id), self._places.get(market_id)
+            if market is None or place is None or name not in place.snapshots:
                 continue
-            before = instance.data
-            snapshot = self._snapshot(strategy, market, instance)
-            if snapshot and instance.data != before:
+            snapshot = self._snapshot(strategy, market, place)
+            if snapshot:
                 try:
-                    data = packed(self._with(market, strategy, instance, (), (), snapshot))
+                    data = packed(self._with(market, strategy, place, (), (), snapshot))
                 except Exception as error:
                     self._actor.failed_here(error, None, market)
                     continue
@@ -119,9 +107,8 @@ class Keeping:
         """What strategies know that have orders: a coordinator that starts anew may not have heard the last of it."""
         for place in self._places.values():
             place.runners.clear()
+            place.snapshots.clear()
             place.context = "{}"
-        for instance in self._instances.values():
-            instance.data = None
         for market in self._actor.hosted:
             for seat, _ in market.traders() if market.shown else ():
                 data = self._packed(market, seat.strategy, [])
@@ -130,7 +117,7 @@ class Keeping:
 
     def went_on(self, strategy: Strategy, number: int) -> None:
         """A strategy goes on from a snapshot: later ones have higher numbers."""
-        self._instances[strategy] = _Instance(number)
+        self._numbers[strategy] = number
 
     def opened_again(self, market: HostedMarket, context: str) -> None:
         """A market goes on: its orders, as they stand, and its context were handed over by its former host."""
@@ -143,37 +130,30 @@ class Keeping:
                 place.open[order.id] = order
 
     def forget(self, market: HostedMarket) -> None:
-        """A market is freed: what went with it is gone, and goes with the next request elsewhere."""
+        """A market is freed."""
         self._places.pop(market.market_id, None)
-        for seat in market.seats:
-            instance = self._instances.get(seat.strategy)
-            if instance is not None:
-                instance.data = None
 
     # -- parts ---------------------------------------------------------------------------------------------------
 
     def _kept(self, market: HostedMarket, strategy: Strategy, order_ids: list[str]) -> Kept:
-        instance = self._instances.get(strategy)
-        if instance is None:
-            instance = self._instances[strategy] = _Instance(0)
         place = self._places.setdefault(market.market_id, _Place())
         trades = self._trades(market, place, order_ids)
         runners = self._runners(market, place)
-        snapshot = self._snapshot(strategy, market, instance)
-        return self._with(market, strategy, instance, trades, runners, snapshot)
+        snapshot = self._snapshot(strategy, market, place)
+        return self._with(market, strategy, place, trades, runners, snapshot)
 
     def _with(
         self,
         market: HostedMarket,
         strategy: Strategy,
-        instance: _Instance,
+        place: _Place,
         trades: tuple[TradeRow, ...],
         runners: tuple[RunnerRow, ...],
         snapshot: bytes,
     ) -> Kept:
-        instance.number = max(instance.number + 1, self._actor.clock.now_ms * 1000)
+        number = max(self._numbers.get(strategy, 0) + 1, self._actor.clock.now_ms * 1000)
+        self._numbers[strategy] = number
         mine = market.blotter.orders_of(strategy)
-        place = self._places.setdefault(market.market_id, _Place())
         context = kept(market.context) if market.context or place.context != "{}" else "{}"
         changed, place.context = context != place.context, context
         return Kept(
@@ -181,7 +161,7 @@ class Keeping:
             runners,
             snapshot,
             strategy.name,
-            instance.number,
+            number,
             () if mine is None else tuple([order.id for order in mine.current]),
             tuple(self._told_of(market, strategy)),
             context if changed else "",
@@ -237,18 +217,18 @@ class Keeping:
 
     # -- snapshots -----------------------------------------------------------------------------------------------
 
-    def _snapshot(self, strategy: Strategy, market: HostedMarket, instance: _Instance) -> bytes:
-        """The strategy's snapshot, if it is another than the last one. An error in it is the strategy's."""
-        began = time.perf_counter()
+    def _snapshot(self, strategy: Strategy, market: HostedMarket, place: _Place) -> bytes:
+        """The strategy's snapshot, if it is another than the last one here. An error in it is the strategy's."""
+        began = time.thread_time()
         try:
             found = frozen(strategy)
         except Exception as error:
             self._actor.failed_here(error, strategy, market)
             return b""
-        self._warn(strategy, market, found, time.perf_counter() - began)
-        if found.data == instance.data:
+        self._warn(strategy, market, found, time.thread_time() - began)
+        if found.data == place.snapshots.get(strategy.name):
             return b""
-        instance.data = found.data
+        place.snapshots[strategy.name] = found.data
         return found.data
 
     def _warn(self, strategy: Strategy, market: HostedMarket, found: Frozen, took: float) -> None:

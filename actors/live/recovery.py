@@ -160,14 +160,12 @@ class Recovery:
         """Count transactions of this hour in markets that are over, of which nothing else need be known.
 
         Args:
-            entries: since the hour began.
-            told: markets that `read` has told of.
+            entries: since the hour began, but of markets that `read` has told of.
+            told: those.
         """
         coordinator = self._betting.coordinator
         for entry in entries:
             message = entry.message
-            if entry.market_id in told:
-                continue
             if isinstance(message, Request):
                 if self._betting.accounts.find((message.venue, message.username)) is not None:
                     coordinator.recall(message)

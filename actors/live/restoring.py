@@ -34,7 +34,7 @@ from ...strategies.strategy import Strategy
 from ...strategies.trade import TradeStatus
 from ...values import legible
 from ..hosted_market import HostedMarket
-from ..journal.entries import Kept, unpacked
+from ..journal.entries import Kept, unpacked, with_trades_of
 from ..letters import Restore
 from ..market import MarketActor
 from .host_coordinator import HostCoordinator
@@ -88,9 +88,7 @@ def past_of(each: Iterable[Kept]) -> _Past:
             ranks[order.order_id] = len(ranks)
         for runner in kept.runners:
             key = (runner.strategy, runner.selection_id, runner.handicap)
-            known = runners.get(key)
-            earlier = () if known is None else known.trades
-            runners[key] = msgspec.structs.replace(runner, trades=tuple(dict.fromkeys((*earlier, *runner.trades))))
+            runners[key] = with_trades_of(runner, runners.get(key))
         past.last[kept.strategy] = kept
         if kept.snapshot:
             past.snapshots[kept.strategy] = (kept.number, kept.snapshot)
@@ -275,7 +273,10 @@ class Restoring:
                 continue
             for seat in market.seats:
                 seat.told = seat.told or market.market_id in known.get(seat.strategy, (0, ()))[1]
+        at_work = {seat.strategy for market in self._actor.hosted if market.shown for seat in market.seats}
         for strategy, (number, _) in known.items():
+            if strategy in at_work:
+                continue  # it knows more than it knew then
             self._keeping.went_on(strategy, number)
             if strategy in snapshots:
                 self._go_on(strategy, snapshots[strategy][1])

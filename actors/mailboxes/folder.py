@@ -170,7 +170,7 @@ def holder(folder: Path, name: str) -> Holder | None:
             said = os.pread(file, 1_000, 0).split(maxsplit=2)
             if not held:
                 return _former(said) if len(said) > 1 else None
-            if len(said) > 1 and _lives(int(said[1])):
+            if len(said) > 1 and lives(int(said[1])):
                 return Holder(int(said[0]), int(said[1]), True)
             if time.monotonic() > until:
                 return None
@@ -200,7 +200,8 @@ def _can_be_locked(file: int) -> bool:
     return True
 
 
-def _lives(pid: int) -> bool:
+def lives(pid: int) -> bool:
+    """Whether there is a process of this number; one that has ended counts until it is reaped."""
     try:
         os.kill(pid, 0)
     except ProcessLookupError:

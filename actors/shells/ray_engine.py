@@ -226,6 +226,7 @@ class RayEngine:
         found = self._watching.all() if names is None else self._watching.found(names)
         if names is None:
             found.pop(COORDINATOR, None)
+            self._processes.reclaim()
         for name, holder in found.items():
             with self._lock:
                 known = self._running.get(name)

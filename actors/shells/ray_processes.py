@@ -5,6 +5,7 @@ from __future__ import annotations
 import collections
 import contextlib
 import logging
+import os
 import secrets
 import sys
 import threading
@@ -13,6 +14,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
 from ...strategies.errors import RunError
+from ..mailboxes.folder import lives
 from ..mailboxes.socket_post import ZmqPost
 from .ray_shell import RoleShell
 
@@ -20,6 +22,10 @@ logger = logging.getLogger("headrace")
 
 #: Calls of a process at once: its run, and those that leave a letter.
 _CALLS = 4
+#: How the names of processes begin; the process that has made them follows.
+_NAMED = "process-"
+#: Seconds that one may take to say whether it is free.
+_FREE_S = 2.0
 
 
 class RayProcesses:
@@ -87,6 +93,32 @@ class RayProcesses:
             self._made.append(made)
             made.add_done_callback(self._is_made)
 
+    def reclaim(self) -> None:
+        """Have what was made ready by processes that have died: in the second thread."""
+        with self._lock, contextlib.suppress(RuntimeError):  # it is closed
+            self.hand.submit(self._reclaim)
+
+    def _reclaim(self) -> None:
+        import ray
+
+        try:
+            for actor in ray.util.list_named_actors(all_namespaces=True):
+                owner = actor["name"].removeprefix(_NAMED).partition("-")[0]
+                if actor["namespace"] != self._namespace or not owner.isdecimal() or lives(int(owner)):
+                    continue
+                with contextlib.suppress(ValueError, ray.exceptions.RayError):  # it has ended
+                    shell = ray.get_actor(actor["name"], self._namespace)
+                    if ray.get(shell.claim.remote(os.getpid()), timeout=_FREE_S):
+                        self._take_over(shell)
+        except Exception:
+            logger.exception("what a former process has made ready is not taken over")
+
+    def _take_over(self, shell: Any) -> None:
+        found: Future[Any] = Future()
+        found.set_result(shell)
+        with self._lock:
+            self._made.appendleft(found)
+
     def _is_made(self, made: Future[Any]) -> None:
         """Ray has it; what it needs is being loaded."""
         if made.exception() is not None:
@@ -102,14 +134,14 @@ class RayProcesses:
         here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
         actor: Any = ray.remote(RoleShell)
         return actor.options(
-            name=f"process-{secrets.token_hex(6)}",
+            name=f"{_NAMED}{os.getpid()}-{secrets.token_hex(4)}",
             namespace=self._namespace,
             lifetime="detached",
             num_cpus=0,
             max_restarts=0,
             max_concurrency=_CALLS,
             scheduling_strategy=here,
-        ).remote(self._post, self._logs, logger.getEffectiveLevel(), sys.path)
+        ).remote(self._post, os.getpid(), self._logs, logger.getEffectiveLevel(), sys.path)
 
     def close(self) -> None:
         """Make no more, and end those that nobody has taken."""

@@ -7,6 +7,7 @@ import gc
 import logging
 import os
 import pickle
+import signal
 import sys
 import threading
 import time
@@ -15,7 +16,7 @@ from pathlib import Path
 
 from ..letters import Stop
 from ..logs import LOGGER, json_formatter
-from ..mailboxes.folder import TakenError
+from ..mailboxes.folder import TakenError, holder, lives
 from ..mailboxes.socket_post import ZmqPost
 from ..mailboxes.sockets import ZmqMail
 from ..role import run
@@ -23,8 +24,9 @@ from .engine import COORDINATOR, unforeseen, why_ended
 
 logger = logging.getLogger(LOGGER)
 
-#: Seconds for which the mailbox of a former self may still be claimed: its process is dying.
-_DYING = 5.0
+#: Seconds for which the mailbox of a former self may still be claimed, for its process is dying; and after which it is
+#: ended.
+_DYING, _PATIENCE = 5.0, 0.5
 #: Seconds from the end of the role to that of its process: time enough for the answer to be fetched.
 _LEAVING = 5.0
 
@@ -33,13 +35,17 @@ class RoleShell:
     """The process of a role: of any that it is told to run. One thread runs it; all other calls only leave a letter.
 
     Args:
+        owner: the process that tells it what to run.
         logs: a folder for what the process logs, one file for each role; empty: standard error only.
         level: from which lines are logged.
         path: where the process that started this one looks for modules: so does this one, after its own places.
     """
 
-    def __init__(self, post: ZmqPost, logs: str, level: int, path: Sequence[str]) -> None:
+    def __init__(self, post: ZmqPost, owner: int, logs: str, level: int, path: Sequence[str]) -> None:
         self._post = post
+        self._owner = owner
+        self._idle = True
+        self._lock = threading.Lock()
         self._logs = logs
         self._mail: ZmqMail | None = None
         self._why = ""
@@ -51,9 +57,20 @@ class RoleShell:
 
     def _log_as(self, name: str) -> None:
         if self._logs:
-            handler = logging.FileHandler(Path(self._logs) / f"{name}.log", encoding="utf-8")
+            path = Path(self._logs) / f"{name}.log"
+            with contextlib.suppress(OSError):  # the handler will tell
+                os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600))
+            handler = logging.FileHandler(path, encoding="utf-8")
             handler.setFormatter(json_formatter())
             logger.addHandler(handler)
+
+    def claim(self, owner: int) -> bool:
+        """Be another process's from now on, if nothing was told to run here, and the one that might do so has died."""
+        with self._lock:
+            if not self._idle or lives(self._owner):
+                return False
+            self._owner = owner
+        return True
 
     def load(self, function: bytes) -> None:
         """Have what a role needs imported before it is started."""
@@ -72,6 +89,8 @@ class RoleShell:
             Why it ended; empty: it was asked to.
         """
         try:
+            with self._lock:
+                self._idle = False
             self._log_as(name)
             mail = self._mail = self._opened(name, incarnation)
             if coordinator and name != COORDINATOR:
@@ -94,14 +113,24 @@ class RoleShell:
         return self._why
 
     def _opened(self, name: str, incarnation: int) -> ZmqMail:
-        until = time.monotonic() + _DYING
+        began = time.monotonic()
         while True:
             try:
                 return self._post.open(name, incarnation)
             except TakenError:
-                if time.monotonic() > until:
+                if time.monotonic() > began + _DYING:
                     raise
+            if time.monotonic() > began + _PATIENCE:
+                self._end_former(name, incarnation)
             time.sleep(0.02)
+
+    def _end_former(self, name: str, incarnation: int) -> None:
+        """End a former self that does not end: whoever has started it has died since, and nobody knows of it."""
+        former = holder(Path(self._post.folder), name)
+        if former is not None and former.held and former.incarnation < incarnation and former.pid != os.getpid():
+            logger.warning("%s.%d is in the way of its successor, and is ended", name, former.incarnation)
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(former.pid, signal.SIGKILL)
 
     def _has_started(self) -> None:
         # What is there now stays: the collector of garbage need not stop the role to look through it.

@@ -1,0 +1,69 @@
+"""Where a live system has its journal. Money, paper and rehearsals each have their own: their bets are not the same.
+
+What stands in the journal of a rehearsal is of the exchange that it was rehearsed at. Where that is another one now, it
+is over.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+from ...config import Config
+from ..betfair.places import rehearses
+from ..clients import BaseClient
+from ..journal.journal import Journal
+from .instance import write_private
+
+#: Below the folder of an instance: for money, on paper, in rehearsal.
+JOURNAL, PAPER, REHEARSAL = "journal", "journal-paper", "journal-rehearsal"
+JOURNALS = (JOURNAL, PAPER, REHEARSAL)
+#: In the journal of a rehearsal: the addresses of its exchange.
+_EXCHANGE = "exchange.json"
+
+
+def opened_journal(
+    instance: Path,
+    clients: Iterable[BaseClient],
+    config: Config,
+    clock: Callable[[], int],
+    must_write: bool = True,
+) -> Journal:
+    """The journal of a system with these accounts, held.
+
+    Args:
+        instance: the folder of the instance.
+        clock: milliseconds since the epoch.
+        must_write: see `Journal`. A system that was trading goes on where it cannot: what rests can be cancelled.
+
+    Raises:
+        JournalError: another process holds it, or it cannot be opened, or written.
+    """
+    accounts = list(clients)
+    rehearsed = sorted(
+        {str(getattr(each.betting_client, "api_uri", "")) for each in accounts if rehearses(each.betting_client)}
+    )
+    paper = bool(accounts) and all(each.simulated for each in accounts)
+    folder = instance / (REHEARSAL if rehearsed else PAPER if paper else JOURNAL)
+    days, megabytes = config.journal_days, config.journal_mb
+    journal = Journal(folder, days=days, megabytes=megabytes, clock=clock, must_write=must_write)
+    if rehearsed:
+        try:
+            _at(journal, rehearsed)
+        except BaseException:
+            journal.close()
+            raise
+    return journal
+
+
+def _at(journal: Journal, exchange: list[str]) -> None:
+    """Be the journal of a rehearsal exchange: what another one knew is over."""
+    note, told = journal.folder / _EXCHANGE, json.dumps(exchange).encode()
+    try:
+        known = note.read_bytes()
+    except OSError:
+        known = b""
+    if known != told:
+        journal.forget()
+        write_private(note, told)

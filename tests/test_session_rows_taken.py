@@ -180,3 +180,19 @@ def test_a_host_whose_mail_is_closed_does_not_wait() -> None:
     outbox.see_written(60.0)
     assert time.monotonic() - began < 10.0
     assert len(outbox) == 1
+
+
+def test_what_the_coordinator_counts_is_told_now_and_then_and_adds_up(tmp_path: Path) -> None:
+    wires, counted = Wires(tmp_path), [0]
+
+    def counts() -> dict[str, list[tuple[int, ...]]]:
+        told, counted[0] = counted[0], 0
+        return {"records": [(told,)] if told else []}
+
+    wires.desk.counts = counts
+    for at_ms in range(10_000, 35_000, 1_000):
+        counted[0] += 1
+        wires.desk.tell(at_ms)
+    assert wires.written == [1, 10, 10]
+    wires.desk.tell()
+    assert wires.written == [1, 10, 10, 4]

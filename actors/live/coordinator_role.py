@@ -189,7 +189,7 @@ class CoordinatorRole:
         )
         self.events = EventDesk(self.betting, self.seating, mail, self._dumps, self.stops.stop_system)
         self.rows_desk = RowsDesk(Path(setup.instance) / ROWS, self.alerts, mail.send)
-        self._failure_rows = setup.rows_of_failures(self.betting.failures)
+        self.rows_desk.failures = setup.rows_of_failures(self.betting.failures)
         self.watchdogs = Watchdogs(self)
         self.answers = Answers(self)
         self.wards = Wards(self, self._engine, self._make_stream, lambda: clock.now_ms)
@@ -213,6 +213,7 @@ class CoordinatorRole:
         journal.say(STARTED, self.setup.session)
         self.wards.recall(recovered)
         recovery.look_into(self._clock.now_ms)
+        self.rows_desk.counts = self.setup.rows_of_coordinator(self.betting.coordinator)
         self._former = Former(self, recovered, self._clock.now_ms)
 
     def _held(self, crew: str, market_id: str) -> bool:
@@ -278,7 +279,7 @@ class CoordinatorRole:
             self.betting.save()
             self.betting.journal.look()
             self.starter.look(at_ms, self.stops)
-            self._write_failures()
+            self.rows_desk.tell(at_ms)
         self._catch_up(at_ms)
 
     def lost(self, sender: str) -> None:
@@ -292,7 +293,7 @@ class CoordinatorRole:
         self.threads.stop(0.0)
         self.betting.accounts.end()
         self.betting.save(wait=True)
-        self._write_failures()
+        self.rows_desk.tell()
         self.rows_desk.close()
         self.betting.journal.end()
         self.alerts.close()
@@ -314,9 +315,6 @@ class CoordinatorRole:
     def _thread_failed(self, error: Exception, name: str) -> None:
         self.betting.failed(error, None, None)
         self.alerts.note("FAILURE", f"{name} failed: {type(error).__name__}: {legible(error)}")
-
-    def _write_failures(self) -> None:
-        self.rows_desk.put(self._failure_rows())
 
     # -- actors --------------------------------------------------------------------------------------------------
 

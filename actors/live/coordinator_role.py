@@ -48,6 +48,7 @@ from .accounts import MakeAccount
 from .alerts import Alerts
 from .answers import Answers
 from .betting import Betting
+from .blocking import Watch
 from .control import ControlDesk
 from .directory import Directory
 from .ending import SystemEnding
@@ -91,9 +92,13 @@ class CoordinatorRole:
         dumps: pickles custom events for hosts.
         make_stream: makes what makes a stream's role, by the stream's name; None: streams that end stay ended.
         clock: the time; None: the machine's.
+
+    Attributes:
+        watched: a second thread says in the log where it stands, if it stands for long.
     """
 
     name = "c"
+    watched = False
     # What `start` opens is handed to its parts, which find there what they need.
     answers: Answers
     events: EventDesk
@@ -117,6 +122,9 @@ class CoordinatorRole:
         self._engine, self._make_host = engine, make_host
         self._make_account, self._dumps, self._make_stream = make_account, dumps, make_stream
         self._clock = WallClock() if clock is None else clock
+        self.blocking = Watch(
+            self.name, lambda: "the coordinator", lambda busy_ms, where: None, setup.config.stall_limit
+        )
         self.page = ""
         self._next_ms = math.inf
         self._takers: dict[type, Callable[[str, Any, int], object]] = {
@@ -189,6 +197,8 @@ class CoordinatorRole:
         self._desk = ControlDesk(control_path(setup.instance), self.answers.answer)
         self._desk.open(mail)
         self.starter = Starter(setup.instance, setup.reference)
+        if self.watched:
+            self.blocking.start()
         self._begin()
 
     def _recall(self) -> None:
@@ -234,10 +244,15 @@ class CoordinatorRole:
         if take is None:
             logger.warning("The coordinator has no use for %s of %s", type(letter).__name__, sender)
             return
-        take(sender, letter, at_ms)
+        with self.blocking:
+            take(sender, letter, at_ms)
 
     def caught_up(self, at_ms: int) -> None:
         """Do what what has come makes possible."""
+        with self.blocking:
+            self._catch_up(at_ms)
+
+    def _catch_up(self, at_ms: int) -> None:
         self.betting.journal.flush()
         if self.betting.gate.unready:
             self.betting.look_ready()
@@ -245,6 +260,10 @@ class CoordinatorRole:
         self.betting.journal.flush()
 
     def wake(self, at_ms: int) -> None:
+        with self.blocking:
+            self._wake(at_ms)
+
+    def _wake(self, at_ms: int) -> None:
         self.betting.accounts.wake(at_ms)
         if self.workers.next_ms <= at_ms:
             self.workers.look(at_ms)
@@ -261,7 +280,7 @@ class CoordinatorRole:
             self.betting.journal.look()
             self.starter.look(at_ms, self.stops)
             self.rows_desk.tell(at_ms)
-        self.caught_up(at_ms)
+        self._catch_up(at_ms)
 
     def lost(self, sender: str) -> None:
         """Letters were lost: see `Wards.lost`."""
@@ -269,6 +288,7 @@ class CoordinatorRole:
 
     def stop(self) -> None:
         """Close what is open; what rests at the exchange stays as it is."""
+        self.blocking.close()
         self._desk.close()
         self.threads.stop(0.0)
         self.betting.accounts.end()
@@ -283,6 +303,7 @@ class CoordinatorRole:
 
     def crash(self) -> None:
         """As a process that is killed: what is under way is lost, what was not written is not written."""
+        self.blocking.close()
         with contextlib.suppress(AttributeError):  # in the order of the start, which may not have come so far
             self.betting.journal.close()
             self.betting.accounts.end()

@@ -144,7 +144,8 @@ class StreamState(Message, frozen=True):
         left_out: ids that could not be subscribed to.
         messages, changes: read so far.
         lag_ms: from publish time to reading, of the last message; below 0 where the clock here is behind.
-        worst_ms: the same, the greatest since the state before. least_ms: the least of the last minute.
+        worst_ms: the same, the greatest since the state before; where nothing came that of the last message.
+        least_ms: the same, the least of the last minute.
         reconnects: so far.
         silent_ms: since anything was read.
     """
@@ -327,10 +328,12 @@ class Hosting(Message, frozen=True):
 
     Attributes:
         places: crew, market and the market's event.
+        incarnation: of the host: a later one may be running.
     """
 
     host: str
     places: tuple[tuple[str, str, str | None], ...]
+    incarnation: int = 0
 
 
 class Restore(Message, frozen=True):
@@ -364,6 +367,7 @@ class Restored(Message, frozen=True):
     Attributes:
         orders: how many of its orders it has made again.
         error: why it cannot go on, in a sentence; empty: it can.
+        incarnation: of the host: a later one may be running.
     """
 
     host: str
@@ -371,6 +375,7 @@ class Restored(Message, frozen=True):
     market_id: str
     orders: int = 0
     error: str = ""
+    incarnation: int = 0
 
 
 class Rows(Message, frozen=True):

@@ -217,7 +217,7 @@ class CoordinatorRole:
         self._former = Former(self, recovered, self._clock.now_ms)
 
     def _held(self, crew: str, market_id: str) -> bool:
-        return self.wards.successors.held(crew, market_id)
+        return self.wards.held(crew, market_id)
 
     def _begin(self) -> None:
         setup, log = self.setup, self.betting.coordinator.log

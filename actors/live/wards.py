@@ -93,6 +93,7 @@ class Wards:
         self._said_hello: dict[str, int] = {}
         self._gone_on_at: dict[str, int] = {}
         self._quick: dict[str, int] = {}
+        self._later: dict[Place, None] = {}
         self._deaths: dict[Place, collections.deque[int]] = {}
         betting = role.betting
         self.successors = Successors(
@@ -178,6 +179,7 @@ class Wards:
         # What it had to go on with, and has not heard of.
         role.betting.journal.flush()
         self.successors.begin(host)
+        self._route_later()
 
     def _incarnation(self, name: str) -> int:
         """The last one of an actor that was started."""
@@ -298,6 +300,28 @@ class Wards:
             return
         self._gone_on_at[letter.host] = at_ms
         self.successors.restored(letter)
+        self._route_later()
+
+    def held(self, crew: str, market_id: str) -> bool:
+        """Whether a market is not to be sent to its host yet: that is to go on with it, or with others first.
+
+        Strategies that have several markets would else begin with a new one, and not know what they knew.
+        """
+        role = self._role
+        if self.successors.held(crew, market_id):
+            return True
+        host = role.seating.host_of(crew, market_id)
+        if host is None or role.setup.crew(crew).scope == "market" or not self.successors.awaits(crew, host):
+            return False
+        self._later[crew, market_id] = None
+        return True
+
+    def _route_later(self) -> None:
+        """Hosts may have gone on: see what has waited for that."""
+        later, self._later = self._later, {}
+        for crew, market_id in later:
+            if self._role.seating.host_of(crew, market_id) is not None:
+                self._route(crew, market_id)
 
     def _goes_on(self, crew: str, market_id: str) -> None:
         """A host goes on with a market."""
@@ -331,6 +355,8 @@ class Wards:
                 role.betting.journal.note(said)
             for hello in self._hellos.values():
                 role.betting.journal.note(hello)
+        if self._later:
+            self._route_later()
         waiting, self._to_start = self._to_start, {}
         if role.stops.shutdown is not None:
             for host in waiting:

@@ -20,7 +20,10 @@ if TYPE_CHECKING:
     from ..strategies.strategy import Strategy
 
 #: Options of the command that are options of `hr.Live`, where they are given.
-_OF_LIVE = ("engine", "on_stop", "shadow", "record", "out", "until", "stop_when_idle", "page", "page_port", "webhook")
+_OF_LIVE = (
+    "engine", "on_stop", "on_restart", "shadow", "record", "out", "until", "stop_when_idle",
+    "page", "page_port", "webhook",
+)  # fmt: skip
 
 
 @dataclasses.dataclass

@@ -30,6 +30,8 @@ from ...values import shown
 _ALSO = "-._+*:;~"
 #: Characters of a socket's path that every system takes.
 _LONGEST_SOCKET = 100
+#: In the folder of all instances: what a system is known by that was given no reference.
+_DEFAULT = ".default-reference"
 #: Where paths are short.
 _SHORT = "/tmp"
 #: Seconds for which a look of somebody else's at the lock is waited for.
@@ -62,10 +64,29 @@ def check_reference(reference: str) -> str:
     return reference
 
 
-def default_reference() -> str:
-    """The machine's name as a reference: its first part, as much of it as the exchange takes."""
+def default_reference(root: str | os.PathLike[str] | None = None) -> str:
+    """The reference of a system that was given none: what it was the first time, though the machine has another name by
+    now. Else its orders would be somebody else's. At first it is the machine's name: its first part, as much of it as
+    the exchange takes.
+
+    Args:
+        root: the folder of all instances; default: see `instances_root`.
+    """
+    with contextlib.suppress(OSError, ValueError, InputError):
+        return check_reference((Path(root or instances_root()) / _DEFAULT).read_text("ascii").strip())
     name = socket.gethostname().partition(".")[0]
     return "".join(filter(_is_taken, name))[:MAX_STRATEGY_REF] or "headrace"
+
+
+def keep_default_reference(reference: str, root: str | os.PathLike[str] | None = None) -> None:
+    """A system with this reference begins: if it is what one is known by that was given none, it stays so.
+
+    Where that cannot be written, it is found out anew the next time.
+    """
+    path = Path(root or instances_root()) / _DEFAULT
+    with contextlib.suppress(OSError):
+        if not path.exists() and reference == default_reference(root):
+            write_private(path, f"{reference}\n".encode())
 
 
 def _is_taken(letter: str) -> bool:

@@ -23,6 +23,7 @@ from .actors.live.instance import Instance, default_reference
 from .actors.live.rows_file import ROWS, RowsReader, goes_on, has_ended
 from .actors.live.setup import LiveSetup, RiskLimits
 from .actors.live.shadow import with_shadows
+from .actors.live.supervision import Supervision
 from .actors.logs import at_level, set_up
 from .actors.market import MarketActor
 from .actors.run_files import unpack_files
@@ -78,6 +79,7 @@ class Live(LiveParts):
 
     Attributes:
         result: of the session, once it has ended.
+        supervision: who looks after this process; to be set before the start.
 
     Raises:
         InputError: an argument cannot be used.
@@ -126,6 +128,7 @@ class Live(LiveParts):
         self.handler_queue = HandlerQueue(
             self._take_event, why_not_picklable if engine == "ray" else lambda value: None
         )
+        self.supervision = Supervision()
         self._driver: Driver | None = None
         self._instance: Instance | None = None
         self._rows: SessionRows | None = None
@@ -167,7 +170,7 @@ class Live(LiveParts):
         set_up(self.config)
         reference = self.config.customer_strategy_ref or default_reference()
         instance = self._instance = Instance(reference, self._root)
-        instance.hold(engine=self._engine_name)
+        instance.hold(self.supervision.guarded, engine=self._engine_name)
         try:
             self._start(instance)
         except BaseException:
@@ -177,6 +180,7 @@ class Live(LiveParts):
 
     def _start(self, instance: Instance) -> None:
         setup = self._setup(instance)
+        setup.session = self.supervision.session or setup.session
         if self._engine_name == "ray":
             self._ship(setup)
         if self._shadow:
@@ -186,7 +190,7 @@ class Live(LiveParts):
         self._rows = SessionRows(RowsReader(instance.folder / ROWS), self._identity(setup), self._out, again)
         self._laid_out = unpack_files(self._files)
         dumps = pickled if self._engine_name == "ray" else None
-        self._driver = Driver(self._engine_name, instance, setup, dumps, self._page_port)
+        self._driver = Driver(self._engine_name, instance, setup, dumps, self._page_port, self.supervision)
         self._driver.start()
         for event in self._waiting:
             self._take_event(event)

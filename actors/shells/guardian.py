@@ -103,6 +103,10 @@ class Guardian:
             kept.due = now + wait
             self._changed.notify_all()
 
+    def over(self, name: str) -> None:
+        """A role has ended because it was asked to: it is not kept."""
+        self._over.add(name)
+
     def is_over(self, name: str) -> bool:
         """Whether a role that was kept has ended because it was asked to."""
         return name in self._over

@@ -39,6 +39,10 @@ class Watching:
         found = ((name, holder(self._folder, name)) for name in names)
         return {name: each for name, each in found if each is not None and each.held}
 
+    def last(self, name: str) -> Holder | None:
+        """The last role of a name, whether it runs or not."""
+        return holder(self._folder, name)
+
     def all(self) -> dict[str, Holder]:
         """All roles that run. Engines have mail as well, and are none."""
         return {name: each for name, each in holders(self._folder).items() if not name.startswith(ENGINES)}

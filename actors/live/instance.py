@@ -251,6 +251,10 @@ class Instance:
             found = self.folder.stat()
         except FileNotFoundError:  # one that ends has removed it; the next look makes it again
             return
+        except FileExistsError as error:
+            if not self.folder.exists():  # or is removing it
+                return
+            raise RunError(f"{self.folder}: the folder of this instance cannot be made: {error.strerror}") from None
         except OSError as error:
             raise RunError(f"{self.folder}: the folder of this instance cannot be made: {error.strerror}") from None
         if found.st_uid != os.getuid():

@@ -20,7 +20,7 @@ from .assembly import Assembly
 from .cluster.identity import session_identity
 from .config import Config
 from .results.recording_store import recording_place
-from .simulate.session_rows import FailureRows, rows_of_coordinator, rows_of_market, rows_so_far
+from .simulate.session_rows import CoordinatorRows, FailureRows, rows_of_market, rows_so_far
 from .simulate.simulated_exchange import paper_exchange
 from .strategies.errors import ClientError, InputError
 from .values import word
@@ -95,7 +95,7 @@ class LiveParts(Assembly):
             rows_of=rows_of_market,
             rows_so_far=rows_so_far,
             rows_of_failures=FailureRows,
-            rows_at_end=rows_of_coordinator,
+            rows_of_coordinator=CoordinatorRows,
             max_hosts=self.config.max_market_actors or _PER_CPU * (os.cpu_count() or 1),
             risk=self._risk,
             on_stop=self._on_stop,

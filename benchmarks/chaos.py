@@ -248,7 +248,10 @@ class Chaos:
             return self._process(kind, state)
         count = self.rng.randint(2, 5) if kind == "several" else 1
         victims = self._actors(kind, state, count)
-        return self._actors_killed(kind, state, victims) if victims else None
+        kill = self._actors_killed(kind, state, victims) if victims else None
+        if kill is None:
+            self.say(f"{kind}: there is none to kill, of {', '.join(victims) or 'none'}")
+        return kill
 
     @staticmethod
     def _names(kind: str, state: dict[str, Any]) -> list[str]:

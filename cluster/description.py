@@ -33,7 +33,7 @@ from ..values import unboxed
 #: Characters of a text, and of the JSON of a list or a dict, and of an object, beyond which it is told by a hash.
 _LONG_TEXT, _LONG = 200, 2_000
 #: Texts under these names are secret; they do not make it a different run.
-_SECRET = re.compile(r"passw|secret|api_?key|app_?key|credential|access_?token|auth_?token", re.IGNORECASE)
+_SECRET = re.compile(r"passw|secret|api_?key|app_?key|credential|(?:^|_)token$", re.IGNORECASE)
 _HIDDEN = {"class": "str", "hidden": True}
 
 Described = Any

@@ -7,6 +7,7 @@ attribute of each object in them, whoever adds one.
 from __future__ import annotations
 
 import contextlib
+import copy
 import dataclasses
 import functools
 import math
@@ -183,7 +184,10 @@ def _field(value: Any, beginning: Beginning) -> Described:
 
 def _client(client: Any) -> Described:
     """An account with all its settings. The library's client, which has passwords, is described by its class."""
-    found: dict[str, Any] = described(client)
+    bare = copy.copy(client)
+    for name in ("_betting", "betting_client"):
+        vars(bare).pop(name, None)
+    found: dict[str, Any] = described(bare)
     if client.betting_client is not None:
         found["betting_client"] = {"class": class_name(type(client.betting_client))}
     return found

@@ -65,6 +65,21 @@ class Folder:
     def on_disk(self) -> bool:
         return bool(self._store.type_name == "local")
 
+    def make_private(self) -> None:
+        """Make the folder so that nobody else of this machine can look into it; one that is there stays as it is.
+
+        Raises:
+            InputError: it cannot be made.
+            RunError: the same, and another path would not help.
+        """
+        if self.on_disk:
+            try:
+                os.makedirs(os.path.dirname(os.path.abspath(self._root)), exist_ok=True)
+                with contextlib.suppress(FileExistsError):
+                    os.mkdir(self._root, 0o700)
+            except OSError as error:
+                raise not_written(f"{self._where}: the result cannot be written here", error) from None
+
     def taken(self) -> bool:
         """Whether there is anything.
 

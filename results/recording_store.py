@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -26,7 +27,9 @@ def recording_place(
         return None, None
     if "://" not in record:
         try:
-            os.makedirs(record, exist_ok=True)
+            os.makedirs(os.path.dirname(os.path.abspath(record)), exist_ok=True)
+            with contextlib.suppress(FileExistsError):
+                os.mkdir(record, 0o700)  # it tells what somebody bets
         except OSError as error:
             raise InputError(f"record={record!r}: the folder cannot be made: {error.strerror}") from None
         if not os.access(record, os.W_OK | os.X_OK):

@@ -57,6 +57,7 @@ class SessionRows:
         self._read = self._kept = 0  # bytes of letters
         if out is not None:
             folder = Folder(out)
+            folder.make_private()
             self._store = store = FolderStore(folder, self._identity, goes_on and _unfinished(folder))
             self._kept = max((int(unit.removeprefix(_UNIT)) for unit in store.done), default=0)
         self._failures = FailureCounts()

@@ -36,6 +36,32 @@ def rows_of_coordinator(coordinator: Coordinator) -> Rows:
     return collector.rows
 
 
+class CoordinatorRows:
+    """Tells at each call what a coordinator has counted since the last one, as rows that add up.
+
+    Args:
+        coordinator: what it has counted by now was told by a former one.
+    """
+
+    def __init__(self, coordinator: Coordinator) -> None:
+        self._coordinator = coordinator
+        self._told: dict[str, dict[tuple[Any, ...], tuple[int, ...]]] = {}
+        self()
+
+    def __call__(self) -> Rows:
+        """Rows of `violations` and `transactions`; a count may be below 0, where something was given back."""
+        found, rows = rows_of_coordinator(self._coordinator), empty_rows()
+        for table, counts in _COUNTS.items():
+            told = self._told.setdefault(table, {})
+            for row in found[table]:
+                key, now = row[:-counts], row[-counts:]
+                before = told.get(key, (0,) * counts)
+                if now != before:
+                    told[key] = now
+                    rows[table].append((*key, *(one - other for one, other in zip(now, before, strict=True))))
+        return rows
+
+
 class FailureRows:
     """Tells at each call what has failed since the last one: little is lost with a process that is killed.
 
@@ -58,6 +84,8 @@ class FailureRows:
         return rows
 
 
+#: How many columns of a table count, the last ones.
+_COUNTS = {"violations": 1, "transactions": 2}
 #: Where the rows of failures count, and what makes two of them the same failure.
 _COUNT = 3
 _SAME = (0, 1, 2, 4, 7)

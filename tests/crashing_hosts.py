@@ -21,7 +21,7 @@ import headrace as hr
 from apart import NO_LIMITS
 from builders import T0, Script, Scripted, Stream
 from headrace.actors.exchange_desk import ExchangeDesk
-from headrace.actors.journal.entries import merged, packed, unpacked
+from headrace.actors.journal.entries import Kept, merged, packed, unpacked
 from headrace.actors.letters import (
     Carried,
     FreeMarket,
@@ -32,7 +32,6 @@ from headrace.actors.letters import (
     Restored,
 )
 from headrace.actors.live.host import HostRole
-from headrace.actors.live.setup import LiveSetup
 from headrace.actors.switchboard import Switchboard
 from headrace.simulate.simulated_exchange import SimulatedExchange
 from headrace.strategies.book import MarketBook
@@ -68,8 +67,7 @@ class World:
 
     Args:
         stream: of the one market.
-        setup: of the host; None: one scripted strategy with a live account.
-        actions: of that.
+        actions: of each strategy; they have a live account.
 
     Attributes:
         host: the one that lives.
@@ -80,13 +78,12 @@ class World:
         merges: what was kept is put together, as the journal does now and then.
     """
 
-    def __init__(self, stream: Stream, actions: Actions | None = None, setup: LiveSetup | None = None) -> None:
-        self.script: Once | None = None
-        if setup is None:
-            self.script = Once(actions or {}, True)
-            strategy = Scripted(self.script, name="Trader", **NO_LIMITS)
-            setup = live_setup([strategy], client=hr.BaseClient(username="me"))
-        self.setup = setup
+    def __init__(self, stream: Stream, *actions: Actions) -> None:
+        self.scripts = [Once(each, True) for each in actions]
+        strategies = [
+            Scripted(script, name=f"Trader {number}", **NO_LIMITS) for number, script in enumerate(self.scripts)
+        ]
+        self.setup = setup = live_setup(strategies, client=hr.BaseClient(username="me"))
         self.market_id = stream.market_id
         with tempfile.TemporaryDirectory() as folder:
             self._updates = updates_of(stream.write(Path(folder) / "market"))
@@ -268,8 +265,11 @@ class World:
     def restore_letter(self) -> Restore:
         definition = b"" if self._definition is None else json.dumps(self._definition).encode()
         kept = self.kept
-        if self.merges and kept:
-            kept = [packed(merged(map(unpacked, kept)))]
+        if self.merges:
+            found: dict[str, list[Kept]] = {}
+            for each in map(unpacked, kept):
+                found.setdefault(each.strategy, []).append(each)
+            kept = [packed(merged(several)) for several in found.values()]
         return Restore(CREW, self.market_id, tuple(kept), tuple(self.known), definition, "99", "killed")
 
     def _crash(self, letter: Letter) -> None:
@@ -287,18 +287,17 @@ class World:
         if self._then is not None:
             self._before = before
             self._then(self)
-        if self.script is not None:
-            self._rename()
+        self._rename()
         self._route()
         before.stop()
 
     def _rename(self) -> None:
         """The script means the orders that were made again."""
         market = self.market
-        assert self.script is not None
-        self.script._name_replacements()
-        for ref, order in self.script.orders.items():
-            self.script.orders[ref] = market.order(order.id) or order
+        for script in self.scripts:
+            script._name_replacements()
+            for ref, order in script.orders.items():
+                script.orders[ref] = market.order(order.id) or order
 
     def _route(self) -> None:
         change = {**image_change(self._book), "marketDefinition": self._definition}

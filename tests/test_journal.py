@@ -532,6 +532,35 @@ def test_a_file_that_is_removed_while_it_is_written_is_noticed(opened: Open, fol
     assert ids(opened()) == ["r2"]
 
 
+def test_a_wal_that_is_removed_while_it_is_written_costs_nothing(opened: Open, folder: Path) -> None:
+    journal = opened()
+    journal.add([request(1)])
+    journal.tidy()
+    journal.add([request(2)])
+    (path,) = day_files(folder)
+    Path(f"{path}-wal").unlink()
+    journal.add([request(3)])
+    journal.tidy()
+    journal.add([request(4)])
+    journal.close()
+    journal = opened()
+    assert ids(journal) == ["r1", "r2", "r3", "r4"]
+    assert journal.damage == []
+
+
+def test_damage_on_a_full_disk_is_told_and_the_journal_opens(opened: Open, folder: Path) -> None:
+    path = filled(opened, folder)
+    path.write_bytes(b"\xff" * path.stat().st_size)
+    with most_bytes(0):
+        journal = opened(must_write=False)
+        assert not journal.writable
+        assert len(journal.damage) == 1
+        assert list(journal) == []
+    assert journal.mend()
+    journal.add([request(1)])
+    assert ids(journal) == ["r1"]
+
+
 # -- a disk that is full ----------------------------------------------------------------------------------------------
 
 

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+import os
+import signal
+import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,11 +20,14 @@ from exchange_servers import Served, merged, served
 from headrace.actors.betfair.betfair_client import BetfairClient
 from headrace.actors.betfair.live_account import LiveAccount
 from headrace.config import Config
+from headrace.simulate.exchange.betting import heartbeat_api
 from headrace.simulate.exchange.betting.bank import Bank
 from headrace.simulate.exchange.betting.betting import Betting
 from headrace.simulate.exchange.betting.heartbeat_api import HeartbeatApi
 from headrace.strategies.messages import PLACE, Request
 from live_desk import Desk, limit
+from live_trading import venue
+from processes import LIMIT, TOOLS, environment, wait_until
 
 
 @dataclasses.dataclass
@@ -174,3 +181,73 @@ def test_accounts_on_paper_have_no_heartbeat_for_it_would_cancel_bets_of_others(
 def test_the_exchange_takes_from_ten_seconds_to_five_minutes(seconds: int) -> None:
     with pytest.raises(hr.ClientError, match=f"heartbeat_seconds={seconds}: expected 10 to 300, or None"):
         hr.BetfairClient(heartbeat_seconds=seconds)
+
+
+def test_the_exchange_says_itself_how_long_it_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(heartbeat_api, "LONGEST", 12)
+    with watching(60) as watched:
+        watched.log_in()
+        assert watched.beat.seconds == 12
+        first = watched.beat.heard_ms
+        assert first is not None
+        assert watched.beat.next_ms == first + 4_000
+        watched.desk.skip(4.1)
+        watched.heard(first)
+        assert watched.beats == [60, 60]
+
+
+STRATEGY = """
+import headrace as hr
+
+class Rester(hr.Strategy):
+    def process_new_market(self, market, book):
+        trade = hr.Trade(market.market_id, 1, 0, self)
+        market.place_order(trade.create_order(side="BACK", order_type=hr.LimitOrder(500.0, 2.0)))
+"""
+FILE = """
+[headrace]
+customer_strategy_ref = "beating"
+[live]
+engine = "local"
+page = false
+[[clients]]
+credentials = "account.toml"
+interactive_login = true
+heartbeat_seconds = 300
+exchange = {{ url = "{url}", stream = "{stream}", certificate = "{certificate}" }}
+[[strategies]]
+class = "rester.py:Rester"
+"""
+
+
+def test_all_processes_of_a_system_are_killed_and_the_exchange_cancels_its_bets(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(heartbeat_api, "LONGEST", 2)  # a second is long enough for a test
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HEADRACE_HOME", str(tmp_path / "home"))
+    (tmp_path / "rester.py").write_text(STRATEGY)
+    account = tmp_path / "account.toml"
+    account.write_text(f'username = "{ALICE.username}"\npassword = "{ALICE.password}"\napp_key = "{ALICE.app_key}"\n')
+    account.chmod(0o600)
+    with venue() as exchange:
+        places = exchange.service.addresses
+        stream = places.place(places.stream_tls)
+        (tmp_path / "live.toml").write_text(FILE.format(url=places.url, stream=stream, certificate=places.certificate))
+        system = subprocess.Popen(
+            [TOOLS / "headrace", "live", "live.toml", "--quiet"],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            env=environment(),
+            start_new_session=True,
+        )
+        try:
+            assert wait_until(lambda: exchange.bets, LIMIT)
+            (bet,) = exchange.bets
+            assert wait_until(lambda: len(exchange.calls("heartbeat")) > 3, LIMIT)
+            assert bet.executable, "heartbeats go on"
+        finally:
+            os.killpg(system.pid, signal.SIGKILL)
+            system.wait(LIMIT)
+        assert wait_until(lambda: not bet.executable, 30)
+        assert bet.cancelled == 2.0

@@ -103,6 +103,11 @@ BEARER = {"Authorization": f"Bearer {TOKEN}"}
         ("POST", f"/stop?token={TOKEN}", {}, 401),
         ("GET", f"/?token={TOKEN}", {"Host": "attacker.example"}, 421),
         ("GET", f"/?token={TOKEN}", {"Host": "127.0.0.1"}, 421),
+        # A page of another site, whatever it knows.
+        ("GET", f"/state?token={TOKEN}", {"Origin": "https://attacker.example"}, 403),
+        ("POST", "/stop", {**BEARER, "Origin": "https://attacker.example"}, 403),
+        ("POST", "/stop", {**BEARER, "Origin": "null"}, 403),
+        ("OPTIONS", "/stop", {"Origin": "https://attacker.example"}, 403),
     ],
 )
 def test_only_who_knows_the_token_and_the_address_is_answered(
@@ -143,7 +148,8 @@ def test_one_state_is_told_to_programs(running: Running) -> None:
 
 
 def test_the_stop_switch_reaches_the_coordinator(running: Running) -> None:
-    assert running.ask("/stop", "POST", **BEARER) == (202, "Stopping")
+    own = f"http://127.0.0.1:{running.port}"
+    assert running.ask("/stop", "POST", **BEARER, Origin=own) == (202, "Stopping")
     until(lambda: running.coordinator.stops)
     assert running.coordinator.stops == ["STOP: the stop switch of the page"]
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -12,10 +14,11 @@ from typing import Any
 import pytest
 
 import headrace as hr
-from headrace.actors.letters import Gone, HostState, StreamState
-from headrace.actors.live import watchdogs
+from headrace.actors.letters import Carried, Gone, HostState, StreamState
+from headrace.actors.live import blocking, watchdogs
 from headrace.actors.live.latencies import Latencies
 from headrace.actors.streaming.lags import Lags
+from headrace.strategies.messages import LogRow
 from live_coordinators import Bench, LiveClient, trading
 
 
@@ -278,3 +281,32 @@ def test_every_kind_is_described() -> None:
     kinds = {"SILENT", "LATENCY", "CLOCK", "QUEUE", "STALLED", "DISK", "JOURNAL", "HEARTBEAT"}
     assert watchdogs.__doc__ is not None
     assert all(f"| {kind} |" in watchdogs.__doc__ for kind in kinds)
+
+
+def test_a_coordinator_that_is_held_up_says_where_in_the_log(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(blocking, "LOOK", 0.01)
+    monkeypatch.setattr(blocking, "TOLD_MS", 20)
+    said = threading.Event()
+
+    class Slow(hr.LoggingControl):
+        def __call__(self, event: Any) -> None:
+            if event.name == "order":
+                assert said.wait(20)
+
+    class Hears(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            said.set()
+
+    hears = Hears(logging.WARNING)
+    bench = trading(tmp_path, logging_controls=[Slow()], config=hr.Config(stall_limit=0.05))
+    logging.getLogger("headrace").addHandler(hears)
+    bench.role.blocking.start()
+    try:
+        bench.take("h1", Carried("s1.market", LogRow("order", bench.now, "1.1", {"bet_id": "91"})))
+    finally:
+        bench.role.blocking.close()
+        logging.getLogger("headrace").removeHandler(hears)
+    (line,) = [record.getMessage() for record in caplog.records if "has not returned" in record.getMessage()]
+    assert line.startswith(f"c: the coordinator has not returned for 0 s, at {__file__}:")

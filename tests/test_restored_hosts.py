@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from functools import partial
 from typing import Any
 
@@ -15,7 +16,7 @@ from crashing_hosts import World
 from headrace.actors.journal.entries import unpacked
 from headrace.actors.letters import Hosting, Introduce
 from headrace.strategies.messages import PLACE, Request, StrategyFact
-from stories import RUNNERS, Story, stories
+from stories import RUNNERS, Story, requests, stories
 from test_rebuilding import shown, told
 
 #: What results say is taken once the market is shown, and shown as closed.
@@ -25,13 +26,17 @@ RESULT = (
 )  # fmt: skip
 
 
+CRASHES = st.lists(st.integers(1, 60), min_size=1, max_size=3)
+
+
 def outcomes(world: World) -> dict[str, Any]:
-    assert world.script is not None
-    world.script._name_replacements()
-    return {
-        ref: outcome(order) | {"bet_id": order.bet_id, "log": [each.name for each in order.status_log]}
-        for ref, order in world.script.orders.items()
-    }
+    found = {}
+    for number, script in enumerate(world.scripts):
+        script._name_replacements()
+        for ref, order in script.orders.items():
+            log = [each.name for each in order.status_log]
+            found[f"{number} {ref}"] = outcome(order) | {"bet_id": order.bet_id, "log": log}
+    return found
 
 
 def require_same(world: World) -> None:
@@ -54,8 +59,8 @@ def require_same(world: World) -> None:
     assert new.replacing == old.replacing
     for first, second in zip(old.blotter.trades, new.blotter.trades, strict=True):
         assert told(second) == told(first)
-    mine, again = old.seats[0].strategy, new.seats[0].strategy
-    for selection_id in RUNNERS:
+    for (one, other), selection_id in itertools.product(zip(old.seats, new.seats, strict=True), RUNNERS):
+        mine, again = one.strategy, other.strategy
         lookup = (old.market_id, selection_id, 0)
         exposures = old.blotter.get_exposures(mine, lookup)
         assert new.blotter.get_exposures(again, lookup) == pytest.approx(exposures, abs=1e-9)
@@ -65,12 +70,13 @@ def require_same(world: World) -> None:
 
 
 @settings(max_examples=60, deadline=None)
-@given(stories(), st.lists(st.integers(1, 60), min_size=1, max_size=3), st.booleans())
+@given(stories(), st.lists(st.lists(requests, max_size=2), max_size=8), CRASHES, st.booleans())
 def test_a_host_that_crashes_after_any_letter_has_a_successor_that_is_as_far(
-    story: Story, crashes: list[int], merges: bool
+    story: Story, more: list[list[Any]], crashes: list[int], merges: bool
 ) -> None:
     stream, actions = story
-    plain, crashed = World(stream, actions), World(stream, actions)
+    others = dict(zip(actions, more, strict=False))
+    plain, crashed = World(stream, actions, others), World(stream, actions, others)
     crashed.merges = merges
     plain.play().end()
     crashed.play(*crashes, then=require_same).end()
@@ -142,7 +148,7 @@ def test_a_host_tells_a_new_coordinator_what_it_has_and_repeats_what_is_not_answ
     assert isinstance(knows.message, StrategyFact)
     kept = unpacked(knows.kept)
     assert (kept.strategy, kept.snapshot, kept.current) == (
-        "Trader", unpacked(first.kept).snapshot, (asked[0].instructions[0].order_id,)
+        "Trader 0", unpacked(first.kept).snapshot, (asked[0].instructions[0].order_id,)
     )  # fmt: skip
     world.end()
 

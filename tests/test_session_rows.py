@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
+import pickle
 from pathlib import Path
 from typing import Any
 
+import betfairlightweight
 import pytest
 
 import headrace as hr
@@ -15,7 +18,7 @@ from headrace.actors.live.rows_file import RowsReader, RowsWriter, goes_on, has_
 from headrace.cluster.identity import session_identity
 from headrace.results.session import SessionRows
 from headrace.simulate.replay import Replay
-from headrace.simulate.session_rows import FailureRows, rows_of_coordinator, rows_of_market
+from headrace.simulate.session_rows import CoordinatorRows, FailureRows, rows_of_coordinator, rows_of_market
 from headrace.simulate.setup import Setup
 from headrace.simulate.units import Unit
 
@@ -172,3 +175,35 @@ def test_a_letter_that_was_cut_off_is_left_out_and_the_next_ones_are_read(tmp_pa
     again.add(packed({"violations": [violation] * 2}))
     assert [len(unpacked(data)["violations"]) for data in reader] == [2]
     assert path.stat().st_size == len(whole) + 14 + len(packed({"violations": [violation] * 2}))
+
+
+def test_counts_of_a_coordinator_are_told_bit_by_bit_and_what_a_former_one_has_told_is_left_out(tmp_path: Path) -> None:
+    (path,) = many(tmp_path / "markets", 1).iterdir()
+    setup = Setup([Backer()], [hr.SimulatedClient()], hr.Config())
+    run = Replay(Unit(str(path), (str(path),)), setup, lambda market: None)
+    told = CoordinatorRows(run.coordinator)
+    run.run()
+    first, whole = told(), rows_of_coordinator(run.coordinator)
+    assert {table: first[table] for table in ("violations", "transactions")} == {
+        table: whole[table] for table in ("violations", "transactions")
+    }
+    assert first["violations"]
+    assert not any(told().values())
+    (client,) = run.coordinator.clients
+    client.add_transaction(3, at_ms=T0)
+    client.add_transaction(-1, at_ms=T0)
+    assert told()["transactions"] == [("simulated", T0 // 3_600_000 * 3_600_000, 2, 0)]
+    assert not any(CoordinatorRows(run.coordinator)().values())
+
+
+def test_a_manifest_has_neither_credentials_nor_sessions(tmp_path: Path) -> None:
+    library = betfairlightweight.APIClient("alice", "w0nderland", "the-app-key", certs="my-folder", locale="italy")
+    library.set_session_token("the-session-token")
+    client = hr.BetfairClient(library, transaction_limit=7)
+    travelled = pickle.loads(pickle.dumps(client))
+    own = hr.BaseClient(library, username="alice")
+    vars(own).update(session_token="the-session-token", token="the-session-token")
+    told = json.dumps(session_identity([Backer()], [client, travelled, own], hr.Config()), default=str)
+    for secret in ("w0nderland", "the-app-key", "my-folder", "the-session-token"):
+        assert secret not in told
+    assert '"transaction_limit": 7' in told

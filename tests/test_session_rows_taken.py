@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +12,12 @@ from hypothesis import given
 from hypothesis import settings as settings_of
 from hypothesis import strategies as st
 
+from headrace.actors.letters import Introduce, RowsTaken, Stop
 from headrace.actors.live.alerts import Alerts
 from headrace.actors.live.rows_desk import RowsDesk
 from headrace.actors.live.rows_file import RowsReader, unpacked
 from headrace.actors.live.rows_outbox import RowsOutbox
+from headrace.actors.mailboxes.mail import Waiting
 from limits import most_bytes
 
 
@@ -141,3 +144,55 @@ def test_whatever_is_lost_each_letter_is_written_once_and_in_order(
     wires.desk.close()
     assert wires.written == list(range(1, count + 1))
     assert len(wires.outbox) == 0
+
+
+class Inbox(Post):
+    """A host's mail whose letters come when it waits, one batch at a time; then it is closed."""
+
+    def __init__(self, *batches: list[Any]) -> None:
+        super().__init__()
+        self.batches, self.known = list(batches), dict[str, str]()
+
+    def know(self, name: str, address: str) -> None:
+        self.known[name] = address
+
+    def wait(self, seconds: float) -> Waiting:
+        return Waiting([("c", letter) for letter in (self.batches.pop(0) if self.batches else [])])
+
+
+def test_a_host_that_ends_sends_its_rows_to_the_coordinator_that_comes_meanwhile() -> None:
+    mail = Inbox()
+    outbox = RowsOutbox(mail, "c")  # type: ignore[arg-type]
+    outbox.put({"records": [(1,)]})
+    (letter,) = mail.taken()
+    mail.batches += [[Introduce("c", "")], [Introduce("c", "anew")], [RowsTaken(letter.source, 1)], [Stop()]]
+    outbox.see_written(60.0)
+    assert mail.taken() == [letter]
+    assert mail.known == {"c": "anew"}
+    assert len(outbox) == 0
+    assert mail.batches == [[Stop()]]
+
+
+def test_a_host_whose_mail_is_closed_does_not_wait() -> None:
+    outbox = RowsOutbox(Inbox(), "c")  # type: ignore[arg-type]
+    outbox.put({"records": [(1,)]})
+    began = time.monotonic()
+    outbox.see_written(60.0)
+    assert time.monotonic() - began < 10.0
+    assert len(outbox) == 1
+
+
+def test_what_the_coordinator_counts_is_told_now_and_then_and_adds_up(tmp_path: Path) -> None:
+    wires, counted = Wires(tmp_path), [0]
+
+    def counts() -> dict[str, list[tuple[int, ...]]]:
+        told, counted[0] = counted[0], 0
+        return {"records": [(told,)] if told else []}
+
+    wires.desk.counts = counts
+    for at_ms in range(10_000, 35_000, 1_000):
+        counted[0] += 1
+        wires.desk.tell(at_ms)
+    assert wires.written == [1, 10, 10]
+    wires.desk.tell()
+    assert wires.written == [1, 10, 10, 4]

@@ -244,3 +244,15 @@ class Empty:
 
     def __init__(self, host: Host) -> None:
         self.host, self.clients, self.strategies, self.markets = host, Clients(), [], Markets()
+
+
+def test_a_big_snapshot_is_warned_of_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    driven = Driven(live_setup([Counts(**NO_LIMITS)]))
+    stream = priced().touch(200)
+    arrived(driven, stream, tmp_path, at=0, until=0)
+    instance(driven).history = bytes(1_100_000)
+    for at in (100, 200):
+        arrived(driven, stream, tmp_path, at=at, until=at)
+    (told,) = [each.getMessage() for each in caplog.records if "its snapshot has" in each.getMessage()]
+    assert told.startswith("strategy Counts: its snapshot has 11")
+    assert told.endswith("override snapshot()")

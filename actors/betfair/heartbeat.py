@@ -53,13 +53,14 @@ class Heartbeat:
         seconds: how long the exchange is to wait for one, 10 to 300.
 
     Attributes:
+        seconds: how long it does wait, as it says itself.
         report: takes what people have to know, in a sentence.
         cancelled: called when the exchange has, or may have, cancelled bets.
         heard_ms: when the last heartbeat that was answered had been sent, milliseconds since the epoch; None: none was.
     """
 
     def __init__(self, api: Api, seconds: int) -> None:
-        self._api, self.seconds = api, seconds
+        self._api, self._wanted, self.seconds = api, seconds, seconds
         self.report: Callable[[str], object] = logger.warning
         self.cancelled: Callable[[], object] = lambda: None
         self.heard_ms: int | None = None
@@ -96,7 +97,7 @@ class Heartbeat:
         if self._api.session.token is not None and at_ms >= self._due_ms:
             self._due_ms = at_ms + self.seconds * 1000 / _WITHIN
             if self._open < _UNANSWERED:
-                self._send(self.seconds, self.seconds / _WITHIN, functools.partial(self._answered, at_ms))
+                self._send(self._wanted, self.seconds / _WITHIN, functools.partial(self._answered, at_ms))
 
     @property
     def _username(self) -> str:
@@ -131,6 +132,9 @@ class Heartbeat:
             logger.warning("The answer to a heartbeat of %s cannot be read: %s", self._username, error)
             return
         self.heard_ms = max(sent_ms, self.heard_ms or 0)
+        if report.actual_timeout_seconds > 0:
+            self.seconds = report.actual_timeout_seconds
+            self._due_ms = min(self._due_ms, sent_ms + self.seconds * 1000 / _WITHIN)
         if self._refusal or self._late:
             logger.info("The exchange hears the heartbeats of %s again", self._username)
         self._refusal, self._late = "", False

@@ -127,6 +127,7 @@ class DayFile:
             self._db.close()
             raise
         self._durable = False
+        self._wal = 0
         #: Bytes that were written since the last checkpoint, about.
         self.unsaved = 0
 
@@ -247,6 +248,16 @@ class DayFile:
             return os.stat(self.path).st_ino != self.inode
         except OSError:
             return True
+
+    @property
+    def wal_moved(self) -> bool:
+        """Whether the WAL is not there any more: what is written would be gone, unless it is brought into the file."""
+        try:
+            inode = os.stat(f"{self.path}-wal").st_ino
+        except OSError:
+            return self._wal != 0
+        self._wal = self._wal or inode
+        return inode != self._wal
 
     def close(self) -> None:
         """Close it; where nobody else has it open, what waits for a checkpoint is written."""

@@ -100,7 +100,8 @@ class JournalFiles:
         self._open = {market_id for market_id, is_open in state.items() if is_open}
         self._ended = set(state) - self._open
         for path, why in damaged:
-            self.set_aside(path, why)
+            with contextlib.suppress(JournalError):  # as `why_not` says
+                self.set_aside(path, why)
 
     def _begin(self, path: Path, damaged: list[tuple[Path, Exception]]) -> dict[str, bool]:
         """Open the file that is written to, or find out what is wrong with it."""

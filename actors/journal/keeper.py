@@ -109,6 +109,11 @@ class Keeper:
             files.damaged(f"{file.path} was removed while it was written: its entries are lost")
             self._turn_over(file)
             files.older.pop(file.path, None)
+        elif file.wal_moved:
+            logger.warning("%s-wal was removed while it was written: its entries are saved", file.path)
+            with files.mutex:
+                file.shorten_wal()
+            self._turn_over(file)
         elif file.path.name < files.today:
             self._turn_over(file)
         file = files.file

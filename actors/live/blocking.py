@@ -46,6 +46,12 @@ class Watch:
         self._thread_id = threading.get_ident()
         self._thread.start()
 
+    def __enter__(self) -> None:
+        self._since = time.monotonic()
+
+    def __exit__(self, *error: object) -> None:
+        self._since = 0.0
+
     def begin(self) -> None:
         """A piece of work begins."""
         self._since = time.monotonic()

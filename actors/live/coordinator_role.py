@@ -48,6 +48,7 @@ from .accounts import MakeAccount
 from .alerts import Alerts
 from .answers import Answers
 from .betting import Betting
+from .blocking import Watch
 from .control import ControlDesk
 from .directory import Directory
 from .ending import SystemEnding
@@ -91,9 +92,13 @@ class CoordinatorRole:
         dumps: pickles custom events for hosts.
         make_stream: makes what makes a stream's role, by the stream's name; None: streams that end stay ended.
         clock: the time; None: the machine's.
+
+    Attributes:
+        watched: a second thread says in the log where it stands, if it stands for long.
     """
 
     name = "c"
+    watched = False
     # What `start` opens is handed to its parts, which find there what they need.
     answers: Answers
     events: EventDesk
@@ -117,6 +122,9 @@ class CoordinatorRole:
         self._engine, self._make_host = engine, make_host
         self._make_account, self._dumps, self._make_stream = make_account, dumps, make_stream
         self._clock = WallClock() if clock is None else clock
+        self.blocking = Watch(
+            self.name, lambda: "the coordinator", lambda busy_ms, where: None, setup.config.stall_limit
+        )
         self.page = ""
         self._next_ms = math.inf
         self._takers: dict[type, Callable[[str, Any, int], object]] = {
@@ -181,7 +189,7 @@ class CoordinatorRole:
         )
         self.events = EventDesk(self.betting, self.seating, mail, self._dumps, self.stops.stop_system)
         self.rows_desk = RowsDesk(Path(setup.instance) / ROWS, self.alerts, mail.send)
-        self._failure_rows = setup.rows_of_failures(self.betting.failures)
+        self.rows_desk.failures = setup.rows_of_failures(self.betting.failures)
         self.watchdogs = Watchdogs(self)
         self.answers = Answers(self)
         self.wards = Wards(self, self._engine, self._make_stream, lambda: clock.now_ms)
@@ -189,6 +197,8 @@ class CoordinatorRole:
         self._desk = ControlDesk(control_path(setup.instance), self.answers.answer)
         self._desk.open(mail)
         self.starter = Starter(setup.instance, setup.reference)
+        if self.watched:
+            self.blocking.start()
         self._begin()
 
     def _recall(self) -> None:
@@ -203,6 +213,7 @@ class CoordinatorRole:
         journal.say(STARTED, self.setup.session)
         self.wards.recall(recovered)
         recovery.look_into(self._clock.now_ms)
+        self.rows_desk.counts = self.setup.rows_of_coordinator(self.betting.coordinator)
         self._former = Former(self, recovered, self._clock.now_ms)
 
     def _held(self, crew: str, market_id: str) -> bool:
@@ -233,10 +244,15 @@ class CoordinatorRole:
         if take is None:
             logger.warning("The coordinator has no use for %s of %s", type(letter).__name__, sender)
             return
-        take(sender, letter, at_ms)
+        with self.blocking:
+            take(sender, letter, at_ms)
 
     def caught_up(self, at_ms: int) -> None:
         """Do what what has come makes possible."""
+        with self.blocking:
+            self._catch_up(at_ms)
+
+    def _catch_up(self, at_ms: int) -> None:
         self.betting.journal.flush()
         if self.betting.gate.unready:
             self.betting.look_ready()
@@ -244,6 +260,10 @@ class CoordinatorRole:
         self.betting.journal.flush()
 
     def wake(self, at_ms: int) -> None:
+        with self.blocking:
+            self._wake(at_ms)
+
+    def _wake(self, at_ms: int) -> None:
         self.betting.accounts.wake(at_ms)
         if self.workers.next_ms <= at_ms:
             self.workers.look(at_ms)
@@ -259,8 +279,8 @@ class CoordinatorRole:
             self.betting.save()
             self.betting.journal.look()
             self.starter.look(at_ms, self.stops)
-            self._write_failures()
-        self.caught_up(at_ms)
+            self.rows_desk.tell(at_ms)
+        self._catch_up(at_ms)
 
     def lost(self, sender: str) -> None:
         """Letters were lost: see `Wards.lost`."""
@@ -268,11 +288,12 @@ class CoordinatorRole:
 
     def stop(self) -> None:
         """Close what is open; what rests at the exchange stays as it is."""
+        self.blocking.close()
         self._desk.close()
         self.threads.stop(0.0)
         self.betting.accounts.end()
         self.betting.save(wait=True)
-        self._write_failures()
+        self.rows_desk.tell()
         self.rows_desk.close()
         self.betting.journal.end()
         self.alerts.close()
@@ -282,6 +303,7 @@ class CoordinatorRole:
 
     def crash(self) -> None:
         """As a process that is killed: what is under way is lost, what was not written is not written."""
+        self.blocking.close()
         with contextlib.suppress(AttributeError):  # in the order of the start, which may not have come so far
             self.betting.journal.close()
             self.betting.accounts.end()
@@ -293,9 +315,6 @@ class CoordinatorRole:
     def _thread_failed(self, error: Exception, name: str) -> None:
         self.betting.failed(error, None, None)
         self.alerts.note("FAILURE", f"{name} failed: {type(error).__name__}: {legible(error)}")
-
-    def _write_failures(self) -> None:
-        self.rows_desk.put(self._failure_rows())
 
     # -- actors --------------------------------------------------------------------------------------------------
 

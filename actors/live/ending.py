@@ -83,7 +83,7 @@ class SystemEnding:
         except Exception as error:
             role.betting.failed(error, None, None)
         coordinator.log(TerminationEvent(None))
-        role.rows_desk.put(role.setup.rows_at_end(coordinator))
+        role.rows_desk.tell()
         role.betting.journal.say("STOPPED")
         if role.starter.gone:  # nobody else ends them
             for name in list(role.directory.entries):

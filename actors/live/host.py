@@ -139,6 +139,7 @@ class HostRole:
     def stop(self) -> None:
         """Hand over what is here, unless that was done when it was asked to stop."""
         self._end()
+        self._outbox.see_written()
         self._watch.close()
         self._recording.close()
         self._lines.leave()

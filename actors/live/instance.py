@@ -247,7 +247,8 @@ class Instance:
 
     def _make_folder(self) -> None:
         try:
-            self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self.folder.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self.folder.mkdir(mode=0o700, exist_ok=True)
             found = self.folder.stat()
         except FileNotFoundError:  # one that ends has removed it; the next look makes it again
             return

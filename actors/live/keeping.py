@@ -23,7 +23,7 @@ from ..market import MarketActor
 
 logger = logging.getLogger("headrace")
 
-#: Bytes, and seconds of making them, above which a snapshot is too much for every request.
+#: Bytes, and seconds of the processor, above which a snapshot is too much for every request.
 _BIG = 1_000_000
 _SLOW_S = 0.002
 
@@ -219,13 +219,13 @@ class Keeping:
 
     def _snapshot(self, strategy: Strategy, market: HostedMarket, place: _Place) -> bytes:
         """The strategy's snapshot, if it is another than the last one here. An error in it is the strategy's."""
-        began = time.perf_counter()
+        began = time.thread_time()
         try:
             found = frozen(strategy)
         except Exception as error:
             self._actor.failed_here(error, strategy, market)
             return b""
-        self._warn(strategy, market, found, time.perf_counter() - began)
+        self._warn(strategy, market, found, time.thread_time() - began)
         if found.data == place.snapshots.get(strategy.name):
             return b""
         place.snapshots[strategy.name] = found.data

@@ -273,7 +273,10 @@ class Restoring:
                 continue
             for seat in market.seats:
                 seat.told = seat.told or market.market_id in known.get(seat.strategy, (0, ()))[1]
+        at_work = {seat.strategy for market in self._actor.hosted if market.shown for seat in market.seats}
         for strategy, (number, _) in known.items():
+            if strategy in at_work:
+                continue  # it knows more than it knew then
             self._keeping.went_on(strategy, number)
             if strategy in snapshots:
                 self._go_on(strategy, snapshots[strategy][1])

@@ -14,10 +14,15 @@ logger = logging.getLogger("headrace")
 
 #: Letters of the coordinator's own that wait for a disk with room.
 _MOST = 1_000
+#: Milliseconds between two rows of what is counted.
+_COUNTS_MS = 10_000
 
 
 class RowsDesk:
     """See the module.
+
+    Attributes:
+        failures, counts: tell rows of the coordinator's own, new ones at each call.
 
     Args:
         path: the file that is written.
@@ -28,6 +33,9 @@ class RowsDesk:
     def __init__(self, path: Path, alerts: Alerts, send: Callable[[str, Letter], object]) -> None:
         self._writer, self._path = RowsWriter(path), path
         self._alerts, self._send = alerts, send
+        self.failures: Callable[[], TableRows] = dict
+        self.counts: Callable[[], TableRows] = dict
+        self._counted_ms = 0
         self._left: list[bytes] = []
         self._fails = False
 
@@ -52,6 +60,13 @@ class RowsDesk:
             self._left.append(packed(rows))
             del self._left[:-_MOST]
         self.look()
+
+    def tell(self, at_ms: int | None = None) -> None:
+        """Write what the coordinator itself has to tell. `at_ms`: now; None: it ends, and all of it is written."""
+        self.put(self.failures())
+        if at_ms is None or at_ms - self._counted_ms >= _COUNTS_MS:
+            self._counted_ms = at_ms or 0
+            self.put(self.counts())
 
     def look(self) -> None:
         """Write what could not be written."""

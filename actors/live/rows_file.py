@@ -59,6 +59,11 @@ def has_ended(folder: Path) -> None:
         os.unlink(folder / SESSION)
 
 
+def _private(path: str, flags: int) -> int:
+    """Open a file that, if it is made, only its owner can read."""
+    return os.open(path, flags | os.O_CLOEXEC, 0o600)
+
+
 class RowsWriter:
     """Adds rows to the file of a session; each stays there once `add` has returned, whatever ends the process.
 
@@ -109,7 +114,7 @@ class RowsWriter:
         if self._closed:
             raise OSError(errno.EBADF, "it was closed", self._path)
         if self._file is None:
-            file = open(self._path, "ab", buffering=0)  # noqa: SIM115 - closed by `close`
+            file = open(self._path, "ab", buffering=0, opener=_private)  # noqa: SIM115 - closed by `close`
             try:
                 self._end, self._last = _whole(self._path)
                 if self._end < file.tell():  # a former process ended in the middle of a write

@@ -6,13 +6,17 @@ there by then. It leaves out what a former one has written.
 
 from __future__ import annotations
 
+import time
+
 from ...strategies.host import unique_id
-from ..letters import Rows, RowsTaken
+from ..letters import Introduce, Rows, RowsTaken
 from ..mailboxes.mail import Mail
 from .rows_file import TableRows, packed
 
 #: Milliseconds after which rows that are not confirmed are sent again.
 _AGAIN_MS = 5_000
+#: Seconds that a host which ends waits for them to be confirmed.
+_AT_END_S = 2.0
 
 
 class RowsOutbox:
@@ -56,6 +60,21 @@ class RowsOutbox:
         self._since = None
         for number, data in self._unwritten.items():
             self._send(number, data)
+
+    def see_written(self, seconds: float = _AT_END_S) -> None:
+        """The host ends: wait a moment until all is confirmed; a coordinator that comes meanwhile is sent it again."""
+        until = time.monotonic() + seconds
+        while self._unwritten and (left := until - time.monotonic()) > 0:
+            began = time.monotonic()
+            letters = self._mail.wait(left).letters
+            for _, letter in letters:
+                if isinstance(letter, RowsTaken):
+                    self.taken(letter)
+                elif isinstance(letter, Introduce) and letter.name == self._to and letter.address:
+                    self._mail.know(letter.name, letter.address)
+                    self.again()
+            if not letters and time.monotonic() - began < left / 2:
+                return  # it is closed
 
     def look(self, at_ms: int) -> None:
         """Time has passed: what has waited for long is sent again."""

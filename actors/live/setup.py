@@ -31,8 +31,8 @@ def no_rows(*source: Any) -> TableRows:
     return {}
 
 
-def no_failures(failures: Failures) -> Callable[[], TableRows]:
-    """Failures are not kept."""
+def no_failures(source: Any) -> Callable[[], TableRows]:
+    """Failures, and other things that are counted, are not kept."""
     return no_rows
 
 
@@ -84,7 +84,7 @@ class LiveSetup:
         rows_of: rows of a market that is freed, for the session's result.
         rows_so_far: rows that do not wait for the end of their market: what strategies record.
         rows_of_failures: makes, of an actor's failures, what tells the new ones at each call.
-        rows_at_end: what the coordinator has counted, when the session ends.
+        rows_of_coordinator: makes, of the coordinator, what tells what it has counted since the last call.
         max_hosts: hosts at once; markets share them above it.
         on_stop: "cancel" or "leave" what rests at the exchange.
         on_restart: "carry_on" with what a former session has left, or "cancel" what rests of it.
@@ -114,7 +114,7 @@ class LiveSetup:
     session: str = dataclasses.field(default_factory=unique_id)
     rows_so_far: Callable[[MarketActor], TableRows] = no_rows
     rows_of_failures: Callable[[Failures], Callable[[], TableRows]] = no_failures
-    rows_at_end: Callable[[Coordinator], TableRows] = no_rows
+    rows_of_coordinator: Callable[[Coordinator], Callable[[], TableRows]] = no_failures
     record: str | None = None
     deliver: Deliver | None = None
     webhook: str | None = None

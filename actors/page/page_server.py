@@ -37,7 +37,7 @@ class LivePage:
 
     Only programs of this machine reach it, and only those that know the token are answered: as `?token=`, or as a
     header `Authorization: Bearer`. Other names of this machine in the header `Host` are refused, so that no page of
-    another site can ask it by a name that leads here.
+    another site can ask it by a name that leads here, and so are requests that pages of other sites make (`Origin`).
 
     Args:
         port: where it listens; 0: any that is free.
@@ -65,6 +65,7 @@ class LivePage:
         self._socket = _bound(port)
         self.port: int = self._socket.getsockname()[1]
         self._hosts = {f"{name}:{self.port}" for name in (_HOST, "localhost")}
+        self._origins = {None, *(f"http://{host}" for host in self._hosts)}
         self._ready = threading.Event()
         self._thread = threading.Thread(target=self._run, name="page", daemon=True)
 
@@ -125,6 +126,8 @@ class LivePage:
     async def _answer(self, request: web.BaseRequest) -> web.StreamResponse:
         if request.headers.get("Host") not in self._hosts:
             return _refusal(421, f"This page is at {self.url} only")
+        if request.headers.get("Origin") not in self._origins:
+            return _refusal(403, "Pages of other sites may not ask this one")
         if not self._knows(request):
             return _refusal(401, "The address needs the token that the system has shown when it started: ?token=...")
         answers: dict[tuple[str, str], Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]] = {

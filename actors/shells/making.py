@@ -71,7 +71,9 @@ def coordinator_of(
 
 def _coordinator(setup: LiveSetup, engine: Hosts, dumps: Any) -> Role:
     accounts = LiveAccounts(setup.config, setup.reference, _now_ms)
-    return CoordinatorRole(setup, engine, host_of(setup), accounts, dumps, functools.partial(_stream_named, setup))
+    role = CoordinatorRole(setup, engine, host_of(setup), accounts, dumps, functools.partial(_stream_named, setup))
+    role.watched = True
+    return role
 
 
 def _stream_named(setup: LiveSetup, name: str) -> Callable[[], Role]:

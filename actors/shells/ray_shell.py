@@ -57,7 +57,10 @@ class RoleShell:
 
     def _log_as(self, name: str) -> None:
         if self._logs:
-            handler = logging.FileHandler(Path(self._logs) / f"{name}.log", encoding="utf-8")
+            path = Path(self._logs) / f"{name}.log"
+            with contextlib.suppress(OSError):  # the handler will tell
+                os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600))
+            handler = logging.FileHandler(path, encoding="utf-8")
             handler.setFormatter(json_formatter())
             logger.addHandler(handler)
 

@@ -80,6 +80,7 @@ class Live(LiveParts):
     Attributes:
         result: of the session, once it has ended.
         supervision: who looks after this process; to be set before the start.
+        why: it stops, or has stopped; empty: it goes on.
 
     Raises:
         InputError: an argument cannot be used.
@@ -133,7 +134,7 @@ class Live(LiveParts):
         self._instance: Instance | None = None
         self._rows: SessionRows | None = None
         self._ended = threading.Event()
-        self._why = ""
+        self.why = ""
         self.result: Result | None = None
 
     @property
@@ -257,7 +258,7 @@ class Live(LiveParts):
 
     def stop(self, why: str = "it was asked to") -> None:
         """End the system: `run` and `wait` return. Any thread, and a signal's handler, may call it."""
-        self._why = self._why or why
+        self.why = self.why or why
         self._ended.set()
 
     def end(self) -> Result:
@@ -273,16 +274,16 @@ class Live(LiveParts):
         self._ended.set()
         lost = ""
         if self._driver is not None:
-            self._driver.stop(self._why or "it was asked to")
+            self._driver.stop(self.why or "it was asked to")
             lost = self._driver.lost
         self._end_actors()
         self._take()
-        self.result = self._rows.result({"stopped": self._why})
+        self.result = self._rows.result({"stopped": self.why})
         if self._instance is not None:
             has_ended(self._instance.folder)
         failed = [*self._finish(), *lost_rows(lost)]
         if failed:
-            self.result = self._rows.result({"stopped": self._why}, failed)
+            self.result = self._rows.result({"stopped": self.why}, failed)
         return self.result
 
     def kill(self) -> None:

@@ -1,8 +1,7 @@
 """The two ends of the line between a supervisor and the process that it starts, and starts anew when that dies.
 
-Lines of JSON. From the process: `{"what": "exchange"}` (have the rehearsal exchange run, and say where),
-`{"what": "running"}`, `{"what": "ended", "code": 0}`. To it: `{"addresses": {...}}`, or `{"error": "...",
-"asked_wrongly": true}`. It ends at either end with the process there.
+Lines of JSON. From the process: `{"what": "exchange"}` (where is the rehearsal exchange?), `{"what": "running"}`,
+`{"what": "ended", "code": 0}`. To it: `{"addresses": {...}}`. It ends at either end with the process there.
 """
 
 from __future__ import annotations
@@ -12,7 +11,7 @@ import json
 import os
 import socket
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from ..actors.live.supervision import Supervision
@@ -20,8 +19,8 @@ from ..strategies.errors import InputError, RunError
 
 #: What is told to the process by its environment.
 VARIABLE = "HEADRACE_SUPERVISED"
-#: Seconds that the exchange may take to start.
-_EXCHANGE_S = 120.0
+#: Seconds that the supervisor may take to answer.
+_ANSWER_S = 30.0
 
 
 class Line:
@@ -40,8 +39,10 @@ class Line:
         self.supervision = Supervision(
             found["session"], found["again"], float(found["died_at"]), found["lifeline"], guarded=True
         )
-        for file in (found["line"], found["lifeline"]):
+        # The other end of the lifeline is kept open as long as this process lives, too.
+        for file in (found["line"], found["lifeline"], found["other_end"]):
             os.set_inheritable(file, False)
+        self._stopping = False
 
     @classmethod
     def here(cls) -> Line | None:
@@ -50,20 +51,17 @@ class Line:
         return cls(told) if told else None
 
     def exchange(self) -> dict[str, Any]:
-        """Where the rehearsal exchange listens, which the supervisor starts.
+        """Where the rehearsal exchange listens, which the supervisor has started.
 
         Raises:
-            InputError, RunError: it does not start.
+            RunError: the supervisor has ended.
         """
         self._send({"what": "exchange"})
-        self._socket.settimeout(_EXCHANGE_S)
+        self._socket.settimeout(_ANSWER_S)
         with contextlib.suppress(OSError):
             line = self._file.readline()
             if line:
-                answer = json.loads(line)
-                if "error" in answer:
-                    raise (InputError if answer["asked_wrongly"] else RunError)(answer["error"])
-                addresses: dict[str, Any] = answer["addresses"]
+                addresses: dict[str, Any] = json.loads(line)["addresses"]
                 return addresses
         raise RunError("the process that looks after this one has ended")
 
@@ -72,8 +70,28 @@ class Line:
         self._send({"what": "running"})
         threading.Thread(target=self._listen, args=(gone,), name="headrace-line", daemon=True).start()
 
-    def ended(self, code: int) -> None:
-        """This process ends, as it should: it is not to be started anew."""
+    def stopping(self) -> None:
+        """The system is being stopped: however this process ends, it is not to be started anew, unless it is killed."""
+        self._stopping = True
+
+    @contextlib.contextmanager
+    def reporting(self) -> Iterator[None]:
+        """Tell how the block ends, if it ends as it should."""
+        try:
+            yield
+        except SystemExit as end:
+            self._ended(end.code if isinstance(end.code, int) else 0 if end.code is None else 1)
+            raise
+        except KeyboardInterrupt:
+            self._ended(130)
+            raise
+        except Exception as error:
+            if self._stopping:
+                self._ended(2 if isinstance(error, InputError) else 1)
+            raise
+        self._ended(0)
+
+    def _ended(self, code: int) -> None:
         self._send({"what": "ended", "code": code})
 
     def _send(self, said: dict[str, Any]) -> None:

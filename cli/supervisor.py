@@ -17,15 +17,14 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from types import FrameType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 import click
 
 from ..actors.live.guard import Guard
 from ..actors.live.instance import Instance
-from ..strategies.errors import HeadraceError, InputError
 from ..strategies.host import unique_id
 from .supervised import VARIABLE
 
@@ -62,48 +61,54 @@ class Supervisor:
     Args:
         instance: of the system.
         words: the command's, without its name.
-        make_exchange: makes the rehearsal exchange, which is started when it is asked for; None: there is none.
+        exchange: the rehearsal exchange, which is started here; None: there is none.
 
     Raises:
-        InputError: a system with the instance's reference runs on this machine.
+        InputError: a system with the instance's reference runs on this machine; or the exchange cannot run.
+        RunError: the exchange does not start.
     """
 
-    def __init__(
-        self, instance: Instance, words: list[str], make_exchange: Callable[[], RehearsalExchange | None]
-    ) -> None:
+    def __init__(self, instance: Instance, words: list[str], exchange: RehearsalExchange | None) -> None:
+        self._words, self._exchange = words, exchange
         self._guard = Guard(instance)
-        self._words, self._make_exchange = words, make_exchange
-        self._exchange: RehearsalExchange | None = None
+        try:
+            if exchange is not None:
+                exchange.start()
+        except BaseException:
+            self._guard.release()
+            raise
         self._session = unique_id()
         self._began_at = time.time()
         self._life: _Life | None = None
         self._asked: int | None = None
+        self._ran = False
         # Whoever keeps Ray's head sees by this pipe that nobody is there any more.
         self._lifeline, self._other_end = os.pipe()
 
     def run(self) -> int:
         """Run the system until it has ended, and return the exit code."""
-        again, quick, died_at, ran = False, 0, 0.0, False
-        try:
-            with self._signals():
-                while True:
-                    life = self._live(again, died_at)
-                    if life.code is not None:
-                        return life.code
-                    code = life.process.returncode
-                    ran = ran or life.running
-                    if not ran and code >= 0:
-                        return code  # it has said why
-                    again, died_at = True, time.time()
-                    quick = quick + 1 if time.monotonic() - life.began < _QUICK_S else 0
-                    if quick >= _MOST_QUICK:
-                        say(f"the process of the system {_how(code)}, {quick} times within {_QUICK_S:g} s: given up")
-                        return 1
-                    say(f"the process of the system {_how(code)}; it is started again")
-        finally:
-            self._close()
+        again, quick, died_at = False, 0, 0.0
+        with self._signals():
+            while True:
+                life = self._live(again, died_at)
+                if life.code is not None:
+                    return life.code
+                code = life.process.returncode
+                if not self._ran and self._asked is not None:
+                    return 128 + self._asked
+                if not self._ran and code >= 0:
+                    return code  # it has said why
+                again, died_at = True, time.time()
+                quick = quick + 1 if time.monotonic() - life.began < _QUICK_S else 0
+                if quick >= _MOST_QUICK:
+                    say(f"the process of the system {_how(code)}, {quick} times within {_QUICK_S:g} s: given up")
+                    return 1
+                say(f"the process of the system {_how(code)}; it is started again")
 
-    def _close(self) -> None:
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
         if self._exchange is not None:
             self._exchange.stop()
         for file in (self._lifeline, self._other_end):
@@ -117,6 +122,7 @@ class Supervisor:
         told = {
             "line": theirs.fileno(),
             "lifeline": self._lifeline,
+            "other_end": self._other_end,
             "session": self._session,
             "again": again,
             "died_at": died_at,
@@ -125,14 +131,12 @@ class Supervisor:
         with theirs:
             process = subprocess.Popen(
                 [sys.executable, "-P", "-c", _COMMAND, *self._words],
-                pass_fds=(theirs.fileno(), self._lifeline),
+                pass_fds=(theirs.fileno(), self._lifeline, self._other_end),
                 env={**os.environ, VARIABLE: json.dumps(told)},
                 process_group=0,  # signals of the terminal are for this process, which passes them on
             )
         life = self._life = _Life(process, ours, time.monotonic())
         with ours:
-            if self._asked is not None:
-                self._pass_on(self._asked)
             self._listen(life)
         process.wait()
         self._life = None
@@ -158,24 +162,15 @@ class Supervisor:
 
     def _take(self, life: _Life, said: dict[str, Any]) -> None:
         if said["what"] == "running":
-            life.running = True
+            life.running = self._ran = True
+            if self._asked is not None:
+                self._pass_on(self._asked)
         elif said["what"] == "ended":
             life.code = int(said["code"])
         elif said["what"] == "exchange":
             with contextlib.suppress(OSError):  # it has ended
-                life.line.sendall(json.dumps(self._where()).encode() + b"\n")
-
-    def _where(self) -> dict[str, Any]:
-        """Where the exchange listens; it is started the first time."""
-        try:
-            if self._exchange is None:
-                exchange = self._make_exchange()
-                if exchange is None:
-                    raise InputError("this system has no rehearsal exchange")
-                self._exchange = exchange.start()
-            return {"addresses": dataclasses.asdict(self._exchange.addresses)}
-        except HeadraceError as error:
-            return {"error": str(error), "asked_wrongly": isinstance(error, InputError)}
+                found = {} if self._exchange is None else dataclasses.asdict(self._exchange.addresses)
+                life.line.sendall(json.dumps({"addresses": found}).encode() + b"\n")
 
     # -- signals -------------------------------------------------------------------------------------------------
 
@@ -193,9 +188,10 @@ class Supervisor:
                 signal.signal(number, handler)
 
     def _pass_on(self, number: int) -> None:
-        if self._life is not None:
+        life = self._life
+        if life is not None and (life.running or not self._ran):  # one that is started again is told once it runs
             with contextlib.suppress(ProcessLookupError):
-                self._life.process.send_signal(number)
+                life.process.send_signal(number)
 
 
 def say(text: str) -> None:

@@ -26,6 +26,7 @@ _LIMITS = {
     "clock_drift_limit": "seconds",
     "queue_limit": "a number",
     "stall_limit": "seconds",
+    "restart_stalled": "seconds",
     "disk_limit": "megabytes",
 }
 #: How much of what happened live is kept.
@@ -66,6 +67,8 @@ class Config:
         clock_drift_limit: live, seconds by which this machine's clock may differ from publish times.
         queue_limit: live, letters that may wait at an actor, and calls that may wait for a thread.
         stall_limit: live, seconds that a callback may take before its host counts as stalled.
+        restart_stalled: live, seconds after which a host that is stalled is killed, and goes on as after any death;
+            None: it never is. Threads (engine="local") cannot be killed: there it goes on once the callback returns.
         disk_limit: live, megabytes (10^6 bytes) that are to be left on the disk of the instance's folder.
         journal_days: live, days for which the journal is kept; what is open is kept for as long as it is open.
         journal_mb: live, megabytes (10^6 bytes) of the journal, above which what is over goes, the oldest first.
@@ -107,6 +110,7 @@ class Config:
     clock_drift_limit: float | None = 1.0
     queue_limit: int | None = 1000
     stall_limit: float = 5.0
+    restart_stalled: float | None = None
     disk_limit: float | None = 200.0
     journal_days: int = 30
     journal_mb: float = 1000.0

@@ -144,7 +144,8 @@ class StreamState(Message, frozen=True):
         left_out: ids that could not be subscribed to.
         messages, changes: read so far.
         lag_ms: from publish time to reading, of the last message; below 0 where the clock here is behind.
-        worst_ms: the same, the greatest since the state before. least_ms: the least of the last minute.
+        worst_ms: the same, the greatest since the state before; where nothing came that of the last message.
+        least_ms: the same, the least of the last minute.
         reconnects: so far.
         silent_ms: since anything was read.
     """

@@ -381,7 +381,9 @@ class Chaos:
         except hr.HeadraceError as error:
             self.wrong.append(f"there is no result: {error}")
             return
-        self.wrong += self.history.differences_at_end(result.orders.to_pylist())
+        orders = result.orders.to_pylist()
+        self.wrong += self.history.differences_at_end(orders)
+        self.wrong += self.history.untold(orders, self.notes.asked, self.notes.ended)
         for row in result.failures.to_pylist():
             self.say(f"failure: {row['strategy']} {row['market_id']} {row['error_type']}: {row['message']}")
 

@@ -375,6 +375,21 @@ class History:
         wrong += self._never_placed(ids)
         return wrong
 
+    def untold(self, orders: list[dict[str, Any]], asked: Iterable[str], told: Iterable[str]) -> list[str]:
+        """Orders of which the exchange never heard, and whose strategies have not been told so.
+
+        Args:
+            orders: of the result.
+            asked: references of the orders that strategies have asked for.
+            told: orders of whose end strategies were told.
+        """
+        ids, known = {row["order_id"] for row in orders}, set(told)
+        return [
+            f"order {ref} was not placed, and its strategy was not told"
+            for ref in asked
+            if ref not in self.refs and _order_id(ref) in ids and _order_id(ref) not in known
+        ]
+
     def _never_placed(self, ids: dict[str, dict[str, Any]]) -> list[str]:
         wrong = []
         known = {ref: ids.get(_order_id(ref)) for ref in {*self.sent, *self.refs}}

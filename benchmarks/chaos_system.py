@@ -95,12 +95,13 @@ class System:
 
     def start(self) -> None:
         """Start it; it is not waited for."""
+        environment = self._environment
         if self.engine == "ray":
             command = [str(_TOOLS / "headrace"), "live", "live.toml", "--quiet"]
         else:
             command = [sys.executable, "-m", "benchmarks.chaos_process", "live.toml"]
-        environment = dict(self._environment)
-        environment["PYTHONPATH"] = os.pathsep.join([str(CHECKOUT), *filter(None, [environment.get("PYTHONPATH", "")])])
+            path = [str(CHECKOUT), *filter(None, [environment.get("PYTHONPATH", "")])]
+            environment = {**environment, "PYTHONPATH": os.pathsep.join(path)}
         with self._log.open("a") as log:
             self._process = subprocess.Popen(
                 command,

@@ -222,6 +222,7 @@ class FakeEngine:
         self.spares = 0
         self.stopped: list[str] = []
         self.killed: list[str] = []
+        self.crashed: list[str] = []
         self.running: dict[str, Found] = {}
 
     coming = 0
@@ -243,6 +244,9 @@ class FakeEngine:
 
     def stop(self, name: str, why: str = "") -> None:
         self.stopped.append(name)
+
+    def crash(self, name: str) -> None:
+        self.crashed.append(name)
 
     def kill(self, name: str) -> None:
         self.killed.append(name)

@@ -239,6 +239,14 @@ def test_an_order_without_an_end_and_one_that_is_there_twice_are_found(book: Boo
     ]
 
 
+def test_an_order_that_was_not_placed_without_its_strategy_being_told_is_found(book: Book) -> None:
+    book.place(B)
+    rows = [*rows_of(book.read()), {"order_id": IDS[B]}]
+    assert book.read().untold(rows, [A, B], [IDS[A], IDS[B]]) == []
+    assert book.read().untold(rows, [A, B], []) == [f"order {B} was not placed, and its strategy was not told"]
+    assert book.read().untold(rows[:1], [A, B], []) == [], "it died with its host before anybody heard of it"
+
+
 def test_a_bet_that_rests_after_the_end_is_found(book: Book) -> None:
     history = book.read()
     assert f"bet 91 ({A}) rests after the end" in history.differences_at_end(rows_of(history))

@@ -114,6 +114,9 @@ def test_case_25_publish_times_that_are_behind_are_shown_apart(folder: Path) -> 
         exchange.fault("event.suspend", seconds=1)
         running.until(lambda: lags()["s1"] > 2_000)
         assert lags()["o1"] < 1_000
+        running.until(lambda: running.live.state()["watchdogs"])
+        (row,) = running.live.state()["watchdogs"]
+        assert (row["kind"], row["what"]) == ("LATENCY", "stream s1"), "it is not the clock"
 
 
 def test_case_27_an_order_that_is_in_flight_at_the_end_is_cancelled_when_it_comes(folder: Path) -> None:

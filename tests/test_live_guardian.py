@@ -114,6 +114,18 @@ def test_one_that_had_ended_before_it_was_kept_is_started_again() -> None:
     engine.close(2.0)
 
 
+def test_one_that_waits_for_another_does_not_hold_it_up(kept: Kept) -> None:
+    other, waited = threading.Event(), threading.Event()
+    kept.engine.start("c", lambda: Noting("c"))
+    kept.engine.ready("c", 5)
+    kept.guardian.keep(kept.engine, "page", kept.make, lambda: other.wait(10) and waited.set())
+    kept.guardian.keep(kept.engine, "c", lambda: lambda: Noting("c"), other.set)
+    kept.engine.crash("page")
+    until(lambda: len(kept.made) == 2)
+    kept.engine.crash("c")
+    assert waited.wait(5)
+
+
 # -- of a whole system -------------------------------------------------------------------------------------------------
 
 

@@ -43,6 +43,7 @@ class Rester(hr.Strategy):
         if not market.blotter.strategy_orders(self):
             trade = hr.Trade(market.market_id, 1, 0, self)
             market.place_order(trade.create_order(side="BACK", order_type=hr.LimitOrder(500.0, 2.0)))
+        self.known = [{name: repr(value) for name, value in vars(client).items()} for client in self.clients]
         self.record(market, clients=repr([vars(client) for client in self.clients]))
         logging.getLogger("headrace.strategy").warning("clients: %s", [vars(client) for client in self.clients])
         raise ValueError(f"all that I know: {vars(self)} {[vars(client) for client in self.clients]}")

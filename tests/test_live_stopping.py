@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 import headrace as hr
 from headrace.actors.letters import Carried, ForeignBet, Gone, OrdersImage
+from headrace.actors.live import stopping
 from headrace.strategies.messages import (
     ANSWERED,
     CANCEL,
@@ -23,6 +26,10 @@ from headrace.strategies.messages import (
     Request,
 )
 from live_coordinators import NOW, Bench, LiveClient, cancels, placing, resting, trading
+from live_systems import folder, system
+from live_trading import venue
+
+__all__ = ["folder"]
 
 
 def test_stop_cancels_by_bet_id_and_is_done_only_when_the_exchange_shows_it(tmp_path: Path) -> None:
@@ -353,3 +360,19 @@ def test_an_order_of_which_nothing_could_be_learnt_is_listed_and_does_not_hold_u
     assert [failure.message for failure in bench.role.betting.failures] == [
         "order a of market 1.1 may rest: what became of it could not be learnt"
     ]
+
+
+def test_a_whole_system_ends_with_a_failure_where_the_exchange_refuses_to_cancel(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stopping, "REFUSED_MS", 300)
+    monkeypatch.setattr(stopping, "_AGAIN_MS", 50)
+    with venue() as exchange, system(exchange, folder) as running:
+        running.until(lambda: exchange.bets and running.orders()[0].bet_id)
+        exchange.fault("bet.refuse", operation="cancelOrders", value="PERMISSION_DENIED", times=None)
+        result = running.end()
+        (bet,) = exchange.bets
+        assert bet.executable
+        (row,) = result.failures.to_pylist()
+        assert row["message"].startswith(f"bet {bet.bet_id} of market {bet.market_id} rests and cannot be cancelled: ")
+        assert row["message"].endswith("PERMISSION_DENIED")

@@ -190,7 +190,7 @@ class CoordinatorRole:
         self.events = EventDesk(self.betting, self.seating, mail, self._dumps, self.stops.stop_system)
         self.rows_desk = RowsDesk(Path(setup.instance) / ROWS, self.alerts, mail.send)
         self.rows_desk.failures = setup.rows_of_failures(self.betting.failures)
-        self.watchdogs = Watchdogs(self)
+        self.watchdogs = Watchdogs(self, self._engine.crash)
         self.answers = Answers(self)
         self.wards = Wards(self, self._engine, self._make_stream, lambda: clock.now_ms)
         self._recall()

@@ -87,6 +87,13 @@ class HostWatch:
                 f"host {host} is stalled: nothing was heard of it for {silent_ms / 1000:.0f} s; its markets: {markets}",
             )
 
+    def stalled_ms(self, host: str, at_ms: int) -> int:
+        """For how long a host has been doing the same, or has not been heard of; 0: it is not stalled."""
+        seats, state = self._seating.hosts.get(host), self.states.get(host)
+        if seats is None or not seats.stalled:
+            return 0
+        return max(0 if state is None else state.busy_ms, at_ms - self._heard.get(host, at_ms))
+
     def rows(self) -> list[dict[str, Any]]:
         """The hosts, for the state of the system."""
         found = []

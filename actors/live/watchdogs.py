@@ -18,7 +18,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, Protocol
 
 from ..letters import StreamState
@@ -82,10 +82,14 @@ class _Barking:
 
 
 class Watchdogs:
-    """See the module. For the coordinator's thread."""
+    """See the module. For the coordinator's thread.
 
-    def __init__(self, system: Watched) -> None:
-        self._system, self._config = system, system.setup.config
+    Args:
+        crash: ends a host that is stalled, where it is configured so: it goes on as after any death.
+    """
+
+    def __init__(self, system: Watched, crash: Callable[[str], object]) -> None:
+        self._system, self._config, self._crash = system, system.setup.config, crash
         self._barking: dict[tuple[str, str], _Barking] = {}
         #: When each stream last brought something, as far as it has told.
         self._heard: dict[str, int] = {}
@@ -103,6 +107,19 @@ class Watchdogs:
         for key in [key for key in self._barking if key not in seen]:
             del self._barking[key]  # what it was about is gone
         self._looks += 1
+        self._end_stalled(at_ms)
+
+    def _end_stalled(self, at_ms: int) -> None:
+        limit = self._config.restart_stalled
+        if limit is None:
+            return
+        for row in self._system.watch.rows():
+            stalled_s = self._system.watch.stalled_ms(row["name"], at_ms) / 1000
+            if stalled_s >= limit:
+                where = f": {row['busy_in']}" if row["busy_in"] else ""
+                text = f"host {row['name']} has been stalled for {stalled_s:.0f} s, and is killed{where}"
+                self._system.alerts.alert("STALLED", text)
+                self._crash(row["name"])
 
     def rows(self) -> list[dict[str, Any]]:
         """Those that bark, for the state of the system."""

@@ -122,17 +122,27 @@ class Guardian:
     # -- the thread ----------------------------------------------------------------------------------------------
 
     def _run(self) -> None:
+        starting: list[threading.Thread] = []
         while (due := self._next()) is not None:
-            name, kept = due
-            try:
-                self._start(name, kept)
-            except Exception as error:
-                level = logging.WARNING if isinstance(error, HeadraceError) else logging.ERROR
-                logger.log(level, "%s cannot be started again: %s", name, error, exc_info=level == logging.ERROR)
-                with self._changed:
-                    if kept.due is None:
-                        kept.ends += 1
-                        kept.due = time.monotonic() + min(_FIRST_S * 2**kept.ends, _MOST_S)
+            # One may wait for another: the page is there when the coordinator says so.
+            thread = threading.Thread(target=self._begin, args=due, name=f"headrace-guardian-{due[0]}", daemon=True)
+            thread.start()
+            starting = [*(each for each in starting if each.is_alive()), thread]
+        until = time.monotonic() + _START_S
+        for each in starting:
+            each.join(max(0.0, until - time.monotonic()))
+
+    def _begin(self, name: str, kept: _Kept) -> None:
+        try:
+            self._start(name, kept)
+        except Exception as error:
+            level = logging.WARNING if isinstance(error, HeadraceError) else logging.ERROR
+            logger.log(level, "%s cannot be started again: %s", name, error, exc_info=level == logging.ERROR)
+            with self._changed:
+                if kept.due is None:
+                    kept.ends += 1
+                    kept.due = time.monotonic() + min(_FIRST_S * 2**kept.ends, _MOST_S)
+                    self._changed.notify_all()
 
     def _next(self) -> tuple[str, _Kept] | None:
         """The role that is to be started now; it is waited for. None: nothing is kept any more."""

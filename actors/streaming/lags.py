@@ -42,6 +42,6 @@ class Lags:
         return found if math.isfinite(found) else 0.0
 
     def take_worst(self) -> float:
-        """The greatest since it was last taken; where nothing came the least of the last minute."""
+        """The greatest since it was last taken; where nothing came that of the last message."""
         found, self._worst = self._worst, -math.inf
-        return found if math.isfinite(found) else self.least
+        return found if math.isfinite(found) else self.last

@@ -204,7 +204,7 @@ class Driver:
             engine = self.engine
             if engine is not None and engine.lost:
                 logger.error("Ray has ended, and all actors with it: the system is started anew, from its journal")
-                self._guardian.close()
+                self._guardian.close(wait=False)
                 self._guardian = Guardian()
                 engine.abandon()
                 self._renew()

@@ -111,12 +111,16 @@ class Guardian:
         """Whether a role that was kept has ended because it was asked to."""
         return name in self._over
 
-    def close(self) -> None:
-        """Keep nothing any more."""
+    def close(self, wait: bool = True) -> None:
+        """Keep nothing any more.
+
+        Args:
+            wait: for those that are being started.
+        """
         with self._changed:
             self._closed = True
             self._changed.notify_all()
-        if self._thread is not None and self._thread is not threading.current_thread():
+        if wait and self._thread is not None and self._thread is not threading.current_thread():
             self._thread.join(_START_S)
 
     # -- the thread ----------------------------------------------------------------------------------------------

@@ -30,7 +30,10 @@ _OBJECTS = 80_000_000
 #: Ray's processes do not draw the node away over half a minute when they are to end, and kill no actor when memory is
 #: short: one that trades is not to end in the middle of an order.
 _SETTINGS = {"RAY_GRACEFUL_SHUTDOWN_DRAIN_TIMEOUT_S": "0", "RAY_memory_monitor_refresh_ms": "0"}
-_AUTH = ("RAY_AUTH_MODE", "RAY_AUTH_TOKEN_PATH", "RAY_AUTH_TOKEN")
+#: With this Ray takes 127.0.0.1 for the machine's address and listens there only, as it does by itself on macOS and
+#: Windows (`ray._private.services.get_node_ip_address`). Every process of the cluster has to have it.
+_LOCAL = "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"
+_OURS = ("RAY_AUTH_MODE", "RAY_AUTH_TOKEN_PATH", "RAY_AUTH_TOKEN", _LOCAL)
 #: The claim of the program that keeps a head, in its folder.
 _KEEPER = ".keeper"
 
@@ -39,7 +42,7 @@ _leaving: list[threading.Thread] = []
 
 
 class RayHead:
-    """A cluster that only processes with its token can use: Ray listens on all addresses of the machine.
+    """A cluster that only processes of this machine can reach, and only those with its token can use.
 
     This process is given the token by its environment, and connects.
 
@@ -65,7 +68,8 @@ class RayHead:
         self._folder = folder
         self._temporary = folder / "ray"
         self._log = folder / "head.log"
-        self._before = {name: os.environ.get(name) for name in _AUTH}
+        self._before = {name: os.environ.get(name) for name in _OURS}
+        self._was_local: bool | None = None
         self._keeper: subprocess.Popen[bytes] | None = None
         self._held_open: int | None = None
         token = folder / "token"
@@ -74,7 +78,7 @@ class RayHead:
             with open(file, "w") as opened:
                 opened.write(secrets.token_hex(32))
         os.environ.pop("RAY_AUTH_TOKEN", None)
-        os.environ.update(RAY_AUTH_MODE="token", RAY_AUTH_TOKEN_PATH=str(token))
+        os.environ.update({"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN_PATH": str(token), _LOCAL: "0"})
         os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
         try:
             if not runs:
@@ -141,10 +145,12 @@ class RayHead:
         while _leaving:
             _leaving.pop().join()
         _learn_token()
+        self._was_local = _stay_local()
         until = time.monotonic() + seconds
         while True:
             try:
-                ray.init(address=address, namespace=namespace, log_to_driver=False, logging_level=logging.ERROR)
+                with _own_sigterm():
+                    ray.init(address=address, namespace=namespace, log_to_driver=False, logging_level=logging.ERROR)
                 return
             except (ConnectionError, RuntimeError, ValueError, TimeoutError) as error:
                 if not self.running or time.monotonic() > until:
@@ -190,6 +196,8 @@ class RayHead:
         shutil.rmtree(self._temporary, ignore_errors=True)
 
     def _restore(self) -> None:
+        if self._was_local is not None:
+            _stay_local(self._was_local)
         for name, value in self._before.items():
             if value is None:
                 os.environ.pop(name, None)
@@ -228,6 +236,24 @@ def _free_port() -> int:
     with socket.socket() as asked:
         asked.bind(("127.0.0.1", 0))
         return int(asked.getsockname()[1])
+
+
+def _stay_local(local: bool = True) -> bool:
+    """Have Ray in this process take 127.0.0.1 for the machine's address, as its head does; whether it did before."""
+    import ray._private.ray_constants as constants
+
+    before = not constants.ENABLE_RAY_CLUSTER
+    constants.ENABLE_RAY_CLUSTER = not local
+    return before
+
+
+@contextlib.contextmanager
+def _own_sigterm() -> Iterator[None]:
+    """Ray takes SIGTERM for itself when it connects, and would end the process: what the program does at it stays."""
+    before = signal.getsignal(signal.SIGTERM)
+    yield
+    if callable(before) and threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, before)
 
 
 def _learn_token() -> None:

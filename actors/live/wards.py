@@ -87,6 +87,7 @@ class Wards:
         self._role, self._engine, self._make_stream, self._clock_ms = role, engine, make_stream, clock_ms
         self.restarts = 0
         self._hellos: dict[str, Hello] = {}
+        self._ends: dict[str, int] = {}
         self._again_at = clock_ms() + _AGAIN_MS
         self._to_start: dict[str, str] = {}
         self._starting: set[str] = set()
@@ -198,6 +199,7 @@ class Wards:
                 role.betting.journal.flush()  # what is known of its markets is read there
                 self.successors.begin(letter.name)
         elif news and letter.kind == "STREAM":
+            self._engine.adopt([letter.name])  # whoever has started it may die before it does
             role.routes.again(letter.name)
             role.workers.again(letter.name)
 
@@ -224,6 +226,9 @@ class Wards:
         role, name = self._role, letter.name
         if letter.incarnation < max(role.stream_desk.incarnation(name), role.pool.incarnations.get(name, 0)):
             return  # its successor is there
+        if letter.incarnation <= self._ends.get(name, -1):
+            return  # more than one engine has told of it
+        self._ends[name] = letter.incarnation
         role.directory.gone(name)
         self._hellos.pop(name, None)
         stream = role.stream_desk.gone(name, at_ms)

@@ -36,6 +36,8 @@ _START_S = 90.0
 _READY_S = 30.0
 #: Seconds for which nothing may be heard of a coordinator that is to stop the system, while it is started again.
 _SILENT_S = 60.0
+#: How often an actor is started that the former process may be about to start as well.
+_TRIES = 3
 #: Seconds between two looks at the head; and before a system that could not be started anew is tried again: first,
 #: doubled each time, and at most.
 _HEAD_S, _AGAIN_S, _AGAIN_MOST_S = 0.1, 1.0, 30.0
@@ -98,22 +100,38 @@ class Driver:
             if engine.has_ended(COORDINATOR):  # it was told to end while this process was not there
                 self._guardian.over(COORDINATOR)
                 return
-            engine.adopt()  # and the coordinator is told of the ends of those that the former process has started
-        self._keep(engine, COORDINATOR, self._coordinator, self._coordinator_is_there)
+            # The coordinator is told of the ends of those that the former process has started.
+            engine.adopt()
+        tries = _TRIES if begun.joined else 1
+        self._keep(engine, COORDINATOR, self._coordinator, self._coordinator_is_there, tries)
         # The page's process keeps metrics as well where Ray does.
         if self._page_port is not None or self._on_ray:
-            self._keep(engine, PAGE, self._page, self._page_is_there)
+            self._keep(engine, PAGE, self._page, self._page_is_there, tries)
+        if begun.joined:
+            engine.bury()
         engine.spare(1, self._coordinator())
 
     def _keep(
-        self, engine: Engine, name: str, make: Callable[[], Callable[[], Role]], there: Callable[[], object]
+        self,
+        engine: Engine,
+        name: str,
+        make: Callable[[], Callable[[], Role]],
+        there: Callable[[], object],
+        tries: int = 1,
     ) -> None:
         """Start a role, unless it runs, and keep it running."""
         found = engine.adopt([name]).get(name)
         incarnation = engine.next(name) if found is None else found.incarnation
-        if found is None:
-            engine.start(name, make(), incarnation)
-        engine.ready(name, _START_S)
+        try:
+            if found is None:
+                engine.start(name, make(), incarnation)
+            engine.ready(name, _START_S)
+        except RunError:
+            if tries <= 1:
+                raise
+            # The former process was about to start it as well: one of the two was in the way of the other.
+            self._keep(engine, name, make, there, tries - 1)
+            return
         there()
         self._guardian.keep(engine, name, make, there, incarnation)
 

@@ -88,6 +88,9 @@ class Engine(Protocol):
             All of these that run, those that this engine has started among them.
         """
 
+    def bury(self) -> None:
+        """Tell of the ends of roles that have died while nobody has watched them: after their starter had died, too."""
+
     def next(self, name: str) -> int:
         """The incarnation that a role of this name would be started with."""
 

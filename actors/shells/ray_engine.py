@@ -250,6 +250,12 @@ class RayEngine:
             for name, holder in found.items()
         }
 
+    def bury(self) -> None:
+        """Tell of the ends of roles that have died while nobody has watched them. Told twice, it does no harm."""
+        for name, last in self._watching.died().items():
+            if name != COORDINATOR:
+                self._todo.put(functools.partial(self._has_ended, _Running(name, last.incarnation), last.why))
+
     def next(self, name: str) -> int:
         before = self._watching.last(name)
         return 0 if before is None else before.incarnation + 1

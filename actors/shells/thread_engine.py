@@ -149,6 +149,9 @@ class ThreadEngine:
         mails = [self._running[name].mail for name in sorted(wanted)]
         return {mail.name: Found(mail.address, mail.incarnation) for mail in mails}
 
+    def bury(self) -> None:
+        """There are none: threads die with their process."""
+
     def next(self, name: str) -> int:
         running = self._running.get(name)
         return 0 if running is None else running.mail.incarnation + 1

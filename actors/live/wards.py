@@ -334,4 +334,7 @@ class Wards:
             return
         for name, incarnation in role.stream_desk.due(at_ms):
             self.restarts += 1
-            self._engine.start(name, self._make_stream(name), incarnation)
+            try:
+                self._engine.start(name, self._make_stream(name), incarnation)
+            except RunError as error:
+                role.stream_desk.ended(Gone(name, str(error), incarnation), at_ms)

@@ -165,6 +165,9 @@ class RayEngine:
             if self._closed:
                 raise RunError(f"{name} cannot be started: the engine is closed")
             before = self._running.get(name)
+            if before is not None and before.adopted and not before.ended.is_set():
+                before.killed = True  # whoever has started it has told of its end before it was seen here
+                before.ended.set()
             if before is not None and not before.ended.is_set():
                 raise RunError(f"{name} is running already, as incarnation {before.incarnation}; end that one first")
             address = self._post.address(name, incarnation)

@@ -17,15 +17,13 @@ from builders import priced
 from headrace.actors.live.control import ask
 from headrace.actors.live.guard import Guard
 from headrace.actors.live.instance import Instance
+from headrace.cli import supervisor
+from headrace.cli.supervisor import Supervisor
 from headrace.strategies.errors import HeadraceError, InputError
 from processes import LIMIT, TOOLS, environment, wait_until
 
 STRATEGY = """
-import os, signal, sys
 import headrace as hr
-
-if os.path.exists("deadly") and sys.argv[0] == "-c":
-    os.kill(os.getpid(), signal.SIGKILL)
 
 
 class Rester(hr.Strategy):
@@ -137,7 +135,7 @@ def test_driver_that_is_killed_is_followed_by_another_and_the_system_ends_in_ord
     assert manifest["stopped"] == "SIGTERM"
 
 
-def test_where_the_supervisor_is_killed_the_driver_stops_the_system_in_order(started: Callable[..., Command]) -> None:
+def test_where_the_supervisor_is_killed_the_driver_ends_as_well(started: Callable[..., Command]) -> None:
     command = started()
     driver = command.until(resting)["pid"]
     command.process.kill()
@@ -146,32 +144,129 @@ def test_where_the_supervisor_is_killed_the_driver_stops_the_system_in_order(sta
     assert command.instance.running() is None
 
 
-def test_driver_that_dies_again_and_again_at_its_start_is_given_up(started: Callable[..., Command], desk: Path) -> None:
-    (desk / "deadly").touch()
-    code, _, errors = started().ended()
-    assert code == 1
-    assert errors.splitlines()[-1] == (
+# -- drivers of the test's own -----------------------------------------------------------------------------------------
+
+#: Notes what it is told. What it does is in a file: a line for each life.
+DRIVER = """
+import json, os, signal, sys, time
+from pathlib import Path
+from headrace.cli.supervised import Line
+from headrace.strategies.errors import InputError, RunError
+line = Line.here()
+told = line.supervision
+with open("lives", "a") as notes:
+    print(json.dumps([told.session, told.again, told.died_at, line.began_at, sys.argv[1:]]), file=notes)
+what = Path("what").read_text().splitlines()[len(Path("lives").read_text().splitlines()) - 1]
+asked = []
+signal.signal(signal.SIGTERM, lambda number, frame: asked.append(number))
+with line.reporting():
+    exec(what)
+"""
+DIES = "os.kill(os.getpid(), signal.SIGKILL)"
+RUNS = "line.running(lambda: Path('alone').touch()); "
+WAITS = "[time.sleep(0.01) for _ in range(2000) if not asked]; "
+
+
+class Lives:
+    """A supervisor in this process, and what its drivers have noted."""
+
+    def __init__(self, folder: Path, *what: str) -> None:
+        (folder / "what").write_text("\n".join(what))
+        self.folder, self.instance = folder, Instance("lives", folder / "home")
+
+    def run(self) -> int:
+        with Supervisor(self.instance, ["live", "x.toml"], None) as made:
+            return made.run()
+
+    @property
+    def noted(self) -> list[Any]:
+        path = self.folder / "lives"
+        return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+
+
+@pytest.fixture
+def lives(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Lives]:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(supervisor, "_COMMAND", DRIVER)
+    return lambda *what: Lives(tmp_path, *what)
+
+
+def test_each_driver_is_told_the_session_and_whether_there_was_one_before(
+    lives: Callable[..., Lives], capfd: pytest.CaptureFixture[str]
+) -> None:
+    began = time.time()
+    made = lives(f"{RUNS}{DIES}", DIES, f"{RUNS}sys.exit(1)")
+    assert made.run() == 1
+    first, second, third = made.noted
+    assert first[0] == second[0] == third[0] != ""
+    assert [each[1] for each in (first, second, third)] == [False, True, True]
+    assert first[2] == 0 < began < second[2] < third[2]
+    assert first[3] == second[3] == third[3]
+    assert first[4] == ["live", "x.toml"]
+    assert capfd.readouterr().err.splitlines() == [
+        "headrace: the process of the system was killed by SIGKILL; it is started again"
+    ] * 2  # fmt: skip
+    assert made.instance.running() is None
+
+
+@pytest.mark.parametrize(
+    ("what", "code"),
+    [
+        ("pass", 0),
+        ("sys.exit(3)", 3),
+        ("raise KeyboardInterrupt", 130),
+        ("sys.exit(2)", 2),
+        (f"{RUNS}line.stopping(); raise RunError('the result cannot be written')", 1),
+        (f"{RUNS}line.stopping(); raise InputError('no such folder')", 2),
+    ],
+)
+def test_driver_that_ends_as_it_should_is_not_started_again(what: str, code: int, lives: Callable[..., Lives]) -> None:
+    made = lives(what)
+    assert made.run() == code
+    assert len(made.noted) == 1
+
+
+def test_driver_that_fails_before_the_system_runs_is_not_started_again(lives: Callable[..., Lives]) -> None:
+    made = lives("raise RunError('no such account')")
+    assert made.run() == 1
+    assert len(made.noted) == 1
+
+
+def test_driver_that_fails_while_the_system_runs_is_started_again(lives: Callable[..., Lives]) -> None:
+    made = lives(f"{RUNS}raise RunError('a defect')", "pass")
+    assert made.run() == 0
+    assert [again for _, again, *_ in made.noted] == [False, True]
+
+
+def test_driver_that_dies_again_and_again_at_its_start_is_given_up(
+    lives: Callable[..., Lives], capfd: pytest.CaptureFixture[str]
+) -> None:
+    made = lives(*[DIES] * 6)
+    assert made.run() == 1
+    assert len(made.noted) == 5
+    assert capfd.readouterr().err.splitlines()[-1] == (
         "headrace: the process of the system was killed by SIGKILL, 5 times within 10 s: given up"
     )
 
 
-def test_ctrl_c_is_passed_on_and_is_exit_code_130(started: Callable[..., Command]) -> None:
-    command = started()
-    command.until(resting)
-    command.process.send_signal(signal.SIGINT)
-    code, _, errors = command.ended()
-    assert code == 130
-    assert errors.splitlines()[-1] == "headrace: stopped"
+def test_signal_is_passed_on(lives: Callable[..., Lives]) -> None:
+    made = lives(f"{RUNS}os.kill(os.getppid(), signal.SIGTERM); {WAITS}sys.exit(len(asked))")
+    assert made.run() == 1
 
 
-def test_signal_that_comes_between_two_drivers_is_not_lost(started: Callable[..., Command]) -> None:
-    command = started()
-    driver = command.until(resting)["pid"]
-    os.kill(driver, signal.SIGKILL)
-    assert wait_until(lambda: not alive(driver), 10)
-    command.process.send_signal(signal.SIGTERM)
-    code, _, errors = command.ended()
-    assert code == 0, errors
+def test_signal_that_comes_while_there_is_no_driver_is_for_the_next_one_once_it_runs(
+    lives: Callable[..., Lives],
+) -> None:
+    dies = f"{RUNS}os.kill(os.getppid(), signal.SIGTERM); {DIES}"
+    made = lives(dies, f"time.sleep(0.2); early = len(asked); {RUNS}{WAITS}sys.exit(10 * early + len(asked))")
+    assert made.run() == 1
+    assert len(made.noted) == 2
+
+
+def test_signal_before_the_system_has_run_ends_it(lives: Callable[..., Lives]) -> None:
+    made = lives("signal.signal(signal.SIGTERM, signal.SIG_DFL); os.kill(os.getppid(), signal.SIGTERM); time.sleep(20)")
+    assert made.run() == 128 + signal.SIGTERM
+    assert len(made.noted) == 1
 
 
 # -- the guard of an instance ------------------------------------------------------------------------------------------

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import re
 import secrets
 import shutil
 import signal
@@ -37,6 +38,8 @@ _OURS = ("RAY_AUTH_MODE", "RAY_AUTH_TOKEN_PATH", "RAY_AUTH_TOKEN", _LOCAL)
 #: The claim of the program that keeps a head, in its folder.
 _KEEPER = ".keeper"
 
+#: Of each process that dies Ray prints a paragraph: the system itself has told of it, in a line.
+_OF_DEATHS = re.compile("^A worker died or was killed")
 #: Threads in which this process leaves heads that have died: Ray takes five seconds for it.
 _leaving: list[threading.Thread] = []
 
@@ -146,6 +149,7 @@ class RayHead:
             _leaving.pop().join()
         _learn_token()
         self._was_local = _stay_local()
+        _say_nothing_of(_OF_DEATHS)
         until = time.monotonic() + seconds
         while True:
             try:
@@ -196,6 +200,8 @@ class RayHead:
         shutil.rmtree(self._temporary, ignore_errors=True)
 
     def _restore(self) -> None:
+        if "ray" in sys.modules:
+            _say_nothing_of(None)
         if self._was_local is not None:
             _stay_local(self._was_local)
         for name, value in self._before.items():
@@ -245,6 +251,13 @@ def _stay_local(local: bool = True) -> bool:
     before = not constants.ENABLE_RAY_CLUSTER
     constants.ENABLE_RAY_CLUSTER = not local
     return before
+
+
+def _say_nothing_of(lines: re.Pattern[str] | None) -> None:
+    """Have Ray print some lines no more; None: it prints all."""
+    from ray._private import ray_logging
+
+    ray_logging.stdout_deduplicator.skip_re = lines
 
 
 @contextlib.contextmanager

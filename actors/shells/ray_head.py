@@ -257,7 +257,9 @@ def _say_nothing_of(lines: re.Pattern[str] | None) -> None:
     """Have Ray print some lines no more; None: it prints all."""
     from ray._private import ray_logging
 
-    ray_logging.stdout_deduplicator.skip_re = lines
+    printing: Any = ray_logging.stdout_deduplicator
+
+    printing.skip_re = lines
 
 
 @contextlib.contextmanager

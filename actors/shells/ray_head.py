@@ -258,7 +258,6 @@ def _say_nothing_of(lines: re.Pattern[str] | None) -> None:
     from ray._private import ray_logging
 
     printing: Any = ray_logging.stdout_deduplicator
-
     printing.skip_re = lines
 
 

@@ -1,6 +1,6 @@
 # Everything is installed inside this folder. `make test` needs Python 3.11 or newer and nothing else.
 #   make test     run the tests, two at a time; the same examples each time
-#   make fuzz     run the property tests with fresh seeds for MINUTES=10; SEED=... repeats a round
+#   make fuzz     run the property tests with fresh seeds for MINUTES=10; SEED=... repeats a round; TARGET=... see tests/fuzz.py
 #   make demo     generate markets and backtest two strategies on them, into demo-markets and demo-results
 #   make lint     formatting, lint, types, and which module may import which
 #   make clean    remove what the others made, except the environment (.venv)
@@ -16,6 +16,7 @@ export PYTHONDONTWRITEBYTECODE :=
 
 SEED ?=
 MINUTES ?=
+TARGET ?=
 
 .PHONY: test fuzz demo lint clean
 # Two pips must not fill one environment at once.
@@ -25,7 +26,8 @@ test: .venv/installed-dev
 	$(BIN)/pytest -n 2
 
 fuzz: .venv/installed-dev
-	$(BIN)/python tests/fuzz.py $(if $(SEED),--seed $(SEED)) $(if $(MINUTES),--minutes $(MINUTES))
+	$(BIN)/python tests/fuzz.py $(if $(SEED),--seed $(SEED)) $(if $(MINUTES),--minutes $(MINUTES)) \
+	    $(if $(TARGET),--target $(TARGET))
 
 demo: .venv/installed
 	rm -rf demo-markets demo-results
@@ -64,5 +66,5 @@ $(BIN)/pip:
 
 clean:
 	rm -rf .build build dist headrace.egg-info demo-markets demo-results
-	rm -rf .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+	rm -rf .fuzz .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
 	find . -path ./.venv -prune -o -type d -name __pycache__ -prune -exec rm -rf {} +

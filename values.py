@@ -31,6 +31,8 @@ _ALSO = {
     "sell": "LAY",
     "uk": "GB",
 }
+#: What msgspec raises for bytes that it cannot read; for text that is not UTF-8, and for what is nested too deep.
+UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 _encode = msgspec.json.Encoder(decimal_format="number").encode
 
 

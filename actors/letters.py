@@ -328,10 +328,12 @@ class Hosting(Message, frozen=True):
 
     Attributes:
         places: crew, market and the market's event.
+        incarnation: of the host: a later one may be running.
     """
 
     host: str
     places: tuple[tuple[str, str, str | None], ...]
+    incarnation: int = 0
 
 
 class Restore(Message, frozen=True):
@@ -365,6 +367,7 @@ class Restored(Message, frozen=True):
     Attributes:
         orders: how many of its orders it has made again.
         error: why it cannot go on, in a sentence; empty: it can.
+        incarnation: of the host: a later one may be running.
     """
 
     host: str
@@ -372,6 +375,7 @@ class Restored(Message, frozen=True):
     market_id: str
     orders: int = 0
     error: str = ""
+    incarnation: int = 0
 
 
 class Rows(Message, frozen=True):

@@ -19,7 +19,7 @@ from ..strategies.messages import (
     StrategyFact,
     ViolationFact,
 )
-from ..values import unboxed
+from ..values import UNREADABLE, unboxed
 from .exchange import Answer
 
 #: What a market actor sends to a coordinator that stands elsewhere.
@@ -75,7 +75,7 @@ def decoded(decoder: msgspec.msgpack.Decoder[Kind], data: bytes | memoryview, ex
     """
     try:
         return decoder.decode(data)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except UNREADABLE as error:
         raise MessageError(
             f"{len(data)} bytes are not {expected}: {error}; is the other process of the same version?"
         ) from error

@@ -32,6 +32,7 @@ from ..strategies.messages import (
     UpdateInstruction,
     ViolationFact,
 )
+from ..values import UNREADABLE
 from .journal_search import Search, ids_in
 
 #: Seconds between two looks at a journal that is followed.
@@ -107,7 +108,7 @@ def _kept(entry: Entry) -> dict[str, Any]:
         return {}
     try:
         kept = unpacked(entry.kept)
-    except msgspec.DecodeError:
+    except UNREADABLE:
         return {"kept": {"bytes": len(entry.kept)}}
     trades = [each.trade_id for each in kept.trades]
     return {"kept": {"trades": trades, "runners": len(kept.runners), "snapshot_bytes": len(kept.snapshot)}}

@@ -24,6 +24,7 @@ from ..strategies.messages import (
     Report,
     Request,
 )
+from ..values import UNREADABLE
 from .reading.recordings import Recording
 
 _decoder = msgspec.json.Decoder(SessionLine)
@@ -216,7 +217,7 @@ def session_lines(recording: Recording) -> Iterator[tuple[int, SessionLine]]:
                 continue
             try:
                 found = _decoder.decode(text)
-            except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            except UNREADABLE as error:
                 raise RecordingError(f"is not a line of a recorded session: {error}", recording.name, line) from None
             if line == 1 and found.op != BEGIN:
                 raise RecordingError(

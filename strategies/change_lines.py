@@ -19,6 +19,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
+from ..values import UNREADABLE
 from .changes import ChangeMessage, MarketChange, Oddity, OddMessage, StartingPrice
 
 _Struct = TypeVar("_Struct", bound=msgspec.Struct)
@@ -67,7 +68,7 @@ def decode_line(line: bytes) -> list[ChangeMessage]:
     """
     try:
         return [_decoder.decode(line)]
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except UNREADABLE:
         pass
     text, oddities = _text(line)
     return [_Reading(each, oddities).message() for each in _objects(text)]
@@ -75,7 +76,7 @@ def decode_line(line: bytes) -> list[ChangeMessage]:
 
 def readable(lines: bytes) -> tuple[list[ChangeMessage], bool]:
     """The messages of whole lines, as far as they can be read, and whether that is without loss."""
-    with contextlib.suppress(msgspec.DecodeError, UnicodeDecodeError):
+    with contextlib.suppress(*UNREADABLE):
         return decode_lines(lines), True
     found: list[ChangeMessage] = []
     whole = True
@@ -91,7 +92,7 @@ def objects_of(line: bytes) -> list[dict[str, Any]]:
     """The objects of a line that `decode_line` reads, as they came."""
     try:
         return [msgspec.json.decode(line)]
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except UNREADABLE:
         return list(_objects(_text(line)[0]))
 
 

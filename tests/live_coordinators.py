@@ -336,7 +336,7 @@ class Bench:
 
     def hosting(self, host: str, *places: tuple[str, str, str | None]) -> Hosting:
         """What a host has, as it tells."""
-        return Hosting(host, places)
+        return Hosting(host, places, self.engine.running[host].incarnation)
 
     def dies(self, host: str, why: str = "killed") -> None:
         """A host ends, and its successors end at once, until it is given up."""

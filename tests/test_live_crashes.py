@@ -41,10 +41,18 @@ class Trader(hr.Strategy):
     def attend(self, market: Any) -> None:
         while Trader.todo:
             Trader.todo.popleft()(self, market)
+        for order in list(market.blotter):
+            held = order.status is hr.OrderStatus.VIOLATION and "MARKET_HELD" in order.violation_msg
+            if held and not order.notes.get("again"):  # the order stream was away, and lists are being read
+                order.notes["again"] = True
+                self._place(market, order.order_type.price)
         market.call_later(0.02, lambda: self.attend(market))
 
     def place(self, market: Any, price: float) -> None:
         self.placed += 1
+        self._place(market, price)
+
+    def _place(self, market: Any, price: float) -> None:
         trade = hr.Trade(market.market_id, 1, 0, self)
         market.place_order(trade.create_order("BACK", hr.LimitOrder(price, 5.0)))
 

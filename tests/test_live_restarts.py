@@ -8,7 +8,7 @@ import pytest
 
 import headrace as hr
 from headrace.actors.journal.entries import Kept, packed
-from headrace.actors.letters import Carried, Gone, Restore, Restored, Route, StreamState
+from headrace.actors.letters import Carried, Gone, Hello, Hosting, Restore, Restored, Route, StreamState
 from headrace.strategies.messages import OrderFact, Reply, Request
 from live_coordinators import Bench, backer, cancels, placing, resting, trading
 
@@ -25,7 +25,8 @@ def restores(bench: Bench, host: str = "h1") -> list[Restore]:
 
 
 def restored(bench: Bench, market_id: str = "1.1", host: str = "h1", error: str = "") -> None:
-    bench.take(host, Restored(host, "s1.market", market_id, 1, error))
+    incarnation = bench.engine.running[host].incarnation
+    bench.take(host, Restored(host, "s1.market", market_id, 1, error, incarnation))
 
 
 def routes(bench: Bench) -> list[tuple[str, str]]:
@@ -155,6 +156,19 @@ def test_the_news_of_an_end_that_comes_late_is_not_of_its_successor(bench: Bench
     bench.take("engine", Gone("h1", "killed"))
     bench.take("engine", Gone("h1", "killed"))
     assert bench.engine.started == ["h1", "h1:1"]
+
+
+def test_what_a_host_says_that_has_ended_is_not_of_its_successor(bench: Bench) -> None:
+    resting(bench, "a", "b1")
+    bench.passes(5_000)
+    bench.take("engine", Gone("h1", "killed"))
+    bench.take("h1", Hello("h1", "HOST", "fake:h1:0", 0, 4000))
+    bench.take("h1", Hosting("h1", (("s1.market", "1.1", "30"),), 0))
+    bench.take("h1", Restored("h1", "s1.market", "1.1", 1, "", 0))
+    assert restores(bench) == []
+    assert bench.role.answers.state()["restoring"] == 1
+    bench.hello("h1", "HOST", 1)
+    assert len(restores(bench)) == 1
 
 
 def test_a_coordinator_that_ends_while_a_host_is_restored_gives_it_its_markets_again(bench: Bench) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -14,6 +15,7 @@ from hypothesis import strategies as st
 
 from exchange_builders import ALICE, Stream, exchange_of
 from headrace.actors.letters import (
+    Hello,
     ImageWanted,
     Introduce,
     Letter,
@@ -224,6 +226,7 @@ def test_new_coordinator_is_told_of_every_market() -> None:
     hand.image(whole(), whole("1.2"))
     hand.role.receive("c", Introduce("c", "fake:c:2"), 0)
     assert hand.seen() == ["1.1", "1.2", "1.1", "1.2"]
+    assert [hello.pid for hello in hand.mail.letters(Hello)] == [os.getpid()] * 2
 
 
 # -- images --------------------------------------------------------------------------------------------------------

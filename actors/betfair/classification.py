@@ -10,6 +10,7 @@ import dataclasses
 
 import msgspec
 
+from ...values import UNREADABLE
 from .posts import NOT_SENT as UNSENT
 from .posts import REPLIED, Got
 
@@ -97,7 +98,7 @@ def classify(got: Got) -> Answer:
         return _answer(got, REFUSED if got.status in _NOT_TAKEN else UNKNOWN, code, f"HTTP status {got.status}")
     try:
         reply = _decode(got.body)
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except UNREADABLE:
         shown = got.body[:_SHOWN].decode(errors="replace")
         return _answer(got, UNKNOWN, why=f"the reply cannot be read: {shown!r}")
     if reply.error is not None:

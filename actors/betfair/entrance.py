@@ -15,6 +15,7 @@ from typing import Any
 import msgspec
 
 from ...strategies.errors import ClientError, InputError
+from ...values import UNREADABLE
 from ..clients import BaseClient
 from ..letters import Letter, Outcome
 from .api import Api, Question
@@ -134,7 +135,7 @@ class _Look:
             return None
         try:
             return msgspec.json.decode(found.result, type=kind)
-        except msgspec.DecodeError:
+        except UNREADABLE:
             return None
 
     def _waited(self, begin: Callable[[Callable[[Any], object]], object]) -> Any:

@@ -39,6 +39,7 @@ from ...strategies.messages import (
     Request,
 )
 from ...strategies.order_package import chunks
+from ...values import UNREADABLE
 from ..exchange import Answer
 from . import classification
 from .api import Api, Question
@@ -337,7 +338,7 @@ class Execution:
                 return
             try:
                 status = msgspec.json.decode(answer.result).get("status")
-            except (msgspec.DecodeError, AttributeError):
+            except (*UNREADABLE, AttributeError):
                 status = None
             done("" if status == SUCCESS else f"the exchange answers {status}: some bets may be left")
 

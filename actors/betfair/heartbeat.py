@@ -13,6 +13,7 @@ from collections.abc import Callable
 
 import msgspec
 
+from ...values import UNREADABLE
 from .api import Api, Question
 from .calls import FIRST, ORDERS
 from .classification import ANSWERED, Answer
@@ -128,7 +129,7 @@ class Heartbeat:
             return
         try:
             report = _decode(answer.result)
-        except msgspec.DecodeError as error:
+        except UNREADABLE as error:
             logger.warning("The answer to a heartbeat of %s cannot be read: %s", self._username, error)
             return
         self.heard_ms = max(sent_ms, self.heard_ms or 0)

@@ -14,6 +14,7 @@ from typing import Any
 import msgspec
 
 from ...strategies.order_package import chunks
+from ...values import UNREADABLE
 from .api import Api, Question
 from .classification import ANSWERED, PASSING_CODES, REFUSED, Answer
 
@@ -194,7 +195,7 @@ class Lists:
                 return
             try:
                 found = msgspec.json.decode(answer.result, type=kind, strict=False)
-            except msgspec.DecodeError as error:
+            except UNREADABLE as error:
                 done(None, f"the answer of {operation} cannot be read: {error}")
                 return
             done(found, "")
@@ -236,7 +237,7 @@ class Lists:
             more = bool(reading.rows_in and found.get("moreAvailable"))
             for row in rows:
                 reading.found.setdefault(str(row[reading.key]), row)
-        except (msgspec.DecodeError, KeyError, TypeError, AttributeError) as error:
+        except (*UNREADABLE, KeyError, TypeError, AttributeError) as error:
             self._end(reading, f"the answer of {reading.operation} cannot be read: {error!r}")
             return
         if not more or not rows:

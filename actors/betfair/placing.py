@@ -30,6 +30,7 @@ from ...strategies.messages import (
     Request,
     UpdateInstruction,
 )
+from ...values import UNREADABLE
 from .bet_rows import moment
 
 TIMEOUT, PENDING = "TIMEOUT", "PENDING"
@@ -202,7 +203,7 @@ def judge(kind: str, market_id: str, instructions: Sequence[Instruction], result
     """
     try:
         execution = _decode(result)
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except UNREADABLE:
         return all_unknown(kind, instructions)
     found = execution.instruction_reports or []
     if execution.status == TIMEOUT or execution.error_code == DUPLICATE:

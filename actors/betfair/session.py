@@ -17,7 +17,7 @@ from urllib.parse import urlencode
 import msgspec
 
 from ...strategies.errors import ClientError
-from ...values import legible
+from ...values import UNREADABLE, legible
 from ..clients import BaseClient
 from .betfair_client import BetfairClient
 from .calls import Calls
@@ -314,7 +314,7 @@ def _read(got: Got) -> tuple[_Answer | None, str]:
         return None, f"HTTP status {got.status}"
     try:
         answer = _decoder.decode(got.body)
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except UNREADABLE:
         return None, "the answer is not JSON"
     if answer.status is None and answer.login_status is None:
         return None, "the answer has no status"

@@ -16,6 +16,7 @@ from pathlib import Path
 
 import msgspec
 
+from ...values import UNREADABLE
 from .lease import JournalError
 
 #: Of the format: files of a later one are not touched.
@@ -87,7 +88,7 @@ def unpacked_rows(data: bytes, market_id: str) -> Iterator[Row]:
     """
     try:
         found = _PACK.decode(zlib.decompress(data))
-    except (zlib.error, msgspec.DecodeError) as error:
+    except (zlib.error, *UNREADABLE) as error:
         raise ValueError(f"a pack of market {market_id} cannot be read: {error}") from None
     for number, at, kind, actor, message in found:
         yield number, at, market_id, kind, actor, message, b""

@@ -20,6 +20,7 @@ from pathlib import Path
 import msgspec
 
 from ...strategies.messages import MarketFact, Request
+from ...values import UNREADABLE
 from .day_file import Row, is_damage
 from .entries import Entry, Seated, Written
 from .files import JournalFiles, day, day_files, day_of
@@ -44,7 +45,7 @@ def entry_of(row: Row) -> Entry:
     number, at, market_id, kind, actor, message, kept = row
     try:
         return Entry(_DECODER.decode(message), at, market_id, actor, kept, number)
-    except msgspec.DecodeError as error:
+    except UNREADABLE as error:
         raise ValueError(f"entry {number}, a {kind}: {error}") from None
 
 

@@ -20,9 +20,8 @@ import threading
 import time
 from pathlib import Path
 
-import msgspec
-
 from ...strategies.messages import Request
+from ...values import UNREADABLE
 from .day_file import WAL_KEPT, DayFile, SideDoor, is_damage
 from .entries import Kept, merged, packed, unpacked
 from .files import JournalFiles
@@ -297,7 +296,7 @@ def _merges(rows: list[tuple[int, str, str, bytes]]) -> dict[int, bytes]:
     for number, kind, actor, data in rows:
         try:
             kept = unpacked(data)
-        except msgspec.DecodeError:  # another version's
+        except UNREADABLE:  # another version's
             return {}
         by_strategy.setdefault((actor, kept.strategy), []).append((number, kept))
         if kind == Request.__name__:

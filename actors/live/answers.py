@@ -11,7 +11,7 @@ from typing import Any, Protocol
 import msgspec
 
 from ...strategies.errors import HeadraceError, InputError
-from ...values import did_you_mean, legible
+from ...values import UNREADABLE, did_you_mean, legible
 from ..letters import Ask, Told
 from ..mailboxes.mail import Mail
 from .alerts import Alerts
@@ -117,7 +117,7 @@ class Answers:
         """Answer a letter; an error is answered as such: `error`."""
         try:
             found = self.answer(letter.what, msgspec.json.decode(letter.values, type=dict[str, Any]))
-        except (HeadraceError, msgspec.DecodeError) as error:
+        except (HeadraceError, *UNREADABLE) as error:
             found = {"error": legible(error)}
         if letter.address:
             self._role.mail.know(letter.reply_to, letter.address)

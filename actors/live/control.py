@@ -28,6 +28,7 @@ from typing import Any
 import msgspec
 
 from ...strategies.errors import HeadraceError, InputError, RunError
+from ...values import UNREADABLE
 from ..mailboxes.mail import Mail
 from .instance import Instance
 
@@ -139,7 +140,7 @@ class ControlDesk:
         try:
             question = msgspec.json.decode(line, type=_Question)
             return _Answered(values=dict(self._answer(question.what, question.values)))
-        except msgspec.DecodeError as error:
+        except UNREADABLE as error:
             return _Answered(error=f"this is not a question: {error}", asked_wrongly=True)
         except HeadraceError as error:
             return _Answered(error=str(error), asked_wrongly=isinstance(error, InputError))
@@ -214,7 +215,7 @@ def ask(
         raise RunError(f"the live system {name} does not answer: {error.strerror or error}") from None
     try:
         answered = msgspec.json.decode(bytes(answer), type=_Answered)
-    except msgspec.DecodeError as error:
+    except UNREADABLE as error:
         raise RunError(f"the live system {name} answered something else: {error}") from None
     if answered.error is not None:
         raise (InputError if answered.asked_wrongly else RunError)(answered.error)

@@ -26,7 +26,7 @@ from ...strategies.messages import (
     Request,
 )
 from ...strategies.sports_updates import LISTS, SportsUpdates
-from ...values import legible
+from ...values import UNREADABLE, legible
 from ..coordinator import expired
 from ..failures import Failures
 from ..hosted_market import HostedMarket
@@ -184,7 +184,7 @@ class CrewRoom:
         """
         try:
             return _change.decode(update.change)
-        except (msgspec.DecodeError, UnicodeDecodeError):
+        except UNREADABLE:
             pass
         market_id = update.market_id
         try:

@@ -131,7 +131,7 @@ class HostRole:
         """The coordinator has started anew: tell it what is here, and what it may not have heard."""
         self._greet()
         places = [place for room in self.rooms.values() for place in room.places]
-        self._mail.send(COORDINATOR, Hosting(self.name, tuple(places)))
+        self._mail.send(COORDINATOR, Hosting(self.name, tuple(places), self._mail.incarnation))
         for room in self.rooms.values():
             room.tell_again()
         self._outbox.again()
@@ -327,7 +327,9 @@ class HostRole:
         except Exception as error:
             why = f"{type(error).__name__}: {legible(error)}"
             self._failed(error, letter)
-        self._mail.send(COORDINATOR, Restored(self.name, letter.crew, letter.market_id, orders, why))
+        self._mail.send(
+            COORDINATOR, Restored(self.name, letter.crew, letter.market_id, orders, why, self._mail.incarnation)
+        )
 
     # -- what it tells -------------------------------------------------------------------------------------------
 

@@ -32,7 +32,7 @@ from ...strategies.rebuilding import order_asked_for, rebuild, rebuild_runners
 from ...strategies.snapshots import thaw
 from ...strategies.strategy import Strategy
 from ...strategies.trade import TradeStatus
-from ...values import legible
+from ...values import UNREADABLE, legible
 from ..hosted_market import HostedMarket
 from ..journal.entries import Kept, unpacked, with_trades_of
 from ..letters import Restore
@@ -159,7 +159,7 @@ class Restoring:
         for data in letter.kept:
             try:
                 found.append(unpacked(data))
-            except msgspec.DecodeError as error:
+            except UNREADABLE as error:
                 # Of another version: what the requests themselves say has to do.
                 logger.error("Market %s: what its former host kept cannot be read: %s", letter.market_id, error)
         return found

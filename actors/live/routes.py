@@ -11,6 +11,7 @@ import msgspec
 from ...strategies.changes import MarketDefinition
 from ...strategies.hosting import window_of
 from ...strategies.strategy import Strategy
+from ...values import UNREADABLE
 from ..letters import FreeMarket, MarketSeen, Route, Unroute
 from ..mailboxes.mail import Mail
 from ..market import MarketActor
@@ -91,7 +92,7 @@ class Routes:
             return
         try:
             definition = msgspec.json.decode(letter.definition, type=MarketDefinition)
-        except msgspec.DecodeError as error:
+        except UNREADABLE as error:
             logger.error("Market %s: its definition cannot be read: %s", letter.market_id, error)
             return
         known = self.markets.get(letter.market_id)
@@ -110,7 +111,7 @@ class Routes:
         """A market was known to a former coordinator; no stream shows it so far."""
         try:
             known = msgspec.json.decode(definition, type=MarketDefinition)
-        except msgspec.DecodeError:
+        except UNREADABLE:
             return
         self.markets[market_id] = KnownMarket(market_id, known, at_ms, data=definition)
         self.ever += 1

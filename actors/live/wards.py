@@ -162,6 +162,8 @@ class Wards:
     def hosting(self, sender: str, letter: Hosting, at_ms: int) -> None:
         """A host says what it has, to a coordinator that is new to it."""
         role, host = self._role, letter.host
+        if letter.incarnation < self._incarnation(host):
+            return  # its successor has been started: it has nothing
         for crew, market_id, event_id in letter.places:
             its = role.seating.host_of(crew, market_id)
             if its is None and not role.routes.is_given_up(crew, market_id):
@@ -178,11 +180,17 @@ class Wards:
         role.betting.journal.flush()
         self.successors.begin(host)
 
+    def _incarnation(self, name: str) -> int:
+        """The last one of an actor that was started."""
+        return max(self._role.stream_desk.incarnation(name), self._role.pool.incarnations.get(name, 0))
+
     # -- who comes, and who goes ---------------------------------------------------------------------------------
 
     def hello(self, sender: str, letter: Hello, at_ms: int) -> None:
         """An actor has started."""
         role = self._role
+        if letter.incarnation < self._incarnation(letter.name):
+            return  # it has ended by now
         news = role.directory.arrived(letter.name, letter.address, letter.kind, letter.incarnation, letter.pid)
         self._hellos[letter.name] = letter
         role.betting.journal.note(letter)
@@ -224,7 +232,7 @@ class Wards:
     def gone(self, sender: str, letter: Gone, at_ms: int) -> None:
         """An actor has ended."""
         role, name = self._role, letter.name
-        if letter.incarnation < max(role.stream_desk.incarnation(name), role.pool.incarnations.get(name, 0)):
+        if letter.incarnation < self._incarnation(name):
             return  # its successor is there
         if letter.incarnation <= self._ends.get(name, -1):
             return  # more than one engine has told of it
@@ -290,12 +298,17 @@ class Wards:
 
     def restored(self, sender: str, letter: Restored, at_ms: int) -> None:
         """A host says that it can go on with a market, or that it cannot."""
+        if letter.incarnation < self._incarnation(letter.host):
+            return
         self._gone_on_at[letter.host] = at_ms
         self.successors.restored(letter)
 
     def _goes_on(self, crew: str, market_id: str) -> None:
         """A host goes on with a market."""
-        self._role.betting.journal.say("RESTORED", f"market {market_id}, {crew}")
+        betting, host = self._role.betting, self._role.seating.host_of(crew, market_id)
+        betting.journal.say("RESTORED", f"market {market_id}, {crew}")
+        if host is not None:
+            betting.tell_again(host, crew, market_id)  # what was heard since it was told
         self._route(crew, market_id)
 
     def _route(self, crew: str, market_id: str) -> None:

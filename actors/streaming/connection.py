@@ -19,6 +19,7 @@ from typing import Any, Protocol
 
 import msgspec
 
+from ...values import UNREADABLE
 from .lags import Lags
 from .line_socket import ConnectionLostError, LineSocket, Opening
 from .stream_codes import CONNECTING, DOWN, LIMIT_EXCEEDED, REFUSALS, REFUSED, SESSION_ERRORS, STOPPED, SUBSCRIBED
@@ -310,7 +311,7 @@ class Connection:
         self.heard_at = self._now()
         try:
             message = decode_message(line)
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        except UNREADABLE as error:
             self.subscription.forget_clocks()
             self._lose(f"what came is not a message of the exchange ({error}): {line[:80]!r}")
             return
@@ -368,10 +369,9 @@ class Connection:
 
     def _lose(self, why: str, code: str = "") -> None:
         """The connection has ended, or is given up: it is made again after a while."""
-        was = self.state
+        was, refused = self.state, code in REFUSALS
         self._drop()
         self._deadlines.clear()
-        refused = code in REFUSALS
         longest = self._settings.longest_wait
         wait = min(longest, self._settings.first_wait * 2.0 ** min(self._failures, 20))
         wait = longest if refused else 0.0 if code == "INVALID_CLOCK" else wait

@@ -12,6 +12,7 @@ import msgspec
 
 from ...strategies.currency import pence
 from ...strategies.messages import OrderFact
+from ...values import UNREADABLE
 from ..letters import ForeignBet, OrdersClosed, Position
 from .order_changes import DECODE_MARKET, SIDES, MarketChange, RunnerChange, StreamOrder, decoded_order, fact_of, shown
 
@@ -128,7 +129,7 @@ class OrderFold:
         for each in changes:
             try:
                 change = DECODE_MARKET(each)
-            except msgspec.DecodeError as error:
+            except UNREADABLE as error:
                 found.unread.append(f"{shown(each)}: {error}; expected a change of a market's orders")
                 continue
             self._fold_market(change, pt, image, found, told)
@@ -207,7 +208,7 @@ class OrderFold:
         for raw in change.uo or ():
             try:
                 order = decoded_order(raw)
-            except msgspec.DecodeError as error:
+            except UNREADABLE as error:
                 found.unread.append(f"market {market_id}, order {shown(raw)}: {error}; expected an order of the stream")
                 continue
             self._take(market, market_id, runner, order, pt, told)

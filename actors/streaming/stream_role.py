@@ -100,9 +100,13 @@ class StreamRole(abc.ABC):
 
     def start(self, mail: Mail) -> None:
         self.mail = mail
-        mail.send(COORDINATOR, Hello(self.name, "STREAM", mail.address, mail.incarnation, os.getpid()))
+        self._greet()
         for subscription in self.subscriptions():
             self.make(subscription).open()
+
+    def _greet(self) -> None:
+        mail = self.mail
+        mail.send(COORDINATOR, Hello(self.name, "STREAM", mail.address, mail.incarnation, os.getpid()))
 
     def make(self, subscription: Subscription) -> Connection:
         """One more connection; it is to be opened."""
@@ -119,7 +123,8 @@ class StreamRole(abc.ABC):
             assert isinstance(letter, Introduce)
             if letter.address:
                 self.mail.know(letter.name, letter.address)
-                if letter.name == COORDINATOR:
+                if letter.name == COORDINATOR:  # it has started anew
+                    self._greet()
                     self._met_coordinator()
             else:
                 self.mail.forget(letter.name)

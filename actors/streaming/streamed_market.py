@@ -12,6 +12,7 @@ from ...strategies.book import MarketBook
 from ...strategies.book_image import image_change
 from ...strategies.change_lines import decode_line
 from ...strategies.changes import MarketChange, MarketDefinition
+from ...values import UNREADABLE
 
 
 class _Definition(msgspec.Struct, rename={"market_definition": "marketDefinition"}, gc=False):
@@ -54,7 +55,7 @@ def read_change(raw: msgspec.Raw | bytes) -> ReadChange:
     data = bytes(raw)
     try:
         change = decode_change(data)
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except UNREADABLE:
         return _patiently(data)
     if change.market_definition is None:
         return ReadChange(change, data)

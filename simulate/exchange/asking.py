@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 
 from ...strategies.errors import InputError
-from ...values import did_you_mean, shown
+from ...values import UNREADABLE, did_you_mean, shown
 from .faults import KINDS, NEED_SECONDS, Fault
 from .settings import AccountSettings, ExchangeSettings, Limits, Timers
 
@@ -192,7 +192,7 @@ def read_faults(path: str | os.PathLike[str]) -> list[Fault]:
             found = msgspec.json.decode(file.read())
     except OSError as error:
         raise InputError(f"{os.fspath(path)}: {error.strerror}") from None
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except UNREADABLE as error:
         raise InputError(f"{os.fspath(path)}: is not JSON: {error}") from None
     try:
         if isinstance(found, list):

@@ -20,7 +20,7 @@ from typing import IO, Any
 import msgspec
 
 from ...strategies.errors import InputError, RunError
-from ...values import shown
+from ...values import UNREADABLE, shown
 from ..reading.locations import Source
 from ..reading.recordings import Chosen, Paths
 from .asking import accounts_of, faults_of
@@ -355,7 +355,7 @@ class RehearsalExchange:
             connection.request(method, f"/rehearsal/{name}", data, headers)
             answer = connection.getresponse()
             found = msgspec.json.decode(answer.read())
-        except (OSError, http.client.HTTPException, msgspec.DecodeError) as error:
+        except (OSError, http.client.HTTPException, *UNREADABLE) as error:
             time.sleep(0.05)  # a process that dies takes its connections with it first
             if process.poll() is not None:
                 raise self._death() from None

@@ -10,6 +10,7 @@ import msgspec
 
 from ...strategies.errors import InputError, RecordingError
 from ...strategies.events import CustomEvent
+from ...values import UNREADABLE
 from .recordings import Recording
 
 
@@ -33,7 +34,7 @@ def read_custom_events(path: str | os.PathLike[str]) -> list[CustomEvent]:
                     continue
                 try:
                     found = msgspec.json.decode(text.removeprefix(b"\xef\xbb\xbf"), type=_Line)
-                except (msgspec.DecodeError, UnicodeDecodeError) as error:
+                except UNREADABLE as error:
                     raise InputError(
                         f"{path}, line {line}: is not a custom event: {error}; expected "
                         '{"publish_time": 1700000000000, "event": ...}'

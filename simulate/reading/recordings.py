@@ -14,11 +14,10 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import PurePosixPath
 from typing import Any, BinaryIO, Protocol, cast, runtime_checkable
 
-import msgspec
-
 from ...strategies.change_lines import decode_line, decode_lines, objects_of
 from ...strategies.changes import ChangeMessage, MarketChange, MarketDefinition, OddMessage, RawMarketChange, RawMessage
 from ...strategies.errors import InputError, RecordingError
+from ...values import UNREADABLE
 from .locations import Hashed, Source, find_files, open_file, reason
 from .members import is_archive, split_member
 from .unpacking import Unpacked, problem_of, unpacked
@@ -230,7 +229,7 @@ class Recording:
         for number, lines in pieces:
             try:
                 found: Sequence[ChangeMessage | RecordingError] = decode_lines(lines)
-            except (msgspec.DecodeError, UnicodeDecodeError):
+            except UNREADABLE:
                 found = self._line_by_line(number, lines)
             yield number, found
 

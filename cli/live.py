@@ -163,7 +163,7 @@ def _start(words: tuple[str, ...], options: dict[str, Any], paper: bool = False)
     from .live_run import supervise
 
     quiet = options.pop("quiet")
-    supervise(plan_of(words, options, paper), quiet)
+    supervise(lambda given_at: plan_of(words, options, paper, given_at=given_at), quiet)
 
 
 @live.command(epilog="Example: headrace live status")

@@ -19,14 +19,16 @@ from control_desks import desk
 from headrace.actors.live.control import ask
 from headrace.actors.live.instance import (
     Instance,
-    check_reference,
     control_path,
-    default_reference,
-    instances_root,
-    keep_default_reference,
     readable_by_others,
     running_instances,
     write_private,
+)
+from headrace.actors.live.reference import (
+    check_reference,
+    default_reference,
+    instances_root,
+    keep_default_reference,
 )
 from processes import LIMIT, environment, wait_until
 

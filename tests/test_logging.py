@@ -89,7 +89,6 @@ def test_lines_may_be_plain(markets: Path, tmp_path: Path) -> None:
 
 
 def test_instance_is_the_machine_unless_configured(markets: Path, tmp_path: Path) -> None:
-
     run(markets, "local", out=tmp_path / "out")
     assert {(line["instance_id"], line["process_id"]) for line in lines(tmp_path / "out")} == {
         (socket.gethostname(), os.getpid())

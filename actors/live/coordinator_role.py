@@ -14,6 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from ...config import instance_id_of, with_instance_id
 from ...strategies.clock import Clock, WallClock
 from ...strategies.events import ConfigEvent, StrategyEvent
 from ...strategies.messages import OrderFact, Request
@@ -59,16 +60,17 @@ from .host_pool import HostPool
 from .host_watch import HostWatch
 from .hosts import Hosts
 from .instance import control_path
+from .journal_place import kind_of
 from .live_workers import LiveWorkers
 from .market_ends import MarketEnds
 from .quarantine import Quarantine
 from .recovery import Recovery
 from .routes import Routes
 from .rows_desk import RowsDesk
-from .rows_file import ROWS
+from .rows_file import rows_path
 from .setup import LiveSetup
 from .starter import Starter
-from .stops import STARTED, Stops
+from .stops import INSTANCE, STARTED, Stops
 from .stream_desk import StreamDesk
 from .threads import UserThreads
 from .wards import Wards
@@ -188,7 +190,7 @@ class CoordinatorRole:
             setup, self.seating, self.watch, self.routes, self.betting, self.stops, self.alerts
         )
         self.events = EventDesk(self.betting, self.seating, mail, self._dumps, self.stops.stop_system)
-        self.rows_desk = RowsDesk(Path(setup.instance) / ROWS, self.alerts, mail.send)
+        self.rows_desk = RowsDesk(rows_path(Path(setup.instance), kind_of(setup.clients)), self.alerts, mail.send)
         self.rows_desk.failures = setup.rows_of_failures(self.betting.failures)
         self.watchdogs = Watchdogs(self, self._engine.crash)
         self.answers = Answers(self)
@@ -211,6 +213,7 @@ class CoordinatorRole:
             told = journal.journal.open_markets
             recovery.count(journal.journal.since(hour, told), told)
         journal.say(STARTED, self.setup.session)
+        journal.say(INSTANCE, instance_id_of(self.setup.config))
         self.wards.recall(recovered)
         recovery.look_into(self._clock.now_ms)
         self.rows_desk.counts = self.setup.rows_of_coordinator(self.betting.coordinator)
@@ -221,7 +224,7 @@ class CoordinatorRole:
 
     def _begin(self) -> None:
         setup, log = self.setup, self.betting.coordinator.log
-        log(ConfigEvent(setup.config))
+        log(ConfigEvent(with_instance_id(setup.config)))
         for strategy in setup.strategies:
             log(StrategyEvent(strategy))
         self.soon = Soon(self.mail.put)

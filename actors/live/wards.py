@@ -87,6 +87,7 @@ class Wards:
         self._role, self._engine, self._make_stream, self._clock_ms = role, engine, make_stream, clock_ms
         self.restarts = 0
         self._hellos: dict[str, Hello] = {}
+        self._ends: dict[str, int] = {}
         self._again_at = clock_ms() + _AGAIN_MS
         self._to_start: dict[str, str] = {}
         self._starting: set[str] = set()
@@ -208,6 +209,7 @@ class Wards:
                 role.betting.journal.flush()  # what is known of its markets is read there
                 self.successors.begin(letter.name)
         elif news and letter.kind == "STREAM":
+            self._engine.adopt([letter.name])  # whoever has started it may die before it does
             role.routes.again(letter.name)
             role.workers.again(letter.name)
 
@@ -234,6 +236,9 @@ class Wards:
         role, name = self._role, letter.name
         if letter.incarnation < self._incarnation(name):
             return  # its successor is there
+        if letter.incarnation <= self._ends.get(name, -1):
+            return  # more than one engine has told of it
+        self._ends[name] = letter.incarnation
         role.directory.gone(name)
         self._hellos.pop(name, None)
         stream = role.stream_desk.gone(name, at_ms)
@@ -369,4 +374,7 @@ class Wards:
             return
         for name, incarnation in role.stream_desk.due(at_ms):
             self.restarts += 1
-            self._engine.start(name, self._make_stream(name), incarnation)
+            try:
+                self._engine.start(name, self._make_stream(name), incarnation)
+            except RunError as error:
+                role.stream_desk.ended(Gone(name, str(error), incarnation), at_ms)

@@ -10,7 +10,7 @@ import pytest
 import headrace as hr
 from builders import T0, Stream
 from headrace.actors.journal.entries import Kept, packed
-from headrace.actors.letters import Carried, Gone, Hosting, Letter, Restore, Restored, Route
+from headrace.actors.letters import Carried, Gone, Hosting, Letter, MarketGone, Restore, Restored, Route, StreamState
 from headrace.actors.live.host import HostRole
 from headrace.strategies.messages import (
     ANSWERED,
@@ -209,3 +209,42 @@ def test_a_clock_that_is_set_back_does_not_let_orders_go_late(bench: Bench) -> N
     bench.ready()
     bench.role.caught_up(bench.now)
     assert bench.account.requests == []
+
+
+# -- markets that close while nobody looks ----------------------------------------------------------------------------
+
+
+def asked_for_results(bench: Bench) -> list[str]:
+    return [what for what, *_ in bench.account.lists.asked if what == "cleared_orders SETTLED"]
+
+
+def minute(bench: Bench) -> None:
+    for _ in range(60):
+        bench.passes(1_000)
+
+
+def test_a_market_that_its_stream_tells_no_more_of_is_asked_for_its_results(bench: Bench) -> None:
+    resting(bench, "a", "b1")
+    connected(bench)
+    bench.take("s1", MarketGone("s1", "1.1", bench.now))
+    minute(bench)
+    assert asked_for_results(bench)
+    bench.sees("1.1")
+    assert not bench.role.betting.accounts.of(("Betfair", "trader")).orders.closure.is_closed("1.1")
+
+
+def test_a_market_that_closes_while_its_stream_is_dead_is_asked_for_its_results(bench: Bench) -> None:
+    resting(bench, "a", "b1")
+    bench.sees("1.2")
+    connected(bench)
+    bench.take("engine", Gone("s1", "killed"))
+    bench.hello("s1", "STREAM", 1)
+    bench.sees("1.2")
+    connected(bench)
+    minute(bench)
+    assert asked_for_results(bench)
+    assert set(bench.role.ends.gone) == {"1.1"}
+
+
+def connected(bench: Bench) -> None:
+    bench.take("s1", StreamState("s1", "SUBSCRIBED", bench.now))

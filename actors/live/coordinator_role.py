@@ -104,6 +104,7 @@ class CoordinatorRole:
     # What `start` opens is handed to its parts, which find there what they need.
     answers: Answers
     events: EventDesk
+    former: Former
     rows_desk: RowsDesk
     starter: Starter
     stops: Stops
@@ -217,7 +218,7 @@ class CoordinatorRole:
         self.wards.recall(recovered)
         recovery.look_into(self._clock.now_ms)
         self.rows_desk.counts = self.setup.rows_of_coordinator(self.betting.coordinator)
-        self._former = Former(self, recovered, self._clock.now_ms)
+        self.former = Former(self, recovered, self._clock.now_ms)
 
     def _held(self, crew: str, market_id: str) -> bool:
         return self.wards.held(crew, market_id)
@@ -239,7 +240,7 @@ class CoordinatorRole:
             lambda name: self.soon(lambda: self.alerts.note("CUSTOM", f"{name} has nothing more to read")),
         )
         self.threads.start(setup.workers, setup.custom_streams)
-        self._former.begin()
+        self.former.begin()
         self._next_ms = self._clock.now_ms + _TICK_MS
 
     def receive(self, sender: str, letter: Letter, at_ms: int) -> None:
@@ -275,7 +276,7 @@ class CoordinatorRole:
             self.stream_desk.grants.look(at_ms)
             self.watchdogs.look(at_ms)
             self.wards.look(at_ms)
-            self._former.look(at_ms)
+            self.former.look(at_ms)
             self._absent.look(self.stream_desk.states, self.routes.markets, at_ms)
             self.workers.look(at_ms)
             self.ends.look(at_ms)
@@ -345,7 +346,7 @@ class CoordinatorRole:
 
     def _market_gone(self, sender: str, letter: MarketGone, at_ms: int) -> None:
         if self.routes.gone(letter.stream, letter.market_id):
-            self.ends.leave(letter.market_id)
+            self.ends.leave(letter.market_id, at_ms)
 
     def _free(self, market_id: str) -> None:
         self.routes.free(market_id)

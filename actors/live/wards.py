@@ -18,6 +18,7 @@ from ..role import Role
 from .alerts import Alerts
 from .betting import Betting
 from .directory import Directory
+from .former import Former
 from .host_pool import HostPool
 from .host_watch import HostWatch
 from .hosts import Found, Hosts
@@ -56,6 +57,7 @@ class System(Protocol):
     alerts: Alerts
     betting: Betting
     directory: Directory
+    former: Former
     page: str
     pool: HostPool
     quarantine: Quarantine
@@ -210,7 +212,7 @@ class Wards:
                 self.successors.begin(letter.name)
         elif news and letter.kind == "STREAM":
             self._engine.adopt([letter.name])  # whoever has started it may die before it does
-            role.routes.again(letter.name)
+            role.former.unsure(role.routes.again(letter.name), at_ms)
             role.workers.again(letter.name)
 
     def lost(self, sender: str) -> None:

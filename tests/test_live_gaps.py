@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 import headrace as hr
@@ -12,6 +13,8 @@ from builders import T0, Stream
 from headrace.actors.journal.entries import Kept, packed
 from headrace.actors.letters import Carried, Gone, Hosting, Letter, MarketGone, Restore, Restored, Route, StreamState
 from headrace.actors.live.host import HostRole
+from headrace.actors.live.setup import RiskLimits
+from headrace.strategies.host import unique_id
 from headrace.strategies.messages import (
     ANSWERED,
     CANCEL,
@@ -148,6 +151,33 @@ def test_strategies_go_on_before_a_market_that_is_new_is_shown(tmp_path: Path) -
     second.stop()
 
 
+def test_a_market_that_is_over_before_its_host_goes_on_does_not_hold_up_the_others(bench: Bench) -> None:
+    for number in range(2, 5):
+        bench.sees(f"1.{number}")
+    bench.take("engine", Gone("h1", "killed"))
+    bench.hello("h1", "HOST", 1)
+    assert [each.market_id for each in bench.mail.letters(Restore, "h1")] == ["1.1", "1.4"]
+    restored(bench, "1.4")
+    known = bench.mail.letters(Route, "s1")
+    bench.role.ends._over("1.1")
+    assert [each.market_id for each in bench.mail.letters(Route, "s1")[len(known) :]] == ["1.4"]
+
+
+def test_a_market_with_orders_is_had_whatever_filters_say_though_what_was_kept_cannot_be_read(tmp_path: Path) -> None:
+    setup = live_setup([Counting(market_filter={"market_ids": ["1.7"]})])
+    (crew,) = setup.crews
+    mail = FakeMail("h1")
+    host = HostRole("h1", setup, now=lambda: T0)
+    host.start(mail)
+    client = setup.clients[0]
+    request = placing(unique_id(), strategy="Counting", username=client.username, venue=client.venue)
+    host.receive("c", Restore(crew.name, "1.1", (b"of another version",), (request,), b"", "99"), T0)
+    host.caught_up(T0)
+    (letter,) = mail.letters(Restored, "c")
+    assert (letter.error, letter.orders) == ("", 1)
+    host.stop()
+
+
 def test_a_request_on_paper_that_its_host_has_not_had_back_comes_back(tmp_path: Path) -> None:
     bench = trading_on_paper(tmp_path)
     bench.asks(placing("a"))
@@ -209,6 +239,63 @@ def test_a_clock_that_is_set_back_does_not_let_orders_go_late(bench: Bench) -> N
     bench.ready()
     bench.role.caught_up(bench.now)
     assert bench.account.requests == []
+
+
+def test_a_clock_that_is_set_back_does_not_stop_placing(tmp_path: Path) -> None:
+    bench = trading(tmp_path, risk=RiskLimits(max_orders_per_second=2))
+    bench.asks(placing("a"))
+    bench.clock.now_ms -= HOUR
+    bench.asks(placing("b", request_id="r2", asked_at=bench.now))
+    bench.asks(placing("c", request_id="r3", asked_at=bench.now))
+    assert len(bench.account.requests) == 2
+    bench.passes(1_001)
+    bench.asks(placing("d", request_id="r4", asked_at=bench.now))
+    assert len(bench.account.requests) == 3
+
+
+def test_an_hour_does_not_begin_anew_where_the_clock_is_set_back(tmp_path: Path) -> None:
+    bench = trading(tmp_path, clients=[LiveClient(transaction_limit=2)])
+    bench.passes(HOUR - NOW % HOUR)
+    bench.asks(placing("a", asked_at=bench.now))
+    bench.clock.now_ms -= 1_000
+    bench.asks(placing("b", request_id="r2", asked_at=bench.now))
+    bench.asks(placing("c", request_id="r3", asked_at=bench.now))
+    bench.clock.now_ms += 1_000
+    bench.asks(placing("d", request_id="r4", asked_at=bench.now))
+    assert [each.request_id for each in bench.account.requests] == ["h1.s1.market/r1", "h1.s1.market/r2"]
+
+
+# -- what is counted, and what is sent --------------------------------------------------------------------------------
+
+
+def test_transactions_count_in_markets_of_which_the_journal_has_packed_what_was_asked_for(bench: Bench) -> None:
+    resting(bench, "a", "b1")
+    bench.role.ends._over("1.1")
+    bench.role.betting.journal.journal.tidy()
+    bench.restarts()
+    assert bench.account.client.transactions_by_hour == {NOW // HOUR: [1, 0]}
+
+
+class Splitting(hr.Coordinator):
+    """Sends each instruction by itself."""
+
+    def process_order_package(self, request: Request) -> None:
+        for each in request.instructions:
+            super().process_order_package(msgspec.structs.replace(request, instructions=(each,)))
+
+
+def test_a_request_that_a_coordinator_sends_in_parts_is_sent_whole(tmp_path: Path) -> None:
+    bench = trading(tmp_path, coordinator=Splitting)
+    one, two = (placing(name).instructions[0] for name in "ab")
+    bench.asks(placing("a", instructions=(one, two)))
+    assert [each.instructions for each in bench.account.requests] == [(one,), (two,)]
+    bench.restarts()
+    assert [(bet.order_id, bet.size) for desk in bench.role.betting.accounts for bet in desk.bets] == [
+        ("a", 2.0),
+        ("b", 2.0),
+    ]
+    doubts = bench.role.betting.accounts.of(("Betfair", "trader")).orders.doubts
+    assert doubts.orders == {"a", "b"}
 
 
 # -- markets that close while nobody looks ----------------------------------------------------------------------------

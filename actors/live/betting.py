@@ -313,7 +313,9 @@ class Betting:
     def send(self, request: Request) -> None:
         """Take a request that the controls have let pass; it is sent once it is written down, with its batch."""
         self.accounts.take(request)
-        asked = self._asked or self.journal.ask("", request, b"")
+        asked = self._asked
+        if asked is None or asked.passed:  # the coordinator's own, or a further part of what was asked for
+            asked = self.journal.ask("" if asked is None else asked.actor, request, b"")
         asked.request, asked.passed = request, True
 
     def _send_on(self, request: Request) -> None:

@@ -64,6 +64,10 @@ class Successors:
         """Whether a place waits for its host."""
         return (crew, market_id) in self._waiting
 
+    def awaits(self, crew: str, host: str) -> bool:
+        """Whether a crew waits for a host with any of its markets."""
+        return any(place[0] == crew for place in self._of(host))
+
     def want(self, places: Iterable[Place], why: str) -> None:
         """The host of some places has ended: `begin` when its successor is there."""
         for place in places:

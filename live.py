@@ -19,10 +19,13 @@ from .actors.coordinator import Coordinator
 from .actors.letters import UserEvent
 from .actors.live.alerts import check_webhook
 from .actors.live.control import ask
-from .actors.live.instance import Instance, default_reference
-from .actors.live.rows_file import ROWS, RowsReader, goes_on, has_ended
+from .actors.live.instance import Instance
+from .actors.live.journal_place import kind_of
+from .actors.live.reference import default_reference, keep_default_reference
+from .actors.live.rows_file import RowsReader, goes_on, has_ended, rows_path
 from .actors.live.setup import LiveSetup, RiskLimits
 from .actors.live.shadow import with_shadows
+from .actors.live.supervision import Supervision
 from .actors.logs import at_level, set_up
 from .actors.market import MarketActor
 from .actors.run_files import unpack_files
@@ -78,6 +81,8 @@ class Live(LiveParts):
 
     Attributes:
         result: of the session, once it has ended.
+        supervision: who looks after this process; to be set before the start.
+        why: it stops, or has stopped; empty: it goes on.
 
     Raises:
         InputError: an argument cannot be used.
@@ -126,11 +131,12 @@ class Live(LiveParts):
         self.handler_queue = HandlerQueue(
             self._take_event, why_not_picklable if engine == "ray" else lambda value: None
         )
+        self.supervision = Supervision()
         self._driver: Driver | None = None
         self._instance: Instance | None = None
         self._rows: SessionRows | None = None
         self._ended = threading.Event()
-        self._why = ""
+        self.why = ""
         self.result: Result | None = None
 
     @property
@@ -165,9 +171,10 @@ class Live(LiveParts):
             raise RunError("this system has been started; make another")
         self.require_complete()
         set_up(self.config)
-        reference = self.config.customer_strategy_ref or default_reference()
+        reference = self.config.customer_strategy_ref or default_reference(self._root)
         instance = self._instance = Instance(reference, self._root)
-        instance.hold(engine=self._engine_name)
+        instance.hold(self.supervision.guarded, engine=self._engine_name)
+        keep_default_reference(reference, self._root)
         try:
             self._start(instance)
         except BaseException:
@@ -177,16 +184,18 @@ class Live(LiveParts):
 
     def _start(self, instance: Instance) -> None:
         setup = self._setup(instance)
+        setup.session = self.supervision.session or setup.session
         if self._engine_name == "ray":
             self._ship(setup)
         if self._shadow:
             setup = with_shadows(setup)
         accounts = [(each.username, str(getattr(each.betting_client, "api_uri", ""))) for each in self.clients]
-        again = goes_on(instance.folder, accounts)
-        self._rows = SessionRows(RowsReader(instance.folder / ROWS), self._identity(setup), self._out, again)
+        kind = kind_of(self.clients)
+        again = goes_on(instance.folder, accounts, kind)
+        self._rows = SessionRows(RowsReader(rows_path(instance.folder, kind)), self._identity(setup), self._out, again)
         self._laid_out = unpack_files(self._files)
         dumps = pickled if self._engine_name == "ray" else None
-        self._driver = Driver(self._engine_name, instance, setup, dumps, self._page_port)
+        self._driver = Driver(self._engine_name, instance, setup, dumps, self._page_port, self.supervision)
         self._driver.start()
         for event in self._waiting:
             self._take_event(event)
@@ -253,7 +262,7 @@ class Live(LiveParts):
 
     def stop(self, why: str = "it was asked to") -> None:
         """End the system: `run` and `wait` return. Any thread, and a signal's handler, may call it."""
-        self._why = self._why or why
+        self.why = self.why or why
         self._ended.set()
 
     def end(self) -> Result:
@@ -269,16 +278,16 @@ class Live(LiveParts):
         self._ended.set()
         lost = ""
         if self._driver is not None:
-            self._driver.stop(self._why or "it was asked to")
+            self._driver.stop(self.why or "it was asked to")
             lost = self._driver.lost
         self._end_actors()
         self._take()
-        self.result = self._rows.result({"stopped": self._why})
+        self.result = self._rows.result({"stopped": self.why})
         if self._instance is not None:
-            has_ended(self._instance.folder)
+            has_ended(self._instance.folder, kind_of(self.clients))
         failed = [*self._finish(), *lost_rows(lost)]
         if failed:
-            self.result = self._rows.result({"stopped": self._why}, failed)
+            self.result = self._rows.result({"stopped": self.why}, failed)
         return self.result
 
     def kill(self) -> None:

@@ -242,9 +242,11 @@ class Coordinator:
     def recall(self, message: Request | Reply) -> None:
         """Count what a former coordinator has sent, and what was answered to it. Nothing is sent, or passed on."""
         if isinstance(message, Reply):
-            self._count(message)
+            self._count(message, message.at)
             return
+        _, before = self.requests.get(message.request_id, (message, 0))  # it may have been sent in parts
         self._note(message)
+        self.requests[message.request_id] = (message, before + self.requests[message.request_id][1])
         if self._later and message.kind in (PLACE, REPLACE):
             account = self.clients.named(message.venue, message.username)
             account.add_transaction(len(message.instructions), at_ms=message.asked_at)
@@ -341,8 +343,12 @@ class Coordinator:
         if door is not None:
             door.receive(message)
 
-    def _count(self, reply: Reply) -> None:
-        """Count the transactions of a reply. Placings were counted when asked for, but for the peer's rules."""
+    def _count(self, reply: Reply, at_ms: int | None = None) -> None:
+        """Count the transactions of a reply. Placings were counted when asked for, but for the peer's rules.
+
+        Args:
+            at_ms: when it came; None: now.
+        """
         known = self.requests.get(reply.request_id)
         if known is None:
             return
@@ -359,9 +365,9 @@ class Coordinator:
             failed = report.status == FAILURE
             if report.operation == PLACE:
                 if not later:
-                    self._count_transaction(request)
+                    self._count_transaction(request, at_ms)
             elif failed:
-                self._count_transaction(request, failed=True)
+                self._count_transaction(request, at_ms, failed=True)
                 if request.kind == REPLACE:
                     open_ -= 1  # nothing is placed
                     if later:
@@ -383,9 +389,9 @@ class Coordinator:
         else:
             del self.requests[request.request_id]
 
-    def _count_transaction(self, request: Request, failed: bool = False) -> None:
+    def _count_transaction(self, request: Request, at_ms: int | None, failed: bool = False) -> None:
         account = self.clients.named(request.venue, request.username)
-        account.add_transaction(1, failed=failed, at_ms=self.host.clock.now_ms)
+        account.add_transaction(1, failed=failed, at_ms=self.host.clock.now_ms if at_ms is None else at_ms)
 
 
 def expired(request: Request, at: int, reason: str) -> Reply:

@@ -58,6 +58,11 @@ _OPTIONS: tuple[Callable[[Any], Any], ...] = (
         type=click.Choice(["cancel", "leave"]),
         help="What becomes of open orders at the end. Default: cancel.",
     ),
+    click.option(
+        "--on-restart",
+        type=click.Choice(["carry_on", "cancel"]),
+        help="What becomes of orders that a former session has left. Default: carry_on.",
+    ),
     click.option("--shadow", is_flag=True, default=None, help="Run a paper twin beside each live strategy."),
     click.option(
         "--record",
@@ -158,7 +163,7 @@ def _start(words: tuple[str, ...], options: dict[str, Any], paper: bool = False)
     from .live_run import supervise
 
     quiet = options.pop("quiet")
-    supervise(plan_of(words, options, paper), quiet)
+    supervise(lambda given_at: plan_of(words, options, paper, given_at=given_at), quiet)
 
 
 @live.command(epilog="Example: headrace live status")

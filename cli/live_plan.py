@@ -7,7 +7,8 @@ import datetime
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from ..actors.live.instance import Instance, default_reference
+from ..actors.live.instance import Instance
+from ..actors.live.reference import default_reference
 from ..actors.live.setup import RiskLimits
 from ..config import Config
 from ..strategies.errors import InputError
@@ -20,7 +21,10 @@ if TYPE_CHECKING:
     from ..strategies.strategy import Strategy
 
 #: Options of the command that are options of `hr.Live`, where they are given.
-_OF_LIVE = ("engine", "on_stop", "shadow", "record", "out", "until", "stop_when_idle", "page", "page_port", "webhook")
+_OF_LIVE = (
+    "engine", "on_stop", "on_restart", "shadow", "record", "out", "until", "stop_when_idle",
+    "page", "page_port", "webhook",
+)  # fmt: skip
 
 
 @dataclasses.dataclass
@@ -63,13 +67,18 @@ class LivePlan:
 
 
 def plan_of(
-    words: Sequence[str], options: Mapping[str, Any], paper: bool = False, strategies: list[Strategy] | None = None
+    words: Sequence[str],
+    options: Mapping[str, Any],
+    paper: bool = False,
+    strategies: list[Strategy] | None = None,
+    given_at: float | None = None,
 ) -> LivePlan:
     """What the words and options of the command ask for.
 
     Args:
         options: by the names that `headrace live` has for them.
         strategies: None: those that the words and the file name.
+        given_at: when the command was given, seconds since the epoch; None: now.
 
     Raises:
         InputError, ConfigError: they ask for what is not there, or does not fit together.
@@ -86,7 +95,7 @@ def plan_of(
     if options.get("files"):
         chosen["files"] = [*chosen.get("files", ()), *options["files"]]
     if chosen.get("until") is not None:
-        chosen["until"] = moment(chosen["until"], datetime.datetime.now().astimezone())
+        chosen["until"] = moment(chosen["until"], _given(given_at))
     assert config.customer_strategy_ref is not None
     return LivePlan(
         config,
@@ -155,6 +164,11 @@ def _exchange(accounts: Sequence[Account], options: Mapping[str, Any]) -> Rehear
     return RehearsalExchange(
         list(recordings), speed=options["speed"], before_start=options.get("before_start"), accounts=there, wait=True
     )
+
+
+def _given(at: float | None) -> datetime.datetime:
+    now = datetime.datetime.now() if at is None else datetime.datetime.fromtimestamp(at)
+    return now.astimezone()
 
 
 def moment(text: str, now: datetime.datetime) -> datetime.datetime:

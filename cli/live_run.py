@@ -7,6 +7,7 @@ import logging
 import signal
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterable, Iterator
 from types import FrameType
 from typing import TYPE_CHECKING, Any
@@ -22,15 +23,25 @@ if TYPE_CHECKING:
     from ..actors.clients import BaseClient
     from ..live import Live
     from ..results.result import Result
+    from .supervised import Line
 
+#: Why a system stops whose supervisor has died.
+_LEFT_ALONE = "the process that looks after it has died"
 #: Seconds between two looks of the view.
 _LOOK_S = 0.5
 
 
-def supervise(plan: LivePlan, quiet: bool, show: Callable[[Result, str | None], object] | None = None) -> None:
+def supervise(
+    make_plan: Callable[[float], LivePlan],
+    quiet: bool,
+    show: Callable[[Result, str | None], object] | None = None,
+) -> None:
     """Run a system until it ends, show it, and show what came of it.
 
+    This process starts another one that does so, with the same command, and starts it anew if it dies.
+
     Args:
+        make_plan: what is to run, as the command was given at a time, seconds since the epoch.
         show: shows the result, which lies in a folder, or does not; None: as `backtest` shows it.
 
     Exits with 1 where something failed, with 130 on Ctrl-C.
@@ -39,22 +50,46 @@ def supervise(plan: LivePlan, quiet: bool, show: Callable[[Result, str | None], 
         InputError: it cannot be run as it was asked for.
         RunError: it could not go on.
     """
+    from .supervised import Line
+
+    line = Line.here()
+    if line is not None:
+        with line.reporting():
+            _run(make_plan(line.began_at), line, quiet, show)
+        return
+    from .supervisor import Supervisor
+
+    plan = make_plan(time.time())  # what is wrong with it is said before anything begins
+    with Supervisor(plan.instance, sys.argv[1:], plan.exchange) as supervisor:
+        plan.clients()
+        code = supervisor.run()
+    if code:
+        sys.exit(code)
+
+
+def _run(plan: LivePlan, line: Line, quiet: bool, show: Callable[[Result, str | None], object] | None) -> None:
     from ..actors.betfair.entrance import check_accounts
     from ..results.display.terminal import show_result
 
-    plan.instance.require_free()
-    with _logging(quiet) as console, contextlib.ExitStack() as stack:
+    again = line.supervision.again
+    with _logging(quiet) as console:
         if plan.exchange is not None:
-            stack.enter_context(plan.exchange)
+            plan.exchange.join(line.exchange())
         system = _made(plan)
-        check_accounts(system.clients)
+        system.supervision = line.supervision
+        if not again:  # the exchange may be down when it is started anew
+            check_accounts(system.clients)
         with _signals(system) as interrupted:
             try:
                 system.start()
-                if not quiet:
+                line.running(lambda: system.stop(_LEFT_ALONE))
+                if not quiet and not again:
                     _tell(plan, system.clients)
                 with _shown(system, console):
                     system.wait()
+                    line.stopping()
+                    if plan.exchange is not None and system.why == _LEFT_ALONE:
+                        raise KeyboardInterrupt  # the exchange has died with it: there is nothing to be cancelled at
                     result = system.end()
             except KeyboardInterrupt:
                 system.kill()
@@ -114,6 +149,7 @@ def _signals(system: Live) -> Iterator[threading.Event]:
             click.echo("stopping; Ctrl-C once more leaves orders where they are", err=True)
         system.stop("Ctrl-C" if number == signal.SIGINT else "SIGTERM")
 
+    signal.signal(signal.SIGTTOU, signal.SIG_IGN)  # the terminal's own group of processes is the supervisor's
     before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield interrupted

@@ -61,7 +61,7 @@ def record(words: tuple[str, ...], quiet: bool, out: str, **options: Any) -> Non
     BETFAIR_APP_KEY), or FILE.toml names accounts; see docs/live.md. Nothing is placed.
     """
     from ..strategies.errors import InputError
-    from .live_plan import plan_of
+    from .live_plan import LivePlan, plan_of
     from .live_run import supervise
 
     odd = [word for word in words if not word.endswith(".toml")]
@@ -78,9 +78,13 @@ def record(words: tuple[str, ...], quiet: bool, out: str, **options: Any) -> Non
         conflate_ms=options["conflate_ms"],
     )
     wanted = {**options, "record": out, "page": False, "on_stop": "leave"}
-    plan = plan_of(words, wanted, True, [recorded])
-    plan.does = f"records into {out}"
-    supervise(plan, quiet, _tell)
+
+    def planned(given_at: float) -> LivePlan:
+        plan = plan_of(words, wanted, True, [recorded], given_at)
+        plan.does = f"records into {out}"
+        return plan
+
+    supervise(planned, quiet, _tell)
 
 
 def _tell(result: Result, out: str | None) -> None:

@@ -7,7 +7,7 @@ import itertools
 import math
 import pickle
 import weakref
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -148,10 +148,14 @@ class FakeExecution:
         self.requests: list[Request] = []
         self.cancels: list[tuple[str, list[str], Callable[[dict[str, str]], object] | None]] = []
         self.account_cancels: list[Callable[[str], object]] = []
+        self.recalled: list[str] = []
         self.worst_ms = 0
 
     def take_worst_ms(self) -> int:
         return self.worst_ms
+
+    def recall(self, market_id: str, order_ids: Iterable[str]) -> None:
+        self.recalled += order_ids
 
     def cancel_account(self, done: Callable[[str], object]) -> None:
         self.account_cancels.append(done)

@@ -13,6 +13,8 @@ from command import call
 from headrace.actors.live.instance import Instance
 from headrace.cli.live import run
 from headrace.cli.live_plan import LivePlan, moment, plan_of
+from processes import TOOLS
+from processes import run as run_command
 
 STRATEGY = """
 import headrace as hr
@@ -214,7 +216,7 @@ def test_help_of_live_tells_of_its_options_and_of_its_commands() -> None:
     ("words", "message"),
     [
         (("--webhook", "ftp://x"), "webhook='ftp://x': expected a URL such as https://hooks.example.com/headrace"),
-        (("--record", "backer.py/session"), "record='backer.py/session': the folder cannot be made: Not a directory"),
+        (("--record", "backer.py/session"), "record='backer.py/session': the folder cannot be made: "),
         (("--out", "full"), "full: exists and is not empty; name another folder for the result"),
     ],
 )
@@ -223,7 +225,7 @@ def test_places_that_cannot_be_used_are_told_before_anything_runs(
 ) -> None:
     (desk / "full").mkdir()
     (desk / "full" / "x").touch()
-    ended = call("live", "backer.py:Backer", "--rehearse", one_market, "--quiet", *words)
-    assert ended.exit_code == 2
+    ended = run_command([TOOLS / "headrace", "live", "backer.py:Backer", "--rehearse", one_market, "--quiet", *words])
+    assert ended.returncode == 2
     assert ended.stderr.splitlines()[-1].startswith(f"headrace: {message}")
     assert "Traceback" not in ended.stderr

@@ -1,11 +1,12 @@
-"""What becomes of a system on Ray when one of its processes is killed that all others depend on."""
+"""A system on Ray of which one process after the other is killed: it goes on, and in the end it ends in order."""
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import subprocess
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,12 @@ import pytest
 
 import headrace as hr
 from builders import priced
-from processes import LIMIT, TOOLS, environment, run, wait_until
+from headrace.actors.live.control import ask
+from headrace.actors.live.instance import Instance
+from headrace.strategies.errors import HeadraceError
+from processes import LIMIT, TOOLS, environment, wait_until
+
+pytestmark = pytest.mark.ray
 
 STRATEGY = """
 import headrace as hr
@@ -32,9 +38,9 @@ class Rester(hr.Strategy):
 FILE = """
 [headrace]
 customer_strategy_ref = "killed"
+max_market_actors = 2
 [live]
 engine = "ray"
-page = false
 [[clients]]
 credentials = "account.toml"
 interactive_login = true
@@ -44,82 +50,181 @@ class = "rester.py:Rester"
 """
 
 
+class System:
+    """A system that a command runs, at an exchange that has one market."""
+
+    def __init__(self, folder: Path, exchange: hr.RehearsalExchange) -> None:
+        self.folder, self.exchange = folder, exchange
+        self.instance = Instance("killed", folder / "home")
+        places = exchange.addresses
+        stream = places.place(places.stream_tls)
+        (folder / "live.toml").write_text(FILE.format(url=places.url, stream=stream, certificate=places.certificate))
+        self.process = subprocess.Popen(
+            [TOOLS / "headrace", "live", "live.toml", "--quiet"],
+            cwd=folder,
+            stdout=subprocess.PIPE,
+            stderr=(folder / "errors").open("w"),
+            text=True,
+            env=environment(HEADRACE_HOME=str(folder / "home"), TMPDIR=str(folder)),
+        )
+
+    @property
+    def state(self) -> dict[str, Any]:
+        """Of the system; empty while it does not answer."""
+        try:
+            return ask(self.instance, "STATE", {}, timeout=5)
+        except HeadraceError:
+            return {}
+
+    @property
+    def errors(self) -> str:
+        return (self.folder / "errors").read_text()
+
+    def until(self, true: Callable[[dict[str, Any]], Any], seconds: float = LIMIT) -> dict[str, Any]:
+        """Wait until the state of the system is as it should be."""
+        found: dict[str, Any] = {}
+
+        def look() -> bool:
+            nonlocal found
+            found = self.state
+            return bool(found and true(found)) or self.process.poll() is not None
+
+        assert wait_until(look, seconds), (self.errors, found)
+        assert self.process.poll() is None, self.errors
+        return found
+
+    def pids(self, state: dict[str, Any]) -> dict[str, int]:
+        """The actors' processes, and those of the driver, of Ray and of who keeps it."""
+        found = {"c": state["pid"], "page": state["page_pid"]}
+        found |= {row["name"]: row["pid"] for row in state["hosts"]}
+        found |= {row["stream"]: row["pid"] for row in state["streams"]}
+        running = self.instance.running()
+        assert running is not None
+        found["driver"] = running.pid
+        for pid, line in self.processes():
+            for name in ("gcs_server", "raylet", "ray_keeper.py"):
+                if any(word.endswith(f"/{name}") for word in line[:4]) and name not in found:
+                    found[name] = pid
+        return found
+
+    def processes(self) -> list[tuple[int, list[str]]]:
+        """All that belong to it, by what is in their environment, each with its command."""
+        found = []
+        for entry in Path("/proc").glob("[0-9]*"):
+            try:
+                mine = f"TMPDIR={self.folder}".encode() in (entry / "environ").read_bytes().split(b"\0")
+                command = (entry / "cmdline").read_bytes().decode(errors="replace").split("\0")
+                if mine and " Z " not in (entry / "stat").read_text():
+                    found.append((int(entry.name), command))
+            except OSError:  # it has ended
+                continue
+        return found
+
+    def is_back(self, before: dict[str, Any], killed: dict[str, int]) -> Callable[[dict[str, Any]], bool]:
+        """What was killed has successors, the market's books come, and its order is there."""
+        seen = before["markets"][0]["pt"] + 500
+
+        def look(state: dict[str, Any]) -> bool:
+            now = self.pids(state)
+            return (
+                all(now.get(name) not in {None, 0, pid} for name, pid in killed.items())
+                and [row["pt"] > seen for row in state["markets"]] == [True]
+                and [row["status"] for row in state["orders"]] == ["EXECUTABLE"]
+                and state["placing_allowed"]
+            )
+
+        return look
+
+    def resting(self) -> list[Any]:
+        client = self.exchange.client()
+        client.login_interactive()
+        return list(client.betting.list_current_orders(lightweight=True)["currentOrders"])
+
+
 @pytest.fixture
-def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("HEADRACE_HOME", str(tmp_path / "home"))
-    (tmp_path / "rester.py").write_text(STRATEGY)
-    account = tmp_path / "account.toml"
+def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
+    import shutil
+    import tempfile
+
+    folder = Path(tempfile.mkdtemp(prefix="k"))  # a short name
+    (folder / "rester.py").write_text(STRATEGY)
+    account = folder / "account.toml"
     account.write_text('username = "rehearsal"\npassword = "rehearsal"\napp_key = "rehearsal-key"\n')
     account.chmod(0o600)
     market = priced()
-    for at in range(200, 600_000, 200):
-        market.touch(at)
-    market.write(tmp_path / "markets")
-    return tmp_path
+    for at in range(200, 900_000, 200):
+        market.prices(at, {2: {"atl": [[1.9, 50 + at // 200 % 7]]}})
+    market.write(folder / "markets")
+    with hr.RehearsalExchange(str(folder / "markets")) as exchange:
+        made = System(folder, exchange)
+        yield made
+        for pid, _ in [(made.process.pid, []), *made.processes()]:
+            try:
+                os.kill(pid, signal.SIGKILL)
+            except ProcessLookupError:
+                continue
+        made.process.communicate(timeout=LIMIT)
+    shutil.rmtree(folder, ignore_errors=True)
 
 
-def state() -> dict[str, Any]:
-    asked = run([TOOLS / "headrace", "live", "status", "--json"])
-    found: dict[str, Any] = json.loads(asked.stdout) if asked.returncode == 0 else {}
-    return found
+#: What is killed, all at once, one line after the other.
+BLOWS = (
+    ("h1",),
+    ("s1",),
+    ("o1",),
+    ("page",),
+    ("c",),
+    ("c", "h1", "s1", "o1", "page"),
+    ("driver",),
+    ("driver", "c", "h1"),
+    ("raylet",),
+    ("gcs_server",),
+    ("ray_keeper.py",),
+)
 
 
-def resting(exchange: hr.RehearsalExchange) -> list[Any]:
-    client = exchange.client()
-    client.login_interactive()
-    return list(client.betting.list_current_orders(lightweight=True)["currentOrders"])
-
-
-def alive(pids: list[int]) -> list[int]:
-    return [pid for pid in pids if Path(f"/proc/{pid}/stat").exists() and " Z " not in _stat(pid)]
-
-
-def _stat(pid: int) -> str:
-    try:
-        return Path(f"/proc/{pid}/stat").read_text()
-    except OSError:
-        return " Z "
-
-
-@pytest.mark.parametrize("victim", ["starter", "coordinator"])
-def test_open_orders_are_cancelled_or_it_is_said_that_they_are_not_and_nothing_stays_behind(
-    victim: str, desk: Path
+def test_whatever_is_killed_the_system_goes_on_and_ends_in_order(
+    system: System, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    with hr.RehearsalExchange(str(desk / "markets")) as exchange:
-        places = exchange.addresses
-        stream = places.place(places.stream_tls)
-        (desk / "live.toml").write_text(FILE.format(url=places.url, stream=stream, certificate=places.certificate))
-        system = subprocess.Popen(
-            [TOOLS / "headrace", "live", "live.toml", "--quiet"],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            env=environment(),
-        )
-        try:
-            assert wait_until(lambda: bool(state().get("orders")) or system.poll() is not None, LIMIT)
-            assert system.poll() is None, system.communicate(timeout=LIMIT)
-            found = state()
-            pids = [found["pid"], *(each["pid"] for each in found["hosts"])]
-            assert len(resting(exchange)) == 1
-            if victim == "starter":
-                system.kill()
-                system.communicate(timeout=LIMIT)
-                assert wait_until(lambda: not resting(exchange), 30), "its orders are cancelled"
-                assert wait_until(lambda: run([TOOLS / "headrace", "live", "status"]).returncode == 2, 30)
-            else:
-                os.kill(found["pid"], signal.SIGKILL)
-                said, errors = system.communicate(timeout=LIMIT)
-                assert system.returncode == 1, errors
-                assert "the coordinator has ended: its process has died" in errors
-                assert "look at the account's open orders" in errors
-                assert "failed: RunError: the coordinator has ended" in said
-                assert len(resting(exchange)) == 1, "as it was said"
-        finally:
-            if system.poll() is None:
-                system.kill()
-                system.communicate(timeout=LIMIT)
-        assert wait_until(lambda: not alive(pids), 30)
-        kept = {path.name for path in (desk / "home" / "killed").iterdir()}
-        assert kept <= {"logs", "rows.bin", "risk.json"}
+    system.until(lambda state: [row["status"] for row in state["orders"]] == ["EXECUTABLE"])
+    for blow in BLOWS:
+        time.sleep(2.0)  # what is ready for the next one is being made
+        before = system.until(lambda state: state["markets"])
+        pids = system.pids(before)
+        at = time.monotonic()
+        for name in blow:
+            os.kill(pids[name], signal.SIGKILL)
+        system.until(system.is_back(before, {name: pids[name] for name in blow}))
+        with capsys.disabled():
+            print(f"\n{' '.join(blow)}: {time.monotonic() - at:.2f} s", end="")
+        assert len(system.resting()) == 1
+    system.process.send_signal(signal.SIGTERM)
+    system.process.communicate(timeout=LIMIT)
+    assert system.process.returncode == 0, system.errors
+    assert system.resting() == []
+    assert wait_until(lambda: not system.processes(), 30), system.processes()
+    assert not [path for path in system.folder.iterdir() if path.name.startswith("headrace-")]
+
+
+def test_where_nobody_looks_after_it_any_more_its_orders_are_cancelled_and_nothing_stays(system: System) -> None:
+    state = system.until(lambda state: [row["status"] for row in state["orders"]] == ["EXECUTABLE"])
+    assert len(system.resting()) == 1
+    driver = system.pids(state)["driver"]
+    for pid in (system.process.pid, driver):
+        os.kill(pid, signal.SIGKILL)
+    system.process.communicate(timeout=LIMIT)
+    assert wait_until(lambda: not system.resting(), 30), "its orders are cancelled"
+    assert wait_until(lambda: not system.processes(), 60), system.processes()
+    assert system.instance.running() is None
+    kept = {path.name for path in system.instance.folder.iterdir()}
+    assert kept <= {"logs", "rows.bin", "risk.json", "journal", "session.json"}, kept
+
+
+def test_where_all_die_but_hosts_and_streams_nothing_stays(system: System) -> None:
+    state = system.until(lambda state: [row["status"] for row in state["orders"]] == ["EXECUTABLE"])
+    pids = system.pids(state)
+    for pid in (system.process.pid, pids["driver"], pids["c"]):
+        os.kill(pid, signal.SIGKILL)
+    system.process.communicate(timeout=LIMIT)
+    assert wait_until(lambda: not system.processes(), 60), system.processes()
+    assert len(system.resting()) == 1, "there was nobody to cancel it: the next start finds it"

@@ -335,3 +335,17 @@ def test_a_coordinator_that_is_held_up_says_where_in_the_log(
         logging.getLogger("headrace").removeHandler(hears)
     (line,) = [record.getMessage() for record in caplog.records if "has not returned" in record.getMessage()]
     assert line.startswith(f"c: the coordinator has not returned for 0 s, at {__file__}:")
+
+
+def test_a_watchdog_that_fails_holds_nobody_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    bench = trading(tmp_path)
+
+    def fails() -> int:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(bench.account.execution, "take_worst_ms", fails)
+    seconds(bench, 5)
+    assert [record.getMessage() for record in caplog.records if record.exc_info] == ["A watchdog has failed"]
+    assert bench.role.answers.state()["placing_allowed"]

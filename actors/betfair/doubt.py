@@ -5,8 +5,17 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterator
 
-from ...strategies.messages import Instruction, PlaceInstruction, ReplaceInstruction, Request
+from ...strategies.messages import (
+    CancelInstruction,
+    Instruction,
+    PlaceInstruction,
+    ReplaceInstruction,
+    Request,
+    UpdateInstruction,
+)
 from .known_bets import KnownBets
+
+Change = CancelInstruction | UpdateInstruction
 
 
 @dataclasses.dataclass(slots=True, eq=False)
@@ -75,5 +84,14 @@ def names_of(asked: Instruction, bets: KnownBets, refs: set[str], ids: set[str])
     bet = bets.of(asked.order_id, asked.bet_id)
     if isinstance(asked, ReplaceInstruction) and bet is not None and bet.order_ref:
         refs.add(bet.order_ref)
+    bet_id = number_of(asked, bets)
+    if bet_id is not None:
+        ids.add(bet_id)
+
+
+def number_of(asked: Change | ReplaceInstruction, bets: KnownBets) -> str | None:
+    """The number of the bet that a change is about: it may have become known only after it was asked for."""
     if asked.bet_id is not None:
-        ids.add(asked.bet_id)
+        return asked.bet_id
+    bet = bets.of(asked.order_id, None)
+    return None if bet is None else bet.bet_id

@@ -35,11 +35,9 @@ from ...strategies.messages import (
 from ..exchange import Answer
 from ..letters import ForeignBet
 from . import verdicts
-from .doubt import Doubt, known_before, names_of
+from .doubt import Change, Doubt, known_before, names_of, number_of
 from .known_bets import KnownBets
 from .looks import BetLists, BetLook, Found
-
-Change = CancelInstruction | UpdateInstruction
 
 logger = logging.getLogger("headrace")
 
@@ -196,7 +194,7 @@ class Doubts:
                 # It takes two bets: a look reads both, unless it is known which order the second one is.
                 if doubt.placing and bet is not None and bet.order_id == asked.new_order_id is not None:
                     self._end(doubt, asked, verdicts.of_replace(asked, None, fact, 0.0, decisive=False), at_ms)
-            elif fact.bet_id in (None, asked.bet_id):
+            elif fact.bet_id in (None, number_of(asked, self._bets)):
                 self._judge(doubt, asked, fact, at_ms, read=False, decisive=False)
 
     def _adopted(self, request: Request, order_id: str, was: str, fact: OrderFact) -> None:
@@ -334,7 +332,7 @@ class Doubts:
         self._tell(verdicts.unplaced(request.market_id, asked.order_id, asked.price, size, self._bets.latest + 1))
 
     def _look_changed(self, doubt: Doubt, asked: Change, look: Found, decisive: bool) -> None:
-        bet = look.by_id.get(asked.bet_id or "")
+        bet = look.by_id.get(number_of(asked, self._bets) or "")
         if bet is None or bet.fact is None:
             if decisive:  # it is nowhere: there is nothing left to change
                 self._end(doubt, asked, verdicts.refused(asked, verdicts.TAKEN), look.began)
@@ -348,12 +346,13 @@ class Doubts:
         self._end(doubt, asked, verdicts.of_change(asked, fact, cancelled, read=read, decisive=decisive), at_ms)
 
     def _look_replaced(self, doubt: Doubt, asked: ReplaceInstruction, look: Found, decisive: bool) -> None:
-        old = look.by_id.get(asked.bet_id or "")
+        number = number_of(asked, self._bets)
+        old = look.by_id.get(number or "")
         known = doubt.known[asked.order_id]
         bet = self._bets.of(asked.order_id, asked.bet_id)
         ref = bet.order_ref if bet is not None else "" if old is None else old.order_ref
         sharing = look.by_ref.get(ref, []) if ref else []
-        later = [each for each in sharing if each.bet_id not in known and each.bet_id != asked.bet_id]
+        later = [each for each in sharing if each.bet_id not in known and each.bet_id != number]
         made = later[-1].fact if later else None
         stands = None if old is None else old.fact
         if stands is not None:

@@ -240,6 +240,10 @@ class Execution:
         if outcome != UNKNOWN or self.hold is None or not self.hold(request, reply):
             self.answer(reply)
 
+    def recall(self, market_id: str, order_ids: Iterable[str]) -> None:
+        """Orders of a former coordinator are placed later than they are answered, or may be: they have no number."""
+        self._pending.update(dict.fromkeys(order_ids, market_id))
+
     # -- bets without a number -----------------------------------------------------------------------------------
 
     def _numbered(self, asked: Instruction) -> Instruction:

@@ -195,6 +195,10 @@ class Betting:
             self._joined.discard(actor)
             self.switchboard.leave(actor)
 
+    def ended(self, host: str) -> None:
+        """A host has ended. Its successor does not know of what waits here: that was never asked for."""
+        self._early = [each for each in self._early if each[0] != host]
+
     def over(self, market_id: str) -> None:
         """A market is freed: a restart need not know of it."""
         self.replies.pop(market_id, None)
@@ -220,6 +224,7 @@ class Betting:
         elif isinstance(message, MarketFact) and self._definition_of(message.market_id) is not None:
             self.journal.note(message, message.market_id, actor)  # of a market that is freed nothing need be known
         elif isinstance(message, Request):
+            message = self._of_now(message)
             if self._repeat(host, crew, message):
                 return
             if self._waits(message):
@@ -235,13 +240,27 @@ class Betting:
             self.journal.note(message, message.market_id, actor)  # the first of its kind: there may be thousands
 
     def _repeat(self, host: str, crew: str, request: Request) -> bool:
-        """A request comes again that a former coordinator has taken: what was answered is told again, if anything."""
+        """A request comes again that was taken, perhaps by a former coordinator: what was answered is told again."""
         named = f"{host}.{crew}{_SEPARATOR}{request.request_id}"
         replies = self.replies.get(request.market_id, {}).get(named, ())
         for reply in replies:
             if reply.outcome != UNKNOWN or request.kind == PLACE:
                 self._to_actor(host, crew, msgspec.structs.replace(reply, request_id=request.request_id))
+        known = self._request_of(named)
+        if known is not None and not self.accounts.at_exchange(known):
+            self._to_actor(host, crew, known)  # on paper it may not have come back; twice it is taken once
         return bool(replies)
+
+    def _of_now(self, request: Request) -> Request:
+        """A request; where it is of a time that is still to come, the clock was set back: it is of now at the latest.
+
+        Time does not go back at a host, and a deadline by it could be hours ahead.
+        """
+        ahead = request.asked_at - self._clock.now_ms
+        if ahead <= 0:
+            return request
+        deadline = None if request.deadline is None else request.deadline - ahead
+        return msgspec.structs.replace(request, asked_at=request.asked_at - ahead, deadline=deadline)
 
     def _waits(self, request: Request) -> bool:
         """Whether a request waits, while it is in time, until it is known again how its account's bets stand.
@@ -294,7 +313,9 @@ class Betting:
     def send(self, request: Request) -> None:
         """Take a request that the controls have let pass; it is sent once it is written down, with its batch."""
         self.accounts.take(request)
-        asked = self._asked or self.journal.ask("", request, b"")
+        asked = self._asked
+        if asked is None or asked.passed:  # the coordinator's own, or a further part of what was asked for
+            asked = self.journal.ask("" if asked is None else asked.actor, request, b"")
         asked.request, asked.passed = request, True
 
     def _send_on(self, request: Request) -> None:

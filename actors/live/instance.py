@@ -12,7 +12,6 @@ import fcntl
 import json
 import os
 import shutil
-import socket
 import stat
 import tempfile
 import time
@@ -22,54 +21,17 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from ...config import MAX_STRATEGY_REF
 from ...strategies.errors import InputError, RunError
-from ...values import shown
+from .reference import check_reference, instances_root
 
-#: Beside letters and digits, what the exchange takes in a reference ("placeOrders", customerStrategyRef).
-_ALSO = "-._+*:;~"
 #: Characters of a socket's path that every system takes.
 _LONGEST_SOCKET = 100
+#: The lock of whoever starts the process anew that holds the folder.
+GUARD = "guard"
 #: Where paths are short.
 _SHORT = "/tmp"
 #: Seconds for which a look of somebody else's at the lock is waited for.
 _LOOK_S = 1.0
-
-
-def instances_root() -> Path:
-    """The folder of all instances of this user: $HEADRACE_HOME, else headrace in $XDG_STATE_HOME or ~/.local/state."""
-    own = os.environ.get("HEADRACE_HOME")
-    if own:
-        return Path(own)
-    return Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state") / "headrace"
-
-
-def check_reference(reference: str) -> str:
-    """A `customer_strategy_ref` as the exchange takes it.
-
-    Raises:
-        InputError: it is empty, too long, or has other letters.
-    """
-    if not isinstance(reference, str) or not 0 < len(reference) <= MAX_STRATEGY_REF:
-        size = f", got {len(reference)}" if isinstance(reference, str) else ""
-        raise InputError(f"customer_strategy_ref={shown(reference)}: expected 1 to {MAX_STRATEGY_REF} characters{size}")
-    odd = next((each for each in reference if not _is_taken(each)), None)
-    if odd is not None:
-        raise InputError(
-            f"customer_strategy_ref={reference!r}: the exchange does not take {odd!r}; expected letters and digits of "
-            f"ASCII, and {_ALSO}"
-        )
-    return reference
-
-
-def default_reference() -> str:
-    """The machine's name as a reference: its first part, as much of it as the exchange takes."""
-    name = socket.gethostname().partition(".")[0]
-    return "".join(filter(_is_taken, name))[:MAX_STRATEGY_REF] or "headrace"
-
-
-def _is_taken(letter: str) -> bool:
-    return letter.isascii() and (letter.isalnum() or letter in _ALSO)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -102,6 +64,7 @@ class Instance:
 
     Attributes:
         folder: for the owner's eyes only; what is kept across restarts goes there.
+        before: what was told of who held it before, once it is held.
 
     Raises:
         InputError: the exchange does not take the reference.
@@ -113,6 +76,7 @@ class Instance:
         self.folder = Path(root or instances_root()) / (f"%2E{name[1:]}" if name.startswith(".") else name)
         self._lock: int | None = None
         self._second: int | None = None
+        self.before = Running(reference)
 
     def __repr__(self) -> str:
         return f"<Instance {self.reference!r} in {self.folder}>"
@@ -124,10 +88,12 @@ class Instance:
 
     # -- holding -------------------------------------------------------------------------------------------------
 
-    def hold(self, **note: Any) -> None:
+    def hold(self, guarded: bool = False, **note: Any) -> None:
         """Take the folder for this process: until `release`, or the end of the process, nobody else can.
 
         Args:
+            guarded: it is guarded for this process (see `Guard`). If a coordinator goes on from before, so does what
+                tells where it is asked, and what was told of the one before.
             note: what a look at it is to tell beside who holds it: plain values.
 
         Raises:
@@ -136,15 +102,16 @@ class Instance:
         """
         if self._lock is not None:
             raise RunError(f"{self.reference!r} is held already")
-        until = time.monotonic() + _LOOK_S
-        while (lock := self._locked()) is None:
-            if time.monotonic() > until:
-                raise InputError(self._in_use())
-            time.sleep(0.02)
-        self._lock = lock
-        self._clear("control.sock", "running.json")  # of one that was killed
+        self._lock = self.lock(guarded)
+        before = self.before = self._noted()
+        found = Running(self.reference, os.getpid(), time.time_ns() // 1_000_000, note=note)
+        if guarded and _is_locked(self.folder / "lock2"):
+            note = {**before.note, **note}
+            found = dataclasses.replace(found, control=before.control, page=before.page, note=note)
+        else:
+            self._clear("control.sock", "running.json")  # of one that was killed
         try:
-            self._write(Running(self.reference, os.getpid(), time.time_ns() // 1_000_000, self._control(), note=note))
+            self._write(dataclasses.replace(found, control=found.control or self._control()))
         except BaseException:
             self.release()
             raise
@@ -183,14 +150,14 @@ class Instance:
             return False
         until = time.monotonic() + _LOOK_S
         while self._second is None and time.monotonic() < until:
-            self._second = _exclusive(self.folder / "lock2")
+            self._second = exclusive(self.folder / "lock2")
             time.sleep(0.0 if self._second is not None else 0.02)
         return self._second is not None
 
     @property
     def left_alone(self) -> bool:
         """Whether the process that it was shared with has ended without releasing it."""
-        return self._second is not None and not _is_locked(self.folder / "lock")
+        return self._second is not None and not any(_is_locked(self.folder / name) for name in ("lock", GUARD))
 
     def take_over(self) -> None:
         """Be told of as the one who holds it: to be called once it is left alone."""
@@ -245,6 +212,10 @@ class Instance:
             found = self.folder.stat()
         except FileNotFoundError:  # one that ends has removed it; the next look makes it again
             return
+        except FileExistsError as error:
+            if not self.folder.exists():  # or is removing it
+                return
+            raise RunError(f"{self.folder}: the folder of this instance cannot be made: {error.strerror}") from None
         except OSError as error:
             raise RunError(f"{self.folder}: the folder of this instance cannot be made: {error.strerror}") from None
         if found.st_uid != os.getuid():
@@ -252,7 +223,20 @@ class Instance:
         if found.st_mode & 0o077:
             self.folder.chmod(0o700)
 
-    def _locked(self) -> int | None:
+    def lock(self, guarded: bool = False) -> int:
+        """The file of the folder's lock, locked.
+
+        Raises:
+            InputError, RunError: see `hold`.
+        """
+        until = time.monotonic() + _LOOK_S
+        while (lock := self._locked(guarded)) is None:
+            if time.monotonic() > until:
+                raise InputError(self._in_use())
+            time.sleep(0.02)
+        return lock
+
+    def _locked(self, guarded: bool) -> int | None:
         """The lock's file, locked; None: somebody else has it, or is removing it."""
         self._make_folder()
         path = self.folder / "lock"
@@ -265,7 +249,8 @@ class Instance:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             # One that was released is removed: then ours is nobody else's any more.
-            if not _is_locked(self.folder / "lock2") and os.fstat(lock).st_ino == os.stat(path).st_ino:
+            free = guarded or not any(_is_locked(self.folder / name) for name in ("lock2", GUARD))
+            if free and os.fstat(lock).st_ino == os.stat(path).st_ino:
                 return lock
         except (BlockingIOError, FileNotFoundError):
             pass
@@ -296,7 +281,7 @@ class Instance:
 
     def running(self) -> Running | None:
         """The system that holds the folder; None: none does."""
-        return self._noted() if any(_is_locked(self.folder / name) for name in ("lock", "lock2")) else None
+        return self._noted() if any(_is_locked(self.folder / name) for name in ("lock", "lock2", GUARD)) else None
 
     def _noted(self) -> Running:
         try:
@@ -306,7 +291,7 @@ class Instance:
             return Running(self.reference)
 
 
-def _exclusive(path: Path) -> int | None:
+def exclusive(path: Path) -> int | None:
     """A lock's file, locked; None: somebody looks at it, or has it."""
     lock = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:

@@ -22,16 +22,19 @@ from ...strategies.messages import (
     UNCONFIRMED,
     UNKNOWN,
     AccountFact,
+    CancelInstruction,
     ClearedOrder,
     Instruction,
     MarketFact,
     OrderFact,
+    PlaceInstruction,
     ReplaceInstruction,
     Reply,
     Report,
     Request,
     ViolationFact,
 )
+from ..betfair.known_bets import with_part
 from ..journal.entries import Entry, Noted, Seated
 from ..letters import ForeignBet, Hello
 from .accounts import REOPENED
@@ -178,12 +181,16 @@ class Recovery:
 
     def look_into(self, at_ms: int) -> int:
         """Look into what is open; how many instructions that is. What they have come to is told as ever."""
-        count = 0
+        count, wishes = 0, list[tuple[Desk, Request]]()
         for each in self._open.values():
             orders = each.desk.orders
             if orders is None:
                 continue  # whoever simulates it answers
             taken = [order_id for order_id in each.taken if self._is_open(each.desk, order_id)]
+            self._recall(each, taken)
+            wish = self._wish(each)
+            if wish is not None:
+                wishes.append((each.desk, wish))
             placing = [asked.order_id for asked in each.placing.values()]
             asked = [each.taken[order_id].order_id for order_id in taken]
             orders.doubts.doubt(each.request, at_ms, _WHY, list(each.waiting))
@@ -194,7 +201,35 @@ class Recovery:
                 orders.doubts.blind()
             count += len(each.waiting) + len(placing) + len(asked)
         self._open.clear()
+        for desk, wish in wishes:
+            assert desk.live is not None
+            desk.live.send(wish)
         return count
+
+    @staticmethod
+    def _recall(open_: Open, taken: list[str]) -> None:
+        """Orders are placed later than they are answered: what is asked of them meanwhile waits for their numbers."""
+        assert open_.desk.live is not None
+        request = open_.request
+        if request.async_:
+            made = [getattr(each, "new_order_id", None) for each in (*open_.waiting.values(), *open_.placing.values())]
+            placed = [order_id for order_id, each in open_.waiting.items() if isinstance(each, PlaceInstruction)]
+            names = [*taken, *placed, *(each for each in made if each is not None)]
+            open_.desk.live.execution.recall(request.market_id, names)
+
+    @staticmethod
+    def _wish(open_: Open) -> Request | None:
+        """Take out the cancels that may have waited for the numbers of their bets: they are to be sent again.
+
+        Cancels of whole bets may be repeated.
+        """
+        bets, wishes = open_.desk.bets, list[Instruction]()
+        for order_id, each in list(open_.waiting.items()):
+            if isinstance(each, CancelInstruction) and each.bet_id is None and each.size_reduction is None:
+                del open_.waiting[order_id]
+                bet = bets.of(each.order_id, None)
+                wishes.append(each if bet is None else msgspec.structs.replace(each, bet_id=bet.bet_id))
+        return msgspec.structs.replace(open_.request, instructions=tuple(wishes)) if wishes else None
 
     @staticmethod
     def _is_open(desk: Desk, order_id: str) -> bool:
@@ -222,7 +257,9 @@ class Recovery:
         self._betting.coordinator.recall(request)
         self._betting.risk.recall(request, entry.at)
         desk.bets.take_request(request)
-        self._open[request.request_id] = Open(request, desk, {each.order_id: each for each in request.instructions})
+        open_ = self._open.setdefault(request.request_id, Open(request, desk, {}))
+        open_.request = with_part(open_.request, request)
+        open_.waiting.update({each.order_id: each for each in request.instructions})
 
     def _reply(self, reply: Reply, entry: Entry) -> None:
         self._betting.replies.setdefault(reply.market_id, {}).setdefault(reply.request_id, []).append(reply)

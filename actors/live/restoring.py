@@ -134,7 +134,8 @@ class Restoring:
         if known is not None:
             return len(known.blotter)
         past = past_of(self._read(letter))
-        market = actor.reopen_market(market_id, _definition_of(letter), frozenset(past.last))
+        asked = [message.strategy for message in letter.messages if isinstance(message, Request)]
+        market = actor.reopen_market(market_id, _definition_of(letter), frozenset([*past.last, *asked]))
         if market is None:
             return 0  # as is said with its image
         try:

@@ -18,6 +18,7 @@ from ..role import Role
 from .alerts import Alerts
 from .betting import Betting
 from .directory import Directory
+from .former import Former
 from .host_pool import HostPool
 from .host_watch import HostWatch
 from .hosts import Found, Hosts
@@ -56,6 +57,7 @@ class System(Protocol):
     alerts: Alerts
     betting: Betting
     directory: Directory
+    former: Former
     page: str
     pool: HostPool
     quarantine: Quarantine
@@ -87,12 +89,14 @@ class Wards:
         self._role, self._engine, self._make_stream, self._clock_ms = role, engine, make_stream, clock_ms
         self.restarts = 0
         self._hellos: dict[str, Hello] = {}
+        self._ends: dict[str, int] = {}
         self._again_at = clock_ms() + _AGAIN_MS
         self._to_start: dict[str, str] = {}
         self._starting: set[str] = set()
         self._said_hello: dict[str, int] = {}
         self._gone_on_at: dict[str, int] = {}
         self._quick: dict[str, int] = {}
+        self._later: dict[Place, None] = {}
         self._deaths: dict[Place, collections.deque[int]] = {}
         betting = role.betting
         self.successors = Successors(
@@ -178,6 +182,7 @@ class Wards:
         # What it had to go on with, and has not heard of.
         role.betting.journal.flush()
         self.successors.begin(host)
+        self._route_later()
 
     def _incarnation(self, name: str) -> int:
         """The last one of an actor that was started."""
@@ -206,7 +211,8 @@ class Wards:
                 role.betting.journal.flush()  # what is known of its markets is read there
                 self.successors.begin(letter.name)
         elif news and letter.kind == "STREAM":
-            role.routes.again(letter.name)
+            self._engine.adopt([letter.name])  # whoever has started it may die before it does
+            role.former.unsure(role.routes.again(letter.name), at_ms)
             role.workers.again(letter.name)
 
     def lost(self, sender: str) -> None:
@@ -232,6 +238,9 @@ class Wards:
         role, name = self._role, letter.name
         if letter.incarnation < self._incarnation(name):
             return  # its successor is there
+        if letter.incarnation <= self._ends.get(name, -1):
+            return  # more than one engine has told of it
+        self._ends[name] = letter.incarnation
         role.directory.gone(name)
         self._hellos.pop(name, None)
         stream = role.stream_desk.gone(name, at_ms)
@@ -243,6 +252,7 @@ class Wards:
 
     def _host_gone(self, letter: Gone, at_ms: int) -> None:
         role, host = self._role, letter.name
+        role.betting.ended(host)
         places = [(crew, market_id) for crew, market_id, its in role.seating if its == host]
         if role.stops.shutdown is not None or self._keeps_ending(host, places, at_ms):
             for place in places:
@@ -297,6 +307,28 @@ class Wards:
             return
         self._gone_on_at[letter.host] = at_ms
         self.successors.restored(letter)
+        self._route_later()
+
+    def held(self, crew: str, market_id: str) -> bool:
+        """Whether a market is not to be sent to its host yet: that is to go on with it, or with others first.
+
+        Strategies that have several markets would else begin with a new one, and not know what they knew.
+        """
+        role = self._role
+        if self.successors.held(crew, market_id):
+            return True
+        host = role.seating.host_of(crew, market_id)
+        if host is None or role.setup.crew(crew).scope == "market" or not self.successors.awaits(crew, host):
+            return False
+        self._later[crew, market_id] = None
+        return True
+
+    def _route_later(self) -> None:
+        """Hosts may have gone on: see what has waited for that."""
+        later, self._later = self._later, {}
+        for crew, market_id in later:
+            if self._role.seating.host_of(crew, market_id) is not None:
+                self._route(crew, market_id)
 
     def _goes_on(self, crew: str, market_id: str) -> None:
         """A host goes on with a market."""
@@ -330,6 +362,8 @@ class Wards:
                 role.betting.journal.note(said)
             for hello in self._hellos.values():
                 role.betting.journal.note(hello)
+        if self._later:
+            self._route_later()
         waiting, self._to_start = self._to_start, {}
         if role.stops.shutdown is not None:
             for host in waiting:
@@ -342,4 +376,7 @@ class Wards:
             return
         for name, incarnation in role.stream_desk.due(at_ms):
             self.restarts += 1
-            self._engine.start(name, self._make_stream(name), incarnation)
+            try:
+                self._engine.start(name, self._make_stream(name), incarnation)
+            except RunError as error:
+                role.stream_desk.ended(Gone(name, str(error), incarnation), at_ms)

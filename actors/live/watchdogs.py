@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import logging
 import os
 from collections.abc import Callable, Iterator
 from typing import Any, Protocol
@@ -29,6 +30,8 @@ from .directory import Directory
 from .host_watch import HostWatch
 from .setup import LiveSetup
 from .stream_desk import StreamDesk
+
+logger = logging.getLogger("headrace")
 
 #: Looks in a row, one a second, at which a figure is above its limit before it counts, and below before it does not.
 _LOOKS, _QUIET_LOOKS = 3, 10
@@ -96,10 +99,20 @@ class Watchdogs:
         self._folders = {each for each in (system.setup.instance, system.setup.record) if each is not None}
         self._free: dict[str, float] = {}
         self._looks = 0
+        self._failed = False
 
     def look(self, at_ms: int) -> None:
         """Time has passed."""
         self._system.watch.look(at_ms)
+        try:
+            self._look(at_ms)
+        except Exception:  # who watches holds nobody up
+            if not self._failed:
+                logger.exception("A watchdog has failed")
+            self._failed = True
+        self._end_stalled(at_ms)
+
+    def _look(self, at_ms: int) -> None:
         seen = set()
         for reading in self._readings(at_ms):
             seen.add((reading.kind, reading.what))
@@ -107,7 +120,6 @@ class Watchdogs:
         for key in [key for key in self._barking if key not in seen]:
             del self._barking[key]  # what it was about is gone
         self._looks += 1
-        self._end_stalled(at_ms)
 
     def _end_stalled(self, at_ms: int) -> None:
         limit = self._config.restart_stalled

@@ -218,7 +218,8 @@ def remove_folder(folder: Path) -> None:
 
 def own(folder: Path) -> Claim:
     """Claim a folder for the process that clears it up: while it lives, nobody else does."""
-    return Claim(folder, _OWNER)
+    before = holder(folder, _OWNER)  # one that has died
+    return Claim(folder, _OWNER, 0 if before is None else before.incarnation + 1)
 
 
 def _sweep(place: Path) -> None:

@@ -100,6 +100,13 @@ class ZmqPost:
             self._owned.release()
             self._owned = None
 
+    def leave(self) -> None:
+        """Close it, and leave the folder to others, though it was owned here."""
+        owned, self._owned = self._owned, None
+        if owned is not None:
+            owned.release()
+        self.close()
+
     def _closed(self, mail: ZmqMail) -> None:
         with self._lock, contextlib.suppress(ValueError):
             self._mails.remove(mail)

@@ -7,7 +7,9 @@ from __future__ import annotations
 import contextlib
 import logging
 import secrets
+import threading
 import time
+import urllib.parse
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -16,10 +18,11 @@ from ..letters import Gone, Letter
 from ..live.control import ask
 from ..live.instance import Instance
 from ..live.setup import LiveSetup
+from ..live.supervision import Supervision
 from ..page.page_role import PAGE
 from ..role import Role
 from .engine import COORDINATOR, Engine
-from .engines import engine_of
+from .engines import Begun
 from .guardian import Guardian
 from .making import coordinator_of, page_of, stream_of
 from .retold_logs import RetoldLogs
@@ -33,6 +36,11 @@ _START_S = 90.0
 _READY_S = 30.0
 #: Seconds for which nothing may be heard of a coordinator that is to stop the system, while it is started again.
 _SILENT_S = 60.0
+#: How often an actor is started that the former process may be about to start as well.
+_TRIES = 3
+#: Seconds between two looks at the head; and before a system that could not be started anew is tried again: first,
+#: doubled each time, and at most.
+_HEAD_S, _AGAIN_S, _AGAIN_MOST_S = 0.1, 1.0, 30.0
 #: Seconds that it may take until the exchange shows that nothing rests any more, and beyond that each question.
 _STOP_S, _ASK_S = 120.0, 10.0
 
@@ -45,6 +53,7 @@ class Driver:
         instance: held by this process.
         dumps: makes bytes of events for other processes; None: they stay here.
         page_port: where the page listens; 0: any port; None: there is no page.
+        supervision: who looks after this process, and whether it was started before.
 
     Attributes:
         page_url: the address of the page with its token; empty: it has none, or is not there yet.
@@ -58,13 +67,15 @@ class Driver:
         setup: LiveSetup,
         dumps: Callable[[Any], bytes] | None,
         page_port: int | None,
+        supervision: Supervision,
     ) -> None:
         self._engine_name, self._instance, self._setup, self._dumps = engine, instance, setup, dumps
-        self._page_port = page_port
-        self._token = secrets.token_urlsafe(24)
-        self._last_port = 0
+        self._page_port, self._supervision = page_port, supervision
+        self._token, self._last_port = _token_and_port(instance.before.page if supervision.again else "")
         self._guardian = Guardian()
-        self._streams = False
+        self._ended: Callable[[], bool] = lambda: False
+        self._closing = threading.Event()
+        self._watch = threading.Thread(target=self._look_after_head, name="headrace-driver", daemon=True)
         self.engine: Engine | None = None
         self.logs: RetoldLogs | None = None
         self.page_url = self.lost = ""
@@ -72,23 +83,57 @@ class Driver:
     # -- starting ------------------------------------------------------------------------------------------------
 
     def start(self) -> None:
-        """Start the coordinator and the page.
+        """Start the coordinator and the page, or go on with those that run.
 
         Raises:
             ClientError, RunError: they do not start; the message says why.
         """
-        engine, logs = engine_of(self._engine_name, self._instance, self._has_gone)
-        self.engine, self.logs = engine, None if logs is None else RetoldLogs(logs)
-        engine.start(COORDINATOR, self._coordinator())
-        engine.ready(COORDINATOR, _START_S)
-        self._guardian.keep(engine, COORDINATOR, self._coordinator, self._coordinator_is_there)
+        self._start(own=False)
+        if self._on_ray:
+            self._watch.start()
+
+    def _start(self, own: bool) -> None:
+        begun = Begun(self._engine_name, self._instance, self._has_gone, self._supervision, own)
+        engine = self.engine = begun.engine
+        self.logs = begun.logs if self.logs is None else self.logs
+        if begun.joined:
+            if engine.has_ended(COORDINATOR):  # it was told to end while this process was not there
+                self._guardian.over(COORDINATOR)
+                return
+            # The coordinator is told of the ends of those that the former process has started.
+            engine.adopt()
+        tries = _TRIES if begun.joined else 1
+        self._keep(engine, COORDINATOR, self._coordinator, self._coordinator_is_there, tries)
         # The page's process keeps metrics as well where Ray does.
         if self._page_port is not None or self._on_ray:
-            engine.start(PAGE, self._page())
-            engine.ready(PAGE, _START_S)
-            self._page_is_there()
-            self._guardian.keep(engine, PAGE, self._page, self._page_is_there)
+            self._keep(engine, PAGE, self._page, self._page_is_there, tries)
+        if begun.joined:
+            engine.bury()
         engine.spare(1, self._coordinator())
+
+    def _keep(
+        self,
+        engine: Engine,
+        name: str,
+        make: Callable[[], Callable[[], Role]],
+        there: Callable[[], object],
+        tries: int = 1,
+    ) -> None:
+        """Start a role, unless it runs, and keep it running."""
+        found = engine.adopt([name]).get(name)
+        incarnation = engine.next(name) if found is None else found.incarnation
+        try:
+            if found is None:
+                engine.start(name, make(), incarnation)
+            engine.ready(name, _START_S)
+        except RunError:
+            if tries <= 1:
+                raise
+            # The former process was about to start it as well: one of the two was in the way of the other.
+            self._keep(engine, name, make, there, tries - 1)
+            return
+        there()
+        self._guardian.keep(engine, name, make, there, incarnation)
 
     @property
     def _on_ray(self) -> bool:
@@ -127,15 +172,22 @@ class Driver:
         Args:
             ended: whether the system is to end.
         """
-        assert self.engine is not None
-        for plan in self._setup.streams:
-            if plan.of_orders:
-                self.engine.start(plan.name, stream_of(plan, self._setup))
+        self._ended = ended
+        if self.over:
+            return
+        self._begin_streams(True)
         self._wait_for_accounts(ended)
         self._wait_for_hosts(ended)
-        for plan in self._setup.streams:
-            if not plan.of_orders:
-                self.engine.start(plan.name, stream_of(plan, self._setup))
+        self._begin_streams(False)
+
+    def _begin_streams(self, of_orders: bool) -> None:
+        """Start streams that do not run: the coordinator starts those again that end."""
+        assert self.engine is not None
+        wanted = {plan.name: plan for plan in self._setup.streams if plan.of_orders == of_orders}
+        for name in wanted.keys() - self.engine.adopt(wanted).keys():
+            incarnation = self.engine.next(name)
+            if incarnation == 0:
+                self.engine.start(name, stream_of(wanted[name], self._setup))
 
     def _wait_for_accounts(self, ended: Callable[[], bool]) -> None:
         """Wait until it is known how the accounts' bets stand: not for long, for an exchange may be down for hours."""
@@ -161,6 +213,33 @@ class Driver:
             if state := self._state():
                 yield state
             time.sleep(0.05)
+
+    # -- the head ------------------------------------------------------------------------------------------------
+
+    def _look_after_head(self) -> None:
+        """In a thread: where the head of Ray has ended, and all actors with it, the system is started anew."""
+        while not self._closing.wait(_HEAD_S):
+            engine = self.engine
+            if engine is not None and engine.lost:
+                logger.error("Ray has ended, and all actors with it: the system is started anew, from its journal")
+                self._guardian.close(wait=False)
+                self._guardian = Guardian()
+                engine.abandon()
+                self._renew()
+
+    def _renew(self) -> None:
+        wait = _AGAIN_S
+        while not self._closing.is_set():
+            try:
+                self._start(own=True)
+                self.begin(self._ended)
+                return
+            except Exception as error:
+                logger.error("The system cannot be started anew: %s; it is tried again in %g s", error, wait)
+                if self.engine is not None:
+                    self.engine.close(0.0)
+            self._closing.wait(wait)
+            wait = min(2 * wait, _AGAIN_MOST_S)
 
     # -- while it runs -------------------------------------------------------------------------------------------
 
@@ -224,8 +303,18 @@ class Driver:
 
     def close(self, seconds: float) -> None:
         """End all actors, and remove what they have made."""
+        self._closing.set()
         self._guardian.close()
+        if self._watch.is_alive() and self._watch is not threading.current_thread():
+            self._watch.join(_START_S)
         engine, self.engine = self.engine, None
         if engine is not None:
             for name in engine.close(seconds):
                 logger.warning("%s did not end, and was killed", name)
+
+
+def _token_and_port(page: str) -> tuple[str, int]:
+    """What opens the page, and where it is: where it was, if there was one."""
+    parts = urllib.parse.urlsplit(page)
+    token = urllib.parse.parse_qs(parts.query).get("token", [""])[0]
+    return (token, parts.port or 0) if token else (secrets.token_urlsafe(24), 0)

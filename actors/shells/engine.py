@@ -88,6 +88,22 @@ class Engine(Protocol):
             All of these that run, those that this engine has started among them.
         """
 
+    def bury(self) -> None:
+        """Tell of the ends of roles that have died while nobody has watched them: after their starter had died, too."""
+
+    def next(self, name: str) -> int:
+        """The incarnation that a role of this name would be started with."""
+
+    def has_ended(self, name: str) -> bool:
+        """Whether the last role of this name has ended because it was asked to."""
+
+    @property
+    def lost(self) -> bool:
+        """What the engine stands on has ended, and all roles with it."""
+
+    def abandon(self) -> None:
+        """Give up an engine that is lost, as fast as can be."""
+
     def alive(self) -> frozenset[str]:
         """The roles that this engine has started or taken over, and that have not ended."""
 

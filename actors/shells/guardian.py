@@ -103,16 +103,24 @@ class Guardian:
             kept.due = now + wait
             self._changed.notify_all()
 
+    def over(self, name: str) -> None:
+        """A role has ended because it was asked to: it is not kept."""
+        self._over.add(name)
+
     def is_over(self, name: str) -> bool:
         """Whether a role that was kept has ended because it was asked to."""
         return name in self._over
 
-    def close(self) -> None:
-        """Keep nothing any more."""
+    def close(self, wait: bool = True) -> None:
+        """Keep nothing any more.
+
+        Args:
+            wait: for those that are being started.
+        """
         with self._changed:
             self._closed = True
             self._changed.notify_all()
-        if self._thread is not None and self._thread is not threading.current_thread():
+        if wait and self._thread is not None and self._thread is not threading.current_thread():
             self._thread.join(_START_S)
 
     # -- the thread ----------------------------------------------------------------------------------------------

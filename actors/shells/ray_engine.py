@@ -17,14 +17,16 @@ from typing import Any
 from ...strategies.errors import RunError
 from ..letters import Gone, Letter, Stop
 from ..live.hosts import Found
+from ..live.supervision import Supervision
 from ..mailboxes.bounds import Bounds
 from ..mailboxes.folder import make_folder
 from ..mailboxes.socket_post import ZmqPost
 from ..mailboxes.sockets import ZmqMail
 from ..role import Role
 from .engine import COORDINATOR, end_all
+from .pickles import Pickles
 from .ray_head import RayHead
-from .ray_processes import RayProcesses, kill, pickled
+from .ray_processes import RayProcesses, kill
 from .watching import ENGINES, Watching
 
 logger = logging.getLogger("headrace")
@@ -67,6 +69,9 @@ class RayEngine:
         bounds: how far a role may be behind before market data is left out.
         logs: a folder for what roles log, one file for each; empty: Ray's files, which go with a cluster of its own.
         metrics_port: where a cluster of its own tells its metrics to Prometheus; 0: any port.
+        supervision: who looks after the system: while anybody does, a cluster of its own goes on.
+        joins: the folder of the mailboxes of a system that runs, whose driver has died: it is gone on with.
+        own: a cluster of its own is started, though this process is still about to leave another.
 
     Raises:
         RunError: Ray does not start, or there is no place for mailboxes.
@@ -79,13 +84,16 @@ class RayEngine:
         bounds: Bounds | None = None,
         logs: str = "",
         metrics_port: int = 0,
+        supervision: Supervision | None = None,
+        joins: Path | None = None,
+        own: bool = False,
         _copy_of: tuple[ZmqPost, str] | None = None,
     ) -> None:
         self.namespace = namespace
         self._logs = logs
         self._gone = gone
         self._running: dict[str, _Running] = {}
-        self._pickles: dict[int, tuple[Any, bytes]] = {}
+        self._pickles = Pickles()
         self._lock = threading.RLock()
         self._closed = False
         self._head: RayHead | None = None
@@ -94,7 +102,7 @@ class RayEngine:
         if _copy_of is not None:
             self._post, self.coordinator = _copy_of
         else:
-            self._post = self._begin(bounds, metrics_port)
+            self._post = self._begin(bounds, metrics_port, supervision, joins, own)
         self._processes = RayProcesses(namespace, self._post, logs)
         self._watching = Watching(self.folder, self._adopted_ended)
         self._todo: queue.SimpleQueue[Callable[[], object] | None] = queue.SimpleQueue()
@@ -105,18 +113,33 @@ class RayEngine:
     def __reduce__(self) -> Any:
         return _copied, (self.namespace, self._logs, self._post, self.coordinator)
 
-    def _begin(self, bounds: Bounds | None, metrics_port: int) -> ZmqPost:
+    def _begin(
+        self,
+        bounds: Bounds | None,
+        metrics_port: int,
+        supervision: Supervision | None,
+        joins: Path | None,
+        own: bool,
+    ) -> ZmqPost:
         import ray
 
-        folder = make_folder(room=_ROOM)
+        folder = make_folder(room=_ROOM) if joins is None else joins
         post = ZmqPost(str(folder), bounds, owned=True)
         try:
-            if not ray.is_initialized():
-                self._head = RayHead(folder, self.namespace, metrics_port)
+            if own or joins is not None or not ray.is_initialized():
+                self._head = RayHead(folder, self.namespace, metrics_port, supervision, joins is not None)
         except BaseException:
-            post.close()
+            if joins is None:
+                post.close()
+            else:
+                post.leave()
             raise
         return post
+
+    @property
+    def lost(self) -> bool:
+        """A cluster of its own has ended, and all actors with it."""
+        return self._head is not None and not self._head.running
 
     @property
     def folder(self) -> Path:
@@ -127,14 +150,11 @@ class RayEngine:
 
     def prepare(self, names: Iterable[str], make_role: Callable[..., Role] | None = None) -> None:
         if not self._closed:
-            self._processes.expect(set(names) - self.alive(), self._load(make_role))
+            self._processes.expect(set(names) - self.alive(), self._pickles.function(make_role))
 
     def spare(self, count: int, make_role: Callable[..., Role] | None = None) -> None:
         if not self._closed:
-            self._processes.spare(count, self._load(make_role))
-
-    def _load(self, make_role: Callable[..., Role] | None) -> bytes:
-        return b"" if make_role is None else self._function("a role", _parts(make_role)[0])
+            self._processes.spare(count, self._pickles.function(make_role))
 
     @property
     def coming(self) -> int:
@@ -145,12 +165,15 @@ class RayEngine:
             if self._closed:
                 raise RunError(f"{name} cannot be started: the engine is closed")
             before = self._running.get(name)
+            if before is not None and before.adopted and not before.ended.is_set():
+                before.killed = True  # whoever has started it has told of its end before it was seen here
+                before.ended.set()
             if before is not None and not before.ended.is_set():
                 raise RunError(f"{name} is running already, as incarnation {before.incarnation}; end that one first")
             address = self._post.address(name, incarnation)
             if name == COORDINATOR:
                 self.coordinator = address
-            function, arguments = self._pickled(name, make_role)
+            function, arguments = self._pickles.both(name, make_role)
             running = self._running[name] = _Running(name, incarnation)
             process = self._processes.take(name)
             if process.done() and process.exception() is None:
@@ -181,18 +204,6 @@ class RayEngine:
         if running.asked is not None:
             shell.stop.remote(running.asked)
         running.begun.set()
-
-    def _pickled(self, name: str, make_role: Callable[..., Role]) -> tuple[bytes, bytes]:
-        """A function and its arguments as bytes."""
-        function, arguments = _parts(make_role)
-        return self._function(name, function), pickled(name, arguments)
-
-    def _function(self, name: str, function: Callable[..., object]) -> bytes:
-        """A function as bytes, which are kept: many roles are made with it."""
-        key = id(function)
-        if key not in self._pickles:
-            self._pickles[key] = (function, pickled(name, function))
-        return self._pickles[key][1]
 
     def ready(self, name: str, seconds: float) -> None:
         import ray
@@ -242,6 +253,20 @@ class RayEngine:
             for name, holder in found.items()
         }
 
+    def bury(self) -> None:
+        """Tell of the ends of roles that have died while nobody has watched them. Told twice, it does no harm."""
+        for name, last in self._watching.died().items():
+            if name != COORDINATOR:
+                self._todo.put(functools.partial(self._has_ended, _Running(name, last.incarnation), last.why))
+
+    def next(self, name: str) -> int:
+        before = self._watching.last(name)
+        return 0 if before is None else before.incarnation + 1
+
+    def has_ended(self, name: str) -> bool:
+        before = self._watching.last(name)
+        return before is not None and not before.held and not before.why
+
     def _adopted_ended(self, name: str, incarnation: int, why: str) -> None:
         running = self._running.get(name)
         if running is not None and running.adopted and running.incarnation == incarnation:
@@ -277,6 +302,9 @@ class RayEngine:
         return frozenset(name for name, running in list(self._running.items()) if not running.ended.is_set())
 
     def close(self, seconds: float = 10.0) -> tuple[str, ...]:
+        if self.lost:
+            self.abandon()
+            return ()
         with self._lock:
             if self._closed:
                 return ()
@@ -294,6 +322,23 @@ class RayEngine:
                 self._head.close()
         self._post.close()
         return killed
+
+    def abandon(self) -> None:
+        """Give up a cluster that is lost: without asking it for anything."""
+        with self._lock:
+            if self._closed:
+                return
+            self._closed = True
+            self._gone = None
+        for running in self._running.values():
+            running.ended.set()
+        self._processes.forget()
+        self._watching.close()
+        self._todo.put(None)
+        self._teller.join(1.0)
+        if self._head is not None:
+            self._head.close()
+        self._post.close()
 
     # -- in the thread of the engine's mail ----------------------------------------------------------------------------
 
@@ -332,13 +377,6 @@ class RayEngine:
             self._mail = self._post.open(f"{ENGINES}{os.getpid()}-{id(self):x}")
         self._mail.know(name, address)
         self._mail.send(name, letter)
-
-
-def _parts(make_role: Callable[..., Role]) -> tuple[Callable[..., object], tuple[Any, ...]]:
-    """The function of a `functools.partial`, and its arguments."""
-    if isinstance(make_role, functools.partial) and not make_role.keywords:
-        return make_role.func, make_role.args
-    return make_role, ()
 
 
 def _copied(namespace: str, logs: str, post: ZmqPost, coordinator: str) -> RayEngine:

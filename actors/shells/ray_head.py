@@ -1,10 +1,11 @@
-"""A Ray cluster of a live system's own: its head is a child of this process, with a port and a folder of its own."""
+"""A Ray cluster of a live system's own: its head is kept by a small program, and has a port and a folder of its own."""
 
 from __future__ import annotations
 
 import contextlib
 import logging
 import os
+import re
 import secrets
 import shutil
 import signal
@@ -18,11 +19,13 @@ from pathlib import Path
 from typing import Any
 
 from ...strategies.errors import RunError
+from ..live.supervision import Supervision
+from ..mailboxes.folder import holder
 
 logger = logging.getLogger("headrace")
 
-#: Seconds that the head may take to start, and to end.
-_START, _END = 60.0, 40.0
+#: Seconds that the head may take to start, and to end; that one which runs may take to answer.
+_START, _END, _ANSWER = 60.0, 40.0, 10.0
 #: Shared memory for objects, in bytes: letters do not go through it. Ray takes no less.
 _OBJECTS = 80_000_000
 #: Ray's processes do not draw the node away over half a minute when they are to end, and kill no actor when memory is
@@ -32,6 +35,13 @@ _SETTINGS = {"RAY_GRACEFUL_SHUTDOWN_DRAIN_TIMEOUT_S": "0", "RAY_memory_monitor_r
 #: Windows (`ray._private.services.get_node_ip_address`). Every process of the cluster has to have it.
 _LOCAL = "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"
 _OURS = ("RAY_AUTH_MODE", "RAY_AUTH_TOKEN_PATH", "RAY_AUTH_TOKEN", _LOCAL)
+#: The claim of the program that keeps a head, in its folder.
+_KEEPER = ".keeper"
+
+#: Of each process that dies Ray prints a paragraph: the system itself has told of it, in a line.
+_OF_DEATHS = re.compile("^A worker died or was killed")
+#: Threads in which this process leaves heads that have died: Ray takes five seconds for it.
+_leaving: list[threading.Thread] = []
 
 
 class RayHead:
@@ -43,36 +53,50 @@ class RayHead:
         folder: a private folder with a short name. What Ray writes goes into a folder in it.
         namespace: of this process's actors.
         metrics_port: where Ray tells its metrics to Prometheus; 0: any port.
+        supervision: who looks after the system: while anybody does, the head is kept.
+        runs: it runs already, and is joined.
 
     Raises:
-        RunError: it does not start.
+        RunError: it does not start, or does not answer.
     """
 
-    def __init__(self, folder: Path, namespace: str, metrics_port: int = 0) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        namespace: str,
+        metrics_port: int = 0,
+        supervision: Supervision | None = None,
+        runs: bool = False,
+    ) -> None:
         self._folder = folder
         self._temporary = folder / "ray"
         self._log = folder / "head.log"
         self._before = {name: os.environ.get(name) for name in _OURS}
         self._was_local: bool | None = None
+        self._keeper: subprocess.Popen[bytes] | None = None
+        self._held_open: int | None = None
         token = folder / "token"
-        file = os.open(token, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with open(file, "w") as opened:
-            opened.write(secrets.token_hex(32))
+        if not runs:
+            file = os.open(token, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+            with open(file, "w") as opened:
+                opened.write(secrets.token_hex(32))
         os.environ.pop("RAY_AUTH_TOKEN", None)
         os.environ.update({"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN_PATH": str(token), _LOCAL: "0"})
         os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
         try:
-            self._keeper = self._start(metrics_port)
+            if not runs:
+                self._start(metrics_port, supervision or Supervision())
             try:
-                self._connect(self._address(), namespace)
+                self._connect(self._address(), namespace, _ANSWER if runs else _START)
             except BaseException:
-                self._end_keeper()
+                if not runs:
+                    self._end_keeper()
                 raise
         except BaseException:
             self._restore()
             raise
 
-    def _start(self, metrics_port: int) -> subprocess.Popen[bytes]:
+    def _start(self, metrics_port: int, supervision: Supervision) -> None:
         options = {
             "port": 0,
             "temp-dir": self._temporary,
@@ -86,15 +110,17 @@ class RayHead:
         command = [sys.executable, "-P", "-m", "ray.scripts.scripts", "start", "--head", "--block", "--no-monitor"]
         command += ["--disable-usage-stats", *(f"--{name}={value}" for name, value in options.items())]
         keeper = str(Path(__file__).with_name("ray_keeper.py"))
+        lifeline, self._held_open = supervision.opened()
         with open(self._log, "wb") as log:
-            return subprocess.Popen(
+            self._keeper = subprocess.Popen(
                 [sys.executable, "-I", keeper, str(self._folder), str(self._temporary), *command],
-                stdin=subprocess.PIPE,
+                stdin=lifeline,
                 stdout=log,
                 stderr=log,
                 env=os.environ | _SETTINGS,
                 start_new_session=True,
             )
+        os.close(lifeline)
 
     def _address(self) -> str:
         """Where the head is, once it says so."""
@@ -105,7 +131,7 @@ class RayHead:
                 address = said.read_text().strip()
                 if address:
                     return address
-            if self._keeper.poll() is not None:
+            if not self.running:
                 raise RunError(f"Ray did not start: {self._last_words()}")
             time.sleep(0.02)
         raise RunError(f"Ray did not start within {_START:g} s: {self._last_words()}")
@@ -116,51 +142,66 @@ class RayHead:
             return " / ".join(lines[-3:])
         return f"nothing is written in {self._log}"
 
-    def _connect(self, address: str, namespace: str) -> None:
+    def _connect(self, address: str, namespace: str, seconds: float) -> None:
         import ray
 
+        while _leaving:
+            _leaving.pop().join()
         _learn_token()
         self._was_local = _stay_local()
-        until = time.monotonic() + _START
+        _say_nothing_of(_OF_DEATHS)
+        until = time.monotonic() + seconds
         while True:
             try:
                 with _own_sigterm():
                     ray.init(address=address, namespace=namespace, log_to_driver=False, logging_level=logging.ERROR)
                 return
             except (ConnectionError, RuntimeError, ValueError, TimeoutError) as error:
-                if self._keeper.poll() is not None or time.monotonic() > until:
+                if not self.running or time.monotonic() > until:
                     first = str(error).strip().splitlines()[:1]
                     raise RunError(f"Ray has started at {address}, but does not answer: {' '.join(first)}") from None
                 time.sleep(0.1)
 
     @property
     def running(self) -> bool:
-        """Whether the head is running."""
-        return self._keeper.poll() is None
+        """Whether the head is running, and is not about to be ended."""
+        if self._keeper is not None:
+            return self._keeper.poll() is None
+        return head_runs(self._folder)
 
     def close(self) -> None:
         """Leave the cluster, and end it with all of its processes and files."""
         import ray
 
-        with contextlib.suppress(Exception):  # a cluster that has died is left all the same
-            ray.shutdown()
+        if self.running:
+            with contextlib.suppress(Exception):  # a cluster that has died is left all the same
+                ray.shutdown()
+        else:
+            leaving = threading.Thread(target=_leave, name="headrace-leaves-ray", daemon=True)
+            leaving.start()
+            _leaving.append(leaving)
         self._end_keeper()
         self._restore()
 
     def _end_keeper(self) -> None:
-        if self._keeper.stdin is not None:
-            with contextlib.suppress(OSError):
-                self._keeper.stdin.write(b"end\n")
-                self._keeper.stdin.close()
-        try:
-            self._keeper.wait(_END)
-        except subprocess.TimeoutExpired:
-            logger.error("Ray has not ended within %g s: killing the process that keeps it", _END)
-            self._keeper.kill()
-            self._keeper.wait()
+        if self._keeper is None:
+            end_head(self._folder)
+        else:
+            self._keeper.terminate()
+            try:
+                self._keeper.wait(_END)
+            except subprocess.TimeoutExpired:
+                logger.error("Ray has not ended within %g s: killing the process that keeps it", _END)
+                self._keeper.kill()
+                self._keeper.wait()
+        if self._held_open is not None:
+            os.close(self._held_open)
+            self._held_open = None
         shutil.rmtree(self._temporary, ignore_errors=True)
 
     def _restore(self) -> None:
+        if "ray" in sys.modules:
+            _say_nothing_of(None)
         if self._was_local is not None:
             _stay_local(self._was_local)
         for name, value in self._before.items():
@@ -170,6 +211,31 @@ class RayHead:
                 os.environ[name] = value
         with contextlib.suppress(OSError):
             (self._folder / "token").unlink()
+
+
+def head_runs(folder: Path) -> bool:
+    """Whether the head of a folder runs, and is not about to be ended."""
+    found = holder(folder, _KEEPER)
+    return found is not None and found.held
+
+
+def end_head(folder: Path) -> None:
+    """End the head of a folder with all of its processes, whoever has started it, and wait for that."""
+    found = holder(folder, _KEEPER)
+    if found is None or not found.held:
+        return
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(found.pid, signal.SIGTERM)
+    until = time.monotonic() + _END
+    while head_runs(folder) and time.monotonic() < until:
+        time.sleep(0.02)
+
+
+def _leave() -> None:
+    import ray
+
+    with contextlib.suppress(Exception):
+        ray.shutdown()
 
 
 def _free_port() -> int:
@@ -185,6 +251,14 @@ def _stay_local(local: bool = True) -> bool:
     before = not constants.ENABLE_RAY_CLUSTER
     constants.ENABLE_RAY_CLUSTER = not local
     return before
+
+
+def _say_nothing_of(lines: re.Pattern[str] | None) -> None:
+    """Have Ray print some lines no more; None: it prints all."""
+    from ray._private import ray_logging
+
+    printing: Any = ray_logging.stdout_deduplicator
+    printing.skip_re = lines
 
 
 @contextlib.contextmanager

@@ -9,11 +9,10 @@ import os
 import secrets
 import sys
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
-from ...strategies.errors import RunError
 from ..mailboxes.folder import lives
 from ..mailboxes.socket_post import ZmqPost
 from .ray_shell import RoleShell
@@ -154,10 +153,20 @@ class RayProcesses:
             if not each.cancelled() and each.exception() is None:
                 kill(each.result())
 
+    def forget(self) -> None:
+        """Make no more; those that there were have ended with the cluster."""
+        with self._lock:
+            self._expected.clear()
+            self._spares = 0
+            self._made.clear()
+        self.hand.shutdown(wait=False, cancel_futures=True)
+
     def kill_all(self) -> None:
         """End all processes of the namespace, whoever has made them."""
         import ray
 
+        if not ray.is_initialized():
+            return
         with contextlib.suppress(Exception):  # the cluster may be gone, and all actors with it
             for actor in ray.util.list_named_actors(all_namespaces=True):
                 if actor["namespace"] == self._namespace:
@@ -173,20 +182,7 @@ def kill(shell: Any) -> None:
     """End a process at once."""
     import ray
 
+    if not ray.is_initialized():  # it would begin a cluster
+        return
     with contextlib.suppress(Exception):  # it is dead, or the cluster is
         ray.kill(shell, no_restart=True)
-
-
-def pickled(what: str, value: object) -> bytes:
-    """A value as bytes for another process.
-
-    Raises:
-        RunError: it cannot be made into bytes.
-    """
-    import ray
-
-    dumps: Callable[[object], bytes] = ray.cloudpickle.dumps
-    try:
-        return dumps(value)
-    except Exception as error:  # whatever the user's own objects raise
-        raise RunError(f"{what} cannot be sent to a process of its own: {type(error).__name__}: {error}") from error

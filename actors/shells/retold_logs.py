@@ -20,10 +20,12 @@ class RetoldLogs:
 
     Args:
         folder: of the files, whose names end in .log.
+        since: seconds since the epoch: lines from before were told by another.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, since: float = 0.0) -> None:
         self._folder = folder
+        self._since = since
         self._read: dict[Path, int] = {}
 
     def take(self) -> None:
@@ -32,7 +34,7 @@ class RetoldLogs:
         for path in self._folder.glob("*.log"):
             found += self._records(path)
         for record in sorted(found, key=lambda record: record.created):
-            if logger.isEnabledFor(record.levelno):
+            if record.created >= self._since and logger.isEnabledFor(record.levelno):
                 logger.handle(record)
 
     def _records(self, path: Path) -> list[logging.LogRecord]:

@@ -149,6 +149,24 @@ class ThreadEngine:
         mails = [self._running[name].mail for name in sorted(wanted)]
         return {mail.name: Found(mail.address, mail.incarnation) for mail in mails}
 
+    def bury(self) -> None:
+        """There are none: threads die with their process."""
+
+    def next(self, name: str) -> int:
+        running = self._running.get(name)
+        return 0 if running is None else running.mail.incarnation + 1
+
+    def has_ended(self, name: str) -> bool:
+        running = self._running.get(name)
+        return running is not None and running.ended.is_set() and not running.why
+
+    @property
+    def lost(self) -> bool:
+        return False
+
+    def abandon(self) -> None:
+        self.close(0.0)
+
     def alive(self) -> frozenset[str]:
         return frozenset(name for name, running in list(self._running.items()) if not running.ended.is_set())
 

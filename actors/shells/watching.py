@@ -39,9 +39,19 @@ class Watching:
         found = ((name, holder(self._folder, name)) for name in names)
         return {name: each for name, each in found if each is not None and each.held}
 
+    def last(self, name: str) -> Holder | None:
+        """The last role of a name, whether it runs or not."""
+        return holder(self._folder, name)
+
     def all(self) -> dict[str, Holder]:
         """All roles that run. Engines have mail as well, and are none."""
         return {name: each for name, each in holders(self._folder).items() if not name.startswith(ENGINES)}
+
+    def died(self) -> dict[str, Holder]:
+        """The last role of each name that has died: those that were asked to end have not."""
+        names = {path.name.removesuffix(".lock") for path in self._folder.glob("*.lock")}
+        found = ((name, holder(self._folder, name)) for name in names if not name.startswith((".", ENGINES)))
+        return {name: each for name, each in found if each is not None and not each.held and each.why}
 
     def watch(self, name: str, incarnation: int) -> None:
         """Tell of the end of this one."""

@@ -174,6 +174,14 @@ class RehearsalExchange:
             raise
         return self
 
+    def join(self, addresses: Mapping[str, Any]) -> None:
+        """Use one with these settings that another process has started, and ends.
+
+        Args:
+            addresses: the fields of its `addresses`.
+        """
+        self._addresses = msgspec.convert(addresses, Addresses)
+
     def _told(self) -> Told:
         """What the process says: where it listens, or why not."""
         assert self._process is not None

@@ -42,7 +42,7 @@ from .cluster.reproduction import (
     texts_of,
 )
 from .cluster.shipping import objects_of, why_not_picklable
-from .config import Config, ConfigError
+from .config import Config, ConfigError, instance_id_of, with_instance_id
 from .results.folder_store import FolderStore, require_free
 from .results.folders import Folder, NotWritten
 from .results.memory_store import MemoryStore
@@ -281,7 +281,7 @@ class Simulation(Assembly):
         store = MemoryStore() if place is None else FolderStore(place, identity, self._resume)
         left = [] if self._stopped else [unit for unit in units if unit.name not in store.done]
         if controls:
-            controls(ConfigEvent(self.config))
+            controls(ConfigEvent(with_instance_id(self.config)))
             for strategy in self.strategies:
                 controls(StrategyEvent(strategy))
         started, done, changes = time.time(), len(units) - len(left), 0
@@ -312,7 +312,7 @@ class Simulation(Assembly):
             raise
         finally:
             store.close()
-        manifest = run_manifest(identity, started, changes, engine=engine)
+        manifest = run_manifest(identity, started, changes, engine=engine, instance_id=instance_id_of(self.config))
         unused = [] if self._stopped else nothing_passed(self.strategies, sieves)
         store.end(unused)
         self.result = store.result(manifest)

@@ -47,7 +47,8 @@ class Config:
         simulated_strategy_isolation: each strategy matches against the full traded volume; False: they share it.
         simulation_available_prices: resting orders also match against prices available after placement; this can
             count the same money more than once.
-        instance_id: the server's name or id, for logs and the manifest.
+        instance_id: the server's name or id, for logs, the manifest, the journal and config events;
+            None: the machine's name.
         customer_strategy_ref: reference sent with every order, at most 15 characters.
         hostname: the old name of `customer_strategy_ref`.
         process_id: the process of the run, for logs.
@@ -141,7 +142,7 @@ class Config:
                 none = "" if name == "stall_limit" else ", or None"
                 raise ConfigError(f"{name}={limit}: expected {_LIMITS[name]} above 0{none}")
         if self.journal_days < 1:
-            raise ConfigError(f"journal_days={self.journal_days}: expected 1 or more")
+            raise ConfigError(f"journal_days={self.journal_days}: expected days, 1 or more")
         if self.max_deaths_an_hour < 0:
             raise ConfigError(f"max_deaths_an_hour={self.max_deaths_an_hour}: expected 0 or more")
         if not self.journal_mb >= 1:
@@ -214,9 +215,14 @@ class Config:
         }
 
 
-def default_instance_id() -> str:
-    """The machine's name."""
-    return socket.gethostname()
+def instance_id_of(config: Config) -> str:
+    """The server's name or id: as it is configured, else the machine's name."""
+    return config.instance_id or socket.gethostname()
+
+
+def with_instance_id(config: Config) -> Config:
+    """The configuration as those are told who listen to a run: it says at which server that is."""
+    return dataclasses.replace(config, instance_id=instance_id_of(config))
 
 
 def _members(hint: Any) -> tuple[Any, ...]:

@@ -19,8 +19,10 @@ from .actors.coordinator import Coordinator
 from .actors.letters import UserEvent
 from .actors.live.alerts import check_webhook
 from .actors.live.control import ask
-from .actors.live.instance import Instance, default_reference
-from .actors.live.rows_file import ROWS, RowsReader, goes_on, has_ended
+from .actors.live.instance import Instance
+from .actors.live.journal_place import kind_of
+from .actors.live.reference import default_reference, keep_default_reference
+from .actors.live.rows_file import RowsReader, goes_on, has_ended, rows_path
 from .actors.live.setup import LiveSetup, RiskLimits
 from .actors.live.shadow import with_shadows
 from .actors.live.supervision import Supervision
@@ -169,9 +171,10 @@ class Live(LiveParts):
             raise RunError("this system has been started; make another")
         self.require_complete()
         set_up(self.config)
-        reference = self.config.customer_strategy_ref or default_reference()
+        reference = self.config.customer_strategy_ref or default_reference(self._root)
         instance = self._instance = Instance(reference, self._root)
         instance.hold(self.supervision.guarded, engine=self._engine_name)
+        keep_default_reference(reference, self._root)
         try:
             self._start(instance)
         except BaseException:
@@ -187,8 +190,9 @@ class Live(LiveParts):
         if self._shadow:
             setup = with_shadows(setup)
         accounts = [(each.username, str(getattr(each.betting_client, "api_uri", ""))) for each in self.clients]
-        again = goes_on(instance.folder, accounts)
-        self._rows = SessionRows(RowsReader(instance.folder / ROWS), self._identity(setup), self._out, again)
+        kind = kind_of(self.clients)
+        again = goes_on(instance.folder, accounts, kind)
+        self._rows = SessionRows(RowsReader(rows_path(instance.folder, kind)), self._identity(setup), self._out, again)
         self._laid_out = unpack_files(self._files)
         dumps = pickled if self._engine_name == "ray" else None
         self._driver = Driver(self._engine_name, instance, setup, dumps, self._page_port, self.supervision)
@@ -280,7 +284,7 @@ class Live(LiveParts):
         self._take()
         self.result = self._rows.result({"stopped": self.why})
         if self._instance is not None:
-            has_ended(self._instance.folder)
+            has_ended(self._instance.folder, kind_of(self.clients))
         failed = [*self._finish(), *lost_rows(lost)]
         if failed:
             self.result = self._rows.result({"stopped": self.why}, failed)

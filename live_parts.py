@@ -18,7 +18,7 @@ from .actors.market import MarketActor
 from .actors.run_files import read_files
 from .assembly import Assembly
 from .cluster.identity import session_identity
-from .config import Config
+from .config import Config, instance_id_of
 from .results.recording_store import recording_place
 from .simulate.session_rows import CoordinatorRows, FailureRows, rows_of_market, rows_so_far
 from .simulate.simulated_exchange import paper_exchange
@@ -120,7 +120,8 @@ class LiveParts(Assembly):
         rest += [control for control, _ in setup.trading_controls]
         rest += [control for _, control, _ in setup.client_controls]
         told = session_identity(self.strategies, self.clients, self.config, rest)
-        return {"engine": self._engine_name, "reference": setup.reference, **told}
+        where = {"engine": self._engine_name, "reference": setup.reference, "instance_id": instance_id_of(self.config)}
+        return {**where, **told}
 
     @property
     def info(self) -> dict[str, Any]:

@@ -321,7 +321,7 @@ class MaxTransactionCount(BaseControl):
         if hour is not None and self.framework.host.rules.account_controls_later:
             if hour > self._hour:
                 self._begin(hour)
-            this_hour = hour == self._hour
+            this_hour = hour == self._hour or (count > 0 and hour == self._now_hour)  # the clock was set back
         else:
             this_hour = True
         if failed:
@@ -334,6 +334,11 @@ class MaxTransactionCount(BaseControl):
     def _begin(self, hour: int) -> None:
         self._hour = hour
         self.current_transaction_count = self.current_failed_transaction_count = 0
+
+    @property
+    def _now_hour(self) -> int:
+        now_ms: int = self.framework.host.clock.now_ms
+        return now_ms // _HOUR_MS
 
     @property
     def current_transaction_count_total(self) -> int:
@@ -352,8 +357,8 @@ class MaxTransactionCount(BaseControl):
         self._look(order, package_type is OrderPackageType.CANCEL)
 
     def _look(self, order: Any, cancelling: bool) -> None:
-        hour = self.framework.host.clock.now_ms // _HOUR_MS
-        if hour != self._hour:
+        hour = self._now_hour
+        if hour not in (self._hour, self._hour - 1):  # a clock that is set back does not begin an hour anew
             self._begin(hour)
         limit = self.client.transaction_limit
         if cancelling or limit is None:

@@ -244,7 +244,9 @@ class Coordinator:
         if isinstance(message, Reply):
             self._count(message, message.at)
             return
+        _, before = self.requests.get(message.request_id, (message, 0))  # it may have been sent in parts
         self._note(message)
+        self.requests[message.request_id] = (message, before + self.requests[message.request_id][1])
         if self._later and message.kind in (PLACE, REPLACE):
             account = self.clients.named(message.venue, message.username)
             account.add_transaction(len(message.instructions), at_ms=message.asked_at)

@@ -10,7 +10,7 @@ import time
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any, Protocol
 
-from ..config import Config, default_instance_id
+from ..config import Config, instance_id_of
 
 if TYPE_CHECKING:
     from ..strategies.host import Host
@@ -42,7 +42,7 @@ class Context(logging.Filter):
     def __init__(self, config: Config) -> None:
         super().__init__()
         self.actor: AtWork | None = None
-        self._instance_id = config.instance_id or default_instance_id()
+        self._instance_id = instance_id_of(config)
         self._process_id = config.process_id
 
     def filter(self, record: logging.LogRecord) -> bool:

@@ -40,7 +40,9 @@ LIMITS = Limits(exposure=600.0, selection=25.0, order=20.0, live=3)
 #: Open markets, their changes a second, how long they last, and actions of each strategy a second in each.
 MARKETS, PER_SECOND, LASTING, PACE = 20, 200.0, (40.0, 150.0), 0.5
 #: Seconds that the system may take to trade at first; to be back after a kill, at most; to come to rest at the end.
-START_S, BACK_S, REST_S = 90.0, 60.0, 150.0
+START_S, BACK_S, REST_S = 90.0, 150.0, 150.0
+#: Seconds for which whoever was refused by the exchange may not try again.
+REFUSED_S = 90.0
 #: Exchange faults a second.
 FAULTS = 1.0
 #: What is killed, and how likely.
@@ -65,7 +67,7 @@ COLD = ("all", "gcs", "raylet")
 
 def bar(kind: str, count: int) -> float | None:
     """Seconds within which what was killed is to be back; None: no such limit."""
-    if kind in COLD:
+    if kind in COLD or ", " in kind:
         return None
     return 3.0 if count == 1 else 3.0 + 0.6 * count
 
@@ -227,6 +229,8 @@ class Chaos:
             back = kill.when(self.notes, self.history, self.system)
             if back is not None:
                 kill.back = (back - kill.at) / 1000
+                if self.history.refused_at > kill.at - REFUSED_S * 1000:
+                    kill.kind = f"{kill.kind}, refused by the exchange"
                 self.say(f"{kill.kind} ({', '.join(kill.names)}): back after {kill.back:.2f} s")
                 self.notes.forget()
                 return

@@ -5,6 +5,8 @@ from typing import Any
 
 from headrace.simulate.exchange.faults import KINDS
 
+from .chaos_oracle import REFUSALS
+
 _CALLS = ("placeOrders", "cancelOrders", "replaceOrders", "updateOrders", "listCurrentOrders", "listClearedOrders")
 _STREAMS = ("marketSubscription", "orderSubscription")
 #: Fields of a fault by its kind, each as a choice; kinds that are not here take none.
@@ -57,15 +59,11 @@ _FIELDS: dict[str, dict[str, tuple[Any, ...]]] = {
 }
 #: How much likelier than the others what concerns orders is.
 _LIKELIER = {"http": 3, "order": 2, "bet": 2}
-#: Seldom: whoever is refused so waits for long, and little else would happen.
-_SELDOM = frozenset(
-    {"stream.not_authorized", "stream.subscription_limit", "stream.no_subscription", "session.login_fail"}
-)
 
 
 def drawn(rng: random.Random) -> dict[str, Any]:
     """A fault, as `RehearsalExchange.fault` takes it."""
-    weights = [0.2 if kind in _SELDOM else float(_LIKELIER.get(kind.partition(".")[0], 1)) for kind in KINDS]
+    weights = [0.2 if kind in REFUSALS else float(_LIKELIER.get(kind.partition(".")[0], 1)) for kind in KINDS]
     (kind,) = rng.choices(list(KINDS), weights)
     fields = {name: rng.choice(values) for name, values in _FIELDS.get(kind, {}).items()}
     return {"kind": kind, **{name: value for name, value in fields.items() if value is not None}}

@@ -10,6 +10,10 @@ import dataclasses
 from collections.abc import Iterable
 from typing import Any
 
+#: Faults by which the exchange says that it will not have somebody at all.
+REFUSALS = frozenset(
+    {"stream.not_authorized", "stream.subscription_limit", "stream.no_subscription", "session.login_fail"}
+)
 #: Money that floats may differ by.
 _PENNY = 0.005
 _SIZES = ("matched", "cancelled", "lapsed", "voided")
@@ -125,6 +129,7 @@ class History:
         wrong: what must not be at all, in sentences: bets placed twice, limits that were passed.
         settled, commission: what settlements have moved. profits: of single bets.
         closed: markets.
+        refused_at: when a fault last refused somebody, who then waits for long: wall time, milliseconds.
         sent: references of all orders that were asked for, with the number of their request.
     """
 
@@ -138,6 +143,7 @@ class History:
         self.commission = 0.0
         self.profits: dict[str, float] = {}
         self.closed: set[str] = set()
+        self.refused_at = 0.0
         self.sent: dict[str, int] = {}
         self.placings: list[tuple[float, str]] = []
         self.counts = {"bets": 0, "placed": 0, "cancels": 0, "replaces": 0, "updates": 0, "faults": 0}
@@ -181,6 +187,8 @@ class History:
                 case "FAULT":
                     self.counts["faults"] += 1
                     self.faults[values["fault"]] = self.faults.get(values["fault"], 0) + 1
+                    if values["fault"] in REFUSALS:
+                        self.refused_at = entry.wall
                 case "ERROR":
                     self.wrong.append(f"the exchange failed: {values.get('error')}")
 

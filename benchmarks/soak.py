@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import headrace as hr
+from headrace.simulate.exchange.settings import ExchangeSettings, Timers
 
 from .chaos import Chaos
 from .chaos_markets import write_markets
@@ -114,7 +115,11 @@ def _run(folder: Path, options: argparse.Namespace) -> int:
         together_s=0.005,
     )
     account = {"username": "rehearsal", "balance": 1e6}
-    with hr.RehearsalExchange(str(recording), accounts=[account], wait=True, in_step=True) as exchange:
+    # Closed markets go after a while, and with them what is kept of them: of a day, half an hour shows that.
+    settings = ExchangeSettings(timers=Timers(vanish=60))
+    with hr.RehearsalExchange(
+        str(recording), accounts=[account], wait=True, in_step=True, settings=settings
+    ) as exchange:
         chaos = Chaos(exchange, folder, options, pace=PACE)
         try:
             rows, state = soak(chaos, options.minutes)

@@ -16,8 +16,9 @@ from ..actors.journal.entries import Entry, Written
 from ..actors.journal.files import day_files
 from ..actors.journal.lease import is_leased
 from ..actors.journal.reader import JournalReader
-from ..actors.live.instance import Instance, instances_root, running_instances
+from ..actors.live.instance import Instance, running_instances
 from ..actors.live.journal_place import JOURNAL, JOURNALS, PAPER, REHEARSAL
+from ..actors.live.reference import instances_root
 from ..strategies.errors import InputError
 from ..strategies.messages import CANCEL, PLACE, REPLACE, UPDATE, Request
 from ..values import did_you_mean

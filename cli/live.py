@@ -58,6 +58,11 @@ _OPTIONS: tuple[Callable[[Any], Any], ...] = (
         type=click.Choice(["cancel", "leave"]),
         help="What becomes of open orders at the end. Default: cancel.",
     ),
+    click.option(
+        "--on-restart",
+        type=click.Choice(["carry_on", "cancel"]),
+        help="What becomes of orders that a former session has left. Default: carry_on.",
+    ),
     click.option("--shadow", is_flag=True, default=None, help="Run a paper twin beside each live strategy."),
     click.option(
         "--record",

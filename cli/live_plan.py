@@ -7,7 +7,8 @@ import datetime
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from ..actors.live.instance import Instance, default_reference
+from ..actors.live.instance import Instance
+from ..actors.live.reference import default_reference
 from ..actors.live.setup import RiskLimits
 from ..config import Config
 from ..strategies.errors import InputError
@@ -20,7 +21,10 @@ if TYPE_CHECKING:
     from ..strategies.strategy import Strategy
 
 #: Options of the command that are options of `hr.Live`, where they are given.
-_OF_LIVE = ("engine", "on_stop", "shadow", "record", "out", "until", "stop_when_idle", "page", "page_port", "webhook")
+_OF_LIVE = (
+    "engine", "on_stop", "on_restart", "shadow", "record", "out", "until", "stop_when_idle",
+    "page", "page_port", "webhook",
+)  # fmt: skip
 
 
 @dataclasses.dataclass

@@ -59,6 +59,8 @@ class FolderStore:
     fields: Mapping[str, tuple[tuple[str, str], ...]] = FIELDS
     #: Whether it chooses among copies of a market, where several parts have one.
     chooses: bool = True
+    #: Whether a user can ask for it to go on.
+    resumable: bool = True
     #: What its commits say beside what all do.
     also: Mapping[str, type] = NOTHING
 
@@ -79,7 +81,7 @@ class FolderStore:
         if resume:
             self._take_up()
         else:
-            require_free(self.place)
+            require_free(self.place, self.resumable)
             self.place.write_first(MANIFEST, _json({**self._identity, "finished": False, "inputs": self._inputs}))
 
     def _take_up(self) -> None:
@@ -313,17 +315,20 @@ class FolderStore:
         return whole
 
 
-def require_free(place: Folder) -> None:
+def require_free(place: Folder, resumable: bool = True) -> None:
     """Refuse a folder that holds something.
+
+    Args:
+        resumable: of a run, which goes on where it is asked to.
 
     Raises:
         InputError: says what can be done.
     """
     if place.taken():
-        raise InputError(
-            f"{place}: exists and is not empty; name another folder for the result, remove it, or resume the run that "
-            "it holds (resume=True, --resume)"
+        or_else = (
+            ", remove it, or resume the run that it holds (resume=True, --resume)" if resumable else ", or remove it"
         )
+        raise InputError(f"{place}: exists and is not empty; name another folder for the result{or_else}")
 
 
 def _json(value: Any) -> bytes:

@@ -27,7 +27,8 @@ def recording_place(
         return None, None
     if "://" not in record:
         try:
-            os.makedirs(os.path.dirname(os.path.abspath(record)), exist_ok=True)
+            with contextlib.suppress(FileExistsError):  # what is no folder, the next step tells of
+                os.makedirs(os.path.dirname(os.path.abspath(record)), exist_ok=True)
             with contextlib.suppress(FileExistsError):
                 os.mkdir(record, 0o700)  # it tells what somebody bets
         except OSError as error:

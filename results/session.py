@@ -15,12 +15,12 @@ from ..simulate.session_rows import FailureCounts
 from ..simulate.units import Unit
 from ..strategies.errors import RunError
 from .commits import manifest_of_run
-from .folder_store import FolderStore
 from .folders import Folder
 from .memory_store import MemoryStore
 from .parts import Batch, Part
 from .result import FORMAT, Result
 from .run_manifest import run_manifest
+from .session_store import SessionStore
 
 logger = logging.getLogger("headrace")
 
@@ -53,12 +53,12 @@ class SessionRows:
     ) -> None:
         self._letters = letters
         self._identity = {"format": FORMAT, "live": True, **identity, "inputs": []}
-        self._store: MemoryStore | FolderStore = MemoryStore()
+        self._store: MemoryStore | SessionStore = MemoryStore()
         self._read = self._kept = 0  # bytes of letters
         if out is not None:
             folder = Folder(out)
             folder.make_private()
-            self._store = store = FolderStore(folder, self._identity, goes_on and _unfinished(folder))
+            self._store = store = SessionStore(folder, self._identity, goes_on and _unfinished(folder))
             self._kept = max((int(unit.removeprefix(_UNIT)) for unit in store.done), default=0)
         self._failures = FailureCounts()
         self._number = 0
@@ -66,13 +66,11 @@ class SessionRows:
         self._started = time.time()
 
     def take(self) -> int:
-        """Keep what has come since the last time. From time to time, so that it stays if the process ends.
+        """Keep what has come since the last time. From time to time, so that it stays if the process ends. What cannot
+        be written waits.
 
         Returns:
             How many rows there were.
-
-        Raises:
-            RunError: the folder cannot be written.
         """
         rows = empty_rows()
         for data in self._letters:
@@ -89,6 +87,8 @@ class SessionRows:
         if failures:
             self._failures.add(failures)
             self._store.end(self._failures.rows)
+        if isinstance(self._store, SessionStore):
+            self._store.look()
         return count
 
     def _changes_in(self, rows: Iterable[tuple[Any, ...]]) -> int:

@@ -130,7 +130,8 @@ class OrderRow(Message, frozen=True, gc=False):
 
 
 class TradeRow(Message, frozen=True, gc=False):
-    """A trade. `notes`: JSON; `replacing`: ids of its orders that are to be replaced."""
+    """A trade. `notes`: JSON; `replacing`: its orders that are to be replaced: id, new price, what was
+    cancelled of it before."""
 
     trade_id: str
     market_id: str
@@ -146,7 +147,7 @@ class TradeRow(Message, frozen=True, gc=False):
     status_log: tuple[str, ...]
     created_ms: int
     complete_ms: int | None
-    replacing: tuple[str, ...]
+    replacing: tuple[tuple[str, float, float], ...]
     orders: tuple[OrderRow, ...]
 
 
@@ -314,7 +315,7 @@ def row_of_trade(trade: Trade, but: Container[str] = ()) -> TradeRow:
         tuple([status.name for status in trade.status_log]),
         trade.created_ms,
         trade.complete_ms,
-        tuple(sorted(trade._replacing or ())),
+        tuple((order_id, *wanted) for order_id, wanted in sorted((trade._replacing or {}).items())),
         tuple([row_of(order) for order in trade.orders if order.id not in but]),
     )
 

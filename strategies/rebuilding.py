@@ -129,7 +129,7 @@ def trade_of(row: TradeRow, strategy: Strategy, account: Accounts) -> Trade:
     made.place_reset_seconds, made.reset_seconds = row.place_reset_seconds, row.reset_seconds
     made.pending_orders = row.pending_orders
     made.orders = []
-    made._replacing = set(row.replacing) or None
+    made._replacing = {order_id: (price, before) for order_id, price, before in row.replacing} or None
     made.status = TradeStatus[row.status]
     made.status_log = [TradeStatus[name] for name in row.status_log]
     made.created_ms, made.complete_ms = row.created_ms, row.complete_ms

@@ -87,7 +87,7 @@ class Trade:
         self.reset_seconds = reset_seconds
         self.pending_orders = pending_orders
         self.orders: list[Order] = []
-        self._replacing: set[str] | None = None
+        self._replacing: dict[str, tuple[float, float]] | None = None
         self.status: TradeStatus = TradeStatus.LIVE
         self.status_log: list[TradeStatus] = [self.status]
         self.created_ms = self.host.clock.now_ms
@@ -155,12 +155,23 @@ class Trade:
 
     def replacing(self, order: Order) -> None:
         """An order of it is to be replaced: it does not complete before that is answered."""
-        self._replacing = (self._replacing or set()) | {order.id}
+        price = order.update_data.get("new_price", 0.0)
+        self._replacing = {**(self._replacing or {}), order.id: (price, order.size_cancelled)}
+
+    def to_be_placed(self, order: Order) -> tuple[float, float] | None:
+        """What of an order that is being replaced was cancelled, and is about to be placed anew: its price and size.
+
+        The exchange cancels first, and places when the bet delay has passed. None: the order is not being replaced.
+        """
+        if self._replacing is None or order.id not in self._replacing:
+            return None
+        price, before = self._replacing[order.id]
+        return price, max(0.0, order.size_cancelled - before)
 
     def replaced(self, order: Order) -> None:
         """The replace was answered, or can no longer be."""
         if self._replacing:
-            self._replacing.discard(order.id)
+            self._replacing.pop(order.id, None)
         if self.complete:
             self.complete_trade()
 

@@ -105,6 +105,16 @@ class Position:
         on_line = self.terms.line is not False and self.terms.is_line(order_type)
         self.rest(order.side == "BACK", order_type.price, new_price, size, on_line)
 
+    def about_to_wait(self, order: Order, price: float, size: float) -> None:
+        """Count what is about to be placed anew, at another price, of an order that was cancelled for it."""
+        order_type, back = order.order_type, order.side == "BACK"
+        if isinstance(order_type, LimitOrder):
+            self.rest(back, price, None, size, self.terms.line is not False and self.terms.is_line(order_type))
+        elif back:
+            self.sp_backed += order_type.liability
+        else:
+            self.sp_laid += order_type.liability
+
     def rest(self, back: bool, price: float, new_price: float | None, size: float, on_line: bool) -> None:
         """Count a bet that is not matched yet: at the worse of its own and a new price."""
         terms = self.terms
@@ -204,12 +214,13 @@ def line_results(bets: Iterable[LineBet]) -> list[float]:
 class SelectionBets:
     """A strategy's orders on one runner; what is known of the complete ones is kept as a sum."""
 
-    __slots__ = ("_complete", "live", "orders")
+    __slots__ = ("_anew", "_complete", "live", "orders")
 
     def __init__(self) -> None:
         self.orders: list[Order] = []
         self.live: dict[Order, None] = {}
         self._complete: Position | None = None
+        self._anew: dict[Order, None] = {}  # complete ones that may be about to be placed anew
 
     def add(self, order: Order) -> None:
         self.orders.append(order)
@@ -219,6 +230,8 @@ class SelectionBets:
 
     def completed(self, order: Order) -> None:
         self.live.pop(order, None)
+        if order.trade.to_be_placed(order) is not None:
+            self._anew[order] = None
         if order.size_matched and self._complete is not None:
             self._complete.add(order)
 
@@ -240,6 +253,8 @@ class SelectionBets:
             for order in self.orders:
                 if order.state.over:
                     complete.add(order)
+                    if order.trade.to_be_placed(order) is not None:
+                        self._anew[order] = None
                 else:
                     self.live[order] = None
         if exclusion is not None and exclusion.state.over:
@@ -252,9 +267,19 @@ class SelectionBets:
         for order in self.live:
             if order is not exclusion:
                 total.add(order)
+        if self._anew:
+            self._count_anew(total, exclusion)
         if new_order is not None:
             total.add(new_order, new=True)
         return total
+
+    def _count_anew(self, total: Position, exclusion: Order | None) -> None:
+        for order in list(self._anew):
+            wanted = order.trade.to_be_placed(order)
+            if wanted is None:
+                del self._anew[order]
+            elif order is not exclusion:
+                total.about_to_wait(order, *wanted)
 
 
 def market_worst(positions: Mapping[tuple[str, int, float], Position], market_book: Field, terms: Terms) -> float:

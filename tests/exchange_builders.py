@@ -29,6 +29,7 @@ __all__ = [
     "Fault",
     "ListFeed",
     "Stream",
+    "changes_of",
     "exchange_of",
     "faults_of",
     "play",
@@ -57,12 +58,13 @@ class ListFeed:
             for line in stream.lines:
                 moments.setdefault(line["pt"], []).append(line)
         for at in sorted({*moments, *(T0 + each for each in self._gone)}):
-            changes = tuple(each for line in moments.get(at, []) for each in _changes(line))
+            changes = tuple(each for line in moments.get(at, []) for each in changes_of(line))
             gone = (self._gone[at - T0],) if at - T0 in self._gone else ()
             yield FeedMessage(at, changes, gone)
 
 
-def _changes(line: dict[str, Any]) -> Iterator[FeedChange]:
+def changes_of(line: dict[str, Any]) -> Iterator[FeedChange]:
+    """The changes of a line."""
     decoded = decode_line(json.dumps(line).encode())[0]
     for change, raw in zip(decoded.mc, line["mc"], strict=True):
         yield FeedChange(change, raw.get("marketDefinition"), bool(raw.get("con")))

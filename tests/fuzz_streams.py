@@ -30,7 +30,7 @@ _PLACE = StreamPlace("127.0.0.1", 1, tls=False)
 _change = msgspec.json.Decoder(MarketChange)
 
 
-class _Wire:
+class Wire:
     """A socket that has all that will ever come."""
 
     def __init__(self) -> None:
@@ -54,15 +54,15 @@ class _Wire:
         """Nobody hears of it."""
 
 
-class _Opened:
+class Opened:
     """A connection that has been made."""
 
     file = None
 
-    def __init__(self, wire: _Wire) -> None:
+    def __init__(self, wire: Wire) -> None:
         self._wire = wire
 
-    def take(self) -> _Wire:
+    def take(self) -> Wire:
         return self._wire
 
 
@@ -70,9 +70,9 @@ def _line(**message: Any) -> bytes:
     return json.dumps(message).encode() + b"\r\n"
 
 
-_GREETING = _line(op="connection", connectionId="1")
-_AUTHENTICATED = _line(op="status", id=1, statusCode="SUCCESS", connectionsAvailable=9)
-_SUBSCRIBED = _line(op="status", id=2, statusCode="SUCCESS")
+GREETING = _line(op="connection", connectionId="1")
+AUTHENTICATED = _line(op="status", id=1, statusCode="SUCCESS", connectionsAvailable=9)
+SUBSCRIBED_LINE = _line(op="status", id=2, statusCode="SUCCESS")
 
 
 class _Fed:
@@ -89,20 +89,20 @@ class _Fed:
         role.start(self.mail)
         (self.connection,) = role.connections
         self.mail.sent.clear()
-        before = (b"", _GREETING, _GREETING + _AUTHENTICATED, _GREETING + _AUTHENTICATED + _SUBSCRIBED)
+        before = (b"", GREETING, GREETING + AUTHENTICATED, GREETING + AUTHENTICATED + SUBSCRIBED_LINE)
         how, self.lines = (data[0], data[1:]) if data else (0, b"")
         handshake = [*before, before[-1] + image][min(how & 7, 4)]
         self.feed(handshake, 1 << 16)
         self.feed(self.lines, 1 << ((how >> 3) % 17))
 
     def feed(self, data: bytes, size: int) -> None:
-        wire = _Wire()
+        wire = Wire()
         wire.pieces = [data[at : at + size] for at in range(0, len(data), max(size, len(data) // 64 + 1))]
         connection = self.connection
         if connection._socket is None:
             if connection.state == DOWN:
                 return  # it has ended, and waits
-            connection._opening = cast(Opening, _Opened(wire))
+            connection._opening = cast(Opening, Opened(wire))
             connection._opened()
         else:
             connection._socket.file = cast(Any, wire)
@@ -177,7 +177,7 @@ _OTHERS = (
 )
 MARKET_LINES = [bytes([how]) + b"".join(lines) for how, lines in (
     (4, _LINES[1:]), (3, _LINES), (4, [_BATB, *_LINES[1:3]]), (4 + 24, [_SEGMENTS, _LINES[1]]), (4, _OTHERS),
-    (0, [_GREETING, _AUTHENTICATED, _SUBSCRIBED, *_LINES[:2]]),
+    (0, [GREETING, AUTHENTICATED, SUBSCRIBED_LINE, *_LINES[:2]]),
 )]  # fmt: skip
 
 
@@ -233,5 +233,5 @@ _AT_SP = _orders(_order(2, ot="MOC", p=0.0, s=0.0, bsp=10.0, status="EC", pt=Non
 _CLOSED = _line(op="ocm", id=2, pt=T0 + 20, clk="d", oc=[{"id": MARKET, "closed": True, "fullImage": True}])
 ORDER_LINES = [bytes([how]) + b"".join(lines) for how, lines in (
     (4, [_MATCHED, _ENDED, _CLOSED]), (3, [_ORDERS_IMAGE, _AT_SP]), (4 + 24, [_AT_SP, _CLOSED, _MATCHED]),
-    (0, [_GREETING, _AUTHENTICATED, _SUBSCRIBED, _ORDERS_IMAGE, _MATCHED]),
+    (0, [GREETING, AUTHENTICATED, SUBSCRIBED_LINE, _ORDERS_IMAGE, _MATCHED]),
 )]  # fmt: skip

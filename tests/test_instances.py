@@ -19,13 +19,16 @@ from control_desks import desk
 from headrace.actors.live.control import ask
 from headrace.actors.live.instance import (
     Instance,
-    check_reference,
     control_path,
-    default_reference,
-    instances_root,
     readable_by_others,
     running_instances,
     write_private,
+)
+from headrace.actors.live.reference import (
+    check_reference,
+    default_reference,
+    instances_root,
+    keep_default_reference,
 )
 from processes import LIMIT, environment, wait_until
 
@@ -44,7 +47,10 @@ def test_reference_is_one_to_fifteen_characters_that_the_exchange_takes() -> Non
         Instance("")
 
 
-def test_default_reference_is_the_machine_s_name_as_far_as_it_fits(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_default_reference_is_the_machine_s_name_as_far_as_it_fits(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HEADRACE_HOME", str(tmp_path))
     for name, reference in {
         "box.example.com": "box",
         "a-very-long-machine-name": "a-very-long-mac",
@@ -53,6 +59,26 @@ def test_default_reference_is_the_machine_s_name_as_far_as_it_fits(monkeypatch: 
     }.items():
         monkeypatch.setattr(socket, "gethostname", lambda name=name: name)
         assert default_reference() == reference
+
+
+def test_default_reference_stays_though_the_machine_has_another_name_by_now(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HEADRACE_HOME", str(tmp_path))
+    monkeypatch.setattr(socket, "gethostname", lambda: "box-1.example.com")
+    keep_default_reference("desk")
+    monkeypatch.setattr(socket, "gethostname", lambda: "box-2.example.com")
+    assert default_reference() == "box-2", "nobody was known by the machine's name yet"
+    with Instance(default_reference()):
+        keep_default_reference(default_reference())
+    monkeypatch.setattr(socket, "gethostname", lambda: "box-3.example.com")
+    keep_default_reference("box-3")
+    assert default_reference() == "box-2"
+    assert running_instances() == []
+    (kept,) = tmp_path.iterdir()
+    assert not readable_by_others(kept)
+    kept.write_text("no name that\nthe exchange takes")
+    assert default_reference() == "box-3"
 
 
 def test_folders_of_references_lie_in_the_user_s_own_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -308,7 +308,7 @@ def test_a_result_that_cannot_be_kept_for_a_restart_is_told_all_the_same(
 def test_a_market_that_no_stream_shows_any_more_is_freed_where_nothing_was_matched(tmp_path: Path) -> None:
     bench = trading(tmp_path)
     resting(bench, "a", "91")
-    bench.role.ends.leave("1.1")
+    bench.role.ends.leave("1.1", bench.now)
     bench.passes(1_100)
     assert "1.1" in bench.role.routes.markets
     bench.sees_bet("a", "91", 0.0, cancelled=2.0)

@@ -7,6 +7,8 @@ from typing import Any
 
 import pytest
 
+import headrace as hr
+from headrace.actors.journal.entries import Noted
 from headrace.actors.letters import Carried, Hosting, Introduce, Route
 from headrace.strategies.messages import (
     ANSWERED,
@@ -306,3 +308,10 @@ def test_what_is_asked_for_while_a_coordinator_starts_again_waits_while_it_is_in
 def test_a_host_of_which_letters_were_lost_tells_again_what_it_has(bench: Bench) -> None:
     bench.role.lost("h1")
     assert bench.mail.letters(Introduce, "h1")[-1] == Introduce("c", bench.mail.address)
+
+
+def test_the_journal_says_which_session_began_and_at_which_server(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, config=hr.Config(instance_id="server-7"))
+    bench.role.betting.journal.flush()
+    noted = [each.message for each in bench.role.betting.journal.journal if isinstance(each.message, Noted)]
+    assert [(each.what, each.text) for each in noted] == [("STARTED", bench.setup.session), ("INSTANCE", "server-7")]

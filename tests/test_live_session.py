@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import bz2
 import json
+import socket
 from collections import defaultdict
 from pathlib import Path
 from typing import Any
@@ -97,6 +98,7 @@ def test_a_session_has_a_result_like_any_other(session: tuple[Path, hr.Result]) 
     loaded = hr.Result.load(folder / "out")
     assert loaded.digest == result.digest
     assert loaded.manifest["finished"] is True
+    assert loaded.manifest["instance_id"] == socket.gethostname()
     assert loaded.to_html(folder / "page.html").exists()
 
 

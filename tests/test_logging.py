@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import socket
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -88,8 +89,6 @@ def test_lines_may_be_plain(markets: Path, tmp_path: Path) -> None:
 
 
 def test_instance_is_the_machine_unless_configured(markets: Path, tmp_path: Path) -> None:
-    import socket
-
     run(markets, "local", out=tmp_path / "out")
     assert {(line["instance_id"], line["process_id"]) for line in lines(tmp_path / "out")} == {
         (socket.gethostname(), os.getpid())
@@ -173,7 +172,7 @@ class Journal(hr.LoggingControl):
         self.fail = fail
 
     def _process_config(self, event: Any) -> None:
-        self.told.append(("config", event.event.seed))
+        self.told.append(("config", event.event.seed, event.event.instance_id))
 
     def _process_strategy(self, event: Any) -> None:
         self.told.append(("strategy", event.event.name, event.event.info["name"]))
@@ -223,6 +222,7 @@ def test_logging_controls_hear_the_same_of_workers_as_of_this_process(ray_local:
     run(markets, "local", here)
     run(markets, "ray", there)
     assert len(here.told) == 3 + 3 * 6
+    assert here.told[0] == ("config", 0, socket.gethostname())
     assert [each[0] for each in here.told] == [
         "config", "strategy", *["market", "trade", "order", "meta", "cleared", "closed"] * 3, "end"
     ]  # fmt: skip

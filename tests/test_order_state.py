@@ -683,6 +683,39 @@ def test_a_replace_ends_alike_in_whatever_order_it_is_told(data: st.DataObject, 
     assert new.trade.status.name == "COMPLETE"
 
 
+@TOLD
+@given(data=st.data(), reference=st.sampled_from(("new", "old", "none")))
+def test_what_is_about_to_be_placed_anew_counts_in_whatever_order_it_is_told(
+    data: st.DataObject, reference: str
+) -> None:
+    desk = Desked()
+    selection = desk.market.blotter._by_strategy[desk.order.trade.strategy].selections[desk.order.lookup]
+
+    def exposure() -> float:
+        return desk.market.blotter.selection_exposure(desk.order.trade.strategy, desk.order.lookup)
+
+    for number, message in enumerate(data.draw(shuffled(desk.story(reference)[:4]))):
+        desk.actor.receive(message, T0 + 40 + number)
+        counted = exposure()
+        assert counted >= SIZE, "one of the two bets is there, or will be"
+        selection.stale()
+        assert exposure() == counted
+    assert exposure() == SIZE
+
+
+def test_only_what_the_replace_has_cancelled_is_about_to_be_placed_anew() -> None:
+    desk = Desked()
+    desk.actor.receive(fact(30, 4.0, cancelled=6.0, order_id=desk.order.id), T0 + 40)
+    trade = desk.order.trade
+    assert trade.to_be_placed(desk.order) == (4.0, 6.0)
+    assert desk.market.blotter.selection_exposure(trade.strategy, desk.order.lookup) == SIZE
+    refused = Report(desk.new_id, PLACE, FAILURE, error_code="INSUFFICIENT_FUNDS")
+    for report in (Report(desk.order.id, CANCEL, SUCCESS, size=6.0), refused):
+        desk.actor.receive(Reply(desk.replace.request_id, MARKET, T0 + 41, reports=(report,)), T0 + 41)
+    assert trade.to_be_placed(desk.order) is None
+    assert desk.market.blotter.selection_exposure(trade.strategy, desk.order.lookup) == 4.0
+
+
 def test_facts_of_the_new_bet_wait_for_the_reply_that_names_it() -> None:
     desk = Desked()
     cancelled, placed, old, *new = desk.story("old")

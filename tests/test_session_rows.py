@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import pickle
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +16,9 @@ import headrace as hr
 from builders import T0, many
 from headrace.actors.failures import Failures
 from headrace.actors.hosted_market import HostedMarket
-from headrace.actors.live.rows_file import RowsReader, RowsWriter, goes_on, has_ended, packed, unpacked
+from headrace.actors.live.rows_file import RowsReader, RowsWriter, goes_on, has_ended, packed, rows_path, unpacked
 from headrace.cluster.identity import session_identity
+from headrace.results.folders import Folder
 from headrace.results.session import SessionRows
 from headrace.simulate.replay import Replay
 from headrace.simulate.session_rows import CoordinatorRows, FailureRows, rows_of_coordinator, rows_of_market
@@ -139,6 +142,16 @@ def test_rows_stay_for_the_session_that_goes_on_and_for_no_other(tmp_path: Path)
     assert not (tmp_path / "rows.bin").exists()
 
 
+def test_a_rehearsal_does_not_get_in_the_way_of_a_session_that_was_killed(tmp_path: Path) -> None:
+    assert not goes_on(tmp_path, [("alice", "https://one")])
+    rows_path(tmp_path).write_bytes(b"rows")
+    assert not goes_on(tmp_path, [("alice", "https://rehearsal")], "-rehearsal")
+    assert rows_path(tmp_path, "-rehearsal").name == "rows-rehearsal.bin"
+    has_ended(tmp_path, "-rehearsal")
+    assert goes_on(tmp_path, [("alice", "https://one")])
+    assert rows_path(tmp_path).read_bytes() == b"rows"
+
+
 def test_a_folder_in_use_is_refused_before_the_session_begins(tmp_path: Path) -> None:
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "something").touch()
@@ -207,3 +220,86 @@ def test_a_manifest_has_neither_credentials_nor_sessions(tmp_path: Path) -> None
     for secret in ("w0nderland", "the-app-key", "my-folder", "the-session-token"):
         assert secret not in told
     assert '"transaction_limit": 7' in told
+
+
+# -- a folder that cannot be written ---------------------------------------------------------------------------------
+
+
+class FullDisk:
+    """A disk that is full, until it is not."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.full = False
+        real = Folder._write
+
+        def write(folder: Folder, name: str, content: bytes) -> None:
+            if self.full:
+                raise OSError(errno.ENOSPC, "No space left on device", name)
+            real(folder, name, content)
+
+        monkeypatch.setattr(Folder, "_write", write)
+        monkeypatch.setattr("headrace.results.session_store._AGAIN_S", 0.0)
+
+
+@pytest.mark.parametrize("shared", [False, True], ids=["folder", "store"])
+def test_a_session_goes_on_while_its_folder_cannot_be_written_and_all_rows_come_later(
+    session: tuple[list[Path], Path],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    shared: bool,
+) -> None:
+    paths, rows_file = session
+    letters: list[bytes] = []
+    out = f"file://{tmp_path / 'out'}" if shared else str(tmp_path / "out")
+    rows = SessionRows(Once(letters), session_identity([Backer()], [hr.SimulatedClient()], hr.Config()), out)
+    disk = FullDisk(monkeypatch)
+    for number, letter in enumerate(RowsReader(rows_file)):
+        disk.full = 1 <= number < 4
+        letters.append(letter)
+        assert rows.take() > 0
+        rows.take()
+    result = rows.result()
+    backtest = hr.backtest(Backer(), list(map(str, paths)), engine="local")
+    assert tables(result) == tables(backtest)
+    assert tables(hr.Result.load(out)) == tables(backtest)
+    assert sum("The result waits, and the session goes on" in each for each in caplog.messages) == 1
+    assert "The result is written again" in caplog.text
+
+
+def test_where_it_cannot_be_written_at_the_end_either_the_rows_are_there_for_another_folder(
+    session: tuple[list[Path], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    identity = session_identity([Backer()], [hr.SimulatedClient()], hr.Config())
+    rows = SessionRows(RowsReader(session[1]), identity, tmp_path / "out")
+    disk = FullDisk(monkeypatch)
+    disk.full = True
+    with pytest.raises(hr.RunError, match=r"No space left on device\. The rows of the session are kept"):
+        rows.result()
+    disk.full = False
+    again = SessionRows(RowsReader(session[1]), identity, tmp_path / "another", True).result()
+    assert again.orders.num_rows == 3
+    assert rows.result().orders.num_rows == 3
+
+
+def test_a_session_goes_on_in_its_folder_with_other_settings(
+    session: tuple[list[Path], Path], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    letters = list(RowsReader(session[1]))
+    SessionRows(letters[:2], session_identity([Backer()], [], hr.Config()), tmp_path / "out").take()
+    other = session_identity([Backer(max_order_exposure=7)], [], hr.Config())
+    result = SessionRows(letters, other, tmp_path / "out", True).result()
+    assert result.orders.num_rows == 3
+    assert result.manifest["strategies"][0]["settings"]["max_order_exposure"] == 7
+    assert "The session goes on, though it is not as it was" in caplog.text
+
+
+class Once:
+    """Letters that are told once, as a `RowsReader` does."""
+
+    def __init__(self, letters: list[bytes]) -> None:
+        self._letters = letters
+
+    def __iter__(self) -> Iterator[bytes]:
+        while self._letters:
+            yield self._letters.pop(0)

@@ -68,7 +68,7 @@ class KnownBets:
 
     def take_request(self, request: Request) -> None:
         """A request is about to be sent."""
-        self._requests[request.request_id] = request
+        self._requests[request.request_id] = with_part(self._requests.get(request.request_id), request)
         self.touched.add(request.market_id)
         for each in request.instructions:
             if isinstance(each, PlaceInstruction):
@@ -336,3 +336,11 @@ class KnownBets:
         self.foreign = {key: bet for key, bet in self.foreign.items() if bet.market_id not in gone}
         self.positions = {key: each for key, each in self.positions.items() if key not in gone}
         self._requests = {key: each for key, each in self._requests.items() if each.market_id not in gone}
+
+
+def with_part(known: Request | None, part: Request) -> Request:
+    """A request as far as it was sent: a coordinator of the user's own may send it in parts."""
+    if known is None:
+        return part
+    more = tuple([each for each in part.instructions if each not in known.instructions])
+    return msgspec.structs.replace(known, instructions=known.instructions + more) if more else known

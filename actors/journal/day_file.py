@@ -56,8 +56,9 @@ PACKED, PACKED_BYTES = 200, 200_000
 WAL_KEPT = 4_000_000
 #: Bytes that a transaction writes to it beside what is in its rows, about: every page that it changes is written whole.
 _OF_TRANSACTION = 16_000
-#: Results of SQLite that mean that the file is not what it was.
-_DAMAGED = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+#: Results of SQLite that mean that the file is not what it was: the general one is for tables and columns that are not
+#: there, and for a format of the file that there is not.
+_DAMAGED = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_ERROR)
 #: Numbers that are passed over, at most, where a damaged file is read.
 _FURTHEST = 1 << 24
 

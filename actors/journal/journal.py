@@ -44,9 +44,12 @@ def entry_of(row: Row) -> Entry:
     """
     number, at, market_id, kind, actor, message, kept = row
     try:
-        return Entry(_DECODER.decode(message), at, market_id, actor, kept, number)
-    except UNREADABLE as error:
+        found = Entry(_DECODER.decode(message), at, market_id, actor, kept, number)
+    except (*UNREADABLE, TypeError) as error:
         raise ValueError(f"entry {number}, a {kind}: {error}") from None
+    if type(at) is not int or type(market_id) is not str or type(actor) is not str or type(kept) is not bytes:
+        raise ValueError(f"entry {number}, a {kind}: one of its columns has what it cannot have")
+    return found
 
 
 class Journal:

@@ -56,7 +56,11 @@ class DayReader:
         return {market: bool(is_open) for market, is_open in self._db.execute("select market_id, open from markets")}
 
     def bounds(self) -> tuple[int, int]:
-        """The first and the last number in it; (1, 0): it has no entries."""
+        """The first and the last number in it; (1, 0): it has no entries.
+
+        Raises:
+            ValueError: it is damaged.
+        """
         if not self._made:
             return 1, 0
         first, last, first_packed, last_packed = self._db.execute(
@@ -65,7 +69,9 @@ class DayReader:
         ).fetchone()
         lows = [each for each in (first, first_packed) if each is not None]
         highs = [each for each in (last, last_packed) if each is not None]
-        return (min(lows), max(highs)) if lows else (1, 0)
+        if not all(type(each) is int for each in (*lows, *highs)):
+            raise ValueError(f"{self.path} is damaged: its packs are not numbered")
+        return (min(lows), max(highs)) if lows and highs else (1, 0)
 
     def first_since(self, at_ms: int) -> int:
         """A number before which nothing is that was written since a moment."""
@@ -111,11 +117,28 @@ class DayReader:
             after = max(after, self.first_since(since) - 1)
         first, last = self.bounds()
         first, width = max(first, after + 1), _WINDOW_OF_KEPT if kept else _WINDOW
-        starts = range(first, last + 1, width)
-        for start in reversed(starts) if backwards else starts:
+        start = last - (last - first) % width if backwards else first
+        while first <= start <= last:
             rows = self._window(start, start + width, "kept" if kept else "x''", market_id, since)
             if rows:
                 yield rows
+            elif backwards:  # numbers may lie far apart, where a file is damaged
+                start -= (start - self._near(start, True)) // width * width
+            else:
+                start += max(0, self._near(start + width) - start - width) // width * width
+            start += -width if backwards else width
+
+    def _near(self, number: int, before: bool = False) -> int:
+        """The next number from one on, or the last before it: of what is packed, one that is not further away."""
+        queries = (
+            ("select max(number) from entries where number < ?", "select max(last) from packs where first < ?")
+            if before
+            else ("select min(number) from entries where number >= ?", "select min(first) from packs where last >= ?")
+        )
+        with self._look() as db:
+            found = [db.execute(each, (number,)).fetchone()[0] for each in queries]
+        near = [min(each, number - 1) if before else max(each, number) for each in found if each is not None]
+        return (max(near) if before else min(near)) if near else number + (-1 if before else 1)
 
     def _window(self, start: int, end: int, kept: str, market_id: str | None, since: int | None) -> list[Row]:
         only = "" if market_id is None else " and market_id = :market"
@@ -141,8 +164,10 @@ class DayReader:
     def _unpacked(self, pack: int, market_id: str) -> list[Row]:
         rows = self._packs.get(pack)
         if rows is None:
-            (data,) = self._db.execute("select data from packs where id = ?", (pack,)).fetchone()
-            rows = self._packs[pack] = list(unpacked_rows(data, market_id))
+            found = self._db.execute("select data from packs where id = ?", (pack,)).fetchone()
+            if found is None:
+                raise ValueError(f"pack {pack} of market {market_id} is not where it is said to be")
+            rows = self._packs[pack] = list(unpacked_rows(found[0], market_id))
             if len(self._packs) > _REMEMBERED:
                 self._packs.popitem(last=False)
         else:
@@ -151,10 +176,16 @@ class DayReader:
 
     @contextlib.contextmanager
     def _look(self) -> Iterator[sqlite3.Connection]:
-        """Entries and packs as they stand at one moment."""
+        """Entries and packs as they stand at one moment.
+
+        Raises:
+            ValueError: a column has what it cannot have.
+        """
         self._db.execute("begin")
         try:
             yield self._db
+        except TypeError as error:
+            raise ValueError(f"{self.path} is damaged: {error}") from None
         finally:
             if self._db.in_transaction:
                 self._db.execute("rollback")

@@ -240,12 +240,15 @@ class Betting:
             self.journal.note(message, message.market_id, actor)  # the first of its kind: there may be thousands
 
     def _repeat(self, host: str, crew: str, request: Request) -> bool:
-        """A request comes again that a former coordinator has taken: what was answered is told again, if anything."""
+        """A request comes again that was taken, perhaps by a former coordinator: what was answered is told again."""
         named = f"{host}.{crew}{_SEPARATOR}{request.request_id}"
         replies = self.replies.get(request.market_id, {}).get(named, ())
         for reply in replies:
             if reply.outcome != UNKNOWN or request.kind == PLACE:
                 self._to_actor(host, crew, msgspec.structs.replace(reply, request_id=request.request_id))
+        known = self._request_of(named)
+        if known is not None and not self.accounts.at_exchange(known):
+            self._to_actor(host, crew, known)  # on paper it may not have come back; twice it is taken once
         return bool(replies)
 
     def _of_now(self, request: Request) -> Request:
@@ -310,7 +313,9 @@ class Betting:
     def send(self, request: Request) -> None:
         """Take a request that the controls have let pass; it is sent once it is written down, with its batch."""
         self.accounts.take(request)
-        asked = self._asked or self.journal.ask("", request, b"")
+        asked = self._asked
+        if asked is None or asked.passed:  # the coordinator's own, or a further part of what was asked for
+            asked = self.journal.ask("" if asked is None else asked.actor, request, b"")
         asked.request, asked.passed = request, True
 
     def _send_on(self, request: Request) -> None:

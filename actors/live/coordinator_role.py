@@ -14,6 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from ...config import instance_id_of, with_instance_id
 from ...strategies.clock import Clock, WallClock
 from ...strategies.events import ConfigEvent, StrategyEvent
 from ...strategies.messages import OrderFact, Request
@@ -59,16 +60,17 @@ from .host_pool import HostPool
 from .host_watch import HostWatch
 from .hosts import Hosts
 from .instance import control_path
+from .journal_place import kind_of
 from .live_workers import LiveWorkers
 from .market_ends import MarketEnds
 from .quarantine import Quarantine
 from .recovery import Recovery
 from .routes import Routes
 from .rows_desk import RowsDesk
-from .rows_file import ROWS
+from .rows_file import rows_path
 from .setup import LiveSetup
 from .starter import Starter
-from .stops import STARTED, Stops
+from .stops import INSTANCE, STARTED, Stops
 from .stream_desk import StreamDesk
 from .threads import UserThreads
 from .wards import Wards
@@ -102,6 +104,7 @@ class CoordinatorRole:
     # What `start` opens is handed to its parts, which find there what they need.
     answers: Answers
     events: EventDesk
+    former: Former
     rows_desk: RowsDesk
     starter: Starter
     stops: Stops
@@ -188,7 +191,7 @@ class CoordinatorRole:
             setup, self.seating, self.watch, self.routes, self.betting, self.stops, self.alerts
         )
         self.events = EventDesk(self.betting, self.seating, mail, self._dumps, self.stops.stop_system)
-        self.rows_desk = RowsDesk(Path(setup.instance) / ROWS, self.alerts, mail.send)
+        self.rows_desk = RowsDesk(rows_path(Path(setup.instance), kind_of(setup.clients)), self.alerts, mail.send)
         self.rows_desk.failures = setup.rows_of_failures(self.betting.failures)
         self.watchdogs = Watchdogs(self, self._engine.crash)
         self.answers = Answers(self)
@@ -211,17 +214,18 @@ class CoordinatorRole:
             told = journal.journal.open_markets
             recovery.count(journal.journal.since(hour, told), told)
         journal.say(STARTED, self.setup.session)
+        journal.say(INSTANCE, instance_id_of(self.setup.config))
         self.wards.recall(recovered)
         recovery.look_into(self._clock.now_ms)
         self.rows_desk.counts = self.setup.rows_of_coordinator(self.betting.coordinator)
-        self._former = Former(self, recovered, self._clock.now_ms)
+        self.former = Former(self, recovered, self._clock.now_ms)
 
     def _held(self, crew: str, market_id: str) -> bool:
-        return self.wards.successors.held(crew, market_id)
+        return self.wards.held(crew, market_id)
 
     def _begin(self) -> None:
         setup, log = self.setup, self.betting.coordinator.log
-        log(ConfigEvent(setup.config))
+        log(ConfigEvent(with_instance_id(setup.config)))
         for strategy in setup.strategies:
             log(StrategyEvent(strategy))
         self.soon = Soon(self.mail.put)
@@ -236,7 +240,7 @@ class CoordinatorRole:
             lambda name: self.soon(lambda: self.alerts.note("CUSTOM", f"{name} has nothing more to read")),
         )
         self.threads.start(setup.workers, setup.custom_streams)
-        self._former.begin()
+        self.former.begin()
         self._next_ms = self._clock.now_ms + _TICK_MS
 
     def receive(self, sender: str, letter: Letter, at_ms: int) -> None:
@@ -272,7 +276,7 @@ class CoordinatorRole:
             self.stream_desk.grants.look(at_ms)
             self.watchdogs.look(at_ms)
             self.wards.look(at_ms)
-            self._former.look(at_ms)
+            self.former.look(at_ms)
             self._absent.look(self.stream_desk.states, self.routes.markets, at_ms)
             self.workers.look(at_ms)
             self.ends.look(at_ms)
@@ -342,7 +346,7 @@ class CoordinatorRole:
 
     def _market_gone(self, sender: str, letter: MarketGone, at_ms: int) -> None:
         if self.routes.gone(letter.stream, letter.market_id):
-            self.ends.leave(letter.market_id)
+            self.ends.leave(letter.market_id, at_ms)
 
     def _free(self, market_id: str) -> None:
         self.routes.free(market_id)

@@ -161,6 +161,8 @@ class CrewRoom:
         market = actor.market(update.market_id)
         # A market that is new is shown at once.
         more = more and market is not None and market.shown
+        if market is None and self._restoring.waiting:
+            self._restoring.resume()  # strategies that have it as well go on from where they were
         if market is None or not market.restored:
             actor.receive(change, at, update.pt, more)
         else:

@@ -76,6 +76,11 @@ class Former:
         if self._said is None and self._anything and role.setup.on_restart == "cancel":
             role.stops.cancel_former(self._at)
 
+    def unsure(self, market_ids: Iterable[str], at_ms: int) -> None:
+        """A stream has started anew: markets that it does not show again have closed meanwhile, or are over."""
+        self._unseen.update(market_ids)
+        self._at = at_ms
+
     # -- time ----------------------------------------------------------------------------------------------------
 
     def look(self, at_ms: int) -> None:
@@ -91,10 +96,7 @@ class Former:
             return
         for market_id in self._unseen:
             logger.warning("Market %s is not shown any more: its results are asked for", market_id)
-            role.ends.leave(market_id)
-            for desk in role.betting.accounts:
-                if desk.orders is not None:
-                    desk.orders.market_closed(market_id, at_ms)
+            role.ends.leave(market_id, self._at)
         self._unseen.clear()
 
 

@@ -12,7 +12,6 @@ import fcntl
 import json
 import os
 import shutil
-import socket
 import stat
 import tempfile
 import time
@@ -22,12 +21,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from ...config import MAX_STRATEGY_REF
 from ...strategies.errors import InputError, RunError
-from ...values import shown
+from .reference import check_reference, instances_root
 
-#: Beside letters and digits, what the exchange takes in a reference ("placeOrders", customerStrategyRef).
-_ALSO = "-._+*:;~"
 #: Characters of a socket's path that every system takes.
 _LONGEST_SOCKET = 100
 #: The lock of whoever starts the process anew that holds the folder.
@@ -36,42 +32,6 @@ GUARD = "guard"
 _SHORT = "/tmp"
 #: Seconds for which a look of somebody else's at the lock is waited for.
 _LOOK_S = 1.0
-
-
-def instances_root() -> Path:
-    """The folder of all instances of this user: $HEADRACE_HOME, else headrace in $XDG_STATE_HOME or ~/.local/state."""
-    own = os.environ.get("HEADRACE_HOME")
-    if own:
-        return Path(own)
-    return Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state") / "headrace"
-
-
-def check_reference(reference: str) -> str:
-    """A `customer_strategy_ref` as the exchange takes it.
-
-    Raises:
-        InputError: it is empty, too long, or has other letters.
-    """
-    if not isinstance(reference, str) or not 0 < len(reference) <= MAX_STRATEGY_REF:
-        size = f", got {len(reference)}" if isinstance(reference, str) else ""
-        raise InputError(f"customer_strategy_ref={shown(reference)}: expected 1 to {MAX_STRATEGY_REF} characters{size}")
-    odd = next((each for each in reference if not _is_taken(each)), None)
-    if odd is not None:
-        raise InputError(
-            f"customer_strategy_ref={reference!r}: the exchange does not take {odd!r}; expected letters and digits of "
-            f"ASCII, and {_ALSO}"
-        )
-    return reference
-
-
-def default_reference() -> str:
-    """The machine's name as a reference: its first part, as much of it as the exchange takes."""
-    name = socket.gethostname().partition(".")[0]
-    return "".join(filter(_is_taken, name))[:MAX_STRATEGY_REF] or "headrace"
-
-
-def _is_taken(letter: str) -> bool:
-    return letter.isascii() and (letter.isalnum() or letter in _ALSO)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -17,10 +17,26 @@ from ..journal.journal import Journal
 from .instance import write_private
 
 #: Below the folder of an instance: for money, on paper, in rehearsal.
-JOURNAL, PAPER, REHEARSAL = "journal", "journal-paper", "journal-rehearsal"
+JOURNAL = "journal"
+_PAPER, _REHEARSAL = "-paper", "-rehearsal"
+PAPER, REHEARSAL = f"{JOURNAL}{_PAPER}", f"{JOURNAL}{_REHEARSAL}"
 JOURNALS = (JOURNAL, PAPER, REHEARSAL)
 #: In the journal of a rehearsal: the addresses of its exchange.
 _EXCHANGE = "exchange.json"
+
+
+def kind_of(clients: Iterable[BaseClient]) -> str:
+    """What the names of files end with that are of a rehearsal alone, or of paper trading; empty: money is at stake."""
+    accounts = list(clients)
+    if _rehearsal_exchanges(accounts):
+        return _REHEARSAL
+    return _PAPER if accounts and all(each.simulated for each in accounts) else ""
+
+
+def _rehearsal_exchanges(accounts: Iterable[BaseClient]) -> list[str]:
+    return sorted(
+        {str(getattr(each.betting_client, "api_uri", "")) for each in accounts if rehearses(each.betting_client)}
+    )
 
 
 def opened_journal(
@@ -41,11 +57,8 @@ def opened_journal(
         JournalError: another process holds it, or it cannot be opened, or written.
     """
     accounts = list(clients)
-    rehearsed = sorted(
-        {str(getattr(each.betting_client, "api_uri", "")) for each in accounts if rehearses(each.betting_client)}
-    )
-    paper = bool(accounts) and all(each.simulated for each in accounts)
-    folder = instance / (REHEARSAL if rehearsed else PAPER if paper else JOURNAL)
+    rehearsed = _rehearsal_exchanges(accounts)
+    folder = instance / f"{JOURNAL}{kind_of(accounts)}"
     days, megabytes = config.journal_days, config.journal_mb
     journal = Journal(folder, days=days, megabytes=megabytes, clock=clock, must_write=must_write)
     if rehearsed:

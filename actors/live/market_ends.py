@@ -14,6 +14,8 @@ from .accounts import Accounts
 
 #: Milliseconds for which a market is kept once it has closed and its results are there.
 KEPT_MS = 300_000
+#: Milliseconds after which a market of which no stream tells any more is taken to have closed unseen.
+_UNSEEN_MS = 30_000
 
 
 @dataclasses.dataclass(slots=True)
@@ -36,7 +38,7 @@ class MarketEnds:
     def __init__(self, accounts: Accounts, free: Callable[[str], object], kept_ms: int = KEPT_MS) -> None:
         self._accounts, self._free, self._kept_ms = accounts, free, kept_ms
         self.closed: dict[str, Ending] = {}
-        self.gone: set[str] = set()
+        self.gone: dict[str, int] = {}
 
     def take(self, rows: Iterable[Mapping[str, Any]], at_ms: int) -> None:
         """What a host tells of its markets: `market_id` and `status` of each."""
@@ -59,9 +61,9 @@ class MarketEnds:
         del self.closed[market_id]
         self._accounts.reopened(market_id)
 
-    def leave(self, market_id: str) -> None:
-        """No stream tells of a market any more."""
-        self.gone.add(market_id)
+    def leave(self, market_id: str, at_ms: int) -> None:
+        """No stream tells of a market any more: it may have closed unseen, and its results are asked for soon."""
+        self.gone.setdefault(market_id, at_ms)
 
     def shown(self, market_id: str) -> None:
         """A stream tells of a market."""
@@ -69,7 +71,7 @@ class MarketEnds:
             for desk in self._accounts:
                 if desk.orders is not None:
                     desk.orders.market_reopened(market_id)
-        self.gone.discard(market_id)
+        self.gone.pop(market_id, None)
 
     def look(self, at_ms: int) -> None:
         """Free what is over."""
@@ -79,14 +81,18 @@ class MarketEnds:
                     ending.cleared_at = at_ms
             elif at_ms - ending.cleared_at >= self._kept_ms:
                 self._over(market_id)
-        for market_id in [each for each in self.gone if each not in self.closed]:
+        for market_id, since in [each for each in self.gone.items() if each[0] not in self.closed]:
             # It was never seen to close: it is given up once nothing of ours is at stake in it.
             if not any(desk.at_stake(market_id) for desk in self._accounts):
                 self._over(market_id)
+            elif at_ms - since >= _UNSEEN_MS:
+                for desk in self._accounts:
+                    if desk.orders is not None:
+                        desk.orders.market_closed(market_id, at_ms)  # told again, it is the same
 
     def _over(self, market_id: str) -> None:
         self.closed.pop(market_id, None)
-        self.gone.discard(market_id)
+        self.gone.pop(market_id, None)
         for desk in self._accounts:
             desk.forget(market_id)
         self._free(market_id)

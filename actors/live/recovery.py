@@ -34,6 +34,7 @@ from ...strategies.messages import (
     Request,
     ViolationFact,
 )
+from ..betfair.known_bets import with_part
 from ..journal.entries import Entry, Noted, Seated
 from ..letters import ForeignBet, Hello
 from .accounts import REOPENED
@@ -256,7 +257,9 @@ class Recovery:
         self._betting.coordinator.recall(request)
         self._betting.risk.recall(request, entry.at)
         desk.bets.take_request(request)
-        self._open[request.request_id] = Open(request, desk, {each.order_id: each for each in request.instructions})
+        open_ = self._open.setdefault(request.request_id, Open(request, desk, {}))
+        open_.request = with_part(open_.request, request)
+        open_.waiting.update({each.order_id: each for each in request.instructions})
 
     def _reply(self, reply: Reply, entry: Entry) -> None:
         self._betting.replies.setdefault(reply.market_id, {}).setdefault(reply.request_id, []).append(reply)

@@ -164,6 +164,8 @@ class Risk:
 
     def _pace(self, instruction: Instruction, request: Request) -> str | None:
         limit, now, placed = self.limits.max_orders_per_second, self._clock_ms(), self._placed_ms
+        if placed and placed[-1] > now:  # the clock was set back
+            placed = self._placed_ms = collections.deque(min(at, now) for at in placed)
         while placed and placed[0] <= now - 1000:
             placed.popleft()
         if limit is None or len(placed) < limit:

@@ -158,16 +158,23 @@ class Routes:
         if any(plan.operation in sports_operations(strategy.sports_data_filter) for strategy in strategies):
             self._send(plan.name, crew, market_id, host)
 
-    def again(self, stream: str) -> None:
-        """A stream has started anew: what it is to send is told to it again."""
+    def again(self, stream: str) -> list[str]:
+        """A stream has started anew: what it is to send is told to it again.
+
+        Returns:
+            Markets that no stream shows now: it is to show them again, and is answered then.
+        """
         plan = self._plans.get(stream)
-        if plan is None or plan.operation == _MARKETS:
-            return  # it shows its markets again, and is answered then
+        if plan is None:
+            return []
+        if plan.operation == _MARKETS:
+            return [market_id for market_id in self.markets if self.gone(stream, market_id)]
         for crew, market_id, host in self._seating:
             if plan.operation == _ORDERS:
                 self._send(stream, crew, market_id, host)
             elif stream in self._sports_seen.get(market_id, ()):
                 self._route_sports(plan, crew, market_id, host)
+        return []
 
     def free(self, market_id: str) -> None:
         """A market is over, and its results are known, or it is given up: nobody is sent any more of it."""

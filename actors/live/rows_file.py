@@ -16,10 +16,6 @@ from .instance import write_private
 
 #: Rows by table, as `simulate.rows` makes them.
 TableRows = Mapping[str, Sequence[tuple[Any, ...]]]
-#: The name of the file in an instance's folder.
-ROWS = "rows.bin"
-#: The name of the file in it that is there while a session is under way.
-SESSION = "session.json"
 #: Before each letter: bytes of its data, bytes of its source's name, its number.
 _HEAD = struct.Struct("<IHQ")
 
@@ -35,28 +31,42 @@ def unpacked(data: bytes) -> dict[str, list[tuple[Any, ...]]]:
     return found
 
 
-def goes_on(folder: Path, accounts: Sequence[tuple[str, str]]) -> bool:
+def rows_path(folder: Path, kind: str = "") -> Path:
+    """The file in an instance's folder that has the rows of a session.
+
+    Args:
+        kind: of journal: a rehearsal does not get in the way of a session with money (see `journal_place.kind_of`).
+    """
+    return folder / f"rows{kind}.bin"
+
+
+def _session_path(folder: Path, kind: str) -> Path:
+    """The file that is there while a session is under way."""
+    return folder / f"session{kind}.json"
+
+
+def goes_on(folder: Path, accounts: Sequence[tuple[str, str]], kind: str = "") -> bool:
     """Whether the session that begins goes on with one that was killed, whose rows are in the folder; if it does not,
     they are removed. From now on until `has_ended` a session is under way there.
 
     Args:
         folder: of the instance.
         accounts: user names, each with the exchange's address: with others it is another session.
+        kind: see `rows_path`.
     """
-    note, wanted = folder / SESSION, json.dumps(accounts).encode()
+    note, wanted = _session_path(folder, kind), json.dumps(accounts).encode()
     with contextlib.suppress(OSError):
         if note.read_bytes() == wanted:
             return True
     with contextlib.suppress(FileNotFoundError):
-        os.unlink(folder / ROWS)
+        rows_path(folder, kind).unlink()
     write_private(note, wanted)
     return False
 
 
-def has_ended(folder: Path) -> None:
+def has_ended(folder: Path, kind: str = "") -> None:
     """The session under way has ended, and its rows have been taken."""
-    with contextlib.suppress(FileNotFoundError):
-        os.unlink(folder / SESSION)
+    _session_path(folder, kind).unlink(missing_ok=True)
 
 
 def _private(path: str, flags: int) -> int:

@@ -18,6 +18,8 @@ from .stopping import Cancelling
 _EVERY_MS = 100
 #: Words of the journal (`Noted.what`): a session begins, or goes on.
 STARTED = "STARTED"
+#: The server it is at: `instance_id` of the settings.
+INSTANCE = "INSTANCE"
 #: Placing has stopped; all is cancelled; the system ends; what a former session has left is cancelled.
 _HALTED, _CANCELLING, _STOPPING, _FORMER = "HALTED", "CANCELLING", "STOPPING", "CANCEL_FORMER"
 SAID = (_HALTED, _CANCELLING, _STOPPING, _FORMER)

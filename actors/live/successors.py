@@ -64,6 +64,10 @@ class Successors:
         """Whether a place waits for its host."""
         return (crew, market_id) in self._waiting
 
+    def awaits(self, crew: str, host: str) -> bool:
+        """Whether a crew waits for a host with any of its markets."""
+        return any(place[0] == crew for place in self._of(host))
+
     def want(self, places: Iterable[Place], why: str) -> None:
         """The host of some places has ended: `begin` when its successor is there."""
         for place in places:
@@ -80,6 +84,9 @@ class Successors:
         for crew, its in list(self._waiting):
             if its == market_id:
                 self.drop(crew, market_id)
+        for host in {self._seating.host_of(*place) for place in self._waiting}:
+            if host is not None:
+                self._see(host)  # perhaps only this one was waited for
 
     def begin(self, host: str) -> None:
         """A host is there: it is to go on with what waits for it. All that is known has been written down."""
@@ -134,7 +141,11 @@ class Successors:
         if place not in self._waiting or self._seating.host_of(*place) != letter.host:
             return
         self._answered[place] = letter.error
-        places = self._of(letter.host)
+        self._see(letter.host)
+
+    def _see(self, host: str) -> None:
+        """Go on with the places of a host, if it has answered for all of them."""
+        places = self._of(host)
         if any(each not in self._answered for each in places):
             return  # a strategy that has several markets goes on once all are there
         for each in places:

@@ -18,6 +18,7 @@ from ..role import Role
 from .alerts import Alerts
 from .betting import Betting
 from .directory import Directory
+from .former import Former
 from .host_pool import HostPool
 from .host_watch import HostWatch
 from .hosts import Found, Hosts
@@ -56,6 +57,7 @@ class System(Protocol):
     alerts: Alerts
     betting: Betting
     directory: Directory
+    former: Former
     page: str
     pool: HostPool
     quarantine: Quarantine
@@ -94,6 +96,7 @@ class Wards:
         self._said_hello: dict[str, int] = {}
         self._gone_on_at: dict[str, int] = {}
         self._quick: dict[str, int] = {}
+        self._later: dict[Place, None] = {}
         self._deaths: dict[Place, collections.deque[int]] = {}
         betting = role.betting
         self.successors = Successors(
@@ -179,6 +182,7 @@ class Wards:
         # What it had to go on with, and has not heard of.
         role.betting.journal.flush()
         self.successors.begin(host)
+        self._route_later()
 
     def _incarnation(self, name: str) -> int:
         """The last one of an actor that was started."""
@@ -208,7 +212,7 @@ class Wards:
                 self.successors.begin(letter.name)
         elif news and letter.kind == "STREAM":
             self._engine.adopt([letter.name])  # whoever has started it may die before it does
-            role.routes.again(letter.name)
+            role.former.unsure(role.routes.again(letter.name), at_ms)
             role.workers.again(letter.name)
 
     def lost(self, sender: str) -> None:
@@ -272,6 +276,10 @@ class Wards:
         role = self._role
         self.successors.want([(crew, market_id) for crew, market_id, its in role.seating if its == host], why)
         self._starting.add(host)
+        for stream in role.directory.named("STREAM"):
+            # Its former self may have ended while no coordinator was there to tell them: to its successor they send
+            # a market when that can go on with it.
+            role.mail.send(stream, Introduce(host, ""))
         try:
             role.pool.start(host)
         except RunError as error:
@@ -303,6 +311,28 @@ class Wards:
             return
         self._gone_on_at[letter.host] = at_ms
         self.successors.restored(letter)
+        self._route_later()
+
+    def held(self, crew: str, market_id: str) -> bool:
+        """Whether a market is not to be sent to its host yet: that is to go on with it, or with others first.
+
+        Strategies that have several markets would else begin with a new one, and not know what they knew.
+        """
+        role = self._role
+        if self.successors.held(crew, market_id):
+            return True
+        host = role.seating.host_of(crew, market_id)
+        if host is None or role.setup.crew(crew).scope == "market" or not self.successors.awaits(crew, host):
+            return False
+        self._later[crew, market_id] = None
+        return True
+
+    def _route_later(self) -> None:
+        """Hosts may have gone on: see what has waited for that."""
+        later, self._later = self._later, {}
+        for crew, market_id in later:
+            if self._role.seating.host_of(crew, market_id) is not None:
+                self._route(crew, market_id)
 
     def _goes_on(self, crew: str, market_id: str) -> None:
         """A host goes on with a market."""
@@ -336,6 +366,8 @@ class Wards:
                 role.betting.journal.note(said)
             for hello in self._hellos.values():
                 role.betting.journal.note(hello)
+        if self._later:
+            self._route_later()
         waiting, self._to_start = self._to_start, {}
         if role.stops.shutdown is not None:
             for host in waiting:

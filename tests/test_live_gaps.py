@@ -11,7 +11,18 @@ import pytest
 import headrace as hr
 from builders import T0, Stream
 from headrace.actors.journal.entries import Kept, packed
-from headrace.actors.letters import Carried, Gone, Hosting, Letter, MarketGone, Restore, Restored, Route, StreamState
+from headrace.actors.letters import (
+    Carried,
+    Gone,
+    Hosting,
+    Introduce,
+    Letter,
+    MarketGone,
+    Restore,
+    Restored,
+    Route,
+    StreamState,
+)
 from headrace.actors.live.host import HostRole
 from headrace.actors.live.setup import RiskLimits
 from headrace.strategies.host import unique_id
@@ -175,6 +186,40 @@ def test_a_market_with_orders_is_had_whatever_filters_say_though_what_was_kept_c
     host.caught_up(T0)
     (letter,) = mail.letters(Restored, "c")
     assert (letter.error, letter.orders) == ("", 1)
+    host.stop()
+
+
+@pytest.mark.parametrize("gone", ["h1", ""], ids=["before", "after"])
+def test_streams_send_nothing_to_a_host_before_it_goes_on_though_its_end_was_told_to_nobody(
+    bench: Bench, gone: str
+) -> None:
+    """What they send would be a new market to it, without the orders that are there."""
+    bench.restarts(gone)
+    if not gone:
+        bench.take("engine", Gone("h1", "killed", 0))
+    for stream in ("s1", "o1"):
+        assert [each for each in bench.mail.letters(Introduce, stream) if each.name == "h1"] == [Introduce("h1", "")]
+    bench.hello("h1", "HOST", 1)
+    restored(bench)
+    bench.sees("1.1")
+    for stream in ("s1", "o1"):
+        letters = [each for each in bench.mail.letters(Introduce, stream) if each.name == "h1"]
+        assert letters[1:] == [Introduce("h1", "fake:h1:1")]
+
+
+def test_a_market_that_came_as_a_new_one_is_not_gone_on_with_without_its_orders(tmp_path: Path) -> None:
+    setup = live_setup([Counting()])
+    (crew,) = setup.crews
+    mail, client = FakeMail("h1"), setup.clients[0]
+    host = HostRole("h1", setup, now=lambda: T0)
+    host.start(mail)
+    request = placing(unique_id(), strategy="Counting", username=client.username, venue=client.venue)
+    image = msg_for(updates_of(Stream("1.1").write(tmp_path / "1.1"))[0], crew.name)
+    for letter in (image, Restore(crew.name, "1.1", (), (request,), b"", "99")):
+        host.receive("s1", letter, T0)
+        host.caught_up(T0)
+    (told,) = mail.letters(Restored, "c")
+    assert "is not known" in told.error
     host.stop()
 
 

@@ -216,6 +216,16 @@ def test_a_host_that_says_nothing_at_all_is_killed_too_and_never_where_it_is_not
     assert (set(bench.engine.crashed), other.engine.crashed) == ({"h1"}, [])
 
 
+def test_at_the_end_hosts_have_the_time_that_they_have_at_any_end(tmp_path: Path) -> None:
+    bench = trading(tmp_path, config=hr.Config(restart_stalled=2))
+    bench.role.stops.stop_system("enough")
+    for _ in range(14):
+        bench.passes(1_000)
+    assert (bench.engine.crashed, bench.engine.killed) == ([], [])
+    bench.passes(2_000)
+    assert bench.engine.killed == ["h1"]
+
+
 def test_a_disk_that_is_nearly_full_is_told_of(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     bench = trading(tmp_path, config=hr.Config(disk_limit=300))
     seconds(bench, 20)

@@ -11,11 +11,12 @@ from __future__ import annotations
 import copy
 import dataclasses
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 import msgspec
 
 from ...strategies.changes import MarketDefinition
+from ...strategies.errors import RunError
 from ...strategies.messages import (
     ANSWERED,
     PLACE,
@@ -132,6 +133,9 @@ class Restoring:
         actor, market_id = self._actor, letter.market_id
         known = actor.market(market_id)
         if known is not None:
+            for order_id in _placed_in(letter):
+                if known.order(order_id) is None:
+                    raise RunError(f"market {market_id} is here, and order {order_id} of its former host is not known")
             return len(known.blotter)
         past = past_of(self._read(letter))
         asked = [message.strategy for message in letter.messages if isinstance(message, Request)]
@@ -319,6 +323,14 @@ def _definition_of(letter: Restore) -> MarketDefinition:
     if letter.definition:
         return msgspec.json.decode(letter.definition, type=MarketDefinition)
     return MarketDefinition(event_id=letter.event_id)
+
+
+def _placed_in(letter: Restore) -> Iterator[str]:
+    """The orders that a former host has asked for."""
+    for message in letter.messages:
+        for each in message.instructions if isinstance(message, Request) else ():
+            if isinstance(each, PlaceInstruction):
+                yield each.order_id
 
 
 def _heard(market: HostedMarket, request_id: str, outcome: str, report: Report) -> bool:

@@ -276,6 +276,10 @@ class Wards:
         role = self._role
         self.successors.want([(crew, market_id) for crew, market_id, its in role.seating if its == host], why)
         self._starting.add(host)
+        for stream in role.directory.named("STREAM"):
+            # Its former self may have ended while no coordinator was there to tell them: to its successor they send
+            # a market when that can go on with it.
+            role.mail.send(stream, Introduce(host, ""))
         try:
             role.pool.start(host)
         except RunError as error:

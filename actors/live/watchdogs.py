@@ -29,6 +29,7 @@ from .betting import Betting
 from .directory import Directory
 from .host_watch import HostWatch
 from .setup import LiveSetup
+from .stops import Stops
 from .stream_desk import StreamDesk
 
 logger = logging.getLogger("headrace")
@@ -48,6 +49,7 @@ class Watched(Protocol):
     alerts: Alerts
     betting: Betting
     directory: Directory
+    stops: Stops
     stream_desk: StreamDesk
     watch: HostWatch
 
@@ -123,8 +125,8 @@ class Watchdogs:
 
     def _end_stalled(self, at_ms: int) -> None:
         limit = self._config.restart_stalled
-        if limit is None:
-            return
+        if limit is None or self._system.stops.shutdown is not None:
+            return  # hosts that do not end when they are to are killed then, and that is told
         for row in self._system.watch.rows():
             stalled_s = self._system.watch.stalled_ms(row["name"], at_ms) / 1000
             if stalled_s >= limit:

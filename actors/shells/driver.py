@@ -327,14 +327,19 @@ class Driver:
             time.sleep(0.1)
 
     def close(self, seconds: float) -> None:
-        """End all actors, and remove what they have made."""
+        """End all actors, and remove what they have made.
+
+        Args:
+            seconds: that they may take; 0: they are killed, which is nothing to be told of.
+        """
         self._closing.set()
         self._guardian.close()
         if self._watch.is_alive() and self._watch is not threading.current_thread():
             self._watch.join(_START_S)
         engine, self.engine = self.engine, None
         if engine is not None:
-            for name in engine.close(seconds):
+            killed = engine.close(seconds)
+            for name in killed if seconds else ():
                 logger.warning("%s did not end, and was killed", name)
 
 

@@ -366,6 +366,25 @@ class Failing(hr.Coordinator):
         super().answer(message)
 
 
+class TooLate(hr.Coordinator):
+    """Changes its mind when a request has been sent on."""
+
+    def process_order_package(self, request: Request) -> None:
+        super().process_order_package(request)
+        raise ValueError("on second thoughts")
+
+
+def test_what_is_told_to_have_expired_is_not_sent(tmp_path: Path) -> None:
+    bench = trading(tmp_path, coordinator=TooLate)
+    for _ in range(2):
+        bench.asks(placing("a"))
+        assert (bench.account.requests, replies(bench, "r1")[-1:]) == ([], [EXPIRED])
+        assert bench.role.betting.exposure.total() == 0.0
+        assert bench.account.client.transaction_count_total == 0
+        bench.restarts()
+        bench.ready()
+
+
 class Splitting(hr.Coordinator):
     """Sends each instruction by itself."""
 

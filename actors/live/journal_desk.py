@@ -125,6 +125,17 @@ class JournalDesk:
         self._queue.append(asked)
         return asked
 
+    def withdraw(self, request: Request) -> bool:
+        """A request that was to be sent is not to be, or nothing more of it; False: it was not to be."""
+        passed = [
+            each
+            for each in self._queue
+            if type(each) is Asked and each.passed and each.request.request_id == request.request_id
+        ]
+        for each in passed:
+            each.passed = False
+        return bool(passed)
+
     # -- writing -------------------------------------------------------------------------------------------------
 
     def flush(self) -> None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from ..actors.live.instance import Instance
 from ..actors.live.reference import default_reference
 from ..actors.live.setup import RiskLimits
-from ..config import Config
+from ..config import Config, ConfigError
 from ..strategies.errors import InputError
 from .live_file import Account, LiveFile, read_live_file
 from .options import config_of, pairs
@@ -122,7 +122,10 @@ def _config(file: LiveFile | None, settings: tuple[str, ...], reference: str | N
     """The settings: of the file's [headrace], else of the environment; what the command line says goes before both."""
     config = config_of(None, settings, None, False)
     if file is not None and file.settings is not None:
-        of_file = Config.from_mapping(file.settings)
+        try:
+            of_file = Config.from_mapping(file.settings)
+        except ConfigError as error:
+            raise ConfigError(f"{file.path}, [headrace]: {error}") from None
         given = {name: getattr(config, name) for name in pairs(settings, "--set")}
         config = dataclasses.replace(of_file, **given)
     reference = reference or config.customer_strategy_ref or default_reference()

@@ -89,6 +89,7 @@ def _run(plan: LivePlan, line: Line, quiet: bool, show: Callable[[Result, str | 
                     system.wait()
                     line.stopping()
                     if plan.exchange is not None and system.why == _LEFT_ALONE:
+                        click.echo(f"headrace: {_LEFT_ALONE}, and the rehearsal exchange with it: all ends", err=True)
                         raise KeyboardInterrupt  # the exchange has died with it: there is nothing to be cancelled at
                     result = system.end()
             except KeyboardInterrupt:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Callable
 from typing import Any, cast
@@ -14,6 +15,7 @@ from headrace.simulate.exchange.betting.bank import Bank
 from headrace.simulate.exchange.betting.betting import Betting
 from headrace.simulate.exchange.exchange import Exchange
 from headrace.simulate.exchange.faults import Fault
+from headrace.simulate.exchange.http.arguments import arguments_of
 from headrace.simulate.exchange.ledger import Ledger
 from headrace.simulate.exchange.listings.catalogues import Catalogues
 from headrace.simulate.exchange.listings.listings import Listings
@@ -58,6 +60,7 @@ class OrderVenue:
         self.bytes: dict[str, list[bytes]] = {"s1": [], "o1": []}
         self.definition: dict[str, Any] = {}
         self.calls: list[Call] = []
+        self.elsewhere: list[asyncio.Task[Any]] = []
         self.running: dict[str, int] = {}
         self._make_exchange()
         self.tell_market(self.stream.lines)
@@ -85,6 +88,24 @@ class OrderVenue:
     def fault(self, kind: str, **of: Any) -> None:
         self.faults.add(Fault(kind, **of))
         self.turn()
+
+    def place_elsewhere(self, bet: Any, price: float) -> None:
+        """Another program of the account places a bet of £3 with the references of a bet."""
+        limit = {"size": 3.0, "price": price, "persistenceType": "LAPSE"}
+        order = {"selectionId": bet.selection_id, "side": "BACK" if bet.back else "LAY", "orderType": "LIMIT"}
+        order |= {"limitOrder": limit, "customerOrderRef": bet.order_ref}
+        asked = {"marketId": MARKET, "instructions": [order], "customerStrategyRef": bet.strategy_ref}
+        task = self.loop.create_task(
+            cast(Any, self.operations["SportsAPING/v1.0/placeOrders"](ALICE, arguments_of(asked)))
+        )
+        self.turn()
+        self.elsewhere.append(task)
+
+    @property
+    def elsewhere_placed(self) -> list[str]:
+        """The bets that another program has placed."""
+        reports = [task.result()["instructionReports"][0] for task in self.elsewhere if task.done()]
+        return [each["betId"] for each in reports if each["status"] == "SUCCESS"]
 
     def turn(self) -> None:
         """The exchange's loop does what it can."""

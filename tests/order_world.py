@@ -347,6 +347,8 @@ class World(OrderVenue):
             self.h1.crash()
         for call in self.calls:
             call.end()
+        for task in self.elsewhere:
+            task.cancel()
         self.turn()
         self.server.__exit__()
         self._instance.release()

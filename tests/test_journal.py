@@ -466,6 +466,90 @@ def test_a_file_that_is_no_journal_any_more_is_set_aside(opened: Open, folder: P
     assert ids(journal) == ["r1"]
 
 
+def closed_file(opened: Open, folder: Path, count: int = 6) -> Path:
+    """The file of a journal that was closed, with requests of an open market."""
+    journal = opened()
+    journal.add([request(number) for number in range(1, count + 1)])
+    journal.close()
+    (path,) = day_files(folder)
+    return path
+
+
+def test_a_format_of_the_file_that_there_is_not_is_damage(opened: Open, folder: Path) -> None:
+    path = closed_file(opened, folder)
+    data = bytearray(path.read_bytes())
+    data[44:48] = (7).to_bytes(4, "big")  # "schema format number"
+    path.write_bytes(data)
+    again = opened()
+    assert again.writable
+    assert again.damage
+    assert ids(again) == []
+
+
+def test_a_table_that_is_not_there_is_damage(opened: Open, folder: Path) -> None:
+    path = closed_file(opened, folder)
+    with contextlib.closing(sqlite3.connect(path)) as db:
+        db.execute("drop table entries")
+    again = opened()
+    again.add([request(9)], durable=True)
+    assert again.writable
+    assert again.damage
+    assert ids(again) == ["r9"]
+
+
+def test_a_column_whose_name_is_no_text_any_more_is_damage(opened: Open, folder: Path) -> None:
+    path = closed_file(opened, folder)
+    data = path.read_bytes()
+    assert data.count(b" actor text") == 1
+    path.write_bytes(data.replace(b" actor text", b" \xe0ctor text"))
+    again = opened()
+    again.add([request(9)], durable=True)
+    assert again.damage
+    assert ids(again) == ["r9"]
+
+
+@pytest.mark.parametrize("column", ["at", "actor", "message", "kept"])
+def test_an_entry_with_what_a_column_cannot_have_is_left_out_and_told(opened: Open, folder: Path, column: str) -> None:
+    path = closed_file(opened, folder, 3)
+    with contextlib.closing(sqlite3.connect(path)) as db:
+        value = b"x" if column == "actor" else "x"
+        db.execute(f"update entries set {column} = ? where number = 2", (value,))
+        db.commit()
+    again = opened()
+    assert ids(again) == ["r1", "r3"]
+    assert len(again.damage) == 1
+    reader = JournalReader(folder)
+    assert ids(reader.entries(kept=True)) == ["r1", "r3"]
+    assert len(reader.unread) == 1
+
+
+def test_numbers_that_damage_has_torn_apart_are_read_at_once(opened: Open, folder: Path) -> None:
+    path = closed_file(opened, folder, 3)
+    far = 2**62
+    with contextlib.closing(sqlite3.connect(path)) as db:
+        db.execute("update entries set number = ? where number = 3", (far,))
+        db.commit()
+    reader = JournalReader(folder)
+    assert [each.number for each in reader.entries()] == [1, 2, far]
+    assert [each.number for each in reader.latest(3)] == [1, 2, far]
+    assert [each.number for each in reader.latest(2)] == [2, far]
+
+
+def test_a_pack_that_is_not_where_it_is_said_to_be_is_told(opened: Open, folder: Path) -> None:
+    journal = opened()
+    journal.add([request(number, "1.2") for number in range(1, 4)])
+    journal.close_market("1.2")
+    journal.tidy()
+    journal.close()
+    (path,) = day_files(folder)
+    with contextlib.closing(sqlite3.connect(path)) as db:
+        assert db.execute("update packs set data = 'x', first = 'y'").rowcount == 1
+        db.commit()
+    reader = JournalReader(folder)
+    assert list(reader.entries()) == []
+    assert reader.unread
+
+
 def test_a_page_that_is_damaged_costs_little_more_than_the_page(opened: Open, folder: Path) -> None:
     path = filled(opened, folder)
     with open(path, "r+b") as file:

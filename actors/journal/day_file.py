@@ -50,6 +50,13 @@ create index if not exists packs_of_numbers on packs (last, first, to_at, market
 """
 #: A row of the table of entries: number, at, market, kind, actor, message and what is kept with it.
 Row = tuple[int, int, str, str, str, bytes, bytes]
+#: Its columns, by name: of a damaged file not even these are certain.
+COLUMNS = "number, at, market_id, kind, actor, message, kept"
+_COLUMNS = (
+    f"{COLUMNS} from entries",
+    "market_id, open from markets",
+    "id, market_id, first, last, from_at, to_at, count, data from packs",
+)
 #: Entries in a pack, and bytes of messages, at most.
 PACKED, PACKED_BYTES = 200, 200_000
 #: Bytes that the WAL keeps once it begins anew: a commit that need not make the file longer takes half of the time.
@@ -115,6 +122,8 @@ class DayFile:
         self._db = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=5.0)
         try:
             made = check_version(self._db, path)
+            for columns in _COLUMNS if made else ():
+                self._db.execute(f"select {columns} limit 0")  # else what is written could not be read
             self._db.execute("pragma journal_mode = wal")
             # Done by `checkpoint`, where nobody waits for it.
             self._db.execute("pragma wal_autocheckpoint = 0")
@@ -364,7 +373,7 @@ def salvaged(path: Path, market_ids: Iterable[str] | None = None) -> Iterator[Ro
         while step < _FURTHEST:
             before = at
             try:
-                for row in db.execute("select * from entries where number > ? order by number", (at,)):
+                for row in db.execute(f"select {COLUMNS} from entries where number > ? order by number", (at,)):
                     at = row[0]
                     if row[2] in wanted:
                         yield row

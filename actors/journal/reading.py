@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from operator import itemgetter
 from pathlib import Path
 
-from .day_file import Row, check_version, unpacked_rows
+from .day_file import COLUMNS, Row, check_version, unpacked_rows
 
 #: Numbers that are read in one look, and where what is kept is read too.
 _WINDOW, _WINDOW_OF_KEPT = 20_000, 500
@@ -97,7 +97,7 @@ class DayReader:
             packed = [row for market, data in packs for row in unpacked_rows(data, market)]
             packed.sort(key=_BY_NUMBER)
             found = db.execute(
-                "select * from entries where number in (select number from entries where market_id in"
+                f"select {COLUMNS} from entries where number in (select number from entries where market_id in"
                 " (select value from json_each(?))) and number <= ? order by number",
                 (wanted, below),
             )

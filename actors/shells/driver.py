@@ -73,6 +73,7 @@ class Driver:
         self._page_port, self._supervision = page_port, supervision
         self._token, self._last_port = _token_and_port(instance.before.page if supervision.again else "")
         self._guardian = Guardian()
+        self._tries = 1
         self._ended: Callable[[], bool] = lambda: False
         self._closing = threading.Event()
         self._watch = threading.Thread(target=self._look_after_head, name="headrace-driver", daemon=True)
@@ -89,6 +90,7 @@ class Driver:
             ClientError, RunError: they do not start; the message says why.
         """
         self._start(own=False)
+        self._start_page()
         if self._on_ray:
             self._watch.start()
 
@@ -102,14 +104,15 @@ class Driver:
                 return
             # The coordinator is told of the ends of those that the former process has started.
             engine.adopt()
-        tries = _TRIES if begun.joined else 1
-        self._keep(engine, COORDINATOR, self._coordinator, self._coordinator_is_there, tries)
-        # The page's process keeps metrics as well where Ray does.
-        if self._page_port is not None or self._on_ray:
-            self._keep(engine, PAGE, self._page, self._page_is_there, tries)
+        self._tries = _TRIES if begun.joined else 1
+        self._keep(engine, COORDINATOR, self._coordinator, self._coordinator_is_there, self._tries)
         if begun.joined:
             engine.bury()
-        engine.spare(1, self._coordinator())
+
+    def _start_page(self) -> None:
+        """Start the page; its process keeps metrics as well where Ray does."""
+        if self.engine is not None and not self.over and (self._page_port is not None or self._on_ray):
+            self._keep(self.engine, PAGE, self._page, self._page_is_there, self._tries)
 
     def _keep(
         self,
@@ -176,9 +179,25 @@ class Driver:
         if self.over:
             return
         self._begin_streams(True)
+        self._have_hosts(ended)
         self._wait_for_accounts(ended)
         self._wait_for_hosts(ended)
         self._begin_streams(False)
+        self._have_spare()
+
+    def _begin_anew(self) -> None:
+        """The same, of a system that has markets already: these do not wait for hosts that have none."""
+        self._begin_streams(True)
+        self._have_hosts(self._ended)
+        self._wait_for_accounts(self._ended)
+        self._begin_streams(False)
+        self._start_page()
+        self._have_spare()
+
+    def _have_spare(self) -> None:
+        """Have a process ready for a coordinator or a page that ends."""
+        if self.engine is not None:
+            self.engine.spare(1, self._coordinator())
 
     def _begin_streams(self, of_orders: bool) -> None:
         """Start streams that do not run: the coordinator starts those again that end."""
@@ -188,6 +207,13 @@ class Driver:
             incarnation = self.engine.next(name)
             if incarnation == 0:
                 self.engine.start(name, stream_of(wanted[name], self._setup))
+
+    def _have_hosts(self, ended: Callable[[], bool]) -> None:
+        """Have the coordinator start hosts."""
+        for _ in self._states(ended):
+            with contextlib.suppress(RunError):  # it has ended at this moment, and is started again
+                self.ask("PREPARE", {})
+                return
 
     def _wait_for_accounts(self, ended: Callable[[], bool]) -> None:
         """Wait until it is known how the accounts' bets stand: not for long, for an exchange may be down for hours."""
@@ -200,8 +226,7 @@ class Driver:
             logger.warning("It is not known yet how the bets of %s stand; markets are begun all the same", waiting)
 
     def _wait_for_hosts(self, ended: Callable[[], bool]) -> None:
-        """Have hosts ready before markets come, all of which open at once."""
-        self.ask("PREPARE", {}, _START_S)
+        """Wait until hosts are ready before markets come, all of which open at once."""
         for state in self._states(ended):
             if not state["hosts_coming"]:
                 return
@@ -232,7 +257,7 @@ class Driver:
         while not self._closing.is_set():
             try:
                 self._start(own=True)
-                self.begin(self._ended)
+                self._begin_anew()
                 return
             except Exception as error:
                 logger.error("The system cannot be started anew: %s; it is tried again in %g s", error, wait)
@@ -302,14 +327,19 @@ class Driver:
             time.sleep(0.1)
 
     def close(self, seconds: float) -> None:
-        """End all actors, and remove what they have made."""
+        """End all actors, and remove what they have made.
+
+        Args:
+            seconds: that they may take; 0: they are killed, which is nothing to be told of.
+        """
         self._closing.set()
         self._guardian.close()
         if self._watch.is_alive() and self._watch is not threading.current_thread():
             self._watch.join(_START_S)
         engine, self.engine = self.engine, None
         if engine is not None:
-            for name in engine.close(seconds):
+            killed = engine.close(seconds)
+            for name in killed if seconds else ():
                 logger.warning("%s did not end, and was killed", name)
 
 

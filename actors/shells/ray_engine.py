@@ -26,7 +26,7 @@ from ..role import Role
 from .engine import COORDINATOR, end_all
 from .pickles import Pickles
 from .ray_head import RayHead
-from .ray_processes import RayProcesses, kill
+from .ray_processes import RayProcesses, kill, kill_soon
 from .watching import ENGINES, Watching
 
 logger = logging.getLogger("headrace")
@@ -356,8 +356,8 @@ class RayEngine:
     def _has_ended(self, running: _Running, why: str) -> None:
         running.why = why
         running.ended.set()
-        if running.shell is not None:
-            kill(running.shell)
+        if running.shell is not None and not self.lost:
+            kill_soon(running.shell)
         if running.killed:
             return
         gone = Gone(running.name, running.why, running.incarnation)

@@ -186,3 +186,8 @@ def kill(shell: Any) -> None:
         return
     with contextlib.suppress(Exception):  # it is dead, or the cluster is
         ray.kill(shell, no_restart=True)
+
+
+def kill_soon(shell: Any) -> None:
+    """The same, without waiting: Ray waits for a control service that has died."""
+    threading.Thread(target=kill, args=(shell,), name="headrace-kill", daemon=True).start()

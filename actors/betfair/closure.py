@@ -177,8 +177,8 @@ class Closure:
         if rows is None:
             self._looked(began, due, failed=True)
             return
-        # Where other results are there, what has none was voided, or is late. And the end of a bet that has a result may
-        # have been told while nobody listened.
+        # Where other results are there, what has none was voided, or is late. And the end of a bet that has a result
+        # may have been told while nobody listened.
         voided = [
             bet.bet_id
             for market_id in due

@@ -45,6 +45,7 @@ class _Life:
 
     Attributes:
         running: it has said that the system runs.
+        told: a signal was passed on to it.
         code: it has ended as it should, with this exit code; None: it has died, or lives.
     """
 
@@ -52,6 +53,7 @@ class _Life:
     line: socket.socket
     began: float
     running: bool = False
+    told: bool = False
     code: int | None = None
 
 
@@ -163,7 +165,7 @@ class Supervisor:
     def _take(self, life: _Life, said: dict[str, Any]) -> None:
         if said["what"] == "running":
             life.running = self._ran = True
-            if self._asked is not None:
+            if self._asked is not None and not life.told:
                 self._pass_on(self._asked)
         elif said["what"] == "ended":
             life.code = int(said["code"])
@@ -190,6 +192,7 @@ class Supervisor:
     def _pass_on(self, number: int) -> None:
         life = self._life
         if life is not None and (life.running or not self._ran):  # one that is started again is told once it runs
+            life.told = True
             with contextlib.suppress(ProcessLookupError):
                 life.process.send_signal(number)
 

@@ -6,6 +6,7 @@ import json
 import os
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -135,15 +136,6 @@ def test_driver_that_is_killed_is_followed_by_another_and_the_system_ends_in_ord
     assert manifest["stopped"] == "SIGTERM"
 
 
-def test_where_the_supervisor_is_killed_the_driver_ends_as_well(started: Callable[..., Command]) -> None:
-    command = started()
-    driver = command.until(resting)["pid"]
-    command.process.kill()
-    command.ended()
-    assert wait_until(lambda: not alive(driver), 30)
-    assert command.instance.running() is None
-
-
 # -- drivers of the test's own -----------------------------------------------------------------------------------------
 
 #: Notes what it is told. What it does is in a file: a line for each life.
@@ -189,6 +181,21 @@ def lives(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Live
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(supervisor, "_COMMAND", DRIVER)
     return lambda *what: Lives(tmp_path, *what)
+
+
+def test_driver_is_told_when_its_supervisor_has_died(tmp_path: Path) -> None:
+    code = (
+        "import sys; from pathlib import Path; from headrace.cli import supervisor; "
+        "from headrace.cli.supervisor import Supervisor; from headrace.actors.live.instance import Instance; "
+        "supervisor._COMMAND = sys.argv[1]; Supervisor(Instance('lives', Path('home')), [], None).run()"
+    )
+    (tmp_path / "what").write_text(f"{RUNS}[time.sleep(0.01) for _ in range(2000) if not Path('alone').exists()]")
+    process = subprocess.Popen([sys.executable, "-c", code, DRIVER], cwd=tmp_path, env=environment())
+    assert wait_until((tmp_path / "lives").exists, 20)
+    time.sleep(0.2)
+    process.kill()
+    process.wait(LIMIT)
+    assert wait_until((tmp_path / "alone").exists, 10)
 
 
 def test_each_driver_is_told_the_session_and_whether_there_was_one_before(

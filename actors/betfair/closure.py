@@ -177,12 +177,13 @@ class Closure:
         if rows is None:
             self._looked(began, due, failed=True)
             return
-        # Where other results are there, what has none was voided, or is late. And the end of a bet that has a result
-        # may have been told while nobody listened.
+        # Where other results are there, what has none was voided, or is late; where none come, all may have been
+        # voided. And the end of a bet that has a result may have been told while nobody listened.
         voided = [
             bet.bet_id
             for market_id in due
-            if (closed := self._closed.get(market_id)) is not None and (closed.results or closed.market is not None)
+            if (closed := self._closed.get(market_id)) is not None
+            and (closed.results or closed.market is not None or began - closed.since >= EVERY_MS)
             for bet in (*self._unsettled(market_id, closed), *self._without_end(market_id, closed))
             if bet.bet_id is not None
         ]

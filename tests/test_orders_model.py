@@ -191,7 +191,7 @@ class Orders(RuleBasedStateMachine):
             bsp = {1: 2.0, 2: 2.0}
             self.it.changes(lambda stream, at: stream.close(at, winner, bsp, bspReconciled=True, version=at))
         elif what == "reopen" and self.closed:
-            self.closed = False
+            self.closed, self.unasked = False, True
             runners = {1: {"status": "ACTIVE"}, 2: {"status": "ACTIVE"}}
             self.it.changes(lambda stream, at: stream.define(at, runners, status="OPEN", version=at))
         elif what == "void":

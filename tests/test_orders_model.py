@@ -309,8 +309,12 @@ def come_to_rest(it: World) -> None:
 
 
 def require_agreement(it: World) -> None:
-    bets = {bet.bet_id: bet for bet in it.exchange.bets.values()}
     desk = it.c.betting.accounts.of(OWNER)
+    everything = {bet.bet_id: bet for bet in it.exchange.bets.values()}
+    heard = {each.bet_id for each in desk.bets.in_market(MARKET)}
+    # What another program has placed, and has ended while nobody listened, is none of ours.
+    others = {each for each in it.elsewhere_placed if each not in heard and everything[each].ended}
+    bets = {bet_id: bet for bet_id, bet in everything.items() if bet_id not in others}
     assert desk.orders is not None
     closed = it.exchange.markets[MARKET].closed_at is not None
     # The coordinator and the exchange.
@@ -339,7 +343,7 @@ def require_agreement(it: World) -> None:
     orders = {order.bet_id: order for order in market.blotter if order.bet_id is not None}
     # Of bets with one reference each counts, and one of them is the order's.
     assert orders.keys() <= bets.keys()
-    assert len(orders) == len(bets) - len(it.elsewhere_placed)
+    assert len(orders) == len(everything) - len(it.elsewhere_placed)
     for bet_id, order in orders.items():
         bet = bets[bet_id]
         sizes = (order.size_matched, order.size_cancelled, order.size_lapsed, order.size_voided)

@@ -86,7 +86,7 @@ class RayProcesses:
             return ready
 
     def _found_or_made(self) -> Any:
-        """In the second thread, after what a former process has made ready was taken over: one of these, or a new one."""
+        """In the second thread, after what a former process had ready was taken over: one of these, or a new one."""
         with self._lock:
             ready = next((each for each in self._made if each.done() and not _failed(each)), None)
             if ready is not None:

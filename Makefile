@@ -23,7 +23,7 @@ TARGET ?=
 .NOTPARALLEL:
 
 test: .venv/installed-dev
-	$(BIN)/pytest -n 2
+	$(BIN)/pytest -n 4
 
 fuzz: .venv/installed-dev
 	$(BIN)/python tests/fuzz.py $(if $(SEED),--seed $(SEED)) $(if $(MINUTES),--minutes $(MINUTES)) \

@@ -80,8 +80,10 @@ class Kill:
         at: when, wall time in milliseconds. names, pids: what was hit.
         markets: that must be shown again. orders: an order asked for afterwards must reach the exchange.
         streams: that must be subscribed again.
+        coordinator: that must be another process before that order counts: Ray's head may die a while before all else.
         page, driver: that must be there again: the page's address, the process of the driver.
         back: seconds until all that was so; None: it has not come back.
+        began: when the new coordinator was seen.
     """
 
     kind: str
@@ -91,9 +93,11 @@ class Kill:
     markets: set[str]
     orders: bool = False
     streams: tuple[str, ...] = ()
+    coordinator: int | None = None
     page: bool = False
     driver: int | None = None
     back: float | None = None
+    began: float = 0.0
 
     def when(self, notes: Notes, history: History, system: System) -> float | None:
         """When all was back, wall time in milliseconds; None: not yet."""
@@ -107,8 +111,14 @@ class Kill:
             if not seen:
                 return None
             moments.append(min(seen))
+        if self.coordinator is not None:
+            state = system.state(1.0)
+            if state is None or state["pid"] == self.coordinator:
+                return None
+            self.coordinator, self.began = None, time.time() * 1000
         if self.orders:
-            reached = [wall for wall, ref in history.placings if wall > self.at and notes.asked.get(ref, 0) > self.at]
+            after = max(self.at, self.began)
+            reached = [wall for wall, ref in history.placings if wall > after and notes.asked.get(ref, 0) > after]
             if not reached:
                 return None
             moments.append(min(reached))
@@ -323,7 +333,7 @@ class Chaos:
             found = self.system.named({"gcs": "gcs_server", "raylet": "raylet"}[kind])
             if not found:
                 return None
-            kill = Kill(kind, time.time() * 1000, [kind], found, set(), orders=True)
+            kill = Kill(kind, time.time() * 1000, [kind], found, set(), orders=True, coordinator=state["pid"])
         self._kill(kill.pids)
         return kill
 

@@ -16,6 +16,7 @@ REFUSALS = frozenset(
 )
 #: Money that floats may differ by.
 _PENNY = 0.005
+_DAY_MS = 86_400_000
 _SIZES = ("matched", "cancelled", "lapsed", "voided")
 
 
@@ -124,6 +125,7 @@ class History:
 
     Attributes:
         number: of the last entry.
+        began: when the first was written: wall time, milliseconds.
         bets: by id, as they now are.
         refs: bets by their order's reference, in the order of their placing.
         wrong: what must not be at all, in sentences: bets placed twice, limits that were passed.
@@ -136,6 +138,7 @@ class History:
     def __init__(self, entries: Iterable[Any] = (), limits: Limits = Limits(), no_more: float | None = None) -> None:
         self.limits = limits
         self.number = 0
+        self.began = 0.0
         self.bets: dict[str, Bet] = {}
         self.refs: dict[str, list[Bet]] = {}
         self.wrong: list[str] = []
@@ -168,6 +171,7 @@ class History:
         """Read on."""
         for entry in entries:
             self.number = entry.number
+            self.began = self.began or entry.wall
             values = entry.values
             match entry.kind:
                 case "REQUEST":
@@ -346,6 +350,8 @@ class History:
                 wrong.append(f"{what}: {found:.2f} could be lost, by the ledger {self.exposure:.2f}")
         settled = state["risk"]["by_currency"][client["currency"]]["settled_today"]
         won = round(self.settled + self.commission, 2)
+        if self.began // _DAY_MS != state["at"] // _DAY_MS:
+            return wrong  # midnight has passed, and what was won before is of yesterday
         if abs(settled - won) >= 0.01 - 1e-6:
             wrong.append(f"settled today: {settled:.2f}, by the ledger {won:.2f}")
         return wrong

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import time
+import urllib.parse
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -12,6 +13,8 @@ import click
 
 from ..actors.live.control import ask
 from ..actors.live.instance import Instance, running_instances
+from ..actors.live.reference import instances_root
+from ..actors.live.rows_file import under_way
 from ..strategies.errors import InputError, RunError
 
 #: Seconds between two looks.
@@ -33,12 +36,31 @@ def found_instance(reference: str | None) -> Instance:
     found = [each.reference for each in running_instances()]
     names = ", ".join(found) or "none"
     if reference is not None:
-        raise InputError(f"no live system with the reference {reference!r} runs on this machine; running: {names}")
+        cut = _cut_short(reference)
+        raise InputError(f"no live system with the reference {reference!r} runs on this machine; running: {names}{cut}")
     if not found:
-        raise InputError("no live system runs on this machine")
+        raise InputError(f"no live system runs on this machine{_cut_short()}")
     if len(found) > 1:
         raise InputError(f"several live systems run on this machine; name one with --reference: {names}")
     return Instance(found[0])
+
+
+def _cut_short(reference: str | None = None) -> str:
+    """What is to be known of systems that do not run, though nobody has ended them; as the end of a sentence.
+
+    Args:
+        reference: of this one alone; None: of all.
+    """
+    root = instances_root()
+    folders = sorted(root.iterdir()) if root.is_dir() else []
+    known = [urllib.parse.unquote(each.name) for each in folders if under_way(each)]
+    found = [each for each in known if reference in (None, each)]
+    if not found:
+        return ""
+    return (
+        f"; {', '.join(found)} was cut short, and its orders may rest at the exchange: start it again with the same "
+        "command, and it goes on with them"
+    )
 
 
 def show_status(instance: Instance, as_json: bool, watch: bool) -> None:

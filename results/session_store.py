@@ -101,8 +101,8 @@ class SessionStore(FolderStore):
             self._write(wait=True)
         except RunError as error:
             raise RunError(
-                f"{error}. The rows of the session are kept in the instance's folder: the same command, with this "
-                "folder or another one for the result, goes on with them"
+                f"{error}. The rows of the session are kept in the instance's folder: the next session at the same "
+                "exchange, with this folder or another one for the result, goes on with them"
             ) from None
         super().close()
         self._writers = None

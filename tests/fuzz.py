@@ -48,7 +48,12 @@ def cover(name: str, minutes: float) -> int:
     """Fuzz a target. Returns: 0 nothing was found, 1 something was, 130 Ctrl-C."""
     print(f"fuzz: {name}, {minutes:g} minutes", flush=True)
     command = [sys.executable, str(TESTS / "fuzz_coverage.py"), name, str(KEPT / name)]
-    code = subprocess.run([*command, f"-max_total_time={minutes * 60:.0f}"], cwd=TESTS.parent, check=False).returncode
+    limited = [*command, f"-max_total_time={minutes * 60:.0f}"]
+    try:
+        code = subprocess.run(limited, cwd=TESTS.parent, check=False, timeout=minutes * 60 + PATIENCE).returncode
+    except subprocess.TimeoutExpired:
+        print(f"fuzz: {name} took {PATIENCE} s more than it was given", flush=True)
+        return 1
     if code in (0, 130):
         return code
     print(f"fuzz: found for {name}; the bytes are in {KEPT / name}", flush=True)

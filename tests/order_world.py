@@ -125,6 +125,7 @@ class World(OrderVenue):
     Attributes:
         queues: letters on their way, by sender and receiver, each with the address that it was sent to.
         placed: how often each order was sent to be placed.
+        cut: by how much each order was asked to be reduced.
         rows: markets that hosts have freed.
     """
 
@@ -132,6 +133,7 @@ class World(OrderVenue):
         super().__init__()
         self.queues: dict[Pair, collections.deque[tuple[str, Letter]]] = {}
         self.placed: collections.Counter[str] = collections.Counter()
+        self.cut: collections.Counter[str] = collections.Counter()
         self.rows: list[Any] = []
         self.trap = ""
         self.crashed = self._coordinators = 0

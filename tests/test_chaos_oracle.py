@@ -76,6 +76,7 @@ def state_of(history: History, **changes: Any) -> dict[str, Any]:
     ]
     money = {"exposure": history.exposure, "settled_today": history.settled + history.commission}
     return {
+        "at": history.began,
         "orders": orders,
         "foreign": [],
         "clients": [{"exposure": history.exposure, "currency": "GBP"}],
@@ -284,6 +285,7 @@ def test_what_was_settled_is_compared(book: Book) -> None:
     told = state_of(history)
     told["risk"]["by_currency"]["GBP"]["settled_today"] = 8.0
     assert history.differences_at_rest(told, 0.0) == ["settled today: 8.00, by the ledger 7.60"]
+    assert history.differences_at_rest({**told, "at": 86_400_000}, 0.0) == [], "it is another day"
 
 
 # -- limits ----------------------------------------------------------------------------------------------------------

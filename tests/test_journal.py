@@ -508,6 +508,20 @@ def test_a_column_whose_name_is_no_text_any_more_is_damage(opened: Open, folder:
     assert ids(again) == ["r9"]
 
 
+def test_a_schema_that_is_quoted_as_no_text_is_damage(opened: Open, folder: Path) -> None:
+    path = closed_file(opened, folder)
+    data = path.read_bytes()
+    path.write_bytes(
+        data.replace(b"CREATE INDEX packs_of_markets on packs", b"CREATE \xc5NDEX packs_of_markets on packs")
+    )
+    assert path.read_bytes() != data
+    assert list(JournalReader(folder).entries()) == []
+    again = opened()
+    again.add([request(9)], durable=True)
+    assert again.damage
+    assert ids(again) == [f"r{number}" for number in (1, 2, 3, 4, 5, 6, 9)]
+
+
 @pytest.mark.parametrize("column", ["at", "actor", "message", "kept"])
 def test_an_entry_with_what_a_column_cannot_have_is_left_out_and_told(opened: Open, folder: Path, column: str) -> None:
     path = closed_file(opened, folder, 3)
@@ -518,6 +532,7 @@ def test_an_entry_with_what_a_column_cannot_have_is_left_out_and_told(opened: Op
     again = opened()
     assert ids(again) == ["r1", "r3"]
     assert len(again.damage) == 1
+    list(again.since(0))  # which raises nothing
     reader = JournalReader(folder)
     assert ids(reader.entries(kept=True)) == ["r1", "r3"]
     assert len(reader.unread) == 1

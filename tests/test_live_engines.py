@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import functools
 import os
 import signal
@@ -464,13 +465,24 @@ def test_a_ray_that_cannot_start_is_an_error_that_tells_its_last_words(monkeypat
     assert {name: value for name, value in os.environ.items() if name.startswith("RAY_AUTH")} == before
 
 
-def test_ray_does_not_take_sigterm_from_the_program_that_connects() -> None:
-    def own(number: int, frame: object) -> None: ...
+@pytest.mark.parametrize("thread", ["main", "other"])
+def test_ray_does_not_take_sigterm_from_the_program_that_connects(thread: str) -> None:
+    taken: list[int] = []
+    before = signal.signal(signal.SIGTERM, lambda number, frame: taken.append(number))
 
-    before = signal.signal(signal.SIGTERM, own)
-    try:
+    def connect() -> None:
         with _own_sigterm():
-            signal.signal(signal.SIGTERM, signal.SIG_DFL)
-        assert signal.getsignal(signal.SIGTERM) is own
+            # As Ray does it, below Python: the process would end.
+            ctypes.CDLL(None).signal(int(signal.SIGTERM), 0)
+
+    try:
+        if thread == "main":
+            connect()
+        else:
+            other = threading.Thread(target=connect)
+            other.start()
+            other.join()
+        os.kill(os.getpid(), signal.SIGTERM)
+        until(lambda: taken)
     finally:
         signal.signal(signal.SIGTERM, before)

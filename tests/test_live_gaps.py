@@ -32,6 +32,7 @@ from headrace.strategies.messages import (
     EXPIRED,
     FAILURE,
     PLACE,
+    REFUSED,
     SUCCESS,
     UPDATE,
     CancelInstruction,
@@ -319,6 +320,69 @@ def test_transactions_count_in_markets_of_which_the_journal_has_packed_what_was_
     bench.role.betting.journal.journal.tidy()
     bench.restarts()
     assert bench.account.client.transactions_by_hour == {NOW // HOUR: [1, 0]}
+
+
+def test_a_batch_that_cannot_be_made_an_entry_is_answered_as_not_sent(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    journal = bench.role.betting.journal.journal
+
+    def fails(entries: Any, durable: bool = False) -> int:
+        raise UnicodeEncodeError("utf-8", "?", 0, 1, "surrogates not allowed")
+
+    monkeypatch.setattr(journal, "add", fails)
+    bench.asks(placing("a"))
+    assert (bench.account.requests, replies(bench, "r1")) == ([], [EXPIRED])
+    bench.asks(placing("b", request_id="r2"))
+    assert (bench.account.requests, replies(bench, "r2")) == ([], [REFUSED])
+    monkeypatch.undo()
+    bench.passes(1_000)
+    bench.asks(placing("c", request_id="r3"))
+    assert len(bench.account.requests) == 1
+
+
+def test_a_request_whose_answer_fails_does_not_take_those_after_it_along(tmp_path: Path) -> None:
+    bench = trading(tmp_path, coordinator=Failing)
+    bench.account.send = unsendable  # type: ignore[method-assign]
+    bench.take("h1", Carried("s1.market", placing("a")))
+    bench.take("h1", Carried("s1.market", placing("b", request_id="r2")))
+    bench.role.caught_up(bench.now)
+    assert replies(bench, "r2") == [EXPIRED]
+
+
+def unsendable(request: Request) -> None:
+    raise OSError("no")
+
+
+class Failing(hr.Coordinator):
+    """Fails at the first answer."""
+
+    failed = False
+
+    def answer(self, message: Any) -> None:
+        if not self.failed:
+            self.failed = True
+            raise ValueError("I am new to this")
+        super().answer(message)
+
+
+class TooLate(hr.Coordinator):
+    """Changes its mind when a request has been sent on."""
+
+    def process_order_package(self, request: Request) -> None:
+        super().process_order_package(request)
+        raise ValueError("on second thoughts")
+
+
+def test_what_is_told_to_have_expired_is_not_sent(tmp_path: Path) -> None:
+    bench = trading(tmp_path, coordinator=TooLate)
+    for _ in range(2):
+        bench.asks(placing("a"))
+        assert (bench.account.requests, replies(bench, "r1")[-1:]) == ([], [EXPIRED])
+        assert bench.role.betting.exposure.total() == 0.0
+        assert bench.account.client.transaction_count_total == 0
+        bench.restarts()
+        bench.ready()
 
 
 class Splitting(hr.Coordinator):

@@ -177,6 +177,14 @@ def test_end_of_which_the_report_does_not_tell_all_is_left_to_the_stream() -> No
     assert (len(found.reports), found.facts) == (1, [])
 
 
+def test_a_report_with_a_size_that_is_none_tells_nothing() -> None:
+    found = judged(PLACE, [order()], "SUCCESS", {**PLACED, "sizeMatched": -2.0})
+    assert (found.reports, found.facts) == ([], [])
+    assert found.unknown == [Report("1", PLACE, FAILURE)]
+    found = judged(CANCEL, [CancelInstruction("1", "99", 2.0)], "SUCCESS", {"status": "SUCCESS", "sizeCancelled": -1})
+    assert (found.reports, found.unknown) == ([], [Report("1", CANCEL, FAILURE)])
+
+
 def test_placing_that_comes_later_is_pending() -> None:
     found = judged(PLACE, [order()], "SUCCESS", {"status": "SUCCESS", "orderStatus": "PENDING"})
     assert (found.pending, found.facts) == (["1"], [])

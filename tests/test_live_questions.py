@@ -166,3 +166,16 @@ def test_stop_of_a_system_that_does_not_end_is_exit_code_1() -> None:
         ended = call("live", "stop", "--timeout", "0.1")
     assert ended.exit_code == 1
     assert "'desk' has not ended within 0.1 seconds: 3 orders are open; it goes on stopping" in ended.stderr
+
+
+def test_a_system_that_was_cut_short_is_named_where_none_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HEADRACE_HOME", str(tmp_path))
+    for name, file in {"desk": "session.json", "rehearsed": "session-rehearsal.json", "ended": "risk.json"}.items():
+        (tmp_path / name).mkdir()
+        (tmp_path / name / file).touch()
+    told = "desk was cut short, and its orders may rest at the exchange: start it again with the same command"
+    for words in (("status",), ("stop", "--reference", "desk")):
+        ended = call("live", *words)
+        assert ended.exit_code == 2
+        assert told in ended.stderr
+    assert "cut short" not in call("live", "status", "--reference", "ended").stderr

@@ -8,6 +8,7 @@ coordinator counts; and once all has come to rest, orders, coordinator and excha
 from __future__ import annotations
 
 import contextlib
+import math
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -131,11 +132,19 @@ class Orders(RuleBasedStateMachine):
 
     @rule(number=which, size=st.sampled_from((None, 1.0)), how=far)
     def cancel(self, number: int, size: float | None, how: str) -> None:
-        self._ask(_of_any(number, lambda market, order: market.cancel_order(order, size)), how)
+        def act(market: Any, order: Any) -> None:
+            self.it.cut[order.id] += math.inf if size is None else size
+            market.cancel_order(order, size)
+
+        self._ask(_of_any(number, act), how)
 
     @rule(number=which, price=st.sampled_from(PRICES), how=far)
     def replace(self, number: int, price: float, how: str) -> None:
-        self._ask(_of_any(number, lambda market, order: market.replace_order(order, price)), how)
+        def act(market: Any, order: Any) -> None:
+            self.it.cut[order.id] = math.inf
+            market.replace_order(order, price)
+
+        self._ask(_of_any(number, act), how)
 
     @rule(number=which, persistence=st.sampled_from(("LAPSE", "PERSIST")), how=far)
     def update(self, number: int, persistence: str, how: str) -> None:
@@ -191,7 +200,7 @@ class Orders(RuleBasedStateMachine):
             bsp = {1: 2.0, 2: 2.0}
             self.it.changes(lambda stream, at: stream.close(at, winner, bsp, bspReconciled=True, version=at))
         elif what == "reopen" and self.closed:
-            self.closed = False
+            self.closed, self.unasked = False, True
             runners = {1: {"status": "ACTIVE"}, 2: {"status": "ACTIVE"}}
             self.it.changes(lambda stream, at: stream.define(at, runners, status="OPEN", version=at))
         elif what == "void":
@@ -335,6 +344,8 @@ def require_agreement(it: World) -> None:
         bet = bets[bet_id]
         sizes = (order.size_matched, order.size_cancelled, order.size_lapsed, order.size_voided)
         assert sizes == (bet.matched, bet.cancelled, bet.lapsed, bet.voided), bet_id
+        if not bet.asked.time_in_force:  # else the exchange kills it
+            assert bet.cancelled <= it.cut[order.id], "more of it was cancelled than was asked for"
         assert (order.state.stand is Stand.LIVE) is (not bet.ended), bet_id
         if bet.matched:
             assert order.average_price_matched == pytest.approx(bet.average, abs=0.005)
@@ -354,3 +365,18 @@ def test_whatever_comes_in_whatever_order_orders_are_their_bets() -> None:
     run_state_machine_as_test(
         Orders, settings=settings(max_examples=examples, stateful_step_count=30, suppress_health_check=quiet)
     )
+
+
+def test_a_void_that_nobody_heard_of_is_found_though_nothing_of_the_market_was_settled() -> None:
+    with world() as it:
+        it.ask(partial(_place, "BACK", 1.9, 1, 5.0, "LIMIT"))
+        it.settle()
+        it.fault("bet.void", username=ALICE.username)
+        it.crash("o1")
+        it.changes(lambda stream, at: stream.close(at))
+        it.settle()
+        (order,) = it.market.blotter
+        assert (order.size_matched, it.c.betting.exposure.total()) == (5.0, 5.0)
+        come_to_rest(it)
+        assert (order.size_matched, order.size_voided, it.c.betting.exposure.total()) == (0.0, 5.0, 0.0)
+        require_agreement(it)

@@ -380,6 +380,17 @@ class TestClosure:
 
         assert [each.profit for each in closed.results()] == [10.0, -4.0]
 
+    def test_end_of_a_bet_that_is_settled_before_it_was_heard_of_is_read(self, account: Account) -> None:
+        account.placed(matched=3.0, average=3.5, remaining=1.0)
+        account.orders.take(OrdersClosed("Betfair", "alice", MARKET, True, account.now), account.now)
+        account.lists.cleared["SETTLED"] = [cleared(profit=-4.0, sizeSettled=4.0, priceMatched=3.5)]
+        account.lists.markets = [{"marketId": MARKET, "profit": -4.0, "betCount": 1}]
+        account.at(5)
+
+        assert [(told.matched, told.executable) for told in account.facts()][-1] == (4.0, False)
+        assert account.orders.live == []
+        assert account.orders.closure.cleared(MARKET)
+
     def test_bet_that_was_voided_is_no_longer_waited_for(self, closed: Account) -> None:
         closed.lists.cleared["VOIDED"] = [cleared(sizeSettled=4.0)]
         closed.lists.markets = [{"marketId": MARKET, "profit": 0.0, "betCount": 0}]

@@ -177,12 +177,14 @@ class Closure:
         if rows is None:
             self._looked(began, due, failed=True)
             return
-        # Where other results are there, what has none was voided, or is late.
+        # Where other results are there, what has none was voided, or is late; where none come, all may have been
+        # voided. And the end of a bet that has a result may have been told while nobody listened.
         voided = [
             bet.bet_id
             for market_id in due
-            if (closed := self._closed.get(market_id)) is not None and (closed.results or closed.market is not None)
-            for bet in self._unsettled(market_id, closed)
+            if (closed := self._closed.get(market_id)) is not None
+            and (closed.results or closed.market is not None or began - closed.since >= EVERY_MS)
+            for bet in (*self._unsettled(market_id, closed), *self._without_end(market_id, closed))
             if bet.bet_id is not None
         ]
         if not voided:
@@ -247,6 +249,10 @@ class Closure:
             for bet in self._bets.in_market(market_id)
             if (not bet.ended or bet.matched > 0) and bet.bet_id not in closed.results
         ]
+
+    def _without_end(self, market_id: str, closed: _Closed) -> list[KnownBet]:
+        """Bets of this instance that have a result and of whose end nothing was heard."""
+        return [bet for bet in self._bets.in_market(market_id) if not bet.ended and bet.bet_id in closed.results]
 
     def _plan(self) -> None:
         if not self._looking:

@@ -218,13 +218,22 @@ def judge(kind: str, market_id: str, instructions: Sequence[Instruction], result
     if kind in (CANCEL, UPDATE):
         found = _by_bet(instructions, found)
     for asked, report in zip(instructions, found, strict=True):
-        if isinstance(asked, PlaceInstruction):
+        if not _sound(report):
+            judged.unknown.append(Report(asked.order_id, kind, FAILURE))
+        elif isinstance(asked, PlaceInstruction):
             _judge_placing(judged, market_id, asked, report)
         elif isinstance(asked, ReplaceInstruction):
             _judge_replace(judged, market_id, asked, report)
         else:
             _judge_change(judged, kind, asked, report)
     return judged
+
+
+def _sound(report: _InstructionReport) -> bool:
+    """Whether its sizes are sizes; if one is not, nothing that it says is to be relied on."""
+    parts = (report, report.cancel_instruction_report, report.place_instruction_report)
+    sizes = [size for each in parts if each is not None for size in (each.size_matched, each.size_cancelled)]
+    return all(size is None or size >= 0 for size in sizes)
 
 
 def all_failed(kind: str, instructions: Sequence[Instruction], code: str) -> Judged:

@@ -173,7 +173,7 @@ class Reconciliation:
 
     def _is_current(self, bet: KnownBet) -> bool:
         """Whether a bet must be among the current ones, by what is known of it: one that is matched may be voided."""
-        if bet.settled:
+        if bet.settled and bet.ended:
             return False
         return not bet.ended or (bet.matched > 0 and not self._closed(bet.market_id))
 

@@ -66,6 +66,8 @@ _OF_TRANSACTION = 16_000
 #: Results of SQLite that mean that the file is not what it was: the general one is for tables and columns that are not
 #: there, and for a format of the file that there is not.
 _DAMAGED = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_ERROR)
+#: What comes of SQLite: the text of an error may quote what is damaged, and then be no text.
+SQLITE_ERRORS = (sqlite3.Error, UnicodeDecodeError)
 #: Numbers that are passed over, at most, where a damaged file is read.
 _FURTHEST = 1 << 24
 
@@ -77,6 +79,8 @@ _PACK: msgspec.msgpack.Decoder[list[tuple[int, int, str, str, bytes]]] = msgspec
 
 def is_damage(error: Exception) -> bool:
     """Whether an error says that the file is damaged, and not that it cannot be used now."""
+    if isinstance(error, UnicodeDecodeError):
+        return True
     if not isinstance(error, sqlite3.Error):
         return False
     code = getattr(error, "sqlite_errorcode", None)
@@ -356,7 +360,7 @@ def salvaged(path: Path, market_ids: Iterable[str] | None = None) -> Iterator[Ro
     """
     try:
         db = sqlite3.connect(f"{path.absolute().as_uri()}?mode=rw", uri=True, isolation_level=None)
-    except sqlite3.Error:
+    except SQLITE_ERRORS:
         return
     with contextlib.closing(db):
         try:
@@ -367,7 +371,7 @@ def salvaged(path: Path, market_ids: Iterable[str] | None = None) -> Iterator[Ro
                 if market_ids is not None
                 else {market for (market,) in db.execute("select market_id from markets where open = 1")}
             )
-        except sqlite3.Error:
+        except SQLITE_ERRORS:
             return
         at, step = 0, 1
         while step < _FURTHEST:
@@ -378,7 +382,7 @@ def salvaged(path: Path, market_ids: Iterable[str] | None = None) -> Iterator[Ro
                     if row[2] in wanted:
                         yield row
                 return
-            except sqlite3.Error:
+            except SQLITE_ERRORS:
                 step = 1 if at > before else step * 2
                 at += step
 

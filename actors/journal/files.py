@@ -7,12 +7,11 @@ import datetime
 import logging
 import os
 import re
-import sqlite3
 import threading
 from collections.abc import Callable
 from pathlib import Path
 
-from .day_file import DayFile, Row, is_damage, salvaged
+from .day_file import SQLITE_ERRORS, DayFile, Row, is_damage, salvaged
 from .lease import JournalError
 from .reading import DayReader
 
@@ -86,7 +85,7 @@ class JournalFiles:
                 else:
                     found, last = self._look(path)
                     self.last = max(self.last, last)
-            except (sqlite3.Error, OSError) as error:
+            except (*SQLITE_ERRORS, OSError) as error:
                 if not is_damage(error):
                     raise JournalError(f"{path}: cannot be read: {error}") from None
                 damaged.append((path, error))
@@ -109,14 +108,14 @@ class JournalFiles:
             self.file = DayFile(path)
             self.last = max(self.last, self.file.last())
             return self.file.markets()
-        except (sqlite3.Error, OSError) as error:
+        except (*SQLITE_ERRORS, OSError) as error:
             if is_damage(error):
                 damaged.append((path, error))
                 return {}
             self._failed(path, error)
         try:
             found, last = self._look(path)
-        except (sqlite3.Error, OSError):  # it was not there, and cannot be made
+        except (*SQLITE_ERRORS, OSError):  # it was not there, and cannot be made
             return {}
         self.last = max(self.last, last)
         return found
@@ -166,7 +165,7 @@ class JournalFiles:
                 try:
                     file.add(rows, opened, durable)
                     break
-                except (sqlite3.Error, OSError) as error:
+                except (*SQLITE_ERRORS, OSError) as error:
                     if is_damage(error) and attempt == 1:
                         opened |= {row[2] for row in rows if self.is_open(row[2])}
                         self.set_aside(file.path, error)
@@ -201,7 +200,7 @@ class JournalFiles:
                 try:
                     self.file.close_markets(self._to_close - self._open)
                     self._to_close.clear()
-                except sqlite3.Error as error:
+                except SQLITE_ERRORS as error:
                     self._failed(self.file.path, error)
 
     def mend(self) -> bool:
@@ -217,7 +216,7 @@ class JournalFiles:
                 except BaseException:
                     file.close()
                     raise
-            except (sqlite3.Error, OSError) as error:
+            except (*SQLITE_ERRORS, OSError) as error:
                 if not is_damage(error):
                     self._failed(path, error)
                     return False
@@ -313,7 +312,7 @@ class JournalFiles:
                     self.last = max(self.last, rows[-1][0])
                 self._here |= markets
                 self._open |= markets
-            except (sqlite3.Error, OSError) as why:
+            except (*SQLITE_ERRORS, OSError) as why:
                 self._failed(path, why)
                 raise JournalError(self.why_not) from why
             return rows
@@ -329,7 +328,7 @@ class JournalFiles:
             self._closed = True
             file, self.file = self.file, None
             if file is not None:
-                with contextlib.suppress(sqlite3.Error):
+                with contextlib.suppress(*SQLITE_ERRORS):
                     file.close()
 
 

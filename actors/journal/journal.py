@@ -12,7 +12,6 @@ they were written. What is over is packed, and goes in the end: see `keeper.py`.
 from __future__ import annotations
 
 import os
-import sqlite3
 import time
 from collections.abc import Callable, Container, Iterable, Iterator
 from pathlib import Path
@@ -21,7 +20,7 @@ import msgspec
 
 from ...strategies.messages import MarketFact, Request
 from ...values import UNREADABLE
-from .day_file import Row, is_damage
+from .day_file import SQLITE_ERRORS, Row, is_damage
 from .entries import Entry, Seated, Written
 from .files import JournalFiles, day, day_files, day_of
 from .keeper import Keeper
@@ -216,7 +215,7 @@ class Journal:
                 if day_of(path)[0] >= first_day:
                     try:
                         readers[path] = DayReader(path)
-                    except sqlite3.Error as error:
+                    except SQLITE_ERRORS as error:
                         self._unread(path, error, -1)
             streams = {path: find(reader) for path, reader in readers.items()}
 

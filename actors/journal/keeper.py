@@ -15,14 +15,13 @@ import contextlib
 import datetime
 import logging
 import os
-import sqlite3
 import threading
 import time
 from pathlib import Path
 
 from ...strategies.messages import Request
 from ...values import UNREADABLE
-from .day_file import WAL_KEPT, DayFile, SideDoor, is_damage
+from .day_file import SQLITE_ERRORS, WAL_KEPT, DayFile, SideDoor, is_damage
 from .entries import Kept, merged, packed, unpacked
 from .files import JournalFiles
 from .lease import JournalError
@@ -80,7 +79,7 @@ class Keeper:
                 with self._full_pass:
                     self._pass(_PACKS)
                     self._fill_wal()
-            except (sqlite3.Error, OSError, JournalError) as error:
+            except (*SQLITE_ERRORS, OSError, JournalError) as error:
                 if self.stopped.is_set():
                     return
                 logger.warning("The journal in %s cannot be put in order: %s", self._files.folder, error)
@@ -173,7 +172,7 @@ class Keeper:
             return True
         try:
             file = DayFile(path)
-        except sqlite3.Error as error:
+        except SQLITE_ERRORS as error:
             if is_damage(error):
                 files.set_aside(path, error)
             raise

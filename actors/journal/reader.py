@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import os
-import sqlite3
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from .day_file import Row
+from .day_file import SQLITE_ERRORS, Row
 from .entries import Entry
 from .files import day, day_files, day_of
 from .journal import entry_of
@@ -103,14 +102,14 @@ class JournalReader:
     def _opened(self, path: Path) -> Iterator[DayReader | None]:
         try:
             reader = DayReader(path)
-        except sqlite3.Error as error:
+        except SQLITE_ERRORS as error:
             if path.exists():  # else it was removed: it had become too old
                 self._failed(path, error)
             yield None
             return
         try:
             yield reader
-        except (sqlite3.Error, ValueError) as error:
+        except (*SQLITE_ERRORS, ValueError) as error:
             self._failed(path, error)
         finally:
             reader.close()

@@ -78,11 +78,12 @@ class DayReader:
         if not self._made:
             return 1
         found = None
-        for number, at in self._db.execute("select number, at from entries order by number desc"):
-            if at < at_ms - _SET_BACK_MS:
-                break
-            found = number
-        packed = self._db.execute("select min(first) from packs where to_at >= ?", (at_ms,)).fetchone()[0]
+        with self._look() as db:
+            for number, at in db.execute("select number, at from entries order by number desc"):
+                if at < at_ms - _SET_BACK_MS:
+                    break
+                found = number
+            packed = db.execute("select min(first) from packs where to_at >= ?", (at_ms,)).fetchone()[0]
         return min((each for each in (found, packed) if each is not None), default=self.bounds()[1] + 1)
 
     def of_markets(self, market_ids: Iterable[str], below: int) -> Iterator[Row]:

@@ -164,6 +164,13 @@ class Accounts:
         (desk.bets if desk.orders is None else desk.orders).take_reply(reply)
         self._hand_on(owner, reply)
 
+    def withdrawn(self, request: Request, reply: Reply) -> None:
+        """A request that was taken is not sent after all, and its sender is told so."""
+        owner = (request.venue, request.username)
+        desk = self._desks[owner]
+        (desk.bets if desk.orders is None else desk.orders).take_reply(reply)
+        self._hearing.changed(owner, request.market_id)
+
     def _answered(self, owner: Owner, message: Answer) -> None:
         """The exchange has answered a call."""
         desk = self._desks[owner]

@@ -13,6 +13,7 @@ from ...strategies.clock import Clock
 from ...strategies.errors import HeadraceError
 from ...strategies.host import Host, unique_id
 from ...strategies.messages import (
+    EXPIRED,
     PLACE,
     REPLACE,
     UNKNOWN,
@@ -294,7 +295,11 @@ class Betting:
         if self._asked is not None and isinstance(message, Reply):
             # It is the controls' answer: accounts do not know of what was refused.
             request = self._asked.request
-            self.journal.note(msgspec.structs.replace(message, request_id=request.request_id), request.market_id)
+            named = msgspec.structs.replace(message, request_id=request.request_id)
+            if message.outcome == EXPIRED and self.journal.withdraw(request):
+                self.accounts.withdrawn(request, named)
+            else:
+                self.journal.note(named, request.market_id)
         self._to_actor(host, crew, message)
 
     def ask_host(self, bet: KnownBet, request: Request) -> None:

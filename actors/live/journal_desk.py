@@ -15,6 +15,7 @@ import logging
 from collections.abc import Callable, Iterator, Sequence
 
 from ...strategies.messages import PLACE, REPLACE, Request, StrategyFact
+from ...values import legible
 from ..journal.entries import Entry, Noted, Seated, Written
 from ..journal.journal import Journal, JournalError
 from .alerts import Alerts
@@ -124,6 +125,17 @@ class JournalDesk:
         self._queue.append(asked)
         return asked
 
+    def withdraw(self, request: Request) -> bool:
+        """A request that was to be sent is not to be, or nothing more of it; False: it was not to be."""
+        passed = [
+            each
+            for each in self._queue
+            if type(each) is Asked and each.passed and each.request.request_id == request.request_id
+        ]
+        for each in passed:
+            each.passed = False
+        return bool(passed)
+
     # -- writing -------------------------------------------------------------------------------------------------
 
     def flush(self) -> None:
@@ -134,10 +146,13 @@ class JournalDesk:
         asked = [each for each in queue if type(each) is Asked and each.passed]
         written = self._write(queue, any(self._at_exchange(each.request) for each in asked))
         for each in asked:
-            if written or each.request.kind not in (PLACE, REPLACE):
-                self._send(each.request)
-            else:
-                self._unsent(each.request, f"it cannot be written down first: {self._gate.unwritten}")
+            try:
+                if written or each.request.kind not in (PLACE, REPLACE):
+                    self._send(each.request)
+                else:
+                    self._unsent(each.request, f"it cannot be written down first: {self._gate.unwritten}")
+            except Exception:  # a step that was overridden: those after it are sent all the same
+                logger.exception("Request %s: what came of it could not be dealt with", each.request.request_id)
 
     def _write(self, queue: Sequence[Entry | Asked], durable: bool) -> bool:
         at = self._clock_ms()
@@ -151,6 +166,10 @@ class JournalDesk:
             self._cannot(str(error))
             self._left += entries  # it is written once that is possible: answers to what is not sent follow
             del self._left[:-_MOST]
+            return False
+        except Exception as error:  # something of it cannot be an entry: it would stand in the way of all others
+            logger.exception("what was heard and asked for cannot be written down, and is left out")
+            self._cannot(f"{type(error).__name__}: {legible(error)}")
             return False
         if self._gate.unwritten:
             self._can()

@@ -64,6 +64,14 @@ def goes_on(folder: Path, accounts: Sequence[tuple[str, str]], kind: str = "") -
     return False
 
 
+def under_way(folder: Path) -> bool:
+    """Whether a session with money or on paper has begun in an instance's folder, and was not ended.
+
+    A rehearsal that was cut short has left nothing: its exchange has ended with it.
+    """
+    return any(_session_path(folder, kind).exists() for kind in ("", "-paper"))
+
+
 def has_ended(folder: Path, kind: str = "") -> None:
     """The session under way has ended, and its rows have been taken."""
     _session_path(folder, kind).unlink(missing_ok=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import logging
 import os
 import re
@@ -263,11 +264,20 @@ def _say_nothing_of(lines: re.Pattern[str] | None) -> None:
 
 @contextlib.contextmanager
 def _own_sigterm() -> Iterator[None]:
-    """Ray takes SIGTERM for itself when it connects, and would end the process: what the program does at it stays."""
-    before = signal.getsignal(signal.SIGTERM)
+    """Ray takes SIGTERM for itself when it connects, and would end the process: what the program does at it stays.
+
+    It does so twice: by Python, in the main thread alone, and below it, where only the C library undoes it elsewhere.
+    """
+    before, library = signal.getsignal(signal.SIGTERM), ctypes.CDLL(None)
+    action = ctypes.create_string_buffer(1_024)  # more than a `struct sigaction`
+    library.sigaction(signal.SIGTERM, None, action)
     yield
-    if callable(before) and threading.current_thread() is threading.main_thread():
+    if not callable(before):
+        return
+    if threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGTERM, before)
+    else:
+        library.sigaction(signal.SIGTERM, action, None)
 
 
 def _learn_token() -> None:

@@ -79,11 +79,21 @@ class RayProcesses:
             if ready is None and self._made:
                 ready = self._made[0]
             if ready is None:
-                return self.hand.submit(self._make, b"")
+                return self.hand.submit(self._found_or_made)
             self._made.remove(ready)
             self._loading.discard(ready)
             self._fill()
             return ready
+
+    def _found_or_made(self) -> Any:
+        """In the second thread, after what a former process had ready was taken over: one of these, or a new one."""
+        with self._lock:
+            ready = next((each for each in self._made if each.done() and not _failed(each)), None)
+            if ready is not None:
+                self._made.remove(ready)
+                self._loading.discard(ready)
+                return ready.result()
+        return self._make(b"")
 
     def _fill(self) -> None:
         while len(self._made) < len(self._expected) + self._spares:

@@ -183,6 +183,7 @@ NOT_RUN = {
     "live status": "needs a running system",
     "live stop": "needs a running system",
     "live cancel-all": "needs a running system",
+    "journal": "needs the journal of a system",
 }
 
 SUMMARY: dict[str, tuple[str, str]] = {

@@ -459,7 +459,7 @@ def test_a_ray_that_cannot_start_is_an_error_that_tells_its_last_words(monkeypat
     try:
         with pytest.raises(RunError, match=r"Ray did not start: .*memory"):
             ray_head.RayHead(folder, "none")
-        assert [path.name for path in folder.iterdir()] == ["head.log"]
+        assert {path.name for path in folder.iterdir()} <= {"head.log", ".keeper.lock"}
     finally:
         remove_folder(folder)
     assert {name: value for name, value in os.environ.items() if name.startswith("RAY_AUTH")} == before
@@ -481,7 +481,7 @@ def test_ray_does_not_take_sigterm_from_the_program_that_connects(thread: str) -
         else:
             other = threading.Thread(target=connect)
             other.start()
-            other.join()
+            other.join(60)
         os.kill(os.getpid(), signal.SIGTERM)
         until(lambda: taken)
     finally:

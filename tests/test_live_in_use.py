@@ -235,7 +235,7 @@ def test_paper_is_matched_here_and_errors_of_a_strategy_are_rows_and_exit_code_1
 
 
 def test_until_ends_it(desk: Path) -> None:
-    moment = time.strftime("%Y-%m-%dT%H:%M:%S", time.localtime(time.time() + 5))
+    moment = time.strftime("%Y-%m-%dT%H:%M:%S", time.localtime(time.time() + 15))
     code, _, errors = System(*RESTER, "--until", moment).end()
     assert code == 0, errors
 

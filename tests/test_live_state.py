@@ -13,6 +13,7 @@ from live_coordinators import NOW, Bench, placing, trading
 
 def asks_for(bench: Bench, numbers: range) -> None:
     for number in numbers:
+        bench.clock.now_ms = max(bench.clock.now_ms, NOW + number)
         order = PlaceInstruction(f"a{number}", "", 11, 0.0, "BACK", "LIMIT", price=3.0, size=2.0)
         bench.asks(placing(f"a{number}", request_id=f"r{number}", instructions=(order,), asked_at=NOW + number))
 

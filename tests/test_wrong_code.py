@@ -420,8 +420,8 @@ def test_ctrl_c_exits_130(
 
 
 def test_every_command_is_interrupted_in_a_test() -> None:
-    # In test_submission.py, test_exchange_command.py and test_live_in_use.py.
-    elsewhere = {"submit", "exchange", "live", "paper", "record"}
+    # In test_submission.py, test_exchange_command.py, test_live_in_use.py and test_journal_command.py.
+    elsewhere = {"submit", "exchange", "live", "paper", "record", "journal"}
     assert {*LONG, *elsewhere} == set(main.commands)
 
 

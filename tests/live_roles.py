@@ -113,7 +113,7 @@ class Bystander(Noting):
         self.engine.start(self.other, functools.partial(Answering, self.other))
 
 
-def until(condition: Callable[[], object], seconds: float = 10.0) -> None:
+def until(condition: Callable[[], object], seconds: float = 60.0) -> None:
     """Wait for a condition, or fail."""
     end = time.monotonic() + seconds
     while not condition():

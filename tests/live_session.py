@@ -16,7 +16,7 @@ from typing import Any
 import headrace as hr
 from live_trading import Venue
 
-WAIT = 15.0
+WAIT = 60.0
 
 
 def until(true: Callable[[], object], what: str = "it") -> None:

@@ -43,8 +43,8 @@ MARKETS, PER_SECOND, LASTING, PACE = 20, 200.0, (40.0, 150.0), 0.5
 START_S, BACK_S, REST_S = 90.0, 150.0, 150.0
 #: Seconds for which whoever was refused by the exchange may not try again.
 REFUSED_S = 90.0
-#: Exchange faults a second.
-FAULTS = 1.0
+#: Exchange faults a second, and seconds after which those that have not happened are given up.
+FAULTS, CLEARED_S = 1.0, 10.0
 #: What is killed, and how likely.
 KINDS = {
     "local": {"host": 4, "stream": 2, "orders": 2, "coordinator": 3, "page": 1, "several": 2, "all": 2},
@@ -167,7 +167,7 @@ class Chaos:
         self.notes = Notes(self.system.notes)
         self.kills: list[Kill] = []
         self.wrong: list[str] = []
-        self._next_fault = 0.0
+        self._next_fault = self._cleared = 0.0
         self._looked = 0.0
 
     def say(self, text: str) -> None:
@@ -185,6 +185,10 @@ class Chaos:
             self.history.read(self.exchange.ledger(after=self.history.number))
         if faults and self.options.faults and now > self._next_fault:
             self._next_fault = now + self.fault_rng.expovariate(self.options.faults)
+            # What waits for a connection piles up while there is none, and each one would then fail for minutes.
+            if now > self._cleared + CLEARED_S:
+                self._cleared = now
+                self.exchange.clear_faults()
             self.exchange.fault(**chaos_faults.drawn(self.fault_rng))
 
     def passes(self, seconds: float) -> Iterator[None]:

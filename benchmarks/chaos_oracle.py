@@ -2,13 +2,13 @@
 
 It knows the ledger's entries, what the system believes (its state, its result), and the limits that the system had. It
 uses no code of headrace's: exposure is counted here by rules of its own.
-
-The markets of the benchmark have one winner and a runner on which nobody bets.
 """
 
 import dataclasses
 from collections.abc import Iterable
 from typing import Any
+
+from .chaos_exposure import SIZES, Bet, Exposure
 
 #: Faults by which the exchange says that it will not have somebody at all.
 REFUSALS = frozenset(
@@ -17,88 +17,6 @@ REFUSALS = frozenset(
 #: Money that floats may differ by.
 _PENNY = 0.005
 _DAY_MS = 86_400_000
-_SIZES = ("matched", "cancelled", "lapsed", "voided")
-
-
-@dataclasses.dataclass
-class Bet:
-    """A bet as the ledger last had it.
-
-    Attributes:
-        had: what was matched of it before it was voided, and at which price.
-        replaces: the bet whose place it took.
-    """
-
-    bet_id: str
-    market_id: str
-    order_ref: str
-    selection_id: int
-    side: str
-    price: float = 0.0
-    size: float = 0.0
-    executable: bool = True
-    matched: float = 0.0
-    average: float = 0.0
-    remaining: float = 0.0
-    cancelled: float = 0.0
-    lapsed: float = 0.0
-    voided: float = 0.0
-    had: tuple[float, float] = (0.0, 0.0)
-    replaces: str | None = None
-
-    def take(self, values: dict[str, Any]) -> None:
-        for name in ("executable", "remaining", "average", *_SIZES):
-            setattr(self, name, values[name])
-        self.price, self.size = values["price"], values["size"]
-        if self.matched + self.voided > self.had[0] or not self.voided:
-            self.had = (self.matched, self.average)
-
-    def outcome(self, voids: bool) -> tuple[float, float]:
-        """What it makes of the market, at worst, if its runner wins and if it loses. `voids`: as if nothing of it had
-        been voided."""
-        matched, average = self.had if voids else (self.matched, self.average)
-        rest = self.remaining if self.executable else 0.0
-        if self.side == "BACK":
-            return matched * (average - 1), -matched - rest
-        return -matched * (average - 1) - rest * (self.price - 1), matched
-
-
-class Exposure:
-    """The worst case of an account's bets, kept up entry by entry. `voids`: as `Bet.outcome`."""
-
-    def __init__(self, voids: bool) -> None:
-        self.voids = voids
-        self._parts: dict[str, tuple[float, float]] = {}
-        self._runners: dict[str, dict[int, list[float]]] = {}
-        self.settled: set[str] = set()
-        self._worst: dict[str, float] = {}
-
-    def take(self, bet: Bet) -> None:
-        before = self._parts.get(bet.bet_id, (0.0, 0.0))
-        after = self._parts[bet.bet_id] = bet.outcome(self.voids)
-        runners = self._runners.setdefault(bet.market_id, {})
-        runner = runners.setdefault(bet.selection_id, [0.0, 0.0])
-        for place in (0, 1):
-            runner[place] = round(runner[place] + after[place] - before[place], 6)
-        lose = sum(each[1] for each in runners.values())
-        others = min(0.0, *(win - lost for win, lost in runners.values()))
-        self._worst[bet.market_id] = max(0.0, -(lose + others))
-
-    def settle(self, market_id: str, settled: bool) -> None:
-        (self.settled.add if settled else self.settled.discard)(market_id)
-
-    def of(self, market_id: str) -> float:
-        """A market's, 0 or more."""
-        return 0.0 if market_id in self.settled else self._worst.get(market_id, 0.0)
-
-    def of_runner(self, market_id: str, selection_id: int) -> float:
-        """One runner's, as strategies' limits count it."""
-        win, lose = self._runners.get(market_id, {}).get(selection_id, (0.0, 0.0))
-        return max(0.0, -min(win, lose))
-
-    @property
-    def total(self) -> float:
-        return sum(loss for market_id, loss in self._worst.items() if market_id not in self.settled)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -374,7 +292,7 @@ class History:
             if found is None:
                 wrong.append(f"bet {bet_id} ({bet.order_ref}) of {bet.market_id} is not known")
                 continue
-            for name in _SIZES:
+            for name in SIZES:
                 if abs(found[f"size_{name}"] - getattr(bet, name)) > _PENNY:
                     told = f"size_{name}"
                     wrong.append(f"bet {bet_id}: {name} is {getattr(bet, name):.2f}, believed {found[told]:.2f}")

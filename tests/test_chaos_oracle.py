@@ -13,7 +13,7 @@ from headrace.simulate.exchange.ledger import Entry
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 try:
-    from benchmarks.chaos import Kill, bar, table
+    from benchmarks.chaos_kills import Kill, bar, table
     from benchmarks.chaos_oracle import History, Limits
     from benchmarks.chaos_system import Notes
 finally:

@@ -253,11 +253,13 @@ class Driver:
                 self._renew()
 
     def _renew(self) -> None:
-        wait = _AGAIN_S
+        wait, began = _AGAIN_S, time.monotonic()  # its end was seen
         while not self._closing.is_set():
             try:
                 self._start(own=True)
+                logger.info("The coordinator runs again, after %.1f s", time.monotonic() - began)
                 self._begin_anew()
+                logger.info("All actors run again, or are about to, after %.1f s", time.monotonic() - began)
                 return
             except Exception as error:
                 logger.error("The system cannot be started anew: %s; it is tried again in %g s", error, wait)

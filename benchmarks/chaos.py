@@ -51,17 +51,22 @@ class Chaos:
     Args:
         exchange: it runs, and plays the markets once somebody asks for them.
         folder: of the system.
-        pace: of its strategies.
+        pace, limits: of its strategies.
     """
 
     def __init__(
-        self, exchange: hr.RehearsalExchange, folder: Path, options: argparse.Namespace, pace: float = PACE
+        self,
+        exchange: hr.RehearsalExchange,
+        folder: Path,
+        options: argparse.Namespace,
+        pace: float = PACE,
+        limits: Limits = LIMITS,
     ) -> None:
         self.exchange, self.options = exchange, options
         self.rng = random.Random(f"{options.seed} kills")
         self.fault_rng = random.Random(f"{options.seed} faults")
-        self.history = History(limits=LIMITS)
-        self.system = System(folder, exchange.addresses, options.engine, LIMITS, pace)
+        self.history = History(limits=limits)
+        self.system = System(folder, exchange.addresses, options.engine, limits, pace)
         self.notes = Notes(self.system.notes)
         self.kills: list[Kill] = []
         self.wrong: list[str] = []

@@ -12,6 +12,7 @@ The worst ratio to a bar comes last; exits 1 if it is above 1.
 
 import argparse
 import contextlib
+import dataclasses
 import statistics
 import sys
 import tempfile
@@ -22,11 +23,14 @@ from typing import Any
 import headrace as hr
 from headrace.simulate.exchange.settings import ExchangeSettings, Timers
 
+from .chaos import LIMITS as CHAOS_LIMITS
 from .chaos import Chaos
 from .chaos_markets import write_markets
 
 #: Seconds between two looks; how long markets last; the pace of strategies, actions a second in each market.
 EVERY_S, LASTING, PACE = 10.0, (60.0, 240.0), 0.1
+#: What all markets may lose: more than they ever could, so that orders go on being placed.
+LIMITS = dataclasses.replace(CHAOS_LIMITS, exposure=1e5)
 #: How much higher the last third may be than the second.
 GROWTH = 1.1
 MEASURED = ("memory, MB", "files", "threads", "processes", "journal, MB")
@@ -120,7 +124,7 @@ def _run(folder: Path, options: argparse.Namespace) -> int:
     with hr.RehearsalExchange(
         str(recording), accounts=[account], wait=True, in_step=True, settings=settings
     ) as exchange:
-        chaos = Chaos(exchange, folder, options, pace=PACE)
+        chaos = Chaos(exchange, folder, options, pace=PACE, limits=LIMITS)
         try:
             rows, state = soak(chaos, options.minutes)
             chaos.rest()

@@ -25,6 +25,7 @@ from typing import Any, Self
 from ...config import MAX_STRATEGY_REF
 from ...strategies.errors import InputError, RunError
 from ...values import shown
+from ..mailboxes.folder import link_locks, make_folder
 
 #: Beside letters and digits, what the exchange takes in a reference ("placeOrders", customerStrategyRef).
 _ALSO = "-._+*:;~"
@@ -213,7 +214,9 @@ class Instance:
         path = str(self.folder.absolute() / "control.sock")
         if len(os.fsencode(path)) <= _LONGEST_SOCKET:
             return path
-        return os.path.join(tempfile.mkdtemp(prefix="headrace-", dir=_SHORT if os.path.isdir(_SHORT) else None), "c")
+        folder = make_folder((_SHORT, tempfile.gettempdir()), room=len("/c"))
+        link_locks(folder, (self.folder.absolute() / name for name in ("lock", "lock2")))
+        return str(folder / "c")
 
     def _write(self, running: Running) -> None:
         write_private(self.folder / "running.json", json.dumps(dataclasses.asdict(running), indent=1).encode())

@@ -27,6 +27,7 @@ from .actors.live.shadow import with_shadows
 from .actors.logs import at_level, set_up
 from .actors.market import MarketActor
 from .actors.page.page_role import PAGE
+from .actors.page.port import require_free
 from .actors.run_files import unpack_files
 from .actors.shells.engine import COORDINATOR, Engine
 from .actors.shells.engines import engine_of
@@ -163,6 +164,8 @@ class Live(LiveParts):
         if self._engine is not None or self.result is not None:
             raise RunError("this system has been started; make another")
         self.require_complete()
+        if self._page_port is not None:
+            require_free(self._page_port)
         set_up(self.config)
         reference = self.config.customer_strategy_ref or default_reference()
         instance = self._instance = Instance(reference, self._root)

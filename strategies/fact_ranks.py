@@ -38,3 +38,10 @@ def ties_of(fact: OrderFact) -> tuple[object, ...]:
         fact.bet_id or "",
         fact.source,
     )
+
+
+def earliest_match(known: int | None, fact: OrderFact) -> int | None:
+    """When something of a bet was first matched, with one more fact: milliseconds since the epoch; None: not yet."""
+    if not fact.matched:
+        return known
+    return fact.at if known is None else min(known, fact.at)

@@ -37,7 +37,7 @@ from .actors.shells.thread_engine import ThreadEngine
 from .actors.streams import HandlerQueue
 from .cluster.shipping import pack, pickled, shipped, why_not_picklable
 from .config import Config
-from .live_parts import LiveParts, ends_at, is_of_accounts, users_objects
+from .live_parts import LiveParts, ends_at, is_of_accounts, users_objects, without_errors
 from .results.result import Result
 from .results.session import SessionRows, lost_rows
 from .strategies.errors import InputError, RunError
@@ -147,13 +147,15 @@ class Live(LiveParts):
             The result of the session.
 
         Raises:
-            ClientError, InputError, RunError: it cannot start, or cannot go on; the message says what to do.
+            ClientError, InputError, RunError: it cannot start, or cannot go on; the message says what to do. With
+                `Config(raise_errors=True)` also, once all has ended, where a strategy has failed.
         """
         with at_level(self.config):
             self.start()
             with contextlib.suppress(KeyboardInterrupt):
                 self.wait()
-            return self.end()
+            result = self.end()
+            return without_errors(result) if self.config.raise_errors else result
 
     def start(self) -> Self:
         """Start, and return once the system runs.

@@ -340,10 +340,10 @@ class HostState(Message, frozen=True):
 
 
 class Ask(Message, frozen=True):
-    """A question from outside, or from the page: STATE, STOP, CANCEL_ALL.
+    """A question from outside, from the page, or from a host: STATE, STOP, CANCEL_ALL.
 
     Attributes:
-        reply_to: where the answer goes: a name with `address`.
+        reply_to: where the answer goes: a name with `address`; empty: none is wanted.
         values: JSON, what else it takes.
     """
 

@@ -200,6 +200,9 @@ class CoordinatorRole:
         """Do what what has come makes possible."""
         if self.betting.gate.unready:
             self.betting.look_ready()
+        failed = self.betting.failures.users
+        if failed and self.setup.config.raise_errors:
+            self.stops.stop_system(failed)
         self.stops.look(at_ms)
 
     def wake(self, at_ms: int) -> None:

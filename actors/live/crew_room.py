@@ -76,7 +76,7 @@ class CrewRoom:
         self._coordinator = HostCoordinator(clients, send, setup.listens, names)
         paper = any(client.simulated for client in clients)
         self._exchange = HostExchange(setup.make_exchange() if paper else None)
-        host = Host(self.clock, setup.config, unique_id)
+        host = Host(self.clock, setup.counting, unique_id)
         # Numbers will do for requests, but not those of a former host of the same name.
         requests, count = unique_id(), itertools.count(1)
         host.next_request_id = lambda: f"{requests}.{next(count)}"

@@ -357,10 +357,14 @@ class HostRole:
         return f"{f'strategy {strategy!r}' if strategy else 'something'} in market {market}"
 
     def _look_for_stop(self) -> None:
-        """A strategy has asked for the end of the run."""
-        if not self._asked_to_stop and any(room.actor.stopped for room in self.rooms.values()):
+        """A strategy has asked for the end of the run; or one has failed, and that ends it."""
+        if self._asked_to_stop:
+            return
+        failed = [room.failures.users for room in self.rooms.values() if room.failures.users]
+        why = {"why": failed[0]} if failed and self._setup.config.raise_errors else {}
+        if why or any(room.actor.stopped for room in self.rooms.values()):
             self._asked_to_stop = True
-            self._mail.send(COORDINATOR, Ask("STOP", self.name, self._mail.address))
+            self._mail.send(COORDINATOR, Ask("STOP", "", "", json.dumps(why).encode()))
 
     def _failed(self, error: Exception, letter: Letter) -> None:
         """A letter could not be dealt with: that is a failure, and the next one is taken."""

@@ -282,10 +282,13 @@ class UserEvent(Message, frozen=True):
     Attributes:
         data: it, pickled; empty where letters stay in one process.
         here: it, where letters stay in one process: a copy for each host.
+        awaits: it comes to markets that open later as well; `market_ids`: to these; None: to all.
     """
 
     data: bytes = b""
     here: Any = None
+    awaits: bool = False
+    market_ids: tuple[str, ...] | None = None
 
 
 class FreeMarket(Message, frozen=True):

@@ -248,7 +248,7 @@ def test_a_strategy_that_ends_the_run_has_the_coordinator_asked_once(tmp_path: P
     arrived(driven, Stream().touch(700).touch(800), tmp_path, at=700, until=700)
     driven.deliver(Introduce("s9", "there"), at=T0 + 900)
     (ask,) = driven.mail.letters(Ask)
-    assert (ask.what, ask.reply_to, ask.address) == ("STOP", "h1", "fake:h1")
+    assert (ask.what, ask.reply_to, ask.values) == ("STOP", "", b"{}")
     assert driven.mail.known["s9"] == "there"
 
 

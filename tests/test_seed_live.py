@@ -15,7 +15,7 @@ from typing import Any, ClassVar
 import pytest
 
 import headrace as hr
-from builders import priced
+from builders import priced, write
 from headrace.actors.streaming.order_stream import OrderStreamRole
 from headrace.strategies.messages import ViolationFact
 from live_session import made, play, running, until
@@ -492,6 +492,60 @@ def test_custom_stream_brings_events_to_strategies_in_order() -> None:
     assert live.result is not None
     assert [note["event"] for note in notes(live.result)] == [0, 1, 2]
     assert told == ["stream Late has nothing more to read"]
+
+
+class HearsEvents(hr.Strategy):
+    """Records what it hears, by whatever way, and what it has heard at its first book."""
+
+    def add(self, framework: Any) -> None:
+        self.heard: list[Any] = []
+
+    def process_my_event(self, event: Any) -> None:
+        self.heard.append(event.event)
+
+    def process_custom_event(self, market: Any, event: Any) -> None:
+        self.record(market, where=market.market_id, told=event.event)
+
+    def process_new_market(self, market: Any, book: Any) -> None:
+        self.record(market, where=market.market_id, new=len(self.heard))
+
+    def check_market_book(self, market: Any, book: Any) -> bool:
+        return True
+
+    def process_market_book(self, market: Any, book: Any) -> None:
+        if self.heard:
+            self.record(market, where=market.market_id, heard=self.heard)
+            self.heard = []
+
+
+def by_market(result: hr.Result) -> dict[str, list[dict[str, Any]]]:
+    assert result.failures.num_rows == 0, result.failures.to_pylist()
+    found: dict[str, list[dict[str, Any]]] = {}
+    for row in notes(result):
+        found.setdefault(row.pop("where"), []).append(row)
+    return found
+
+
+def test_events_that_come_before_markets_reach_each_as_it_opens_as_in_a_simulation(tmp_path: Path) -> None:
+    """The stream runs as the document prints it: it is done before there is a market."""
+    first, second = closing(), priced(market_id="1.200000002").close(2000)
+    folder = write(tmp_path / "markets", first, second)
+    simulation = hr.Simulation(folder, engine="local")
+    simulation.add_client(hr.SimulatedClient())
+    simulation.add_strategy(HearsEvents())
+    simulation.streams.add_custom_stream(CustomStream(simulation, custom=True))
+    with venue(first, second, played=0) as exchange:
+        live = made(exchange, [HearsEvents()])
+        live.streams.add_custom_stream(CustomStream(live, custom=True))
+        with running(live):
+            until(lambda: live.state()["counts"]["custom_events"] == 3, "the events")
+            exchange.step()
+            play(live, exchange)
+    assert live.result is not None
+    told = by_market(live.result)
+    assert told == by_market(simulation.run())
+    expected = [{"new": 0}, {"told": 0}, {"told": 1}, {"told": 2}, {"heard": [0, 1, 2]}]
+    assert told == dict.fromkeys((priced().market_id, "1.200000002"), expected)
 
 
 # -- error handling --------------------------------------------------------------------------------------------------

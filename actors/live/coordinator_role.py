@@ -155,7 +155,8 @@ class CoordinatorRole:
         self.quarantine = Quarantine(
             setup, self.seating, self.watch, self.routes, self.betting, self.stops, self.alerts
         )
-        self.events = EventDesk(self.betting, self.seating, mail, self._dumps, self.stops.stop_system)
+        stop = self.stops.stop_system
+        self.events = EventDesk(self.betting, self.seating, mail, self._dumps, stop, self.alerts.note, clock)
         self._rows_writer = RowsWriter(Path(setup.instance) / ROWS)
         self._failure_rows = setup.rows_of_failures(self.betting.failures)
         self.answers = Answers(self)
@@ -288,6 +289,7 @@ class CoordinatorRole:
 
     def _seated(self, host: str, crew: str, market_id: str) -> None:
         self.betting.join(host, crew)
+        self.events.seated(host)
         self.workers.want_catalogue(market_id, host, self._clock.now_ms)
 
     def _to_actor(self, host: str, crew: str, message: Answer | Request) -> None:

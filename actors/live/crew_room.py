@@ -15,7 +15,7 @@ from ...strategies.change_lines import decode_line, objects_of
 from ...strategies.changes import MarketChange, MarketDefinition, Oddity, OddMessage
 from ...strategies.clock import LiveClock
 from ...strategies.errors import MessageError
-from ...strategies.events import CustomEvent, TerminationEvent
+from ...strategies.events import CustomEvent
 from ...strategies.host import Host, unique_id
 from ...strategies.messages import (
     ClearedOrder,
@@ -29,7 +29,7 @@ from ...values import legible
 from ..coordinator import expired
 from ..failures import Failures
 from ..hosted_market import HostedMarket
-from ..letters import MarketUpdate
+from ..letters import MarketUpdate, UserEvent
 from ..market import MarketActor
 from ..side_data import Receiver
 from .crews import Crew, StreamPlan
@@ -241,9 +241,11 @@ class CrewRoom:
             return
         self.actor.process_market_catalogues(market, made)
 
-    def event(self, event: CustomEvent | TerminationEvent, at: int) -> None:
-        """A custom event has come from the coordinator."""
+    def event(self, event: CustomEvent, at: int, letter: UserEvent) -> None:
+        """A custom event has come from the coordinator, in a letter."""
         self._coordinator.expect(event)
+        if letter.awaits:
+            self.actor.await_markets(event, letter.market_ids)
         self.actor.receive(event, at)
         # One that has a time is delivered at once where that has passed.
         self.actor.tick(at)

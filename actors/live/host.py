@@ -14,13 +14,11 @@ import json
 import logging
 import math
 import os
-import pickle
 import time
 from collections.abc import Callable
 from typing import Any
 
 from ...strategies.errors import MessageError
-from ...strategies.events import CustomEvent
 from ...strategies.messages import AccountFact, ClearedOrder, MarketFact, OrderFact, Reply, Request
 from ...values import legible
 from ..failures import raised_at
@@ -45,6 +43,7 @@ from ..logs import ThreadContext
 from ..mailboxes.mail import Mail
 from .blocking import Watch
 from .crew_room import CrewRoom
+from .host_events import HostEvents
 from .host_state import MarketRows
 from .latencies import Latencies
 from .rows_file import TableRows, packed
@@ -95,6 +94,7 @@ class HostRole:
         self._ticks = Latencies()
         self._rows = MarketRows()
         self._markets = b"[]"
+        self._events = HostEvents()
         self._at_work: CrewRoom | None = None
         self._asked_to_stop = self._ended = False
         self._recording: SessionRecording | None = None
@@ -235,7 +235,8 @@ class HostRole:
             for room in self.rooms.values():
                 room.actor.order_stream_connected = self._orders_connected
         elif isinstance(letter, UserEvent):
-            self._user_event(letter)
+            for room in self._events.take(letter, list(self.rooms.values()), self._recording, self._at):
+                self._go_to(room)
         elif isinstance(letter, FreeMarket):
             self._free(letter.crew, letter.market_id)
         elif isinstance(letter, Stop):
@@ -251,6 +252,7 @@ class HostRole:
             for funds in self._funds.values():
                 room.take_funds(funds)
             room.actor.order_stream_connected = self._orders_connected
+            self._events.enter(room, self._at)
         return room
 
     @property
@@ -298,14 +300,6 @@ class HostRole:
             del self._routed[key]
             self._mail.send(sender, Unroute(update.crew, update.market_id))
             self._carry(update.crew, MarketFact(update.market_id, "REMOVED", self._at))
-
-    def _user_event(self, letter: UserEvent) -> None:
-        event = pickle.loads(letter.data) if letter.data else letter.here
-        if self._recording is not None and isinstance(event, CustomEvent):
-            self._recording.event(event, self._at)
-        for room in list(self.rooms.values()):
-            self._go_to(room)
-            room.event(event, self._at)
 
     def _free(self, crew: str, market_id: str) -> None:
         room = self.rooms.get(crew)

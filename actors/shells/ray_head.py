@@ -7,9 +7,11 @@ import logging
 import os
 import secrets
 import shutil
+import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -117,7 +119,8 @@ class RayHead:
         until = time.monotonic() + _START
         while True:
             try:
-                ray.init(address=address, namespace=namespace, log_to_driver=False, logging_level=logging.ERROR)
+                with _handlers_kept():
+                    ray.init(address=address, namespace=namespace, log_to_driver=False, logging_level=logging.ERROR)
                 return
             except (ConnectionError, RuntimeError, ValueError, TimeoutError) as error:
                 if self._keeper.poll() is not None or time.monotonic() > until:
@@ -160,6 +163,17 @@ class RayHead:
                 os.environ[name] = value
         with contextlib.suppress(OSError):
             (self._folder / "token").unlink()
+
+
+@contextlib.contextmanager
+def _handlers_kept() -> Iterator[None]:
+    """Ray takes SIGTERM for itself, and exits on it: what the program does then stays, if it does anything."""
+    before = signal.getsignal(signal.SIGTERM)
+    try:
+        yield
+    finally:
+        if callable(before) and threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, before)
 
 
 def _free_port() -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import os
 import signal
 import subprocess
@@ -141,8 +142,10 @@ def test_sigterm_stops_in_order_and_the_page_shows_it_all_the_time(desk: Path) -
     async def watch(page: str, system: subprocess.Popen[str]) -> None:
         async with showing(page) as tab:
             await tab.until("document.querySelector('#orders tbody tr')?.cells[6]?.textContent === '500'")
-            changes = "[...document.querySelectorAll('#streams tbody tr')].map(row => Number(row.cells[6].textContent))"
-            await tab.until(f"Math.max(...{changes}) > 5")
+            streams = "[...document.querySelectorAll('#streams tbody tr')].map(row => row.textContent).join('|')"
+            told = await tab.value(streams)
+            assert "SUBSCRIBED" in told, told
+            await tab.until(f"{streams} !== {json.dumps(told)}")  # it goes on
             system.send_signal(signal.SIGTERM)
             await tab.until("document.getElementById('link').textContent === 'connection lost'")
 

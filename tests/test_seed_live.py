@@ -337,8 +337,15 @@ def steps(result: hr.Result) -> set[str]:
 class SeesAll(Backs):
     """Records what comes beside the books as well."""
 
+    seen: ClassVar[set[str]] = set()
+
     def process_market_catalogue(self, market: Any, catalogue: Any) -> None:
         self.record(market, catalogue=catalogue.market_id)
+        SeesAll.seen.add("the catalogue")
+
+    def process_orders(self, market: Any, orders: Any) -> None:
+        if any(order.complete for order in orders):
+            SeesAll.seen.add("the match")
 
     def check_sports_data(self, market: Any, sports_data: Any) -> bool:
         return bool(sports_data.race_progress.gate_name == "1f")
@@ -355,12 +362,15 @@ def race(gate: str) -> tuple[str, dict[str, Any]]:
 @pytest.mark.parametrize("paper", [False, True], ids=["live", "paper"])
 def test_steps_of_actor_and_coordinator_are_taken(paper: bool) -> None:
     Office.noted.clear()
+    SeesAll.seen.clear()
     strategy = SeesAll(price=2.0, sports_data_filter=["race"])
     with venue(closing(), played=1, sports={400: race("2f"), 800: race("1f")}) as exchange:
         live = made(exchange, [strategy], paper=paper, market_actor=Steps, coordinator=Office)
         with running(live):
             live.handler_queue.put(hr.CustomEvent("rain"))
             until(lambda: all(row["state"] == "SUBSCRIBED" for row in live.state()["streams"]), "the streams")
+            exchange.step()
+            until(lambda: len(SeesAll.seen) == 2, "the catalogue and the match")
             play(live, exchange)
             until(lambda: "process_cleared_markets [2.0]" in Office.noted, "the result of the market")
         asked = exchange.calls("listClearedOrders")

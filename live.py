@@ -28,13 +28,14 @@ from .actors.live.shadow import with_shadows
 from .actors.live.supervision import Supervision
 from .actors.logs import at_level, set_up
 from .actors.market import MarketActor
+from .actors.page.port import require_free
 from .actors.run_files import unpack_files
 from .actors.shells.driver import Driver
 from .actors.shells.making import FILES
 from .actors.streams import HandlerQueue
 from .cluster.shipping import pack, pickled, shipped, why_not_picklable
 from .config import Config
-from .live_parts import LiveParts, ends_at, users_objects
+from .live_parts import LiveParts, ends_at, users_objects, without_errors
 from .results.result import Result
 from .results.session import SessionRows, lost_rows
 from .strategies.errors import InputError, RunError
@@ -153,13 +154,15 @@ class Live(LiveParts):
             The result of the session.
 
         Raises:
-            ClientError, InputError, RunError: it cannot start, or cannot go on; the message says what to do.
+            ClientError, InputError, RunError: it cannot start, or cannot go on; the message says what to do. With
+                `Config(raise_errors=True)` also, once all has ended, where a strategy has failed.
         """
         with at_level(self.config):
             self.start()
             with contextlib.suppress(KeyboardInterrupt):
                 self.wait()
-            return self.end()
+            result = self.end()
+            return without_errors(result) if self.config.raise_errors else result
 
     def start(self) -> Self:
         """Start, and return once the system runs.
@@ -170,6 +173,8 @@ class Live(LiveParts):
         if self._driver is not None or self.result is not None:
             raise RunError("this system has been started; make another")
         self.require_complete()
+        if self._page_port is not None:
+            require_free(self._page_port)
         set_up(self.config)
         reference = self.config.customer_strategy_ref or default_reference(self._root)
         instance = self._instance = Instance(reference, self._root)

@@ -20,9 +20,11 @@ from .assembly import Assembly
 from .cluster.identity import session_identity
 from .config import Config, instance_id_of
 from .results.recording_store import recording_place
+from .results.result import Result
 from .simulate.session_rows import CoordinatorRows, FailureRows, rows_of_market, rows_so_far
 from .simulate.simulated_exchange import paper_exchange
-from .strategies.errors import ClientError, InputError
+from .strategies import errors
+from .strategies.errors import ClientError, HeadraceError, InputError, RunError
 from .values import word
 
 #: Market actors at once for each CPU, unless it is configured.
@@ -144,6 +146,21 @@ def users_objects(setup: LiveSetup) -> list[Any]:
         setup.market_actor,
         setup.coordinator,
     ]
+
+
+def without_errors(result: Result) -> Result:
+    """A result none of whose failures is an error of the user's code.
+
+    Raises:
+        RunError: there is one: which, and where. Errors of headrace itself, such as an order used wrongly, pass.
+    """
+    for row in result.failures.to_pylist():
+        kind = getattr(errors, row["error_type"], object)
+        if not issubclass(kind, HeadraceError):
+            who = f"strategy {row['strategy']!r} has failed" if row["strategy"] else "the user's code has failed"
+            at = f" ({row['line']})" if row["line"] else ""
+            raise RunError(f"{who}: {row['error_type']}: {row['message']}{at}; with raise_errors=True that is the end")
+    return result
 
 
 def ends_at(until: str | datetime.datetime | None) -> float | None:

@@ -195,6 +195,10 @@ class Coordinator:
 
     # -- what markets tell ---------------------------------------------------------------------------------------
 
+    def is_open(self, market_id: str) -> bool:
+        """Whether a market is hosted, and strategies were told of it."""
+        return market_id in self._doors
+
     def opened(self, market: MarketFact, door: Door) -> None:
         """A market is hosted: answers for it go to `door`."""
         self._doors[market.market_id] = door

@@ -14,6 +14,9 @@ from .streams import HandlerQueue
 from .telling import Telling
 from .workers import BackgroundWorker
 
+#: Events that wait for markets that are not open yet; beyond, the oldest are dropped.
+MOST_AWAITING = 1000
+
 
 class CustomEvents(Telling):
     """Delivers what comes beside the book."""
@@ -23,6 +26,8 @@ class CustomEvents(Telling):
         self._addressed: list[Strategy] | None = None
         # Events without a time, each with the strategies that have received it; weak, for instances are freed.
         self._standing: dict[CustomEvent, weakref.WeakSet[Strategy]] = {}
+        # Of those that are for some of the markets to come only: which.
+        self._awaited: dict[CustomEvent, frozenset[str]] = {}
         self._announced: set[CustomEvent] = set()
         self.handler_queue = HandlerQueue(self._take_event)
 
@@ -44,6 +49,23 @@ class CustomEvents(Telling):
                 self._standing[event] = weakref.WeakSet()
             else:
                 self.clock.call_at(event.publish_time, functools.partial(self._deliver_to_open, event))
+
+    def await_markets(self, event: CustomEvent, market_ids: Iterable[str] | None) -> None:
+        """Have an event without a time come to markets that open later as well. `market_ids`: None: to all of them."""
+        self._standing[event] = weakref.WeakSet()
+        if market_ids is not None:
+            self._awaited[event] = frozenset(market_ids)
+        if len(self._standing) > MOST_AWAITING:
+            oldest = next(iter(self._standing))
+            del self._standing[oldest]
+            self._awaited.pop(oldest, None)
+            self._announced.discard(oldest)
+
+    def _deliver_standing(self, market: HostedMarket) -> None:
+        """A market is new: bring it the events that were there before it."""
+        for event in list(self._standing):
+            if market.market_id in self._awaited.get(event, (market.market_id,)):
+                self.deliver(event, [market])
 
     def _deliver_to_open(self, event: CustomEvent) -> None:
         self.deliver(event, [market for market in self._hosted.values() if market.shown and not market.closed])

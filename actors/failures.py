@@ -109,10 +109,15 @@ def users_code(what: str, kind: type[HeadraceError] = RunError, raise_errors: bo
 
 
 class Failures:
-    """The failures of one unit."""
+    """The failures of one unit.
+
+    Attributes:
+        users: the first error that is not one of headrace's own, in one line; None: there was none.
+    """
 
     def __init__(self, unit: str = "") -> None:
         self.unit = unit
+        self.users: str | None = None
         self._found: dict[tuple[Any, ...], Failure] = {}
 
     def add(
@@ -130,6 +135,9 @@ class Failures:
         if known is not None:
             known.count += 1
             return False
+        if self.users is None and not isinstance(error, HeadraceError):
+            who = f"strategy {strategy!r} failed: " if strategy else ""
+            self.users = f"{who}{told(error)}"
         text = legible("".join(traceback.format_exception(error)))
         self._found[key] = Failure(self.unit, strategy, market_id, line, kind, legible(error), text, publish_time)
         return True

@@ -168,8 +168,8 @@ class Hosting(CustomEvents):
         for seat in market.seats:
             if not seat.told:
                 self._guarded(seat.strategy, market, seat.strategy.process_new_market, market, market.market_book)
-        for event in self._standing:
-            self.deliver(event, [market])
+        if self._standing:
+            self._deliver_standing(market)
 
     def _show_in_turn(self, market: HostedMarket) -> None:
         """Tell one strategy after the other about a new market, and show it the first book before the next is told."""

@@ -287,10 +287,13 @@ class UserEvent(Message, frozen=True):
     Attributes:
         data: it, pickled; empty where letters stay in one process.
         here: it, where letters stay in one process: a copy for each host.
+        awaits: it comes to markets that open later as well; `market_ids`: to these; None: to all.
     """
 
     data: bytes = b""
     here: Any = None
+    awaits: bool = False
+    market_ids: tuple[str, ...] | None = None
 
 
 class FreeMarket(Message, frozen=True):
@@ -430,10 +433,10 @@ class HostState(Message, frozen=True):
 
 
 class Ask(Message, frozen=True):
-    """A question from outside, or from the page: STATE, STOP, CANCEL_ALL.
+    """A question from outside, from the page, or from a host: STATE, STOP, CANCEL_ALL.
 
     Attributes:
-        reply_to: where the answer goes: a name with `address`.
+        reply_to: where the answer goes: a name with `address`; empty: none is wanted.
         values: JSON, what else it takes.
     """
 

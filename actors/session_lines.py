@@ -32,6 +32,7 @@ class SessionLine(msgspec.Struct, gc=False):
         host: of the beginning and of an event: the host's name.
         number: of an event: its number at the host.
         event, market_ids: of an event: its payload, and the markets that it is for.
+        awaits, awaited: of an event: it comes to markets that open later as well: to these; None: to all.
     """
 
     op: str
@@ -47,6 +48,8 @@ class SessionLine(msgspec.Struct, gc=False):
     number: int = 0
     event: object = None
     market_ids: tuple[str, ...] | None = None
+    awaits: bool = False
+    awaited: tuple[str, ...] | None = None
 
 
 _encoder = msgspec.json.Encoder()
@@ -80,11 +83,14 @@ def after_waking(line: bytes, woke: int) -> bytes:
     return b'{"woke":%d,' % woke + line[1:]
 
 
-def event_line(at: int, host: str, number: int, event: object, market_ids: Sequence[str] | None) -> bytes:
+def event_line(at: int, host: str, number: int, event: object, **fields: object) -> bytes:
     """The line of a custom event.
+
+    Args:
+        fields: `market_ids`, `awaits` and `awaited` of the line, where they are not as usual.
 
     Raises:
         TypeError: its payload cannot be written as JSON.
     """
     told = {"op": EVENT, "pt": at, "at": at, "host": host, "number": number, "event": event}
-    return _encoder.encode(told if market_ids is None else {**told, "market_ids": market_ids})
+    return _encoder.encode(told | {name: value for name, value in fields.items() if value})

@@ -85,7 +85,10 @@ MEANINGS: dict[str, dict[str, tuple[str, str]]] = {
         "liability": ("of starting-price orders, as reduced by non-runners; empty for limit orders", MONEY),
         "persistence_type": ("LAPSE, PERSIST or MARKET_ON_CLOSE, as it was last; empty for starting-price orders", ""),
         "placed_at": ("when it arrived at the exchange; empty if it never did", TIME),
-        "first_matched_at": ("time of the first fill; before placed_at only under compatibility", TIME),
+        "first_matched_at": (
+            "time of the first fill; live of the first news of one; before placed_at only under compatibility",
+            TIME,
+        ),
         "completed_at": ("when nothing more could happen to it; empty if that time never came", TIME),
         "status": (
             "last status: EXECUTION_COMPLETE, EXPIRED, or VIOLATION if a control of the account refused it; another "

@@ -235,7 +235,7 @@ class RowCollector:
         self.unfit.add(lost.with_traceback(error.__traceback__), order.trade.strategy.name, order.market_id)
 
     def _order(self, order: Order, market: HostedMarket, place: tuple[Any, ...]) -> tuple[Any, ...]:
-        trade, order_type, placement, fills = order.trade, order.order_type, order.placement, order.fills
+        trade, order_type, placement = order.trade, order.order_type, order.placement
         strategy = trade.strategy
         runner = market.market_book.runner(order.selection_id, order.handicap)
         price: float | None = None
@@ -268,7 +268,7 @@ class RowCollector:
             liability,
             persistence,
             responses.placed_ms,
-            round(fills[0][0]) if fills and fills[0][0] else None,
+            _first_matched(order),
             order.complete_ms,
             order.status.name if order.status else None,
             order.size_matched,
@@ -329,6 +329,12 @@ def failure_rows(failures: Iterable[Failure], unit: str, command: str = "") -> l
         )
         for failure in failures
     ]
+
+
+def _first_matched(order: Order) -> int | None:
+    if order.fills:
+        return round(order.fills[0][0]) or None
+    return order.matched_ms if order.size_matched else None
 
 
 def _fills(order: Order) -> list[tuple[Any, ...]]:

@@ -89,7 +89,10 @@ class SessionReader(Reader):
             self._actor.tick(at)
         elif line.op == EVENT and (line.host, line.number) not in self._session.events:
             self._session.events.add((line.host, line.number))
-            self._actor.receive(CustomEvent(line.event, None, line.market_ids), at)
+            event = CustomEvent(line.event, None, line.market_ids)
+            if line.awaits:
+                self._actor.await_markets(event, line.awaited)
+            self._actor.receive(event, at)
             self._actor.tick(at)
 
 

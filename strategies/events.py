@@ -74,8 +74,9 @@ class CustomEvent(Event):
         event: the payload.
         callback: what to do with it.
         market_ids: only where one of these markets is hosted.
-        publish_time: when it happened, milliseconds since the epoch, or a datetime: simulations deliver it to the
-            markets that are open then. None: at the first change of every market.
+        publish_time: when it happened, milliseconds since the epoch, or a datetime: it is delivered to the markets that
+            are open then. None: simulations deliver it at the first change of every market; a live system at once, and
+            what comes before its markets are open to each as it opens.
 
     Raises:
         TypeError: the callback cannot be called, the ids are not a sequence of texts, or the time is neither.

@@ -55,3 +55,10 @@ def same(one: OrderFact, other: OrderFact) -> bool:
         and one.persistence_type == other.persistence_type
         and abs(one.average - other.average) < SAME_AVERAGE
     )
+
+
+def earliest_match(known: int | None, fact: OrderFact) -> int | None:
+    """When something of a bet was first matched, with one more fact: milliseconds since the epoch; None: not yet."""
+    if not fact.matched:
+        return known
+    return fact.at if known is None else min(known, fact.at)

@@ -60,6 +60,7 @@ class OrderRow(Message, frozen=True, gc=False):
         context_of, notes_of: the id of an earlier order of the trade whose context, or notes, are this order's as well:
             an order and the one that takes its place share them.
         stand, request: where it stands, and the kind of the request under way.
+        matched_ms: when it was first matched, by the news of an exchange that does not tell fills.
         evidence, fact, told: the strongest reply, the fact that stands, and the last one that told fills.
         done: the exchange has said that nothing is left to happen to it.
         number: its place in the blotter; -1 where it is not there.
@@ -95,6 +96,7 @@ class OrderRow(Message, frozen=True, gc=False):
     size_lapsed: float
     size_voided: float
     fills: tuple[Fill, ...]
+    matched_ms: int | None
     evidence: int
     fact: OrderFact | None
     told: OrderFact | None
@@ -218,6 +220,7 @@ def row_of(order: Order) -> OrderRow:
         size_lapsed=order.size_lapsed,
         size_voided=order.size_voided,
         fills=order.fills,
+        matched_ms=order.matched_ms,
         evidence=order._evidence,
         fact=order._fact,
         told=order._told,

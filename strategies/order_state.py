@@ -9,9 +9,9 @@ Of facts the one that accounts for more wins, then the later one. Of replies the
 replies: a bet that the exchange shows exists, whatever an answer said.
 
 So these do not depend on the order of arrival, nor on repetitions: where the order stands and its status, the sizes,
-the average, the fills, the bet's number, when it was placed, and why it was not. These may: `status_log`, which tells
-what was known here and when; `discrepancy`, which tells what contradicted what was known; and, of an exchange that
-gives one order two numbers or two different refusals, which of them was the first.
+the average, the fills, when it was first matched, the bet's number, when it was placed, and why it was not. These may:
+`status_log`, which tells what was known here and when; `discrepancy`, which tells what contradicted what was known;
+and, of an exchange that gives one order two numbers or two different refusals, which of them was the first.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from typing import NamedTuple, NoReturn
 
 from . import messages
 from .errors import OrderError
-from .fact_ranks import SAME_AVERAGE, accounted_of, rank_of, ties_of
+from .fact_ranks import SAME_AVERAGE, accounted_of, earliest_match, rank_of, ties_of
 from .messages import OrderFact, Report
 from .stands import (
     BY_REPLIES,
@@ -82,6 +82,7 @@ class OrderState:
         is_done: whether the exchange has said that nothing more can happen to it.
         size_matched, average_price_matched, size_remaining, size_cancelled, size_lapsed, size_voided: how far it got.
         fills: (time in milliseconds, price, size) of each fill, in order, where the exchange tells them.
+        matched_ms: when something of it was first matched, where the exchange tells no fills: the earliest news.
     """
 
     __slots__ = (
@@ -96,6 +97,7 @@ class OrderState:
         "error_code",
         "fills",
         "is_done",
+        "matched_ms",
         "not_placed",
         "placed_ms",
         "request_id",
@@ -126,6 +128,7 @@ class OrderState:
         self.size_remaining = remaining
         self.size_cancelled = self.size_lapsed = self.size_voided = 0.0
         self.fills: tuple[messages.Fill, ...] = ()
+        self.matched_ms: int | None = None
         self._guarded = guarded
         self._evidence = 0
         self._accounted = 0.0
@@ -226,6 +229,8 @@ class OrderState:
                 fills, self._told = self.fills, fact
                 self._show_fills()
                 changed = self.fills != fills
+        elif fact.fills is None:
+            self.matched_ms = earliest_match(self.matched_ms, fact)
         if numbered:
             self._follow()
         discrepancy = None
@@ -242,8 +247,10 @@ class OrderState:
         self.size_voided = fact.voided
         if fact.fills is not None:
             self._told, self.fills = fact, fact.fills
-        elif self._told is not None:
-            self._show_fills()
+        else:
+            self.matched_ms = earliest_match(self.matched_ms, fact)
+            if self._told is not None:
+                self._show_fills()
         self.is_done = not fact.executable and fact.why != messages.UNCONFIRMED
         self._keep_to(fact)
 

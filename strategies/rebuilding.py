@@ -180,7 +180,7 @@ def _restore_state(order: OrderState, row: OrderRow) -> None:
     order.error_code, order.not_placed = row.error_code, row.not_placed
     order.size_matched, order.average_price_matched = row.size_matched, row.average_price_matched
     order.size_cancelled, order.size_lapsed, order.size_voided = row.size_cancelled, row.size_lapsed, row.size_voided
-    order.fills = row.fills
+    order.fills, order.matched_ms = row.fills, row.matched_ms
     order._evidence, order.is_done = row.evidence, row.done
     order._fact, order._told = row.fact, row.told
     order._accounted = 0.0 if row.fact is None else accounted_of(row.fact)

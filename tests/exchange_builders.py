@@ -46,21 +46,32 @@ def settings(**changes: Any) -> ExchangeSettings:
 
 
 class ListFeed:
-    """The lines of several streams, in order of time: those of one moment in one message."""
+    """The lines of several streams, in order of time: those of one moment in one message.
 
-    def __init__(self, *streams: Stream, gone: dict[int, str] | None = None) -> None:
+    Args:
+        sports: races and matches by time, each as the operation ("rcm" or "ccm") and the change.
+    """
+
+    def __init__(
+        self,
+        *streams: Stream,
+        gone: dict[int, str] | None = None,
+        sports: dict[int, tuple[str, dict[str, Any]]] | None = None,
+    ) -> None:
         self._streams = streams
         self._gone = gone or {}
+        self._sports = sports or {}
 
     def __iter__(self) -> Iterator[FeedMessage]:
         moments: dict[int, list[dict[str, Any]]] = {}
         for stream in self._streams:
             for line in stream.lines:
                 moments.setdefault(line["pt"], []).append(line)
-        for at in sorted({*moments, *(T0 + each for each in self._gone)}):
+        for at in sorted({*moments, *(T0 + each for each in (*self._gone, *self._sports))}):
             changes = tuple(each for line in moments.get(at, []) for each in changes_of(line))
             gone = (self._gone[at - T0],) if at - T0 in self._gone else ()
-            yield FeedMessage(at, changes, gone)
+            sports = (self._sports[at - T0],) if at - T0 in self._sports else ()
+            yield FeedMessage(at, changes, gone, sports)
 
 
 def changes_of(line: dict[str, Any]) -> Iterator[FeedChange]:

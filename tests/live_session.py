@@ -10,10 +10,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any
+from unittest.mock import patch
 
 import headrace as hr
+from headrace.actors.live import host
 from live_trading import Venue
 
 WAIT = 60.0
@@ -52,12 +54,18 @@ def made(
 @contextmanager
 def running(live: hr.Live) -> Iterator[hr.Live]:
     """Start a system; it may place once this begins, and has ended, with a result, after it."""
-    live.start()
-    try:
-        until(lambda: live.state()["placing_allowed"], "leave to place")
-        yield live
-    finally:
-        live.end()
+    with telling_often():
+        live.start()
+        try:
+            until(lambda: live.state()["placing_allowed"], "leave to place")
+            yield live
+        finally:
+            live.end()
+
+
+def telling_often() -> AbstractContextManager[object]:
+    """Hosts in this process tell how they stand not once a second, but often: tests wait for what they tell."""
+    return patch.object(host, "STATE_MS", 20)
 
 
 def seen(live: hr.Live) -> dict[str, int]:

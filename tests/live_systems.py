@@ -17,6 +17,7 @@ import pytest
 
 import headrace as hr
 from exchange_builders import ALICE
+from live_session import telling_often
 from live_trading import Venue
 
 WAIT = 20.0
@@ -121,13 +122,14 @@ def system(
     for control in controls:
         live.add_trading_control(control)
     prepare(live)
-    live.start()
-    made = System(exchange, live)
-    try:
-        if not at_once:
-            made.until(lambda: live.state()["placing_allowed"])
-        Noting.may.set()
-        yield made
-    finally:
-        if live.result is None:
-            made.end()
+    with telling_often():
+        live.start()
+        made = System(exchange, live)
+        try:
+            if not at_once:
+                made.until(lambda: live.state()["placing_allowed"])
+            Noting.may.set()
+            yield made
+        finally:
+            if live.result is None:
+                made.end()

@@ -11,6 +11,7 @@ coordinator. All but the exchange and the stream's thread is in the test's own t
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import json
 import queue
 import threading
@@ -37,7 +38,6 @@ from headrace.actors.streaming.order_stream import OrderStreamRole
 from headrace.actors.streaming.stream_place import StreamPlace, StreamSettings
 from headrace.simulate.exchange.account_bet import AccountBet
 from headrace.simulate.exchange.faults import Fault
-from headrace.simulate.exchange.feed_messages import FeedMessage
 from headrace.simulate.exchange.ledger import Entry
 from headrace.simulate.exchange.plan import Played
 from headrace.simulate.exchange.pointing import point
@@ -107,25 +107,26 @@ class Venue:
 class _Service(Service):
     """Plays lines that tests have written."""
 
-    def __init__(self, streams: Sequence[Stream], **changes: Any) -> None:
-        self._streams = streams
+    def __init__(self, streams: Sequence[Stream], sports: dict[int, Any] | None, **changes: Any) -> None:
+        self._streams, self._sports = streams, sports
         super().__init__(Played(markets="written by a test"), settings(**changes))
 
     def _feeds(self, played: Played) -> list[Any]:
-        lines = ListFeed(*self._streams)
+        lines = ListFeed(*self._streams, sports=self._sports)
         if self.settings.speed == "step":
             return [lines]
         later = self.timeline.start_ms - T0  # played by the clock, it begins now
-        return [[FeedMessage(each.at + later, each.changes, each.gone) for each in lines]]
+        return [[dataclasses.replace(each, at=each.at + later) for each in lines]]
 
 
 @contextmanager
-def venue(*streams: Stream, played: int = 2, **changes: Any) -> Iterator[Venue]:
+def venue(*streams: Stream, played: int = 2, sports: dict[int, Any] | None = None, **changes: Any) -> Iterator[Venue]:
     """Serve an exchange.
 
     Args:
         streams: what it plays, message by message; a market with prices if there are none.
         played: messages that are played at once, where it is played by steps.
+        sports: races and matches by time; see `ListFeed`.
         changes: of its settings.
     """
     loop = asyncio.new_event_loop()
@@ -135,7 +136,7 @@ def venue(*streams: Stream, played: int = 2, **changes: Any) -> Iterator[Venue]:
     playing: list[asyncio.Future[None]] = []
 
     async def start() -> Service:
-        service = _Service(streams or (priced(),), **changes)
+        service = _Service(streams or (priced(),), sports, **changes)
         await service.start()
         if service.settings.speed == "step":
             await service.runner.step(played)

@@ -334,3 +334,24 @@ def test_socket_lies_where_its_path_is_short_enough_and_is_gone_at_the_end(tmp_p
         with desk(held, lambda what, values: {"what": what}):
             assert ask(held, "STATE") == {"what": "STATE"}
     assert not path.parent.exists()
+
+
+def test_place_of_the_socket_of_a_process_that_was_killed_is_removed_by_whichever_starts_next(tmp_path: Path) -> None:
+    deep = tmp_path.joinpath(*["a-long-name-of-a-folder"] * 6)
+    code = (
+        "import time; from headrace.actors.live.instance import Instance;"
+        f"Instance('killed', {str(deep)!r}).hold(); print('held', flush=True); time.sleep(600)"
+    )
+    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, env=environment()) as process:
+        try:
+            assert process.stdout is not None
+            assert process.stdout.readline() == b"held\n"
+            places = [Path(control_path(Instance("killed", deep).folder)).parent]
+            os.utime(places[0], (1.0, 1.0))
+            with Instance("alive", deep):
+                assert places[0].exists(), "its process lives"
+        finally:
+            process.kill()
+    with Instance("next", deep) as held:
+        places.append(Path(control_path(held.folder)).parent)
+        assert [place.exists() for place in places] == [False, True]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import socket
 from pathlib import Path
 from typing import Any
 
@@ -229,3 +230,17 @@ def test_places_that_cannot_be_used_are_told_before_anything_runs(
     assert ended.returncode == 2
     assert ended.stderr.splitlines()[-1].startswith(f"headrace: {message}")
     assert "Traceback" not in ended.stderr
+
+
+@pytest.mark.parametrize("engine", ["local", "ray"])
+def test_port_in_use_is_told_before_anything_runs(engine: str, desk: Path, one_market: str) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        words = ("--rehearse", one_market, "--engine", engine, "--page-port", port, "--quiet")
+        ended = call("live", "backer.py:Backer", *words)
+    assert ended.exit_code == 2
+    told = f"headrace: --page-port {port}: the page cannot be there: Address already in use; name another port, or 0"
+    assert ended.stderr.splitlines()[-1].startswith(told)
+    assert not (desk / "home").exists()

@@ -243,12 +243,30 @@ def test_a_custom_event_reaches_open_markets_after_its_callback(tmp_path: Path) 
     assert not [row for row in rows if getattr(row, "name", "") == "custom_event"]
 
 
+def test_events_that_come_before_their_markets_wait_for_them(tmp_path: Path) -> None:
+    driven = Driven(live_setup([Hears()]))
+    heard = driven.setup.strategies[0].heard  # type: ignore[attr-defined]
+    heard.clear()
+    for letter in (
+        msgspec.structs.replace(user_event("for all", called), awaits=True),
+        msgspec.structs.replace(user_event("for another", None, ["1.9"]), awaits=True, market_ids=("1.9",)),
+        user_event("for nobody"),
+        user_event("at 50", publish_time=T0 + 50),
+        user_event("too early", publish_time=T0 - 5),
+    ):
+        driven.deliver(letter, at=T0 - 10)
+    arrived(driven, Stream().touch(700), tmp_path, at=0, until=0)
+    assert heard == [("callback", "for all", 1), (MARKET, "for all", 0)]
+    driven.deliver(Introduce("s9", "there"), at=T0 + 60)
+    assert heard[2:] == [(MARKET, "at 50", 50)]
+
+
 def test_a_strategy_that_ends_the_run_has_the_coordinator_asked_once(tmp_path: Path) -> None:
     driven, _ = hearing(tmp_path)
     arrived(driven, Stream().touch(700).touch(800), tmp_path, at=700, until=700)
     driven.deliver(Introduce("s9", "there"), at=T0 + 900)
     (ask,) = driven.mail.letters(Ask)
-    assert (ask.what, ask.reply_to, ask.address) == ("STOP", "h1", "fake:h1")
+    assert (ask.what, ask.reply_to, ask.values) == ("STOP", "", b"{}")
     assert driven.mail.known["s9"] == "there"
 
 

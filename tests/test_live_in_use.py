@@ -19,6 +19,8 @@ import pytest
 
 import headrace as hr
 from builders import priced
+from headrace.actors.live.control import ask
+from headrace.actors.live.instance import Instance, running_instances
 from processes import LIMIT, TOOLS, environment, run, wait_until
 
 STRATEGIES = """
@@ -115,13 +117,16 @@ def trading(*words: object, orders: int = 1) -> Iterator[System]:
             system.process.communicate(timeout=LIMIT)
 
 
-def ask(*words: object) -> subprocess.CompletedProcess[str]:
+def call(*words: object) -> subprocess.CompletedProcess[str]:
     return run([TOOLS / "headrace", "live", *map(str, words)])
 
 
 def state() -> dict[str, Any]:
-    asked = ask("status", "--json")
-    return json.loads(asked.stdout) if asked.returncode == 0 else {}
+    """How the system of this machine stands; empty while it does not answer."""
+    for running in running_instances():
+        with contextlib.suppress(hr.RunError):
+            return ask(Instance(running.reference), "STATE", timeout=5.0)
+    return {}
 
 
 RESTER = ("strategies.py:Rester", "--rehearse", "long", "--reference", "desk")
@@ -129,28 +134,28 @@ RESTER = ("strategies.py:Rester", "--rehearse", "long", "--reference", "desk")
 
 def test_system_is_asked_cancelled_and_stopped_from_another_shell(desk: Path) -> None:
     with trading(*RESTER) as system:
-        shown = ask("status")
+        shown = call("status")
         assert shown.returncode == 0
         assert shown.stdout.startswith("desk  ")
         assert re.search(r"1 market, 1 live order$", shown.stdout.splitlines()[0])
         assert "EXECUTABLE" in shown.stdout
-        found = state()
+        found = json.loads(call("status", "--json").stdout)
         assert [(each["side"], each["price"], each["size"]) for each in found["orders"]] == [("BACK", 500.0, 2.0)]
         assert [(each["username"], each["paper"]) for each in found["clients"]] == [("rehearsal", False)]
-        taken = ask("strategies.py:Taker", "--rehearse", "long", "--reference", "desk")
+        taken = call("strategies.py:Taker", "--rehearse", "long", "--reference", "desk")
         assert taken.returncode == 2
         assert "customer_strategy_ref='desk' is in use on this machine by process" in taken.stderr
-        cancelled = ask("cancel-all")
+        cancelled = call("cancel-all")
         assert (cancelled.returncode, cancelled.stderr) == (0, "")
         assert cancelled.stdout.startswith("done: ")
         assert state()["orders"] == []
-        stopped = ask("stop")
+        stopped = call("stop")
         assert (stopped.returncode, stopped.stdout) == (0, "desk: stopped\n"), stopped.stderr
         code, said, errors = system.end()
         assert code == 0, errors
         assert "desk trades in rehearsal: Rester" in said
         assert "digest" in said
-    assert ask("status").stderr == "headrace: no live system runs on this machine\n"
+    assert call("status").stderr == "headrace: no live system runs on this machine\n"
     assert not any(path.is_socket() for path in (desk / "home").rglob("*"))
 
 
@@ -199,7 +204,7 @@ def test_second_ctrl_c_does_not_wait_for_what_does_not_end(desk: Path) -> None:
     assert code == 130
     assert errors.endswith("headrace: stopped\n")
     assert "Traceback" not in errors
-    assert ask("status").returncode == 2
+    assert call("status").returncode == 2
 
 
 def test_orders_are_left_where_it_is_told_to(desk: Path) -> None:
@@ -261,7 +266,7 @@ def test_account_that_cannot_trade_is_told_in_one_sentence(credentials: str | No
             '[[strategies]]\nclass = "strategies.py:Rester"\n[[clients]]\ncredentials = "account.toml"\n'
             f'exchange = {{ url = "{there.url}", stream = "{there.host}:{there.stream_tls}" }}\n'
         )
-        ended = ask("live.toml", "--engine", "local")
+        ended = call("live.toml", "--engine", "local")
     assert ended.returncode == 2
     (line,) = [line for line in ended.stderr.splitlines() if line.startswith("headrace: ")]
     assert told in line

@@ -13,9 +13,10 @@ import pytest
 
 import headrace as hr
 from headrace.actors.letters import Carried, UserEvent
+from headrace.actors.live import event_desk
 from headrace.actors.live.framework import LiveFramework
 from headrace.strategies.events import Event
-from headrace.strategies.messages import LogRow
+from headrace.strategies.messages import LogRow, MarketFact
 from live_coordinators import Bench
 
 
@@ -68,6 +69,52 @@ def test_an_event_for_some_markets_goes_to_their_hosts_alone(tmp_path: Path) -> 
     bench.role.framework.handler_queue.put(hr.CustomEvent("for one", noted, market_ids=["1.2"]))
     until(bench, lambda: events(bench, "h2"))
     assert events(bench, "h1") == []
+
+
+def awaiting(bench: Bench, host: str) -> list[tuple[Any, bool, Any]]:
+    letters = bench.mail.letters(UserEvent, host)
+    return [(pickle.loads(letter.data).event, letter.awaits, letter.market_ids) for letter in letters]
+
+
+def test_events_wait_for_markets_that_are_not_open_yet(tmp_path: Path) -> None:
+    bench = Bench(tmp_path)
+
+    def put(*arguments: Any, **keywords: Any) -> None:
+        before = bench.role.events.taken
+        bench.role.framework.handler_queue.put(hr.CustomEvent(*arguments, **keywords))
+        until(bench, lambda: bench.role.events.taken > before)
+
+    put("before all")
+    put("for one", market_ids=["1.1", "1.2"])
+    later = bench.role.betting.coordinator.host.clock.now_ms + 60_000
+    put("in a minute", publish_time=later)
+    put("long ago", publish_time=1)
+    bench.sees("1.1")
+    opened = MarketFact("1.1", "OPENED", 0)
+    bench.take("h1", Carried("s1.market", opened))
+    waited = [("before all", True, None), ("for one", True, ("1.1", "1.2")), ("in a minute", False, ())]
+    assert awaiting(bench, "h1") == waited
+    put("now")
+    put("for one alone", market_ids=["1.1"])
+    bench.sees("1.2")
+    put("to come", market_ids=["1.3"])
+    told = [("now", False, ()), ("for one alone", False, ()), ("to come", True, ("1.3",))]
+    assert awaiting(bench, "h1") == waited + told
+    assert awaiting(bench, "h2") == [*waited, told[2]], "a host that is new is told of what still concerns it"
+    put("while one opens")
+    assert awaiting(bench, "h2")[-1] == ("while one opens", True, ("1.2",))
+
+
+def test_events_that_wait_for_markets_are_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(event_desk, "MOST_AWAITING", 2)
+    bench = Bench(tmp_path)
+    for number in range(4):
+        bench.role.framework.handler_queue.put(hr.CustomEvent(number))
+    until(bench, lambda: bench.role.events.taken == 4)
+    bench.sees("1.1")
+    assert [event for event, *_ in awaiting(bench, "h1")] == [2, 3]
+    notes = [event.text for event in bench.role.alerts.events if event.kind == "CUSTOM"]
+    assert notes == ["more than 2 custom events wait for markets; the oldest are dropped"]
 
 
 def test_what_cannot_be_sent_to_hosts_is_an_error_where_it_is_put(tmp_path: Path) -> None:

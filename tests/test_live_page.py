@@ -170,7 +170,7 @@ def test_a_port_in_use_is_named() -> None:
         port = taken.getsockname()[1]
         engine = ThreadEngine()
         engine.start("page", lambda: PageRole(port, TOKEN))
-        with pytest.raises(hr.RunError, match=f"the page cannot be at port {port}: Address already in use; name"):
+        with pytest.raises(hr.RunError, match=f"page_port={port}: the page cannot be there: Address already in use;"):
             engine.ready("page", 20)
         engine.close()
 

@@ -95,6 +95,10 @@ def test_a_session_has_a_result_like_any_other(session: tuple[Path, hr.Result]) 
     assert summary["orders"] == result.orders.num_rows
     matched = result.sql("select sum(size_matched) as matched from orders").to_pylist()[0]["matched"]
     assert matched == pytest.approx(sum(result.markets["matched"].to_pylist()))
+    for row in result.orders.to_pylist():
+        moments = [row[name] for name in ("placed_at", "first_matched_at", "completed_at")]
+        assert (moments[1] is not None) == (row["size_matched"] > 0)
+        assert moments[1] is None or moments == sorted(moments)
     loaded = hr.Result.load(folder / "out")
     assert loaded.digest == result.digest
     assert loaded.manifest["finished"] is True

@@ -33,6 +33,7 @@ from headrace.strategies.messages import (
     PLACE,
     REFUSED,
     REPLACE,
+    REPORT,
     SIMULATED,
     STREAM,
     SUCCESS,
@@ -275,6 +276,7 @@ def seen(order: OrderState) -> tuple[Any, ...]:
         order.size_lapsed,
         order.size_voided,
         order.fills,
+        order.matched_ms,
         order.bet_id,
         order.placed_ms,
         order.error_code,
@@ -755,3 +757,16 @@ def test_bets_that_nobody_here_placed_are_nobodys() -> None:
         desk.actor.receive(fact(30 + number, 0.01 * number, bet_id="99", order_id="elsewhere"), T0 + 40 + number)
     assert len(desk.market._strays) == 1
     assert (desk.order.bet_id, desk.order.size_matched) == ("1", 0.0)
+
+
+# -- when it was first matched -----------------------------------------------------------------------------------------
+
+
+def test_first_match_is_that_of_the_earliest_news_that_shows_one() -> None:
+    order = at(LIVE)
+    take(order, fact(1, source=STREAM), fact(2, 4.0, fills=((T0 + 2, 3.0, 4.0),)))
+    assert order.matched_ms is None, "an exchange that tells fills tells it by them"
+    take(order, fact(7, 4.0, source=STREAM), fact(9, 6.0, source=LIST))
+    assert order.matched_ms == T0 + 7
+    take(order, fact(5, 4.0, source=REPORT))
+    assert order.matched_ms == T0 + 5, "news that came late"

@@ -161,7 +161,8 @@ def test_orders_made_again_in_the_middle_of_a_story_are_the_same(
             other = played.market.blotter[order.id]
             for name in (
                 "stand", "complete", "size_matched", "average_price_matched", "size_remaining", "size_cancelled",
-                "size_lapsed", "size_voided", "fills", "bet_id", "placed_ms", "error_code", "is_done",
+                "size_lapsed", "size_voided", "fills", "matched_ms", "bet_id", "placed_ms", "error_code",
+                "is_done",
             ):  # fmt: skip
                 assert getattr(order, name) == getattr(other, name), name
 

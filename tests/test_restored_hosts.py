@@ -48,6 +48,9 @@ def require_same(world: World) -> None:
         ours, theirs = shown(after), shown(before)
         for name in RESULT:
             ours[name] = theirs[name]
+        # The journal keeps the last news of a bet: of a first match it may know the time of a later one.
+        assert (ours["matched_ms"] is None) == (theirs["matched_ms"] is None)
+        ours["matched_ms"] = theirs["matched_ms"]
         if ours["placement"] is None:
             # It took another's place, and nothing was asked for since: how the market looked then is not known.
             assert after.id in new.replaced_by.values()

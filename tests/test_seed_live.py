@@ -15,7 +15,7 @@ from typing import Any, ClassVar
 import pytest
 
 import headrace as hr
-from builders import priced
+from builders import priced, write
 from headrace.actors.streaming.order_stream import OrderStreamRole
 from headrace.strategies.messages import ViolationFact
 from live_session import made, play, running, until
@@ -282,6 +282,10 @@ class Steps(hr.MarketActor):
         note(market, "process_market_catalogues")
         super().process_market_catalogues(market, market_catalogue)
 
+    def process_sports_data(self, market: Any, sports_data: Any) -> None:
+        note(market, f"process_sports_data {sports_data.race_id}")
+        super().process_sports_data(market, sports_data)
+
     def process_raw_data(self, market: Any, clk: str, publish_time: int, datum: Any) -> None:
         note(market, f"process_raw_data {datum['id']}")
         super().process_raw_data(market, clk, publish_time, datum)
@@ -290,7 +294,10 @@ class Steps(hr.MarketActor):
 class Office(hr.Coordinator):
     """Notes its steps as violations: what it is told are messages, and that is a table of its own."""
 
+    noted: ClassVar[list[str]] = []
+
     def note(self, market_id: str, step: str) -> None:
+        Office.noted.append(step)
         self.refused(ViolationFact("office", market_id, "OFFICE", step, step, 0))
 
     def add_market(self, market: Any) -> None:
@@ -310,11 +317,11 @@ class Office(hr.Coordinator):
         super().process_custom_event(event)
 
     def process_cleared_orders(self, market_id: str, orders: Any) -> None:
-        self.note(market_id, "process_cleared_orders")
+        self.note(market_id, f"process_cleared_orders {[each.profit for each in orders]}")
         super().process_cleared_orders(market_id, orders)
 
     def process_cleared_markets(self, market_id: str, markets: Any) -> None:
-        self.note(market_id, f"process_cleared_markets {len(markets)}")
+        self.note(market_id, f"process_cleared_markets {[each.profit for each in markets]}")
         super().process_cleared_markets(market_id, markets)
 
     def process_end(self) -> None:
@@ -327,14 +334,46 @@ def steps(result: hr.Result) -> set[str]:
     return found | {row["reason"] for row in result.violations.to_pylist()}
 
 
+class SeesAll(Backs):
+    """Records what comes beside the books as well."""
+
+    seen: ClassVar[set[str]] = set()
+
+    def process_market_catalogue(self, market: Any, catalogue: Any) -> None:
+        self.record(market, catalogue=catalogue.market_id)
+        SeesAll.seen.add("the catalogue")
+
+    def process_orders(self, market: Any, orders: Any) -> None:
+        if any(order.complete for order in orders):
+            SeesAll.seen.add("the match")
+
+    def check_sports_data(self, market: Any, sports_data: Any) -> bool:
+        return bool(sports_data.race_progress.gate_name == "1f")
+
+    def process_sports_data(self, market: Any, sports_data: Any) -> None:
+        self.record(market, race=sports_data.race_progress.gate_name)
+
+
+def race(gate: str) -> tuple[str, dict[str, Any]]:
+    progress = {"ft": 0, "g": gate, "st": 10.6, "rt": 46.7, "spd": 17.8, "prg": 87.5, "ord": [1, 2], "J": []}
+    return "rcm", {"id": "28587288.1650", "mid": priced().market_id, "rpc": progress}
+
+
 @pytest.mark.parametrize("paper", [False, True], ids=["live", "paper"])
 def test_steps_of_actor_and_coordinator_are_taken(paper: bool) -> None:
-    with venue(closing(), played=1) as exchange:
-        live = made(exchange, [Backs(price=2.0)], paper=paper, market_actor=Steps, coordinator=Office)
+    Office.noted.clear()
+    SeesAll.seen.clear()
+    strategy = SeesAll(price=2.0, sports_data_filter=["race"])
+    with venue(closing(), played=1, sports={400: race("2f"), 800: race("1f")}) as exchange:
+        live = made(exchange, [strategy], paper=paper, market_actor=Steps, coordinator=Office)
         with running(live):
             live.handler_queue.put(hr.CustomEvent("rain"))
+            until(lambda: all(row["state"] == "SUBSCRIBED" for row in live.state()["streams"]), "the streams")
+            exchange.step()
+            until(lambda: len(SeesAll.seen) == 2, "the catalogue and the match")
             play(live, exchange)
-            until(lambda: any(row["status"] == "CLOSED" for row in live.state()["markets"]), "the end of the market")
+            until(lambda: "process_cleared_markets [2.0]" in Office.noted, "the result of the market")
+        asked = exchange.calls("listClearedOrders")
     assert live.result is not None
     assert live.result.failures.num_rows == 0, live.result.failures.to_pylist()
     assert steps(live.result) >= {
@@ -343,11 +382,22 @@ def test_steps_of_actor_and_coordinator_are_taken(paper: bool) -> None:
         "process_market_books",
         "process_market_orders",
         "process_current_orders",
+        "process_market_catalogues",
+        "process_sports_data 28587288.1650",
         "process_custom_event rain",
         "process_order_package PLACE",
         "process_close_market",
+        "process_cleared_orders [2.0]",
+        "process_cleared_markets [2.0]",
         "process_end",
     }
+    found = notes(live.result)
+    assert [row["race"] for row in found if "race" in row] == ["1f"], "the strategy's own check is asked first"
+    assert [row["catalogue"] for row in found if "catalogue" in row] == [priced().market_id]
+    assert bool(asked) is not paper, "bets on paper are settled here"
+    (row,) = live.result.orders.to_pylist()
+    assert (row["profit"], row["status"]) == (2.0, "EXECUTION_COMPLETE")
+    assert row["placed_at"] <= row["first_matched_at"] <= row["completed_at"]
 
 
 def test_raw_data_is_a_step_of_data_streams() -> None:
@@ -454,6 +504,60 @@ def test_custom_stream_brings_events_to_strategies_in_order() -> None:
     assert told == ["stream Late has nothing more to read"]
 
 
+class HearsEvents(hr.Strategy):
+    """Records what it hears, by whatever way, and what it has heard at its first book."""
+
+    def add(self, framework: Any) -> None:
+        self.heard: list[Any] = []
+
+    def process_my_event(self, event: Any) -> None:
+        self.heard.append(event.event)
+
+    def process_custom_event(self, market: Any, event: Any) -> None:
+        self.record(market, where=market.market_id, told=event.event)
+
+    def process_new_market(self, market: Any, book: Any) -> None:
+        self.record(market, where=market.market_id, new=len(self.heard))
+
+    def check_market_book(self, market: Any, book: Any) -> bool:
+        return True
+
+    def process_market_book(self, market: Any, book: Any) -> None:
+        if self.heard:
+            self.record(market, where=market.market_id, heard=self.heard)
+            self.heard = []
+
+
+def by_market(result: hr.Result) -> dict[str, list[dict[str, Any]]]:
+    assert result.failures.num_rows == 0, result.failures.to_pylist()
+    found: dict[str, list[dict[str, Any]]] = {}
+    for row in notes(result):
+        found.setdefault(row.pop("where"), []).append(row)
+    return found
+
+
+def test_events_that_come_before_markets_reach_each_as_it_opens_as_in_a_simulation(tmp_path: Path) -> None:
+    """The stream runs as the document prints it: it is done before there is a market."""
+    first, second = closing(), priced(market_id="1.200000002").close(2000)
+    folder = write(tmp_path / "markets", first, second)
+    simulation = hr.Simulation(folder, engine="local")
+    simulation.add_client(hr.SimulatedClient())
+    simulation.add_strategy(HearsEvents())
+    simulation.streams.add_custom_stream(CustomStream(simulation, custom=True))
+    with venue(first, second, played=0) as exchange:
+        live = made(exchange, [HearsEvents()])
+        live.streams.add_custom_stream(CustomStream(live, custom=True))
+        with running(live):
+            until(lambda: live.state()["counts"]["custom_events"] == 3, "the events")
+            exchange.step()
+            play(live, exchange)
+    assert live.result is not None
+    told = by_market(live.result)
+    assert told == by_market(simulation.run())
+    expected = [{"new": 0}, {"told": 0}, {"told": 1}, {"told": 2}, {"heard": [0, 1, 2]}]
+    assert told == dict.fromkeys((priced().market_id, "1.200000002"), expected)
+
+
 # -- error handling --------------------------------------------------------------------------------------------------
 
 
@@ -469,6 +573,57 @@ def test_errors_of_strategies_are_rows_and_others_go_on() -> None:
     assert live.result is not None
     (row,) = live.result.failures.to_pylist()
     assert (row["strategy"], row["error_type"], row["message"]) == ("Fails", "ZeroDivisionError", "on purpose")
+
+
+def test_raise_errors_ends_the_system_at_the_first_error_of_a_strategy() -> None:
+    with venue(market()) as exchange:
+        live = made(exchange, [FailsLater()], config=hr.Config(raise_errors=True))
+        told: list[BaseException] = []
+
+        def run() -> None:
+            try:
+                live.run()
+            except hr.RunError as error:
+                told.append(error)
+
+        thread = threading.Thread(target=run)
+        thread.start()
+        until(lambda: exchange.bets, "the bet")
+        exchange.step()
+        thread.join(20)
+        assert not thread.is_alive()
+        assert [bet.executable for bet in exchange.bets] == [False], "it ends in order: the bet is cancelled"
+    assert [str(error).partition(" (")[0] for error in told] == [
+        "strategy 'FailsLater' has failed: ZeroDivisionError: on purpose"
+    ]
+    assert live.result is not None
+    (row,) = live.result.failures.to_pylist()
+    assert (row["strategy"], row["error_type"], row["count"]) == ("FailsLater", "ZeroDivisionError", row["count"])
+
+
+class FailsLater(hr.Strategy):
+    """Places an order, and fails once it rests."""
+
+    def process_new_market(self, market: Any, book: Any) -> None:
+        market.place_order(hr.Trade(market.market_id, 1, 0, self).create_order("BACK", hr.LimitOrder(3.0, 2.0)))
+
+    def process_orders(self, market: Any, orders: Any) -> None:
+        if any(order.status is hr.OrderStatus.EXECUTABLE for order in orders):
+            raise ZeroDivisionError("on purpose")
+
+
+def test_raise_errors_ends_the_system_at_an_error_of_a_control() -> None:
+    with venue(market()) as exchange:
+        live = made(exchange, [Backs()], config=hr.Config(raise_errors=True))
+        live.add_client_control(next(iter(live.clients)), Breaks)
+        with pytest.raises(hr.RunError, match=r"strategy 'Backs' has failed: ZeroDivisionError: of a control"):
+            live.run()
+        assert exchange.bets == []
+
+
+class Breaks(Never):
+    def judge(self, instruction: Any, request: Any, account: Any) -> None:
+        raise ZeroDivisionError("of a control")
 
 
 # -- logging and configuration ---------------------------------------------------------------------------------------
@@ -505,6 +660,69 @@ def test_async_place_orders_go_with_the_flag() -> None:
         until(lambda: exchange.bets, "a bet")
         until(lambda: any(row["bet_id"] for row in live.state()["orders"]), "its number, by the order stream")
         assert exchange.calls("placeOrders")[0]["params"]["async"] is True
+
+
+class Takes(hr.Strategy):
+    """Places a bet, changes it in each way, one after the other, and notes how long each took: milliseconds."""
+
+    def process_new_market(self, market: Any, book: Any) -> None:
+        self.order = hr.Trade(market.market_id, 1, 0, self).create_order("BACK", hr.LimitOrder(3.0, 2.0))
+        self.left = [
+            ("place", lambda: market.place_order(self.order)),
+            ("update", lambda: market.update_order(self.order, "PERSIST")),
+            ("replace", lambda: market.replace_order(self.order, 4.0)),
+            ("cancel", lambda: market.cancel_order(self.order)),
+        ]
+        self.go_on(market)
+
+    def go_on(self, market: Any) -> None:
+        if self.left:
+            self.what, ask = self.left.pop(0)
+            self.since = market.clock.now_ms
+            ask()
+
+    def process_orders(self, market: Any, orders: Any) -> None:
+        latest = self.order.trade.orders[-1]
+        ended = latest.status is hr.OrderStatus.EXECUTION_COMPLETE
+        done = latest is not self.order if self.what == "replace" else True
+        if done and (ended if self.what == "cancel" else latest.status is hr.OrderStatus.EXECUTABLE):
+            self.record(market, what=self.what, took=market.clock.now_ms - self.since)
+            self.order = latest
+            if self.what == "cancel":
+                market.framework.stop()
+            self.go_on(market)
+
+
+@pytest.mark.parametrize("paper", [True, False], ids=["paper", "live"])
+def test_latencies_are_those_of_paper_accounts(paper: bool) -> None:
+    latencies = {"place": 300, "update": 500, "replace": 700, "cancel": 400}
+    config = hr.Config(**{f"{each}_latency": ms / 1000 for each, ms in latencies.items()})
+    with venue(market()) as exchange:
+        result = made(exchange, [Takes(max_order_exposure=None)], paper=paper, config=config).run()
+    assert result.failures.num_rows == 0, result.failures.to_pylist()
+    took = {row["what"]: row["took"] for row in notes(result)}
+    assert list(took) == ["place", "update", "replace", "cancel"]
+    as_set = {each: took[each] >= ms for each, ms in latencies.items()}
+    assert as_set == dict.fromkeys(latencies, paper), took
+
+
+class PlacesTwo(hr.Strategy):
+    def process_new_market(self, market: Any, book: Any) -> None:
+        for selection in (1, 2):
+            order = hr.Trade(market.market_id, selection, 0, self).create_order("BACK", hr.LimitOrder(5.0, 2.0))
+            market.place_order(order)
+
+
+@pytest.mark.parametrize(("workers", "at_once"), [(1, False), (2, True)])
+def test_max_execution_workers_are_the_calls_about_orders_that_are_under_way_at_once(
+    workers: int, at_once: bool
+) -> None:
+    with venue(market()) as exchange:
+        exchange.fault("http.slow", operation="placeOrders", seconds=0.5, times=2)
+        with running(made(exchange, [PlacesTwo()], config=hr.Config(max_execution_workers=workers))):
+            until(lambda: len(exchange.bets) == 2, "both bets")
+        asked = [entry.wall for entry in exchange.entries("REQUEST") if entry.values["operation"] == "placeOrders"]
+    assert (asked[1] - asked[0] < 450) is at_once
 
 
 @pytest.fixture(autouse=True)

@@ -32,8 +32,11 @@ class Watching(Diary):
 
 
 def late(driven: Driven, updates: Sequence[MarketUpdate], seed: int) -> None:
-    """Bring changes late, some of them together, as a busy machine does."""
+    """Bring changes late, some of them together, as a busy machine does; and events, one of them before its market."""
     draw = random.Random(seed)
+    early = pickle.dumps(hr.CustomEvent({"number": "early"}))
+    driven.deliver(UserEvent(early, awaits=True), at=updates[0].pt - 1)
+    driven.deliver(UserEvent(early, awaits=True, market_ids=("1.9",)), at=updates[0].pt - 1)
     at = waiting = 0
     for number, update in enumerate(updates, 1):
         waiting += 1

@@ -114,14 +114,15 @@ class Answers:
         raise InputError(f"{what!r} is not a question; expected {', '.join(names)}{did_you_mean(what, names)}")
 
     def ask(self, letter: Ask) -> None:
-        """Answer a letter; an error is answered as such: `error`."""
+        """Answer a letter, if it wants to be; an error is answered as such: `error`."""
         try:
             found = self.answer(letter.what, msgspec.json.decode(letter.values, type=dict[str, Any]))
         except (HeadraceError, *UNREADABLE) as error:
             found = {"error": legible(error)}
         if letter.address:
             self._role.mail.know(letter.reply_to, letter.address)
-        self._role.mail.send(letter.reply_to, Told(letter.what, msgspec.json.encode(found)))
+        if letter.reply_to:
+            self._role.mail.send(letter.reply_to, Told(letter.what, msgspec.json.encode(found)))
 
     def state(self) -> dict[str, Any]:
         """The state of the system: see `actors.live.state`."""

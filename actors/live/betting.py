@@ -96,7 +96,7 @@ class Betting:
         self._clock, self._alerts, self._to_actor, self._definition_of = clock, alerts, to_actor, definition_of
         self.failures = Failures("coordinator")
         self.gate = Gate()
-        self.host = Host(clock, setup.config, unique_id)
+        self.host = Host(clock, setup.counting, unique_id)
         logs = LoggingControls(setup.logging_controls) if setup.logging_controls else None
         self.coordinator: Coordinator = setup.coordinator(setup.clients, logs)
         self.coordinator.connect(

@@ -190,7 +190,8 @@ class CoordinatorRole:
         self.quarantine = Quarantine(
             setup, self.seating, self.watch, self.routes, self.betting, self.stops, self.alerts
         )
-        self.events = EventDesk(self.betting, self.seating, mail, self._dumps, self.stops.stop_system)
+        stop = self.stops.stop_system
+        self.events = EventDesk(self.betting, self.seating, mail, self._dumps, stop, self.alerts.note, clock)
         self.rows_desk = RowsDesk(rows_path(Path(setup.instance), kind_of(setup.clients)), self.alerts, mail.send)
         self.rows_desk.failures = setup.rows_of_failures(self.betting.failures)
         self.watchdogs = Watchdogs(self, self._engine.crash)
@@ -260,6 +261,9 @@ class CoordinatorRole:
         self.betting.journal.flush()
         if self.betting.gate.unready:
             self.betting.look_ready()
+        failed = self.betting.failures.users
+        if failed and self.setup.config.raise_errors:
+            self.stops.stop_system(failed)
         self.stops.look(at_ms)
         self.betting.journal.flush()
 
@@ -331,6 +335,7 @@ class CoordinatorRole:
         self.betting.join(host, crew)
         if new:
             self.betting.journal.seat(crew, market_id, event_id, host, self.routes.known(market_id)[0])
+        self.events.seated(host)
         self.workers.want_catalogue(market_id, host, self._clock.now_ms)
 
     def _to_actor(self, host: str, crew: str, message: Answer | Request) -> None:

@@ -16,7 +16,7 @@ from ...strategies.change_lines import decode_line, objects_of
 from ...strategies.changes import MarketChange, MarketDefinition, Oddity, OddMessage
 from ...strategies.clock import LiveClock
 from ...strategies.errors import MessageError
-from ...strategies.events import CustomEvent, TerminationEvent
+from ...strategies.events import CustomEvent
 from ...strategies.host import Host, unique_id
 from ...strategies.messages import (
     ClearedOrder,
@@ -30,7 +30,7 @@ from ...values import UNREADABLE, legible
 from ..coordinator import expired
 from ..failures import Failures
 from ..hosted_market import HostedMarket
-from ..letters import MarketUpdate, Restore
+from ..letters import MarketUpdate, Restore, UserEvent
 from ..market import MarketActor
 from ..side_data import Receiver
 from .crews import Crew, StreamPlan
@@ -80,7 +80,7 @@ class CrewRoom:
         self._coordinator = HostCoordinator(clients, send, setup.listens, self._kept, names)
         paper = any(client.simulated for client in clients)
         self._exchange = HostExchange(setup.make_exchange() if paper else None)
-        host = Host(self.clock, setup.config, unique_id)
+        host = Host(self.clock, setup.counting, unique_id)
         # Numbers will do for requests, but not those of a former host of the same name.
         requests, count = unique_id(), itertools.count(1)
         host.next_request_id = lambda: f"{requests}.{next(count)}"
@@ -295,9 +295,11 @@ class CrewRoom:
             return
         self.actor.process_market_catalogues(market, made)
 
-    def event(self, event: CustomEvent | TerminationEvent, at: int) -> None:
-        """A custom event has come from the coordinator."""
+    def event(self, event: CustomEvent, at: int, letter: UserEvent) -> None:
+        """A custom event has come from the coordinator, in a letter."""
         self._coordinator.expect(event)
+        if letter.awaits:
+            self.actor.await_markets(event, letter.market_ids)
         self.actor.receive(event, at)
         # One that has a time is delivered at once where that has passed.
         self.actor.tick(at)

@@ -14,13 +14,11 @@ import json
 import logging
 import math
 import os
-import pickle
 import time
 from collections.abc import Callable
 from typing import Any
 
 from ...strategies.errors import MessageError
-from ...strategies.events import CustomEvent
 from ...strategies.messages import AccountFact, ClearedOrder, MarketFact, OrderFact, Reply, Request
 from ...values import legible
 from ..failures import raised_at
@@ -50,6 +48,7 @@ from .account_news import AccountNews
 from .blocking import Watch
 from .crew_room import CrewRoom, rooms_of
 from .feeds import Feeds
+from .host_events import HostEvents
 from .host_state import MarketRows
 from .latencies import Latencies
 from .rows_outbox import RowsOutbox
@@ -95,6 +94,7 @@ class HostRole:
         self._rows = MarketRows()
         self._markets = b"[]"
         self._asked: set[str] = set()
+        self._events = HostEvents()
         self._at_work: CrewRoom | None = None
         self._asked_to_stop = self._ended = False
         self._recording = Unrecorded()
@@ -254,7 +254,8 @@ class HostRole:
         elif isinstance(letter, StreamState):
             self._accounts.stream(letter, self.rooms.values())
         elif isinstance(letter, UserEvent):
-            self._user_event(letter)
+            for room in self._events.take(letter, list(self.rooms.values()), self._recording, self._at):
+                self._go_to(room)
         elif isinstance(letter, FreeMarket):
             self._free(letter.crew, letter.market_id)
         elif isinstance(letter, Restore):
@@ -272,6 +273,7 @@ class HostRole:
             send = functools.partial(self._carry, crew)
             room = self.rooms[crew] = CrewRoom(self._setup, self._setup.crew(crew), send, self.name)
             self._accounts.tell(room)
+            self._events.enter(room, self._at)
         return room
 
     def _update(self, sender: str, update: MarketUpdate) -> None:
@@ -298,14 +300,6 @@ class HostRole:
             self._feeds.unwanted(sender, update)
             self._mail.send(sender, Unroute(update.crew, update.market_id))
             self._carry(update.crew, MarketFact(update.market_id, "REMOVED", self._at))
-
-    def _user_event(self, letter: UserEvent) -> None:
-        event = pickle.loads(letter.data) if letter.data else letter.here
-        if isinstance(event, CustomEvent):
-            self._recording.event(event, self._at)
-        for room in list(self.rooms.values()):
-            self._go_to(room)
-            room.event(event, self._at)
 
     def _free(self, crew: str, market_id: str) -> None:
         room = self.rooms.get(crew)
@@ -368,10 +362,14 @@ class HostRole:
         return f"{f'strategy {strategy!r}' if strategy else 'something'} in market {market}"
 
     def _look_for_stop(self) -> None:
-        """A strategy has asked for the end of the run."""
-        if not self._asked_to_stop and any(room.actor.stopped for room in self.rooms.values()):
+        """A strategy has asked for the end of the run; or one has failed, and that ends it."""
+        if self._asked_to_stop:
+            return
+        failed = [room.failures.users for room in self.rooms.values() if room.failures.users]
+        why = {"why": failed[0]} if failed and self._setup.config.raise_errors else {}
+        if why or any(room.actor.stopped for room in self.rooms.values()):
             self._asked_to_stop = True
-            self._mail.send(COORDINATOR, Ask("STOP", self.name, self._mail.address))
+            self._mail.send(COORDINATOR, Ask("STOP", "", "", json.dumps(why).encode()))
 
     def _failed(self, error: Exception, letter: Letter) -> None:
         """A letter could not be dealt with: that is a failure, and the next one is taken."""

@@ -22,6 +22,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from ...strategies.errors import InputError, RunError
+from ..mailboxes.folder import link_locks, make_folder
 from .reference import check_reference, instances_root
 
 #: Characters of a socket's path that every system takes.
@@ -180,7 +181,9 @@ class Instance:
         path = str(self.folder.absolute() / "control.sock")
         if len(os.fsencode(path)) <= _LONGEST_SOCKET:
             return path
-        return os.path.join(tempfile.mkdtemp(prefix="headrace-", dir=_SHORT if os.path.isdir(_SHORT) else None), "c")
+        folder = make_folder((_SHORT, tempfile.gettempdir()), room=len("/c"))
+        link_locks(folder, (self.folder.absolute() / name for name in ("lock", "lock2")))
+        return str(folder / "c")
 
     def _write(self, running: Running) -> None:
         write_private(self.folder / "running.json", json.dumps(dataclasses.asdict(running), indent=1).encode())

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import logging
 from pathlib import Path
+from typing import Any
 
 from ...strategies.events import CustomEvent
 from ...strategies.messages import ClearedOrder, OrderFact, Reply, Request
+from ..custom_events import MOST_AWAITING
 from ..letters import MarketUpdate
 from ..recorder import Deliver, Recorder
 from ..session_lines import after_waking, answered_line, asked_line, begin_line, change_line, event_line
@@ -35,8 +37,13 @@ class Unrecorded:
     def answered(self, crew: str, answer: object, at: int) -> None:
         """A message is about to be taken, perhaps an answer."""
 
-    def event(self, event: CustomEvent, at: int) -> None:
-        """A custom event is about to be taken: it stands in the file of each market that is hosted."""
+    def event(self, event: CustomEvent, at: int, awaits: bool = False, awaited: tuple[str, ...] | None = None) -> None:
+        """A custom event is about to be taken: it stands in the file of each market that is hosted.
+
+        Args:
+            awaits: it comes to markets that open later as well, and stands in their files; `awaited`: to these; None:
+                to all.
+        """
 
     def leave_out(self, crew: str, market_id: str) -> None:
         """A market is going on after a restart: its session cannot be replayed from here."""
@@ -70,6 +77,8 @@ class SessionRecording(Unrecorded):
         self._woke: dict[str, int] = {}
         self._told: dict[tuple[str, str], int] = {}
         self._events = 0
+        #: Events that are for markets to come, with their lines' fields, by number.
+        self._awaiting: dict[int, tuple[Any, dict[str, Any]]] = {}
         self._refused = False
 
     def woke(self, crew: str, at: int) -> None:
@@ -82,6 +91,9 @@ class SessionRecording(Unrecorded):
         if key not in self._begun:
             self._begun.add(key)
             self._put(key, begin_line(at, self._host, crew.strategies))
+            for number, (event, fields) in self._awaiting.items():
+                if update.market_id in (fields["awaited"] or (update.market_id,)):
+                    self._put(key, event_line(at, self._host, number, event, **fields))
         self._put(key, change_line(update.pt, at, update.change, update.image, more, update.clk))
 
     def asked(self, crew: str, request: Request, at: int, paper: bool = False) -> None:
@@ -92,16 +104,21 @@ class SessionRecording(Unrecorded):
         if isinstance(answer, Reply | OrderFact | ClearedOrder) and (crew, answer.market_id) in self._begun:
             self._put((crew, answer.market_id), answered_line(at, answer))
 
-    def event(self, event: CustomEvent, at: int) -> None:
+    def event(self, event: CustomEvent, at: int, awaits: bool = False, awaited: tuple[str, ...] | None = None) -> None:
         self._events += 1
         market_ids = None if event.market_ids is None else sorted(event.market_ids)
+        fields: dict[str, Any] = {"market_ids": market_ids, "awaits": awaits, "awaited": awaited}
         try:
-            line = event_line(at, self._host, self._events, event.event, market_ids)
+            line = event_line(at, self._host, self._events, event.event, **fields)
         except (TypeError, ValueError) as error:
             logger.warning("A custom event is not in the recording of the session: %s", error)
             return
         for key in sorted(self._begun):
             self._put(key, line)
+        if awaits:
+            self._awaiting[self._events] = (event.event, fields)
+            if len(self._awaiting) > MOST_AWAITING:
+                del self._awaiting[next(iter(self._awaiting))]
 
     def leave_out(self, crew: str, market_id: str) -> None:
         logger.warning("Market %s goes on after a restart: from here on its session is not recorded", market_id)

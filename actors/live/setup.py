@@ -144,6 +144,11 @@ class LiveSetup:
             return self.heard
         return bool(self.logging_controls) or self.coordinator.log is not Coordinator.log
 
+    @property
+    def counting(self) -> Config:
+        """The configuration for actors: errors of strategies are counted, and the coordinator ends the system."""
+        return dataclasses.replace(self.config, raise_errors=False)
+
     def crew(self, name: str) -> Crew:
         """A crew by its name."""
         return next(crew for crew in self.crews if crew.name == name)

@@ -222,6 +222,12 @@ def own(folder: Path) -> Claim:
     return Claim(folder, _OWNER, 0 if before is None else before.incarnation + 1)
 
 
+def link_locks(folder: Path, locks: Iterable[Path]) -> None:
+    """Have a folder cleared up once nobody has any of some locks, which lie elsewhere. The first is its owner's."""
+    for number, lock in enumerate(locks):
+        (folder / f"{f'also{number}' if number else _OWNER}.lock").symlink_to(lock)
+
+
 def _sweep(place: Path) -> None:
     """Remove folders whose owner has died, if none of their mailboxes is open."""
     for folder in place.glob(f"{_PREFIX}*"):
@@ -231,7 +237,7 @@ def _sweep(place: Path) -> None:
             if (
                 status.st_uid == os.getuid()
                 and not new
-                and (folder / f"{_OWNER}.lock").exists()
+                and os.path.lexists(folder / f"{_OWNER}.lock")
                 and not _in_use(folder)
             ):
                 logger.info("removing %s, which a process that died has left behind", folder)
@@ -240,7 +246,10 @@ def _sweep(place: Path) -> None:
 
 def _in_use(folder: Path) -> bool:
     for path in folder.glob("*.lock"):
-        file = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+        try:
+            file = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+        except FileNotFoundError:  # it lies elsewhere, and was removed
+            continue
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:

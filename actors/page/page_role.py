@@ -54,7 +54,7 @@ class PageRole:
         """Begin to serve.
 
         Raises:
-            RunError: the port is in use.
+            InputError: the port is in use.
         """
         self._mail = mail
         if self._port is not None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import hmac
 import logging
-import socket
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable
 from importlib import resources
@@ -14,11 +13,11 @@ from aiohttp import web
 
 from ...strategies.errors import RunError
 from .frame import HEADERS, page_of
+from .port import HOST, bound
 from .watchers import Watchers
 
 logger = logging.getLogger("headrace")
 
-_HOST = "127.0.0.1"
 #: Seconds that it may take to start, and that a question for one state may.
 _STARTS_S, _ANSWERS_S = 20.0, 5.0
 
@@ -49,7 +48,7 @@ class LivePage:
         port: where it listens.
 
     Raises:
-        RunError: the port is in use.
+        InputError: the port is in use.
     """
 
     def __init__(self, port: int, token: str, looked: Callable[[], object], stop: Callable[[], object]) -> None:
@@ -62,9 +61,9 @@ class LivePage:
         self._news = asyncio.Event()
         self._end = asyncio.Event()
         self._loop = asyncio.new_event_loop()
-        self._socket = _bound(port)
+        self._socket = bound(port)
         self.port: int = self._socket.getsockname()[1]
-        self._hosts = {f"{name}:{self.port}" for name in (_HOST, "localhost")}
+        self._hosts = {f"{name}:{self.port}" for name in (HOST, "localhost")}
         self._origins = {None, *(f"http://{host}" for host in self._hosts)}
         self._ready = threading.Event()
         self._thread = threading.Thread(target=self._run, name="page", daemon=True)
@@ -72,7 +71,7 @@ class LivePage:
     @property
     def url(self) -> str:
         """Its address, without the token."""
-        return f"http://{_HOST}:{self.port}/"
+        return f"http://{HOST}:{self.port}/"
 
     @property
     def watched(self) -> bool:
@@ -184,17 +183,3 @@ class LivePage:
 
 def _refusal(status: int, why: str) -> web.Response:
     return web.Response(status=status, text=why + "\n", headers={**HEADERS, "Connection": "close"})
-
-
-def _bound(port: int) -> socket.socket:
-    bound = socket.socket()
-    try:
-        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        bound.bind((_HOST, port))
-    except OSError as error:
-        bound.close()
-        raise RunError(
-            f"the page cannot be at port {port}: {error.strerror or error}; name another with page_port=, or 0 for any "
-            "that is free"
-        ) from None
-    return bound

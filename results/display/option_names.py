@@ -15,7 +15,7 @@ _SAME = (
     "out", "resume", "engine", "workers", "catalogues", "sports_data", "custom_events", "split", "random", "seed", "by",
     "batch", "orders", "raise_errors", "max_order_exposure", "max_selection_exposure", "markets", "every",
     "compression", "minutes_before", "before_start", "in_step", "generate", "port", "https_port", "certlogin_port",
-    "stream_port", "plain_stream_port",
+    "stream_port", "plain_stream_port", "page_port",
 )  # fmt: skip
 _OPTIONS = {name: f"--{name.replace('_', '-')}" for name in _SAME} | _NAMED
 _VALUE = r"True\b|'[^']*'|\"[^\"]*\"|\[\.\.\.\]|-?[\w.:/]+(?<![.:])"

@@ -81,7 +81,7 @@ def place_in(files: Collection[str], error: BaseException) -> str | None:
 
 def told(error: BaseException) -> str:
     """An error in one line: class, message, and its place in the user's code."""
-    text = error.msg if isinstance(error, SyntaxError) else " ".join(str(error).split())
+    text = error.msg if isinstance(error, SyntaxError) else " ".join(legible(error).split())
     place = users_place(error)
     return f"{type(error).__name__}{': ' if text else ''}{text}" + (f" ({place})" if place else "")
 

@@ -57,9 +57,12 @@ def supervise(
         with line.reporting():
             _run(make_plan(line.began_at), line, quiet, show)
         return
+    from ..actors.page.port import require_free
     from .supervisor import Supervisor
 
     plan = make_plan(time.time())  # what is wrong with it is said before anything begins
+    if plan.options.get("page", True):
+        require_free(plan.options.get("page_port") or 0)
     with Supervisor(plan.instance, sys.argv[1:], plan.exchange) as supervisor:
         plan.clients()
         code = supervisor.run()

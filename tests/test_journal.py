@@ -153,6 +153,20 @@ def test_since_tells_of_markets_that_are_over_too(opened: Open, time: Time) -> N
     assert ids(journal.since(NOON, but={"1.2"})) == ["r1", "r3"]
 
 
+def test_since_tells_of_what_the_file_of_the_day_before_has_from_after_midnight(
+    opened: Open, folder: Path, time: Time
+) -> None:
+    journal = opened()
+    journal.add([request(1, at=time.ms)])
+    time.ms = midnight = NOON + DAY // 2
+    journal.add([request(2, at=midnight + 1)])  # before the next file was begun
+    journal.tidy()
+    journal.add([request(3, at=midnight + 2)])
+    assert ids(journal.since(midnight)) == ["r2", "r3"]
+    reader = JournalReader(folder)
+    assert ids(reader.entries(since=midnight)) == ids(reader.latest(9, since=midnight)) == ["r2", "r3"]
+
+
 # -- who may write ----------------------------------------------------------------------------------------------------
 
 

@@ -22,7 +22,7 @@ from ...strategies.messages import MarketFact, Request
 from ...values import UNREADABLE
 from .day_file import SQLITE_ERRORS, Row, is_damage
 from .entries import Entry, Seated, Written
-from .files import JournalFiles, day, day_files, day_of
+from .files import JournalFiles, day_files
 from .keeper import Keeper
 from .lease import JournalError, Lease
 from .reading import DayReader, in_order
@@ -211,17 +211,16 @@ class Journal:
             for rows in reader.windows(0, False, False, None, at_ms):
                 yield from (row for row in rows if row[2] not in but)
 
-        return self._entries(found, day(at_ms))
+        return self._entries(found, at_ms)
 
-    def _entries(self, find: Callable[[DayReader], Iterator[Row]], first_day: str = "") -> Iterator[Entry]:
+    def _entries(self, find: Callable[[DayReader], Iterator[Row]], since_ms: int | None = None) -> Iterator[Entry]:
         readers: dict[Path, DayReader] = {}
         try:
-            for path in day_files(self.folder):
-                if day_of(path)[0] >= first_day:
-                    try:
-                        readers[path] = DayReader(path)
-                    except SQLITE_ERRORS as error:
-                        self._unread(path, error, -1)
+            for path in day_files(self.folder, since_ms):
+                try:
+                    readers[path] = DayReader(path)
+                except SQLITE_ERRORS as error:
+                    self._unread(path, error, -1)
             streams = {path: find(reader) for path, reader in readers.items()}
 
             def rescue(path: Path, error: Exception, after: int) -> list[Row]:

@@ -14,6 +14,9 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 
+from headrace.actors.journal.journal import JournalError
+from headrace.actors.journal.reader import JournalReader
+
 #: `socket` state LISTEN in /proc/net/tcp, and the addresses of this machine alone there, as far as they are looked at.
 _LISTEN = "0A"
 _LOOPBACK = ("0100007F", "00000000000000000000000001000000", "0000000000000000FFFF00000100007F")
@@ -59,6 +62,9 @@ def _contents(path: Path) -> Iterator[bytes]:
             yield gzip.decompress(data)
         elif data[:4] == b"PAR1":
             yield repr(pq.read_table(io.BytesIO(data)).to_pylist()).encode()
+    if data[:15] == b"SQLite format 3":  # of markets that are over a journal's entries are compressed
+        with contextlib.suppress(JournalError):
+            yield from (repr(entry).encode() for entry in JournalReader(path.parent).entries(kept=True))
 
 
 def open_to_others(*folders: Path, deep: bool = True) -> list[str]:

@@ -61,6 +61,9 @@ class Journal:
         clock: milliseconds since the epoch, by which days change; None: the machine's.
         must_write: False: where it can be read but not written it opens all the same, and is not `writable`.
 
+    Attributes:
+        forgotten: entries up to this number are not told to a restart.
+
     Raises:
         JournalError: another process holds it, it is of a later version, or it cannot be written.
     """
@@ -91,6 +94,7 @@ class Journal:
             self._lease.release()
             raise
         self._keeper = Keeper(self._files, days, megabytes)
+        self.forgotten = 0
 
     @property
     def damage(self) -> list[str]:
@@ -164,7 +168,8 @@ class Journal:
         self._files.close_market(market_id)
 
     def forget(self) -> None:
-        """All markets are over: a restart need not know of any."""
+        """All that was written is over: a restart is told of none of it, though a market of it opens again."""
+        self.forgotten = self.last
         for market_id in self.open_markets:
             self.close_market(market_id)
 
@@ -223,6 +228,8 @@ class Journal:
                 return self._unread(path, error, after)
 
             for row in in_order(streams, rescue):
+                if row[0] <= self.forgotten:
+                    continue
                 try:
                     yield entry_of(row)
                 except ValueError as error:

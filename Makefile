@@ -1,5 +1,5 @@
 # Everything is installed inside this folder. `make test` needs Python 3.11 or newer and nothing else.
-#   make test     run the tests, two at a time; the same examples each time
+#   make test     run the tests, four at a time; the same examples each time
 #   make fuzz     run the property tests with fresh seeds for MINUTES=10; SEED=... repeats a round; TARGET=... see tests/fuzz.py
 #   make demo     generate markets and backtest two strategies on them, into demo-markets and demo-results
 #   make lint     formatting, lint, types, and which module may import which

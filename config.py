@@ -62,12 +62,12 @@ class Config:
         seed: seeds `market.random`.
         currency: the currency of simulated accounts.
         stream_silence_limit: live, seconds for which a stream may bring nothing, not even heartbeats, before that is an
-            alert; None: it is not watched. So are those that follow.
+            alert. None: it is not watched; the same holds for the three that follow, and for `disk_limit`.
         latency_limit: live, seconds from publishing a change to reading it, from there to the end of the callbacks, and
             from a request to its answer, before that is an alert.
         clock_drift_limit: live, seconds by which this machine's clock may differ from publish times.
         queue_limit: live, letters that may wait at an actor, and calls that may wait for a thread.
-        stall_limit: live, seconds that a callback may take before its host counts as stalled.
+        stall_limit: live, seconds that a callback may take before its host counts as stalled; never None.
         restart_stalled: live, seconds after which a host that is stalled is killed, and goes on as after any death;
             None: it never is. Threads (engine="local") cannot be killed: there it goes on once the callback returns.
         disk_limit: live, megabytes (10^6 bytes) that are to be left on the disk of the instance's folder.

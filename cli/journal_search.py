@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import datetime
 import re
-import urllib.parse
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, get_args
@@ -14,11 +13,12 @@ import msgspec
 from ..actors.journal.day_file import Row
 from ..actors.journal.entries import Entry, Written
 from ..actors.journal.files import day_files
+from ..actors.journal.journal import entry_of
 from ..actors.journal.lease import is_leased
 from ..actors.journal.reader import JournalReader
 from ..actors.live.instance import Instance, running_instances
 from ..actors.live.journal_place import JOURNAL, JOURNALS, PAPER, REHEARSAL
-from ..actors.live.reference import instances_root
+from ..actors.live.reference import instance_folders
 from ..strategies.errors import InputError
 from ..strategies.messages import CANCEL, PLACE, REPLACE, UPDATE, Request
 from ..values import did_you_mean
@@ -68,12 +68,11 @@ def found_journal(reference: str | None, kind: str | None = None) -> JournalRead
 
 def _journals(kept: Iterable[str]) -> dict[str, Path]:
     """The folders of this user's journals on this machine, by reference: of several the one in use, or the last."""
-    root = instances_root()
     found = {}
-    for folder in sorted(root.iterdir()) if root.is_dir() else []:
+    for reference, folder in instance_folders().items():
         journals = [folder / name for name in kept if day_files(folder / name)]
         if journals:
-            found[urllib.parse.unquote(folder.name)] = max(journals, key=_recency)
+            found[reference] = max(journals, key=_recency)
     return found
 
 
@@ -185,8 +184,6 @@ class Search:
         return not self._words or any(word in row[5] for word in self._words)
 
     def _is_row(self, row: Row) -> bool:
-        from ..actors.journal.journal import entry_of
-
         if not self._may_be(row):
             return False
         try:

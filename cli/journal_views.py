@@ -230,19 +230,21 @@ def _reply(message: Reply) -> str:
     return "; ".join(each for each in (message.outcome, why, *map(_report, message.reports)) if each)
 
 
+def _names(message: OrderFact | ClearedOrder) -> str:
+    return " ".join(each for each in (message.order_id, message.bet_id and f"bet {message.bet_id}") if each)
+
+
 def _fact(message: OrderFact) -> str:
     sizes = [f"{name} {_number(getattr(message, name))}" for name in ("remaining", "cancelled", "lapsed", "voided")
              if getattr(message, name)]  # fmt: skip
     matched = f"matched {_number(message.matched)}" + (f" at {_number(message.average)}" if message.matched else "")
     state = "EXECUTABLE" if message.executable else "EXECUTION_COMPLETE"
     why = f" ({message.why})" if message.why else ""
-    names = " ".join(each for each in (message.order_id, message.bet_id and f"bet {message.bet_id}") if each)
-    return f"{names} {state} {', '.join([matched, *sizes])}{why}, {message.source.lower()}"
+    return f"{_names(message)} {state} {', '.join([matched, *sizes])}{why}, {message.source.lower()}"
 
 
 def _cleared(message: ClearedOrder) -> str:
-    names = " ".join(each for each in (message.order_id, message.bet_id and f"bet {message.bet_id}") if each)
-    return f"{names} profit {message.profit:.2f}" + ("" if message.settled else ", not settled")
+    return f"{_names(message)} profit {message.profit:.2f}" + ("" if message.settled else ", not settled")
 
 
 def _result(message: MarketResult) -> str:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import json
 import time
-import urllib.parse
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -13,7 +12,7 @@ import click
 
 from ..actors.live.control import ask
 from ..actors.live.instance import Instance, running_instances
-from ..actors.live.reference import instances_root
+from ..actors.live.reference import instance_folders
 from ..actors.live.rows_file import under_way
 from ..strategies.errors import InputError, RunError
 
@@ -51,9 +50,7 @@ def _cut_short(reference: str | None = None) -> str:
     Args:
         reference: of this one alone; None: of all.
     """
-    root = instances_root()
-    folders = sorted(root.iterdir()) if root.is_dir() else []
-    known = [urllib.parse.unquote(each.name) for each in folders if under_way(each)]
+    known = [each for each, folder in instance_folders().items() if under_way(folder)]
     found = [each for each in known if reference in (None, each)]
     if not found:
         return ""

@@ -57,9 +57,9 @@ LIVE_STATUS = frozenset(
 COMPLETE_STATUS = frozenset(
     {OrderStatus.EXECUTION_COMPLETE, OrderStatus.EXPIRED, OrderStatus.VIOLATION, OrderStatus.UNCONFIRMED}
 )
-ENDS = (Stand.DONE, Stand.NOT_PLACED, Stand.REFUSED, Stand.UNCONFIRMED)
 #: Ends after which nothing can happen to an order any more, as far as is known.
-KNOWN_ENDS = ENDS[:3]
+KNOWN_ENDS = (Stand.DONE, Stand.NOT_PLACED, Stand.REFUSED)
+ENDS = (*KNOWN_ENDS, Stand.UNCONFIRMED)
 
 
 class State:

@@ -153,6 +153,20 @@ def test_since_tells_of_markets_that_are_over_too(opened: Open, time: Time) -> N
     assert ids(journal.since(NOON, but={"1.2"})) == ["r1", "r3"]
 
 
+def test_since_tells_of_what_the_file_of_the_day_before_has_from_after_midnight(
+    opened: Open, folder: Path, time: Time
+) -> None:
+    journal = opened()
+    journal.add([request(1, at=time.ms)])
+    time.ms = midnight = NOON + DAY // 2
+    journal.add([request(2, at=midnight + 1)])  # before the next file was begun
+    journal.tidy()
+    journal.add([request(3, at=midnight + 2)])
+    assert ids(journal.since(midnight)) == ["r2", "r3"]
+    reader = JournalReader(folder)
+    assert ids(reader.entries(since=midnight)) == ids(reader.latest(9, since=midnight)) == ["r2", "r3"]
+
+
 # -- who may write ----------------------------------------------------------------------------------------------------
 
 
@@ -607,6 +621,26 @@ def test_a_file_of_an_earlier_day_that_is_damaged_is_set_aside(opened: Open, fol
     assert found[-1] == "r1000"
     assert 50 < len(found) < 401
     assert len(journal.damage) == 1
+
+
+@pytest.mark.parametrize("days", [0, 1])
+def test_damage_that_is_found_when_a_file_is_packed_does_not_stop_what_else_is_done(
+    opened: Open, folder: Path, time: Time, days: int
+) -> None:
+    path = filled(opened, folder)
+    with contextlib.closing(sqlite3.connect(path)) as db:
+        (root,) = db.execute("select rootpage from sqlite_master where name = 'entries_of_markets'").fetchone()
+    time.ms += days * DAY
+    journal = opened()
+    with open(path, "r+b") as file:
+        file.seek((root - 1) * 4096)
+        file.write(b"\xff" * 4096)
+    journal.close_market("1.0")
+    journal.tidy()
+    journal.tidy()
+    assert len(journal.damage) == 1
+    assert len(day_files(folder)) == 1
+    assert ids(journal) == [f"r{number}" for number in range(1, 400, 2)]
 
 
 def test_a_file_of_a_later_version_is_left_alone(opened: Open, folder: Path) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 import headrace as hr
 from headrace.actors.clients import BaseClient
 from headrace.actors.journal.entries import Entry, Seated
+from headrace.actors.journal.reader import JournalReader
 from headrace.actors.live.journal_place import opened_journal
 
 NOW = 1_774_699_200_000
@@ -46,3 +47,15 @@ def test_what_was_rehearsed_at_another_exchange_is_over(tmp_path: Path) -> None:
     assert seats(tmp_path, second, market_id="1.2")[1] == []
     assert seats(tmp_path, second)[1] == ["1.2"]
     assert seats(tmp_path, first)[1] == []
+
+
+def test_of_a_market_that_is_rehearsed_again_only_what_is_of_this_exchange_is_told(tmp_path: Path) -> None:
+    """Bets have the same numbers there: those of the other exchange would be taken for them."""
+    for uri, host in (("http://localhost:8800/", "h1"), ("http://localhost:8900/", "h2")):
+        with contextlib.closing(opened_journal(tmp_path, [account(uri)], hr.Config(), lambda: NOW)) as journal:
+            journal.add([Entry(Seated("s1.market", "1.1", None, host, NOW), NOW, "1.1")])
+    with contextlib.closing(opened_journal(tmp_path, [account(uri)], hr.Config(), lambda: NOW)) as journal:
+        told = [list(journal), list(journal.of_markets(["1.1"])), list(journal.since(NOW))]
+        assert [[entry.message.host for entry in each] for each in told] == [["h2"]] * 3
+    whole = JournalReader(tmp_path / "journal-rehearsal").entries()
+    assert [entry.message.host for entry in whole] == ["h1", "h2"], "it can be read all the same"

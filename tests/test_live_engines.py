@@ -465,15 +465,18 @@ def test_a_ray_that_cannot_start_is_an_error_that_tells_its_last_words(monkeypat
     assert {name: value for name, value in os.environ.items() if name.startswith("RAY_AUTH")} == before
 
 
+@pytest.mark.parametrize("answers", [True, False])
 @pytest.mark.parametrize("thread", ["main", "other"])
-def test_ray_does_not_take_sigterm_from_the_program_that_connects(thread: str) -> None:
+def test_ray_does_not_take_sigterm_from_the_program_that_connects(thread: str, answers: bool) -> None:
     taken: list[int] = []
     before = signal.signal(signal.SIGTERM, lambda number, frame: taken.append(number))
 
     def connect() -> None:
-        with _own_sigterm():
+        with contextlib.suppress(ConnectionError), _own_sigterm():
             # As Ray does it, below Python: the process would end.
             ctypes.CDLL(None).signal(int(signal.SIGTERM), 0)
+            if not answers:
+                raise ConnectionError
 
     try:
         if thread == "main":

@@ -56,11 +56,10 @@ def kept() -> Iterator[Kept]:
     made.engine.close(2.0)
 
 
-def test_role_that_ends_by_itself_is_started_again_at_once(kept: Kept) -> None:
-    began = time.monotonic()
+def test_role_that_ends_by_itself_is_started_again_at_once(kept: Kept, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_FIRST_S", 600.0)
     kept.engine.crash("page")
     until(lambda: kept.there == 1)
-    assert time.monotonic() - began < 1.0
     assert kept.engine.adopt(["page"])["page"].incarnation == 1
     assert kept.guardian.restarts == {"page": 1}
     assert not kept.guardian.is_over("page")
@@ -73,15 +72,15 @@ def test_one_that_was_asked_to_end_is_over(kept: Kept) -> None:
 
 
 def test_one_that_keeps_ending_is_started_ever_later(kept: Kept, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "_FIRST_S", 0.05)
+    monkeypatch.setattr(module, "_FIRST_S", 0.25)
     times = [time.monotonic()]
     for count in range(1, 5):
         kept.engine.crash("page")
         until(lambda count=count: kept.there == count)
         times.append(time.monotonic())
     waits = [after - before for before, after in itertools.pairwise(times)]
-    assert waits[0] < 0.05 <= waits[1]
-    assert waits[3] >= 0.2
+    assert waits[0] < 0.25 <= waits[1]
+    assert waits[3] >= 1.0
 
 
 def test_one_that_cannot_be_made_is_tried_again(kept: Kept, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,7 +8,10 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 PAGE = (ROOT / "docs" / "reliability.md").read_text(encoding="utf-8")
 #: Sections whose rows are promises.
-PROMISES = ("What ends, and what comes back", "Orders", "Money and limits")
+PROMISES = (
+    "What ends, and what comes back", "Orders", "Strategies and their orders", "Money and limits",
+    "What is written down", "What others have written", "Watchdogs", "Security",
+)  # fmt: skip
 
 
 def existing() -> set[str]:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from .day_file import SQLITE_ERRORS, DayFile, Row, is_damage, salvaged
 from .lease import JournalError
-from .reading import DayReader
+from .reading import SET_BACK_MS, DayReader
 
 logger = logging.getLogger("headrace")
 
@@ -21,12 +21,19 @@ logger = logging.getLogger("headrace")
 _DAY = re.compile(r"(\d{4}-\d\d-\d\d)-(\d+)\.sqlite")
 
 
-def day_files(folder: Path) -> list[Path]:
-    """The files of a journal, the oldest first; damaged ones that were set aside are not among them."""
+def day_files(folder: Path, since_ms: int | None = None) -> list[Path]:
+    """The files of a journal, the oldest first; damaged ones that were set aside are not among them.
+
+    Args:
+        since_ms: those that may have entries since then. A file is written to until a new one was begun, which is a
+            moment after the end of its day.
+    """
+    first = "" if since_ms is None else day(max(0, since_ms - SET_BACK_MS))
     try:
-        return sorted((path for path in folder.iterdir() if _DAY.fullmatch(path.name)), key=day_of)
+        found = [path for path in folder.iterdir() if _DAY.fullmatch(path.name)]
     except OSError:
         return []
+    return sorted((path for path in found if day_of(path)[0] >= first), key=day_of)
 
 
 def day_of(path: Path) -> tuple[str, int]:

@@ -22,7 +22,7 @@ from ...strategies.messages import MarketFact, Request
 from ...values import UNREADABLE
 from .day_file import SQLITE_ERRORS, Row, is_damage
 from .entries import Entry, Seated, Written
-from .files import JournalFiles, day, day_files, day_of
+from .files import JournalFiles, day_files
 from .keeper import Keeper
 from .lease import JournalError, Lease
 from .reading import DayReader, in_order
@@ -61,6 +61,9 @@ class Journal:
         clock: milliseconds since the epoch, by which days change; None: the machine's.
         must_write: False: where it can be read but not written it opens all the same, and is not `writable`.
 
+    Attributes:
+        forgotten: entries up to this number are not told to a restart.
+
     Raises:
         JournalError: another process holds it, it is of a later version, or it cannot be written.
     """
@@ -91,6 +94,7 @@ class Journal:
             self._lease.release()
             raise
         self._keeper = Keeper(self._files, days, megabytes)
+        self.forgotten = 0
 
     @property
     def damage(self) -> list[str]:
@@ -164,7 +168,8 @@ class Journal:
         self._files.close_market(market_id)
 
     def forget(self) -> None:
-        """All markets are over: a restart need not know of any."""
+        """All that was written is over: a restart is told of none of it, though a market of it opens again."""
+        self.forgotten = self.last
         for market_id in self.open_markets:
             self.close_market(market_id)
 
@@ -206,17 +211,16 @@ class Journal:
             for rows in reader.windows(0, False, False, None, at_ms):
                 yield from (row for row in rows if row[2] not in but)
 
-        return self._entries(found, day(at_ms))
+        return self._entries(found, at_ms)
 
-    def _entries(self, find: Callable[[DayReader], Iterator[Row]], first_day: str = "") -> Iterator[Entry]:
+    def _entries(self, find: Callable[[DayReader], Iterator[Row]], since_ms: int | None = None) -> Iterator[Entry]:
         readers: dict[Path, DayReader] = {}
         try:
-            for path in day_files(self.folder):
-                if day_of(path)[0] >= first_day:
-                    try:
-                        readers[path] = DayReader(path)
-                    except SQLITE_ERRORS as error:
-                        self._unread(path, error, -1)
+            for path in day_files(self.folder, since_ms):
+                try:
+                    readers[path] = DayReader(path)
+                except SQLITE_ERRORS as error:
+                    self._unread(path, error, -1)
             streams = {path: find(reader) for path, reader in readers.items()}
 
             def rescue(path: Path, error: Exception, after: int) -> list[Row]:
@@ -224,6 +228,8 @@ class Journal:
                 return self._unread(path, error, after)
 
             for row in in_order(streams, rescue):
+                if row[0] <= self.forgotten:
+                    continue
                 try:
                     yield entry_of(row)
                 except ValueError as error:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from .day_file import SQLITE_ERRORS, Row
 from .entries import Entry
-from .files import day, day_files, day_of
+from .files import day_files
 from .journal import entry_of
 from .lease import JournalError
 from .reading import DayReader
@@ -65,7 +65,7 @@ class JournalReader:
         Raises:
             JournalError: it is of a later version.
         """
-        for path in self._paths(since):
+        for path in day_files(self.folder, since):
             with self._opened(path) as reader:
                 for entry in self._decoded(path, reader, after, kept, False, market_id, since, wanted):
                     after = entry.number
@@ -86,17 +86,13 @@ class JournalReader:
             JournalError: it is of a later version.
         """
         found: list[Entry] = []
-        for path in reversed(self._paths(since)):
+        for path in reversed(day_files(self.folder, since)):
             with self._opened(path) as reader:
                 for entry in self._decoded(path, reader, 0, kept, True, market_id, since, wanted):
                     found.append(entry)
                     if len(found) == count:
                         return found[::-1]
         return found[::-1]
-
-    def _paths(self, since: int | None) -> list[Path]:
-        first = "" if since is None else day(since)
-        return [path for path in day_files(self.folder) if day_of(path)[0] >= first]
 
     @contextlib.contextmanager
     def _opened(self, path: Path) -> Iterator[DayReader | None]:

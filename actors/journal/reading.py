@@ -18,7 +18,7 @@ _WINDOW, _WINDOW_OF_KEPT = 20_000, 500
 #: Packs that are remembered: those of one market lie between those of others.
 _REMEMBERED = 256
 #: Milliseconds by which a clock may have been set back, where entries since a moment are looked for.
-_SET_BACK_MS = 300_000
+SET_BACK_MS = 300_000
 _BY_NUMBER = itemgetter(0)
 
 
@@ -80,7 +80,7 @@ class DayReader:
         found = None
         with self._look() as db:
             for number, at in db.execute("select number, at from entries order by number desc"):
-                if at < at_ms - _SET_BACK_MS:
+                if at < at_ms - SET_BACK_MS:
                     break
                 found = number
             packed = db.execute("select min(first) from packs where to_at >= ?", (at_ms,)).fetchone()[0]

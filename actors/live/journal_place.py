@@ -21,7 +21,7 @@ JOURNAL = "journal"
 PAPER_KIND, REHEARSAL_KIND = "-paper", "-rehearsal"
 PAPER, REHEARSAL = f"{JOURNAL}{PAPER_KIND}", f"{JOURNAL}{REHEARSAL_KIND}"
 JOURNALS = (JOURNAL, PAPER, REHEARSAL)
-#: In the journal of a rehearsal: the addresses of its exchange.
+#: In the journal of a rehearsal: the addresses of its exchange, and the number of the last entry about another one.
 _EXCHANGE = "exchange.json"
 
 
@@ -71,12 +71,14 @@ def opened_journal(
 
 
 def _at(journal: Journal, exchange: list[str]) -> None:
-    """Be the journal of a rehearsal exchange: what another one knew is over."""
-    note, told = journal.folder / _EXCHANGE, json.dumps(exchange).encode()
+    """Be the journal of a rehearsal exchange: what another one knew is over, and its numbers of bets come again."""
+    note = journal.folder / _EXCHANGE
     try:
-        known = note.read_bytes()
-    except OSError:
-        known = b""
-    if known != told:
-        journal.forget()
-        write_private(note, told)
+        known = json.loads(note.read_bytes())
+        if known["exchange"] == exchange:
+            journal.forgotten = min(int(known["after"]), journal.last)
+            return
+    except (OSError, ValueError, TypeError, LookupError):
+        pass
+    journal.forget()
+    write_private(note, json.dumps({"exchange": exchange, "after": journal.forgotten}).encode())

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import socket
+import urllib.parse
 from pathlib import Path
 
 from ...config import MAX_STRATEGY_REF
@@ -23,6 +24,12 @@ def instances_root() -> Path:
     if own:
         return Path(own)
     return Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state") / "headrace"
+
+
+def instance_folders() -> dict[str, Path]:
+    """The folders of this user's instances on this machine, by their references, whether they run or not."""
+    root = instances_root()
+    return {urllib.parse.unquote(each.name): each for each in sorted(root.iterdir())} if root.is_dir() else {}
 
 
 def check_reference(reference: str) -> str:

@@ -68,7 +68,7 @@ def goes_on(folder: Path, accounts: Sequence[tuple[str, str]], kind: str = "") -
 def under_way(folder: Path) -> bool:
     """Whether a session with money or on paper has begun in an instance's folder, and was not ended.
 
-    A rehearsal that was cut short has left nothing: its exchange has ended with it.
+    Rehearsals are not asked about: of most the exchange has ended with them, and with it all that they have left.
     """
     return any(_session_path(folder, kind).exists() for kind in ("", PAPER_KIND))
 

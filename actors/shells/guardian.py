@@ -10,10 +10,9 @@ import threading
 import time
 from collections.abc import Callable
 
-from ...strategies.errors import HeadraceError
 from ..letters import Gone
 from ..role import Role
-from .engine import Engine
+from .engine import Engine, unforeseen
 
 logger = logging.getLogger("headrace")
 
@@ -140,8 +139,9 @@ class Guardian:
         try:
             self._start(name, kept)
         except Exception as error:
-            level = logging.WARNING if isinstance(error, HeadraceError) else logging.ERROR
-            logger.log(level, "%s cannot be started again: %s", name, error, exc_info=level == logging.ERROR)
+            bug = unforeseen(error)
+            level = logging.ERROR if bug else logging.WARNING
+            logger.log(level, "%s cannot be started again: %s", name, error, exc_info=bug)
             with self._changed:
                 if kept.due is None:
                     kept.ends += 1

@@ -271,13 +271,14 @@ def _own_sigterm() -> Iterator[None]:
     before, library = signal.getsignal(signal.SIGTERM), ctypes.CDLL(None)
     action = ctypes.create_string_buffer(1_024)  # more than a `struct sigaction`
     library.sigaction(signal.SIGTERM, None, action)
-    yield
-    if not callable(before):
-        return
-    if threading.current_thread() is threading.main_thread():
-        signal.signal(signal.SIGTERM, before)
-    else:
-        library.sigaction(signal.SIGTERM, action, None)
+    try:
+        yield
+    finally:  # it takes SIGTERM first, whether it can connect or not
+        if callable(before):
+            if threading.current_thread() is threading.main_thread():
+                signal.signal(signal.SIGTERM, before)
+            else:
+                library.sigaction(signal.SIGTERM, action, None)
 
 
 def _learn_token() -> None:

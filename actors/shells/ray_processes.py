@@ -37,7 +37,7 @@ class RayProcesses:
 
     def __init__(self, namespace: str, post: ZmqPost, logs: str) -> None:
         self._namespace, self._post, self._logs = namespace, post, logs
-        self.hand = ThreadPoolExecutor(1, "headrace-engine")
+        self._hand = ThreadPoolExecutor(1, "headrace-engine")
         self._lock = threading.Lock()
         self._expected: set[str] = set()
         self._spares = 0
@@ -79,7 +79,7 @@ class RayProcesses:
             if ready is None and self._made:
                 ready = self._made[0]
             if ready is None:
-                return self.hand.submit(self._found_or_made)
+                return self._hand.submit(self._found_or_made)
             self._made.remove(ready)
             self._loading.discard(ready)
             self._fill()
@@ -97,7 +97,7 @@ class RayProcesses:
 
     def _fill(self) -> None:
         while len(self._made) < len(self._expected) + self._spares:
-            made = self.hand.submit(self._make, self._load)
+            made = self._hand.submit(self._make, self._load)
             self._loading.add(made)
             self._made.append(made)
             made.add_done_callback(self._is_made)
@@ -105,7 +105,7 @@ class RayProcesses:
     def reclaim(self) -> None:
         """Have what was made ready by processes that have died: in the second thread."""
         with self._lock, contextlib.suppress(RuntimeError):  # it is closed
-            self.hand.submit(self._reclaim)
+            self._hand.submit(self._reclaim)
 
     def _reclaim(self) -> None:
         import ray
@@ -158,7 +158,7 @@ class RayProcesses:
             self._expected.clear()
             self._spares = 0
             left, self._made = self._made, collections.deque()
-        self.hand.shutdown(wait=True, cancel_futures=True)
+        self._hand.shutdown(wait=True, cancel_futures=True)
         for each in left:
             if not each.cancelled() and each.exception() is None:
                 kill(each.result())
@@ -169,7 +169,7 @@ class RayProcesses:
             self._expected.clear()
             self._spares = 0
             self._made.clear()
-        self.hand.shutdown(wait=False, cancel_futures=True)
+        self._hand.shutdown(wait=False, cancel_futures=True)
 
     def kill_all(self) -> None:
         """End all processes of the namespace, whoever has made them."""

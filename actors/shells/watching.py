@@ -16,6 +16,8 @@ from ..mailboxes.folder import Holder, holder, holders
 
 #: Seconds between two looks at claims.
 _EVERY = 0.05
+#: How the names of the mail of engines begin.
+ENGINES = "engine-"
 
 
 class Watching:
@@ -83,7 +85,3 @@ class Watching:
                         self._watched.pop(name, None)
                     why = "" if found is None else found.why
                     self._ended(name, incarnation, why)
-
-
-#: How the names of the mail of engines begin.
-ENGINES = "engine-"

@@ -157,7 +157,7 @@ class LineSocket:
         except ssl.SSLCertVerificationError as error:
             raise ConnectionLostError(
                 f"the exchange's certificate is not trusted: {error.verify_message}; "
-                "where it is a rehearsal's, name its file as ca_file"
+                "where it is a rehearsal's, name its file: `certificate` in live.toml, ca_file in Python"
             ) from None
         except (ssl.SSLError, OSError) as error:
             raise ConnectionLostError(f"no encrypted connection can be made: {error}") from None

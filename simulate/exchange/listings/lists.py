@@ -126,10 +126,11 @@ class BetLists(Listener):
 
     async def list_cleared_orders(self, account: AccountSettings, params: dict[str, Any]) -> dict[str, Any]:
         """Bets that have come to their end, or sums of them: see `ClearedOrders`."""
-        bets, left_out = (
-            list(self._bets[account.username].values()),
-            lambda bet: self._left_out(bet, "listClearedOrders"),
-        )
+        bets = list(self._bets[account.username].values())
+
+        def left_out(bet: AccountBet) -> bool:
+            return self._left_out(bet, "listClearedOrders")
+
         return self._cleared.listed(account, bets, params, paging(params), left_out)
 
     def _left_out(self, bet: AccountBet, operation: str) -> bool:

@@ -21,6 +21,8 @@ from .exchange import AccountTerms
 
 #: The peer's rate of commission, whatever the market's own is.
 _FLUMINE_COMMISSION = 0.05
+#: Seconds that the exchange may be asked to wait for a heartbeat ("Heartbeat API", preferredTimeoutSeconds).
+_LEAST_BEAT, _MOST_BEAT = 10, 300
 
 
 class VenueType(Words):
@@ -105,8 +107,9 @@ class BaseClient:
                 raise ClientError(f"transaction_limit={transaction_limit}: expected 0 or more, or None")
         if heartbeat_seconds is not None:
             heartbeat_seconds = whole(heartbeat_seconds, "heartbeat_seconds", ClientError)
-            if not 10 <= heartbeat_seconds <= 300:
-                raise ClientError(f"heartbeat_seconds={heartbeat_seconds}: expected 10 to 300, or None")
+            if not _LEAST_BEAT <= heartbeat_seconds <= _MOST_BEAT:
+                expected = f"expected {_LEAST_BEAT} to {_MOST_BEAT}, or None"
+                raise ClientError(f"heartbeat_seconds={heartbeat_seconds}: {expected}")
         capital_base = finite(capital_base, "capital_base", ClientError)
         currency_code = word(currency_code, "currency_code", tuple(CURRENCIES), ClientError)
         if username is not None:

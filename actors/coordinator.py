@@ -239,9 +239,9 @@ class Coordinator:
             self._forget(request, request.instructions)
             raise
 
-    def _note(self, request: Request) -> None:
+    def _note(self, request: Request, open_before: int = 0) -> None:
         open_ = len(request.instructions) * (2 if request.kind == REPLACE else 1)
-        self.requests[request.request_id] = (request, open_)
+        self.requests[request.request_id] = (request, open_before + open_)
 
     def recall(self, message: Request | Reply) -> None:
         """Count what a former coordinator has sent, and what was answered to it. Nothing is sent, or passed on."""
@@ -249,8 +249,7 @@ class Coordinator:
             self._count(message, message.at)
             return
         _, before = self.requests.get(message.request_id, (message, 0))  # it may have been sent in parts
-        self._note(message)
-        self.requests[message.request_id] = (message, before + self.requests[message.request_id][1])
+        self._note(message, before)
         if self._later and message.kind in (PLACE, REPLACE):
             account = self.clients.named(message.venue, message.username)
             account.add_transaction(len(message.instructions), at_ms=message.asked_at)

@@ -92,7 +92,8 @@ class MarketUpdate(Message, frozen=True, gc=False):
 
 
 class MarketSeen(Message, frozen=True):
-    """A market is new on a stream: to the coordinator, which answers with a `Route` for each crew that wants it.
+    """A market is new on a stream, or there again: to the coordinator, which answers with a `Route` for each crew that
+    wants it.
 
     Attributes:
         definition: the market's, JSON; for sports streams empty.
@@ -415,7 +416,8 @@ class HostState(Message, frozen=True):
         busy_in: where it stands: strategy, market, file and line.
         markets: JSON: a list of rows, one for each market and strategy: market_id, crew, event, name, status, inplay,
             strategy, orders, live, matched, exposure, profit, changes, pt.
-        tick_ms: JSON: from reading a change to the end of its callbacks, milliseconds: count, median, p99, worst.
+        tick_ms: JSON: from reading a change to the end of its callbacks, milliseconds: count, median, p99, worst, and
+            recent, the worst since the state before.
     """
 
     host: str

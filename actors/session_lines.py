@@ -93,4 +93,5 @@ def event_line(at: int, host: str, number: int, event: object, **fields: object)
         TypeError: its payload cannot be written as JSON.
     """
     told = {"op": EVENT, "pt": at, "at": at, "host": host, "number": number, "event": event}
-    return _encoder.encode(told | {name: value for name, value in fields.items() if value})
+    # An event that names no market stays so: it is for none.
+    return _encoder.encode(told | {name: value for name, value in fields.items() if value not in (None, False)})

@@ -33,7 +33,8 @@ logger = logging.getLogger("headrace")
 
 #: Takes a message to an actor.
 SendAnswer = Callable[[Answer], object]
-_SEPARATOR = "/"
+#: Between an actor's name and the id of its request, as the request is named here.
+SEPARATOR = "/"
 
 
 class Line:
@@ -56,7 +57,7 @@ class Line:
     def receive(self, message: Answer) -> None:
         """Pass an answer on to the actor that it is for; one whose order nobody knows goes to all."""
         if isinstance(message, Reply):
-            sender, _, request_id = message.request_id.partition(_SEPARATOR)
+            sender, _, request_id = message.request_id.partition(SEPARATOR)
             self._switchboard.pass_on(
                 self.moved.get(message.request_id, sender), msgspec.structs.replace(message, request_id=request_id)
             )
@@ -97,8 +98,8 @@ class Switchboard:
         Raises:
             RunError: the name has a slash, or another actor has joined under it.
         """
-        if _SEPARATOR in actor:
-            raise RunError(f"market actor {actor!r}: its name has a {_SEPARATOR}; leave it out")
+        if SEPARATOR in actor:
+            raise RunError(f"market actor {actor!r}: its name has a {SEPARATOR}; leave it out")
         if actor in self._actors:
             raise RunError(f"market actor {actor!r} has joined before; give each a name of its own")
         self._actors[actor] = send
@@ -174,7 +175,7 @@ class Switchboard:
             self._expire(actor, request, f"market {request.market_id} is not open at the coordinator")
             return
         # Senders number their requests each for itself.
-        request = msgspec.structs.replace(request, request_id=f"{actor}{_SEPARATOR}{request.request_id}")
+        request = msgspec.structs.replace(request, request_id=f"{actor}{SEPARATOR}{request.request_id}")
         if request.request_id in line.taken:
             logger.debug("Request %s came before: it is not taken again", request.request_id)
             return
@@ -210,7 +211,7 @@ class Switchboard:
         if line is not None:
             line.taken.add(request.request_id)
             line.owners.update(dict.fromkeys(named_in(request), actor))
-            if request.request_id.partition(_SEPARATOR)[0] != actor:
+            if request.request_id.partition(SEPARATOR)[0] != actor:
                 line.moved[request.request_id] = actor
 
 

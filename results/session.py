@@ -78,6 +78,8 @@ class SessionRows:
             for table, more in unpacked(data).items():
                 if self._read > self._kept or table == "failures":
                     rows[table].extend(more)
+                elif table == "markets":
+                    self._changes_in(more)  # a part that is there has counted them
         count = sum(len(found) for found in rows.values())
         failures, rows["failures"] = rows["failures"], []
         if count > len(failures):

@@ -623,6 +623,26 @@ def test_a_file_of_an_earlier_day_that_is_damaged_is_set_aside(opened: Open, fol
     assert len(journal.damage) == 1
 
 
+@pytest.mark.parametrize("days", [0, 1])
+def test_damage_that_is_found_when_a_file_is_packed_does_not_stop_what_else_is_done(
+    opened: Open, folder: Path, time: Time, days: int
+) -> None:
+    path = filled(opened, folder)
+    with contextlib.closing(sqlite3.connect(path)) as db:
+        (root,) = db.execute("select rootpage from sqlite_master where name = 'entries_of_markets'").fetchone()
+    time.ms += days * DAY
+    journal = opened()
+    with open(path, "r+b") as file:
+        file.seek((root - 1) * 4096)
+        file.write(b"\xff" * 4096)
+    journal.close_market("1.0")
+    journal.tidy()
+    journal.tidy()
+    assert len(journal.damage) == 1
+    assert len(day_files(folder)) == 1
+    assert ids(journal) == [f"r{number}" for number in range(1, 400, 2)]
+
+
 def test_a_file_of_a_later_version_is_left_alone(opened: Open, folder: Path) -> None:
     path = filled(opened, folder)
     with contextlib.closing(sqlite3.connect(path)) as db:

@@ -161,3 +161,4 @@ def test_damage_of_the_journal_is_alerted(bench: Bench) -> None:
     bench.passes(1000)
     alerts = [each.text for each in bench.role.alerts.events if each.kind == "JOURNAL"]
     assert any("is damaged" in text and "set aside as" in text for text in alerts)
+    assert sum("is damaged" in text for text in alerts) == 1

@@ -37,6 +37,7 @@ def late(driven: Driven, updates: Sequence[MarketUpdate], seed: int) -> None:
     early = pickle.dumps(hr.CustomEvent({"number": "early"}))
     driven.deliver(UserEvent(early, awaits=True), at=updates[0].pt - 1)
     driven.deliver(UserEvent(early, awaits=True, market_ids=("1.9",)), at=updates[0].pt - 1)
+    nobodys = pickle.dumps(hr.CustomEvent({"number": "nobody's"}, market_ids=[]))
     at = waiting = 0
     for number, update in enumerate(updates, 1):
         waiting += 1
@@ -48,6 +49,7 @@ def late(driven: Driven, updates: Sequence[MarketUpdate], seed: int) -> None:
         waiting = 0
         if number % 50 == 0:
             driven.deliver(UserEvent(pickle.dumps(hr.CustomEvent({"number": number}))), at=at + 1)
+            driven.deliver(UserEvent(nobodys), at=at + 1)
 
 
 def replayed(folder: Path, strategies: list[hr.Strategy]) -> list[Any]:

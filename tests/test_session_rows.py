@@ -121,6 +121,18 @@ def test_a_session_that_was_killed_goes_on_in_its_folder(session: tuple[list[Pat
     assert tables(hr.Result.load(tmp_path / "out")) == tables(backtest)
 
 
+def test_changes_of_a_market_count_once_though_its_strategies_rows_come_before_and_after_the_kill(
+    session: tuple[list[Path], Path], tmp_path: Path
+) -> None:
+    identity = session_identity([Backer()], [hr.SimulatedClient()], hr.Config())
+    letters = list(RowsReader(session[1]))
+    SessionRows(letters, identity, tmp_path / "out").take()
+    others = [("Layer", *row[1:]) for data in letters for row in unpacked(data).get("markets", ())]
+    result = SessionRows([*letters, packed({"markets": others})], identity, tmp_path / "out", True).result()
+    assert result.markets.num_rows == 6
+    assert result.manifest["changes"] == 12
+
+
 def test_one_that_has_ended_does_not_go_on(session: tuple[list[Path], Path], tmp_path: Path) -> None:
     identity = session_identity([Backer()], [hr.SimulatedClient()], hr.Config())
     SessionRows(RowsReader(session[1]), identity, tmp_path / "out").result()

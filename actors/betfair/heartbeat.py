@@ -20,8 +20,6 @@ from .classification import ANSWERED, Answer
 
 logger = logging.getLogger("headrace")
 
-#: Seconds that an account may choose ("preferredTimeoutSeconds").
-SHORTEST, LONGEST = 10, 300
 #: Heartbeats within the time that the exchange waits for one, and those that may be without an answer at once.
 _WITHIN, _UNANSWERED = 3, 4
 #: Seconds that the last answer may take, when the system ends.

@@ -118,9 +118,14 @@ class Keeper:
         if file is None:
             return
         files.write_closed()
-        self._merge(file)
-        self._pack(file, packs)
-        self._checkpoint(file)
+        try:
+            self._merge(file)
+            self._pack(file, packs)
+            self._checkpoint(file)
+        except SQLITE_ERRORS as error:
+            if not is_damage(error) or not self._set_aside(file, error):
+                raise
+            return
         if time.monotonic() >= self._room_at:
             self._room_at = time.monotonic() + _ROOM_S
             self._make_room(file)
@@ -130,6 +135,16 @@ class Keeper:
         self._files.turn_over(self._files.new_path())
         # What has become over since is packed where it is.
         self._looked.discard(file.path)
+
+    def _set_aside(self, file: DayFile, error: Exception) -> bool:
+        """Go on without the present file, which is damaged; False: it is not, or not the present one any more."""
+        files = self._files
+        with files.mutex:
+            if files.file is not file or file.moved:
+                return False
+            self._close_doors()
+            files.set_aside(file.path, error)
+        return True
 
     def _door(self, path: Path) -> SideDoor:
         if path not in self._doors:
@@ -171,11 +186,16 @@ class Keeper:
         if not closed and path in self._looked:
             return True
         try:
-            file = DayFile(path)
+            return self._pack_day(path, closed, left)
         except SQLITE_ERRORS as error:
-            if is_damage(error):
-                files.set_aside(path, error)
-            raise
+            if not is_damage(error):
+                raise
+            files.set_aside(path, error)
+            return True
+
+    def _pack_day(self, path: Path, closed: set[str], left: list[int]) -> bool:
+        files = self._files
+        file = DayFile(path)
         try:
             if closed:
                 file.close_markets(closed)
@@ -189,7 +209,9 @@ class Keeper:
                 file.vacuum()  # it is written to no more
             self._looked.add(path)
         finally:
-            self._doors.pop(path).close()
+            door = self._doors.pop(path, None)
+            if door is not None:
+                door.close()
             file.close()
         return True
 

@@ -34,7 +34,7 @@ from ..exchange import Answer
 from ..failures import Failures, users_place
 from ..letters import ForeignBet, Letter
 from ..logging_controls import LoggingControls
-from ..switchboard import Switchboard
+from ..switchboard import SEPARATOR, Switchboard
 from ..wire import ToCoordinator
 from .accounts import Accounts, MakeAccount
 from .alerts import Alerts
@@ -50,7 +50,6 @@ from .setup import LiveSetup
 
 logger = logging.getLogger("headrace")
 
-_SEPARATOR = "/"
 #: What is told of orders that is worth a line, and nobody's sleep.
 _PLAIN = ("in_doubt", "settled", "agrees")
 #: What of it is written down.
@@ -242,7 +241,7 @@ class Betting:
 
     def _repeat(self, host: str, crew: str, request: Request) -> bool:
         """A request comes again that was taken, perhaps by a former coordinator: what was answered is told again."""
-        named = f"{host}.{crew}{_SEPARATOR}{request.request_id}"
+        named = f"{host}.{crew}{SEPARATOR}{request.request_id}"
         replies = self.replies.get(request.market_id, {}).get(named, ())
         for reply in replies:
             if reply.outcome != UNKNOWN or request.kind == PLACE:
@@ -334,7 +333,7 @@ class Betting:
 
     def to_host(self, request: Request) -> None:
         """Take a request of an account on paper back to the host that asked."""
-        host, _, crew = request.request_id.partition(_SEPARATOR)[0].partition(".")
+        host, _, crew = request.request_id.partition(SEPARATOR)[0].partition(".")
         self._to_actor(host, crew, request)
 
     def hand_on(self, message: Answer) -> None:

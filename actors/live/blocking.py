@@ -47,10 +47,10 @@ class Watch:
         self._thread.start()
 
     def __enter__(self) -> None:
-        self._since = time.monotonic()
+        self.begin()
 
     def __exit__(self, *error: object) -> None:
-        self._since = 0.0
+        self.end()
 
     def begin(self) -> None:
         """A piece of work begins."""

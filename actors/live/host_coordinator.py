@@ -26,14 +26,13 @@ from ..clients import BaseClient
 from ..coordinator import Door
 from ..exchange import Answer
 from ..remote import RemoteCoordinator
+from ..switchboard import SEPARATOR
 from .shadow import Names
 
 #: Milliseconds after which a request is not sent any more: its price is too old.
 DEADLINE_MS = 2000
 #: Takes a message to the coordinator's process, with what is kept of it.
 Carry = Callable[..., object]
-#: Between an actor's name and the id of its request, as the switchboard has them.
-_SEPARATOR = "/"
 
 
 class HostCoordinator(RemoteCoordinator):
@@ -196,4 +195,4 @@ def _successor(request: Request, order_id: str) -> str:
 
 def _as_asked(reply: Reply) -> Reply:
     """The answer under the request's own id: at the exchange it is named by its sender as well."""
-    return msgspec.structs.replace(reply, request_id=reply.request_id.rpartition(_SEPARATOR)[2])
+    return msgspec.structs.replace(reply, request_id=reply.request_id.rpartition(SEPARATOR)[2])

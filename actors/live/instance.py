@@ -215,11 +215,9 @@ class Instance:
             found = self.folder.stat()
         except FileNotFoundError:  # one that ends has removed it; the next look makes it again
             return
-        except FileExistsError as error:
-            if not self.folder.exists():  # or is removing it
-                return
-            raise RunError(f"{self.folder}: the folder of this instance cannot be made: {error.strerror}") from None
         except OSError as error:
+            if isinstance(error, FileExistsError) and not self.folder.exists():
+                return  # or is removing it
             raise RunError(f"{self.folder}: the folder of this instance cannot be made: {error.strerror}") from None
         if found.st_uid != os.getuid():
             raise RunError(f"{self.folder}: the folder of this instance belongs to another user; set HEADRACE_HOME")

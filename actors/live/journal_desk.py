@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 from ...strategies.messages import PLACE, REPLACE, Request, StrategyFact
 from ...values import legible
+from ..betfair.doubts import APPEARS_MS
 from ..journal.entries import Entry, Noted, Seated, Written
 from ..journal.journal import Journal, JournalError
 from .alerts import Alerts
@@ -25,8 +26,8 @@ logger = logging.getLogger("headrace")
 
 #: Entries that wait for a journal that cannot be written. Older ones are given up: the exchange tells them again.
 _MOST = 100_000
-#: Milliseconds after which what was asked for appears no more ("placeOrders"), with a margin for bet delays.
-_APPEARS_MS = 30_000
+#: Milliseconds after which what was asked for appears no more, with a margin for bet delays.
+_APPEARS_MS = APPEARS_MS + 15_000
 
 
 @dataclasses.dataclass(slots=True)
@@ -76,7 +77,6 @@ class JournalDesk:
         self._left: list[Entry] = []
         self._told = 0
         self.damaged_until = 0
-        self._damage = 0
         if not journal.writable:
             self._cannot(journal.why_not)
 
@@ -87,14 +87,14 @@ class JournalDesk:
             yield
         finally:
             self._queue = []
-        self._tell_damage()
+        self._tell_damage("; what is not known is read from the exchange's lists")
         if self._told:
             self.damaged_until = self._clock_ms() + _APPEARS_MS
 
-    def _tell_damage(self) -> None:
+    def _tell_damage(self, then: str = "") -> None:
         for text in self.journal.damage[self._told :]:
             self._told += 1
-            self._alerts.alert("JOURNAL", f"{text}; what is not known is read from the exchange's lists")
+            self._alerts.alert("JOURNAL", f"{text}{then}")
 
     # -- queueing ------------------------------------------------------------------------------------------------
 
@@ -177,10 +177,7 @@ class JournalDesk:
 
     def look(self) -> None:
         """Time has passed: see whether a journal that could not be written can be, and whether it is whole."""
-        damage = self.journal.damage
-        for text in damage[self._damage :]:
-            self._alerts.alert("JOURNAL", text)
-        self._damage = len(damage)
+        self._tell_damage()
         if not self._gate.unwritten or not self.journal.mend():
             return
         try:

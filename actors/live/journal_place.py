@@ -18,8 +18,8 @@ from .instance import write_private
 
 #: Below the folder of an instance: for money, on paper, in rehearsal.
 JOURNAL = "journal"
-_PAPER, _REHEARSAL = "-paper", "-rehearsal"
-PAPER, REHEARSAL = f"{JOURNAL}{_PAPER}", f"{JOURNAL}{_REHEARSAL}"
+PAPER_KIND, REHEARSAL_KIND = "-paper", "-rehearsal"
+PAPER, REHEARSAL = f"{JOURNAL}{PAPER_KIND}", f"{JOURNAL}{REHEARSAL_KIND}"
 JOURNALS = (JOURNAL, PAPER, REHEARSAL)
 #: In the journal of a rehearsal: the addresses of its exchange, and the number of the last entry about another one.
 _EXCHANGE = "exchange.json"
@@ -29,8 +29,8 @@ def kind_of(clients: Iterable[BaseClient]) -> str:
     """What the names of files end with that are of a rehearsal alone, or of paper trading; empty: money is at stake."""
     accounts = list(clients)
     if _rehearsal_exchanges(accounts):
-        return _REHEARSAL
-    return _PAPER if accounts and all(each.simulated for each in accounts) else ""
+        return REHEARSAL_KIND
+    return PAPER_KIND if accounts and all(each.simulated for each in accounts) else ""
 
 
 def _rehearsal_exchanges(accounts: Iterable[BaseClient]) -> list[str]:

@@ -24,6 +24,7 @@ from ...strategies.order_types import LimitOrder, MarketOnCloseOrder
 from ...strategies.stands import Stand
 from ..hosted_market import HostedMarket
 from ..market import MarketActor
+from ..switchboard import SEPARATOR
 from .host_coordinator import HostCoordinator
 
 #: Why it was not placed, and why a change of it came too late.
@@ -65,7 +66,7 @@ class PaperEnds:
                 market.exchange.adopt(asked, order.trade.strategy.name, terms, fact)
 
     def _answer(self, market: HostedMarket, request_id: str | None, outcome: str, report: Report) -> None:
-        known = f"{self._name}/{request_id}"
+        known = f"{self._name}{SEPARATOR}{request_id}"
         reason = None if outcome == ANSWERED else HOST_ENDED
         now = self._actor.clock.now_ms
         self._coordinator.answer(Reply(known, market.market_id, now, outcome, (report,), reason=reason))

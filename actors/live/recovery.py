@@ -179,9 +179,9 @@ class Recovery:
         # They are not answered any more.
         coordinator.requests = {key: known for key, known in coordinator.requests.items() if known[0].market_id in told}
 
-    def look_into(self, at_ms: int) -> int:
-        """Look into what is open; how many instructions that is. What they have come to is told as ever."""
-        count, wishes = 0, list[tuple[Desk, Request]]()
+    def look_into(self, at_ms: int) -> None:
+        """Look into what is open. What it has come to is told as ever."""
+        wishes = list[tuple[Desk, Request]]()
         for each in self._open.values():
             orders = each.desk.orders
             if orders is None:
@@ -199,12 +199,10 @@ class Recovery:
                 orders.doubts.expect(each.request, at_ms, asked)
             if each.waiting or placing or asked:
                 orders.doubts.blind()
-            count += len(each.waiting) + len(placing) + len(asked)
         self._open.clear()
         for desk, wish in wishes:
             assert desk.live is not None
             desk.live.send(wish)
-        return count
 
     @staticmethod
     def _recall(open_: Open, taken: list[str]) -> None:
@@ -273,11 +271,10 @@ class Recovery:
         answer = _of_sent(reply, request)
         if answer is None:
             return
-        reply = answer
-        self._betting.coordinator.recall(reply)
-        desk.bets.take_reply(reply)
+        self._betting.coordinator.recall(answer)
+        desk.bets.take_reply(answer)
         if open_ is not None:
-            open_.take(reply)
+            open_.take(answer)
             if open_.done:
                 del self._open[reply.request_id]
 

@@ -38,14 +38,12 @@ from ..hosted_market import HostedMarket
 from ..journal.entries import Kept, unpacked, with_trades_of
 from ..letters import Restore
 from ..market import MarketActor
+from ..switchboard import SEPARATOR
 from .host_coordinator import HostCoordinator
 from .keeping import Keeping
 from .paper_ends import PaperEnds
 
 logger = logging.getLogger("headrace")
-
-#: Between an actor's name and the id of its request, as the coordinator has them.
-_SEPARATOR = "/"
 
 
 @dataclasses.dataclass(slots=True)
@@ -191,11 +189,11 @@ class Restoring:
         at = message.asked_at if isinstance(message, Request) else message.at
         self._actor.clock.now_ms = market.market_book.publish_time_epoch = at
         if isinstance(message, Request):
-            request_id = message.request_id.rpartition(_SEPARATOR)[2]
+            request_id = message.request_id.rpartition(SEPARATOR)[2]
             asked = self._coordinator.as_here(message)
             self._ask(market, msgspec.structs.replace(asked, request_id=request_id, deadline=None))
         elif isinstance(message, Reply):
-            request_id = message.request_id.rpartition(_SEPARATOR)[2]
+            request_id = message.request_id.rpartition(SEPARATOR)[2]
             reports = [each for each in message.reports if not _heard(market, request_id, message.outcome, each)]
             if reports:
                 self._actor.take(msgspec.structs.replace(message, request_id=request_id, reports=tuple(reports)))

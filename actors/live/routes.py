@@ -31,7 +31,7 @@ class KnownMarket:
     """A market that a stream has shown.
 
     Attributes:
-        definition: as it was first seen.
+        definition: as a stream told it last: when it met the market, or met it again.
         streams: those that have it, books and sports data.
         seen_at: milliseconds since the epoch.
         data: the definition as it came, JSON.
@@ -117,7 +117,7 @@ class Routes:
         self.ever += 1
 
     def definition_of(self, market_id: str) -> MarketDefinition | None:
-        """A market's definition, as it was first seen; None: the market is not known."""
+        """A market's definition, as a stream told it last; None: the market is not known."""
         known = self.markets.get(market_id)
         return None if known is None else known.definition
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from .instance import write_private
+from .journal_place import PAPER_KIND
 
 #: Rows by table, as `simulate.rows` makes them.
 TableRows = Mapping[str, Sequence[tuple[Any, ...]]]
@@ -69,7 +70,7 @@ def under_way(folder: Path) -> bool:
 
     Rehearsals are not asked about: of most the exchange has ended with them, and with it all that they have left.
     """
-    return any(_session_path(folder, kind).exists() for kind in ("", "-paper"))
+    return any(_session_path(folder, kind).exists() for kind in ("", PAPER_KIND))
 
 
 def has_ended(folder: Path, kind: str = "") -> None:

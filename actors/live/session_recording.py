@@ -107,7 +107,7 @@ class SessionRecording(Unrecorded):
     def event(self, event: CustomEvent, at: int, awaits: bool = False, awaited: tuple[str, ...] | None = None) -> None:
         self._events += 1
         market_ids = None if event.market_ids is None else sorted(event.market_ids)
-        fields: dict[str, Any] = {"market_ids": market_ids, "awaits": awaits, "awaited": awaited}
+        fields: dict[str, Any] = {"market_ids": market_ids, "awaits": awaits, "awaited": awaited or None}
         try:
             line = event_line(at, self._host, self._events, event.event, **fields)
         except (TypeError, ValueError) as error:

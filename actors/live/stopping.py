@@ -85,7 +85,7 @@ class Cancelling:
         self._accounts, self._ask_host, self._report = accounts, ask_host, report
         self.whole_account, self._meant = whole_account, meant
         self.waits = False
-        self._tries: dict[tuple[Any, str], _Try] = {}
+        self._tries: dict[tuple[Owner, str], _Try] = {}
         self._accounts_to_do = {desk.owner for desk in accounts if whole_account and desk.orders is not None}
         self._account_tries: dict[tuple[str, str], _Try] = {}
         self._requests = 0
@@ -109,9 +109,8 @@ class Cancelling:
     @property
     def open(self) -> int:
         """Bets that rest, or may yet: each is cancelled as soon as it can be."""
-        own = sum(1 for desk in self._accounts for _ in self._resting(desk))
+        own = sum(1 for desk in self._accounts for bet in self._resting(desk) if not self._refusal(desk, bet))
         foreign = sum(len(self._foreign(desk)) for desk in self._accounts)
-        own -= sum(1 for desk in self._accounts for bet in self._resting(desk) if self._refusal(desk, bet))
         return own + foreign + len(self._accounts_to_do) + len(self._unread)
 
     @property
@@ -134,7 +133,7 @@ class Cancelling:
 
     def _refusal(self, desk: Desk, bet: KnownBet) -> str:
         """Why a bet is given up; empty: it is not."""
-        return self._refused.get((desk.owner, bet.bet_id or bet.order_id or ""), "")
+        return self._refused.get(_name_of(desk, bet), "")
 
     def _why_left(self, desk: Desk, bet: KnownBet) -> str:
         """Why a bet cannot be cancelled; empty: it can be, as far as is known."""
@@ -199,7 +198,7 @@ class Cancelling:
                     self._not_learnt(desk, bet)
                 if bet.ended or (bet.bet_id is None and desk.orders is not None):
                     continue  # it is about to be replaced, or has no number yet
-                known = self._tries.setdefault((desk.owner, bet.bet_id or bet.order_id or ""), _Try())
+                known = self._tries.setdefault(_name_of(desk, bet), _Try())
                 if not known.under_way and known.due_ms <= at_ms:
                     due.setdefault(bet.market_id, []).append(bet)
             for market_id, bets in due.items():
@@ -210,7 +209,7 @@ class Cancelling:
 
     def _not_learnt(self, desk: Desk, bet: KnownBet) -> None:
         """It may rest, or not: that is not waited for. What is found of it later is cancelled."""
-        key = (desk.owner, bet.bet_id or bet.order_id or "")
+        key = _name_of(desk, bet)
         if key not in self._refused:
             self._refused[key] = why = "what became of it could not be learnt"
             name = f"order {bet.order_id}" if bet.bet_id is None else f"bet {bet.bet_id}"
@@ -300,3 +299,8 @@ class Cancelling:
             desk.orders.look_soon(self._accounts.now_ms)
 
         desk.live.execution.cancel_account(done)
+
+
+def _name_of(desk: Desk, bet: KnownBet) -> tuple[Owner, str]:
+    """A bet by its account and number; one without a number by its order."""
+    return desk.owner, bet.bet_id or bet.order_id or ""

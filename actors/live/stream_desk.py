@@ -165,10 +165,10 @@ class StreamDesk:
         found = [name for name, due in self._due.items() if due <= at_ms]
         for name in found:
             del self._due[name]
-            if name in self.states:
-                continue  # somebody has
+        wanted = [name for name in found if name not in self.states]  # others somebody has started
+        for name in wanted:
             self._incarnations[name] = self.incarnation(name) + 1
-        return [(name, self.incarnation(name)) for name in found if name not in self.states]
+        return [(name, self.incarnation(name)) for name in wanted]
 
     @property
     def markets_connected(self) -> bool:

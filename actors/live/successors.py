@@ -11,16 +11,14 @@ from collections.abc import Callable, Container, Iterable, Mapping
 
 import msgspec
 
-from ...strategies.messages import UNKNOWN, ClearedOrder, OrderFact, Reply, Request
+from ...strategies.messages import PLACE, UNKNOWN, ClearedOrder, OrderFact, Reply, Request
 from ..journal.entries import Entry
 from ..journal.journal import Journal
 from ..letters import Letter, Restore, Restored
-from ..switchboard import named_in
+from ..switchboard import SEPARATOR, named_in
 from .seating import Place, Seating
 
 logger = logging.getLogger("headrace")
-
-_SEPARATOR = "/"
 
 
 class Successors:
@@ -54,7 +52,6 @@ class Successors:
         # Why each place waits; and of those whose host has been asked, whether it has answered, and with what.
         self._waiting: dict[Place, str] = {}
         self._answered: dict[Place, str] = {}
-        self.count = 0
 
     def __len__(self) -> int:
         """Places that wait."""
@@ -154,14 +151,13 @@ class Successors:
             if why:
                 self._given_up(*each, why)
             else:
-                self.count += 1
                 self._ready(*each)
 
 
 def _sent_as(message: Request | Reply) -> str:
     """The id that its sender has given it."""
-    return message.request_id.partition(_SEPARATOR)[2]
+    return message.request_id.partition(SEPARATOR)[2]
 
 
 def _places(reply: Reply) -> bool:
-    return any(report.operation == "PLACE" for report in reply.reports)
+    return any(report.operation == PLACE for report in reply.reports)

@@ -204,7 +204,9 @@ class Watchdogs:
 
     def _states(self) -> list[StreamState]:
         """Streams that read."""
-        return [each for each in self._system.stream_desk.states.values() if each.messages and _reads(each)]
+        return [
+            each for each in self._system.stream_desk.states.values() if each.messages and each.state == "SUBSCRIBED"
+        ]
 
     def _drift_ms(self) -> float:
         """By how much the clock here is ahead: what is least late of all streams is on time."""
@@ -282,10 +284,6 @@ class Watchdogs:
                 text = f"the exchange has answered no heartbeat of account {desk.owner[1]} for {age:.0f} s"
                 what = f"account {desk.owner[1]}"
                 yield Reading("HEARTBEAT", what, age, beat.seconds, age > beat.seconds, text, told=True, at_once=True)
-
-
-def _reads(state: StreamState) -> bool:
-    return state.state == "SUBSCRIBED"
 
 
 def _was(kind: str) -> str:

@@ -63,14 +63,13 @@ class Watching:
                 self._thread = threading.Thread(target=self._run, name="headrace-watching", daemon=True)
                 self._thread.start()
 
-    def kill(self, name: str) -> bool:
-        """End the process of a role at once; False: it does not run."""
+    def kill(self, name: str) -> None:
+        """End the process of a role at once. One that does not run is left alone."""
         found = holder(self._folder, name)
         if found is None or not found.held or found.pid == os.getpid():
-            return False
+            return
         with contextlib.suppress(ProcessLookupError):
             os.kill(found.pid, signal.SIGKILL)
-        return True
 
     def close(self) -> None:
         """Watch no longer."""
@@ -82,6 +81,7 @@ class Watching:
                 found = holder(self._folder, name)
                 if found is None or not found.held or found.incarnation != incarnation:
                     with self._lock:
-                        self._watched.pop(name, None)
+                        if self._watched.get(name) == incarnation:  # else its successor is watched already
+                            del self._watched[name]
                     why = "" if found is None else found.why
                     self._ended(name, incarnation, why)

@@ -247,7 +247,7 @@ class QueueMatching(Matching):
                 if left <= 0:
                     break
                 traded[line.price] = math.inf
-                left = self._match(found, line.sweep(left), self._model.price(line.price, at), left)
+                left = self._match(found, line.sweep(left), self._price(line, at), left)
             if left > 0 and at in side.lines:
                 line = side.lines[at]
                 self._match(found, line.serve(left), at, left)
@@ -275,8 +275,28 @@ class QueueMatching(Matching):
             return
         waiting = line.shown - traded
         if waiting > shown:
-            line.cancel(waiting - shown, waiting, self._model.cancelled)
+            self._cancel(line, waiting - shown, waiting)
         line.publish(shown)
+
+    def _cancel(self, line: Line, size: float, waiting: float) -> None:
+        try:
+            line.cancel(size, waiting, self._model.cancelled)
+        except Exception as error:
+            self._model_failed(error, line)
+
+    def _price(self, line: Line, at: float) -> float:
+        """The price at which bets of a line are matched by what comes at a price, which is as good or better."""
+        try:
+            return self._model.price(line.price, at)
+        except Exception as error:
+            self._model_failed(error, line)
+            return line.price
+
+    def _model_failed(self, error: Exception, line: Line) -> None:
+        """An error of a model is one of those who wait; they go on as if nothing had been said."""
+        for bet in line.bets:
+            self._failed(error, bet)
+            return
 
     def _not_taken(self, key: RunnerKey, group: str | None, back: bool, at: float, volume: float) -> float:
         """A trade at a price, without what met offers that the domain had taken."""
@@ -304,7 +324,7 @@ class QueueMatching(Matching):
                 shares = line.first(size)
                 for bet, part in shares:
                     self.took(bet, at, part)
-                size = self._match(found, shares, self._model.price(line.price, at), size)
+                size = self._match(found, shares, self._price(line, at), size)
         for bet in found:
             self._tell(bet)
 

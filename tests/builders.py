@@ -96,8 +96,8 @@ class Stream:
         self.lines.append({"op": "mcm", "clk": "A", "pt": T0 + at, "mc": [{"id": self.market_id, **change}]})
         return self
 
-    def suspend(self, at: int, version: int = 2) -> Stream:
-        return self.define(at, status="SUSPENDED", version=version)
+    def suspend(self, at: int, version: int = 2, **fields: Any) -> Stream:
+        return self.define(at, status="SUSPENDED", version=version, **fields)
 
     def turn_in_play(self, at: int, version: int = 3, bet_delay: int = 0) -> Stream:
         return self.define(at, status="OPEN", inPlay=True, version=version, betDelay=bet_delay)

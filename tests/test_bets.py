@@ -15,7 +15,7 @@ from builders import MARKET, T0, Stream, priced
 from floor import FIRST, SECOND, Asked, Floor, ask, at_sp, back, cancel, lay, limit, play, replace, update
 from headrace.actors.exchange import AccountTerms
 from headrace.simulate.bets import Bet
-from headrace.simulate.models import Models
+from headrace.simulate.models import FlumineQueue, Models
 from headrace.strategies.messages import PlaceInstruction, Reply, Report
 
 # -- placing ---------------------------------------------------------------------------------------------------------
@@ -105,20 +105,52 @@ def test_strategies_share_what_is_traded_unless_they_are_isolated(isolated: bool
     assert [floor[ref].size_matched for ref in "ab"] == matched
 
 
-def test_bet_lapses_at_a_suspension_with_another_version() -> None:
-    stream = priced().touch(400).suspend(500)
+@pytest.mark.parametrize("stream", [priced().suspend(500, inPlay=True), priced().turn_in_play(500)])
+def test_bet_that_is_not_to_be_kept_lapses_at_the_turn_in_play(stream: Stream) -> None:
     floor = play(stream, {100: [ask(back("a", 2.2, 5.0), back("b", 2.2, 5.0, persistence_type="PERSIST"))]})
     assert [(fact.lapsed, fact.executable) for fact in floor.facts("a")] == [(5.0, False)]
     assert floor.facts("b") == []
 
 
-class Brittle(hr.QueueModel):
+def test_bet_lapses_at_each_suspension_in_play_and_at_none_before() -> None:
+    asked = {100: [ask(back("a", 2.2, 5.0))], 800: [ask(back("b", 2.2, 5.0))]}
+    stream = priced().suspend(500).define(600, status="OPEN").turn_in_play(700).suspend(1000, version=4, inPlay=True)
+    floor = play(stream, asked)
+    assert [(fact.at - T0, fact.lapsed) for ref in "ab" for fact in floor.facts(ref)] == [(700, 5.0), (1000, 5.0)]
+
+
+def test_bets_to_be_kept_lapse_where_a_suspension_in_play_clears_the_market() -> None:
+    def shown(at: int, **ladders: Any) -> Stream:
+        stream = priced().turn_in_play(400).suspend(500, version=4, inPlay=True)
+        return stream.prices(at, {1: ladders, 2: {"atb": [], "atl": []}})
+
+    asked = {100: [ask(back("a", 2.2, 5.0, persistence_type="PERSIST"))]}
+    cleared = play(shown(500, atb=[], atl=[]), asked)
+    assert [(fact.lapsed, fact.executable) for fact in cleared.facts("a")] == [(5.0, False)]
+    assert play(shown(500, atb=[]), asked).facts("a") == []
+
+
+class Brittle(FlumineQueue):
     """Raises for bets of 7.77."""
 
     def trade(self, bet: Any, volume: float) -> tuple[float, float]:
         if bet.size == 7.77:
             raise ArithmeticError("seven")
         return super().trade(bet, volume)
+
+
+class Stumbling(hr.QueueModel):
+    """Raises at each cancellation."""
+
+    def cancelled(self, size: float, waiting: float) -> tuple[float, float]:
+        raise ArithmeticError("seven")
+
+
+def test_error_of_a_queue_model_is_told_and_bets_go_on() -> None:
+    stream = priced().prices(400, {1: {"atl": [[2.2, 1.0]]}}).prices(500, {1: {"trd": [[2.2, 50]]}})
+    floor = play(stream, {100: [ask(back("a", 2.2, 5.0))]}, models=Models(queue=Stumbling()))
+    assert floor.failures == [("ArithmeticError", "Mine")]
+    assert floor["a"].size_matched == 5.0
 
 
 def test_error_of_one_bet_is_told_and_the_others_go_on() -> None:
@@ -195,9 +227,9 @@ def test_change_of_a_bet_that_is_unknown_or_at_its_end_fails() -> None:
 
 
 def test_persistence_holds_when_it_is_answered() -> None:
-    stream = priced().touch(400).suspend(549).define(551, status="OPEN").suspend(900, version=3)
+    stream = priced().touch(400).suspend(549, inPlay=True).define(551, status="OPEN").suspend(900, version=3)
     asked = {100: [ask(back("a", 2.2, 5.0))], 300: [ask(update("a", "PERSIST"))], 560: [ask(update("a", "PERSIST"))]}
-    floor = play(priced().touch(400).suspend(900), {100: asked[100], 560: asked[560]})
+    floor = play(priced().touch(400).suspend(900, inPlay=True), {100: asked[100], 560: asked[560]})
     assert [(fact.at - T0, fact.persistence_type, fact.lapsed) for fact in floor.facts("a")] == [(710, "PERSIST", 0.0)]
     assert floor.kinds("a") == ["Reply", "OrderFact", "Reply"]
     floor = play(stream, {100: asked[100], 400: [ask(update("a", "PERSIST"))]})

@@ -107,7 +107,7 @@ def test_refused_request_leaves_its_reason_on_the_order() -> None:
 
 
 def test_order_that_lapsed_while_its_cancel_was_under_way_stays_complete() -> None:
-    stream = priced().touch(400).suspend(550).touch(800).close()
+    stream = priced().touch(400).suspend(550, inPlay=True).touch(800).close()
     played = replay(stream, {100: [back("a", 2.2, 5.0)], 400: [cancel("a")]})
     assert played.log("a") == ["PENDING", "EXECUTABLE", "CANCELLING", "EXECUTION_COMPLETE"]
     assert played["a"].size_lapsed == 5.0
@@ -183,7 +183,7 @@ def test_request_that_does_not_fit_the_order_is_an_error(request_: Any, at: int)
             request_(script, market)
         raised.append(error.value)
 
-    stream = priced().touch(200).touch(400).suspend(600).define(800, status="OPEN").close()
+    stream = priced().touch(200).touch(400).suspend(600, inPlay=True).define(800, status="OPEN", inPlay=True).close()
     actions = {100: [back("a", 2.2, 5.0)], 400: [cancel("a", 1.0)]}
     actions[at] = [*actions.get(at, []), try_it]
     replay(stream, actions)

@@ -14,6 +14,7 @@ from hypothesis import HealthCheck, given, settings
 import headrace as hr
 from builders import FLUMINE, MARKET, T0, Script, Stream, at_sp, back, lay, note, place, replay
 from headrace.cli import main
+from headrace.simulate.models import FlumineQueue
 from headrace.strategies.order import OrderStatus
 from stories import Story, stories
 from test_sweep import assert_each_as_alone
@@ -310,7 +311,7 @@ class Fragile:
             raise ArithmeticError("seven")
 
 
-class FragileQueue(hr.QueueModel):
+class FragileQueue(FlumineQueue):
     def trade(self, bet: Any, volume: float) -> tuple[float, float]:
         Fragile.look(bet)
         return super().trade(bet, volume)

@@ -81,7 +81,8 @@ def test_orders_are_matched_outside_the_window(config: hr.Config, matched: float
 
 def test_process_orders_is_called_outside_the_window() -> None:
     stream = priced().touch(400).turn_in_play(600).touch(700).close(800)
-    played = replay(stream, {100: [back("a", 3.0, 5.0)]}, market_filter={"listener_kwargs": {"inplay": False}})
+    kept = back("a", 3.0, 5.0, persistence_type="PERSIST")
+    played = replay(stream, {100: [kept]}, market_filter={"listener_kwargs": {"inplay": False}})
     assert [at for at, _ in played.calls] == [220, 400, 600, 700, 800]
     assert 700 not in played.snapshots
 

@@ -20,6 +20,7 @@ from hypothesis import settings as settings_of
 from hypothesis import strategies as st
 
 import headrace as hr
+from headrace.actors.journal.day_file import is_damage
 from headrace.actors.journal.entries import Entry, Kept, Noted, merged, packed, unpacked
 from headrace.actors.journal.files import day_files
 from headrace.actors.journal.journal import Journal, JournalError
@@ -498,6 +499,14 @@ def test_a_format_of_the_file_that_there_is_not_is_damage(opened: Open, folder: 
     assert again.writable
     assert again.damage
     assert ids(again) == []
+
+
+def test_a_length_that_nothing_has_is_damage() -> None:
+    with contextlib.closing(sqlite3.connect(":memory:")) as db:
+        db.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, 100)
+        with pytest.raises(sqlite3.DataError, match="too big") as found:
+            db.execute("select zeroblob(1000)").fetchall()
+    assert is_damage(found.value)
 
 
 def test_a_table_that_is_not_there_is_damage(opened: Open, folder: Path) -> None:

@@ -37,6 +37,22 @@ def test_account_that_is_as_it_should_be_passes_and_is_logged_out(exchange: hr.R
     check_accounts([client(exchange, interactive_login=False)])
 
 
+def test_a_login_that_fails_by_a_fault_of_the_exchange_is_tried_again(exchange: hr.RehearsalExchange) -> None:
+    for _ in range(2):
+        exchange.fault("session.login_fail", value="INTERNAL_ERROR", username="alice")
+    check_accounts([client(exchange)])
+
+
+def test_a_login_that_goes_on_failing_is_told_in_time(exchange: hr.RehearsalExchange) -> None:
+    for _ in range(9):
+        exchange.fault("session.login_fail", value="INTERNAL_ERROR", username="alice")
+    try:
+        with pytest.raises(hr.InputError, match="cannot log in: the exchange refuses the login: INTERNAL_ERROR"):
+            check_accounts([client(exchange)], seconds=2.0)
+    finally:
+        exchange.clear_faults()
+
+
 def test_password_that_is_wrong_is_told_without_it(exchange: hr.RehearsalExchange) -> None:
     betting = exchange.point(betfairlightweight.APIClient("alice", "swordfish", app_key="alice-key"))
     with pytest.raises(hr.InputError, match="account 'alice' cannot log in: the exchange refuses the login") as error:

@@ -356,7 +356,7 @@ def require_agreement(it: World) -> None:
     assert all(order.complete for order in market.blotter if order.bet_id is None)
     assert not any(order.state.request for order in market.blotter)
     if closed:
-        results = {bet_id: bet.result.profit for bet_id, bet in bets.items() if bet.result is not None and bet.matched}
+        results = {bet_id: bet.result.profit for bet_id, bet in bets.items() if bet.result is not None}
         for bet_id, profit in results.items():
             assert bet_id not in orders or orders[bet_id].profit == pytest.approx(profit, abs=0.005), bet_id
         assert sum(desk.results.get(MARKET, {}).values()) == pytest.approx(sum(results.values()), abs=0.005)

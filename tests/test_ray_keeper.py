@@ -128,6 +128,21 @@ def test_where_nobody_looks_after_it_the_head_stays_as_long_as_there_is_a_coordi
     assert not kept.folder.exists()
 
 
+CONNECTS = "import time; from headrace.actors.shells.ray_head import _unless_lost\n"
+
+
+@pytest.mark.parametrize(("supervised", "code"), [(True, -signal.SIGKILL), (False, 0)])
+def test_a_process_that_connects_to_a_head_that_has_ended_makes_room_for_another(supervised: bool, code: int) -> None:
+    connects = f"{CONNECTS}with _unless_lost(lambda: False, {supervised}): time.sleep({30 if supervised else 3})"
+    done = subprocess.run([sys.executable, "-c", connects], timeout=60, check=False)
+    assert done.returncode == code
+
+
+def test_a_process_that_has_connected_stays() -> None:
+    connected = f"{CONNECTS}with _unless_lost(lambda: False, True): pass\ntime.sleep(3)"
+    assert subprocess.run([sys.executable, "-c", connected], timeout=60, check=False).returncode == 0
+
+
 def test_head_is_asked_to_end_where_its_keeper_is_killed(kept: Kept) -> None:
     kept.keeper.kill()
     assert wait_until(lambda: kept.asked, 10)

@@ -232,6 +232,49 @@ def test_orders_whose_rows_are_lost_are_made_of_their_requests(tmp_path: Path, k
     assert market.blotter.selection_exposure(strategy_in(market), (MARKET, 1, 0)) == 2.0
 
 
+class Replaces(Learns):
+    """Replaces its order at each further price."""
+
+    def place(self, market: Any) -> None:
+        if self.last is None:
+            super().place(market)
+        else:
+            self.price += 0.1
+            market.replace_order(self.last, round(self.price, 2))
+
+
+@pytest.mark.parametrize("lost", [False, True])
+def test_a_trade_whose_order_is_being_replaced_is_live_though_an_earlier_replace_had_come_to_nothing(
+    tmp_path: Path, lost: bool
+) -> None:
+    driven, _ = learning(tmp_path, Replaces)
+    reply = placed(driven)
+    first = reply.reports[0].order_id
+    driven.deliver(reply, fact(reply, 200, 0.0), at=T0 + 200)
+    arrived(driven, priced().touch(300), tmp_path, at=300, until=300)
+    one = asked_of(driven)[-1]
+    given_up = Reply(one.request_id, MARKET, T0 + 350, "EXPIRED", (Report(first, "REPLACE", "FAILURE"),))
+    driven.deliver(given_up, at=T0 + 350)
+    arrived(driven, priced().touch(300).touch(400), tmp_path, at=400, until=400)
+    restore, (place, one, two) = restore_of(driven), asked_of(driven)
+    cancelled = msgspec.structs.replace(fact(reply, 500, 0.0), executable=False, remaining=0.0, cancelled=2.0)
+    messages = (place, reply, fact(reply, 200, 0.0), one, given_up, two, cancelled)
+    kept = () if lost else restore.kept
+    following = successor(driven, msgspec.structs.replace(restore, kept=kept, messages=messages), at=600)
+    market = shown(following, priced(), 600)
+    context = strategy_in(market).get_runner_context(MARKET, 1)
+    assert (context.trade_count, context.live_trade_count) == (1, 1)
+    second = two.instructions[0].new_order_id
+    done = (Report(first, "CANCEL", "SUCCESS", size=2.0), Report(second, "PLACE", "SUCCESS", bet_id="78"))
+    following.deliver(Reply(two.request_id, MARKET, T0 + 700, reports=done), at=T0 + 700)
+    assert [(order.id, order.complete) for order in market.blotter] == [(first, True), (second, False)]
+    assert (context.trade_count, context.live_trade_count) == (1, 1)
+
+
+def asked_of(driven: Driven) -> list[Any]:
+    return [each.message for each in driven.mail.letters(Carried) if isinstance(each.message, Request)]
+
+
 def test_orders_of_a_strategy_that_is_gone_are_left_out_and_said(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

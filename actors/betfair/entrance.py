@@ -82,6 +82,9 @@ class _Look:
         """
         try:
             token = self._waited(self._session.want)
+            while token is None and self._session.faulty and self._session.wait_s < self._until - time.monotonic():
+                time.sleep(self._session.wait_s)  # the exchange says that it was its own fault
+                token = self._waited(self._session.want)
         except ClientError as error:
             raise InputError(str(error)) from None
         if token is None:

@@ -74,6 +74,7 @@ class Session:
         token: None: there is no session.
         error: why there is none, in a sentence; empty while there is one, or none was asked for.
         given_up: the exchange does not know the account: no more logins.
+        faulty: the last login came to nothing by what the exchange calls a fault of its own.
         logins: that succeeded.
     """
 
@@ -81,7 +82,7 @@ class Session:
         self.client = client
         self.token: str | None = None
         self.error = ""
-        self.given_up = False
+        self.given_up = self.faulty = False
         self.logins = 0
         self._calls = calls
         self._waiting: list[tuple[bool, Then]] = []
@@ -94,6 +95,11 @@ class Session:
         return f"<Session of {self.client.username!r}{' open' if self.token else ''}>"
 
     # -- asking for it -------------------------------------------------------------------------------------------
+
+    @property
+    def wait_s(self) -> float:
+        """Seconds until a login may be tried again, after one that came to nothing."""
+        return max(0.0, (self._retry_ms - self._calls.clock_ms()) / 1000)
 
     def want(self, then: Then, refused: str | None = None, patient: bool = False) -> None:
         """Call `then` with a token, at once if there is one; else log in first.
@@ -193,7 +199,7 @@ class Session:
         if code in _BANS:
             self._failed(f"{why}; no login for {_BAN_S / 60:g} minutes", _BAN_S)
         elif code in _FAULTS:
-            self._failed(why)
+            self._failed(why, faulty=True)
         else:
             self._refusals += 1
             self.given_up = not self.logins or self._refusals >= _MOST_REFUSALS
@@ -201,9 +207,9 @@ class Session:
                 why += "; check username, password, application key and certificate, then start again"
             self._failed(why, _MOST_BACK_OFF_S)
 
-    def _failed(self, why: str, seconds: float | None = None) -> None:
+    def _failed(self, why: str, seconds: float | None = None, faulty: bool = False) -> None:
         """A login has come to nothing. `seconds`: before the next; None: the longer, the more have failed."""
-        self._logging_in = False
+        self._logging_in, self.faulty = False, faulty
         self._failures += 1
         if seconds is None:
             seconds = min(_BACK_OFF_S * 2 ** (self._failures - 1), _MOST_BACK_OFF_S) * random.uniform(0.8, 1.2)

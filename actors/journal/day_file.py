@@ -64,8 +64,8 @@ WAL_KEPT = 4_000_000
 #: Bytes that a transaction writes to it beside what is in its rows, about: every page that it changes is written whole.
 _OF_TRANSACTION = 16_000
 #: Results of SQLite that mean that the file is not what it was: the general one is for tables and columns that are not
-#: there, and for a format of the file that there is not.
-_DAMAGED = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_ERROR)
+#: there, and for a format of the file that there is not; the last for a length that nothing in it has.
+_DAMAGED = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_ERROR, sqlite3.SQLITE_TOOBIG)
 #: What comes of SQLite: the text of an error may quote what is damaged, and then be no text.
 SQLITE_ERRORS = (sqlite3.Error, UnicodeDecodeError)
 #: Numbers that are passed over, at most, where a damaged file is read.

@@ -120,6 +120,7 @@ class Restoring:
         self._snapshots: dict[Strategy, tuple[int, bytes]] = {}
         self._known: dict[Strategy, tuple[int, tuple[str, ...]]] = {}
         self._results: dict[str, list[ClearedOrder]] = {}
+        self._coming: set[str] = set()
         self.waiting = False
 
     def restore(self, letter: Restore) -> int:
@@ -143,6 +144,7 @@ class Restoring:
         try:
             self._rebuild(market, past)
             now = actor.clock.now_ms
+            self._coming = {_here(message) for message in letter.messages if isinstance(message, Request)}
             try:
                 for message in letter.messages:
                     self._take(market, message)
@@ -189,11 +191,12 @@ class Restoring:
         at = message.asked_at if isinstance(message, Request) else message.at
         self._actor.clock.now_ms = market.market_book.publish_time_epoch = at
         if isinstance(message, Request):
-            request_id = message.request_id.rpartition(SEPARATOR)[2]
+            request_id = _here(message)
+            self._coming.discard(request_id)
             asked = self._coordinator.as_here(message)
             self._ask(market, msgspec.structs.replace(asked, request_id=request_id, deadline=None))
         elif isinstance(message, Reply):
-            request_id = message.request_id.rpartition(SEPARATOR)[2]
+            request_id = _here(message)
             reports = [each for each in message.reports if not _heard(market, request_id, message.outcome, each)]
             if reports:
                 self._actor.take(msgspec.structs.replace(message, request_id=request_id, reports=tuple(reports)))
@@ -210,12 +213,15 @@ class Restoring:
                     self._place(market, request, instruction)
             elif isinstance(instruction, ReplaceInstruction):
                 order = market.order(instruction.order_id)
-                if order is None:
-                    continue
+                if order is None or order.request_id in self._coming:
+                    continue  # it was over when the order's last request was made, of which its row tells
                 if instruction.new_order_id is not None and market.order(instruction.new_order_id) is not None:
                     market.replaced_by[order.id] = instruction.new_order_id
                 else:
                     market.replacing[order.id] = (instruction, request)
+                    if order.trade.to_be_placed(order) is None:
+                        order.update_data["new_price"] = instruction.new_price
+                        order.trade.replacing(order)
 
     def _place(self, market: HostedMarket, request: Request, instruction: PlaceInstruction) -> None:
         """An order of which there is no row: what was asked for is known all the same."""
@@ -329,6 +335,11 @@ def _placed_in(letter: Restore) -> Iterator[str]:
         for each in message.instructions if isinstance(message, Request) else ():
             if isinstance(each, PlaceInstruction):
                 yield each.order_id
+
+
+def _here(message: Request | Reply) -> str:
+    """The id of a request as the market actor has it."""
+    return message.request_id.rpartition(SEPARATOR)[2]
 
 
 def _heard(market: HostedMarket, request_id: str, outcome: str, report: Report) -> bool:

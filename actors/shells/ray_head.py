@@ -15,7 +15,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +27,8 @@ logger = logging.getLogger("headrace")
 
 #: Seconds that the head may take to start, and to end; that one which runs may take to answer.
 _START, _END, _ANSWER = 60.0, 40.0, 10.0
+#: Seconds between two looks at a head while this process connects to it; and that Ray has to see that it has ended.
+_LOOK, _GIVES_UP = 0.1, 2.0
 #: Shared memory for objects, in bytes: letters do not go through it. Ray takes no less.
 _OBJECTS = 80_000_000
 #: Ray's processes do not draw the node away over half a minute when they are to end, and kill no actor when memory is
@@ -88,7 +90,8 @@ class RayHead:
             if not runs:
                 self._start(metrics_port, supervision or Supervision())
             try:
-                self._connect(self._address(), namespace, _ANSWER if runs else _START)
+                with _unless_lost(lambda: self.running, supervision is not None and supervision.lifeline is not None):
+                    self._connect(self._address(), namespace, _ANSWER if runs else _START)
             except BaseException:
                 if not runs:
                     self._end_keeper()
@@ -260,6 +263,28 @@ def _say_nothing_of(lines: re.Pattern[str] | None) -> None:
 
     printing: Any = ray_logging.stdout_deduplicator
     printing.skip_re = lines
+
+
+@contextlib.contextmanager
+def _unless_lost(runs: Callable[[], bool], supervised: bool) -> Iterator[None]:
+    """While this process connects: Ray tries for a quarter of an hour to reach a head that has ended meanwhile, and
+    nothing stops it but the end of the process. Where that is looked after, it ends, and another is started.
+    """
+    over = threading.Event()
+
+    def look() -> None:
+        while not over.wait(_LOOK):
+            if not runs() and not over.wait(_GIVES_UP):
+                logger.error("Ray has ended while this process was about to connect to it: another is started")
+                logging.shutdown()
+                os.kill(os.getpid(), signal.SIGKILL)
+
+    if supervised:
+        threading.Thread(target=look, name="headrace-connects", daemon=True).start()
+    try:
+        yield
+    finally:
+        over.set()
 
 
 @contextlib.contextmanager

@@ -238,7 +238,8 @@ class QueueMatching(Matching):
         """
         found: dict[Bet, None] = {}
         traded: dict[float, float] = {}
-        for at, volume in volumes.items():
+        # Whoever came took the best prices first: the lowest of backs, the highest of lays.
+        for at, volume in sorted(volumes.items(), reverse=not side.back):
             left = self._not_taken(key, group, side.back, at, volume / 2)
             for line in side.before(at):
                 if left <= 0:

@@ -248,6 +248,7 @@ class Market:
 
     def _close(self) -> None:
         rng = self._rng
+        self._visit(self._publisher.time)
         for book in self._books:
             book.lapse()
         now = self._change(self._publisher.time + rng.randint(500, 5_000))

@@ -8,22 +8,26 @@ from headrace.simulate.generator import GeneratedMarket, Recipe, generate_event
 
 from .truth_trader import Fate, Placement, Trader, plan_orders
 
+#: Little news before the off: prices stay, and places in queues matter.
+CALM = 0.03
 #: What is played, by the name in the tables.
 RECIPES = {
-    "greyhounds, thin": Recipe(sport="greyhounds", changes=700, minutes_before=12, crowd="even"),
-    "greyhounds, hasty": Recipe(sport="greyhounds", changes=700, minutes_before=12, crowd="hasty"),
-    "race": Recipe(changes=1000, crowd="even"),
-    "race, hasty": Recipe(changes=1000, crowd="hasty"),
-    "race, weary": Recipe(changes=1000, crowd="weary"),
-    "race, lasting": Recipe(changes=1000, crowd="lasting"),
+    "greyhounds, thin": Recipe(sport="greyhounds", changes=700, crowd="even"),
+    "greyhounds, calm": Recipe(sport="greyhounds", changes=700, news=CALM, crowd="hasty"),
+    "race": Recipe(changes=900, crowd="even"),
+    "race, hasty": Recipe(changes=900, crowd="hasty"),
+    "race, calm": Recipe(changes=900, runners=8, news=CALM, crowd="even"),
+    "race, calm hasty": Recipe(changes=900, runners=8, news=CALM, crowd="hasty"),
+    "race, calm weary": Recipe(changes=900, runners=8, news=CALM, crowd="weary"),
+    "race, calm lasting": Recipe(changes=900, runners=8, news=CALM, crowd="lasting"),
     "race, fast": Recipe(changes=250, crowd="even"),
-    "race, slow": Recipe(changes=2000, runners=6, crowd="hasty"),
-    "race, non-runner": Recipe(changes=1000, non_runner=True, crowd="even"),
-    "race, suspended": Recipe(changes=1000, suspension=True, crowd="hasty"),
-    "football, deep": Recipe(sport="football", changes=1000, crowd="even"),
-    "football, weary": Recipe(sport="football", changes=1000, crowd="weary"),
-    "tennis": Recipe(sport="tennis", changes=1000, crowd="hasty"),
-    "tennis, lasting": Recipe(sport="tennis", changes=1000, crowd="lasting"),
+    "race, slow": Recipe(changes=1800, runners=6, news=0.3, crowd="hasty"),
+    "race, non-runner": Recipe(changes=900, non_runner=True, crowd="even"),
+    "race, suspended": Recipe(changes=900, suspension=True, news=CALM, crowd="weary"),
+    "football": Recipe(sport="football", changes=900, crowd="even"),
+    "football, calm": Recipe(sport="football", changes=900, news=CALM, crowd="weary"),
+    "tennis": Recipe(sport="tennis", changes=900, crowd="hasty"),
+    "tennis, calm": Recipe(sport="tennis", changes=900, news=CALM, crowd="lasting"),
 }
 ORDERS = 14
 

@@ -120,7 +120,7 @@ def simulate(
     return steps
 
 
-def at(steps: Steps, time: int) -> int:
+def matched_at(steps: Steps, time: int) -> int:
     """Pence matched by `time`."""
     place = bisect_right(steps, (time, 1 << 62))
     return steps[place - 1][1] if place else 0

@@ -14,7 +14,9 @@ TICKS = {price: tick for tick, price in enumerate(PRICES)}
 #: How he asks: in words of the table, with how often he does.
 KINDS = {"best": 4, "behind": 3, "inside": 3, "larger": 3, "several": 2}
 #: Part of his orders that he cancels, if they are still there, and that he keeps in play.
-CANCELLED, KEPT = 0.35, 0.4
+CANCELLED, KEPT = 0.5, 0.4
+#: Mean messages until he cancels: the one or the other as often.
+PATIENCE = (10, 60)
 #: Pence: the least and the most of an order.
 LEAST, MOST = 200, 50_000
 #: Orders of his on one runner that may wait at once.
@@ -180,7 +182,7 @@ def plan_orders(lines: Sequence[bytes], rng: random.Random, orders: int) -> list
     chosen = set(rng.sample(usable, min(orders, len(usable))))
     book: list[Placement] = []
     for number, moment in moments(lines, chosen):
-        selection_id = rng.choice(running)
+        selection_id = _runner(rng, moment, running)
         if selection_id not in moment.staying:
             continue
         made = _order(rng, moment, selection_id)
@@ -218,7 +220,7 @@ def plan_orders(lines: Sequence[bytes], rng: random.Random, orders: int) -> list
                 keeps=keeps,
             )
             if rng.random() < CANCELLED:
-                until = number + 1 + int(rng.expovariate(1 / 60))
+                until = number + 1 + int(rng.expovariate(1 / rng.choice(PATIENCE)))
                 ends = [n for n in later if n > until and published[n] > placement.arrives]
                 if ends:
                     placement.cancelled = published[ends[0]]
@@ -234,6 +236,12 @@ def _runners(lines: Sequence[bytes]) -> tuple[list[int], list[int]]:
     """The selection ids in the order of the market's books, and those that run."""
     first, last = (msgspec.json.decode(line)["mc"][0]["marketDefinition"]["runners"] for line in (lines[0], lines[-1]))
     return [each["id"] for each in first], [each["id"] for each in last if each["status"] != "REMOVED"]
+
+
+def _runner(rng: random.Random, moment: Moment, running: Sequence[int]) -> int:
+    """One of those that run; those with short prices more often, as with everybody."""
+    best = [min(moment.offers_to_lay.get(each) or [TICKS[1000.0]]) for each in running]
+    return rng.choices(running, [PRICES[tick] ** -0.5 for tick in best])[0]
 
 
 def _order(rng: random.Random, moment: Moment, selection_id: int) -> tuple[str, bool, int, int] | None:

@@ -159,10 +159,7 @@ class Bettors:
         away = int(self.width * EXPONENTIAL[bits & 255])
         below = self._below[n]
         keeps = rng.random() < KEEPS
-        if is_back:
-            tick = min(below + 1 + away, LAST_TICK)
-        else:
-            tick = max(below - away, 0)
+        tick = min(below + 1 + away, LAST_TICK) if is_back else max(below - away, 0)
         self._stand(n, is_back, tick, self._size(tick, bits >> 8), keeps)
 
     def _stand(self, n: int, is_back: bool, tick: int, size: int, keeps: bool) -> None:

@@ -126,7 +126,7 @@ class OrderBook:
         self.last: int | None = None
 
     def back(self, tick: int, size: int, *, keeps: bool = False, rests: bool = True) -> Order | None:
-        """Back `size` pence at the price or better. What is left waits unless `rests` is false, and is returned."""
+        """Back `size` pence at the price or better. What is left waits, unless `rests` is false, and is returned."""
         lays = self.lays
         while size and lays.best is not None and lays.best >= tick:
             size -= self._trade(lays, size)
@@ -138,7 +138,7 @@ class OrderBook:
         return None
 
     def lay(self, tick: int, size: int, *, keeps: bool = False, rests: bool = True) -> Order | None:
-        """Lay `size` pence of stake at the price or better. What is left waits unless `rests` is false, and is returned."""
+        """Lay `size` pence of stake at the price or better. What is left waits likewise, and is returned."""
         backs = self.backs
         while size and backs.best is not None and backs.best <= tick:
             size -= self._trade(backs, size)

@@ -28,6 +28,7 @@ ONLY_FOR: dict[str, Sport] = {
     "both_teams": "football",
 }
 MIN_CHANGES, MAX_CHANGES = 50, 200_000
+MOST_NEWS = 20
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,6 +55,8 @@ class Recipe:
     each_way: bool = False
     #: A third market on a football match: BOTH_TEAMS_TO_SCORE.
     both_teams: bool = False
+    #: How much prices move before the off, as a multiple of what is usual (0 to 20).
+    news: float = 1.0
     #: Bettors who never look at the book, and how long their orders wait. None: bettors who look before they act.
     crowd: Patience | None = None
 
@@ -66,6 +69,8 @@ class Recipe:
             raise ValueError(f"changes is {self.changes}: expected {MIN_CHANGES} to {MAX_CHANGES} a market")
         if self.minutes_before is not None and not 1 <= self.minutes_before <= 1440:
             raise ValueError(f"minutes_before is {self.minutes_before}: expected 1 to 1440, or None to draw")
+        if not 0 <= self.news <= MOST_NEWS:
+            raise ValueError(f"news is {self.news}: expected 0 to {MOST_NEWS}, where 1 is usual")
         fewest, most = RUNNERS[self.sport]
         if self.runners is not None and not fewest <= self.runners <= most:
             raise ValueError(f"runners is {self.runners}: {self.sport} has {fewest} to {most} runners")

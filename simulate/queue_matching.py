@@ -160,6 +160,8 @@ class QueueMatching(Matching):
             self._follow(change)
         if defined:
             self._lapse_bets()
+        if self._may_clear:
+            self._clear_bets()
         if book.bsp_reconciled and not self._reconciled:
             self._reconciled = True
             for bet in self.waiting():

@@ -163,9 +163,8 @@ def report(judged: Sequence[Judged]) -> float:
 
 def _print(name: str, found: Score) -> None:
     errors = "".join(f"{100 * found.error(each):12.1f}%" for each in SIMULATED)
-    print(
-        f"{name:20}{found.orders:8}{found.truth / 100:12.0f}{100 * found.share:8.1f}%{100 * found.wide / found.orders:7.1f}%{errors}"
-    )
+    shares = f"{100 * found.share:8.1f}%{100 * found.wide / found.orders:7.1f}%"
+    print(f"{name:20}{found.orders:8}{found.truth / 100:12.0f}{shares}{errors}")
 
 
 def main(arguments: list[str] | None = None) -> int:

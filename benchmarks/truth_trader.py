@@ -141,7 +141,6 @@ class Moment:
     """What the public sees right after a message: ladders of each runner, pence by position on the ladder."""
 
     time: int
-    bet_delay: int
     offers_to_lay: dict[int, dict[int, int]]
     offers_to_back: dict[int, dict[int, int]]
     staying: frozenset[int]
@@ -166,7 +165,7 @@ def moments(lines: Sequence[bytes], wanted: set[int]) -> Iterator[tuple[int, Mom
                             ladder.pop(TICKS[price], None)
         if number in wanted and definition["status"] == "OPEN":
             staying = frozenset(each["id"] for each in definition["runners"] if each["status"] == "ACTIVE")
-            yield number, Moment(message["pt"], definition["betDelay"], backs, lays, staying)
+            yield number, Moment(message["pt"], backs, lays, staying)
 
 
 def plan_orders(lines: Sequence[bytes], rng: random.Random, orders: int) -> list[Placement]:
@@ -174,7 +173,7 @@ def plan_orders(lines: Sequence[bytes], rng: random.Random, orders: int) -> list
 
     He knows who will be withdrawn and does not bet on them; he never asks for what would meet an order of his own.
     """
-    published = [msgspec.json.decode(line)["pt"] for line in lines]
+    published, delays = _clock(lines)
     ids, running = _runners(lines)
     # Where two messages have one time there is no right after the first.
     alone = [n for n in range(1, len(lines) - 1) if published[n - 1] < published[n] < published[n + 1]]
@@ -211,7 +210,7 @@ def plan_orders(lines: Sequence[bytes], rng: random.Random, orders: int) -> list
                 number=len(book) + 1,
                 kind=kind,
                 asked=at,
-                arrives=at + (1000 * moment.bet_delay or 1),
+                arrives=at + (1000 * delays[number] or 1),
                 runner=ids.index(selection_id),
                 selection_id=selection_id,
                 is_back=is_back,
@@ -230,6 +229,19 @@ def plan_orders(lines: Sequence[bytes], rng: random.Random, orders: int) -> list
 
 def _waits(placement: Placement, time: int) -> bool:
     return placement.cancelled is None or placement.cancelled > time
+
+
+def _clock(lines: Sequence[bytes]) -> tuple[list[int], list[int]]:
+    """Of each message its publish time, and the bet delay (seconds) that is in force after it."""
+    times, delays = [], []
+    delay = 0
+    for line in lines:
+        message = msgspec.json.decode(line)
+        for change in message["mc"]:
+            delay = change.get("marketDefinition", {"betDelay": delay})["betDelay"]
+        times.append(message["pt"])
+        delays.append(delay)
+    return times, delays
 
 
 def _runners(lines: Sequence[bytes]) -> tuple[list[int], list[int]]:

@@ -13,11 +13,13 @@ from collections.abc import Sequence
 from heapq import heappop, heappush
 from typing import Protocol
 
-from .bettors import EXPONENTIAL, LAST_TICK, LONG_SHOTS, STARTING, TAKES, Bettors
+from .bettors import EXPONENTIAL, LAST_TICK, LONG_SHOTS, STARTING, Bettors
 from .order_book import Order, OrderBook
 from .recipe import Patience
 from .starting_price import StartingPrice
 
+#: Part of arrivals that take a price.
+TAKES = 0.1
 #: Part of those who take a price that name the fair price, and take what news has left behind.
 INFORMED = 0.4
 #: Part of those who take a price whose rest does not wait.
@@ -122,7 +124,7 @@ class Crowd(Bettors):
             tick = below + 1 if is_back else below
             self._stand(n, is_back, tick, self._draw_size(tick), False)
             return
-        size = 2 * self._draw_size(below)
+        size = self._draw_size(below)
         if kind < 1 - IMPATIENT:
             tick = max(below - int(reach), 0) if is_back else min(below + 1 + int(reach), LAST_TICK)
             self._stand(n, is_back, tick, size, False)

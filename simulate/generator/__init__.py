@@ -9,8 +9,19 @@ strategy makes money.
 
 from __future__ import annotations
 
+from .crowd import Visitor
 from .event import GeneratedMarket, generate_event
-from .recipe import SPORTS, Recipe, Sport
+from .recipe import SPORTS, Patience, Recipe, Sport
 from .writer import Compression, write_markets
 
-__all__ = ["SPORTS", "Compression", "GeneratedMarket", "Recipe", "Sport", "generate_event", "write_markets"]
+__all__ = [
+    "SPORTS",
+    "Compression",
+    "GeneratedMarket",
+    "Patience",
+    "Recipe",
+    "Sport",
+    "Visitor",
+    "generate_event",
+    "write_markets",
+]

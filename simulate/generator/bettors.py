@@ -26,7 +26,7 @@ MIN_STAKE = 100
 # Median stake, in pence, at each price of a market of depth 1: long prices carry less.
 _STAKES = tuple(6000 / (price - 0.5) ** 0.75 for price in PRICES)
 # Quantiles of two distributions, drawn by eight random bits: cheaper by far than drawing afresh.
-_EXPONENTIAL = tuple(-math.log(1 - (n + 0.5) / 256) for n in range(256))
+EXPONENTIAL = tuple(-math.log(1 - (n + 0.5) / 256) for n in range(256))
 
 
 def _get_lognormal(spread: float) -> tuple[float, ...]:
@@ -51,6 +51,9 @@ class Bettors:
     `width` is the mean distance, in prices, of an offer from the fair price; `slack` how far news must move
     the fair price past an offer before its owner pulls it.
     """
+
+    #: They look at the book before they act.
+    looks = True
 
     def __init__(
         self,
@@ -80,7 +83,7 @@ class Bettors:
             if chance:
                 below = bisect_right(PRICES, 1 / chance) - 1 if chance > 0.001 else LAST_TICK
                 self._below[n] = below = min(max(below, 0), LAST_TICK - 1)
-                self._books[n].pull(below, self.slack)
+                self._pull(n, below)
                 if moved:
                     self._fill_gap(n, self._books[n])
         # Money follows chances, less than in proportion; a decided runner still draws some.
@@ -112,8 +115,7 @@ class Bettors:
     def act(self, at_starting_price: bool) -> int:
         """One bettor comes to one runner, whose position is returned."""
         rng = self._rng
-        activity = self._activity
-        n = bisect_left(activity, (1.0 - rng.random()) * activity[-1])
+        n = self._draw_runner()
         book = self._books[n]
         resting = len(book.resting)
         choice = rng.random()
@@ -124,12 +126,19 @@ class Bettors:
         elif choice > 1 - TAKES:
             self._take(n, book)
         elif choice > 1 - TAKES - LONG_SHOTS:
-            self._offer_far(n, book)
+            self._offer_far(n)
         elif at_starting_price and self._starting is not None and choice > 1 - TAKES - LONG_SHOTS - STARTING:
             self._bet_at_starting_price(n, self._starting[n])
         else:
             self._offer(n, rng.getrandbits(1) == 1)
         return n
+
+    def _draw_runner(self) -> int:
+        activity = self._activity
+        return bisect_left(activity, (1.0 - self._rng.random()) * activity[-1])
+
+    def _pull(self, n: int, below: int) -> None:
+        self._books[n].pull(below, self.slack)
 
     def _fill_gap(self, n: int, book: OrderBook) -> bool:
         # Someone always quotes a price where news or takers have left none near.
@@ -147,22 +156,26 @@ class Bettors:
     def _offer(self, n: int, is_back: bool) -> None:
         rng = self._rng
         bits = rng.getrandbits(16)
-        away = int(self.width * _EXPONENTIAL[bits & 255])
+        away = int(self.width * EXPONENTIAL[bits & 255])
         below = self._below[n]
         keeps = rng.random() < KEEPS
-        if is_back:
-            tick = min(below + 1 + away, LAST_TICK)
-            self._books[n].back(tick, self._size(tick, bits >> 8), keeps=keeps)
-        else:
-            tick = max(below - away, 0)
-            self._books[n].lay(tick, self._size(tick, bits >> 8), keeps=keeps)
+        tick = min(below + 1 + away, LAST_TICK) if is_back else max(below - away, 0)
+        self._stand(n, is_back, tick, self._size(tick, bits >> 8), keeps)
 
-    def _offer_far(self, n: int, book: OrderBook) -> None:
+    def _stand(self, n: int, is_back: bool, tick: int, size: int, keeps: bool) -> None:
+        book = self._books[n]
+        if is_back:
+            book.back(tick, size, keeps=keeps)
+        else:
+            book.lay(tick, size, keeps=keeps)
+
+    def _offer_far(self, n: int) -> None:
         bits = self._rng.getrandbits(5)
         if bits & 1:
-            book.lay(min(bits >> 1, self._below[n]), MIN_STAKE * (2 + bits), keeps=True)
+            self._stand(n, False, min(bits >> 1, self._below[n]), MIN_STAKE * (2 + bits), True)
         else:
-            book.back(max(LAST_TICK - (bits >> 1), self._below[n] + 1), MIN_STAKE * (2 + (bits >> 2)), keeps=True)
+            tick = max(LAST_TICK - (bits >> 1), self._below[n] + 1)
+            self._stand(n, True, tick, MIN_STAKE * (2 + (bits >> 2)), True)
 
     def _take(self, n: int, book: OrderBook) -> None:
         lay, back = book.lays.best, book.backs.best

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 
+from .crowd import Visitor
 from .market import Market
 from .matches import plan_football_match, plan_tennis_match
 from .plan import EventPlan, Schedule
@@ -46,18 +47,23 @@ class GeneratedMarket:
     lines: list[bytes] = field(repr=False)
 
 
-def generate_event(seed: int, number: int, recipe: Recipe) -> list[GeneratedMarket]:
+def generate_event(
+    seed: int, number: int, recipe: Recipe, visitors: Mapping[str, Visitor] | None = None
+) -> list[GeneratedMarket]:
     """The markets of event `number` of the series `seed`: the same bytes for the same arguments.
 
     Args:
         seed: any integer; event and market ids of two seeds differ unless the seeds are equal modulo 60.
         number: from 0 up to 999 999; events get distinct ids, and later numbers take place later.
         recipe: what to generate.
+        visitors: by market id, somebody whose orders are among those of a crowd; for recipes that have one.
 
     Raises:
-        ValueError: `number` is out of range.
+        ValueError: `number` is out of range, or visitors come where there is no crowd.
     """
-    plan, markets = _live_event(seed, number, recipe)
+    if visitors and recipe.crowd is None:
+        raise ValueError("visitors come to a crowd only: name the patience of one, Recipe(crowd=...)")
+    plan, markets = _live_event(seed, number, recipe, visitors or {})
     scheduled = datetime.fromtimestamp(plan.schedule.scheduled / 1000, UTC)
     return [
         GeneratedMarket(
@@ -74,10 +80,12 @@ def generate_event(seed: int, number: int, recipe: Recipe) -> list[GeneratedMark
 
 def live_event(seed: int, number: int, recipe: Recipe) -> list[Iterator[bytes]]:
     """As `generate_event`: the messages of each of the event's markets, made as they are asked for."""
-    return [market.messages() for _, _, market in _live_event(seed, number, recipe)[1]]
+    return [market.messages() for _, _, market in _live_event(seed, number, recipe, {})[1]]
 
 
-def _live_event(seed: int, number: int, recipe: Recipe) -> tuple[EventPlan, list[tuple[str, str, Market]]]:
+def _live_event(
+    seed: int, number: int, recipe: Recipe, visitors: Mapping[str, Visitor]
+) -> tuple[EventPlan, list[tuple[str, str, Market]]]:
     """The plan of an event, and its markets with their ids and types."""
     if not 0 <= number < EVENTS_A_SEED:
         raise ValueError(f"number is {number}: expected 0 to {EVENTS_A_SEED - 1}")
@@ -89,7 +97,8 @@ def _live_event(seed: int, number: int, recipe: Recipe) -> tuple[EventPlan, list
         market_id = f"1.{200_000_000 + (seed % SEEDS * EVENTS_A_SEED + number) * 4 + position}"
         # A generator of random numbers each, so that no market changes when another is left out.
         chance = random.Random(f"{seed}:{number}:{recipe.sport}:{market.market_type}")
-        live = Market(chance, plan, market, market_id, recipe.changes, bet_delay)
+        visitor = visitors.get(market_id)
+        live = Market(chance, plan, market, market_id, recipe.changes, bet_delay, recipe.crowd, visitor)
         markets.append((market_id, market.market_type, live))
     return plan, markets
 

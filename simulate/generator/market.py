@@ -7,11 +7,13 @@ import random
 from bisect import bisect_right
 from collections.abc import Callable, Iterator
 
-from .bettors import Bettors as Bettors
+from .bettors import Bettors
+from .crowd import Crowd, Visitor
 from .definition import MarketDefinition
 from .order_book import OrderBook
 from .plan import EventPlan, MarketPlan
 from .publisher import Publisher
+from .recipe import Patience
 from .starting_price import StartingPrice
 from .timing import get_times_before, get_times_between, shake
 
@@ -29,7 +31,10 @@ Disturbance = tuple[int, Callable[[int], int]]
 
 
 class Market:
-    """Plays a market from its plan. `play`, or `messages`, may be called once."""
+    """Plays a market from its plan. `play`, or `messages`, may be called once.
+
+    With `crowd` its bettors do not look at the book; then a `visitor` may come.
+    """
 
     def __init__(
         self,
@@ -39,6 +44,8 @@ class Market:
         market_id: str,
         changes: int,
         bet_delay: int,
+        crowd: Patience | None = None,
+        visitor: Visitor | None = None,
     ) -> None:
         field = event.field
         self._rng = rng
@@ -49,7 +56,12 @@ class Market:
         self._books = [OrderBook() for _ in plan.runners]
         has_starting_price = field.starting_price and plan.each_way_divisor is None
         self._starting = [StartingPrice() for _ in plan.runners] if has_starting_price else None
-        self._bettors = Bettors(rng, self._books, self._starting, field.depth)
+        self._bettors = (
+            Bettors(rng, self._books, self._starting, field.depth)
+            if crowd is None
+            else Crowd(rng, self._books, self._starting, field.depth, crowd)
+        )
+        self._visitor = visitor
         clock = rng.randint(1_000_000_000, 9_000_000_000)
         self._publisher = Publisher(market_id, [runner.selection_id for runner in plan.runners], clock)
         self._removed: int | None = None
@@ -112,6 +124,7 @@ class Market:
             # Messages due while the market was suspended are not sent: nobody could bet.
             if time <= publisher.time:
                 continue
+            self._visit(time)
             if not self._definition.in_play:
                 bettors.width = WIDTH_AT_OPENING + (WIDTH_AT_OFF - WIDTH_AT_OPENING) * math.sqrt(n / len(times))
             everyone = time >= news_at
@@ -132,6 +145,8 @@ class Market:
         bettors = (BETTORS_IN_PLAY if in_play else BETTORS)[self._rng.getrandbits(3)]
         touched = {act(not in_play) for _ in range(bettors)}
         while not self._publisher.change(time, self._books, self._starting, None if everyone else touched):
+            if not self._bettors.looks:
+                break
             touched.add(act(not in_play))
 
     def _estimate(self, time: int, part: float) -> None:
@@ -178,12 +193,18 @@ class Market:
         now = self._change(time + rng.randint(100, 900))
         return self._reopen(now + rng.randint(15_000, 60_000))
 
+    def _visit(self, time: int) -> None:
+        if self._visitor is not None:
+            self._visitor.come(time, self._definition.status == "OPEN", self._books)
+
     def _suspend(self, time: int) -> int:
+        self._visit(time)
         self._definition.status = "SUSPENDED"
         self._definition.change_version(self._rng)
         return self._define(time)
 
     def _reopen(self, time: int) -> int:
+        self._visit(time)
         self._definition.status = "OPEN"
         self._definition.change_version(self._rng)
         now = self._define(time)
@@ -198,6 +219,7 @@ class Market:
             if self._starting is not None:
                 self._reconcile()
             time = self._publisher.time + rng.randint(150, 3_000)
+        self._visit(time)
         for book in self._books:
             book.lapse(kept=True)
         if self._event.field.suspends_at_off:
@@ -226,6 +248,7 @@ class Market:
 
     def _close(self) -> None:
         rng = self._rng
+        self._visit(self._publisher.time)
         for book in self._books:
             book.lapse()
         now = self._change(self._publisher.time + rng.randint(500, 5_000))

@@ -40,7 +40,7 @@ def plan_football_match(rng: random.Random, recipe: Recipe, schedule: Schedule, 
     rates = [(goals_expected * home_share, goals_expected * (1 - home_share))]
     for _ in before[1:]:
         home, away = rates[-1]
-        deviation = FORM / math.sqrt(steps)
+        deviation = FORM * math.sqrt(recipe.news / steps)
         rates.append((home * math.exp(rng.gauss(0.0, deviation)), away * math.exp(rng.gauss(0.0, deviation))))
     final = rates[-1]
 
@@ -118,7 +118,7 @@ def plan_tennis_match(rng: random.Random, recipe: Recipe, schedule: Schedule, ev
     end = schedule.off + rng.randint(65, 170) * MINUTE
     before = get_times_before(schedule.opens, schedule.off, steps)
     times = [*before, *get_times_between(schedule.off, end, steps)]
-    news = [TENNIS_NEWS_BEFORE / steps * rng.expovariate(1.0) for _ in before]
+    news = [recipe.news * TENNIS_NEWS_BEFORE / steps * rng.expovariate(1.0) for _ in before]
     for n in range(steps - 1):
         share = 0.25 / steps + 0.75 * ((n + 1) ** 4 - n**4) / steps**4
         # The square of an exponential: mostly nothing, now and then a break of serve.

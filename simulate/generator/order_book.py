@@ -11,14 +11,18 @@ from collections.abc import Callable, Iterable
 
 
 class Order:
-    """An unmatched order. `remaining` is in pence and 0 once matched, cancelled or lapsed."""
+    """An order that waits. `remaining` is in pence and 0 once matched, cancelled or lapsed; `matched` grows as it is.
 
-    __slots__ = ("is_back", "keeps", "remaining", "tick")
+    What was matched at its arrival is not in `matched`: it never waited.
+    """
+
+    __slots__ = ("is_back", "keeps", "matched", "remaining", "tick")
 
     def __init__(self, is_back: bool, tick: int, remaining: int, keeps: bool) -> None:
         self.is_back = is_back
         self.tick = tick
         self.remaining = remaining
+        self.matched = 0
         self.keeps = keeps
 
 
@@ -63,9 +67,11 @@ class Queues:
             order = queue[0]
             if order.remaining <= left:
                 left -= order.remaining
+                order.matched += order.remaining
                 order.remaining = 0
                 queue.popleft()
             else:
+                order.matched += left
                 order.remaining -= left
                 left = 0
         self.reduce(tick, matched)
@@ -119,8 +125,8 @@ class OrderBook:
         self.volume = 0
         self.last: int | None = None
 
-    def back(self, tick: int, size: int, *, keeps: bool = False, rests: bool = True) -> None:
-        """Back `size` pence at the price or better. What is left waits unless `rests` is false."""
+    def back(self, tick: int, size: int, *, keeps: bool = False, rests: bool = True) -> Order | None:
+        """Back `size` pence at the price or better. What is left waits, unless `rests` is false, and is returned."""
         lays = self.lays
         while size and lays.best is not None and lays.best >= tick:
             size -= self._trade(lays, size)
@@ -128,9 +134,11 @@ class OrderBook:
             order = Order(True, tick, size, keeps)
             self.resting.append(order)
             self.backs.join(order)
+            return order
+        return None
 
-    def lay(self, tick: int, size: int, *, keeps: bool = False, rests: bool = True) -> None:
-        """Lay `size` pence of stake at the price or better. What is left waits unless `rests` is false."""
+    def lay(self, tick: int, size: int, *, keeps: bool = False, rests: bool = True) -> Order | None:
+        """Lay `size` pence of stake at the price or better. What is left waits likewise, and is returned."""
         backs = self.backs
         while size and backs.best is not None and backs.best <= tick:
             size -= self._trade(backs, size)
@@ -138,6 +146,8 @@ class OrderBook:
             order = Order(False, tick, size, keeps)
             self.resting.append(order)
             self.lays.join(order)
+            return order
+        return None
 
     def cancel(self, where: float) -> bool:
         """Cancel the order that stands `where` (0 up to 1) among those resting. False if there is none."""
@@ -148,12 +158,18 @@ class OrderBook:
             last = resting.pop()
             if last is not order:
                 resting[position] = last
-            if order.remaining:
-                queues = self.backs if order.is_back else self.lays
-                queues.reduce(order.tick, order.remaining)
-                order.remaining = 0
+            if self.withdraw(order):
                 return True
         return False
+
+    def withdraw(self, order: Order) -> bool:
+        """Cancel one order. False if nothing of it is left."""
+        if not order.remaining:
+            return False
+        queues = self.backs if order.is_back else self.lays
+        queues.reduce(order.tick, order.remaining)
+        order.remaining = 0
+        return True
 
     def pull(self, below: int, slack: int) -> None:
         """Cancel orders that stand more than `slack` prices on the wrong side of `below`, the fair price."""

@@ -43,7 +43,7 @@ def plan_horse_race(rng: random.Random, recipe: Recipe, schedule: Schedule, even
     end = schedule.off + rng.randint(60_000, 330_000)
     running = get_times_between(schedule.off, end, steps)
     times = [*before, *running]
-    news = [NEWS_BEFORE / steps * rng.expovariate(1.0) for _ in before]
+    news = [recipe.news * NEWS_BEFORE / steps * rng.expovariate(1.0) for _ in before]
     run = _get_running_news(rng, steps)
     path = wander(rng, weights, order[:1], [*news, *run[1:]])
     # Places are told by news of their own, once the race is on.
@@ -124,7 +124,7 @@ def plan_greyhound_race(rng: random.Random, recipe: Recipe, schedule: Schedule, 
     order = draw_order(rng, weights, 1)
     steps = _count_steps(recipe)
     times = get_times_before(schedule.opens, schedule.off, steps)
-    path = wander(rng, weights, order, [NEWS_BEFORE / steps * rng.expovariate(1.0) for _ in times[1:]])
+    path = wander(rng, weights, order, [recipe.news * NEWS_BEFORE / steps * rng.expovariate(1.0) for _ in times[1:]])
     runners = tuple(
         RunnerPlan(selection_id=selection_id, name=f"{n + 1}. {name}")
         for n, (selection_id, name) in enumerate(

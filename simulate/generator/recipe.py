@@ -7,6 +7,11 @@ from typing import Literal, get_args
 
 Sport = Literal["horse_racing", "greyhounds", "football", "tennis"]
 
+#: How long orders of a crowd wait until their owners cancel them: "even", any of them as likely as any other; "hasty",
+#: most of them soon, so that those who came last leave first; "weary", all after about as long, so that those who came
+#: first do; "lasting", hardly ever.
+Patience = Literal["even", "hasty", "weary", "lasting"]
+
 SPORTS: tuple[Sport, ...] = get_args(Sport)
 
 #: The fewest and most runners of a generated event.
@@ -23,6 +28,7 @@ ONLY_FOR: dict[str, Sport] = {
     "both_teams": "football",
 }
 MIN_CHANGES, MAX_CHANGES = 50, 200_000
+MOST_NEWS = 20
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,14 +55,22 @@ class Recipe:
     each_way: bool = False
     #: A third market on a football match: BOTH_TEAMS_TO_SCORE.
     both_teams: bool = False
+    #: How much prices move before the off, as a multiple of what is usual (0 to 20).
+    news: float = 1.0
+    #: Bettors who never look at the book, and how long their orders wait. None: bettors who look before they act.
+    crowd: Patience | None = None
 
     def __post_init__(self) -> None:
         if self.sport not in SPORTS:
             raise ValueError(f"sport is {self.sport!r}: expected one of {', '.join(SPORTS)}")
+        if self.crowd is not None and self.crowd not in get_args(Patience):
+            raise ValueError(f"crowd is {self.crowd!r}: expected one of {', '.join(get_args(Patience))}, or None")
         if not MIN_CHANGES <= self.changes <= MAX_CHANGES:
             raise ValueError(f"changes is {self.changes}: expected {MIN_CHANGES} to {MAX_CHANGES} a market")
         if self.minutes_before is not None and not 1 <= self.minutes_before <= 1440:
             raise ValueError(f"minutes_before is {self.minutes_before}: expected 1 to 1440, or None to draw")
+        if not 0 <= self.news <= MOST_NEWS:
+            raise ValueError(f"news is {self.news}: expected 0 to {MOST_NEWS}, where 1 is usual")
         fewest, most = RUNNERS[self.sport]
         if self.runners is not None and not fewest <= self.runners <= most:
             raise ValueError(f"runners is {self.runners}: {self.sport} has {fewest} to {most} runners")

@@ -68,6 +68,7 @@ class LiveParts(Assembly):
         self._shadow, self._webhook = shadow, webhook
         self._record = None if record is None else os.fspath(record)
         self._files = read_files(files)
+        self._models = Models().prepared(config)
 
     def _setup(self, instance: Instance) -> LiveSetup:
         streams, crews = plan_streams(self.strategies)
@@ -95,7 +96,7 @@ class LiveParts(Assembly):
             reference=instance.reference,
             streams=(*streams, *orders),
             crews=crews,
-            make_exchange=functools.partial(paper_exchange, Models().prepared(self.config)),
+            make_exchange=functools.partial(paper_exchange, self._models),
             rows_of=rows_of_market,
             rows_so_far=rows_so_far,
             rows_of_failures=FailureRows,

@@ -224,6 +224,7 @@ def read_live_file(path: str | Path) -> LiveFile:
     settings = values.get("headrace")
     if settings is not None:
         _known(settings, [field.name for field in dataclasses.fields(Config)], f"{path}, [headrace]:")
+        settings = {name: _latency(value, path) if name == "latency" else value for name, value in settings.items()}
     return LiveFile(
         path,
         settings,
@@ -266,6 +267,13 @@ def _options(table: Mapping[str, Any], path: Path) -> dict[str, Any]:
 def _beside(path: Path, name: str) -> str:
     """A path of the file's, from where the command runs. URIs stay as they are."""
     return name if "://" in name else str(path.parent / Path(name).expanduser())
+
+
+def _latency(value: Any, path: Path) -> Any:
+    """A model of latency; the session that it may be drawn from is beside the file."""
+    if isinstance(value, str) and value.startswith("session:"):
+        return f"session:{_beside(path, value.removeprefix('session:'))}"
+    return value
 
 
 def _risk(table: Mapping[str, Any], what: str) -> RiskLimits:

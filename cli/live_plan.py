@@ -11,6 +11,7 @@ from ..actors.live.instance import Instance
 from ..actors.live.reference import default_reference
 from ..actors.live.setup import RiskLimits
 from ..config import Config, ConfigError
+from ..simulate.models import Models
 from ..strategies.errors import InputError
 from .live_file import Account, LiveFile, read_live_file
 from .options import config_of, pairs
@@ -129,6 +130,7 @@ def _config(file: LiveFile | None, settings: tuple[str, ...], reference: str | N
         given = {name: getattr(config, name) for name in pairs(settings, "--set")}
         config = dataclasses.replace(of_file, **given)
     reference = reference or config.customer_strategy_ref or default_reference()
+    Models().prepared(config)  # nothing is started for a session that cannot be read
     return dataclasses.replace(config, customer_strategy_ref=reference, hostname=None)
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from ..simulate.reading.recordings import Paths
 from ..simulate.rows import FIELDS, Rows
 from ..strategies.errors import InputError
+from .chosen_models import unusual_models
 from .commits import MANIFEST, Parts, commits_to_read, manifest_of_run, why_unread
 from .extras import needed
 from .folders import Folder
@@ -286,7 +287,9 @@ class Result:
         table = self._columns("markets", "market_id", "profit")
         markets = len(table["market_id"].unique())
         profit = round(sum(table["profit"].to_pylist()), 2)
-        return f"<Result {markets} markets, {orders} orders, profit {profit}, {failures} failures>"
+        models = unusual_models(self.manifest)
+        told = f"; {models}" if models else ""
+        return f"<Result {markets} markets, {orders} orders, profit {profit}, {failures} failures{told}>"
 
     def _repr_html_(self) -> str:
         """The summary, for notebooks."""

@@ -269,3 +269,9 @@ def test_setting_of_a_client_that_cannot_be_used_is_told_with_its_place(tmp_path
     found = read(tmp_path, '[[clients]]\ncredentials = "alice.toml"\ncurrency_code = "XYZ"')
     with pytest.raises(hr.InputError, match=r"\[\[clients\]\] 1: currency_code='XYZ'"):
         found.accounts[0].client()
+
+
+def test_session_whose_latencies_are_wanted_is_beside_the_file(tmp_path: Path) -> None:
+    found = read(tmp_path, '[headrace]\nlatency = "session:recorded"\n')
+    assert found.settings == {"latency": f"session:{tmp_path / 'recorded'}"}
+    assert read(tmp_path, '[headrace]\nlatency = "uniform:0.5"\n').settings == {"latency": "uniform:0.5"}

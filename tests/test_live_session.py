@@ -13,6 +13,8 @@ import msgspec
 import pytest
 
 import headrace as hr
+from headrace.simulate.generator import write_markets
+from headrace.simulate.latency import latency_model
 from headrace.simulate.session_exchange import SessionMarket
 from headrace.strategies.messages import Request
 
@@ -139,6 +141,20 @@ def test_its_replay_takes_the_same_decisions_and_bets_end_alike(
                     live["size_cancelled"],
                 )
             assert live == simulation, market_id
+
+
+def test_its_latencies_can_be_those_of_a_simulation(session: tuple[Path, hr.Result], tmp_path: Path) -> None:
+    """The line is within the machine: requests are there sooner than the constants say."""
+    folder, _ = session
+    config = hr.Config(latency=f"session:{folder / 'session'}")
+    model = latency_model(config)
+    assert isinstance(model, hr.SessionLatency)
+    assert model.counts.keys() == {"PLACE", "CANCEL", "REPLACE"}
+    asked = [kind for each in decisions_of(folder / "session").values() for _, kind, *_ in each]
+    assert all(0 < count <= asked.count(kind) for kind, count in model.counts.items())
+    (recording,) = write_markets(tmp_path / "markets", 1, seed=3, changes=200, compression="none")
+    digests = {hr.backtest(trader(), str(recording), config=config, engine="local").digest for _ in range(2)}
+    assert len(digests) == 1
 
 
 def by_market(result: hr.Result) -> dict[str, list[dict[str, Any]]]:

@@ -29,9 +29,10 @@ from typing import Any
 import headrace as hr
 
 from . import chaos_faults
-from .chaos_kills import COLD, KINDS, Kill, table
+from .chaos_kills import COLD, KINDS, Kill, bar, table
 from .chaos_markets import write_markets
-from .chaos_oracle import History, Limits
+from .chaos_oracle import REFUSALS, History, Limits
+from .chaos_strategies import RUNNERS
 from .chaos_system import Notes, System
 
 LIMITS = Limits(exposure=600.0, selection=25.0, order=20.0, live=3)
@@ -65,7 +66,7 @@ class Chaos:
         self.exchange, self.options = exchange, options
         self.rng = random.Random(f"{options.seed} kills")
         self.fault_rng = random.Random(f"{options.seed} faults")
-        self.history = History(limits=limits)
+        self.history = History(limits=limits, runners=RUNNERS)
         self.system = System(folder, exchange.addresses, options.engine, limits, pace)
         self.notes = Notes(self.system.notes)
         self.kills: list[Kill] = []
@@ -146,9 +147,16 @@ class Chaos:
             back = kill.when(self.notes, self.history, self.system)
             if back is not None:
                 kill.back = (back - kill.at) / 1000
-                if self.history.refused_at > kill.at - REFUSED_S * 1000:
+                limit = bar(kill.kind, len(kill.names))
+                kill.faults = [fault for at, fault in self.history.faulted if kill.at <= at <= back]
+                refused = any(
+                    at > kill.at - REFUSED_S * 1000 and fault in REFUSALS for at, fault in self.history.faulted
+                )
+                late = limit is None or kill.back > limit
+                if refused and late:
                     kill.kind = f"{kill.kind}, refused by the exchange"
-                self.say(f"{kill.kind} ({', '.join(kill.names)}): back after {kill.back:.2f} s")
+                why = f"; meanwhile {', '.join(kill.faults)}" if late and kill.faults else ""
+                self.say(f"{kill.kind} ({', '.join(kill.names)}): back after {kill.back:.2f} s{why}")
                 self.notes.forget()
                 return
             if kill.kind not in COLD and self.system.ended is not None:
@@ -368,7 +376,7 @@ def _run(folder: Path, options: argparse.Namespace) -> int:
         chaos = Chaos(exchange, folder, options)
         chaos.run()
     history, kills = chaos.history, chaos.kills
-    rows = [{"kind": each.kind, "count": len(each.names), "back": each.back} for each in kills]
+    rows = [{"kind": each.kind, "count": len(each.names), "back": each.back, "faults": each.faults} for each in kills]
     print("\n".join(table(rows)))
     counts = ", ".join(f"{count} {what}" for what, count in history.counts.items())
     print(f"seed {options.seed}, {options.engine}: {sum(each['count'] for each in rows)} kills; {counts}; "

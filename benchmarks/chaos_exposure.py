@@ -1,6 +1,6 @@
 """Bets as a ledger has them, and what they may lose at worst: counted by rules of its own, without code of headrace's.
 
-The markets of the benchmark have one winner and a runner on which nobody bets.
+The markets of the benchmark have one winner. Where it may be a runner on which nobody bets, all bets may lose.
 """
 
 import dataclasses
@@ -54,10 +54,17 @@ class Bet:
 
 
 class Exposure:
-    """The worst case of an account's bets, kept up entry by entry. `voids`: as `Bet.outcome`."""
+    """The worst case of an account's bets, kept up entry by entry.
 
-    def __init__(self, voids: bool) -> None:
+    Args:
+        voids: as `Bet.outcome`.
+        runners: how many each market has at first; None: there is always one on which nobody bets.
+    """
+
+    def __init__(self, voids: bool, runners: int | None = None) -> None:
         self.voids = voids
+        self._count = runners
+        self._removed: dict[str, set[int]] = {}
         self._parts: dict[str, tuple[float, float]] = {}
         self._runners: dict[str, dict[int, list[float]]] = {}
         self.settled: set[str] = set()
@@ -70,9 +77,20 @@ class Exposure:
         runner = runners.setdefault(bet.selection_id, [0.0, 0.0])
         for place in (0, 1):
             runner[place] = round(runner[place] + after[place] - before[place], 6)
+        self._look(bet.market_id)
+
+    def remove(self, market_id: str, selection_id: int) -> None:
+        """A runner cannot win any more; its bets are voided one by one."""
+        self._removed.setdefault(market_id, set()).add(selection_id)
+        self._look(market_id)
+
+    def _look(self, market_id: str) -> None:
+        runners, removed = self._runners.get(market_id, {}), self._removed.get(market_id, set())
         lose = sum(each[1] for each in runners.values())
-        others = min(0.0, *(win - lost for win, lost in runners.values()))
-        self._worst[bet.market_id] = max(0.0, -(lose + others))
+        wins = [win - lost for number, (win, lost) in runners.items() if number not in removed]
+        if self._count is None or self._count > len(removed | runners.keys()):
+            wins.append(0.0)  # one on which nobody bets
+        self._worst[market_id] = max(0.0, -(lose + min(wins, default=0.0)))
 
     def settle(self, market_id: str, settled: bool) -> None:
         (self.settled.add if settled else self.settled.discard)(market_id)

@@ -49,6 +49,7 @@ class Kill:
         page, driver: that must be there again: the page's address, the process of the driver.
         back: seconds until all that was so; None: it has not come back.
         began: when the new coordinator was seen.
+        faults: kinds of those that happened at the exchange until all was back.
     """
 
     kind: str
@@ -63,6 +64,7 @@ class Kill:
     driver: int | None = None
     back: float | None = None
     began: float = 0.0
+    faults: list[str] = dataclasses.field(default_factory=list)
 
     def when(self, notes: Notes, history: History, system: System) -> float | None:
         """When all was back, wall time in milliseconds; None: not yet."""

@@ -40,6 +40,8 @@ class History:
 
     Args:
         entries: `Entry` objects of one exchange with one account, in order; more may follow by `read`.
+        no_more: nothing may be placed after this moment, wall time in milliseconds; None: it may.
+        runners: as `Exposure`.
 
     Attributes:
         number: of the last entry.
@@ -49,11 +51,17 @@ class History:
         wrong: what must not be at all, in sentences: bets placed twice, limits that were passed.
         settled, commission: what settlements have moved. profits: of single bets.
         closed: markets.
-        refused_at: when a fault last refused somebody, who then waits for long: wall time, milliseconds.
+        faulted: faults as they happened: wall time, milliseconds, and kind.
         sent: references of all orders that were asked for, with the number of their request.
     """
 
-    def __init__(self, entries: Iterable[Any] = (), limits: Limits = Limits(), no_more: float | None = None) -> None:
+    def __init__(
+        self,
+        entries: Iterable[Any] = (),
+        limits: Limits = Limits(),
+        no_more: float | None = None,
+        runners: int | None = None,
+    ) -> None:
         self.limits = limits
         self.number = 0
         self.began = 0.0
@@ -64,7 +72,7 @@ class History:
         self.commission = 0.0
         self.profits: dict[str, float] = {}
         self.closed: set[str] = set()
-        self.refused_at = 0.0
+        self.faulted: list[tuple[float, str]] = []
         self.sent: dict[str, int] = {}
         self.placings: list[tuple[float, str]] = []
         self.counts = {"bets": 0, "placed": 0, "cancels": 0, "replaces": 0, "updates": 0, "faults": 0}
@@ -72,7 +80,7 @@ class History:
         self.peak = 0.0
         self._replaces: dict[str, int] = {}
         self._refused: set[int] = set()
-        self._exposures = (Exposure(False), Exposure(True))
+        self._exposures = (Exposure(False, runners), Exposure(True, runners))
         self._no_more = no_more
         self.read(entries)
 
@@ -109,8 +117,7 @@ class History:
                 case "FAULT":
                     self.counts["faults"] += 1
                     self.faults[values["fault"]] = self.faults.get(values["fault"], 0) + 1
-                    if values["fault"] in REFUSALS:
-                        self.refused_at = entry.wall
+                    self.faulted.append((entry.wall, values["fault"]))
                 case "ERROR":
                     self.wrong.append(f"the exchange failed: {values.get('error')}")
 
@@ -220,6 +227,8 @@ class History:
         actual, alone = self._exposures
         if values["what"] == "CLOSED":
             self.closed.add(values["market_id"])
+        if values["what"] == "RUNNER_REMOVED":
+            actual.remove(values["market_id"], values["selection_id"])
         if values["what"] in ("SETTLED", "SETTLED_AGAIN", "VANISHED"):
             actual.settle(values["market_id"], True)
             alone.settle(values["market_id"], True)

@@ -266,6 +266,20 @@ def test_exposure_is_the_worst_of_all_results(book: Book) -> None:
     assert book.read().exposure == 6.0
 
 
+def test_a_runner_that_is_removed_is_no_way_out(book: Book) -> None:
+    book.bet("92", B, selection_id=12, side="BACK", size=5.0)
+    book.bet("91", matched=4.0, average=3.0)
+    book.bet("92", B, selection_id=12, side="BACK", size=5.0, matched=5.0, average=3.0)
+    assert History(book.entries, runners=3).exposure == 9.0, "the third wins"
+    book.add("MARKET", market_id="1.1", what="RUNNER_REMOVED", selection_id=13)
+    assert History(book.entries, runners=3).exposure == 0.0, "one of the two wins: 8 - 5, or 10 - 4"
+    assert History(book.entries, runners=4).exposure == 9.0, "the fourth wins"
+    book.add("MARKET", market_id="1.1", what="RUNNER_REMOVED", selection_id=12)
+    book.bet("92", B, selection_id=12, side="BACK", size=5.0, voided=5.0)
+    assert History(book.entries, runners=3).exposure == 0.0
+    assert History(book.entries, runners=4).exposure == 4.0
+
+
 def test_exposure_that_is_not_believed_to_the_penny_is_found(book: Book) -> None:
     history = book.read()
     told = state_of(history)

@@ -9,6 +9,7 @@ from exchange_requests import place
 from headrace.simulate.exchange.betting.bank import Bank
 from headrace.simulate.exchange.exchange import ExchangeMarket
 from headrace.simulate.exchange.faults import Faults
+from headrace.simulate.exchange.ledger import Entry
 from headrace.simulate.exchange.market_events import MarketEvents
 from headrace.simulate.exchange.settings import Timers
 from headrace.simulate.exchange.timeline import written
@@ -54,6 +55,10 @@ def watched(stream: Stream, *faults: Fault, **settings: Any) -> tuple[Exchange, 
 
 def run(exchange: Exchange, until: int) -> None:
     exchange.advance(T0 + until)
+
+
+def told(exchange: Exchange) -> list[Entry]:
+    return exchange.ledger.entries(kind="MARKET")
 
 
 def test_a_market_is_suspended_for_a_while_and_then_is_as_recorded() -> None:
@@ -128,6 +133,12 @@ def test_a_removed_runner_stays_removed_without_prices_and_does_not_win() -> Non
     ]
     assert watch.fields("numberOfActiveRunners")[1] == (600, 2)
     assert watch.seen[-2][1]["runners"][1]["removalDate"] == written(T0 + 600)
+    assert [(entry.at - T0, entry.values["what"], entry.values.get("selection_id")) for entry in told(exchange)] == [
+        (0, "OPENED", None),
+        (600, "RUNNER_REMOVED", 2),
+        (9_000, "CLOSED", None),
+        (9_000, "SETTLED", None),
+    ]
 
 
 def test_the_last_runner_is_not_removed() -> None:

@@ -83,6 +83,33 @@ def test_one_that_keeps_ending_is_started_ever_later(kept: Kept, monkeypatch: py
     assert waits[3] >= 1.0
 
 
+def test_one_that_was_at_work_for_a_while_is_started_again_at_once(kept: Kept, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_FIRST_S", 600.0)
+    monkeypatch.setattr(module, "_RUNS_S", 0.05)
+    for count in range(1, 5):
+        time.sleep(0.1)
+        kept.engine.crash("page")
+        until(lambda count=count: kept.there == count)
+
+
+def test_the_time_that_one_takes_to_start_does_not_count(kept: Kept, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_FIRST_S", 0.25)
+    monkeypatch.setattr(module, "_RUNS_S", 0.1)
+    is_there = kept.is_there
+
+    def slowly() -> None:
+        time.sleep(0.2)
+        is_there()
+
+    kept.guardian.keep(kept.engine, "page", kept.make, slowly)
+    times = [time.monotonic()]
+    for count in range(1, 5):
+        kept.engine.crash("page")
+        until(lambda count=count: kept.there == count)
+        times.append(time.monotonic())
+    assert times[-1] - times[-2] >= 1.0
+
+
 def test_one_that_cannot_be_made_is_tried_again(kept: Kept, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "_FIRST_S", 0.01)
     kept.fails = 3

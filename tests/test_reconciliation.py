@@ -400,6 +400,45 @@ class TestClosure:
         assert (told.matched, told.voided) == (0.0, 4.0)
         assert closed.orders.closure.cleared(MARKET)
 
+    def test_bet_that_is_voided_after_its_result_has_won_nothing(self, closed: Account) -> None:
+        closed.lists.cleared["SETTLED"] = [cleared(profit=10.0, sizeSettled=4.0)]
+        closed.at(10)
+        closed.stream(fact(at=closed.now, executable=False, remaining=0.0, voided=4.0))
+
+        assert [each.profit for each in closed.results()] == [10.0, 0.0]
+        closed.lists.cleared["SETTLED"] = []
+        closed.at(2_000)
+        assert len(closed.results()) == 2, "it is told once"
+
+    def test_bet_that_is_voided_while_its_market_is_open_again_has_won_nothing(self, closed: Account) -> None:
+        closed.lists.cleared["SETTLED"] = [cleared(profit=10.0, sizeSettled=4.0)]
+        closed.at(10)
+        closed.orders.take(OrdersClosed("Betfair", "alice", MARKET, False, closed.now), closed.now)
+        closed.stream(fact(at=closed.now, executable=False, remaining=0.0, voided=4.0))
+        closed.lists.cleared["SETTLED"] = []
+        assert [each.profit for each in closed.results()] == [10.0], "it has none while its market is open"
+        closed.orders.take(OrdersClosed("Betfair", "alice", MARKET, True, closed.now), closed.now)
+        closed.at(13)
+
+        assert [each.profit for each in closed.results()] == [10.0, 0.0]
+
+    def test_bet_that_is_voided_after_its_result_while_nobody_listened_is_found(self, closed: Account) -> None:
+        closed.lists.cleared["SETTLED"] = [cleared(profit=10.0, sizeSettled=4.0)]
+        closed.at(10)
+        closed.lists.cleared = {"VOIDED": [cleared(sizeSettled=4.0)]}
+        closed.orders.take(OrdersImage("o1", "Betfair", "alice", closed.now), closed.now)
+        closed.at(13)
+
+        assert [each.profit for each in closed.results()] == [10.0, 0.0]
+
+    def test_a_result_that_a_list_leaves_out_stays(self, closed: Account) -> None:
+        closed.lists.cleared["SETTLED"] = [cleared(profit=10.0, sizeSettled=4.0)]
+        closed.at(10)
+        closed.lists.cleared["SETTLED"] = []
+        closed.at(2_000)
+
+        assert [each.profit for each in closed.results()] == [10.0]
+
     def test_replaced_bets_have_their_results_by_number(self, account: Account) -> None:
         account.placed(executable=False, matched=1.0, average=3.5, cancelled=3.0, remaining=0.0)
         account.placed("35", OTHER, executable=False, matched=3.0, average=3.6, remaining=0.0)

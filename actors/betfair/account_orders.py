@@ -264,6 +264,8 @@ class AccountOrders:
     def _take_fact(self, fact: OrderFact, told: bool = True) -> None:
         """Take a fact. `told`: where it is the stream's, and that sends facts to markets itself, it has sent this."""
         news = self.bets.take_fact(fact)
+        if news and (bet := self.bets.of(fact.order_id, fact.bet_id)) is not None:
+            self.closure.stands(bet, self._now)
         if fact.source == STREAM:
             self._silent = False
         self.reconciliation.take_fact(fact)
@@ -287,6 +289,7 @@ class AccountOrders:
         elif isinstance(message, OrderFact):
             self._take_fact(message)
         else:
+            self.bets.take_result(message)
             self._hand_on(message)
 
 

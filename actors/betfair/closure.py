@@ -10,11 +10,11 @@ from __future__ import annotations
 import dataclasses
 import logging
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 
 import msgspec
 
-from ...strategies.messages import ClearedMarket
+from ...strategies.messages import ClearedMarket, ClearedOrder
 from ..exchange import Answer
 from ..letters import ForeignBet
 from . import verdicts
@@ -51,6 +51,11 @@ class _Closed:
     results: dict[str, float] = dataclasses.field(default_factory=dict)
     market: ClearedMarket | None = None
     late_told: bool = False
+
+    @property
+    def of_money(self) -> list[str]:
+        """Bets whose result is not nothing."""
+        return [bet_id for bet_id, profit in self.results.items() if profit]
 
 
 class Closure:
@@ -97,6 +102,18 @@ class Closure:
         """A closed market is open again: its results are void, and those of its next close count."""
         if self._closed.pop(market_id, None) is not None:
             self._plan()
+
+    def stands(self, bet: KnownBet, at_ms: int) -> None:
+        """It is known how a bet stands. One that was voided is in no list of results: what was told of it before it was
+        voided is taken back."""
+        closed = self._closed.get(bet.market_id)
+        if closed is None or not bet.came_to_nothing or not bet.profit or bet.bet_id is None:
+            return
+        text = f"bet {bet.bet_id} was voided: its profit is 0.00 now, and was {bet.profit:.2f}"
+        logger.warning("Market %s: %s", bet.market_id, text)
+        self._report("resettled", bet.market_id, text)
+        closed.results[bet.bet_id] = 0.0
+        self._tell(ClearedOrder(bet.market_id, bet.order_id, bet.bet_id, at_ms, 0.0, True))
 
     def look_again(self, at_ms: int) -> None:
         """The order stream was away: a market may have been opened and closed again meanwhile, with another result."""
@@ -147,6 +164,7 @@ class Closure:
         if rows is None:
             self._looked(began, due, failed=True)
             return
+        gone = {bet_id for each in due if each in self._closed for bet_id in self._closed[each].of_money}
         for row in rows:
             result = result_of(row, began)
             if result is None or result.bet_id is None:
@@ -155,6 +173,7 @@ class Closure:
             closed = self._closed.get(result.market_id)
             if bet is None or closed is None:
                 continue
+            gone.discard(result.bet_id)
             known = closed.results.get(result.bet_id)
             if known == result.profit:
                 continue
@@ -164,9 +183,9 @@ class Closure:
                 self._report("resettled", result.market_id, text)
             closed.results[result.bet_id] = result.profit
             self._tell(msgspec.structs.replace(result, order_id=bet.order_id or result.order_id))
-        self._lists.cleared_markets(due, lambda listed: self._took_markets(began, due, listed))
+        self._lists.cleared_markets(due, lambda listed: self._took_markets(began, due, listed, gone))
 
-    def _took_markets(self, began: int, due: list[str], listed: Listed) -> None:
+    def _took_markets(self, began: int, due: list[str], listed: Listed, gone: Collection[str]) -> None:
         rows = rows_of(listed, cleared_row, "Settled markets")
         for row in rows or ():
             result = market_result_of(row, self._bets.venue, self._bets.username)
@@ -178,14 +197,18 @@ class Closure:
             self._looked(began, due, failed=True)
             return
         # Where other results are there, what has none was voided, or is late; where none come, all may have been
-        # voided. And the end of a bet that has a result may have been told while nobody listened.
+        # voided. What had one, and has none any more, was voided since. And the end of a bet that has a result may have
+        # been told while nobody listened.
         voided = [
-            bet.bet_id
-            for market_id in due
-            if (closed := self._closed.get(market_id)) is not None
-            and (closed.results or closed.market is not None or began - closed.since >= EVERY_MS)
-            for bet in (*self._unsettled(market_id, closed), *self._without_end(market_id, closed))
-            if bet.bet_id is not None
+            *gone,
+            *(
+                bet.bet_id
+                for market_id in due
+                if (closed := self._closed.get(market_id)) is not None
+                and (closed.results or closed.market is not None or began - closed.since >= EVERY_MS)
+                for bet in (*self._unsettled(market_id, closed), *self._without_end(market_id, closed))
+                if bet.bet_id is not None
+            ),
         ]
         if not voided:
             self._looked(began, due, failed=False)
@@ -226,6 +249,8 @@ class Closure:
             closed = self._closed.get(market_id)
             if closed is None:
                 continue
+            for bet in self._bets.in_market(market_id):
+                self.stands(bet, began)
             if not failed and closed.cleared_at is None and not self._unsettled(market_id, closed):
                 closed.cleared_at = began
             if closed.cleared_at is None:

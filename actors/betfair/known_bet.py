@@ -28,6 +28,7 @@ class KnownBet:
         streamed: the order stream has told of it.
         ended: nothing more can happen to it.
         settled: it has its result: it leaves the current orders.
+        profit: the last result that was told of it, though its market may have been opened again since; None: none was.
     """
 
     market_id: str
@@ -52,6 +53,12 @@ class KnownBet:
     streamed: bool = False
     ended: bool = False
     settled: bool = False
+    profit: float | None = None
+
+    @property
+    def came_to_nothing(self) -> bool:
+        """All that was matched of it was voided."""
+        return self.ended and self.fact is not None and self.fact.voided > 0 and not self.fact.matched
 
     @property
     def at_sp(self) -> bool:

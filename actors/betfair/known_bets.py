@@ -23,6 +23,7 @@ from ...strategies.messages import (
     UNCONFIRMED,
     UNKNOWN,
     CancelInstruction,
+    ClearedOrder,
     OrderFact,
     PlaceInstruction,
     ReplaceInstruction,
@@ -291,6 +292,12 @@ class KnownBets:
             bet.size = fact.size
         if fact.price is not None:
             bet.price = fact.price
+
+    def take_result(self, result: ClearedOrder) -> None:
+        """A bet has a result."""
+        bet = self.of(result.order_id, result.bet_id)
+        if bet is not None:
+            bet.settled, bet.profit = True, result.profit
 
     # -- asking --------------------------------------------------------------------------------------------------
 

@@ -68,9 +68,7 @@ class Desk:
         bet = result.bet_id or result.order_id or ""
         known = results.get(bet)
         results[bet] = result.profit
-        settled = self.bets.of(result.order_id, result.bet_id)
-        if settled is not None:
-            settled.settled = True
+        self.bets.take_result(result)
         return known != result.profit
 
     def take_back(self, market_id: str) -> bool:

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import dataclasses
 import logging
+import math
 import threading
 import time
 from collections.abc import Callable
@@ -18,8 +19,8 @@ logger = logging.getLogger("headrace")
 
 #: Seconds before a role that has ended again is started anew: the first time at once, then first, doubled, at most.
 _FIRST_S, _MOST_S = 0.5, 10.0
-#: Seconds for which a role has to run to count as one that runs.
-_RUNS_S = 10.0
+#: Seconds for which a role has to be at work to count as one that runs.
+_RUNS_S = 2.0
 #: Seconds that one may take to start.
 _START_S = 60.0
 
@@ -31,7 +32,8 @@ class _Kept:
     Attributes:
         make: makes what makes it, anew each time.
         there: called when it runs again.
-        ends: how often it has ended, each time soon after it was started.
+        since: when it was at work, by the monotonic clock; infinity: it is being started.
+        ends: how often it has ended, each time soon after it was at work, or before.
         due: when it is to be started, by the monotonic clock; None: it runs.
     """
 
@@ -157,7 +159,7 @@ class Guardian:
                 if waiting and min(waiting)[0] <= now:
                     name = min(waiting)[1]
                     kept = self._kept[name]
-                    kept.due, kept.since = None, now
+                    kept.due, kept.since = None, math.inf
                     return name, kept
                 self._changed.wait(min(waiting)[0] - now if waiting else None)
         return None
@@ -173,3 +175,4 @@ class Guardian:
         else:
             kept.incarnation = found.incarnation
         kept.there()
+        kept.since = time.monotonic()

@@ -174,6 +174,8 @@ class Exchange:
             touched = market.public.record(played)
             self._publish(market, touched, message.at)
             definition = played.change.market_definition
+            if definition is not None:
+                self._tell_removed(market)
             if definition is not None and definition.status == "CLOSED":
                 self._close(market)
             else:
@@ -215,6 +217,11 @@ class Exchange:
 
     def _publish_bets(self, market: ExchangeMarket) -> None:
         self._publish(market, market.venue.take_touched(), self.clock.now_ms)
+
+    def _tell_removed(self, market: ExchangeMarket) -> None:
+        for runner in market.newly_removed():
+            which = {"selection_id": runner.id, "handicap": runner.hc}
+            self.ledger.write("MARKET", self.clock.now_ms, market_id=market.market_id, what="RUNNER_REMOVED", **which)
 
     def _close(self, market: ExchangeMarket) -> None:
         first, results = market.closed_at is None, results_of(market.definition)

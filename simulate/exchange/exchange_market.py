@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any, Protocol
 
 from ...strategies.book import MarketBook
-from ...strategies.changes import MarketDefinition
+from ...strategies.changes import MarketDefinition, RunnerDefinition
+from ..removals import GONE
 from .account_bet import AccountBet
 from .public_market import PublicMarket, Touched
 from .venue_market import VenueMarket
@@ -65,12 +66,20 @@ class ExchangeMarket:
         self.gone = False
         self.closing = 0
         self.results: tuple[object, ...] = ()
+        self._removed: set[tuple[int, float]] = set()
 
     @property
     def definition(self) -> MarketDefinition:
         definition = self.book.market_definition
         assert definition is not None
         return definition
+
+    def newly_removed(self) -> list[RunnerDefinition]:
+        """Runners that have been removed since the last call."""
+        gone = {(each.id, each.hc): each for each in self.definition.runners if each.status in GONE}
+        found = [each for runner, each in gone.items() if runner not in self._removed]
+        self._removed.update(gone)
+        return found
 
 
 def results_of(definition: MarketDefinition) -> tuple[object, ...]:

@@ -111,7 +111,8 @@ class Removals:
                 self._reduce_sp_lay(bet, removed, book, place, market_type in ("WIN", EACH_WAY))
         elif bet.fills and reduces:
             self._reduce_fills(bet, factor, place, book)
-        if bet.is_limit and not bet.back and bet.live and bet.size_remaining > 0 and not book.inplay:
+        over = book.inplay or book.bsp_reconciled
+        if bet.is_limit and not bet.back and bet.live and bet.size_remaining > 0 and not over:
             if bet.persistence_type in (None, "LAPSE"):
                 if factor >= (PLACE_CANCEL_THRESHOLD if place else WIN_THRESHOLD):
                     bet.cancel(bet.size_remaining)

@@ -677,6 +677,36 @@ def test_d14_starting_price_that_comes_with_the_result_counts(orders: Orders) ->
     assert found(DEFAULT) == (10.0, 20.0)
 
 
+def test_d14_trades_that_come_with_the_result_count(orders: Orders) -> None:
+    """20 at 3.5 and 20 at 3.6 are 10 and 10 on each side: they were struck before the market was closed."""
+
+    def found(config: hr.Config) -> tuple[float, float]:
+        stream = race().close(2000, winner=1)
+        stream.lines[-1]["mc"][0]["rc"] = [{"id": 1, "trd": [[3.5, 20.0], [3.6, 20.0]]}]
+        row = orders(stream, back("a", 3.5, 12.0), config=config)["a"]
+        return row["size_matched"], row["profit"]
+
+    assert found(FLUMINE) == (0.0, 0.0)
+    assert found(DEFAULT) == (12.0, 30.0)
+
+
+def test_d14_removal_that_comes_with_the_result_counts(orders: Orders) -> None:
+    """ "In the event of a late withdrawal, Betfair reserves the right to remove the runner after completion of the race.
+    In this case only those bets matched prior to the off will be affected by a reduction factor."
+    """
+
+    def found(config: hr.Config) -> dict[str, float]:
+        stream = race().turn_in_play(500).touch(900).define(1900, {3: {"status": "ACTIVE"}}, status="SUSPENDED", version=9)
+        gone = {"status": "REMOVED", "adjustmentFactor": 20.0}
+        lost = {each: {"status": "LOSER"} for each in (2, 4, 5)}
+        stream.define(2000, {1: {"status": "WINNER"}, 3: gone, **lost}, status="CLOSED")
+        told = [back("before", 3.0, 10.0), back("void", 3.0, 10.0, on=3)]
+        return profits(orders(stream, *told, at={500: [back("in play", 3.0, 10.0)]}, config=config))
+
+    assert found(FLUMINE) == {"before": 20.0, "void": 0.0, "in play": 20.0}
+    assert found(DEFAULT) == {"before": 14.0, "void": 0.0, "in play": 20.0}
+
+
 def test_d14_what_rests_at_the_close_has_ended(orders: Orders) -> None:
     def found(config: hr.Config) -> dict[str, tuple[str, float, float]]:
         told = [back("rests", 3.5, 10.0), back("in part", 3.0, 60.0), bet("sp", "BACK", hr.MarketOnCloseOrder, 10.0)]

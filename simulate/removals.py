@@ -1,8 +1,8 @@
 """Non-runners: what the removal of a runner does to bets.
 
 Sources: Betfair's Exchange Rules and Regulations, Part C, horse racing: "Betfair Non-Runner Rule", "How the reductions
-are applied for Exchange markets"; Part B: "Adjustments to SP bets for non-runners", "Keep bets"; their wording and where
-it was found is in docs/fidelity.md, "Non-runners".
+are applied for Exchange markets"; Part B: "Adjustments to SP bets for non-runners", "Keep bets". Their wording, and
+where it was found, is in docs/fidelity.md, "Non-runners".
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """What the peer gets wrong about non-runners, voids, starting prices, settlement and the end of a market.
 
-Each test has the peer's number, which `compatibility="flumine"` gives, and the right one, which is the default, with the
-reason beside it. Markets are replayed as a user would, with `hr.backtest`. Stakes are pounds. Unless a test says
+Each test has the peer's number, which `compatibility="flumine"` gives, and the right one, which is the default, with
+the reason beside it. Markets are replayed as a user would, with `hr.backtest`. Stakes are pounds. Unless a test says
 otherwise, bets are asked for at 100 ms, and matched when their latency has passed.
 
 Rules: Betfair's Exchange Rules and Regulations, and support.betfair.com; docs/fidelity.md names where each stands.
@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 import headrace as hr
-from builders import FLUMINE, MARKET, T0, Stream, note
+from builders import FLUMINE, MARKET, T0, Stream
 
 DEFAULT = hr.Config()
 Do = Callable[[hr.Strategy, Any], object]
@@ -111,7 +111,8 @@ def race(count: int = 5, factor: float | None = 20.0, market_id: str = MARKET, *
     """A race of some runners, each at 3.0 to back and 3.1 to lay from 100 ms on."""
     runners = {each: {"status": "ACTIVE", "adjustmentFactor": factor} for each in range(1, count + 1)}
     stream = Stream(market_id, runners=runners, numberOfActiveRunners=count, **definition)
-    return stream.prices(100, dict.fromkeys(runners, {"atb": [[3.0, 50.0]], "atl": [[3.1, 50.0]]})).touch(400)
+    offers: Row = {"atb": [[3.0, 50.0]], "atl": [[3.1, 50.0]]}
+    return stream.prices(100, {each: dict(offers) for each in runners}).touch(400)
 
 
 def profits(found: Mapping[str, Row]) -> dict[str, float]:
@@ -197,8 +198,8 @@ def test_d9_bets_on_a_runner_without_factor_are_void(orders: Orders, run: Run, f
         ({"marketType": "WIN"}, 2.5, 2.92, 2.925),
         # "In the EW market, reductions will be made on the traded win price."
         ({"marketType": "EACH_WAY", "eachWayDivisor": 4.0, "numberOfWinners": 2}, 20.0, 2.4, 2.4),
-        # "In the place market the reduction factor of all non-runners will be applied (even if less than 2.5%)", "to the
-        # potential winnings on the bet only": 8.0 becomes 6.25 by 25 %.
+        # "In the place market the reduction factor of all non-runners will be applied (even if less than 2.5%)", and
+        # "to the potential winnings on the bet only": 8.0 becomes 6.25 by 25 %.
         ({"marketType": "PLACE", "numberOfWinners": 2}, 1.0, 3.0, 2.98),
         ({"marketType": "PLACE", "numberOfWinners": 2}, 25.0, 2.25, 2.5),
         ({"marketType": "OTHER_PLACE", "numberOfWinners": 2}, 25.0, 2.25, 2.5),
@@ -225,8 +226,8 @@ def test_d9_removals_reduce_one_after_the_other(orders: Orders) -> None:
 
 
 def test_d9_bets_struck_in_play_are_not_reduced(orders: Orders) -> None:
-    """ "Reduction factors are not applied to bets which are struck in-play"; a runner that was withdrawn too late to be
-    taken out before the off is removed after it, and reduces what was matched before.
+    """Rule: "Reduction factors are not applied to bets which are struck in-play"; a runner that was withdrawn too late
+    to be taken out before the off is removed after it, and reduces what was matched before.
     """
 
     def found(config: hr.Config) -> dict[str, float]:
@@ -271,7 +272,7 @@ def test_d9_unmatched_lays_are_cancelled_or_kept_at_reduced_odds(
 
     def found(config: hr.Config) -> tuple[float, float, float]:
         stream = race(marketType=kind, numberOfWinners=1).remove(500, 3, factor).touch(600)
-        # Offers come at each price from 2.5 down, and are taken: what is kept is matched at the odds that it is kept at.
+        # It trades at each price from 2.5 down: what is kept is matched at the odds that it is kept at.
         traded = [[price, 400.0] for price in (2.5, 2.44, 2.42, 2.2, 2.0)]
         stream.prices(700, {1: {"trd": traded}}).touch(800).close(winner=2)
         rows = orders(stream, *told, config=config)
@@ -283,7 +284,7 @@ def test_d9_unmatched_lays_are_cancelled_or_kept_at_reduced_odds(
 
 
 def test_d9_lays_that_are_kept_stay_as_they_are_in_play(orders: Orders) -> None:
-    """ "Any such bets placed before the off and matched in-play will remain at the original selected price"."""
+    """Rule: "Any such bets placed before the off and matched in-play will remain at the original selected price"."""
     stream = race().turn_in_play(500).remove(900, 3, 20.0, version=4).touch(950)
     stream.prices(1000, {1: {"trd": [[2.5, 400.0]]}}).close(winner=1)
     rows = orders(stream, lay("keep", 2.5, 10.0, persistence_type="PERSIST"))
@@ -292,13 +293,13 @@ def test_d9_lays_that_are_kept_stay_as_they_are_in_play(orders: Orders) -> None:
 
 @pytest.mark.parametrize("kind", ["WIN", "EACH_WAY", "PLACE"])
 def test_d9_lays_at_the_starting_price_risk_less_once_a_runner_is_gone(orders: Orders, kind: str) -> None:
-    """ "For SP lay bets on win markets, Betfair will reduce a customer's liability based on the reduction factor(s) of
-    any non-runner(s) and the reduction factor of the runner on which the customer's bet has been placed ... to ensure
-    that the balance between the backers' stakes and the layers' liability reflects the revised market".
+    """Rule: "For SP lay bets on win markets, Betfair will reduce a customer's liability based on the reduction
+    factor(s) of any non-runner(s) and the reduction factor of the runner on which the customer's bet has been placed
+    ... to ensure that the balance between the backers' stakes and the layers' liability reflects the revised market".
 
-    A horse of factor 20 is worth odds of 5.0: 4 are risked for each pound that is backed. With one of factor 50 gone, it
-    is worth 2.5, and 1.5 are risked: 37.5 % of what was, which is 1 - 50 / (100 - 20). Its own factor is then 40; the
-    peer reckons with that: 1 - 50 / (100 - 40), and so far less is laid. Limits fall as the odds do.
+    A horse of factor 20 is worth odds of 5.0: 4 are risked for each pound that is backed. With one of factor 50 gone
+    it is worth 2.5, and 1.5 are risked: 37.5 % of what was, which is 1 - 50 / (100 - 20). Its own factor is then 40;
+    the peer reckons with that: 1 - 50 / (100 - 40), and so far less is laid. Limits fall as the odds do.
     """
     told = [
         bet("market", "LAY", hr.MarketOnCloseOrder, 80.0),
@@ -309,7 +310,9 @@ def test_d9_lays_at_the_starting_price_risk_less_once_a_runner_is_gone(orders: O
 
     def found(config: hr.Config) -> dict[str, float]:
         stream = race(3, marketType=kind, eachWayDivisor=4.0, numberOfWinners=1)
-        stream.define(410, {1: {"adjustmentFactor": 20.0}, 2: {"adjustmentFactor": 30.0}, 3: {"adjustmentFactor": 50.0}})
+        stream.define(
+            410, {1: {"adjustmentFactor": 20.0}, 2: {"adjustmentFactor": 30.0}, 3: {"adjustmentFactor": 50.0}}
+        )
         gone = {"status": "REMOVED"}
         stream.define(500, {1: {"adjustmentFactor": 40.0}, 2: {"adjustmentFactor": 60.0}, 3: gone}, version=2)
         stream.define(600, {1: {"bsp": 2.5}}, bspReconciled=True).close(winner=2)
@@ -423,8 +426,8 @@ def test_d11_dead_heat_for_a_place_is_shared_and_said_to_be(orders: Orders) -> N
     """Three places and four that are placed: which of them tied for the last place, or for more, is not told.
 
     "For place markets: [(stake x payouts / tied runners) x (odds - 1)] - [stake x (tied - payouts) / tied]" holds for
-    those who tied; whoever was placed outright is paid in full. If two tied for third place, two are paid 20 of 20, and
-    two 5; if three tied for second, one is paid 20, and three 10. Either way the four are paid 50, 12.50 each: 3/4 of the
+    those who tied; whoever was placed outright is paid in full. If two tied for third place, two are paid 20, and two
+    5; if three tied for second, one is paid 20, and three 10. Either way the four are paid 50, 12.50 each: 3/4 of the
     stake wins, and 1/4 of it loses. The peer pays 80 for three places.
     """
 
@@ -489,8 +492,10 @@ def test_d11_dead_heats_each_way(
 
 
 def test_d11_half_for_a_place_is_void_where_no_more_run_than_are_placed(orders: Orders) -> None:
-    """ "... the place portion of all bets will be void and stakes returned": what is left is the half to win."""
-    found = orders(each_way({1: "WINNER", 2: "PLACED", 3: "PLACED"}, count=3), back("a", 3.0, 10.0), back("b", 3.0, 10.0, 2))
+    """Rule: "... the place portion of all bets will be void and stakes returned": what is left is the half to win."""
+    found = orders(
+        each_way({1: "WINNER", 2: "PLACED", 3: "PLACED"}, count=3), back("a", 3.0, 10.0), back("b", 3.0, 10.0, 2)
+    )
     assert profits(found) == {"a": 20.0, "b": -10.0}
     assert set(notes(found).values()) == {"TOO_FEW_RUNNERS"}
 
@@ -522,8 +527,8 @@ HANDICAP = {
 def handicaps(margin: int | None, quarters: Sequence[int], kind: Mapping[str, Any] = HANDICAP) -> Stream:
     """A match that team 1 wins by `margin` goals, with lines in quarters of a goal.
 
-    Whole and half lines are settled by their results, a level one is removed; quarter lines win or lose, as more of them
-    does. Without a margin, all are removed.
+    Whole and half lines have their results, a level one is removed; a quarter line wins or loses as the half line
+    beside it does. Without a margin, all are removed.
     """
     lines = [quarter / 4 for quarter in quarters]
     stream = Stream(runners={}, numberOfActiveRunners=len(lines), **kind)
@@ -566,9 +571,7 @@ def handicaps(margin: int | None, quarters: Sequence[int], kind: Mapping[str, An
         (0, -0.5, -10.0, -10.0),
     ],
 )
-def test_d11_quarter_lines_are_two_halves(
-    orders: Orders, margin: int, line: float, peers: float, right: float
-) -> None:
+def test_d11_quarter_lines_are_two_halves(orders: Orders, margin: int, line: float, peers: float, right: float) -> None:
     """A quarter line is half a stake on each of the lines beside it, whose runners' statuses tell how they ended."""
 
     def found(config: hr.Config) -> dict[str, Row]:
@@ -623,9 +626,7 @@ def test_d11_line_that_is_met_returns_the_stake_and_none_is_a_result(
     assert tuple(profits(orders(stream, *told)).values()) == right
 
 
-@pytest.mark.parametrize(
-    ("status", "note_"), [("REMOVED", None), ("REMOVED_VACANT", None), ("LOSER", "NO_WINNER")]
-)
+@pytest.mark.parametrize(("status", "note_"), [("REMOVED", None), ("REMOVED_VACANT", None), ("LOSER", "NO_WINNER")])
 def test_d11_market_that_is_void_gives_stakes_back(orders: Orders, status: str, note_: str | None) -> None:
     """All runners removed, or none of them the winner that the market is to have. The peer has no word for the second:
     all lose.
@@ -691,12 +692,14 @@ def test_d14_trades_that_come_with_the_result_count(orders: Orders) -> None:
 
 
 def test_d14_removal_that_comes_with_the_result_counts(orders: Orders) -> None:
-    """ "In the event of a late withdrawal, Betfair reserves the right to remove the runner after completion of the race.
-    In this case only those bets matched prior to the off will be affected by a reduction factor."
+    """Rule: "In the event of a late withdrawal, Betfair reserves the right to remove the runner after completion of the
+    race. In this case only those bets matched prior to the off will be affected by a reduction factor."
     """
 
     def found(config: hr.Config) -> dict[str, float]:
-        stream = race().turn_in_play(500).touch(900).define(1900, {3: {"status": "ACTIVE"}}, status="SUSPENDED", version=9)
+        stream = (
+            race().turn_in_play(500).touch(900).define(1900, {3: {"status": "ACTIVE"}}, status="SUSPENDED", version=9)
+        )
         gone = {"status": "REMOVED", "adjustmentFactor": 20.0}
         lost = {each: {"status": "LOSER"} for each in (2, 4, 5)}
         stream.define(2000, {1: {"status": "WINNER"}, 3: gone, **lost}, status="CLOSED")

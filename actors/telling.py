@@ -196,6 +196,7 @@ class Telling(Requests):
         order.each_way_divisor = cleared.each_way_divisor
         order.number_of_dead_heat_winners = cleared.dead_heat_winners
         order.on_line, order.line_range_result = cleared.on_line, cleared.line_result
+        order.settlement_note = cleared.note
         if not market.exchange.settles:
             self.touch(market)
 

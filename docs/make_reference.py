@@ -118,6 +118,11 @@ MEANINGS: dict[str, dict[str, tuple[str, str]]] = {
         ),
         "bsp": ("starting price of the runner; empty where there is none", ODDS),
         "profit": ("before commission; empty where something was matched and no result is known", MONEY),
+        "settlement_note": (
+            "what the result assumes, in one word (see [Settlement](fidelity.md#settlement)); empty where it assumes "
+            "nothing",
+            "",
+        ),
         "notes": ("values of the notes of the trade and of the order, with commas between", ""),
     },
     "fills": {

@@ -27,7 +27,7 @@ class Bet:
         selection_id, handicap, key: its runner; `key` is both.
         back: it is a back; else a lay.
         is_limit: it is a limit order; else one for the starting price.
-        price: None for MARKET_ON_CLOSE.
+        price: None for MARKET_ON_CLOSE; the removal of a runner reduces that of a lay which stays.
         price_ladder_definition: which ladder it says its price is on.
         persistence_type: the current one; None for starting-price orders.
         size: what was asked for: the stake, what a bet target comes to, or the liability of a starting-price order.
@@ -224,6 +224,11 @@ class Bet:
         """Multiply the liability by `by`, because a runner was removed."""
         self.liability *= by
         self.changed = self.changed or by != 1
+
+    def move(self, price: float) -> None:
+        """Ask for another price, because a runner was removed. Whoever lets it rest puts it behind what is there."""
+        self.changed = self.changed or price != self.price
+        self.price = price
 
     def reconciled(self) -> None:
         """The starting prices are known, and the bet has been matched at them or not."""

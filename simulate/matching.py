@@ -192,7 +192,8 @@ class Matching(abc.ABC):
         """The bets that rest."""
 
     def close(self) -> None:
-        """The closing book: bets that wait for a starting price get it, if it has one."""
+        """The closing change: what it says of non-runners, trades and starting prices counts as that of any other."""
+        self.update()
         if not self._book.bsp_reconciled:
             return
         for bet in self.waiting():
@@ -229,12 +230,23 @@ class Matching(abc.ABC):
             for bet in list(self._bets.values()):
                 if not self._meets(bet, runner):
                     continue
+                price = bet.price
                 try:
                     removals.apply(bet, runner, self._book)
                 except Exception as error:
                     self._failed(error, bet)
+                if bet.price != price and bet.is_limit and bet.live:
+                    self._move(bet)
                 if bet.changed:
                     self._tell(bet)
+
+    def _move(self, bet: Bet) -> None:
+        """A bet that asks for another price leaves its place, and joins behind what is there."""
+        self.remove(bet)
+        runner = self._book.runner(*bet.key)
+        if runner is not None:
+            self.place_behind(bet, runner, aggressive=False)
+        self.add(bet)
 
     def _meets(self, bet: Bet, removed: RunnerBook) -> bool:
         """Whether a removal concerns a bet: not one on its way, which is refused when it arrives, nor a refused one."""

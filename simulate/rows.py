@@ -60,6 +60,7 @@ FIELDS: dict[str, tuple[tuple[str, str], ...]] = {
         ("queue_ahead", "number"),
         ("bsp", "number"),
         ("profit", "number"),
+        ("settlement_note", "text"),
         ("notes", "text"),
     ),
     "fills": (
@@ -288,6 +289,7 @@ class RowCollector:
             placement.queue_ahead if placement else None,
             actual_sp(runner),
             None if order.size_matched and not order.settled and lasting else order.profit,
+            order.settlement_note,
             notes,
         )
 

@@ -1,13 +1,9 @@
-"""Settlement: what bets win and lose when the market is settled. Source: docs/fidelity.md.
-
-Dead heats of place markets and quarter lines of Asian handicaps cannot be told from the runners' statuses: they are
-settled as the statuses say (see docs/fidelity.md).
-"""
+"""Settlement: what bets win and lose when the market is settled. Sources: `outcomes`; docs/fidelity.md."""
 
 from __future__ import annotations
 
-import dataclasses
 import logging
+import math
 from collections.abc import Sequence
 from typing import Protocol
 
@@ -15,34 +11,15 @@ from ..strategies.book import MarketBook
 from ..strategies.changes import MarketDefinition, RunnerDefinition
 from ..strategies.errors import SettlementError
 from ..strategies.messages import ClearedOrder, Fill
-from ..strategies.terms import EACH_WAY, LINE_RANGE, Terms, has_handicaps
+from ..strategies.terms import EACH_WAY, LINE_RANGE, Terms
 from .bets import Bet
+from .outcomes import Outcome, at_odds, tied_winners
 from .removals import GONE
 
 logger = logging.getLogger("headrace")
 
 _RESULTS = ("WINNER", "LOSER", *GONE)
 _EACH_WAY_RESULTS = (*_RESULTS, "PLACED")
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Outcome:
-    """What a bet is settled by.
-
-    Attributes:
-        runner_status: of the bet's runner in the closing definition; None where that does not name it.
-        market_type, each_way_divisor: of the market.
-        dead_heat_winners: how many share the win; None if that was not counted, because nothing of the bet was matched.
-        on_line: the bet is one on a line.
-        line_result: the result of the line; None if it is not known, or does not matter.
-    """
-
-    runner_status: str | None = None
-    market_type: str | None = None
-    each_way_divisor: float | None = None
-    dead_heat_winners: int | None = None
-    on_line: bool = False
-    line_result: float | None = None
 
 
 class Matched(Protocol):
@@ -78,7 +55,9 @@ class Matched(Protocol):
 
 
 class Settlement:
-    """Profits from exact fills; dead heats of win markets share the stake; the line itself returns the stake."""
+    """Profits from exact fills, rounded to the penny once. Those who tie share the places; the halves of a quarter line
+    are settled apart; a line that equals the result returns the stake.
+    """
 
     def settle(self, book: MarketBook, bet: Bet, line_result: float | None) -> ClearedOrder:
         """The result of `bet` by the market's closing definition.
@@ -108,9 +87,9 @@ class Settlement:
         market_type, divisor = definition.market_type, definition.each_way_divisor
         if not bet.size_matched:
             return Outcome(status, market_type, divisor)
-        on_line = Terms.of(definition).is_line(bet)
-        tied = tied_winners(definition)
-        return Outcome(status, market_type, divisor, tied, on_line, line_result if on_line else None)
+        if Terms.of(definition).is_line(bet):
+            return Outcome(status, market_type, divisor, tied_winners(definition), True, line_result)
+        return at_odds(definition, bet.selection_id, bet.handicap, status)
 
     def require_result(self, bet: Bet, outcome: Outcome) -> None:
         """Raise where the definition does not say what became of a matched bet; 0 would look like a void."""
@@ -146,27 +125,15 @@ class Settlement:
         if not size:
             return 0.0
         win = value - size
-        sign = 1 if bet.back else -1
-        status = outcome.runner_status
-        if status in GONE:
-            return 0.0
-        if outcome.market_type == EACH_WAY:
-            return self._each_way(outcome, size, win, sign)
         if outcome.on_line:
-            return self._line(bet, outcome)
-        if status == "WINNER":
-            return round(sign * _shared(win, size, outcome.dead_heat_winners), 2)
-        if status == "LOSER":
-            return round(-sign * size, 2)
-        return 0.0
-
-    def _each_way(self, outcome: Outcome, size: float, win: float, sign: int) -> float:
-        divisor = outcome.each_way_divisor
-        assert divisor is not None
-        place = win / divisor
-        won = _shared(win, size, outcome.dead_heat_winners)
-        results = {"WINNER": won + place, "PLACED": place - size, "LOSER": -2 * size}
-        return round(sign * results.get(outcome.runner_status or "", 0.0), 2)
+            return 0.0 if outcome.runner_status in GONE else self._line(bet, outcome)
+        won, lost = outcome.parts()
+        profit = win * won - size * lost
+        if outcome.market_type == EACH_WAY:
+            won, lost = outcome.place_parts()
+            profit += win * won / (outcome.each_way_divisor or math.inf) - size * lost
+        # What is void is 0, not -0.
+        return round(profit if bet.back else -profit, 2) + 0.0
 
     def _line(self, bet: Matched, outcome: Outcome) -> float:
         """Each fill by its own line: those of one bet may lie on both sides of the result."""
@@ -180,12 +147,6 @@ class Settlement:
 def _name(bet: Matched) -> str:
     name = f"market {bet.market_id}: bet {bet.bet_id}, {bet.size_matched:.2f} matched on {bet.selection_id}"
     return f"{name} ({bet.handicap:+g})" if bet.handicap else name
-
-
-def _shared(win: float, size: float, tied: int | None) -> float:
-    """The profit of a winner, of which `tied` ran a dead heat."""
-    tied = tied or 1
-    return win / tied - size * (tied - 1) / tied
 
 
 def cleared(book: MarketBook, bet: Bet, outcome: Outcome, profit: float = 0.0, settled: bool = True) -> ClearedOrder:
@@ -203,6 +164,11 @@ def cleared(book: MarketBook, bet: Bet, outcome: Outcome, profit: float = 0.0, s
         outcome.dead_heat_winners,
         outcome.on_line,
         outcome.line_result,
+        outcome.won,
+        outcome.lost,
+        outcome.place_won,
+        outcome.place_lost,
+        outcome.note,
     )
 
 
@@ -222,13 +188,6 @@ def named_runner(definition: MarketDefinition, bet: Bet) -> RunnerDefinition | N
         if runner.id == bet.selection_id and runner.hc == bet.handicap:
             return runner
     return None
-
-
-def tied_winners(definition: MarketDefinition) -> int:
-    """How many runners share the win; 1 where more than one is meant to win, each on its own."""
-    winners = sum(1 for runner in definition.runners if runner.status == "WINNER")
-    alone = definition.number_of_winners == 1 or definition.market_type == EACH_WAY
-    return winners if winners > 1 and alone and not has_handicaps(definition) else 1
 
 
 class FlumineSettlement(Settlement):

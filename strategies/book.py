@@ -13,6 +13,9 @@ from .changes import KeyLineDefinition, MarketChange, MarketDefinition, RunnerCh
 from .clock import from_ms
 from .runner_book import RunnerBook, RunnerBookEX
 
+#: What a runner is in the change that closes its market.
+_RESULTS = ("WINNER", "LOSER", "PLACED")
+
 
 def _key(selection_id: int, handicap: float) -> int | tuple[int, float]:
     return (selection_id, handicap) if handicap else selection_id
@@ -245,16 +248,18 @@ class MarketBook:
         self.traded.clear()
 
     def newly_traded(self) -> Mapping[tuple[int, float], dict[float, float]]:
-        """Volume newly traded on watched runners that are ACTIVE: by runner, then by price, ascending.
+        """Volume newly traded on watched runners that are ACTIVE, or were before this change brought their results: by
+        runner, then by price, ascending.
 
         Worked out once per update, by whoever asks first; whoever asks must leave it as it is.
         """
         if self._newly_traded_at is not self.streaming_update:
             self._newly_traded_at = self.streaming_update
             found = self._newly_traded = {}
+            counts = ("ACTIVE", *_RESULTS) if self.status == "CLOSED" else ("ACTIVE",)
             for runner in self.traded:
                 delta = runner.take_new()
-                if delta and runner.status == "ACTIVE":
+                if delta and runner.status in counts:
                     found[runner.selection_id, runner.handicap] = delta
             self.traded.clear()
         return self._newly_traded

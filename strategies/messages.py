@@ -206,6 +206,9 @@ class ClearedOrder(Message, frozen=True, gc=False):
         settled: False: what was matched has no result, and `profit` is 0.0.
         runner_status, market_type, each_way_divisor, dead_heat_winners, line_result: what it was settled by.
         on_line: it was settled as a bet on a line.
+        won, lost, place_won, place_lost: parts of the stake, each way of its halves, that have won and lost; None: not
+            told.
+        note: what the result assumes, in one word (docs/fidelity.md, "Settlement"); None: nothing.
     """
 
     market_id: str
@@ -220,6 +223,11 @@ class ClearedOrder(Message, frozen=True, gc=False):
     dead_heat_winners: int | None = None
     on_line: bool = False
     line_result: float | None = None
+    won: float | None = None
+    lost: float | None = None
+    place_won: float | None = None
+    place_lost: float | None = None
+    note: str | None = None
 
 
 class ClearedMarket(Message, frozen=True, gc=False):

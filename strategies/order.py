@@ -74,6 +74,7 @@ class Order(OrderState):
         not_placed: why it never reached the exchange: MARKET_CLOSED, RECORDING_ENDED, or live MARKET_FREED; None where
             it did, or may yet.
         on_line: whether it was settled as a bet on a line.
+        settlement_note: what its result assumes, in one word (docs/fidelity.md, "Settlement"); None: nothing.
         violation_msg: why a control refused it.
         update_data: what the request under way asks to change.
     """
@@ -114,6 +115,7 @@ class Order(OrderState):
         "selection_id",
         "sep",
         "settled",
+        "settlement_note",
         "side",
         "status_ms",
         "trade",
@@ -176,6 +178,7 @@ class Order(OrderState):
         self.each_way_divisor: float | None = None
         self.number_of_dead_heat_winners: int | None = None
         self.line_range_result: float | None = None
+        self.settlement_note: str | None = None
         self.placement: Any = None
         self.number = -1
         self._clock = host.clock

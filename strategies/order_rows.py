@@ -125,6 +125,7 @@ class OrderRow(Message, frozen=True, gc=False):
     each_way_divisor: float | None
     number_of_dead_heat_winners: int | None
     line_range_result: float | None
+    settlement_note: str | None
     placement: PlacementRow | None
     number: int
     live: bool
@@ -249,6 +250,7 @@ def row_of(order: Order) -> OrderRow:
         each_way_divisor=order.each_way_divisor,
         number_of_dead_heat_winners=order.number_of_dead_heat_winners,
         line_range_result=order.line_range_result,
+        settlement_note=order.settlement_note,
         placement=None
         if placement is None
         else PlacementRow(

@@ -164,7 +164,7 @@ def _order(row: OrderRow, trade: Trade, account: Accounts) -> Order:
     made.runner_status, made.market_type = row.runner_status, row.market_type
     made.each_way_divisor = row.each_way_divisor
     made.number_of_dead_heat_winners = row.number_of_dead_heat_winners
-    made.line_range_result = row.line_range_result
+    made.line_range_result, made.settlement_note = row.line_range_result, row.settlement_note
     made.placement = _placement(row)
     made.number = -1
     made._clock = trade.host.clock

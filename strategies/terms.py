@@ -10,6 +10,8 @@ from .prices import make_line_prices
 
 LINE_RANGE = "LINE_RANGE"
 EACH_WAY = "EACH_WAY"
+#: Markets in which several runners are placed, each as good as the other.
+PLACE_MARKETS = ("PLACE", "OTHER_PLACE")
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -22,7 +22,7 @@ from test_rebuilding import shown, told
 #: What results say is taken once the market is shown, and shown as closed.
 RESULT = (
     "profit", "settled", "runner_status", "market_type", "each_way_divisor", "number_of_dead_heat_winners", "on_line",
-    "line_range_result",
+    "line_range_result", "settlement_note",
 )  # fmt: skip
 
 

@@ -116,7 +116,9 @@ def _result(order: dict[str, Any]) -> str:
     sp = f", starting price {order['bsp']:g}" if order["bsp"] is not None else ""
     if order["profit"] is None:
         return f"  not settled: the recording holds no result of it{sp}"
-    return f"  profit {order['profit']:.2f} before commission{sp}"
+    note = order.get("settlement_note")  # results of earlier versions have none
+    assumed = f", by an assumption: {note}" if note else ""
+    return f"  profit {order['profit']:.2f} before commission{sp}{assumed}"
 
 
 def _clock(moment: datetime.datetime) -> str:

@@ -8,7 +8,8 @@ from typing import Any
 from msgspec.structs import replace
 
 from ...strategies.messages import ClearedOrder, Fill, OrderFact, PlaceInstruction
-from ..settlement import Outcome, Settlement
+from ..outcomes import Outcome
+from ..settlement import Settlement
 
 #: Why a bet lapsed, as the order stream says it, by the exchange's code for its placing.
 LAPSE_REASONS = {

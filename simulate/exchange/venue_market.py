@@ -95,7 +95,7 @@ class VenueMarket(SimulatedMarket):
             book.market_id, book, desk, dataclasses.replace(models, liquidity=PublicLiquidity(public)), ids
         )
         self._public = public
-        self._offered: dict[Bet, float] = {}
+        self._offered: dict[Bet, tuple[float, float]] = {}  # at what price, how much
         self.touched = Touched()
 
     def _new_matching(self) -> VenueMatching:
@@ -227,16 +227,22 @@ class VenueMarket(SimulatedMarket):
         """Bring what is published of a resting bet up to date."""
         if not bet.is_limit or bet.price is None:
             return
-        shown, now = self._offered.get(bet, 0.0), 0.0 if bet.ended else bet.size_remaining
+        at, shown = self._offered.get(bet, (bet.price, 0.0))
+        now = 0.0 if bet.ended else bet.size_remaining
         if now:
-            self._offered[bet] = now
+            self._offered[bet] = (bet.price, now)
         else:
             self._offered.pop(bet, None)
-        if now == shown:
-            return
+        if at != bet.price:
+            self._offer(bet, at, -shown)  # a removal has moved it
+            shown = 0.0
+        if now != shown:
+            self._offer(bet, bet.price, now - shown)
+
+    def _offer(self, bet: Bet, price: float, change: float) -> None:
         runner, side = self._public.runner(*bet.key), resting_side(bet.back)
-        runner.offer(side, bet.price, now - shown)
-        self.touched.runners.setdefault(runner, {}).setdefault(side, set()).add(bet.price)
+        runner.offer(side, price, change)
+        self.touched.runners.setdefault(runner, {}).setdefault(side, set()).add(price)
 
 
 def _numbered(report: Report, bet_id: str | None) -> Report:

@@ -15,10 +15,9 @@ from exchange_builders import ALICE, BOB, Fault
 from exchange_desk import Desk, Report, at_close, codes, limit
 from exchange_requests import place
 from headrace.simulate.exchange.betting.bank import FREE_TRANSACTIONS, Movement
-from headrace.simulate.exchange.currency_rates import RATES
 from headrace.simulate.exchange.errors import ApiError, ParameterError
 from headrace.simulate.exchange.settings import AccountSettings, Timers
-from headrace.strategies.currency import CURRENCIES
+from headrace.strategies.currency import CURRENCIES, RATES
 from headrace.strategies.errors import InputError
 
 

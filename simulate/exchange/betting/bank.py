@@ -9,9 +9,10 @@ import dataclasses
 from collections.abc import Iterable
 from typing import Any
 
+from ....strategies.currency import RATES
 from ....strategies.messages import PlaceInstruction
+from ...accounts.exposure import AccountExposure
 from ..account_bet import AccountBet
-from ..currency_rates import RATES, rate
 from ..errors import ApiError
 from ..exchange import Exchange, ExchangeMarket, Listener
 from ..faults import Faults
@@ -20,7 +21,6 @@ from ..market_words import commission_rate
 from ..operations import Operation
 from ..public_market import Touched
 from ..settings import AccountSettings
-from .exposure import AccountExposure
 
 #: Transactions of a clock hour that cost nothing, and what each further one costs, in pounds (Betfair's charges page).
 FREE_TRANSACTIONS = 5_000
@@ -181,7 +181,7 @@ class Bank(Listener):
 
     def _charge(self, username: str, hour: int) -> None:
         counted = self._transactions.pop((username, hour))
-        units = rate(self._exchange.accounts[username].currency)
+        units = RATES[self._exchange.accounts[username].currency]
         charge = round((counted - FREE_TRANSACTIONS) * TRANSACTION_CHARGE * units, 2)
         if charge:
             self._move(username, CHARGE, -charge, transactions=counted)

@@ -12,7 +12,8 @@ from typing import Any
 
 import msgspec
 
-from ..strategies.currency import CURRENCIES
+from ..strategies.commission import commission_percent
+from ..strategies.currency import ANY_STAKES, CURRENCIES, RATES, stakes_of
 from ..strategies.errors import ClientError
 from ..strategies.statuses import Words
 from ..values import did_you_mean, finite, shown, text, unboxed, whole, word
@@ -20,7 +21,7 @@ from .controls import BaseControl, MaxTransactionCount
 from .exchange import AccountTerms
 
 #: The peer's rate of commission, whatever the market's own is.
-_FLUMINE_COMMISSION = 0.05
+FLUMINE_COMMISSION = 0.05
 #: Seconds that the exchange may be asked to wait for a heartbeat ("Heartbeat API", preferredTimeoutSeconds).
 _LEAST_BEAT, _MOST_BEAT = 10, 300
 
@@ -65,6 +66,13 @@ class BaseClient:
         paper_trade: simulate against live prices.
         simulated_full_match: simulation: match every placed limit order whole, at its price.
         currency_code: the account's currency.
+        currency_rate: simulation: units of that currency for one pound, which books are in; above 0. None: its rate of
+            2025 (1.16 for EUR); 1 under compatibility.
+        discount_rate: percent off the market's commission, 0 to 100, as `getAccountDetails` tells it; markets that
+            allow no discount, and accounts with a `commission_base`, have none.
+        balance: simulation: what the account has when a unit of replay begins, in its currency, 0 or more. What its
+            bets may lose is never more; what would be, is refused (INSUFFICIENT_FUNDS). None: no end of it.
+        exposure_limit: simulation: the most that its bets may lose together, in its currency, 0 or more; None: none.
         heartbeat_seconds: live, the exchange cancels the account's limit bets, wherever they were placed, if it hears
             nothing of this system for so long: 10 to 300 seconds; None: it does not.
         execution_cls: what sends its requests live, instead of the venue's own (see `actors.betfair.execution`).
@@ -93,6 +101,10 @@ class BaseClient:
         market_recording_mode: bool = False,
         simulated_full_match: bool = False,
         currency_code: str = "GBP",
+        currency_rate: float | None = None,
+        discount_rate: float = 0.0,
+        balance: float | None = None,
+        exposure_limit: float | None = None,
         heartbeat_seconds: int | None = None,
         execution_cls: type[Any] | None = None,
         order_stream_cls: type[Any] | None = None,
@@ -112,6 +124,13 @@ class BaseClient:
                 raise ClientError(f"heartbeat_seconds={heartbeat_seconds}: {expected}")
         capital_base = finite(capital_base, "capital_base", ClientError)
         currency_code = word(currency_code, "currency_code", tuple(CURRENCIES), ClientError)
+        currency_rate = _money(currency_rate, "currency_rate")
+        if currency_rate == 0:
+            raise ClientError(f"currency_rate=0: expected units of {currency_code} for one pound, such as 1.16")
+        discount_rate = finite(discount_rate, "discount_rate", ClientError)
+        if not 0 <= discount_rate <= 100 or 0 < discount_rate < 1:
+            raise ClientError(f"discount_rate={discount_rate}: expected percent off commission, 0 or 1 to 100")
+        balance, exposure_limit = _money(balance, "balance"), _money(exposure_limit, "exposure_limit")
         if username is not None:
             username = text(username, "username", ClientError)
         best_price_execution = _flag(best_price_execution, "best_price_execution")
@@ -138,6 +157,10 @@ class BaseClient:
         self.market_recording_mode = market_recording_mode
         self.simulated_full_match = simulated_full_match
         self.currency_code = currency_code
+        self.currency_rate = currency_rate
+        self.discount_rate = discount_rate
+        self.balance = balance
+        self.exposure_limit = exposure_limit
         self.heartbeat_seconds = heartbeat_seconds
         self.execution_cls = execution_cls
         self.order_stream_cls = order_stream_cls
@@ -152,22 +175,42 @@ class BaseClient:
         return self.VENUE is VenueType.SIMULATED or self.paper_trade
 
     @property
+    def units(self) -> float:
+        """Units of the account's currency for one pound."""
+        return RATES[self.currency_code] if self.currency_rate is None else self.currency_rate
+
+    @property
     def terms(self) -> AccountTerms:
         """How the exchange treats the account."""
-        least = CURRENCIES[self.currency_code].min_bsp_liability
-        return _terms(self.best_price_execution, self.simulated_full_match, least)
+        return _terms(
+            self.best_price_execution,
+            self.simulated_full_match,
+            self.currency_code,
+            self.min_bet_validation,
+            self.units,
+            self.commission_base,
+            self.discount_rate,
+            self.balance,
+            self.exposure_limit,
+        )
 
-    def commission_rate(self, market_base_rate: float) -> float:
+    def commission_rate(self, market_base_rate: float, discount_allowed: bool = True) -> float:
         """The rate of commission, 0..1. `market_base_rate`: that of the market, in percent."""
-        return market_base_rate / 100 if self.commission_base is None else self.commission_base
+        if self.commission_base is not None:
+            return self.commission_base
+        return commission_percent(market_base_rate, discount_allowed, self.discount_rate) / 100
 
     def open_account(self, framework: Any) -> BaseClient:
         """A copy with counts and controls of its own, for one coordinator."""
         account = copy.copy(self)
         account.transactions_by_hour = {}
         account.trading_controls = [MaxTransactionCount(framework, account)]
-        if framework.config.compatibility == "flumine" and account.commission_base is None:
-            account.commission_base = _FLUMINE_COMMISSION
+        if framework.config.compatibility == "flumine":
+            account.currency_rate, account.balance, account.exposure_limit = 1.0, None, None
+            if account.commission_base is None:
+                account.commission_base = FLUMINE_COMMISSION
+        if account.simulated and account.balance is not None:
+            account.take_funds(account.balance, 0.0, framework.host.clock.now_ms)
         return account
 
     def add_transaction(self, count: int, failed: bool = False, *, at_ms: int) -> None:
@@ -226,9 +269,34 @@ class BaseClient:
 
 
 @functools.lru_cache(maxsize=64)
-def _terms(best_price_execution: bool, full_match: bool, min_bsp_liability: float) -> AccountTerms:
+def _terms(
+    best_price_execution: bool, full_match: bool, currency: str, least_stakes: bool, units: float, *money: float | None
+) -> AccountTerms:
     """Accounts are asked for at each placing, and seldom differ."""
-    return AccountTerms(best_price_execution, full_match, min_bsp_liability)
+    stakes = stakes_of(currency)
+    least = stakes.minimums.min_bsp_liability / units
+    stakes = stakes if least_stakes else ANY_STAKES
+    commission_base, discount_rate, balance, exposure_limit = money
+    return AccountTerms(
+        best_price_execution,
+        full_match,
+        least,
+        stakes,
+        units,
+        commission_base,
+        discount_rate or 0.0,
+        balance,
+        exposure_limit,
+    )
+
+
+def _money(value: float | None, what: str) -> float | None:
+    if value is None:
+        return None
+    found = finite(value, what, ClientError)
+    if found < 0:
+        raise ClientError(f"{what}={found}: expected 0 or more, or None")
+    return found
 
 
 def _flag(value: Any, what: str) -> bool:

@@ -9,6 +9,7 @@ import dataclasses
 from collections.abc import Iterable
 from typing import Any
 
+from ....strategies.commission import commission_on, commission_percent
 from ....strategies.currency import RATES
 from ....strategies.messages import PlaceInstruction
 from ...accounts.exposure import AccountExposure
@@ -17,7 +18,6 @@ from ..errors import ApiError
 from ..exchange import Exchange, ExchangeMarket, Listener
 from ..faults import Faults
 from ..http.arguments import chosen
-from ..market_words import commission_rate
 from ..operations import Operation
 from ..public_market import Touched
 from ..settings import AccountSettings
@@ -118,12 +118,11 @@ class Bank(Listener):
 
     def commission_on(self, username: str, market: ExchangeMarket, won: float) -> float:
         """Commission on what an account has won in a market, in all: the market's base rate less its discount."""
-        if won <= 0:
-            return 0.0
         definition = market.definition
         discount = self._exchange.accounts[username].discount_rate
-        percent = commission_rate(definition.market_base_rate, definition.discount_allowed, discount)
-        return round(won * percent / 100, 2)
+        return commission_on(
+            won, commission_percent(definition.market_base_rate, definition.discount_allowed, discount)
+        )
 
     def statement(self, username: str) -> list[Movement]:
         """All movements of an account, in order."""

@@ -31,6 +31,8 @@ _LIMITS = {
 }
 #: How much of what happened live is kept.
 _JOURNAL = ("journal_days", "journal_mb")
+#: Models of the simulated exchange that are chosen by name.
+_MODELS = ("queue", "liquidity", "settlement")
 _LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 
 
@@ -45,8 +47,15 @@ class Config:
     Attributes:
         compatibility: "flumine" repeats the results of flumine 3.3.2 to the penny; None: our own rules.
         simulated_strategy_isolation: each strategy matches against the full traded volume; False: they share it.
-        simulation_available_prices: resting orders also match against prices available after placement; this can
-            count the same money more than once.
+        simulation_available_prices: with `queue="flumine"`, resting orders also match against prices available after
+            placement, which counts the same money more than once; other queues take each offer once in any case.
+        queue: what of the cancellations at its price was ahead of a resting order: "proportional" (its share),
+            "pessimistic" (nothing), "optimistic" (all), or "flumine" (as the peer has it); None: "proportional", under
+            compatibility "flumine".
+        liquidity: "finite": what an order took of a level is gone until the level is replenished; "flumine": every
+            order finds what is published; None: "finite", under compatibility "flumine".
+        settlement: non-runners, dead heats, lines and profits by the exchange's rules ("betfair") or as the peer has
+            them ("flumine"); None: "betfair", under compatibility "flumine".
         instance_id: the server's name or id, for logs, the manifest, the journal and config events;
             None: the machine's name.
         customer_strategy_ref: reference sent with every order, at most 15 characters.
@@ -90,6 +99,9 @@ class Config:
     compatibility: Literal["flumine"] | None = None
     simulated_strategy_isolation: bool = True
     simulation_available_prices: bool = False
+    queue: Literal["proportional", "pessimistic", "optimistic", "flumine"] | None = None
+    liquidity: Literal["finite", "flumine"] | None = None
+    settlement: Literal["betfair", "flumine"] | None = None
     instance_id: str | None = None
     customer_strategy_ref: str | None = None
     hostname: str | None = None
@@ -130,6 +142,11 @@ class Config:
         for name in ("place_latency", "cancel_latency", "update_latency", "replace_latency"):
             if getattr(self, name) < 0:
                 raise ConfigError(f"{name}={getattr(self, name)}: expected seconds, 0 or more")
+        for name in _MODELS:
+            if self.compatibility == "flumine" and getattr(self, name) not in (None, "flumine"):
+                raise ConfigError(
+                    f"{name}={getattr(self, name)!r}: compatibility='flumine' has the peer's; leave one of the two out"
+                )
         if not self.process_orders_interval > 0:
             raise ConfigError(f"process_orders_interval={self.process_orders_interval}: expected seconds above 0")
         if self.unit_timeout is not None and not self.unit_timeout > 0:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 
-from ..config import Config
+from ..config import Config, ConfigError
 from ..strategies.ladder import PriceSize
 from ..strategies.order_package import OrderPackageType
 from ..strategies.runner_book import RunnerBook
@@ -17,18 +17,62 @@ from .settlement import FlumineSettlement, Settlement
 
 
 class QueueModel:
-    """The place of a resting order in the queue, and what traded volume does to it. Source: docs/fidelity.md.
+    """The place of a resting order in the queue at its price: "proportional", the default. Source: docs/fidelity.md.
 
-    Assumes that orders that were there first stay and are served first, and that half of the volume published at a
-    price was on either side. Wrong if orders ahead are cancelled: real orders then match sooner.
+    Trades serve from the front. Of what is cancelled at the price a share was ahead: as much of it as of all that waits
+    there. Wrong if those who wait longest cancel less, or more, than others.
+
+    A subclass is a model of its own: what is ahead becomes `ahead * factor - less`, and never more than what is
+    published at the price.
     """
 
     def ahead(self, levels: list[PriceSize], price: float) -> float:
-        """Size ahead of a new order at `price`; `levels` are those of its own side."""
+        """Size ahead of a new order at `price`, without own orders; `levels` are those of its own side."""
         for level in levels:
             if level.price == price:
                 return level.size
         return 0.0
+
+    def cancelled(self, size: float, waiting: float) -> tuple[float, float]:
+        """What cancellations do to what is ahead: a factor of 0 to 1, and a size of 0 or more that is ahead less.
+
+        Args:
+            size: cancelled at the price, above 0.
+            waiting: what waited there before, own orders apart; not less than `size`.
+        """
+        return 1 - size / waiting, 0.0
+
+    def price(self, own: float, traded: float) -> float:
+        """The price at which a resting order at `own` is matched by a trade at `traded`, which is as good or better.
+
+        The exchange gives a better price to whoever comes, not to the order that waits.
+        """
+        return own
+
+
+class PessimisticQueue(QueueModel):
+    """ "pessimistic": all that is cancelled was behind, as far as there was as much behind."""
+
+    def cancelled(self, size: float, waiting: float) -> tuple[float, float]:
+        return 1.0, 0.0
+
+
+class OptimisticQueue(QueueModel):
+    """ "optimistic": all that is cancelled was ahead, and trades at better prices are at the price of the trade."""
+
+    def cancelled(self, size: float, waiting: float) -> tuple[float, float]:
+        return 1.0, size
+
+    def price(self, own: float, traded: float) -> float:
+        return traded
+
+
+class FlumineQueue(QueueModel):
+    """ "flumine": the peer's. Those who were there first stay, and own orders do not wait for each other.
+
+    Assumes that half of the volume published at the order's price or better serves first what is ahead, then the order;
+    what serves one order's queue is gone for the next order.
+    """
 
     def trade(self, bet: Bet, volume: float) -> tuple[float, float]:
         """Volume traded at the bet's price or better.
@@ -50,19 +94,30 @@ class QueueModel:
 
 
 class LiquidityModel:
-    """What an order finds at its placement. Source: docs/fidelity.md.
+    """What an order finds at its placement: "finite", the default. Source: docs/fidelity.md.
 
-    Assumes that the published sizes can be taken, and that taking them changes nothing: this holds for small orders.
-    Wrong for sizes that would move the market, and for several orders that take the same level.
+    Assumes that the published sizes can be taken, once: what an order took is gone for its isolation domain until the
+    level is seen to be replenished. Wrong where others would react to the order.
+
+    Attributes:
+        finite: what was taken is gone; else each order finds the levels as they are published.
     """
 
+    finite = True
+
     def to_back(self, runner: RunnerBook) -> list[PriceSize]:
-        """Levels that a back order can take, best first."""
+        """Levels that a back order can take, best first; what was taken before is taken off afterwards."""
         return runner.ex.available_to_back
 
     def to_lay(self, runner: RunnerBook) -> list[PriceSize]:
-        """Levels that a lay order can take, best first."""
+        """Levels that a lay order can take, best first; what was taken before is taken off afterwards."""
         return runner.ex.available_to_lay
+
+
+class FlumineLiquidity(LiquidityModel):
+    """ "flumine": the peer's. Taking changes nothing for anybody: the next order finds the same size again."""
+
+    finite = False
 
 
 class LatencyModel:
@@ -86,22 +141,36 @@ class LatencyModel:
         return self._seconds[package_type]
 
 
+_QUEUES: dict[str, type[QueueModel]] = {
+    "proportional": QueueModel,
+    "pessimistic": PessimisticQueue,
+    "optimistic": OptimisticQueue,
+    "flumine": FlumineQueue,
+}
+
+
 @dataclasses.dataclass(frozen=True)
 class Models:
-    """The models of a run; what is left out is the default."""
+    """The models of a run; what is left out follows the settings."""
 
-    queue: QueueModel = dataclasses.field(default_factory=QueueModel)
-    liquidity: LiquidityModel = dataclasses.field(default_factory=LiquidityModel)
+    queue: QueueModel | None = None
+    liquidity: LiquidityModel | None = None
     latency: LatencyModel | None = None
     removals: Removals | None = None
     settlement: Settlement | None = None
 
     def completed(self, config: Config) -> Models:
         """These models, with those of the configuration where none is given."""
-        compatible = config.compatibility == "flumine"
+        peer = "flumine" if config.compatibility == "flumine" else None
+        if peer and self.queue is not None and not isinstance(self.queue, FlumineQueue):
+            raise ConfigError(f"queue={self.queue!r}: compatibility='flumine' needs a FlumineQueue, or none")
+        by_peer = (config.settlement or peer) == "flumine"
+        liquidity = config.liquidity or peer
         return dataclasses.replace(
             self,
+            queue=self.queue or _QUEUES[config.queue or peer or "proportional"](),
+            liquidity=self.liquidity or (FlumineLiquidity() if liquidity == "flumine" else LiquidityModel()),
             latency=self.latency or LatencyModel(config),
-            removals=self.removals or (FlumineRemovals() if compatible else Removals()),
-            settlement=self.settlement or (FlumineSettlement() if compatible else Settlement()),
+            removals=self.removals or (FlumineRemovals() if by_peer else Removals()),
+            settlement=self.settlement or (FlumineSettlement() if by_peer else Settlement()),
         )

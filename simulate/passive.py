@@ -7,22 +7,17 @@ traded, or whose market's version, status or starting prices changed.
 from __future__ import annotations
 
 import bisect
-import logging
 from collections.abc import Callable, Mapping
 
 from ..actors.exchange import Desk
 from ..strategies.book import MarketBook
-from ..strategies.changes import MarketChange, MarketDefinition
 from ..strategies.runner_book import RunnerBook
 from .bets import MARKET_ON_CLOSE, Bet
-from .models import Models
-from .starting_price import actual_sp, reconcile
-
-logger = logging.getLogger("headrace")
+from .matching import Matching, RunnerKey
+from .models import FlumineQueue, Models
 
 #: (group, price as sorted, number): lays from the highest price, backs from the lowest, then the rest.
 Rank = tuple[int, float, int]
-RunnerKey = tuple[int, float]
 
 
 class Queue:
@@ -52,60 +47,28 @@ class Queue:
         del self.ranks[at], self.bets[at]
 
 
-class PassiveMatching:
-    """The resting bets of a market, and what each update does to them.
-
-    Args:
-        bets: all of the market by their orders, in order of arrival; its owner adds to it.
-        tell: called with a bet that an update has changed.
-    """
-
-    #: Treat bets that have nothing left, and starting prices, as the peer does.
-    peer = False
+class PassiveMatching(Matching):
+    """Bets that each wait by themselves for what is traded, as the peer's do."""
 
     def __init__(
         self, book: MarketBook, desk: Desk, models: Models, bets: Mapping[str, Bet], tell: Callable[[Bet], object]
     ) -> None:
-        self._book = book
-        self._desk = desk
-        self._models = models
-        self._bets = bets
-        self._tell = tell
-        self._isolated = desk.config.simulated_strategy_isolation
+        super().__init__(book, desk, models, bets, tell)
+        assert isinstance(models.queue, FlumineQueue)
+        self._queue = models.queue
         self._available_prices = desk.config.simulation_available_prices
         self._queues: dict[RunnerKey, dict[str | None, Queue]] = {}
         self._fresh: list[Bet] = []
-        self._awaiting_sp: dict[Bet, None] = {}
-        self._version: int | None = None
+        self._seen_version: int | None = None
         self._reconciled = False
         self._definition: object = None
         self._deltas: Mapping[RunnerKey, dict[float, float]] = {}
 
     # -- the index -----------------------------------------------------------------------------------------------
 
-    def enter(self, bet: Bet) -> None:
-        """Follow the trades of the runner of a bet that is on its way."""
-        if not self._bets:
-            self._look_first()
-        runner = self._book.runner(bet.selection_id, bet.handicap)
-        if runner is not None:
-            self._book.watch(runner)
-
-    def _look_first(self) -> None:
-        """Note the runners that are removed already: their removals do not concern the first bet."""
-        self._note_removed(self._book)
-
-    def adopt(self, definition: MarketDefinition) -> None:
-        """A bet comes whose market is not shown yet: of removals in its definition the bet knows."""
-        if not self._bets:
-            known = MarketBook(self._book.market_id)
-            known.apply(0, MarketChange(known.market_id, definition))
-            self._note_removed(known)
-
-    def _note_removed(self, book: MarketBook) -> None:
-        removals = self._models.removals
-        assert removals is not None
-        removals.find(book)
+    def place_behind(self, bet: Bet, runner: RunnerBook, aggressive: bool) -> None:
+        if not aggressive:
+            super().place_behind(bet, runner, aggressive)
 
     def add(self, bet: Bet) -> None:
         """Let the bet rest: the next update looks at it, and each later one that can change it."""
@@ -120,7 +83,7 @@ class PassiveMatching:
 
     def _queue_of(self, bet: Bet) -> Queue:
         groups = self._queues.setdefault(bet.key, {})
-        group = bet.strategy if self._isolated else None
+        group = self.group(bet)
         queue = groups.get(group)
         if queue is None:
             queue = groups[group] = Queue()
@@ -146,9 +109,15 @@ class PassiveMatching:
         self._take_deltas(defined)
         if defined:
             self._remove_runners()
+        for key in list(self._ledgers):
+            runner = book.runner(*key)
+            if runner is not None:
+                self._publish(key, runner)
+        if defined and not self.peer:
+            self._lapse_bets()
         everything = self._available_prices
-        if book.version != self._version:
-            self._version, everything = book.version, True
+        if book.version != self._seen_version:
+            self._seen_version, everything = book.version, True
         if book.bsp_reconciled and not self._reconciled:
             self._reconciled, everything = True, True
         self._visit_bets(everything)
@@ -174,22 +143,8 @@ class PassiveMatching:
                 if bet.key not in deltas and self._rests(bet):
                     self._visit(self._book.runner(*bet.key), bet, {})
 
-    def close(self) -> None:
-        """The closing book: bets that wait for a starting price get it, if it has one."""
-        book = self._book
-        if not book.bsp_reconciled:
-            return
-        for key, groups in self._queues.items():
-            runner = book.runner(*key)
-            for queue in groups.values():
-                for bet in list(queue.bets):
-                    if not bet.bsp_reconciled and bet.takes_sp:
-                        try:
-                            self._reconcile(runner, bet)
-                        except Exception as error:
-                            self._failed(error, bet)
-                        if bet.changed:
-                            self._tell(bet)
+    def waiting(self) -> list[Bet]:
+        return [bet for groups in self._queues.values() for queue in groups.values() for bet in queue.bets]
 
     # -- visits --------------------------------------------------------------------------------------------------
 
@@ -218,7 +173,7 @@ class PassiveMatching:
                         self._trade(bet, price, delta, shared)
                     if self._available_prices and runner is not None:
                         self._match_available(bet, price, runner)
-                    if book.version != bet.market_version:
+                    if self.peer and book.version != bet.market_version:
                         bet.market_version = book.version
                         if book.status == "SUSPENDED" and bet.persistence_type == "LAPSE":
                             bet.lapse()
@@ -227,12 +182,9 @@ class PassiveMatching:
         if bet.changed:
             self._tell(bet)
 
-    def _failed(self, error: Exception, bet: Bet) -> None:
-        self._desk.failed(error, bet.market_id, bet.strategy)
-
     def _trade(self, bet: Bet, price: float, delta: dict[float, float], shared: bool) -> None:
         """Let the bet take its part of `delta`; if that is shared, what the bet leaves stays in it."""
-        back, peer, queue = bet.back, self.peer, self._models.queue
+        back, peer, queue = bet.back, self.peer, self._queue
         for traded_at, volume in delta.items():
             if traded_at < price if back else traded_at > price:
                 continue
@@ -247,42 +199,11 @@ class PassiveMatching:
     def _match_available(self, bet: Bet, price: float, runner: RunnerBook) -> None:
         """Match against what can be taken now, at the bet's own price (`Config.simulation_available_prices`)."""
         back = bet.back
-        liquidity = self._models.liquidity
-        for at, available in liquidity.to_back(runner) if back else liquidity.to_lay(runner):
+        for at, available in self.offers(bet, runner):
             if at < price if back else at > price:
                 return
             matched = round(min(bet.size_remaining, available), 2)
             if matched:
                 bet.fill(self._book.publish_time_epoch, price, matched)
+                self.took(bet, at, matched)
             bet.queue_ahead = 0.0
-
-    def _reconcile(self, runner: RunnerBook | None, bet: Bet) -> None:
-        sp = actual_sp(runner, self.peer)
-        if sp is None:
-            self._awaiting_sp[bet] = None
-            logger.debug("Market %s: no starting price for %r yet", bet.market_id, bet)
-            return
-        self._awaiting_sp.pop(bet, None)
-        reconcile(bet, sp, self._book.publish_time_epoch)
-
-    # -- removals ------------------------------------------------------------------------------------------------
-
-    def _remove_runners(self) -> None:
-        removals = self._models.removals
-        assert removals is not None
-        for runner in removals.find(self._book):
-            for bet in list(self._bets.values()):
-                if not self._meets(bet, runner):
-                    continue
-                try:
-                    removals.apply(bet, runner, self._book)
-                except Exception as error:
-                    self._failed(error, bet)
-                if bet.changed:
-                    self._tell(bet)
-
-    def _meets(self, bet: Bet, removed: RunnerBook) -> bool:
-        """Whether a removal concerns a bet: not one on its way, which is refused when it arrives, nor a refused one."""
-        if bet.placed:
-            return True
-        return not bet.ended and bet.key != (removed.selection_id, removed.handicap)

@@ -24,7 +24,6 @@ from ..strategies.messages import (
 )
 from .bets import Bet
 from .models import Models
-from .passive import PassiveMatching
 from .peer_matching import PeerMatching
 from .placement import WAIT, Arrival
 from .reports import BET_ACTION_ERROR, ERROR_IN_ORDER, failure, placed
@@ -54,7 +53,11 @@ class _Package:
 class PeerMarket(SimulatedMarket):
     """The exchange's side of one market, by the peer's rules."""
 
-    watching = polls = True
+    polls = True
+
+    @property
+    def watching(self) -> bool:  # type: ignore[override]
+        return True
 
     def __init__(self, market_id: str, book: MarketBook, desk: Desk, models: Models, ids: BetIds) -> None:
         self._packages: list[_Package] = []
@@ -62,7 +65,7 @@ class PeerMarket(SimulatedMarket):
         self._orders: PeerOrders | None = None
         super().__init__(market_id, book, desk, models, ids)
 
-    def _new_matching(self) -> PassiveMatching:
+    def _new_matching(self) -> PeerMatching:
         self._peers = PeerMatching(self._book, self._desk, self._models, self._bets, self._tell, self._tell_reconciled)
         return self._peers
 
@@ -162,7 +165,9 @@ class PeerMarket(SimulatedMarket):
         request = package.request
         delay_done = age > package.latency + request.bet_delay
         at = book.publish_time_epoch
-        return Arrival(book, self._models, request.market_version, delay_done, self._terms(), at, stop_on_unknown=True)
+        return Arrival(
+            book, self._matching, request.market_version, delay_done, self._terms(), at, stop_on_unknown=True
+        )
 
     def _peer_place(self, package: _Package, bet: Bet, arrival: Arrival) -> None:
         """Place one bet; it may have to wait."""

@@ -11,8 +11,9 @@ from ..actors.exchange import Desk, PeerOrders
 from ..strategies.book import MarketBook
 from ..strategies.runner_book import RunnerBook
 from .bets import Bet
+from .matching import RunnerKey
 from .models import Models
-from .passive import PassiveMatching, Rank, RunnerKey
+from .passive import PassiveMatching, Rank
 
 RESTING = frozenset({"EXECUTABLE", "CANCELLING", "UPDATING", "REPLACING"})
 

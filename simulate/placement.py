@@ -10,7 +10,7 @@ from ..strategies.prices import MAX_PRICE, MIN_PRICE
 from ..strategies.runner_book import RunnerBook
 from ..strategies.terms import Terms
 from .bets import MARKET_ON_CLOSE, Bet
-from .models import Models
+from .matching import Matching
 from .removals import GONE
 
 FILL_OR_KILL = "FILL_OR_KILL"
@@ -27,15 +27,16 @@ class Arrival:
         delay_done: latency and bet delay have passed; until then only bets that match nothing go in.
         terms: how the market's bets are settled.
         time_ms: when that is, milliseconds since the epoch: what a bet matches there is matched then.
+        matching: what can be taken, and what is ahead.
         stop_on_unknown: raise where the runner is unknown, the size is a bet target or nothing, as the peer does.
     """
 
-    __slots__ = ("book", "delay_done", "market_version", "models", "stop_on_unknown", "terms", "time_ms")
+    __slots__ = ("book", "delay_done", "market_version", "matching", "stop_on_unknown", "terms", "time_ms")
 
     def __init__(
         self,
         book: MarketBook,
-        models: Models,
+        matching: Matching,
         market_version: int | None,
         delay_done: bool,
         terms: Terms,
@@ -43,7 +44,7 @@ class Arrival:
         stop_on_unknown: bool = False,
     ) -> None:
         self.book = book
-        self.models = models
+        self.matching = matching
         self.market_version = market_version
         self.delay_done = delay_done
         self.stop_on_unknown = stop_on_unknown
@@ -105,8 +106,7 @@ class Arrival:
         if kill and min_fill > bet.size:
             bet.cancel(bet.size_remaining)
             return "INVALID_MIN_FILL_SIZE"
-        liquidity = self.models.liquidity
-        levels = liquidity.to_back(runner) if back else liquidity.to_lay(runner)
+        levels = self.matching.offers(bet, runner)
         if levels:
             best = levels[0].price
         elif not self.stop_on_unknown and self.terms.is_line(bet):
@@ -118,7 +118,7 @@ class Arrival:
             return WAIT
         if improves and not bet.account.best_price_execution:
             return _lapsed(bet, "BET_LAPSED_PRICE_IMPROVEMENT_TOO_LARGE")
-        time_ms = self.time_ms
+        time_ms, known = self.time_ms, len(bet.fills)
         if kill:
             if price == best:
                 if levels and levels[0].size >= min_fill:
@@ -126,11 +126,13 @@ class Arrival:
             elif aggressive:
                 _sweep_average(bet, levels, price, time_ms, min_fill, self.stop_on_unknown)
             bet.cancel(bet.size_remaining)
-        elif aggressive:
-            _sweep(bet, levels, price, time_ms)
         else:
-            queue = runner.ex.available_to_lay if back else runner.ex.available_to_back
-            bet.queue_ahead = self.models.queue.ahead(queue, price)
+            if aggressive:
+                _sweep(bet, levels, price, time_ms)
+            if bet.size_remaining:
+                self.matching.place_behind(bet, runner, aggressive)
+        for _, at, size in bet.fills[known:]:
+            self.matching.took(bet, at, size)
         return None
 
 

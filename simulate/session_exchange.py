@@ -18,9 +18,11 @@ from ..actors.exchange import Answer, Desk
 from ..strategies.book import MarketBook
 from ..strategies.messages import OrderFact, Reply, Request
 from .bets import Bet
-from .models import Models
+from .matching import RunnerKey
+from .models import FlumineQueue, Models
 from .passive import PassiveMatching
 from .placement import Arrival
+from .queue_matching import QueueMatching
 from .session_script import Asked, SessionScript
 from .simulated_exchange import SimulatedExchange
 from .simulated_market import SimulatedMarket
@@ -41,12 +43,11 @@ class SessionDesk:
             self._desk.call_at(at_ms, market_id, function, *arguments)
 
 
-class SessionMatching(PassiveMatching):
-    """Resting bets, where the recording has the trades of the session's own bets: these match nothing else here."""
+class OwnTrades:
+    """What matching knows where the recording has the trades of the session's own bets: these match nothing else."""
 
-    def __init__(self, *arguments: Any) -> None:
-        super().__init__(*arguments)
-        self._own: dict[tuple[int, float], dict[float, float]] = {}
+    def __init__(self) -> None:
+        self._own: dict[RunnerKey, dict[float, float]] = {}
 
     def traded(self, bet: Bet) -> None:
         """A bet was matched as it was placed: the recording will count that as traded, for both sides."""
@@ -54,12 +55,12 @@ class SessionMatching(PassiveMatching):
         for _, price, size in bet.fills:
             own[price] = own.get(price, 0.0) + 2 * size
 
-    def _take_deltas(self, defined: bool) -> None:
-        super()._take_deltas(defined)
+    def others(self, volumes: Mapping[RunnerKey, dict[float, float]]) -> Mapping[RunnerKey, dict[float, float]]:
+        """What others traded of the volumes."""
         if not self._own:
-            return
+            return volumes
         left = {}
-        for key, delta in self._deltas.items():
+        for key, delta in volumes.items():
             own = self._own.get(key, {})
             found = {}
             for price, volume in delta.items():
@@ -69,7 +70,30 @@ class SessionMatching(PassiveMatching):
                 if (others := round(volume - ours, 2)) > 0:
                     found[price] = others
             left[key] = found
-        self._deltas = left
+        return left
+
+
+class SessionMatching(QueueMatching):
+    """Resting bets, served by what others traded."""
+
+    def __init__(self, *arguments: Any) -> None:
+        super().__init__(*arguments)
+        self.own = OwnTrades()
+
+    def _volumes(self) -> Mapping[RunnerKey, dict[float, float]]:
+        return self.own.others(super()._volumes())
+
+
+class SessionPassive(PassiveMatching):
+    """The same, with flumine's queue."""
+
+    def __init__(self, *arguments: Any) -> None:
+        super().__init__(*arguments)
+        self.own = OwnTrades()
+
+    def _take_deltas(self, defined: bool) -> None:
+        super()._take_deltas(defined)
+        self._deltas = self.own.others(self._deltas)
 
 
 class SessionMarket(SimulatedMarket):
@@ -110,14 +134,15 @@ class SessionMarket(SimulatedMarket):
         asked = self._known.get(request.request_id)
         return super()._times(request) if asked is None else (asked.arrived_ms, asked.done_ms)
 
-    def _new_matching(self) -> SessionMatching:
-        return SessionMatching(self._book, self._desk, self._models, self._bets, self._tell)
+    def _new_matching(self) -> SessionMatching | SessionPassive:
+        kind = SessionPassive if isinstance(self._models.queue, FlumineQueue) else SessionMatching
+        self._followed = kind(self._book, self._desk, self._models, self._bets, self._tell)
+        return self._followed
 
     def _place(self, request: Request, bet: Bet, arrival: Arrival) -> bool:
         placed = super()._place(request, bet, arrival)
         if placed and bet.fills and request.request_id in self._known:
-            assert isinstance(self._matching, SessionMatching)
-            self._matching.traded(bet)
+            self._followed.own.traded(bet)
         return placed
 
     # -- arriving ------------------------------------------------------------------------------------------------

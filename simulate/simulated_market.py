@@ -31,9 +31,11 @@ from ..strategies.messages import (
 from ..strategies.order_package import OrderPackageType
 from ..strategies.terms import Terms
 from .bets import Bet
-from .models import Models
+from .matching import Matching
+from .models import FlumineQueue, Models
 from .passive import PassiveMatching
 from .placement import WAIT, Arrival
+from .queue_matching import QueueMatching
 from .reports import (
     BET_ACTION_ERROR,
     BET_TAKEN_OR_LAPSED,
@@ -91,12 +93,17 @@ class SimulatedMarket(MarketExchange):
         self._known_terms = Terms()
         self._matching = self._new_matching()
 
-    def _new_matching(self) -> PassiveMatching:
-        return PassiveMatching(self._book, self._desk, self._models, self._bets, self._tell)
+    def _new_matching(self) -> Matching:
+        kind = PassiveMatching if isinstance(self._models.queue, FlumineQueue) else QueueMatching
+        return kind(self._book, self._desk, self._models, self._bets, self._tell)
+
+    @property
+    def watching(self) -> bool:  # type: ignore[override]
+        return self._matching.follows_offers
 
     def queue_ahead(self, order_id: str) -> float | None:
         bet = self._bets.get(order_id)
-        return None if bet is None else bet.queue_ahead
+        return None if bet is None else self._matching.queue_ahead(bet)
 
     def bet(self, order_id: str) -> Bet | None:
         """The bet of an order, for reading: for tests and for tools in the same process."""
@@ -169,7 +176,7 @@ class SimulatedMarket(MarketExchange):
         delay_done = now >= last_ms
         waiting = [bet for bet in bets if not bet.ended]
         if delay_done or PASSIVE in book.bet_delay_models:
-            arrival = Arrival(book, self._models, request.market_version, delay_done, self._terms(), now)
+            arrival = Arrival(book, self._matching, request.market_version, delay_done, self._terms(), now)
             waiting = [bet for bet in waiting if not self._place(request, bet, arrival)]
         if waiting and not delay_done:
             self._desk.call_at(last_ms, self.market_id, self._arrive, epoch, request, waiting, last_ms)

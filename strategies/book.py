@@ -253,7 +253,7 @@ class MarketBook:
             self._newly_traded_at = self.streaming_update
             found = self._newly_traded = {}
             for runner in self.traded:
-                delta = runner.take_traded()
+                delta = runner.take_new()
                 if delta and runner.status == "ACTIVE":
                     found[runner.selection_id, runner.handicap] = delta
             self.traded.clear()

@@ -139,6 +139,7 @@ class RunnerBook:
     Attributes:
         traded_before: sizes of the traded ladder before this update, by changed price (None: the price is new).
             None as a whole unless somebody watches the runner (`MarketBook.watch`).
+        traded_most: the most that was traded at a price, of those that have changed while somebody watched.
     """
 
     __slots__ = (
@@ -155,12 +156,14 @@ class RunnerBook:
         "status",
         "total_matched",
         "traded_before",
+        "traded_most",
     )
 
     def __init__(self, selection_id: int, handicap: float) -> None:
         self.selection_id = selection_id
         self.handicap = handicap
         self.traded_before: dict[float, float | None] | None = None
+        self.traded_most: dict[float, float] = {}
         self.definition: RunnerDefinition | None = None
         self.status: str | None = None
         self.name: str | None = None
@@ -209,6 +212,23 @@ class RunnerBook:
                 delta[price] = size
             elif size > known:
                 delta[price] = round(size - known, 2)
+        before.clear()
+        return delta
+
+    def take_new(self) -> dict[float, float]:
+        """As `take_traded`, but only what is above the most that was ever traded at a price: a ladder that is cleared
+        and sent again, or lowered and raised, has traded nothing."""
+        before, most = self.traded_before, self.traded_most
+        assert before is not None
+        levels = self.ex.traded.levels
+        delta = {}
+        for price in sorted(before):
+            known = max(before[price] or 0.0, most.get(price, 0.0))
+            size = levels.get(price, 0.0)
+            if size > known:
+                delta[price] = round(size - known, 2)
+                known = size
+            most[price] = known
         before.clear()
         return delta
 

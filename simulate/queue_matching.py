@@ -1,0 +1,328 @@
+"""Matching of resting bets that queue, first in first out, with those of others and with each other: the default.
+
+Source: docs/fidelity.md. Nothing is visited where nothing can match: lines are indexed by runner, side and price, and a
+change of the book concerns only those whose prices it names.
+"""
+
+from __future__ import annotations
+
+import bisect
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from types import MappingProxyType
+
+from ..actors.exchange import Desk
+from ..strategies.book import MarketBook
+from ..strategies.changes import MarketChange, RunnerChange
+from ..strategies.runner_book import RunnerBook
+from .bets import Bet
+from .ledger import Ledger
+from .lines import Line
+from .matching import Matching, RunnerKey, published
+from .models import Models
+
+
+class Side:
+    """The lines of one side of a runner, the most generous first: backs from the lowest price up, lays from the highest
+    down.
+
+    Attributes:
+        back: of backs; else of lays.
+        lines: by price.
+        ranks: prices, those of lays below zero, ascending.
+    """
+
+    __slots__ = ("back", "lines", "ranks")
+
+    def __init__(self, back: bool) -> None:
+        self.back = back
+        self.lines: dict[float, Line] = {}
+        self.ranks: list[float] = []
+
+    def line(self, price: float, shown: float) -> Line:
+        """The line at a price; a new one shows `shown`."""
+        line = self.lines.get(price)
+        if line is None:
+            line = self.lines[price] = Line(price, shown)
+            bisect.insort(self.ranks, self.rank(price))
+        return line
+
+    def drop(self, line: Line) -> None:
+        """Nobody waits in a line any more."""
+        del self.lines[line.price]
+        del self.ranks[bisect.bisect_left(self.ranks, self.rank(line.price))]
+
+    def rank(self, price: float) -> float:
+        """Where a price comes, the most generous first."""
+        return price if self.back else -price
+
+    def before(self, price: float) -> list[Line]:
+        """Lines that are more generous than a price, the most generous first."""
+        ranks = self.ranks[: bisect.bisect_left(self.ranks, self.rank(price))]
+        return [self.lines[rank if self.back else -rank] for rank in ranks]
+
+    def up_to(self, price: float) -> list[Line]:
+        """Those lines, and that at the price."""
+        ranks = self.ranks[: bisect.bisect_right(self.ranks, self.rank(price))]
+        return [self.lines[rank if self.back else -rank] for rank in ranks]
+
+
+class Domain:
+    """The resting limit bets of one isolation domain on one runner."""
+
+    __slots__ = ("backs", "lays")
+
+    def __init__(self) -> None:
+        self.backs = Side(True)
+        self.lays = Side(False)
+
+    def side(self, back: bool) -> Side:
+        return self.backs if back else self.lays
+
+
+_NOTHING: Mapping[float, float] = MappingProxyType({})
+_NONE: Mapping[str | None, Domain] = MappingProxyType({})
+_NO_LEDGERS: Mapping[str | None, Ledger] = MappingProxyType({})
+
+
+class QueueMatching(Matching):
+    """Bets that wait in lines. Each update tells them what was traded and cancelled, and which offers came."""
+
+    def __init__(
+        self, book: MarketBook, desk: Desk, models: Models, bets: Mapping[str, Bet], tell: Callable[[Bet], object]
+    ) -> None:
+        super().__init__(book, desk, models, bets, tell)
+        assert models.queue is not None
+        self._model = models.queue
+        self._resting: dict[Bet, Line | None] = {}
+        self._domains: dict[RunnerKey, dict[str | None, Domain]] = {}
+        self._definition: object = None
+        self._change: MarketChange | None = None
+        self._reconciled = False
+
+    # -- who waits -----------------------------------------------------------------------------------------------
+
+    def add(self, bet: Bet) -> None:
+        line = None
+        if bet.is_limit and bet.price is not None:
+            runner = self._book.runner(*bet.key)
+            domains = self._domains.setdefault(bet.key, {})
+            group = self.group(bet)
+            domain = domains.get(group)
+            if domain is None:
+                domain = domains[group] = Domain()
+            shown = self._shown(runner, bet.back, bet.price)
+            line = domain.side(bet.back).line(bet.price, shown or 0.0)
+            line.join(bet, bet.queue_ahead)
+            bet.queue_ahead = line.all_ahead(bet)
+        self._resting[bet] = line
+        if self._book.bsp_reconciled:
+            bet.bsp_reconciled = True
+
+    def remove(self, bet: Bet) -> None:
+        line = self._resting.pop(bet, None)
+        self._awaiting_sp.pop(bet, None)
+        if line is None:
+            return
+        line.leave(bet)
+        if not line.bets:
+            group = self.group(bet)
+            domain = self._domains[bet.key][group]
+            domain.side(bet.back).drop(line)
+            if not domain.backs.ranks and not domain.lays.ranks:
+                del self._domains[bet.key][group]
+
+    def waiting(self) -> list[Bet]:
+        return list(self._resting)
+
+    def queue_ahead(self, bet: Bet) -> float:
+        line = self._resting.get(bet)
+        return bet.queue_ahead if line is None else line.all_ahead(bet)
+
+    def others_ahead(self, bet: Bet) -> float:
+        """Size that others have ahead of a bet; 0.0 where it does not wait."""
+        line = self._resting.get(bet)
+        return 0.0 if line is None else line.ahead(bet)
+
+    # -- an update -----------------------------------------------------------------------------------------------
+
+    def update(self) -> None:
+        """Bring all bets up to date with the book."""
+        book = self._book
+        definition = book.market_definition
+        defined = definition is not self._definition
+        self._definition = definition
+        if defined:
+            self._remove_runners()
+        change = book.streaming_update
+        if change is not self._change and change is not None:
+            self._change = change
+            self._follow(change)
+        if defined:
+            self._lapse_bets()
+        if book.bsp_reconciled and not self._reconciled:
+            self._reconciled = True
+            for bet in self.waiting():
+                if bet.takes_sp and not bet.bsp_reconciled:
+                    self._reconcile_alone(bet)
+                else:
+                    bet.bsp_reconciled = True
+        elif self._awaiting_sp:
+            for bet in list(self._awaiting_sp):
+                self._reconcile_alone(bet)
+
+    def _volumes(self) -> Mapping[RunnerKey, dict[float, float]]:
+        """What was newly traded, by runner and price, both sides."""
+        return self._book.newly_traded()
+
+    def _follow(self, change: MarketChange) -> None:
+        """Tell the lines of the runners that a change names."""
+        book = self._book
+        volumes = self._volumes() if book.traded or self._domains else {}
+        if not self._domains and not self._ledgers:
+            return
+        if change.img:
+            for key in {**self._domains, **self._ledgers}:
+                self._runner_changed(key, None, volumes.get(key, _NOTHING))
+            return
+        for rc in change.rc:
+            key = (rc.id, rc.hc or 0.0)
+            if key in self._domains or key in self._ledgers:
+                self._runner_changed(key, rc, volumes.get(key, _NOTHING))
+
+    def _runner_changed(self, key: RunnerKey, rc: RunnerChange | None, volumes: Mapping[float, float]) -> None:
+        """Prices of a runner have changed: those that `rc` names; None: any."""
+        runner = self._book.runner(*key)
+        if runner is None:
+            return
+        to_back = to_lay = None
+        if rc is not None and not runner.ex.best:
+            to_back, to_lay = _named(rc.atb), _named(rc.atl)
+        domains = list(self._domains.get(key, _NONE).items())
+        for group, domain in domains:
+            for side in (domain.backs, domain.lays):
+                own = to_lay if side.back else to_back
+                if side.ranks and (volumes or own is None or own):
+                    self._serve(key, group, runner, side, volumes, own)
+        if key in self._ledgers:
+            self._publish(key, runner, to_back, to_lay)
+        if self._book.status != "OPEN" or runner.status != "ACTIVE":
+            return
+        for group, domain in domains:
+            for side in (domain.backs, domain.lays):
+                offered = to_back if side.back else to_lay
+                if side.ranks and (offered is None or offered):
+                    self._cross(key, group, runner, side, offered)
+
+    # -- trades and cancellations --------------------------------------------------------------------------------
+
+    def _serve(
+        self,
+        key: RunnerKey,
+        group: str | None,
+        runner: RunnerBook,
+        side: Side,
+        volumes: Mapping[float, float],
+        own: Mapping[float, float] | None,
+    ) -> None:
+        """Let the lines of a side have what was traded, and move up by what was cancelled.
+
+        Args:
+            own: prices of its own ladder that may have changed, with their sizes; None: any.
+        """
+        found: dict[Bet, None] = {}
+        traded: dict[float, float] = {}
+        for at, volume in volumes.items():
+            left = self._not_taken(key, group, side.back, at, volume / 2)
+            for line in side.before(at):
+                if left <= 0:
+                    break
+                traded[line.price] = math.inf
+                left = self._match(found, line.sweep(left), self._model.price(line.price, at), left)
+            if left > 0 and at in side.lines:
+                line = side.lines[at]
+                self._match(found, line.serve(left), at, left)
+                traded[at] = traded.get(at, 0.0) + left
+        for price in list(side.lines) if own is None else [*traded, *(price for price in own if price not in traded)]:
+            line_there = side.lines.get(price)
+            if line_there is not None:
+                self._moved(runner, side, line_there, traded.get(price, 0.0))
+        for bet in found:
+            self._tell(bet)
+
+    def _match(self, found: dict[Bet, None], shares: Iterable[tuple[Bet, float]], price: float, left: float) -> float:
+        """Match bets; what is left of the volume."""
+        at = self._book.publish_time_epoch
+        for bet, size in shares:
+            bet.fill(at, price, size)
+            found[bet] = None
+            left -= size
+        return left
+
+    def _moved(self, runner: RunnerBook, side: Side, line: Line, traded: float) -> None:
+        """What waits at a price is less by more than what was traded: that was cancelled."""
+        shown = self._shown(runner, side.back, line.price)
+        if shown is None:
+            return
+        waiting = line.shown - traded
+        if waiting > shown:
+            line.cancel(waiting - shown, waiting, self._model.cancelled)
+        line.publish(shown)
+
+    def _not_taken(self, key: RunnerKey, group: str | None, back: bool, at: float, volume: float) -> float:
+        """A trade at a price, without what met offers that the domain had taken."""
+        ledger = self._ledgers.get(key, _NO_LEDGERS).get(group)
+        return volume if ledger is None else volume - min(ledger.taken(back).get(at, 0.0), volume)
+
+    # -- offers that come ----------------------------------------------------------------------------------------
+
+    def _cross(
+        self, key: RunnerKey, group: str | None, runner: RunnerBook, side: Side, named: Mapping[float, float] | None
+    ) -> None:
+        """Take offers of the other side that have come to the price of a line, or to a better one."""
+        back = side.back
+        first = side.ranks[0] if back else -side.ranks[0]
+        offers = self._offered(runner, back) if named is None else named
+        met = [at for at, size in offers.items() if size and (at >= first if back else at <= first)]
+        if not met:
+            return
+        found: dict[Bet, None] = {}
+        for at in sorted(met, reverse=back):
+            size = self._left(key, group, runner, back, at)
+            for line in side.up_to(at):
+                if size <= 0:
+                    break
+                shares = line.first(size)
+                for bet, part in shares:
+                    self.took(bet, at, part)
+                size = self._match(found, shares, self._model.price(line.price, at), size)
+        for bet in found:
+            self._tell(bet)
+
+    def _left(self, key: RunnerKey, group: str | None, runner: RunnerBook, back: bool, at: float) -> float:
+        """What a domain has left of the offers at a price."""
+        size = self._offered(runner, back).get(at, 0.0)
+        ledger = self._ledgers.get(key, _NO_LEDGERS).get(group)
+        return size if ledger is None else round(size - ledger.taken(back).get(at, 0.0), 2)
+
+    def _offered(self, runner: RunnerBook, back: bool) -> Mapping[float, float]:
+        """What a back (else a lay) of a domain that took nothing could take."""
+        return published(runner, back)
+
+    def _shown(self, runner: RunnerBook | None, back: bool, price: float) -> float | None:
+        """What is published at a price where backs (else lays) wait; None where the price is not in view."""
+        if runner is None:
+            return 0.0
+        levels = published(runner, not back)
+        size = levels.get(price)
+        if size is None and levels and runner.ex.best and not (runner.ex.lay if back else runner.ex.back).levels:
+            worst = max(levels) if back else min(levels)
+            return None if (price > worst if back else price < worst) else 0.0
+        return size or 0.0
+
+
+def _named(levels: Sequence[tuple[float, float]] | None) -> Mapping[float, float] | None:
+    """The prices that a change names, with their sizes; None where the whole ladder was emptied: any may be meant."""
+    if levels is None:
+        return _NOTHING
+    return dict(levels) or None

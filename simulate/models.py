@@ -1,4 +1,5 @@
-"""The models of the simulated exchange: queue, liquidity, latency, removals, settlement. Each can be replaced.
+"""The models of the simulated exchange: queue, liquidity, latency, removals, settlement, commission. Each can be
+replaced.
 
 hr.Simulation(..., models=hr.Models(queue=MyQueue()))
 """
@@ -12,6 +13,7 @@ from ..strategies.ladder import PriceSize
 from ..strategies.order_package import OrderPackageType
 from ..strategies.runner_book import RunnerBook
 from .bets import Bet
+from .commission import CommissionModel, FlumineCommission
 from .removals import FlumineRemovals, Removals
 from .settlement import FlumineSettlement, Settlement
 
@@ -158,6 +160,7 @@ class Models:
     latency: LatencyModel | None = None
     removals: Removals | None = None
     settlement: Settlement | None = None
+    commission: CommissionModel | None = None
 
     def completed(self, config: Config) -> Models:
         """These models, with those of the configuration where none is given."""
@@ -173,4 +176,5 @@ class Models:
             latency=self.latency or LatencyModel(config),
             removals=self.removals or (FlumineRemovals() if by_peer else Removals()),
             settlement=self.settlement or (FlumineSettlement() if by_peer else Settlement()),
+            commission=self.commission or (FlumineCommission() if peer else CommissionModel()),
         )

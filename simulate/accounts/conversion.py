@@ -34,24 +34,30 @@ def in_pounds(request: Request, units: float, bets: Mapping[str, Converted]) -> 
     return replace(request, instructions=tuple(_in_pounds(each, units, bets) for each in request.instructions))
 
 
+def placing_in_pounds(asked: PlaceInstruction, units: float) -> PlaceInstruction:
+    """A placing of an account whose currency has `units` for one pound."""
+    return replace(
+        asked,
+        size=pounds(asked.size, units),
+        liability=pounds(asked.liability, units),
+        min_fill_size=pounds(asked.min_fill_size, units),
+        bet_target_size=pounds(asked.bet_target_size, units),
+    )
+
+
 def _in_pounds(asked: Instruction, units: float, bets: Mapping[str, Converted]) -> Instruction:
     if isinstance(asked, PlaceInstruction):
-        return replace(
-            asked,
-            size=_pounds(asked.size, units),
-            liability=_pounds(asked.liability, units),
-            min_fill_size=_pounds(asked.min_fill_size, units),
-            bet_target_size=_pounds(asked.bet_target_size, units),
-        )
+        return placing_in_pounds(asked, units)
     if isinstance(asked, CancelInstruction) and asked.size_reduction is not None:
         bet = bets.get(asked.order_id)
         if bet is not None:
             whole = asked.size_reduction >= bet.remaining
-            return replace(asked, size_reduction=None if whole else _pounds(asked.size_reduction, bet.unit))
+            return replace(asked, size_reduction=None if whole else pounds(asked.size_reduction, bet.unit))
     return asked
 
 
-def _pounds(size: float | None, units: float) -> float | None:
+def pounds(size: float | None, units: float) -> float | None:
+    """A size in pounds, to the penny, of which there is at least one."""
     return None if size is None else max(round(size / units, 2), 0.01)
 
 

@@ -16,6 +16,7 @@ from ...strategies.book import MarketBook
 from ...strategies.currency import RATES
 from ...strategies.errors import RunError
 from ...strategies.messages import (
+    AccountFact,
     ClearedOrder,
     OrderFact,
     Reply,
@@ -362,6 +363,9 @@ class Exchange:
         settings = self.accounts[username]
         minimum = settings.stakes.minimums.min_bsp_liability / RATES[settings.currency]
         return AccountTerms(best_price_execution=settings.best_execution, min_bsp_liability=minimum)
+
+    def take_funds(self, fact: AccountFact) -> None:
+        """The money of accounts is kept here, by `betting.bank`: matching knows of none."""
 
     def call_at(self, at_ms: int, market_id: str, function: Callable[..., object], *arguments: Any) -> None:
         self.clock.call_at(at_ms, self._act_at, market_id, function, arguments)

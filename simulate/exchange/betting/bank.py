@@ -13,6 +13,7 @@ from ....strategies.commission import commission_on, commission_percent
 from ....strategies.currency import RATES
 from ....strategies.messages import PlaceInstruction
 from ...accounts.exposure import AccountExposure
+from ...accounts.funds import affords
 from ..account_bet import AccountBet
 from ..errors import ApiError
 from ..exchange import Exchange, ExchangeMarket, Listener
@@ -139,19 +140,10 @@ class Bank(Listener):
     # -- before bets are placed ----------------------------------------------------------------------------------
 
     def affords(self, username: str, market: ExchangeMarket, instructions: Iterable[PlaceInstruction]) -> bool:
-        """Whether an account may place these bets in a market.
-
-        What lowers, or leaves, what it may lose there is always allowed: it may owe more than it has since the removal
-        of a runner.
-        """
-        losses = self._losses(username)
-        before = losses.get(market.market_id, 0.0)
+        """Whether an account may place these bets in a market."""
         after = self._of(username, market.market_id).loss_with(instructions, market.book)
-        if after <= before:
-            return True
-        total = round(sum(losses.values()) - before + after, 2)
         limit = self._exchange.accounts[username].exposure_limit
-        return total <= self.balance(username) and (limit is None or total <= limit)
+        return affords(self._losses(username), market.market_id, after, self.balance(username), limit)
 
     def hold(self, username: str, market_id: str, instructions: Iterable[PlaceInstruction]) -> None:
         """Count bets as placed that wait for the bet delay."""

@@ -16,6 +16,7 @@ from ..strategies.commission import commission_percent
 from ..strategies.currency import ANY_STAKES, CURRENCIES, RATES, stakes_of
 from ..strategies.errors import ClientError
 from ..strategies.statuses import Words
+from ..strategies.transaction_charge import TRANSACTION_CHARGE
 from ..values import did_you_mean, finite, shown, text, unboxed, whole, word
 from .controls import BaseControl, MaxTransactionCount
 from .exchange import AccountTerms
@@ -165,7 +166,8 @@ class BaseClient:
         self.execution_cls = execution_cls
         self.order_stream_cls = order_stream_cls
         self.trading_controls: list[BaseControl] = []
-        self.transactions_by_hour: dict[int, list[int]] = {}
+        self.transactions: dict[tuple[int, str], list[int]] = {}
+        self._charged = True
         self.account_details: Any = None
         self.account_funds: Any = None
 
@@ -178,6 +180,11 @@ class BaseClient:
     def units(self) -> float:
         """Units of the account's currency for one pound."""
         return RATES[self.currency_code] if self.currency_rate is None else self.currency_rate
+
+    @property
+    def transaction_charge(self) -> float:
+        """What a transaction beyond the free ones of a clock hour costs, in the account's currency."""
+        return TRANSACTION_CHARGE * self.units if self._charged else 0.0
 
     @property
     def terms(self) -> AccountTerms:
@@ -203,25 +210,26 @@ class BaseClient:
     def open_account(self, framework: Any) -> BaseClient:
         """A copy with counts and controls of its own, for one coordinator."""
         account = copy.copy(self)
-        account.transactions_by_hour = {}
+        account.transactions = {}
         account.trading_controls = [MaxTransactionCount(framework, account)]
         if framework.config.compatibility == "flumine":
             account.currency_rate, account.balance, account.exposure_limit = 1.0, None, None
+            account._charged = False
             if account.commission_base is None:
                 account.commission_base = FLUMINE_COMMISSION
         if account.simulated and account.balance is not None:
             account.take_funds(account.balance, 0.0, framework.host.clock.now_ms)
         return account
 
-    def add_transaction(self, count: int, failed: bool = False, *, at_ms: int) -> None:
+    def add_transaction(self, count: int, failed: bool = False, *, at_ms: int, strategy: str = "") -> None:
         """Count transactions of the clock hour of `at_ms`. `failed`: those that the exchange refused.
 
         A count below 0 gives back what was counted.
         """
         hour = at_ms // 3_600_000
-        counts = self.transactions_by_hour.get(hour)
+        counts = self.transactions.get((hour, strategy))
         if counts is None:
-            counts = self.transactions_by_hour[hour] = [0, 0]
+            counts = self.transactions[hour, strategy] = [0, 0]
         counts[failed] += count
         for control in self.trading_controls:
             if isinstance(control, MaxTransactionCount):
@@ -237,7 +245,17 @@ class BaseClient:
     @property
     def transaction_count_total(self) -> int:
         """All transactions so far, placed and failed."""
-        return sum(sum(counts) for counts in self.transactions_by_hour.values())
+        return sum(sum(counts) for counts in self.transactions.values())
+
+    @property
+    def transactions_by_hour(self) -> dict[int, list[int]]:
+        """Transactions, placed and failed, by clock hours since the epoch."""
+        found: dict[int, list[int]] = {}
+        for (hour, _), (placed, failed) in self.transactions.items():
+            counts = found.setdefault(hour, [0, 0])
+            counts[0] += placed
+            counts[1] += failed
+        return found
 
     @property
     def min_bet_size(self) -> float:

@@ -126,6 +126,8 @@ FIELDS: dict[str, tuple[tuple[str, str], ...]] = {
     "transactions": (
         ("client", "text"),
         ("hour", "time"),
+        ("strategy", "text"),
+        ("charge_each", "number"),
         ("placed", "whole"),
         ("failed", "whole"),
     ),
@@ -301,8 +303,9 @@ class RowCollector:
             )
         self.fail((*failures, *self.unfit), failures.unit, command)
         for client in coordinator.clients:
-            for hour, (placed, failed) in client.transactions_by_hour.items():
-                self.rows["transactions"].append((client.username, hour * 3_600_000, placed, failed))
+            for (hour, strategy), (placed, failed) in client.transactions.items():
+                row = (client.username, hour * 3_600_000, strategy, client.transaction_charge, placed, failed)
+                self.rows["transactions"].append(row)
 
 
 def failure_rows(failures: Iterable[Failure], unit: str, command: str = "") -> list[tuple[Any, ...]]:

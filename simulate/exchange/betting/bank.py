@@ -12,6 +12,7 @@ from typing import Any
 from ....strategies.commission import commission_on, commission_percent
 from ....strategies.currency import RATES
 from ....strategies.messages import PlaceInstruction
+from ....strategies.transaction_charge import FREE_TRANSACTIONS, TRANSACTION_CHARGE, charge_of_hour
 from ...accounts.exposure import AccountExposure
 from ...accounts.funds import affords
 from ..account_bet import AccountBet
@@ -23,9 +24,6 @@ from ..operations import Operation
 from ..public_market import Touched
 from ..settings import AccountSettings
 
-#: Transactions of a clock hour that cost nothing, and what each further one costs, in pounds (Betfair's charges page).
-FREE_TRANSACTIONS = 5_000
-TRANSACTION_CHARGE = 0.002
 _HOUR_MS = 3_600_000
 
 #: Kinds of movements.
@@ -173,7 +171,7 @@ class Bank(Listener):
     def _charge(self, username: str, hour: int) -> None:
         counted = self._transactions.pop((username, hour))
         units = RATES[self._exchange.accounts[username].currency]
-        charge = round((counted - FREE_TRANSACTIONS) * TRANSACTION_CHARGE * units, 2)
+        charge = charge_of_hour(counted, TRANSACTION_CHARGE * units)
         if charge:
             self._move(username, CHARGE, -charge, transactions=counted)
 

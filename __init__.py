@@ -34,6 +34,7 @@ from .results.repair import repair
 from .results.result import Result
 from .results.sweep_result import SweepResult
 from .search import search
+from .simulate.commission import CommissionModel, FlumineCommission
 from .simulate.models import LatencyModel, LiquidityModel, Models, QueueModel
 from .simulate.reading.books import books
 from .simulate.reading.event_file import read_custom_events, write_custom_events
@@ -141,6 +142,7 @@ __all__ = [
     "Catalog",
     "ClientError",
     "Clients",
+    "CommissionModel",
     "Config",
     "ConfigError",
     "ControlError",
@@ -149,6 +151,7 @@ __all__ = [
     "CustomEvent",
     "DataStream",
     "ExecutionValidation",
+    "FlumineCommission",
     "HeadraceError",
     "InputError",
     "LatencyModel",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import functools
 import inspect
 import random
 import string
@@ -13,11 +12,12 @@ from typing import Any
 import msgspec
 
 from ..strategies.commission import commission_percent
-from ..strategies.currency import ANY_STAKES, CURRENCIES, RATES, stakes_of
+from ..strategies.currency import CURRENCIES, RATES
 from ..strategies.errors import ClientError
 from ..strategies.statuses import Words
 from ..strategies.transaction_charge import TRANSACTION_CHARGE
-from ..values import did_you_mean, finite, shown, text, unboxed, whole, word
+from ..values import did_you_mean, finite, text, whole, word
+from .account_settings import flag, money, terms_of
 from .controls import BaseControl, MaxTransactionCount
 from .exchange import AccountTerms
 
@@ -125,19 +125,19 @@ class BaseClient:
                 raise ClientError(f"heartbeat_seconds={heartbeat_seconds}: {expected}")
         capital_base = finite(capital_base, "capital_base", ClientError)
         currency_code = word(currency_code, "currency_code", tuple(CURRENCIES), ClientError)
-        currency_rate = _money(currency_rate, "currency_rate")
+        currency_rate = money(currency_rate, "currency_rate")
         if currency_rate == 0:
             raise ClientError(f"currency_rate=0: expected units of {currency_code} for one pound, such as 1.16")
         discount_rate = finite(discount_rate, "discount_rate", ClientError)
         if not 0 <= discount_rate <= 100 or 0 < discount_rate < 1:
             raise ClientError(f"discount_rate={discount_rate}: expected percent off commission, 0 or 1 to 100")
-        balance, exposure_limit = _money(balance, "balance"), _money(exposure_limit, "exposure_limit")
+        balance, exposure_limit = money(balance, "balance"), money(exposure_limit, "exposure_limit")
         if username is not None:
             username = text(username, "username", ClientError)
-        best_price_execution = _flag(best_price_execution, "best_price_execution")
-        min_bet_validation = _flag(min_bet_validation, "min_bet_validation")
-        paper_trade = _flag(paper_trade, "paper_trade")
-        simulated_full_match = _flag(simulated_full_match, "simulated_full_match")
+        best_price_execution = flag(best_price_execution, "best_price_execution")
+        min_bet_validation = flag(min_bet_validation, "min_bet_validation")
+        paper_trade = flag(paper_trade, "paper_trade")
+        simulated_full_match = flag(simulated_full_match, "simulated_full_match")
         self.venue: str = self.VENUE.value
         self.betting_client = betting_client
         self.transaction_limit = transaction_limit
@@ -189,7 +189,7 @@ class BaseClient:
     @property
     def terms(self) -> AccountTerms:
         """How the exchange treats the account."""
-        return _terms(
+        return terms_of(
             self.best_price_execution,
             self.simulated_full_match,
             self.currency_code,
@@ -284,44 +284,6 @@ class BaseClient:
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.username!r}>"
-
-
-@functools.lru_cache(maxsize=64)
-def _terms(
-    best_price_execution: bool, full_match: bool, currency: str, least_stakes: bool, units: float, *money: float | None
-) -> AccountTerms:
-    """Accounts are asked for at each placing, and seldom differ."""
-    stakes = stakes_of(currency)
-    least = stakes.minimums.min_bsp_liability / units
-    stakes = stakes if least_stakes else ANY_STAKES
-    commission_base, discount_rate, balance, exposure_limit = money
-    return AccountTerms(
-        best_price_execution,
-        full_match,
-        least,
-        stakes,
-        units,
-        commission_base,
-        discount_rate or 0.0,
-        balance,
-        exposure_limit,
-    )
-
-
-def _money(value: float | None, what: str) -> float | None:
-    if value is None:
-        return None
-    found = finite(value, what, ClientError)
-    if found < 0:
-        raise ClientError(f"{what}={found}: expected 0 or more, or None")
-    return found
-
-
-def _flag(value: Any, what: str) -> bool:
-    plain = unboxed(value)
-    if not isinstance(plain, bool):
-        raise ClientError(f"{what}={shown(value)}: expected True or False")
-    return plain
 
 
 class SimulatedClient(BaseClient):

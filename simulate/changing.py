@@ -6,6 +6,7 @@ Sizes that come in are in the account's currency; those of a bet, and of the ans
 from __future__ import annotations
 
 from ..strategies.book import MarketBook
+from ..strategies.errors import OrderError
 from ..strategies.messages import (
     CANCEL,
     SUCCESS,
@@ -66,3 +67,11 @@ def _unchangeable(bet: Bet | None, book: MarketBook) -> str | None:
     if book.status != "OPEN":
         return ERROR_IN_ORDER
     return TAKEN if bet is None or not bet.live or not bet.is_limit else None
+
+
+def no_new_id(market_id: str, order_id: str) -> OrderError:
+    """What is wrong with a replace that names no order for the new bet."""
+    return OrderError(
+        f"market {market_id}: the replace of order {order_id} does not name the order that takes its place: expected "
+        f"new_order_id"
+    )

@@ -12,7 +12,7 @@ from typing import Protocol
 
 from ..actors.exchange import AccountTerms, Desk, MarketExchange
 from ..strategies.book import MarketBook
-from ..strategies.errors import OrderError, SettlementError
+from ..strategies.errors import SettlementError
 from ..strategies.messages import (
     CANCEL,
     PLACE,
@@ -33,7 +33,7 @@ from .accounts.bet_rules import PASSIVE
 from .accounts.funds import Purses
 from .bets import Bet
 from .cashier import Cashier
-from .changing import cancel, persist, withdraw
+from .changing import cancel, no_new_id, persist, withdraw
 from .matching import Matching
 from .models import FlumineQueue, Models
 from .passive import PassiveMatching
@@ -279,7 +279,7 @@ class SimulatedMarket(MarketExchange):
                 continue
             bet = self._bets.get(instruction.order_id)
             if instruction.new_order_id is None:
-                self._desk.failed(_no_new_id(self.market_id, instruction.order_id), self.market_id, request.strategy)
+                self._desk.failed(no_new_id(self.market_id, instruction.order_id), self.market_id, request.strategy)
                 self._reply(request, failure(instruction.order_id, CANCEL, ERROR_IN_ORDER))
                 continue
             report = withdraw(bet, instruction, self._book, self._cashier)
@@ -399,10 +399,3 @@ class SimulatedMarket(MarketExchange):
         removals.forget(self.market_id)
         self._cashier.forget()
         self._ids.gone(self.market_id)
-
-
-def _no_new_id(market_id: str, order_id: str) -> OrderError:
-    return OrderError(
-        f"market {market_id}: the replace of order {order_id} does not name the order that takes its place: expected "
-        f"new_order_id"
-    )

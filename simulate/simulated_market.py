@@ -73,13 +73,7 @@ class SimulatedMarket(MarketExchange):
     """
 
     def __init__(
-        self,
-        market_id: str,
-        book: MarketBook,
-        desk: Desk,
-        models: Models,
-        ids: BetIds,
-        purses: Purses | None = None,
+        self, market_id: str, book: MarketBook, desk: Desk, models: Models, ids: BetIds, purses: Purses | None = None
     ) -> None:
         self.market_id = market_id
         self._book = book

@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 import headrace as hr
 from builders import (
@@ -26,6 +28,7 @@ from builders import (
     lay,
     priced,
     replace,
+    replay,
     update,
     write,
 )
@@ -549,3 +552,56 @@ def test_cancels_count_where_they_fail_and_not_where_they_succeed(run: Folder) -
     markets.append(priced(market_id="1.2").touch(400).define(500, status="SUSPENDED").touch(900).close())
     (hour,) = run(markets, {}, kind=_Spread).result.transactions.to_pylist()
     assert (hour["placed"], hour["failed"]) == (18, 4)
+
+
+# -- what holds whatever is asked for --------------------------------------------------------------------------------
+
+PRICES = st.sampled_from((1.5, 1.8, 1.9, 2.0, 2.1, 2.2, 3.0))
+SIZES = st.sampled_from((1.0, 2.5, 7.33, 12.0, 30.0))
+BETS = st.lists(
+    st.tuples(st.sampled_from((back, lay)), PRICES, SIZES, st.sampled_from((1, 2)), st.booleans()),
+    min_size=1,
+    max_size=8,
+)
+
+
+@settings(max_examples=60)
+@given(bets=BETS, balance=st.sampled_from((0.0, 5.0, 20.0, 50.0)), winner=st.sampled_from((1, 2)), euros=st.booleans())
+def test_an_account_never_loses_more_than_it_has(bets: Any, balance: float, winner: int, euros: bool) -> None:
+    """Placed at two moments, and every other one cancelled in between; by any result what is left is 0 or more."""
+    market = priced().touch(400).prices(900, {1: {"trd": [[2.2, 40], [1.9, 60]]}, 2: {"trd": [[1.8, 50]]}})
+    market = market.touch(1400).close(2000, winner=winner)
+    actions: dict[int, list[Request]] = {100: [], 400: [], 900: []}
+    for number, (side, price, size, runner, late) in enumerate(bets):
+        actions[400 if late else 100].append(side(f"{number}", price, size, runner))
+        if number % 2 and not late:
+            actions[900].append(_if_live(f"{number}"))
+    client = hr.SimulatedClient(balance=balance, **({"currency_code": "EUR", "currency_rate": 1.17} if euros else {}))
+    played = replay(market, actions, client=client)
+    funds = played.client.account_funds
+    profit = sum(order.profit for order in played.orders.values())
+    assert funds.available_to_bet_balance >= 0
+    assert funds.exposure == 0
+    assert funds.available_to_bet_balance <= round(balance + profit, 2)
+
+
+def _if_live(ref: str) -> Request:
+    def act(script: Script, market: Any) -> None:
+        if script.orders[ref].status is hr.OrderStatus.EXECUTABLE:
+            cancel(ref)(script, market)
+
+    return act
+
+
+def test_settings_of_an_account_that_cannot_be_are_refused() -> None:
+    for name, value in (
+        ("balance", -1.0),
+        ("exposure_limit", -0.01),
+        ("currency_rate", 0.0),
+        ("currency_rate", -2.0),
+        ("discount_rate", 101.0),
+        ("discount_rate", 0.2),  # a fifth off is 20
+        ("balance", "much"),
+    ):
+        with pytest.raises(hr.ClientError, match=name):
+            hr.SimulatedClient(**{name: value})

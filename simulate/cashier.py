@@ -26,6 +26,7 @@ from ..strategies.messages import (
     Report,
     Request,
 )
+from ..strategies.terms import Terms
 from .accounts.bet_rules import Versions, crossing, refusal
 from .accounts.conversion import in_currency, placing_in_pounds, pounds, unit_of
 from .accounts.funds import AccountFunds, Purses
@@ -141,22 +142,28 @@ class Cashier:
         foreign = self._foreign.get(bet.order_id)
         return bet.asked if foreign is None else foreign.asked
 
-    def refusals(self, request: Request, bets: Sequence[Bet]) -> dict[str, str]:
+    def refusals(self, request: Request, bets: Sequence[Bet], terms: Terms) -> dict[str, str]:
         """The codes for which bets of a request are not taken, by their orders; what is taken is held from then on.
 
         All of them or none ("placeOrders"), unless best execution is off: then each stands by itself.
+
+        Args:
+            terms: of the market.
         """
         if not bets:
             return {}
         book, account = self._book, bets[0].account
+        replacing = request.kind == REPLACE
+        if len(bets) == 1 and not account.limited and book.status == "OPEN":  # as almost always
+            code = refusal(self.asked(bets[0]), book, account.stakes, replacing, terms)
+            return {} if code is None else {bets[0].order_id: code}
         asked = [self.asked(bet) for bet in bets]
         if book.status != "OPEN":
             return {each.order_id: ERROR_IN_ORDER for each in asked}
-        replacing = request.kind == REPLACE
         codes = {
             each.order_id: code
             for each in asked
-            if (code := refusal(each, book, account.stakes, replacing)) is not None
+            if (code := refusal(each, book, account.stakes, replacing, terms)) is not None
         }
         if not codes and len(asked) > 1:
             codes = {asked[place].order_id: "INVALID_BACK_LAY_COMBINATION" for place in crossing(asked)}
@@ -197,6 +204,8 @@ class Cashier:
 
     def told(self, bet: Bet, fact: OrderFact) -> OrderFact:
         """A fact about a bet as its account is told; its money follows."""
+        if not self._foreign and not self._purses:
+            return fact
         foreign = self._foreign.get(bet.order_id)
         if foreign is not None:
             fact = foreign.take(fact, bet.is_limit)

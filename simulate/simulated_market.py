@@ -187,7 +187,7 @@ class SimulatedMarket(MarketExchange):
 
     def _admitted(self, request: Request, bets: list[Bet]) -> list[Bet]:
         """The bets of a request that the exchange takes; the others are refused here."""
-        codes = self._cashier.refusals(request, bets)
+        codes = self._cashier.refusals(request, bets, self._terms())
         if not codes:
             return bets
         for bet in bets:

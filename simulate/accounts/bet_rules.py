@@ -47,11 +47,14 @@ def stake_of(asked: PlaceInstruction) -> float:
 # -- placing ---------------------------------------------------------------------------------------------------------
 
 
-def refusal(asked: PlaceInstruction, book: MarketBook, stakes: Stakes, replacing: bool = False) -> str | None:
+def refusal(
+    asked: PlaceInstruction, book: MarketBook, stakes: Stakes, replacing: bool = False, terms: Terms | None = None
+) -> str | None:
     """The code for which an open market does not take a bet; None if it does.
 
     Args:
         replacing: it takes the place of another, of which less than the smallest stake may be left.
+        terms: of the market, where they are known.
     """
     runner = book.runner(asked.selection_id, asked.handicap)
     if runner is None or runner.status in ("HIDDEN", "REMOVED_VACANT"):
@@ -65,7 +68,7 @@ def refusal(asked: PlaceInstruction, book: MarketBook, stakes: Stakes, replacing
         return "INVALID_ODDS"
     stake = stake_of(asked)
     small = not replacing or stakes.strict
-    line = bool(Terms.of(book.market_definition).line)
+    line = bool((terms or Terms.of(book.market_definition)).line)
     if not is_money(stake) or (small and too_small(stake, price, stakes, line)):
         return "INVALID_BET_SIZE"
     if not keeps(asked.persistence_type or LAPSE, book):

@@ -34,6 +34,7 @@ from .results.repair import repair
 from .results.result import Result
 from .results.sweep_result import SweepResult
 from .search import search
+from .simulate.commission import CommissionModel, FlumineCommission
 from .simulate.latency import DrawnLatency, LatencyModel, LognormalLatency, SessionLatency, UniformLatency
 from .simulate.models import (
     FlumineLiquidity,
@@ -150,6 +151,7 @@ __all__ = [
     "Catalog",
     "ClientError",
     "Clients",
+    "CommissionModel",
     "Config",
     "ConfigError",
     "ControlError",
@@ -159,6 +161,7 @@ __all__ = [
     "DataStream",
     "DrawnLatency",
     "ExecutionValidation",
+    "FlumineCommission",
     "FlumineLiquidity",
     "FlumineQueue",
     "HeadraceError",

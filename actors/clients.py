@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import functools
 import inspect
 import random
 import string
@@ -12,15 +11,18 @@ from typing import Any
 
 import msgspec
 
-from ..strategies.currency import CURRENCIES
+from ..strategies.commission import commission_percent
+from ..strategies.currency import CURRENCIES, RATES
 from ..strategies.errors import ClientError
 from ..strategies.statuses import Words
-from ..values import did_you_mean, finite, shown, text, unboxed, whole, word
+from ..strategies.transaction_charge import TRANSACTION_CHARGE
+from ..values import did_you_mean, finite, text, whole, word
+from .account_settings import flag, money, terms_of
 from .controls import BaseControl, MaxTransactionCount
 from .exchange import AccountTerms
 
 #: The peer's rate of commission, whatever the market's own is.
-_FLUMINE_COMMISSION = 0.05
+FLUMINE_COMMISSION = 0.05
 #: Seconds that the exchange may be asked to wait for a heartbeat ("Heartbeat API", preferredTimeoutSeconds).
 _LEAST_BEAT, _MOST_BEAT = 10, 300
 
@@ -65,6 +67,13 @@ class BaseClient:
         paper_trade: simulate against live prices.
         simulated_full_match: simulation: match every placed limit order whole, at its price.
         currency_code: the account's currency.
+        currency_rate: simulation: units of that currency for one pound, which books are in; above 0. None: its rate of
+            2025 (1.16 for EUR); 1 under compatibility.
+        discount_rate: percent off the market's commission, 0 to 100, as `getAccountDetails` tells it; markets that
+            allow no discount, and accounts with a `commission_base`, have none.
+        balance: simulation: what the account has when a unit of replay begins, in its currency, 0 or more. What its
+            bets may lose is never more; what would be, is refused (INSUFFICIENT_FUNDS). None: no end of it.
+        exposure_limit: simulation: the most that its bets may lose together, in its currency, 0 or more; None: none.
         heartbeat_seconds: live, the exchange cancels the account's limit bets, wherever they were placed, if it hears
             nothing of this system for so long: 10 to 300 seconds; None: it does not.
         execution_cls: what sends its requests live, instead of the venue's own (see `actors.betfair.execution`).
@@ -93,6 +102,10 @@ class BaseClient:
         market_recording_mode: bool = False,
         simulated_full_match: bool = False,
         currency_code: str = "GBP",
+        currency_rate: float | None = None,
+        discount_rate: float = 0.0,
+        balance: float | None = None,
+        exposure_limit: float | None = None,
         heartbeat_seconds: int | None = None,
         execution_cls: type[Any] | None = None,
         order_stream_cls: type[Any] | None = None,
@@ -112,12 +125,19 @@ class BaseClient:
                 raise ClientError(f"heartbeat_seconds={heartbeat_seconds}: {expected}")
         capital_base = finite(capital_base, "capital_base", ClientError)
         currency_code = word(currency_code, "currency_code", tuple(CURRENCIES), ClientError)
+        currency_rate = money(currency_rate, "currency_rate")
+        if currency_rate == 0:
+            raise ClientError(f"currency_rate=0: expected units of {currency_code} for one pound, such as 1.16")
+        discount_rate = finite(discount_rate, "discount_rate", ClientError)
+        if not 0 <= discount_rate <= 100 or 0 < discount_rate < 1:
+            raise ClientError(f"discount_rate={discount_rate}: expected percent off commission, 0 or 1 to 100")
+        balance, exposure_limit = money(balance, "balance"), money(exposure_limit, "exposure_limit")
         if username is not None:
             username = text(username, "username", ClientError)
-        best_price_execution = _flag(best_price_execution, "best_price_execution")
-        min_bet_validation = _flag(min_bet_validation, "min_bet_validation")
-        paper_trade = _flag(paper_trade, "paper_trade")
-        simulated_full_match = _flag(simulated_full_match, "simulated_full_match")
+        best_price_execution = flag(best_price_execution, "best_price_execution")
+        min_bet_validation = flag(min_bet_validation, "min_bet_validation")
+        paper_trade = flag(paper_trade, "paper_trade")
+        simulated_full_match = flag(simulated_full_match, "simulated_full_match")
         self.venue: str = self.VENUE.value
         self.betting_client = betting_client
         self.transaction_limit = transaction_limit
@@ -138,11 +158,16 @@ class BaseClient:
         self.market_recording_mode = market_recording_mode
         self.simulated_full_match = simulated_full_match
         self.currency_code = currency_code
+        self.currency_rate = currency_rate
+        self.discount_rate = discount_rate
+        self.balance = balance
+        self.exposure_limit = exposure_limit
         self.heartbeat_seconds = heartbeat_seconds
         self.execution_cls = execution_cls
         self.order_stream_cls = order_stream_cls
         self.trading_controls: list[BaseControl] = []
-        self.transactions_by_hour: dict[int, list[int]] = {}
+        self.transactions: dict[tuple[int, str], list[int]] = {}
+        self._charged = True
         self.account_details: Any = None
         self.account_funds: Any = None
 
@@ -152,38 +177,64 @@ class BaseClient:
         return self.VENUE is VenueType.SIMULATED or self.paper_trade
 
     @property
+    def units(self) -> float:
+        """Units of the account's currency for one pound."""
+        return RATES[self.currency_code] if self.currency_rate is None else self.currency_rate
+
+    @property
+    def transaction_charge(self) -> float:
+        """What a transaction beyond the free ones of a clock hour costs, in the account's currency."""
+        return TRANSACTION_CHARGE * self.units if self._charged else 0.0
+
+    @property
     def terms(self) -> AccountTerms:
         """How the exchange treats the account."""
-        least = CURRENCIES[self.currency_code].min_bsp_liability
-        return _terms(self.best_price_execution, self.simulated_full_match, least)
+        return terms_of(
+            self.best_price_execution,
+            self.simulated_full_match,
+            self.currency_code,
+            self.min_bet_validation,
+            self.units,
+            self.commission_base,
+            self.discount_rate,
+            self.balance,
+            self.exposure_limit,
+        )
 
-    def commission_rate(self, market_base_rate: float) -> float:
+    def commission_rate(self, market_base_rate: float, discount_allowed: bool = True) -> float:
         """The rate of commission, 0..1. `market_base_rate`: that of the market, in percent."""
-        return market_base_rate / 100 if self.commission_base is None else self.commission_base
+        if self.commission_base is not None:
+            return self.commission_base
+        return commission_percent(market_base_rate, discount_allowed, self.discount_rate) / 100
 
     def open_account(self, framework: Any) -> BaseClient:
         """A copy with counts and controls of its own, for one coordinator."""
         account = copy.copy(self)
-        account.transactions_by_hour = {}
+        account.transactions = {}
         account.trading_controls = [MaxTransactionCount(framework, account)]
         config = framework.config
+        if config.compatibility == "flumine":
+            account.currency_rate, account.balance, account.exposure_limit = 1.0, None, None
+            account._charged = False
         if (
             (config.commission or config.compatibility) == "flumine"
             and self.simulated
             and account.commission_base is None
         ):
-            account.commission_base = _FLUMINE_COMMISSION
+            account.commission_base = FLUMINE_COMMISSION
+        if account.simulated and account.balance is not None:
+            account.take_funds(account.balance, 0.0, framework.host.clock.now_ms)
         return account
 
-    def add_transaction(self, count: int, failed: bool = False, *, at_ms: int) -> None:
+    def add_transaction(self, count: int, failed: bool = False, *, at_ms: int, strategy: str = "") -> None:
         """Count transactions of the clock hour of `at_ms`. `failed`: those that the exchange refused.
 
         A count below 0 gives back what was counted.
         """
         hour = at_ms // 3_600_000
-        counts = self.transactions_by_hour.get(hour)
+        counts = self.transactions.get((hour, strategy))
         if counts is None:
-            counts = self.transactions_by_hour[hour] = [0, 0]
+            counts = self.transactions[hour, strategy] = [0, 0]
         counts[failed] += count
         for control in self.trading_controls:
             if isinstance(control, MaxTransactionCount):
@@ -199,7 +250,17 @@ class BaseClient:
     @property
     def transaction_count_total(self) -> int:
         """All transactions so far, placed and failed."""
-        return sum(sum(counts) for counts in self.transactions_by_hour.values())
+        return sum(sum(counts) for counts in self.transactions.values())
+
+    @property
+    def transactions_by_hour(self) -> dict[int, list[int]]:
+        """Transactions, placed and failed, by clock hours since the epoch."""
+        found: dict[int, list[int]] = {}
+        for (hour, _), (placed, failed) in self.transactions.items():
+            counts = found.setdefault(hour, [0, 0])
+            counts[0] += placed
+            counts[1] += failed
+        return found
 
     @property
     def min_bet_size(self) -> float:
@@ -228,19 +289,6 @@ class BaseClient:
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.username!r}>"
-
-
-@functools.lru_cache(maxsize=64)
-def _terms(best_price_execution: bool, full_match: bool, min_bsp_liability: float) -> AccountTerms:
-    """Accounts are asked for at each placing, and seldom differ."""
-    return AccountTerms(best_price_execution, full_match, min_bsp_liability)
-
-
-def _flag(value: Any, what: str) -> bool:
-    plain = unboxed(value)
-    if not isinstance(plain, bool):
-        raise ClientError(f"{what}={shown(value)}: expected True or False")
-    return plain
 
 
 class SimulatedClient(BaseClient):

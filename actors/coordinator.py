@@ -252,7 +252,8 @@ class Coordinator:
         self._note(message, before)
         if self._later and message.kind in (PLACE, REPLACE):
             account = self.clients.named(message.venue, message.username)
-            account.add_transaction(len(message.instructions), at_ms=message.asked_at)
+            count = len(message.instructions)
+            account.add_transaction(count, at_ms=message.asked_at, strategy=message.strategy)
 
     def expired(self, request: Request, reason: str) -> Reply:
         """The answer to a request that was not sent, and will not be."""
@@ -279,7 +280,7 @@ class Coordinator:
                 self._refuse(request, instruction, refusal)
             else:
                 if counted:
-                    account.add_transaction(1, at_ms=request.asked_at)
+                    account.add_transaction(1, at_ms=request.asked_at, strategy=request.strategy)
         if not refused:
             return request
         passed = [each for each in request.instructions if each not in refused]
@@ -303,8 +304,7 @@ class Coordinator:
         """Give back the counts of instructions that were not sent."""
         self.requests.pop(request.request_id, None)
         if self._later and request.kind in (PLACE, REPLACE):
-            account = self.clients.named(request.venue, request.username)
-            account.add_transaction(-len(instructions), at_ms=request.asked_at)
+            self._take_back(request, len(instructions))
 
     def refused(self, violation: ViolationFact) -> None:
         """Count a refusal."""
@@ -374,7 +374,7 @@ class Coordinator:
                 if request.kind == REPLACE:
                     open_ -= 1  # nothing is placed
                     if later:
-                        self.clients.named(request.venue, request.username).add_transaction(-1, at_ms=request.asked_at)
+                        self._take_back(request, 1)
         if reply.outcome in (REFUSED, EXPIRED):
             self._forget(request, request.instructions)
         elif open_ <= 0:
@@ -386,7 +386,7 @@ class Coordinator:
         """Some instructions of a request were not sent; others may have been, and are answered by themselves."""
         left = open_ - unsent * (2 if request.kind == REPLACE else 1)
         if request.kind in (PLACE, REPLACE):
-            self.clients.named(request.venue, request.username).add_transaction(-unsent, at_ms=request.asked_at)
+            self._take_back(request, unsent)
         if left > 0:
             self.requests[request.request_id] = (request, left)
         else:
@@ -394,7 +394,12 @@ class Coordinator:
 
     def _count_transaction(self, request: Request, at_ms: int | None, failed: bool = False) -> None:
         account = self.clients.named(request.venue, request.username)
-        account.add_transaction(1, failed=failed, at_ms=self.host.clock.now_ms if at_ms is None else at_ms)
+        at_ms = self.host.clock.now_ms if at_ms is None else at_ms
+        account.add_transaction(1, failed=failed, at_ms=at_ms, strategy=request.strategy)
+
+    def _take_back(self, request: Request, count: int) -> None:
+        account = self.clients.named(request.venue, request.username)
+        account.add_transaction(-count, at_ms=request.asked_at, strategy=request.strategy)
 
 
 def expired(request: Request, at: int, reason: str) -> Reply:

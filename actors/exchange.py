@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import msgspec
 
-from ..strategies.messages import ClearedOrder, OrderFact, PlaceInstruction, Reply, Request
+from ..strategies.currency import Stakes, stakes_of
+from ..strategies.messages import AccountFact, ClearedOrder, OrderFact, PlaceInstruction, Reply, Request
 
 if TYPE_CHECKING:
     from ..config import Config
@@ -29,12 +30,29 @@ class AccountTerms(msgspec.Struct, frozen=True):
     Attributes:
         best_price_execution: False: orders lapse if the exchange has a better price than asked.
         full_match: each order is matched whole, at its price.
-        min_bsp_liability: least liability of a lay that is carried over to the starting price.
+        min_bsp_liability: least liability of a lay that is carried over to the starting price, in pounds.
+        stakes: its smallest stakes.
+        units: of its currency for one pound.
+        commission_base: its own rate of commission, 0..1; None: the market's.
+        discount_rate: percent off the market's commission.
+        balance: what it has when a unit of replay begins, in its currency; None: no end of it.
+        exposure_limit: the most that its bets may lose, in its currency; None: what the balance allows.
     """
 
     best_price_execution: bool = True
     full_match: bool = False
     min_bsp_liability: float = 10.0
+    stakes: Stakes = stakes_of("GBP")
+    units: float = 1.0
+    commission_base: float | None = None
+    discount_rate: float = 0.0
+    balance: float | None = None
+    exposure_limit: float | None = None
+
+    @property
+    def limited(self) -> bool:
+        """Whether its funds can run out."""
+        return self.balance is not None or self.exposure_limit is not None
 
 
 class Desk(Protocol):
@@ -58,6 +76,9 @@ class Desk(Protocol):
 
     def account(self, venue: str, username: str) -> AccountTerms:
         """How an account is treated."""
+
+    def take_funds(self, fact: AccountFact) -> None:
+        """What an account has, as the exchange tells it: for accounts whose funds can run out."""
 
     def call_at(self, at_ms: int, market_id: str, function: Callable[..., object], *arguments: Any) -> None:
         """Call `function(*arguments)` when the clock reaches `at_ms`, before a change of that moment.
@@ -137,6 +158,10 @@ class MarketExchange(Protocol):
     def expire(self, why: str) -> bool:
         """End what can no longer be placed; True if there was any. `why`: one word."""
         return False
+
+    def commission(self, profit: float, account: AccountTerms) -> float | None:
+        """What an account pays on what it won in the market, in its currency; None if the exchange does not tell."""
+        return None
 
     def queue_ahead(self, order_id: str) -> float | None:
         """Size estimated to be ahead of an order's bet; None if the exchange does not tell."""

@@ -16,7 +16,7 @@ from ..strategies.changes import MarketChange
 from ..strategies.clock import Clock
 from ..strategies.errors import HeadraceError, RunError
 from ..strategies.host import Host
-from ..strategies.messages import Request
+from ..strategies.messages import AccountFact, Request
 from ..strategies.rules import Rules
 from .coordinator import Coordinator
 from .exchange import AccountTerms, Answer, Exchange, MarketExchange
@@ -156,6 +156,9 @@ class ExchangeDesk:
 
     def account(self, venue: str, username: str) -> AccountTerms:
         return self._coordinator.clients.named(venue, username).terms
+
+    def take_funds(self, fact: AccountFact) -> None:
+        self._coordinator.clients.named(fact.venue, fact.username).take_funds(fact.funds, fact.exposure, fact.at)
 
     def call_at(self, at_ms: int, market_id: str, function: Callable[..., object], *arguments: Any) -> None:
         self.clock.call_at(at_ms, self._act_at, market_id, functools.partial(function, *arguments))

@@ -124,6 +124,10 @@ class HostedMarket(Market):
         self.exchange = exchange.open(self.market_id, self.market_book, self._actor)
         self.blotter.ask_queue = self.exchange.queue_ahead
 
+    def commission(self, client: Any, profit: float) -> float:
+        told = self.exchange.commission(profit, client.terms)
+        return super().commission(client, profit) if told is None else told
+
     def traders(self) -> list[tuple[Seat, StrategyOrders]]:
         """The strategies that have placed an order here, in the order of the run."""
         blotter = self.blotter

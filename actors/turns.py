@@ -18,6 +18,7 @@ from ..strategies.errors import HeadraceError, RecordingError, SettlementError
 from ..strategies.events import CustomEvent, TerminationEvent
 from ..strategies.host import Host
 from ..strategies.market import Market, Markets
+from ..strategies.messages import AccountFact
 from ..strategies.strategy import Strategy
 from ..values import legible
 from .books import Books
@@ -164,6 +165,10 @@ class Turns(abc.ABC):
     def account(self, venue: str, username: str) -> AccountTerms:
         """How the exchange treats an account."""
         return self.clients.named(venue, username).terms
+
+    def take_funds(self, fact: AccountFact) -> None:
+        """An account's exchange tells what it has."""
+        self.clients.named(fact.venue, fact.username).take_funds(fact.funds, fact.exposure, fact.at)
 
     def orders(self, market_id: str) -> OrdersById:
         """The market's orders, for the peer's exchange."""

@@ -55,7 +55,10 @@ TABLES = {
     "records": "What strategies recorded with `self.record(market, name=value)`.",
     "violations": "What controls refused: one row per strategy, market, control, request and reason.",
     "failures": "What went wrong: broken recordings, errors of strategies and middleware, filters that nothing passes.",
-    "transactions": "Transactions that count towards the hourly limit. `result.transactions` adds up all units.",
+    "transactions": (
+        "Transactions that count towards the hourly limit. `result.transactions` adds up all strategies and units, and "
+        "has the charge on what is beyond 5,000 in an hour, before anything is set off (`charge`)."
+    ),
 }
 
 #: Meaning and unit of columns that several tables share.
@@ -176,6 +179,10 @@ MEANINGS: dict[str, dict[str, tuple[str, str]]] = {
     },
     "transactions": {
         "hour": ("start of the clock hour, market time", TIME),
+        "charge_each": (
+            "cost of a transaction beyond the 5,000 free ones of the hour; 0 under compatibility",
+            MONEY,
+        ),
         "placed": ("placings that were sent, whatever the exchange answered; under compatibility, answered ones", ""),
         "failed": ("cancels, updates and replaces that the exchange refused", ""),
     },
@@ -220,6 +227,10 @@ SUMMARY: dict[str, tuple[str, str]] = {
     "longest_losing_run": ("most traded markets in a row with a net loss", ""),
     "mean_exposure": ("mean of the exposure of traded markets", MONEY),
     "transactions": ("sum over markets", ""),
+    "transaction_charge": (
+        "as if the strategy were alone in its accounts, less what is set off; not part of net_profit",
+        MONEY,
+    ),
     "unsettled": ("matched orders without a result: their profit is not known, and not in any sum", ""),
     "violations": ("requests that controls refused", ""),
     "failures": ("errors of the strategy, with their counts", ""),

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from ..simulate.reading.recordings import Paths
 from ..simulate.rows import FIELDS, Rows
 from ..strategies.errors import InputError
+from .charges import by_hour, by_strategy
 from .chosen_models import unusual_models
 from .commits import MANIFEST, Parts, commits_to_read, manifest_of_run, why_unread
 from .extras import needed
@@ -21,10 +22,16 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 #: The format of result folders.
-FORMAT = 2
+FORMAT = 3
 
 #: Columns of `Result.summary`: name and kind, as in `FIELDS`.
-SUMMARY_FIELDS = (("strategy", "text"), *MEASURES, ("violations", "whole"), ("failures", "whole"))
+SUMMARY_FIELDS = (
+    ("strategy", "text"),
+    *MEASURES,
+    ("transaction_charge", "number"),
+    ("violations", "whole"),
+    ("failures", "whole"),
+)
 
 
 class Result:
@@ -140,13 +147,8 @@ class Result:
 
     @property
     def transactions(self) -> pa.Table:
-        """Counted transactions of each client in each clock hour, over all markets together."""
-        found = (
-            self.table("transactions").group_by(["client", "hour"]).aggregate([("placed", "sum"), ("failed", "sum")])
-        )
-        return found.rename_columns(["client", "hour", "placed", "failed"]).sort_by(
-            [("client", "ascending"), ("hour", "ascending")]
-        )
+        """Counted transactions of each client in each clock hour, over all markets together, with their charge."""
+        return by_hour(self.table("transactions"))
 
     @property
     def digest(self) -> str:
@@ -171,6 +173,8 @@ class Result:
         markets = markets.sort_by([("start", "ascending"), ("market_id", "ascending")])
         violations = _counts(self._columns("violations", "strategy", "count"))
         failures = _counts(self._columns("failures", "strategy", "count"))
+        counted = self._columns("transactions", "strategy", "client", "hour", "charge_each", "placed", "failed")
+        charges = by_strategy(counted, markets)
         for place, name in enumerate(markets["strategy"].to_pylist()):
             places[name].append(place)
         columns, bootstrap = {name: markets[name].to_pylist() for name in NEEDED}, Bootstrap()
@@ -178,6 +182,7 @@ class Result:
             {
                 "strategy": name,
                 **measures(columns, mine, bootstrap),
+                "transaction_charge": charges.get(name, 0.0),
                 "violations": violations.get(name, 0),
                 "failures": failures.get(name, 0),
             }

@@ -145,7 +145,7 @@ def numbers_of(text: str) -> list[int]:
 def in_order(name: str, table: pa.Table) -> pa.Table:
     """A table by set and market: parts come in any order, and equal sweeps are to have equal tables."""
     if name == "transactions":
-        keys = ["set", "client", "hour"]
+        keys = ["set", "client", "hour", "strategy"]
     elif name == "failures":
         keys = ["set", "market_id", "unit"]
     else:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from ..actors.exchange import AccountTerms
 from ..strategies.messages import SIMULATED, Fill, OrderFact, PlaceInstruction
 from ..strategies.order_types import stake_of_target
@@ -209,6 +211,14 @@ class Bet:
         self.size_voided += size
         self._reduced(size)
 
+    def refuse(self) -> None:
+        """The exchange does not take it: what was asked for is void, as far as that is a size."""
+        if not 0 < self.size < math.inf:
+            self.size = 0.0
+        self.settle_sizes()
+        self.void()
+        self.ended = self.changed = True
+
     def _reduced(self, size: float) -> None:
         if size:
             self.changed = True
@@ -291,12 +301,19 @@ class Bet:
         )
 
     def successor(
-        self, order_id: str, ref: str, price: float, size: float, ladder: str | None = None
+        self,
+        order_id: str,
+        ref: str,
+        price: float,
+        size: float,
+        liability: float | None = None,
+        ladder: str | None = None,
     ) -> PlaceInstruction:
         """The order that takes its place: a plain limit order at another price, without time in force and least fill.
 
         Args:
             ref: the reference that the exchange keeps.
+            size: of a limit order; `liability`: of one at the starting price. In the account's currency.
             ladder: one other than its own.
         """
         return PlaceInstruction(
@@ -305,9 +322,10 @@ class Bet:
             self.selection_id,
             self.handicap,
             self.side,
-            LIMIT,
+            self.asked.order_type,
             price,
-            size,
+            size if self.is_limit else None,
+            None if self.is_limit else liability,
             persistence_type=self.persistence_type,
             price_ladder=ladder or self.price_ladder_definition,
         )

@@ -1,4 +1,6 @@
-"""The models of the simulated exchange: queue, liquidity, removals, settlement, latency. Each can be replaced.
+"""The models of the simulated exchange: queue, liquidity, removals, settlement, commission, latency.
+
+Each can be replaced:
 
 hr.Simulation(..., models=hr.Models(queue=MyQueue()))
 """
@@ -11,6 +13,7 @@ from ..config import Config, ConfigError, latency_of
 from ..strategies.ladder import PriceSize
 from ..strategies.runner_book import RunnerBook
 from .bets import Bet
+from .commission import CommissionModel, FlumineCommission
 from .latency import LatencyModel, latency_model
 from .removals import FlumineRemovals, Removals
 from .settlement import FlumineSettlement, Settlement
@@ -141,6 +144,7 @@ class Models:
     latency: LatencyModel | None = None
     removals: Removals | None = None
     settlement: Settlement | None = None
+    commission: CommissionModel | None = None
 
     def prepared(self, config: Config) -> Models:
         """These models, checked against the settings, with what only the machine of the run can read.
@@ -187,4 +191,6 @@ class Models:
             latency=self.latency or latency_model(config),
             removals=self.removals or (FlumineRemovals() if by_peer else Removals()),
             settlement=self.settlement or (FlumineSettlement() if by_peer else Settlement()),
+            commission=self.commission
+            or (FlumineCommission() if words["commission"] == "flumine" else CommissionModel()),
         )

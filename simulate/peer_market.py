@@ -22,12 +22,14 @@ from ..strategies.messages import (
     Request,
     UpdateInstruction,
 )
+from .accounts.bet_rules import PASSIVE
+from .accounts.funds import Purses
 from .bets import Bet
 from .models import Models
 from .peer_matching import PeerMatching
 from .placement import WAIT, Arrival
-from .reports import BET_ACTION_ERROR, ERROR_IN_ORDER, failure, placed
-from .simulated_market import PASSIVE, BetIds, SimulatedMarket
+from .reports import BET_ACTION_ERROR, ERROR_IN_ORDER, INVALID_PERSISTENCE_TYPE, failure, placed
+from .simulated_market import BetIds, SimulatedMarket
 
 _UNANSWERED = ("PENDING", "REPLACING")
 
@@ -59,11 +61,19 @@ class PeerMarket(SimulatedMarket):
     def watching(self) -> bool:  # type: ignore[override]
         return True
 
-    def __init__(self, market_id: str, book: MarketBook, desk: Desk, models: Models, ids: BetIds) -> None:
+    def __init__(
+        self,
+        market_id: str,
+        book: MarketBook,
+        desk: Desk,
+        models: Models,
+        ids: BetIds,
+        purses: Purses | None = None,
+    ) -> None:
         self._packages: list[_Package] = []
         self._held: MarketBook | None = None
         self._orders: PeerOrders | None = None
-        super().__init__(market_id, book, desk, models, ids)
+        super().__init__(market_id, book, desk, models, ids, purses)
 
     def _new_matching(self) -> PeerMatching:
         self._peers = PeerMatching(self._book, self._desk, self._models, self._bets, self._tell, self._tell_reconciled)
@@ -204,7 +214,7 @@ class PeerMarket(SimulatedMarket):
         return Report(bet.order_id, CANCEL, SUCCESS, None, bet.bet_id, size)
 
     def _peer_update(self, package: _Package, bet: Bet, book: MarketBook) -> None:
-        code = self._persistence_refused(book)
+        code = _persistence_refused(book)
         if code is None:
             if bet.is_limit and bet.size_remaining > 0:
                 # A request refused in between has erased what was asked for, but that holds already.
@@ -285,3 +295,12 @@ class PeerMarket(SimulatedMarket):
     def _drop_requests(self) -> None:
         self._packages.clear()
         self.busy = False
+
+
+def _persistence_refused(book: MarketBook) -> str | None:
+    """The code for which no bet can change its persistence; None if it can."""
+    if book.status != "OPEN":
+        return ERROR_IN_ORDER
+    definition = book.market_definition
+    enabled = definition is not None and definition.persistence_enabled
+    return None if enabled else INVALID_PERSISTENCE_TYPE

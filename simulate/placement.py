@@ -82,11 +82,6 @@ class Arrival:
             return _voided(bet, "RUNNER_REMOVED")
         definition = book.market_definition
         assert definition is not None
-        if not self.stop_on_unknown and (code := _unusable(bet, self.terms)) is not None:
-            bet.size = 0.0
-            bet.changed = True
-            bet.settle_sizes()
-            return code
         no_sp = not definition.bsp_market or book.bsp_reconciled or book.inplay
         if not bet.is_limit:
             return _voided(bet, "MARKET_NOT_OPEN_FOR_BSP_BETTING") if no_sp else None
@@ -134,19 +129,6 @@ class Arrival:
         for _, at, size in bet.fills[known:]:
             self.matching.took(bet, at, size)
         return None
-
-
-def _unusable(bet: Bet, terms: Terms) -> str | None:
-    """The exchange's code if a number of the order is not one that a bet can have, and controls were skipped."""
-    asked = bet.asked
-    if asked.order_type != MARKET_ON_CLOSE:
-        price = asked.price  # in a market of lines it is a line, of any size
-        if price is None or not (math.isfinite(price) if terms.is_line(bet) else MIN_PRICE <= price <= MAX_PRICE):
-            return "INVALID_ODDS"
-    size: float | None = bet.liability
-    if bet.is_limit:
-        size = asked.bet_target_size if asked.size is None else asked.size
-    return None if size is not None and 0 < size < math.inf else "INVALID_BET_SIZE"
 
 
 def _voided(bet: Bet, code: str) -> str:

@@ -127,6 +127,8 @@ FIELDS: dict[str, tuple[tuple[str, str], ...]] = {
     "transactions": (
         ("client", "text"),
         ("hour", "time"),
+        ("strategy", "text"),
+        ("charge_each", "number"),
         ("placed", "whole"),
         ("failed", "whole"),
     ),
@@ -163,7 +165,6 @@ class RowCollector:
 
     def market(self, market: HostedMarket) -> None:
         """A market's recording has ended: its orders, fills, and a row for each strategy."""
-        definition = market.market_book.market_definition
         place = (
             market.market_id,
             market.event_id,
@@ -190,7 +191,6 @@ class RowCollector:
             strategy = seat.strategy
             mine = strategy._headrace.take_records(market.market_id)
             self.rows["records"].extend((strategy.name, *row) for row in mine)
-        base_rate = definition.market_base_rate if definition else 0.0
         lasting = market.framework.host.rules.lasting_markets
         for seat in market.seats:
             strategy = seat.strategy
@@ -210,7 +210,7 @@ class RowCollector:
                     round(sum(order.size_matched for order in matched), 2),
                     peak_exposure(matched, market.market_book),
                     profit,
-                    _commission(orders, base_rate),
+                    _commission(market, orders),
                     sum(_transactions(order) for order in orders),
                     market.status,
                     market.settlements,
@@ -305,8 +305,9 @@ class RowCollector:
             )
         self.fail((*failures, *self.unfit), failures.unit, command)
         for client in coordinator.clients:
-            for hour, (placed, failed) in client.transactions_by_hour.items():
-                self.rows["transactions"].append((client.username, hour * 3_600_000, placed, failed))
+            for (hour, strategy), (placed, failed) in client.transactions.items():
+                row = (client.username, hour * 3_600_000, strategy, client.transaction_charge, placed, failed)
+                self.rows["transactions"].append(row)
 
 
 def failure_rows(failures: Iterable[Failure], unit: str, command: str = "") -> list[tuple[Any, ...]]:
@@ -357,13 +358,12 @@ def _fills(order: Order) -> list[tuple[Any, ...]]:
     ]
 
 
-def _commission(orders: list[Order], base_rate: float) -> float:
+def _commission(market: HostedMarket, orders: list[Order]) -> float:
     """The commission that the clients pay on a market's profit, each on its own."""
     profits: dict[Any, float] = {}
     for order in orders:
         profits[order.client] = profits.get(order.client, 0.0) + order.profit
-    rates = {client: float(client.commission_rate(base_rate)) for client in profits}
-    return round(sum(max(round(profit, 2) * rates[client], 0.0) for client, profit in profits.items()), 2)
+    return round(sum(market.commission(client, round(profit, 2)) for client, profit in profits.items()), 2)
 
 
 def _transactions(order: Order) -> int:

@@ -17,6 +17,7 @@ import msgspec
 from ..actors.exchange import Answer, Desk
 from ..strategies.book import MarketBook
 from ..strategies.messages import OrderFact, Reply, Request
+from .accounts.funds import Purses
 from .bets import Bet
 from .matching import RunnerKey
 from .models import FlumineQueue, Models
@@ -104,10 +105,17 @@ class SessionMarket(SimulatedMarket):
     """
 
     def __init__(
-        self, market_id: str, book: MarketBook, desk: Desk, models: Models, ids: Any, script: SessionScript
+        self,
+        market_id: str,
+        book: MarketBook,
+        desk: Desk,
+        models: Models,
+        ids: Any,
+        purses: Purses,
+        script: SessionScript,
     ) -> None:
         waiting: Any = SessionDesk(desk)
-        super().__init__(market_id, book, waiting, models, ids)
+        super().__init__(market_id, book, waiting, models, ids, purses)
         waiting.wait = self._wait
         self._script = script
         self._line = 0
@@ -138,6 +146,10 @@ class SessionMarket(SimulatedMarket):
         kind = SessionPassive if isinstance(self._models.queue, FlumineQueue) else SessionMatching
         self._followed = kind(self._book, self._desk, self._models, self._bets, self._tell)
         return self._followed
+
+    def _admitted(self, request: Request, bets: list[Bet]) -> list[Bet]:
+        # The real exchange has taken what the session sent, by the accounts and the money that were there.
+        return bets if request.request_id in self._known else super()._admitted(request, bets)
 
     def _place(self, request: Request, bet: Bet, arrival: Arrival) -> bool:
         placed = super()._place(request, bet, arrival)
@@ -222,7 +234,7 @@ class SessionExchange(SimulatedExchange):
         script = self._scripts.get(market_id)
         if script is None:
             return super().open(market_id, book, desk)
-        market = SessionMarket(market_id, book, desk, self._complete(desk), self, script)
+        market = SessionMarket(market_id, book, desk, self._complete(desk), self, self._purses, script)
         self._markets[market_id] = market
         return market
 

@@ -8,6 +8,7 @@ from ..actors.exchange import Desk
 from ..strategies.book import MarketBook
 from ..strategies.errors import OrderError
 from ..strategies.messages import Request
+from .accounts.funds import Purses
 from .models import Models
 from .peer_market import PeerMarket
 from .simulated_market import SimulatedMarket
@@ -31,11 +32,12 @@ class SimulatedExchange:
         self._last_bet_id = after_bet_id
         self._completed: Models | None = None
         self._markets: dict[str, SimulatedMarket] = {}
+        self._purses = Purses()
 
     def open(self, market_id: str, book: MarketBook, desk: Desk) -> SimulatedMarket:
         """Open its side of a new market; under compatibility, the peer's."""
         kind = PeerMarket if desk.config.compatibility == "flumine" else SimulatedMarket
-        market = self._markets[market_id] = kind(market_id, book, desk, self._complete(desk), self)
+        market = self._markets[market_id] = kind(market_id, book, desk, self._complete(desk), self, self._purses)
         return market
 
     def _complete(self, desk: Desk) -> Models:

@@ -12,13 +12,12 @@ from typing import Protocol
 
 from ..actors.exchange import AccountTerms, Desk, MarketExchange
 from ..strategies.book import MarketBook
-from ..strategies.errors import OrderError, SettlementError
+from ..strategies.errors import SettlementError
 from ..strategies.messages import (
     CANCEL,
     PLACE,
     REPLACE,
     SUCCESS,
-    UPDATE,
     CancelInstruction,
     OrderFact,
     PlaceInstruction,
@@ -29,26 +28,21 @@ from ..strategies.messages import (
     UpdateInstruction,
 )
 from ..strategies.terms import Terms
+from .accounts.bet_rules import PASSIVE
+from .accounts.funds import Purses
 from .bets import Bet
+from .cashier import Cashier
+from .changing import cancel, no_new_id, persist, withdraw
 from .latency import Latencies
 from .matching import Matching
 from .models import FlumineQueue, Models
 from .passive import PassiveMatching
 from .placement import WAIT, Arrival
 from .queue_matching import QueueMatching
-from .reports import (
-    BET_ACTION_ERROR,
-    BET_TAKEN_OR_LAPSED,
-    ERROR_IN_ORDER,
-    INVALID_PERSISTENCE_TYPE,
-    failure,
-    placed,
-)
+from .reports import ERROR_IN_ORDER, failure, placed
 from .settlement import unsettled
 from .starting_price import actual_sp
 
-#: The bet delay's model by which bets that match nothing do not wait.
-PASSIVE = "PASSIVE"
 #: Why an order was never placed.
 MARKET_CLOSED = "MARKET_CLOSED"
 
@@ -72,9 +66,12 @@ class SimulatedMarket(MarketExchange):
     Args:
         models: complete ones.
         ids: numbers for its bets.
+        purses: the money of accounts, over all markets of the exchange.
     """
 
-    def __init__(self, market_id: str, book: MarketBook, desk: Desk, models: Models, ids: BetIds) -> None:
+    def __init__(
+        self, market_id: str, book: MarketBook, desk: Desk, models: Models, ids: BetIds, purses: Purses | None = None
+    ) -> None:
         self.market_id = market_id
         self._book = book
         self._desk = desk
@@ -91,6 +88,9 @@ class SimulatedMarket(MarketExchange):
         self._defined: object = None
         self._known_terms = Terms()
         self._matching = self._new_matching()
+        assert models.commission is not None
+        assert models.settlement is not None
+        self._cashier = Cashier(book, desk, purses or Purses(), models.commission, models.settlement)
 
     def _new_matching(self) -> Matching:
         kind = PassiveMatching if isinstance(self._models.queue, FlumineQueue) else QueueMatching
@@ -118,6 +118,7 @@ class SimulatedMarket(MarketExchange):
             self._desk.call_at(request.asked_at, self.market_id, self._refuse, self._epoch, request)
             return
         call_at, kind = self._desk.call_at, request.kind
+        self._cashier.insist(request)
         if kind == PLACE:
             account = self._desk.account(request.venue, request.username)
             bets = [
@@ -125,6 +126,7 @@ class SimulatedMarket(MarketExchange):
                 for instruction in request.instructions
                 if isinstance(instruction, PlaceInstruction)
             ]
+            self._cashier.follow(request, bets)
             call_at(due_ms, self.market_id, self._arrive, self._epoch, request, bets, last_ms)
         elif kind == REPLACE:
             call_at(due_ms, self.market_id, self._replace, self._epoch, request, last_ms)
@@ -146,7 +148,8 @@ class SimulatedMarket(MarketExchange):
 
     def _enter(self, asked: PlaceInstruction, strategy: str, account: AccountTerms) -> Bet:
         """Make a bet that is on its way."""
-        bet = Bet(asked, self.market_id, strategy, account, len(self._bets), self._exact)
+        engine = self._cashier.enter(asked, account)
+        bet = Bet(engine, self.market_id, strategy, account, len(self._bets), self._exact)
         self._matching.enter(bet)
         self._bets[bet.order_id] = bet
         return bet
@@ -163,18 +166,36 @@ class SimulatedMarket(MarketExchange):
     def _arrive(self, epoch: int, request: Request, bets: Sequence[Bet], last_ms: int) -> None:
         """Bets reach the exchange; each that has to wait for the bet delay comes back once that has passed.
 
-        Where the market is PASSIVE, only bets that would match wait.
+        They are judged both times. Where the market is PASSIVE, only bets that would match wait.
         """
         if epoch != self._epoch:
             return
         book, now = self._book, self._clock.now_ms
         delay_done = now >= last_ms
-        waiting = [bet for bet in bets if not bet.ended]
+        waiting = self._admitted(request, [bet for bet in bets if not bet.ended])
         if delay_done or PASSIVE in book.bet_delay_models:
-            arrival = Arrival(book, self._matching, request.market_version, delay_done, self._terms(), now)
+            version = self._lapsing(request.market_version)
+            arrival = Arrival(book, self._matching, version, delay_done, self._terms(), now)
             waiting = [bet for bet in waiting if not self._place(request, bet, arrival)]
         if waiting and not delay_done:
             self._desk.call_at(last_ms, self.market_id, self._arrive, epoch, request, waiting, last_ms)
+
+    def _admitted(self, request: Request, bets: list[Bet]) -> list[Bet]:
+        """The bets of a request that the exchange takes; the others are refused here."""
+        codes = self._cashier.refusals(request, bets, self._terms())
+        if not codes:
+            return bets
+        for bet in bets:
+            code = codes.get(bet.order_id)
+            if code is not None:
+                bet.refuse()
+                self._tell(bet)
+                self._reply(request, placed(bet, code, self._clock.now_ms))
+        return [bet for bet in bets if not bet.ended]
+
+    def _lapsing(self, version: int | None) -> int | None:
+        """The version that a request insists on, if its bets lapse for it."""
+        return self._cashier.lapsing(version)
 
     def _place(self, request: Request, bet: Bet, arrival: Arrival) -> bool:
         """Place one bet and answer; False where it has to wait."""
@@ -228,9 +249,9 @@ class SimulatedMarket(MarketExchange):
         for instruction in request.instructions:
             bet = self._bets.get(instruction.order_id)
             if isinstance(instruction, CancelInstruction):
-                report = self._reduce(bet, instruction.order_id, instruction.size_reduction)
+                report = cancel(bet, instruction, self._book, self._cashier)
             elif isinstance(instruction, UpdateInstruction):
-                report = self._persist(bet, instruction.order_id, instruction.new_persistence_type)
+                report = persist(bet, instruction, self._book)
             else:
                 continue
             if bet is not None and bet.changed:
@@ -247,53 +268,22 @@ class SimulatedMarket(MarketExchange):
                 continue
             bet = self._bets.get(instruction.order_id)
             if instruction.new_order_id is None:
-                self._desk.failed(_no_new_id(self.market_id, instruction.order_id), self.market_id, request.strategy)
+                self._desk.failed(no_new_id(self.market_id, instruction.order_id), self.market_id, request.strategy)
                 self._reply(request, failure(instruction.order_id, CANCEL, ERROR_IN_ORDER))
                 continue
-            report = self._reduce(bet, instruction.order_id, None)
+            report = withdraw(bet, instruction, self._book, self._cashier)
             if bet is not None and bet.changed:
                 self._tell(bet)
             self._reply(request, report)
             if bet is not None and report.status == SUCCESS:
                 ref = instruction.new_customer_order_ref or instruction.new_order_id
-                asked = bet.successor(instruction.new_order_id, ref, instruction.new_price, report.size)
+                size = self._cashier.report(report).size
+                asked = self._cashier.asked(bet)
+                asked = bet.successor(instruction.new_order_id, ref, instruction.new_price, size, asked.liability)
                 successors.append(self._enter(asked, bet.strategy, bet.account))
+        self._cashier.follow(request, successors)
         if successors:
             self._arrive(epoch, request, successors, last_ms)
-
-    def _reduce(self, bet: Bet | None, order_id: str, reduction: float | None) -> Report:
-        """Cancel `reduction` of a bet; None: all that remains."""
-        if self._book.status != "OPEN":
-            return failure(order_id, CANCEL, ERROR_IN_ORDER)
-        if bet is None:
-            return failure(order_id, CANCEL, BET_TAKEN_OR_LAPSED)
-        if not bet.is_limit:
-            return failure(order_id, CANCEL, BET_ACTION_ERROR)
-        if not bet.live:
-            return failure(order_id, CANCEL, BET_TAKEN_OR_LAPSED)
-        size = bet.size_remaining if reduction is None else min(reduction, bet.size_remaining)
-        bet.cancel(size)
-        return Report(order_id, CANCEL, SUCCESS, None, bet.bet_id, size)
-
-    def _persist(self, bet: Bet | None, order_id: str, persistence_type: str) -> Report:
-        """Give a bet another persistence."""
-        code = self._persistence_refused(self._book)
-        if code is None and bet is not None and bet.live:
-            if bet.is_limit:
-                bet.changed = bet.changed or bet.persistence_type != persistence_type
-                bet.persistence_type = persistence_type
-                return Report(order_id, UPDATE, SUCCESS, None, bet.bet_id)
-            code = BET_ACTION_ERROR
-        return failure(order_id, UPDATE, code or BET_TAKEN_OR_LAPSED)
-
-    @staticmethod
-    def _persistence_refused(book: MarketBook) -> str | None:
-        """The code for which no bet here can change its persistence; None if it can."""
-        if book.status != "OPEN":
-            return ERROR_IN_ORDER
-        definition = book.market_definition
-        enabled = definition is not None and definition.persistence_enabled
-        return None if enabled else INVALID_PERSISTENCE_TYPE
 
     def _refuse(self, epoch: int, request: Request) -> None:
         """Refuse a request, because it is not known when it would have arrived."""
@@ -314,15 +304,20 @@ class SimulatedMarket(MarketExchange):
         if bet.ended:
             self._matching.remove(bet)
         bet.changed = False
-        self._answer(bet.fact(self._clock.now_ms, not bet.ended, why))
+        self._answer(self._cashier.told(bet, bet.fact(self._clock.now_ms, not bet.ended, why)))
 
     def _reply(self, request: Request, report: Report) -> None:
-        self._answer(Reply(request.request_id, self.market_id, self._clock.now_ms, reports=(report,)))
+        told = self._cashier.report(report)
+        self._answer(Reply(request.request_id, self.market_id, self._clock.now_ms, reports=(told,)))
 
     # -- the book ------------------------------------------------------------------------------------------------
 
     def changed(self) -> None:
+        self._cashier.changed()
         self._matching.update()
+
+    def commission(self, profit: float, account: AccountTerms) -> float:
+        return self._cashier.commission(profit, account)
 
     def rest(self) -> None:
         self._book.unwatch()
@@ -338,13 +333,14 @@ class SimulatedMarket(MarketExchange):
             # A bet with nothing matched has no result; one that had a result before it was voided has another.
             if bet.size_matched or bet.profit:
                 self._settle(bet, line_result)
+        self._cashier.settled(self._bets.values())
 
     def _settle(self, bet: Bet, line_result: float | None, told: bool = True) -> bool:
         """Send the result of a bet; False if it has none. `told`: count an error as a failure too."""
         settlement = self._models.settlement
         assert settlement is not None
         try:
-            result = settlement.settle(self._book, bet, line_result)
+            result = self._cashier.result(bet, settlement.settle(self._book, bet, line_result))
         except Exception as error:  # the others are settled all the same
             bet.profit = 0.0
             self._answer(unsettled(self._book, bet))
@@ -390,11 +386,5 @@ class SimulatedMarket(MarketExchange):
         removals = self._models.removals
         assert removals is not None
         removals.forget(self.market_id)
+        self._cashier.forget()
         self._ids.gone(self.market_id)
-
-
-def _no_new_id(market_id: str, order_id: str) -> OrderError:
-    return OrderError(
-        f"market {market_id}: the replace of order {order_id} does not name the order that takes its place: expected "
-        f"new_order_id"
-    )

@@ -39,6 +39,53 @@ CURRENCIES: dict[str, CurrencyParameters] = {
     }.items()
 }
 
+#: Units of a currency for one pound, of the size that they had in 2025: for accounts of which no rate is given.
+RATES: dict[str, float] = {
+    "GBP": 1.0,
+    "EUR": 1.16,
+    "USD": 1.31,
+    "HKD": 10.2,
+    "AUD": 2.02,
+    "CAD": 1.84,
+    "DKK": 8.66,
+    "NOK": 13.4,
+    "SEK": 12.7,
+    "SGD": 1.71,
+    "RON": 5.89,
+    "BRL": 7.05,
+    "MXN": 24.5,
+    "PEN": 4.46,
+    "HUF": 450.0,
+    "ISK": 166.0,
+    "NZD": 2.31,
+    "ARS": 1860.0,
+    "GEL": 3.56,
+}
+
+#: Jurisdictions whose accounts have no smallest payout to stand for the smallest stake, nor smaller replacements.
+STRICT_STAKES = frozenset({"it", "es", "dk"})
+
+
+class Stakes(NamedTuple):
+    """The smallest stakes of an account.
+
+    Attributes:
+        minimums: in its currency.
+        strict: no payout makes up for a smaller stake, and what replaces a bet must be no smaller either.
+    """
+
+    minimums: CurrencyParameters
+    strict: bool = False
+
+
+#: Of accounts of which no smallest stake is asked.
+ANY_STAKES = Stakes(CurrencyParameters(0, 0, 0))
+
+
+def stakes_of(currency: str, jurisdiction: str = "com") -> Stakes:
+    """The smallest stakes of accounts in a currency. `jurisdiction`: "com", "it", "es", "dk"."""
+    return Stakes(CURRENCIES[currency], jurisdiction in STRICT_STAKES)
+
 
 def pence(size: float) -> float:
     """A size as the exchange keeps it: in hundredths of the account's currency, the nearest, a half up.

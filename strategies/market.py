@@ -13,6 +13,7 @@ from ..values import finite, note_of_price, shown, text
 from .blotter import Blotter
 from .book import MarketBook
 from .clock import Clock, from_ms
+from .commission import commission_of
 from .errors import OrderError
 from .events import OrderEvent, TradeEvent
 from .ladder import PriceSize
@@ -345,10 +346,8 @@ class Market:
 
     def cleared(self, client: Any) -> dict[str, Any]:
         """The client's result of the market: profit, commission, number of bets."""
-        definition = self.market_book.market_definition
         orders = [order for order in self.blotter.client_orders(client) if order.size_matched > 0]
         profit = round(sum(order.profit for order in orders), 2)
-        rate = client.commission_rate(definition.market_base_rate if definition else 0.0)
         return {
             "marketId": self.market_id,
             "eventId": self.event_id,
@@ -359,9 +358,13 @@ class Market:
             "settledDate": None,
             "betCount": len(orders),
             "betOutcome": "WON" if profit >= 0 else "LOST",
-            "commission": round(max(profit * rate, 0), 2),
+            "commission": self.commission(client, profit),
             "profit": profit,
         }
+
+    def commission(self, client: Any, profit: float) -> float:
+        """What a client pays on what it won here, in its currency; 0.0 on a loss."""
+        return commission_of(profit, self.market_book.market_definition, client)
 
     @property
     def info(self) -> dict[str, Any]:

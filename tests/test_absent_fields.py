@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import headrace as hr
-from builders import FLUMINE, Stream, at_sp, back, cancel, lay, replace, replay, update
+from builders import FLUMINE, Request, Stream, at_sp, back, cancel, lay, replace, replay, update
 
 FACTORS = {1: 40.0, 2: 30.0, 3: 20.0, 4: 10.0}
 ORDERS = [
@@ -57,10 +57,16 @@ FIELDS = sorted({*eventful("WIN").lines[0]["mc"][0]["marketDefinition"]} - {"run
 RUNNER_FIELDS = ["adjustmentFactor", "bsp", "sortPriority", "removalDate", "hc"]
 
 
+def if_taken(ref: str, request: Request) -> Request:
+    """A request about an order, unless the exchange has refused it: a market that does not say so has no in-play."""
+    return lambda script, market: None if script.orders[ref].complete else request(script, market)
+
+
 def check(stream: Stream, config: hr.Config) -> None:
+    changes = [if_taken("waits", update("waits", "PERSIST")), if_taken("waits too", replace("waits too", 1.6))]
     played = replay(
         stream,
-        {100: ORDERS, 400: [update("waits", "PERSIST"), replace("waits too", 1.6)], 600: [cancel("other")]},
+        {100: ORDERS, 400: changes, 600: [if_taken("other", cancel("other"))]},
         config=config,
         failing=True,
     )

@@ -14,12 +14,12 @@ from builders import Stream, priced
 from exchange_builders import ALICE, BOB, Fault
 from exchange_desk import Desk, Report, at_close, codes, limit
 from exchange_requests import place
-from headrace.simulate.exchange.betting.bank import FREE_TRANSACTIONS, Movement
-from headrace.simulate.exchange.currency_rates import RATES
+from headrace.simulate.exchange.betting.bank import Movement
 from headrace.simulate.exchange.errors import ApiError, ParameterError
 from headrace.simulate.exchange.settings import AccountSettings, Timers
-from headrace.strategies.currency import CURRENCIES
+from headrace.strategies.currency import CURRENCIES, RATES
 from headrace.strategies.errors import InputError
+from headrace.strategies.transaction_charge import FREE_TRANSACTIONS
 
 
 def rich(**changes: Any) -> tuple[AccountSettings, AccountSettings]:

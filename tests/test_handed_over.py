@@ -365,8 +365,10 @@ def test_requests_take_scalars_of_numpy() -> None:
 
 
 def test_versions_of_markets_may_be_scalars_of_numpy() -> None:
-    script = {100: [back("a", 2.2, 5.0, market_version=np.int64(1)), back("b", 2.2, 5.0, market_version=np.int64(7))]}
-    played = replay(priced().touch(400).close(), script)
+    """One of a market that was suspended since; the other is that of now."""
+    stream = priced().touch(150).suspend(200, version=7).define(210, status="OPEN").touch(400).close()
+    script = {150: [back("a", 2.2, 5.0, market_version=np.int64(7)), back("b", 2.2, 5.0, market_version=np.int64(1))]}
+    played = replay(stream, script)
     assert (played.error("a"), played.error("b")) == (None, "BET_TAKEN_OR_LAPSED")
 
 

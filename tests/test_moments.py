@@ -78,20 +78,22 @@ class Seen:
             self.rows.setdefault(order, []).append(Row(order, market.clock.now_ms))
 
 
-def arrivals(asked: Sequence[Request]) -> dict[str, int]:
-    """When each order is placed, if it is: asked + latency + bet delay."""
+def arrivals(asked: Sequence[Request], delayed: bool = True) -> dict[str, int]:
+    """When each order is placed, if it is: asked + latency + bet delay. Without the delay: when it is first judged."""
     found = {}
     for request in asked:
         for each in request.instructions:
             placed = each.new_order_id if isinstance(each, ReplaceInstruction) else each.order_id
             if request.kind in ("PLACE", "REPLACE") and placed is not None:
-                found[placed] = request.asked_at + round((LATENCY[request.kind] + request.bet_delay) * 1000)
+                delay = request.bet_delay if delayed else 0
+                found[placed] = request.asked_at + round((LATENCY[request.kind] + delay) * 1000)
     return found
 
 
 def require_moments(seen: Seen, coordinator: Listening, published: set[int]) -> int:
     """Each order is shown in a new state at the time that the exchange gave it; the number of states looked at."""
     due, looked_at = arrivals(coordinator.asked), 0
+    judged = arrivals(coordinator.asked, delayed=False)
     over: dict[str | None, int] = {}
     for at, message in coordinator.told:
         assert message.at == at or not isinstance(message, (Reply, OrderFact))
@@ -106,7 +108,8 @@ def require_moments(seen: Seen, coordinator: Listening, published: set[int]) -> 
     for order, rows in seen.rows.items():
         answered = next((row for row in rows if row.answered is not None), None)
         if answered is not None:
-            assert answered.now == answered.answered == due[order.id]
+            assert answered.now == answered.answered
+            assert answered.now == due[order.id] or (order.bet_id is None and answered.now == judged[order.id])
             looked_at += 1
         known = 0
         for row in rows:

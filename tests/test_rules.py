@@ -124,7 +124,7 @@ def test_order_that_lapsed_while_its_cancel_was_under_way_comes_alive_again_unde
 
 def test_cancel_of_an_order_that_was_matched_meanwhile_fails() -> None:
     stream = priced().touch(400).prices(500, {1: {"trd": [[2.2, 100]]}}).touch(800).close()
-    played = replay(stream, {100: [back("a", 2.15, 5.0)], 400: [cancel("a")]})
+    played = replay(stream, {100: [back("a", 2.14, 5.0)], 400: [cancel("a")]})
     assert played["a"].size_matched == 5.0
     assert played["a"].responses.cancel_responses[0].error_code == "BET_TAKEN_OR_LAPSED"
 
@@ -250,7 +250,7 @@ def test_partly_cancelled_order_on_a_removed_runner_is_void_and_never_matched_ag
 def test_volume_of_a_runner_that_left_active_is_not_shown_again() -> None:
     stream = priced().touch(400).prices(500, {1: {"trd": [[2.2, 8]]}})
     stream.define(600, {1: {"status": "HIDDEN"}}).touch(700).touch(800).close()
-    played = replay(stream, {100: [back("a", 2.3, 50.0), back("b", 2.15, 50.0)]})
+    played = replay(stream, {100: [back("a", 2.3, 50.0), back("b", 2.14, 50.0)]})
     # 8 published is 4 a side, once.
     assert [played.snapshots[at]["b"].matched for at in (500, 600, 700, 800)] == [4.0, 4.0, 4.0, 4.0]
 
@@ -523,10 +523,11 @@ def test_pause_is_over_when_its_seconds_have_passed() -> None:
 
 
 def test_remainder_below_the_minimum_can_be_cancelled() -> None:
-    stream = priced().touch(400).touch(800).close()
-    actions = {100: [back("a", 2.2, 0.5)], 400: [cancel("a", force=False)]}
-    assert replay(stream, actions)["a"].size_cancelled == 0.5
-    assert replay(stream, actions, config=FLUMINE)["a"].size_cancelled == 0.0
+    stream = priced().touch(400).touch(800).touch(1200).close()
+    actions = {100: [back("a", 2.2, 1.5)], 400: [cancel("a", 1.0)], 800: [cancel("a", force=False)]}
+    assert replay(stream, actions)["a"].size_cancelled == 1.5
+    below = {100: [back("a", 2.2, 0.5)], 400: [cancel("a", force=False)]}
+    assert replay(stream, below, config=FLUMINE)["a"].size_cancelled == 0.0
 
 
 def test_new_price_of_a_replace_must_stand_on_the_ladder() -> None:
@@ -569,7 +570,7 @@ def test_replacement_is_in_the_blotter_and_counts_while_it_is_pending() -> None:
 
 def test_process_orders_shows_live_orders_at_each_book_and_the_complete_once_more() -> None:
     stream = priced().touch(400).prices(500, {1: {"trd": [[2.2, 200]]}}).touch(600).touch(700).close(800)
-    played = replay(stream, {100: [back("a", 2.15, 5.0), back("b", 3.0, 5.0)]})
+    played = replay(stream, {100: [back("a", 2.14, 5.0), back("b", 3.0, 5.0)]})
     assert played.calls == [
         (220, ["a", "b"]),  # placed
         (400, ["a", "b"]),

@@ -217,7 +217,7 @@ def test_counts_of_a_coordinator_are_told_bit_by_bit_and_what_a_former_one_has_t
     (client,) = run.coordinator.clients
     client.add_transaction(3, at_ms=T0)
     client.add_transaction(-1, at_ms=T0)
-    assert told()["transactions"] == [("simulated", T0 // 3_600_000 * 3_600_000, 2, 0)]
+    assert told()["transactions"] == [("simulated", T0 // 3_600_000 * 3_600_000, "", 0.002, 2, 0)]
     assert not any(CoordinatorRows(run.coordinator)().values())
 
 

@@ -211,7 +211,7 @@ def test_bets_on_a_trap_that_stays_empty_are_void() -> None:
     stream = three().define(500, {1: {"status": "REMOVED_VACANT"}}).touch(900).touch(1300).close(2000, winner=2)
     played = replay(stream, {100: [back("a", 3.6, 5.0), back("b", 50.0, 5.0)], 900: [back("c", 3.6, 5.0)]})
     assert [(played[ref].size_matched, played[ref].size_voided) for ref in "abc"] == [(0.0, 5.0)] * 3
-    assert played.error("c") == "RUNNER_REMOVED"
+    assert played.error("c") == "INVALID_RUNNER"
 
 
 @pytest.mark.parametrize(

@@ -42,7 +42,9 @@ LINES: Kind = {
 }
 UNDERS = (0.5, 20.5, 21.5, 150.5, 300.5)
 ODDS = (1.01, 1.5, 2.02, 3.4, 5.0, 11.0, 70.0)
-SIZES = (0.57, 1.0, 2.0, 3.33, 10.0, 16.67)
+SIZES = (0.87, 1.0, 2.0, 3.33, 10.0, 16.67)
+#: An account of which no smallest stake is asked.
+SMALL = hr.SimulatedClient(min_bet_validation=False)
 
 
 def each_way(divisor: float) -> Kind:
@@ -83,7 +85,7 @@ def profits(stream: Stream, actions: dict[int, list[Request]], kind: Kind, **how
     for statuses, line in results(kind):
         last = max(actions)
         requests = {**actions, last: [*actions[last], note("line_range_result", line)]}
-        played = replay(settle(stream, 90_000, statuses), requests, **how)
+        played = replay(settle(stream, 90_000, statuses), requests, **{"client": SMALL, **how})
         found.append((played, round(sum(order.profit for order in played.market.blotter), 2)))
     return found
 
@@ -146,7 +148,7 @@ def test_order_loses_at_most_what_was_counted_and_as_much_by_some_result(data: A
     # Matched whole at its own price, or at even starting prices, it loses all of that by some result.
     if getattr(order_type, "time_in_force", None) or isinstance(order_type, hr.LimitOnCloseOrder):
         return
-    whole = {"client": hr.SimulatedClient(simulated_full_match=True)}
+    whole = {"client": hr.SimulatedClient(simulated_full_match=True, min_bet_validation=False)}
     quiet = market(kind).touch(100).touch(400).define(700, {1: {"bsp": 2.0}, 2: {"bsp": 2.0}}, bspReconciled=True)
     worst = max(-profit for _, profit in profits(quiet, actions, kind, **whole))
     assert worst == pytest.approx(counted[0], abs=PENNY)
@@ -155,7 +157,7 @@ def test_order_loses_at_most_what_was_counted_and_as_much_by_some_result(data: A
 def test_half_penny_may_be_rounded_up_where_it_is_counted_and_down_where_it_is_settled() -> None:
     counted: list[float] = []
     kind = each_way(4)
-    whole = {"client": hr.SimulatedClient(simulated_full_match=True)}
+    whole = {"client": hr.SimulatedClient(simulated_full_match=True, min_bet_validation=False)}
     quiet = market(kind).touch(100).touch(400)
     actions = {100: [place("a", "LAY", hr.LimitOrder(1.01, 10.0)), exposure_now(counted)]}
     worst = max(-profit for _, profit in profits(quiet, actions, kind, **whole))
@@ -213,7 +215,7 @@ def test_worst_case_is_that_of_all_ways_to_match_and_all_results(kind: Kind, bet
     """By counting them all: each waiting order matched or not, each result."""
     prices = UNDERS if is_line(kind) else ODDS
     chosen = [(side, prices[at % len(prices)], size, matched) for side, at, size, matched in bets]
-    fill = hr.SimulatedClient(simulated_full_match=True)
+    fill = hr.SimulatedClient(simulated_full_match=True, min_bet_validation=False)
     first = [place(f"m{n}", side, hr.LimitOrder(p, s)) for n, (side, p, s, matched) in enumerate(chosen) if matched]
     later = [place(f"w{n}", side, hr.LimitOrder(p, s)) for n, (side, p, s, matched) in enumerate(chosen) if not matched]
     counted: list[float] = []
@@ -356,7 +358,7 @@ def test_removed_runner_cannot_win() -> None:
     def look(script: Script, market: Any) -> None:
         found.append(market.blotter.market_exposure(script.strategy, market.market_book))
 
-    filled = hr.SimulatedClient(simulated_full_match=True)
+    filled = hr.SimulatedClient(simulated_full_match=True, min_bet_validation=False)
     replay(stream.touch(500), {100: [*requests, look], 500: [look]}, client=filled)
     assert found == [-10.0, 0.0]
 

@@ -357,7 +357,8 @@ class Betting:
     def settled(self, owner: Owner, market_id: str, profit: float) -> None:
         """The results of an account's bets in a market come to this."""
         client, definition = self.accounts.of(owner).client, self._definition_of(market_id)
-        rate = client.commission_rate(_COMMISSION if definition is None else definition.market_base_rate)
+        base = (_COMMISSION, True) if definition is None else (definition.market_base_rate, definition.discount_allowed)
+        rate = client.commission_rate(*base)
         after = round(profit - round(max(0.0, profit) * rate, 2), 2)
         self.day.settle(market_id, " ".join(owner), self._purses[owner], after, self._clock.now_ms)
 

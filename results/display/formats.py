@@ -12,6 +12,7 @@ _MONEY = frozenset(
         "profit",
         "commission",
         "net_profit",
+        "transaction_charge",
         "expectancy",
         "standard_error",
         "expectancy_low",

@@ -29,8 +29,9 @@ _FAILED = "color:#b3261e"
 def result_html(result: ShownResult) -> str:
     """What the run came to, a row per strategy, and what went wrong."""
     rows = result.summary().to_pylist()
-    names = [name for name in (rows[0] if rows else ()) if name not in (*UNSHOWN, "failures") or name == "profit"]
-    names += ["failures"] if any(row["failures"] for row in rows) else []
+    late = ("transaction_charge", "failures")
+    names = [name for name in (rows[0] if rows else ()) if name not in (*UNSHOWN, *late) or name == "profit"]
+    names += [name for name in late if any(row[name] for row in rows)]
     markets = max((row["markets"] for row in rows), default=0)
     orders = sum(row["orders"] for row in rows)
     title = f"<b>Result</b> of {_count(markets, 'market')}, {_count(orders, 'order')}{_models(result.manifest)}"

@@ -124,10 +124,13 @@ def _headline(facts: _Facts) -> str:
     refused = sum(result.violations["count"].to_pylist())
     net = sum(row["net_profit"] for row in facts.summary)
     stake = sum(row["matched"] for row in facts.summary)
+    charge = sum(row["transaction_charge"] for row in facts.summary)
+    charged = [Tile(f"transaction charge{facts.money}", page.money(charge), "warn")] if charge else []
     return page.tiles(
         [
             Tile(f"net profit{facts.money}", page.money(net)),
             Tile("return on matched", page.fraction(net / stake) if stake else "none"),
+            *charged,
             Tile("markets", page.whole(len(result.markets["market_id"].unique()))),
             Tile("orders", page.whole(sum(row["orders"] for row in facts.summary))),
             Tile("violations", page.whole(refused), "warn" if refused else "", "violations" if refused else ""),
@@ -322,7 +325,19 @@ _SUMMARY = (
     Column("strategy", "strategy", page.text, text=True, main=True),
     _number("net_profit", main=True),
     _number("return_on_matched", main=True),
-    *map(_number, ("markets", "orders", "matched_orders", "matched", "max_drawdown", "violations", "failures")),
+    *map(
+        _number,
+        (
+            "markets",
+            "orders",
+            "matched_orders",
+            "matched",
+            "max_drawdown",
+            "transaction_charge",
+            "violations",
+            "failures",
+        ),
+    ),
 )
 _MARKETS = (
     Column("net profit", "net", page.money, main=True),

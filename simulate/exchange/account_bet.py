@@ -8,6 +8,7 @@ from typing import Any
 from msgspec.structs import replace
 
 from ...strategies.messages import ClearedOrder, Fill, OrderFact, PlaceInstruction
+from ..accounts.conversion import in_currency
 from ..outcomes import Outcome
 from ..settlement import Settlement
 
@@ -264,20 +265,3 @@ class AccountBet:
 
     def __repr__(self) -> str:
         return f"<AccountBet {self.bet_id} {self.asked.side} {self.size:g} at {self.price:g}, {self.matched:g} matched>"
-
-
-def in_currency(fact: OrderFact, unit: float, limit: bool) -> OrderFact:
-    """A fact in another currency, `unit` of it for one of the fact's: sizes to the penny, and they still add up."""
-    size = round(fact.size * unit, 2)
-    names = ("matched", "cancelled", "lapsed", "voided")
-    parts = {name: round(getattr(fact, name) * unit, 2) for name in names}
-    remaining = 0.0
-    if limit:
-        left = round(size - sum(parts.values()), 2)
-        if fact.remaining:
-            remaining = max(left, 0.0)
-        else:
-            largest = max(names, key=lambda name: parts[name])
-            parts[largest] = round(parts[largest] + left, 2)
-    fills = tuple((at, price, part * unit) for at, price, part in fact.fills or ())
-    return replace(fact, size=size, remaining=remaining, fills=fills, **parts)

@@ -13,9 +13,10 @@ from typing import Any, NoReturn
 
 from ...actors.exchange import AccountTerms, Answer
 from ...strategies.book import MarketBook
-from ...strategies.currency import CURRENCIES
+from ...strategies.currency import RATES
 from ...strategies.errors import RunError
 from ...strategies.messages import (
+    AccountFact,
     ClearedOrder,
     OrderFact,
     Reply,
@@ -23,9 +24,9 @@ from ...strategies.messages import (
     Request,
 )
 from ...strategies.rules import Rules
+from ..accounts.conversion import in_pounds
 from ..models import Models
 from .account_bet import LAPSE_REASONS, AccountBet
-from .currency_rates import in_pounds, rate
 from .exchange_market import ExchangeMarket as ExchangeMarket
 from .exchange_market import Listener as Listener
 from .exchange_market import results_of
@@ -293,7 +294,7 @@ class Exchange:
             strategy_refs: of placings, by their order ids; None: all have the request's.
         """
         market = self.markets[request.market_id]
-        units = rate(self.accounts[request.username].currency)
+        units = RATES[self.accounts[request.username].currency]
         converted = request if units == 1.0 else in_pounds(request, units, self._by_order)
         submission = self._submissions.add(request, converted, units, answered, strategy_refs or {})
         market.venue.send(converted)
@@ -367,8 +368,11 @@ class Exchange:
 
     def account(self, venue: str, username: str) -> AccountTerms:
         settings = self.accounts[username]
-        minimum = CURRENCIES[settings.currency].min_bsp_liability / rate(settings.currency)
+        minimum = settings.stakes.minimums.min_bsp_liability / RATES[settings.currency]
         return AccountTerms(best_price_execution=settings.best_execution, min_bsp_liability=minimum)
+
+    def take_funds(self, fact: AccountFact) -> None:
+        """The money of accounts is kept here, by `betting.bank`: matching knows of none."""
 
     def call_at(self, at_ms: int, market_id: str, function: Callable[..., object], *arguments: Any) -> None:
         self.clock.call_at(at_ms, self._act_at, market_id, function, arguments)

@@ -4,14 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from ...strategies.commission import commission_percent
 from .account_bet import AccountBet
 from .exchange import Exchange, ExchangeMarket, Listener
 from .public_market import Touched
-
-
-def commission_rate(base_rate: float, discount_allowed: bool, discount_rate: float) -> float:
-    """Commission in percent of what is won: the market's base rate less the account's discount, where it has one."""
-    return base_rate * (1 - (discount_rate if discount_allowed else 0.0) / 100)
 
 
 class MarketWords(Listener):
@@ -46,7 +42,7 @@ class MarketWords(Listener):
         """Percent of what is won there, for an account with a discount of that many percent."""
         definition = self.of(market_id)
         base_rate = float(definition.get("marketBaseRate") or 0.0)
-        return commission_rate(base_rate, bool(definition.get("discountAllowed")), discount_rate)
+        return commission_percent(base_rate, bool(definition.get("discountAllowed")), discount_rate)
 
     def description(self, bet: AccountBet) -> dict[str, Any]:
         """An `ItemDescription` of a bet; names that the definition lacks are left out."""

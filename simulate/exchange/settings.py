@@ -6,7 +6,7 @@ import dataclasses
 import math
 from typing import Literal
 
-from ...strategies.currency import CURRENCIES
+from ...strategies.currency import CURRENCIES, Stakes, stakes_of
 from ...strategies.errors import InputError
 
 #: How fast recordings run: recorded seconds per second; as fast as clients read; or a message at each `step`.
@@ -55,6 +55,11 @@ class AccountSettings:
             raise InputError(f"{what}: the exposure_limit is {self.exposure_limit}; expected 0 or more")
         if not 0 <= self.discount_rate <= 100:
             raise InputError(f"{what}: the discount_rate is {self.discount_rate}; expected percent, 0 to 100")
+
+    @property
+    def stakes(self) -> Stakes:
+        """The smallest stakes that it may place."""
+        return stakes_of(self.currency, self.jurisdiction)
 
 
 def _check(numbers: Limits | Timers) -> None:

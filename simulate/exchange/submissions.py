@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from ...strategies.messages import PlaceInstruction, Reply, Report, Request
-from .currency_rates import unit_of
+from ..accounts.conversion import unit_of
 
 #: What a bet was asked with: the instruction, the reference of the strategy, the account, and its currency's unit.
 Asked = tuple[PlaceInstruction, str, str, float]

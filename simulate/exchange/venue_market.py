@@ -114,6 +114,12 @@ class VenueMarket(SimulatedMarket):
 
     # -- placing -------------------------------------------------------------------------------------------------
 
+    def _admitted(self, request: Request, bets: list[Bet]) -> list[Bet]:
+        return bets  # judged before they came here: see `betting.placing`
+
+    def _lapsing(self, version: int | None) -> int | None:
+        return version
+
     def _place(self, request: Request, bet: Bet, arrival: Arrival) -> bool:
         code, bet_id = self._outcome(bet, arrival)
         if code == WAIT:

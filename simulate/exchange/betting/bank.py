@@ -9,22 +9,21 @@ import dataclasses
 from collections.abc import Iterable
 from typing import Any
 
+from ....strategies.commission import commission_on, commission_percent
+from ....strategies.currency import RATES
 from ....strategies.messages import PlaceInstruction
+from ....strategies.transaction_charge import FREE_TRANSACTIONS, TRANSACTION_CHARGE, charge_of_hour
+from ...accounts.exposure import AccountExposure
+from ...accounts.funds import affords
 from ..account_bet import AccountBet
-from ..currency_rates import RATES, rate
 from ..errors import ApiError
 from ..exchange import Exchange, ExchangeMarket, Listener
 from ..faults import Faults
 from ..http.arguments import chosen
-from ..market_words import commission_rate
 from ..operations import Operation
 from ..public_market import Touched
 from ..settings import AccountSettings
-from .exposure import AccountExposure
 
-#: Transactions of a clock hour that cost nothing, and what each further one costs, in pounds (Betfair's charges page).
-FREE_TRANSACTIONS = 5_000
-TRANSACTION_CHARGE = 0.002
 _HOUR_MS = 3_600_000
 
 #: Kinds of movements.
@@ -118,12 +117,11 @@ class Bank(Listener):
 
     def commission_on(self, username: str, market: ExchangeMarket, won: float) -> float:
         """Commission on what an account has won in a market, in all: the market's base rate less its discount."""
-        if won <= 0:
-            return 0.0
         definition = market.definition
         discount = self._exchange.accounts[username].discount_rate
-        percent = commission_rate(definition.market_base_rate, definition.discount_allowed, discount)
-        return round(won * percent / 100, 2)
+        return commission_on(
+            won, commission_percent(definition.market_base_rate, definition.discount_allowed, discount)
+        )
 
     def statement(self, username: str) -> list[Movement]:
         """All movements of an account, in order."""
@@ -140,19 +138,10 @@ class Bank(Listener):
     # -- before bets are placed ----------------------------------------------------------------------------------
 
     def affords(self, username: str, market: ExchangeMarket, instructions: Iterable[PlaceInstruction]) -> bool:
-        """Whether an account may place these bets in a market.
-
-        What lowers, or leaves, what it may lose there is always allowed: it may owe more than it has since the removal
-        of a runner.
-        """
-        losses = self._losses(username)
-        before = losses.get(market.market_id, 0.0)
+        """Whether an account may place these bets in a market."""
         after = self._of(username, market.market_id).loss_with(instructions, market.book)
-        if after <= before:
-            return True
-        total = round(sum(losses.values()) - before + after, 2)
         limit = self._exchange.accounts[username].exposure_limit
-        return total <= self.balance(username) and (limit is None or total <= limit)
+        return affords(self._losses(username), market.market_id, after, self.balance(username), limit)
 
     def hold(self, username: str, market_id: str, instructions: Iterable[PlaceInstruction]) -> None:
         """Count bets as placed that wait for the bet delay."""
@@ -181,8 +170,8 @@ class Bank(Listener):
 
     def _charge(self, username: str, hour: int) -> None:
         counted = self._transactions.pop((username, hour))
-        units = rate(self._exchange.accounts[username].currency)
-        charge = round((counted - FREE_TRANSACTIONS) * TRANSACTION_CHARGE * units, 2)
+        units = RATES[self._exchange.accounts[username].currency]
+        charge = charge_of_hour(counted, TRANSACTION_CHARGE * units)
         if charge:
             self._move(username, CHARGE, -charge, transactions=counted)
 

@@ -10,6 +10,7 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+from ...accounts.bet_rules import FILL_OR_KILL, LIMIT
 from ..errors import ConnectionCut
 from ..exchange import Exchange
 from ..faults import Fault, Faults
@@ -35,7 +36,7 @@ from .changing import Change, Changer, Replacement
 from .placing import Order, Placed, Placer
 from .reception import Call, Reception
 from .unasked import Unasked
-from .validation import FILL_OR_KILL, LIMIT, read_placing
+from .validation import read_placing
 
 
 class Betting:

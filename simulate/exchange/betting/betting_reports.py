@@ -8,9 +8,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+from ...accounts.bet_rules import FILL_OR_KILL, LIMIT
 from ..account_bet import AccountBet
 from ..timeline import written_to_second
-from .validation import FILL_OR_KILL, LIMIT, Placing
+from .validation import Placing
 
 SUCCESS, FAILURE, TIMEOUT = "SUCCESS", "FAILURE", "TIMEOUT"
 PROCESSED_WITH_ERRORS, BET_ACTION_ERROR = "PROCESSED_WITH_ERRORS", "BET_ACTION_ERROR"

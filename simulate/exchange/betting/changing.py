@@ -16,7 +16,15 @@ from ....strategies.messages import (
     UpdateInstruction,
 )
 from ....strategies.messages import Report as Answer
-from ....strategies.terms import Terms
+from ...accounts.bet_rules import (
+    LAPSE,
+    LIMIT,
+    LIMIT_ON_CLOSE,
+    TAKEN,
+    edit_refusal,
+    persistence_refusal,
+    reduction_refusal,
+)
 from ..account_bet import AccountBet
 from ..errors import ParameterError
 from ..exchange import Exchange, ExchangeMarket
@@ -39,21 +47,8 @@ from .betting_reports import (
 )
 from .placing import VENUE, Placed
 from .reception import Call
-from .validation import (
-    LAPSE,
-    LIMIT,
-    LIMIT_ON_CLOSE,
-    PERSISTENCE_TYPES,
-    Placing,
-    fair,
-    is_money,
-    keeps,
-    market_refusal,
-    no_starting_price,
-    on_ladder,
-)
+from .validation import PERSISTENCE_TYPES, Placing, market_refusal
 
-TAKEN = "BET_TAKEN_OR_LAPSED"
 SUCCEEDED = "SUCCESS"
 
 
@@ -229,13 +224,8 @@ class Changer:
         """The code for which a bet is not cancelled."""
         if not bet.executable:
             return TAKEN
-        if change.reduction is None:
-            return None
-        if not is_money(change.reduction):
-            return "INVALID_BET_SIZE"
-        rest = round(bet.remaining - change.reduction, 2)
-        line = Terms.of(self._exchange.markets[bet.market_id].definition).line
-        return "INVALID_PROFIT_RATIO" if rest > 0 and not line and not fair(rest, bet.price) else None
+        book = self._exchange.markets[bet.market_id].book
+        return reduction_refusal(change.reduction, bet.remaining, bet.price, book)
 
     def _cancelled(self, order_id: str) -> float:
         bet = self._exchange.bet_of(order_id)
@@ -266,10 +256,7 @@ class Changer:
             return "INVALID_BET_ID"
         if not bet.executable:
             return TAKEN
-        if change.persistence == bet.persistence:
-            return "NO_ACTION_REQUIRED"
-        kept = keeps(change.persistence, self._exchange.markets[bet.market_id])
-        return None if kept else "INVALID_PERSISTENCE_TYPE"
+        return persistence_refusal(change.persistence, bet.persistence, self._exchange.markets[bet.market_id].book)
 
     # -- replacing -----------------------------------------------------------------------------------------------
 
@@ -302,14 +289,9 @@ class Changer:
             if not bet.executable:
                 return TAKEN
             return "NO_ACTION_REQUIRED" if price == bet.price else None
-        if bet.asked.order_type != LIMIT_ON_CLOSE or bet.ended or no_starting_price(market):
+        if bet.asked.order_type != LIMIT_ON_CLOSE or bet.ended:
             return TAKEN
-        if not on_ladder(price, market):
-            return "INVALID_ODDS"
-        if price == bet.price:
-            return "NO_ACTION_REQUIRED"
-        # A limit moves only to where it is likelier to be met.
-        return "INVALID_PRICE_EDIT" if (price > bet.price) == bet.back else None
+        return edit_refusal(price, bet.price, bet.back, market.book)
 
     def _edit(self, bet: AccountBet, each: Replacement) -> None:
         """End a bet at the starting price whose limit moves: it is cancelled, though nothing of it counts as that."""

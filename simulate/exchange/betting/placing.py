@@ -9,6 +9,7 @@ import dataclasses
 from collections.abc import Callable
 
 from ....strategies.messages import PLACE, Report, Request
+from ...accounts.bet_rules import PASSIVE, Versions, crossing
 from ..account_bet import AccountBet
 from ..exchange import Exchange, ExchangeMarket, Listener
 from ..faults import Faults
@@ -16,7 +17,7 @@ from ..public_market import Touched
 from ..settings import AccountSettings
 from .bank import Bank
 from .betting_reports import BET_ACTION_ERROR, ERROR_IN_ORDER, EXECUTION_CODES
-from .validation import PASSIVE, Placing, crossing, judge, market_refusal
+from .validation import Placing, judge, market_refusal
 
 #: What requests call this exchange.
 VENUE = "rehearsal"
@@ -55,20 +56,6 @@ class Placed:
     at_once: bool = False
 
 
-class _Versions:
-    """Which versions of a market lapse bets that insist on them."""
-
-    __slots__ = ("least", "status", "version")
-
-    def __init__(self, status: str | None, version: int) -> None:
-        self.status, self.version, self.least = status, version, version
-
-    def change(self, status: str | None, version: int) -> None:
-        if version != self.version and "SUSPENDED" in (status, self.status):
-            self.least = version
-        self.status, self.version = status, version
-
-
 class Placer(Listener):
     """Places orders. It hears of markets, for their versions."""
 
@@ -76,7 +63,7 @@ class Placer(Listener):
         self._exchange = exchange
         self._bank = bank
         self._faults = faults
-        self._versions: dict[str, _Versions] = {}
+        self._versions: dict[str, Versions] = {}
         exchange.listeners.append(self)
 
     def begin(self, order: Order, done: Callable[[Placed], object]) -> None:
@@ -128,7 +115,7 @@ class Placer(Listener):
             if (wrong := judge(placing, market, account, order.replacing)) is not None
         }
         if not codes:
-            codes = dict.fromkeys(crossing(order.placings), "INVALID_BACK_LAY_COMBINATION")
+            codes = dict.fromkeys(crossing([each.asked for each in order.placings]), "INVALID_BACK_LAY_COMBINATION")
         if codes and account.best_execution:
             return Placed(BET_ACTION_ERROR, codes)
         good = [placing.asked for place, placing in enumerate(order.placings) if place not in codes]
@@ -139,9 +126,7 @@ class Placer(Listener):
     def _lapsing_version(self, order: Order, market: ExchangeMarket) -> int | None:
         """The version that an order insists on, if the market has been suspended since."""
         known = self._versions.get(market.market_id)
-        if order.version is None or known is None or order.version >= known.least:
-            return None
-        return order.version
+        return order.version if known is not None and known.lapses(order.version) else None
 
     # -- the market ----------------------------------------------------------------------------------------------
 
@@ -199,7 +184,7 @@ class Placer(Listener):
         status, version = market.book.status, market.book.version
         known = self._versions.get(market.market_id)
         if known is None:
-            self._versions[market.market_id] = _Versions(status, version)
+            self._versions[market.market_id] = Versions(status, version)
         else:
             known.change(status, version)
 

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from typing import Any, Protocol
 
+from ....strategies.currency import RATES
 from ..account_bet import AccountBet
-from ..currency_rates import rate
 from ..errors import ApiError
 from ..exchange import Exchange, ExchangeMarket, Listener
 from ..http.arguments import required
@@ -100,7 +100,7 @@ class MarketBooks(Listener):
         limit = self._exchange.settings.limits.data_weight
         if projection.weight * markets > limit:
             raise ApiError("TOO_MUCH_DATA", f"{markets} markets with a weight of {projection.weight:g} each")
-        return projection, orders, rate(params.get("currencyCode", "GBP"))
+        return projection, orders, _rate(params.get("currencyCode", "GBP"))
 
     def _shown(self, market_id: str) -> ExchangeMarket | None:
         market = self._exchange.markets.get(market_id)
@@ -188,3 +188,15 @@ def _key_line(definition: dict[str, Any]) -> dict[str, Any] | None:
     if not line:
         return None
     return {"keyLine": [{"selectionId": each.get("id"), "handicap": each.get("hc") or 0.0} for each in line]}
+
+
+def _rate(currency: str) -> float:
+    """Units of a currency for one pound.
+
+    Raises:
+        ApiError: the exchange has no such currency.
+    """
+    try:
+        return RATES[currency]
+    except KeyError:
+        raise ApiError("INVALID_INPUT_DATA", f"currency {currency!r}: expected one of {', '.join(RATES)}") from None

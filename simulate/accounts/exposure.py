@@ -7,14 +7,14 @@ currency. Source: docs/exchange.md, "Money".
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from typing import Protocol
 
-from ....strategies.book import MarketBook
-from ....strategies.messages import PlaceInstruction
-from ....strategies.order_types import stake_of_target
-from ....strategies.terms import Terms
-from ....strategies.worst_case import Position, market_worst
-from ..account_bet import AccountBet
+from ...strategies.book import MarketBook
+from ...strategies.messages import Fill, PlaceInstruction
+from ...strategies.terms import Terms
+from ...strategies.worst_case import Position, market_worst
+from .bet_rules import stake_of
 
 RunnerKey = tuple[int, float]
 _NO_STRATEGY = ""
@@ -29,26 +29,61 @@ def _up(money: float) -> float:
     return -_down(-money)
 
 
-def stake_of(asked: PlaceInstruction) -> float:
-    """The stake of a limit order, which may be what a bet target comes to."""
-    if asked.size is not None:
-        return asked.size
-    assert asked.price is not None
-    return stake_of_target(asked.bet_target_size or 0.0, asked.bet_target_type, asked.price)
+class Standing(Protocol):
+    """A bet as its account sees it: sizes in the account's currency, of whole pennies."""
+
+    @property
+    def order_id(self) -> str: ...
+
+    @property
+    def bet_id(self) -> str: ...
+
+    @property
+    def selection_id(self) -> int: ...
+
+    @property
+    def handicap(self) -> float: ...
+
+    @property
+    def back(self) -> bool: ...
+
+    @property
+    def is_limit(self) -> bool: ...
+
+    @property
+    def price(self) -> float: ...
+
+    @property
+    def liability(self) -> float: ...
+
+    @property
+    def matched(self) -> float: ...
+
+    @property
+    def average(self) -> float: ...
+
+    @property
+    def remaining(self) -> float: ...
+
+    @property
+    def fills(self) -> Sequence[Fill]: ...
+
+    @property
+    def ended(self) -> bool: ...
 
 
 class AccountExposure:
     """The bets of one account in one market, as a sum: only what has changed is counted anew."""
 
     def __init__(self) -> None:
-        self._bets: dict[str, AccountBet] = {}
+        self._bets: dict[str, Standing] = {}
         self._parts: dict[str, Position] = {}
         self._total: dict[RunnerKey, Position] = {}
         self._held: dict[str, PlaceInstruction] = {}
         self._terms: Terms | None = None
         self._worst: float | None = None
 
-    def take(self, bet: AccountBet) -> None:
+    def take(self, bet: Standing) -> None:
         """A bet is new, or another than before."""
         self._worst = None
         self._held.pop(bet.order_id, None)
@@ -130,7 +165,7 @@ def _add(total: Position, part: Position, sign: int) -> None:
     total.lines.extend(part.lines)
 
 
-def _part(bet: AccountBet, terms: Terms) -> Position:
+def _part(bet: Standing, terms: Terms) -> Position:
     """A bet as it is now."""
     position = Position(terms)
     sign = 1 if bet.back else -1

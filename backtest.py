@@ -41,7 +41,7 @@ from .cluster.reproduction import (
     same_settings,
     texts_of,
 )
-from .cluster.shipping import objects_of, why_not_picklable
+from .cluster.shipping import deciding_of, objects_of, why_not_picklable
 from .config import Config, ConfigError, instance_id_of, with_instance_id
 from .results.folder_store import FolderStore, require_free
 from .results.folders import Folder, NotWritten
@@ -49,6 +49,7 @@ from .results.memory_store import MemoryStore
 from .results.parts import add_sieves
 from .results.result import FORMAT, Result
 from .results.run_manifest import run_manifest
+from .simulate.band import require_band
 from .simulate.models import Models
 from .simulate.reading.event_file import read_custom_events
 from .simulate.reading.recordings import Paths, find_recordings
@@ -90,6 +91,7 @@ def backtest(
     files: Sequence[str | os.PathLike[str]] = (),
     debug: bool = False,
     session: bool = False,
+    band: bool = False,
 ) -> Result:
     """Replay recorded markets through strategies.
 
@@ -117,6 +119,9 @@ def backtest(
             changes and times at which they were, custom events are delivered, and requests and answers take as long as
             was measured; bets are matched by simulation. The strategies must be among those that shared a stream then,
             with their names.
+        band: also say how sure profit and matched size are: copies of the run have the pessimistic and the optimistic
+            queue (`Config(queue=...)`), over one reading of the recordings. `markets` and `summary()` then have, beside
+            the figures of the run itself, the least and the most of the three. Nothing else of the result changes.
 
     Returns:
         The result. Broken recordings and errors of strategies are rows of its `failures`.
@@ -138,6 +143,7 @@ def backtest(
         files=files,
         debug=debug,
         session=session,
+        band=band,
     )
     simulation.add_client(client or SimulatedClient(currency_code=simulation.config.currency))
     for strategy in [strategies] if isinstance(strategies, Strategy) else strategies:
@@ -151,7 +157,7 @@ class Simulation(Assembly):
     Args:
         markets: as in `backtest`; None: those that the strategies' `market_filter["markets"]` names.
         config, engine, out, resume, progress: as in `backtest`.
-        catalogues, sports_data, custom_events, files, debug, session: as in `backtest`.
+        catalogues, sports_data, custom_events, files, debug, session, band: as in `backtest`.
         market_actor, coordinator: subclasses with steps of your own.
         models: models of the simulated exchange.
         workers: processes on Ray; None: one per CPU.
@@ -181,6 +187,7 @@ class Simulation(Assembly):
         files: Sequence[str | os.PathLike[str]] = (),
         debug: bool = False,
         session: bool = False,
+        band: bool = False,
     ) -> None:
         self._given = given_beside(Simulation, locals(), NOT_REPEATED)
         require_engine(engine)
@@ -210,6 +217,9 @@ class Simulation(Assembly):
         self._beginning: Beginning | None = None
         self._debug = debug
         self._session = session
+        self._band = band
+        if band:
+            require_band(config, models)
         if session and config.compatibility is not None:
             raise InputError("session=True: a live session has our own rules; leave compatibility out")
         self._custom_events = read_custom_events(custom_events) if custom_events is not None else []
@@ -328,15 +338,16 @@ class Simulation(Assembly):
         self, setup: Setup, engine: str, place: Folder | None, controls: LoggingControls | None, again: Reproduction
     ) -> Callable[[Sequence[Unit]], Generator[Part, None, None]]:
         """What gives the parts of units as they come, from workers or from this process."""
+        deciding = deciding_of(setup) if self._band and len(self.strategies) == 1 else None
         if engine == "ray":
             connect()
             there = place if place is not None and place.shared else None
             kept, heard = place is not None, controls is not None
-            make_runner = functools.partial(worker_runner, setup, again, kept, heard, there)
+            make_runner = functools.partial(worker_runner, setup, again, kept, heard, there, deciding=deciding)
             make_here = functools.partial(make_runner, remote=False)
             pool = RayPool(make_runner, objects_of(setup), self._workers, self.config.unit_timeout, make_here, again)
             return lambda units: pool.run(plan_batches(units, pool.size))
-        runner: Runner = BatchRunner(setup, controls, again, place is not None)
+        runner: Runner = BatchRunner(setup, controls, again, place is not None, deciding=deciding)
         if place is None:
             return lambda units: run_here(in_turn(units, 1), runner)
         return lambda units: run_here(in_turn(units, MAX_UNITS), StoringRunner(runner))
@@ -386,6 +397,7 @@ class Simulation(Assembly):
             market_actor=self._actor_class,
             coordinator=self._coordinator_class,
             session=self._session,
+            band=self._band,
         )
 
     @property

@@ -22,7 +22,7 @@ from .cluster.engines import ENGINES, Engine
 from .cluster.identity import Beginning, rest_of
 from .cluster.progress import Progress, ProgressOption, showing
 from .cluster.reproduction import Reproduction, ShellCommand, call_of_backtest, given_beside
-from .cluster.shipping import objects_of, sources_digest, sources_of
+from .cluster.shipping import deciding_of, objects_of, sources_digest
 from .cluster.sweep_plan import large, plan_sweep, recordings_of
 from .cluster.sweep_runner import replayer, sets_without_markets
 from .config import Config
@@ -33,9 +33,9 @@ from .results.sweep_folder import FORMAT, SweepFolder
 from .results.sweep_result import SweepResult
 from .results.sweep_store import SweepStore
 from .results.versions import versions
+from .simulate.band import require_band
 from .simulate.reading.recordings import Paths, find_recordings
 from .simulate.setup import Setup
-from .strategies.analysis.deciding_parameters import deciding_parameters
 from .strategies.errors import ClientError, InputError
 from .strategies.hosting import limits_of, parameters_of, require_sound
 from .strategies.parameters import Values, column_value
@@ -83,6 +83,7 @@ def sweep(
     middleware: Sequence[Middleware] = (),
     files: Sequence[str | os.PathLike[str]] = (),
     command: Callable[[Values], str] | None = None,
+    band: bool = False,
 ) -> SweepResult:
     """Replay recorded markets through one strategy with many parameter sets.
 
@@ -108,6 +109,7 @@ def sweep(
         middleware: called at each change in each set's market, which keeps every set awake.
         command: makes of a set the shell command that runs it alone, without markets; empty where there is none.
             Failures show it with their unit's; else they show the call in Python.
+        band: as in `backtest`: `table` and `markets` then have the least and the most of three queues for each set.
 
     Raises:
         TypeError: a name is unknown (the message names the nearest), or a value does not fit its type.
@@ -134,6 +136,7 @@ def sweep(
         middleware=middleware,
         files=files,
         command=command,
+        band=band,
     )
     with showing(progress, f"sweeping {len(values)} sets") as shown:
         return run.run(shown, out, resume)
@@ -143,13 +146,13 @@ class SweepRun:
     """Parameter sets and markets to run them over, checked and planned; nothing is read or started yet.
 
     Args:
-        strategy, config, client, engine, split, orders, workers, sets_per_replay, middleware, files, command: as in
-            `sweep`.
+        strategy, config, client, engine, split, orders, workers, sets_per_replay, middleware, files, command, band: as
+            in `sweep`.
         values: of each set, checked.
         paths: of the recordings.
 
     Raises:
-        TypeError, InputError: the strategy cannot be made with a set.
+        TypeError, InputError: the strategy cannot be made with a set, or such a run can have no band.
         ClientError: the client is not a simulated one.
         RunError: `add` of the strategy failed.
     """
@@ -170,7 +173,10 @@ class SweepRun:
         middleware: Sequence[Middleware],
         files: Sequence[str | os.PathLike[str]],
         command: Callable[[Values], str] | None,
+        band: bool = False,
     ) -> None:
+        if band:
+            require_band(config)
         sets = make_sets(strategy, values)
         clients = Clients([client or SimulatedClient(currency_code=config.currency)])
         if not clients.simulated:
@@ -184,8 +190,10 @@ class SweepRun:
         self.units = plan_sweep(paths, sets, sets_per_replay)
         self._paths = list(dict.fromkeys(paths))
         self._values = list(values)
-        self._setup = Setup(sets, list(clients), config, middleware=list(middleware), files=read_files(files))
-        given = given_beside(sweep, {"client": client, "files": files}, ())
+        self._setup = Setup(
+            sets, list(clients), config, middleware=list(middleware), files=read_files(files), band=band
+        )
+        given = given_beside(sweep, {"client": client, "files": files, "band": band}, ())
         texts = [command(each) if command is not None else "" for each in values]
         more = bool(middleware)
         self._reproductions: list[Reproduction] = [
@@ -216,7 +224,7 @@ class SweepRun:
         if out is not None and not resume:
             require_free(out)
         identity, sets = self._identity(), len(self._values)
-        deciding = deciding_parameters(type(setup.strategies[0]), sources_of(objects_of(setup)))
+        deciding = deciding_of(setup)
         # Nothing is written before it is known that the sweep can begin.
         replayed = replayer(setup, self._engine, self._orders, self._reproductions, deciding, self._workers)
         store = SweepStore(sets, None if out is None else SweepFolder(out, identity, sets, resume))
@@ -289,6 +297,7 @@ class SweepRun:
             "unswept": self._unswept(),
             "split": self._split,
             "orders": self._orders,
+            "band": setup.band,
             "sources": sources_digest(objects_of(setup)),
             "attributes": beginning.tell(setup.strategies[0]),
             **rest_of(setup, beginning),

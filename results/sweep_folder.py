@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 #: The format of sweep folders.
-FORMAT = 3
+FORMAT = 4
 #: Rows that are kept in one part, and those of them that are read by themselves.
 MOST_IN_PART, _GROUP = 50_000, 5_000
 #: What commits of sweeps say beside what all do.

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..failure_groups import FailureGroup, grouped_failures
 from ..violations import Reason, advice, lines, reasons
-from .formats import UNSHOWN, formatted, heading
+from .formats import UNSHOWN, formatted, heading, with_bands
 from .shown import ShownResult, ShownSweep
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ _FAILED = "color:#b3261e"
 
 def result_html(result: ShownResult) -> str:
     """What the run came to, a row per strategy, and what went wrong."""
-    rows = result.summary().to_pylist()
+    rows = [with_bands(row) for row in result.summary().to_pylist()]
     names = [name for name in (rows[0] if rows else ()) if name not in (*UNSHOWN, "failures") or name == "profit"]
     names += ["failures"] if any(row["failures"] for row in rows) else []
     markets = max((row["markets"] for row in rows), default=0)
@@ -39,7 +39,7 @@ def result_html(result: ShownResult) -> str:
 def sweep_html(sweep: ShownSweep) -> str:
     """The best sets, the best one marked, and what went wrong."""
     by = sweep.shown_by
-    every = sweep.best_sets(by)
+    every = [with_bands(row, keep=(by,)) for row in sweep.best_sets(by)]
     rows = every[:_MOST_SETS]
     count, best = len(sweep.parameters), rows[0]
     names = [name for name in best if name not in (*UNSHOWN, "failures")]

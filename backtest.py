@@ -41,7 +41,7 @@ from .cluster.reproduction import (
     same_settings,
     texts_of,
 )
-from .cluster.shipping import deciding_of, objects_of, why_not_picklable
+from .cluster.shipping import objects_of, sources_of, why_not_picklable
 from .config import Config, ConfigError, instance_id_of, with_instance_id
 from .results.folder_store import FolderStore, require_free
 from .results.folders import Folder, NotWritten
@@ -58,6 +58,7 @@ from .simulate.session_replay import find_session
 from .simulate.setup import Setup
 from .simulate.units import Unit, plan_units
 from .strategies.analysis.check import warnings_of
+from .strategies.analysis.deciding_parameters import deciding_parameters
 from .strategies.errors import ClientError, HeadraceError, InputError, RunError
 from .strategies.events import ConfigEvent, StrategyEvent, TerminationEvent
 from .strategies.strategy import Strategy
@@ -119,9 +120,8 @@ def backtest(
             changes and times at which they were, custom events are delivered, and requests and answers take as long as
             was measured; bets are matched by simulation. The strategies must be among those that shared a stream then,
             with their names.
-        band: also say how sure profit and matched size are: copies of the run have the pessimistic and the optimistic
-            queue (`Config(queue=...)`), over one reading of the recordings. `markets` and `summary()` then have, beside
-            the figures of the run itself, the least and the most of the three. Nothing else of the result changes.
+        band: say how sure profits are: copies of the run with `Config(queue="pessimistic")` and "optimistic" replay as
+            well; `markets` and `summary()` also have the least and the most of the three. Nothing else changes.
 
     Returns:
         The result. Broken recordings and errors of strategies are rows of its `failures`.
@@ -217,9 +217,7 @@ class Simulation(Assembly):
         self._beginning: Beginning | None = None
         self._debug = debug
         self._session = session
-        self._band = band
-        if band:
-            require_band(config, models)
+        self._band = require_band(config, models) if band else False
         if session and config.compatibility is not None:
             raise InputError("session=True: a live session has our own rules; leave compatibility out")
         self._custom_events = read_custom_events(custom_events) if custom_events is not None else []
@@ -338,7 +336,9 @@ class Simulation(Assembly):
         self, setup: Setup, engine: str, place: Folder | None, controls: LoggingControls | None, again: Reproduction
     ) -> Callable[[Sequence[Unit]], Generator[Part, None, None]]:
         """What gives the parts of units as they come, from workers or from this process."""
-        deciding = deciding_of(setup) if self._band and len(self.strategies) == 1 else None
+        deciding = None
+        if self._band and len(setup.strategies) == 1:
+            deciding = deciding_parameters(type(setup.strategies[0]), sources_of(objects_of(setup)))
         if engine == "ray":
             connect()
             there = place if place is not None and place.shared else None

@@ -22,7 +22,7 @@ from .cluster.engines import ENGINES, Engine
 from .cluster.identity import Beginning, rest_of
 from .cluster.progress import Progress, ProgressOption, showing
 from .cluster.reproduction import Reproduction, ShellCommand, call_of_backtest, given_beside
-from .cluster.shipping import deciding_of, objects_of, sources_digest
+from .cluster.shipping import objects_of, sources_digest, sources_of
 from .cluster.sweep_plan import large, plan_sweep, recordings_of
 from .cluster.sweep_runner import replayer, sets_without_markets
 from .config import Config
@@ -36,6 +36,7 @@ from .results.versions import versions
 from .simulate.band import require_band
 from .simulate.reading.recordings import Paths, find_recordings
 from .simulate.setup import Setup
+from .strategies.analysis.deciding_parameters import deciding_parameters
 from .strategies.errors import ClientError, InputError
 from .strategies.hosting import limits_of, parameters_of, require_sound
 from .strategies.parameters import Values, column_value
@@ -224,7 +225,7 @@ class SweepRun:
         if out is not None and not resume:
             require_free(out)
         identity, sets = self._identity(), len(self._values)
-        deciding = deciding_of(setup)
+        deciding = deciding_parameters(type(setup.strategies[0]), sources_of(objects_of(setup)))
         # Nothing is written before it is known that the sweep can begin.
         replayed = replayer(setup, self._engine, self._orders, self._reproductions, deciding, self._workers)
         store = SweepStore(sets, None if out is None else SweepFolder(out, identity, sets, resume))

@@ -18,7 +18,6 @@ from typing import Any
 
 from ..actors.failures import installed_folders
 from ..simulate.setup import Setup
-from ..strategies.analysis.deciding_parameters import deciding_parameters
 from ..strategies.errors import RunError
 from ..strategies.hosting import scope_of
 from ..strategies.strategy import Strategy
@@ -235,11 +234,6 @@ def sources_of(objects: Iterable[Any]) -> list[str] | None:
             waiting.extend(imported)
         found.extend(texts)
     return found
-
-
-def deciding_of(setup: Setup) -> tuple[str, ...] | None:
-    """What `check_market_book` of a setup's strategies, all of one class, goes by; see `deciding_parameters`."""
-    return deciding_parameters(type(setup.strategies[0]), sources_of(objects_of(setup)))
 
 
 #: Packages whose code changes nothing of a strategy.

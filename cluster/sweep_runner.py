@@ -89,7 +89,7 @@ class SweepRunner(BatchRunner):
         assert isinstance(unit, SweepUnit)
         sets = [self._setup.strategies[number] for number in unit.sets]
         tally = _Tally(part, unit, sets, self._orders, self._reproduce)
-        alone, bounds = ([of(number) for number in unit.sets] for of in (self._alone, self._bounds_of))
+        alone, bounds = [self._alone(number) for number in unit.sets], [self._bounds_of(number) for number in unit.sets]
         if self._setup.config.compatibility is not None or not all(map(shares_books, alone)):
             # The peer's reading shows and hides changes by strategy: there is no book to share.
             for place, mine in enumerate(alone):

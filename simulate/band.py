@@ -28,8 +28,8 @@ from .units import Unit
 _QUEUES = {"pessimistic": PessimisticQueue, "optimistic": OptimisticQueue}
 
 
-def require_band(config: Config, models: Models | None = None) -> None:
-    """Refuse a band for a run whose queue is none of ours.
+def require_band(config: Config, models: Models | None = None) -> bool:
+    """Refuse a band for a run whose queue is none of ours; else True.
 
     Raises:
         InputError: says what to leave out.
@@ -42,6 +42,7 @@ def require_band(config: Config, models: Models | None = None) -> None:
             f"band=True: models=Models(queue={type(models.queue).__name__}()) is a queue of your own, and the band is "
             "that of headrace's; leave one of the two out"
         )
+    return True
 
 
 def bounds_of(setup: Setup) -> list[Setup]:

@@ -15,6 +15,7 @@ from .market_chart import market_chart
 from .market_svg import market_charts
 from .page import Column, Section, Tile
 from .page_markets import MarketRows
+from .ranges import range_chart
 from .run_sections import about, failures_section, run_section, violations_section
 from .shown import ShownResult
 
@@ -228,7 +229,7 @@ def _band(facts: _Facts) -> Section | None:
         "nothing with the pessimistic queue, all with the optimistic one."
     )
     bars = [(row["strategy"], row["net_profit_low"], row["net_profit"], row["net_profit_high"]) for row in shown]
-    chart = charts.range_chart("band", "Net profit with three queues", text, bars)
+    chart = range_chart("band", "Net profit with three queues", text, bars)
     return Section("band", "How sure", chart + page.left_out(len(shown), len(rows), "strategies", "by net profit"))
 
 

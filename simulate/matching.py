@@ -49,7 +49,7 @@ class Matching(abc.ABC):
         self._finite = models.liquidity.finite
         self._ledgers: dict[RunnerKey, dict[str | None, Ledger]] = {}
         self._awaiting_sp: dict[Bet, None] = {}
-        self._inplay = False
+        self._inplay = self._may_clear = False
         self._version: int | None = None
 
     # -- arriving ------------------------------------------------------------------------------------------------
@@ -169,11 +169,21 @@ class Matching(abc.ABC):
         turned = book.inplay and not self._inplay
         suspended = book.inplay and book.status == "SUSPENDED" and book.version != self._version
         self._inplay, self._version = book.inplay, book.version
+        self._may_clear = book.inplay and book.status == "SUSPENDED" and (suspended or self._may_clear)
         if turned or suspended:
-            for bet in self.waiting():
-                if bet.is_limit and bet.persistence_type == "LAPSE" and not bet.ended:
-                    bet.lapse()
-                    self._tell(bet)
+            self._lapse_those(lambda bet: bet.persistence_type == "LAPSE")
+
+    def _clear_bets(self) -> None:
+        """Where a suspension in play leaves no offer at all, the exchange has cancelled everything: kept bets too."""
+        if self._may_clear and not any(runner.offered for runner in self._book.runners):
+            self._may_clear = False
+            self._lapse_those(lambda bet: True)
+
+    def _lapse_those(self, ends: Callable[[Bet], bool]) -> None:
+        for bet in self.waiting():
+            if bet.is_limit and not bet.ended and ends(bet):
+                bet.lapse()
+                self._tell(bet)
 
     # -- starting prices and the close ---------------------------------------------------------------------------
 

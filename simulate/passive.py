@@ -115,6 +115,8 @@ class PassiveMatching(Matching):
                 self._publish(key, runner)
         if defined and not self.peer:
             self._lapse_bets()
+        if self._may_clear:
+            self._clear_bets()
         everything = self._available_prices
         if book.version != self._seen_version:
             self._seen_version, everything = book.version, True

@@ -160,6 +160,8 @@ class QueueMatching(Matching):
             self._follow(change)
         if defined:
             self._lapse_bets()
+        if self._may_clear:
+            self._clear_bets()
         if book.bsp_reconciled and not self._reconciled:
             self._reconciled = True
             for bet in self.waiting():
@@ -185,19 +187,25 @@ class QueueMatching(Matching):
             for key in {**self._domains, **self._ledgers}:
                 self._runner_changed(key, None, volumes.get(key, _NOTHING))
             return
+        # A message may have several entries for a runner: its trades in one, its offers in others.
+        named: dict[RunnerKey, list[RunnerChange]] = {}
         for rc in change.rc:
             key = (rc.id, rc.hc or 0.0)
             if key in self._domains or key in self._ledgers:
-                self._runner_changed(key, rc, volumes.get(key, _NOTHING))
+                named.setdefault(key, []).append(rc)
+        for key, entries in named.items():
+            self._runner_changed(key, entries, volumes.get(key, _NOTHING))
 
-    def _runner_changed(self, key: RunnerKey, rc: RunnerChange | None, volumes: Mapping[float, float]) -> None:
-        """Prices of a runner have changed: those that `rc` names; None: any."""
+    def _runner_changed(
+        self, key: RunnerKey, entries: Sequence[RunnerChange] | None, volumes: Mapping[float, float]
+    ) -> None:
+        """Prices of a runner have changed: those that `entries` name; None: any."""
         runner = self._book.runner(*key)
         if runner is None:
             return
         to_back = to_lay = None
-        if rc is not None and not runner.ex.best:
-            to_back, to_lay = _named(rc.atb), _named(rc.atl)
+        if entries is not None and not runner.ex.best:
+            to_back, to_lay = _named([rc.atb for rc in entries]), _named([rc.atl for rc in entries])
         domains = list(self._domains.get(key, _NONE).items())
         for group, domain in domains:
             for side in (domain.backs, domain.lays):
@@ -232,7 +240,8 @@ class QueueMatching(Matching):
         """
         found: dict[Bet, None] = {}
         traded: dict[float, float] = {}
-        for at, volume in volumes.items():
+        # Whoever came took the best prices first: the lowest of backs, the highest of lays.
+        for at, volume in sorted(volumes.items(), reverse=not side.back):
             left = self._not_taken(key, group, side.back, at, volume / 2)
             for line in side.before(at):
                 if left <= 0:
@@ -321,8 +330,13 @@ class QueueMatching(Matching):
         return size or 0.0
 
 
-def _named(levels: Sequence[tuple[float, float]] | None) -> Mapping[float, float] | None:
+def _named(entries: Iterable[Sequence[tuple[float, float]] | None]) -> Mapping[float, float] | None:
     """The prices that a change names, with their sizes; None where the whole ladder was emptied: any may be meant."""
-    if levels is None:
-        return _NOTHING
-    return dict(levels) or None
+    named: dict[float, float] = {}
+    for levels in entries:
+        if levels is None:
+            continue
+        if not levels:
+            return None
+        named.update(levels)
+    return named

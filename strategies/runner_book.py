@@ -188,6 +188,14 @@ class RunnerBook:
         self.removal_date = definition.removal_date
         self.sp.actual_sp = definition.bsp
 
+    @property
+    def offered(self) -> bool:
+        """Whether anything can be backed or laid."""
+        ex = self.ex
+        if ex.back.levels or ex.lay.levels:
+            return True
+        return bool(ex.best and (ex.available_to_back or ex.available_to_lay))
+
     def note_traded(self, changes: Iterable[tuple[float, float]]) -> None:
         """Remember what stood in the traded ladder, for a watcher, before `changes` are folded in."""
         before = self.traded_before

@@ -7,6 +7,7 @@ time: recorded offers that were there before a bet joined the queue are taken be
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 
 from ...actors.exchange import Desk
 from ...config import Config
@@ -15,8 +16,10 @@ from ...strategies.ladder import PriceSize
 from ...strategies.messages import Report, Request
 from ...strategies.runner_book import RunnerBook
 from ..bets import Bet
+from ..matching import published
 from ..models import LiquidityModel, Models
 from ..placement import WAIT, Arrival
+from ..queue_matching import QueueMatching
 from ..removals import void
 from ..reports import placed
 from ..simulated_market import BetIds, SimulatedMarket
@@ -38,7 +41,9 @@ def resting_side(back: bool) -> str:
 
 
 class PublicLiquidity(LiquidityModel):
-    """What a bet can take: what is published."""
+    """What a bet can take: what is published, which says itself what accounts took."""
+
+    finite = False
 
     def __init__(self, public: PublicMarket) -> None:
         self._public = public
@@ -52,6 +57,27 @@ class PublicLiquidity(LiquidityModel):
         """Levels that a lay bet can take, best first."""
         ladder = self._public.runner(runner.selection_id, runner.handicap).ladder("atl")
         return [PriceSize(price, ladder[price]) for price in sorted(ladder)]
+
+
+class VenueMatching(QueueMatching):
+    """Resting bets of accounts; what is recorded and comes to their price is taken from what is published."""
+
+    market: VenueMarket
+
+    def _offered(self, runner: RunnerBook, back: bool) -> Mapping[float, float]:
+        public = self.market.public_runner(runner.selection_id, runner.handicap)
+        side = resting_side(not back)
+        return {price: public.available(side, price) for price in published(runner, back)}
+
+    def took(self, bet: Bet, price: float, size: float) -> None:
+        self.market.crossed(bet, price, size)
+
+    def take_off(self, key: tuple[int, float], back: bool, price: float, size: float) -> None:
+        """`size` of what is ahead of bets at a price was taken by an account."""
+        for domain in self._domains.get(key, {}).values():
+            line = domain.side(back).lines.get(price)
+            if line is not None:
+                line.take_off(size)
 
 
 class VenueMarket(SimulatedMarket):
@@ -71,6 +97,15 @@ class VenueMarket(SimulatedMarket):
         self._public = public
         self._offered: dict[Bet, float] = {}
         self.touched = Touched()
+
+    def _new_matching(self) -> VenueMatching:
+        self._venue_matching = VenueMatching(self._book, self._desk, self._models, self._bets, self._tell)
+        self._venue_matching.market = self
+        return self._venue_matching
+
+    def public_runner(self, selection_id: int, handicap: float) -> PublicRunner:
+        """A runner as it is published."""
+        return self._public.runner(selection_id, handicap)
 
     def take_touched(self) -> Touched:
         """What bets have changed of what is published; forgotten here."""
@@ -115,17 +150,18 @@ class VenueMarket(SimulatedMarket):
         resting.sort(key=lambda each: each.number)
         recorded = public.available(side, price)
         for each in resting:
-            before = min(each.queue_ahead, recorded, left)
+            before = round(min(self._venue_matching.others_ahead(each), recorded, left), 2)
             if before > 0:
                 recorded, left = recorded - before, round(left - before, 2)
-                self._take_recorded(resting, side, public.key, price, before)
+                self._take_recorded(side, public.key, price, before)
+                self._venue_matching.take_off(key, each.back, price, before)
             part = round(min(each.size_remaining, left), 2)
             if part > 0:
                 each.fill(time_ms, price, part)
                 left = round(left - part, 2)
                 self._tell(each)
         if left > 0:
-            self._take_recorded([], side, public.key, price, left)
+            self._take_recorded(side, public.key, price, left)
         self.touched.runners.setdefault(public, {}).setdefault(side, set()).add(price)
         self._trade(public, price, size)
 
@@ -137,10 +173,16 @@ class VenueMarket(SimulatedMarket):
         fields.setdefault("tv", set())
         self.touched.volume = True
 
-    def _take_recorded(self, resting: list[Bet], side: str, key: tuple[int, float], price: float, size: float) -> None:
+    def _take_recorded(self, side: str, key: tuple[int, float], price: float, size: float) -> None:
         self._public.runner(*key).take(side, price, size)
-        for each in resting:
-            each.queue_ahead = max(round(each.queue_ahead - size, 2), 0.0)
+
+    def crossed(self, bet: Bet, price: float, size: float) -> None:
+        """A resting bet is matched by a recorded offer at its price, or at a better one."""
+        assert bet.price is not None
+        public, side = self._public.runner(*bet.key), resting_side(not bet.back)
+        self._take_recorded(side, public.key, price, size)
+        self.touched.runners.setdefault(public, {}).setdefault(side, set()).add(price)
+        self._trade(public, bet.price, size)
 
     # -- what nobody asked for -----------------------------------------------------------------------------------
 

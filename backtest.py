@@ -69,12 +69,6 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("headrace")
 
-#: What is said of a run that was stopped.
-_KEPT = (
-    "the failures are in {} (headrace.Result.load reads them); put right what failed, and the same run with "
-    "resume=True (--resume) replays these units"
-)
-
 
 def backtest(
     strategies: Strategy | Sequence[Strategy],
@@ -304,7 +298,7 @@ class Simulation(Assembly):
                     store.add(part)
                     if stopped is not None:
                         store.stop(str(stopped), check.parts)
-                        raise stopped if place is None else stopped.kept(_KEPT.format(place))
+                        raise stopped if place is None else stopped.kept_in(place, "headrace.Result", "run")
                     done += len(part.batch.units)
                     changes += part.changes
                     add_sieves(sieves, part.sieves)

@@ -46,12 +46,6 @@ from .values import finite, whole, word
 
 logger = logging.getLogger("headrace")
 
-#: What is said of a sweep that was stopped.
-_KEPT = (
-    "the failures are in {} (headrace.SweepResult.load reads them); put right what failed, and the same sweep with "
-    "resume=True (--resume) replays these units"
-)
-
 
 class SweepFramework:
     """The run as `Strategy.add` sees it: for each set, itself alone."""
@@ -245,7 +239,7 @@ class SweepRun:
                         if stopped is not None:
                             store.stop(str(stopped))
                             if out is not None:
-                                raise stopped.kept(_KEPT.format(out))
+                                raise stopped.kept_in(out, "headrace.SweepResult", "sweep")
                         done += len(part.batch.units)
                         changes += part.changes
                         if not once_more:

@@ -225,8 +225,9 @@ def _band(facts: _Facts) -> Section | None:
     shown = rows[:MOST_STRATEGIES]
     text = (
         f"Net profit{facts.money} with three queues: the bar goes from the least to the most, the mark is the run "
-        "itself. Where an order waits at its price, nobody outside knows how much of what is cancelled there was before it: "
-        "nothing with the pessimistic queue, all with the optimistic one."
+        "itself. "
+        "Nobody outside knows how much of what is cancelled at a price was before an order that waits there: nothing "
+        "with the pessimistic queue, all with the optimistic one."
     )
     bars = [(row["strategy"], row["net_profit_low"], row["net_profit"], row["net_profit_high"]) for row in shown]
     chart = range_chart("band", "Net profit with three queues", text, bars)

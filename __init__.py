@@ -34,7 +34,16 @@ from .results.repair import repair
 from .results.result import Result
 from .results.sweep_result import SweepResult
 from .search import search
-from .simulate.models import LatencyModel, LiquidityModel, Models, QueueModel
+from .simulate.latency import DrawnLatency, LatencyModel, LognormalLatency, SessionLatency, UniformLatency
+from .simulate.models import (
+    FlumineLiquidity,
+    FlumineQueue,
+    LiquidityModel,
+    Models,
+    OptimisticQueue,
+    PessimisticQueue,
+    QueueModel,
+)
 from .simulate.reading.books import books
 from .simulate.reading.event_file import read_custom_events, write_custom_events
 from .simulate.reading.file_facts import detect_file_type, file_line_count, get_file_md
@@ -148,7 +157,10 @@ __all__ = [
     "CricketDataStream",
     "CustomEvent",
     "DataStream",
+    "DrawnLatency",
     "ExecutionValidation",
+    "FlumineLiquidity",
+    "FlumineQueue",
     "HeadraceError",
     "InputError",
     "LatencyModel",
@@ -158,6 +170,7 @@ __all__ = [
     "ListenerError",
     "Live",
     "LoggingControl",
+    "LognormalLatency",
     "Market",
     "MarketActor",
     "MarketBook",
@@ -168,6 +181,7 @@ __all__ = [
     "MaxTransactionCount",
     "Middleware",
     "Models",
+    "OptimisticQueue",
     "Order",
     "OrderDataStream",
     "OrderError",
@@ -178,6 +192,7 @@ __all__ = [
     "OrderTypes",
     "OrderUpdateError",
     "OrderValidation",
+    "PessimisticQueue",
     "PriceSize",
     "QueueModel",
     "RaceDataStream",
@@ -189,6 +204,7 @@ __all__ = [
     "RunError",
     "RunnerBook",
     "RunnerContext",
+    "SessionLatency",
     "Settlement",
     "SettlementError",
     "SimulatedClient",
@@ -201,6 +217,7 @@ __all__ = [
     "Trade",
     "TradeStatus",
     "Transaction",
+    "UniformLatency",
     "VenueType",
     "__version__",
     "as_dec",

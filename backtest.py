@@ -382,7 +382,7 @@ class Simulation(Assembly):
             middleware=self._middleware,
             trading_controls=self._trading_controls,
             client_controls=self._client_controls,
-            models=self._models,
+            models=self._models.prepared(self.config),
             workers=self._background,
             custom_events=self._custom_events,
             files=self._files,

@@ -32,7 +32,11 @@ _LIMITS = {
 #: How much of what happened live is kept.
 _JOURNAL = ("journal_days", "journal_mb")
 #: Models of the simulated exchange that are chosen by name.
-_MODELS = ("queue", "liquidity", "settlement")
+_MODELS = ("queue", "liquidity", "settlement", "commission")
+#: Models of latency, and what stands behind their names after a colon.
+_LATENCIES = {"constant": "", "lognormal": "SPREAD", "uniform": "SPREAD", "session": "FOLDER"}
+#: The greatest spread of a latency that is drawn: of the logarithm, and as a share of the constant.
+_MAX_SPREAD = {"lognormal": 3.0, "uniform": 1.0}
 _LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 
 
@@ -56,6 +60,13 @@ class Config:
             order finds what is published; None: "finite", under compatibility "flumine".
         settlement: non-runners, dead heats, lines and profits by the exchange's rules ("betfair") or as the peer has
             them ("flumine"); None: "betfair", under compatibility "flumine".
+        commission: "market": the rate of the market; "flumine": 5 %, as the peer has it; the client's own
+            `commission_base` goes before both. None: "market", under compatibility "flumine".
+        latency: "constant": each request takes as long as the four settings below say; "lognormal:0.5" and
+            "uniform:0.5" draw around them, with that spread of the logarithm (up to 3), or that share of them up and
+            down (up to 1); "session:FOLDER" draws from what was measured in a session that `hr.Live(record=FOLDER)`
+            kept. None: "constant", which alone is allowed under compatibility.
+        stream_latency: simulated seconds from publishing a change to a strategy seeing it; not under compatibility.
         instance_id: the server's name or id, for logs, the manifest, the journal and config events;
             None: the machine's name.
         customer_strategy_ref: reference sent with every order, at most 15 characters.
@@ -102,6 +113,9 @@ class Config:
     queue: Literal["proportional", "pessimistic", "optimistic", "flumine"] | None = None
     liquidity: Literal["finite", "flumine"] | None = None
     settlement: Literal["betfair", "flumine"] | None = None
+    commission: Literal["market", "flumine"] | None = None
+    latency: str | None = None
+    stream_latency: float = 0.0
     instance_id: str | None = None
     customer_strategy_ref: str | None = None
     hostname: str | None = None
@@ -139,7 +153,7 @@ class Config:
         hints = _hints()
         for field in dataclasses.fields(self):
             object.__setattr__(self, field.name, _checked(field.name, getattr(self, field.name), hints[field.name]))
-        for name in ("place_latency", "cancel_latency", "update_latency", "replace_latency"):
+        for name in ("place_latency", "cancel_latency", "update_latency", "replace_latency", "stream_latency"):
             if getattr(self, name) < 0:
                 raise ConfigError(f"{name}={getattr(self, name)}: expected seconds, 0 or more")
         for name in _MODELS:
@@ -147,6 +161,13 @@ class Config:
                 raise ConfigError(
                     f"{name}={getattr(self, name)!r}: compatibility='flumine' has the peer's; leave one of the two out"
                 )
+        kind, _ = latency_of(self.latency)
+        if self.compatibility == "flumine" and (kind != "constant" or self.stream_latency):
+            name = "latency" if kind != "constant" else "stream_latency"
+            raise ConfigError(
+                f"{name}={getattr(self, name)!r}: compatibility='flumine' has constant latencies, and none of the "
+                "stream; leave one of the two out"
+            )
         if not self.process_orders_interval > 0:
             raise ConfigError(f"process_orders_interval={self.process_orders_interval}: expected seconds above 0")
         if self.unit_timeout is not None and not self.unit_timeout > 0:
@@ -230,6 +251,36 @@ class Config:
         return {
             field.name: getattr(self, field.name) for field in dataclasses.fields(self) if field.name not in left_out
         }
+
+
+def latency_of(text: str | None) -> tuple[str, str]:
+    """The model of latency that `Config.latency` names, and what stands behind the colon.
+
+    Raises:
+        ConfigError: there is no such model, or it cannot be made of that.
+    """
+    if text is None:
+        return "constant", ""
+    kind, _, argument = text.partition(":")
+    if kind not in _LATENCIES:
+        names = [f"'{name}:{wants}'" if wants else repr(name) for name, wants in _LATENCIES.items()]
+        raise ConfigError(f"latency={text!r}: expected {either(names)} or None{did_you_mean(kind, _LATENCIES)}")
+    if kind == "constant" and argument:
+        raise ConfigError(
+            f"latency={text!r}: expected nothing after 'constant'; the settings place_latency and so on say"
+        )
+    if kind == "session" and not argument:
+        raise ConfigError(f"latency={text!r}: expected the folder of a recorded session, such as 'session:recorded'")
+    if kind in _MAX_SPREAD:
+        try:
+            spread = float(argument)
+        except ValueError:
+            spread = 0.0
+        if not 0 < spread <= _MAX_SPREAD[kind]:
+            raise ConfigError(
+                f"latency={text!r}: expected a spread above 0, up to {_MAX_SPREAD[kind]:g}, such as '{kind}:0.5'"
+            )
+    return kind, argument
 
 
 def instance_id_of(config: Config) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
+import functools
 import os
 from collections.abc import Sequence
 from typing import Any
@@ -21,6 +22,7 @@ from .cluster.identity import session_identity
 from .config import Config, instance_id_of
 from .results.recording_store import recording_place
 from .results.result import Result
+from .simulate.models import Models
 from .simulate.session_rows import CoordinatorRows, FailureRows, rows_of_market, rows_so_far
 from .simulate.simulated_exchange import paper_exchange
 from .strategies import errors
@@ -93,7 +95,7 @@ class LiveParts(Assembly):
             reference=instance.reference,
             streams=(*streams, *orders),
             crews=crews,
-            make_exchange=paper_exchange,
+            make_exchange=functools.partial(paper_exchange, Models().prepared(self.config)),
             rows_of=rows_of_market,
             rows_so_far=rows_so_far,
             rows_of_failures=FailureRows,

@@ -19,7 +19,7 @@ from .actors.run_files import read_files
 from .actors.sieves import Sieve
 from .cluster.early_stop import AllFailAlike, StoppedRun
 from .cluster.engines import ENGINES, Engine
-from .cluster.identity import Beginning, rest_of
+from .cluster.identity import Beginning, models_of, rest_of
 from .cluster.progress import Progress, ProgressOption, showing
 from .cluster.reproduction import Reproduction, ShellCommand, call_of_backtest, given_beside
 from .cluster.shipping import objects_of, sources_digest, sources_of
@@ -34,6 +34,7 @@ from .results.sweep_result import SweepResult
 from .results.sweep_store import SweepStore
 from .results.versions import versions
 from .simulate.band import require_band
+from .simulate.models import Models
 from .simulate.reading.recordings import Paths, find_recordings
 from .simulate.setup import Setup
 from .strategies.analysis.deciding_parameters import deciding_parameters
@@ -186,7 +187,13 @@ class SweepRun:
         self._paths = list(dict.fromkeys(paths))
         self._values = list(values)
         self._setup = Setup(
-            sets, list(clients), config, middleware=list(middleware), files=read_files(files), band=band
+            sets,
+            list(clients),
+            config,
+            middleware=list(middleware),
+            models=Models().prepared(config),
+            files=read_files(files),
+            band=band,
         )
         given = given_beside(sweep, {"client": client, "files": files, "band": band}, ())
         texts = [command(each) if command is not None else "" for each in values]
@@ -294,6 +301,7 @@ class SweepRun:
             "orders": self._orders,
             "band": setup.band,
             "sources": sources_digest(objects_of(setup)),
+            "models": models_of(setup, beginning),
             "attributes": beginning.tell(setup.strategies[0]),
             **rest_of(setup, beginning),
             "inputs": recordings_of(self._paths),

@@ -166,7 +166,12 @@ class BaseClient:
         account = copy.copy(self)
         account.transactions_by_hour = {}
         account.trading_controls = [MaxTransactionCount(framework, account)]
-        if framework.config.compatibility == "flumine" and account.commission_base is None:
+        config = framework.config
+        if (
+            (config.commission or config.compatibility) == "flumine"
+            and self.simulated
+            and account.commission_base is None
+        ):
             account.commission_base = _FLUMINE_COMMISSION
         return account
 

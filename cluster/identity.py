@@ -19,6 +19,7 @@ from typing import Any
 from ..actors.clients import BaseClient
 from ..config import Config
 from ..results.versions import version_of
+from ..simulate.models import Models
 from ..simulate.setup import Setup
 from ..simulate.units import Unit, changed_at
 from ..strategies.hosting import limits_of, parameters_of
@@ -28,7 +29,17 @@ from .script import used_of_script
 from .shipping import objects_of, sources_digest
 
 #: Fields of `Setup` that have entries of their own.
-_TOLD_APART = ("strategies", "config", "clients", "client_controls", "files", "catalogues", "sports_data", "band")
+_TOLD_APART = (
+    "strategies",
+    "config",
+    "models",
+    "clients",
+    "client_controls",
+    "files",
+    "catalogues",
+    "sports_data",
+    "band",
+)
 
 #: Objects that are looked at if a run is not kept.
 _FEW = 10_000
@@ -102,6 +113,7 @@ def identity_of(setup: Setup, units: Sequence[Unit], beginning: Beginning, whole
         ],
         "sources": sources_digest(objects_of(setup)),
         "band": setup.band,
+        "models": models_of(setup, beginning),
     }
     return {**found, **(rest_of(setup, beginning) if whole else {}), "inputs": inputs_of(units)}
 
@@ -117,6 +129,7 @@ def session_identity(
     traders = list(strategies)
     return {
         "config": described(config.as_dict()),
+        "models": Models().words(config),
         "strategies": [_strategy(strategy) for strategy in traders],
         "sources": sources_digest([*traders, *rest]),
         "headrace": version_of("headrace"),
@@ -133,8 +146,14 @@ def _strategy(strategy: Strategy) -> dict[str, Any]:
     }
 
 
+def models_of(setup: Setup, beginning: Beginning) -> dict[str, Any]:
+    """The models of the simulated exchange: the names that the settings choose, and the user's own objects."""
+    given = {name: each for name, each in vars(setup.models).items() if each is not None}
+    return {**setup.models.words(setup.config), **{name: beginning.tell(each) for name, each in given.items()}}
+
+
 def rest_of(setup: Setup, beginning: Beginning) -> dict[str, Any]:
-    """All of a setup but for its strategies and settings, the version of headrace, and what is used of the script."""
+    """All of a setup but for strategies, settings and models; the version of headrace; what is used of the script."""
     found: dict[str, Any] = {
         "headrace": version_of("headrace"),
         "script": used_of_script(objects_of(setup)),
@@ -174,12 +193,9 @@ def folder_facts(folder: str | None) -> dict[str, Any] | None:
 
 
 def _field(value: Any, beginning: Beginning) -> Described:
-    """A field of a setup: objects that stand in a list, or in the models, as they were when the run began."""
+    """A field of a setup: objects that stand in a list as they were when the run began."""
     if isinstance(value, list) and any(each in beginning for each in value):
         return [beginning.tell(each) for each in value]
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        fields = {field.name: beginning.tell(getattr(value, field.name)) for field in dataclasses.fields(value)}
-        return {"class": class_name(type(value)), **fields}
     return described(value)
 
 

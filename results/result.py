@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from ..simulate.reading.recordings import Paths
 from ..simulate.rows import FIELDS, Rows
 from ..strategies.errors import InputError
+from .chosen_models import unusual_models
 from .commits import MANIFEST, Parts, commits_to_read, manifest_of_run, why_unread
 from .extras import needed
 from .folders import Folder
@@ -295,7 +296,9 @@ class Result:
             pairs = ((zip(column, own, strict=True)) for column in others)
             totals = [profit, *(round(sum(mine if one is None else one for one, mine in each), 2) for each in pairs)]
             band = f" ({min(totals)} to {max(totals)})"
-        return f"<Result {markets} markets, {orders} orders, profit {profit}{band}, {failures} failures>"
+        models = unusual_models(self.manifest)
+        told = f"; {models}" if models else ""
+        return f"<Result {markets} markets, {orders} orders, profit {profit}{band}, {failures} failures{told}>"
 
     def _repr_html_(self) -> str:
         """The summary, for notebooks."""

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from ..simulate.rows import FIELDS
 from ..strategies.errors import InputError
 from ..strategies.parameters import Values, column_value
+from .chosen_models import unusual_models
 from .commits import MANIFEST, read_commits, read_manifest, why_unread
 from .folders import Folder
 from .result import Result, require_format
@@ -307,7 +308,9 @@ class SweepResult(SweepTables):
         best = self.best_sets(self.shown_by, 1)[0]
         values = ", ".join(f"{name}={best[self._column(name)]}" for name in self._names)
         score = "" if self.search is None else f"score {best[SCORE]}, "
-        return f"<SweepResult {sets} sets, {markets} markets, {failures} failures; " + (
+        models = unusual_models(self.manifest)
+        told = f"{models}; " if models else ""
+        return f"<SweepResult {sets} sets, {markets} markets, {failures} failures; {told}" + (
             f"best: {values}: {score}net profit {best['net_profit']}>" if best["matched_orders"] else "none traded>"
         )
 

@@ -1,4 +1,4 @@
-"""The models of the simulated exchange: queue, liquidity, latency, removals, settlement. Each can be replaced.
+"""The models of the simulated exchange: queue, liquidity, removals, settlement, latency. Each can be replaced.
 
 hr.Simulation(..., models=hr.Models(queue=MyQueue()))
 """
@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import dataclasses
 
-from ..config import Config, ConfigError
+from ..config import Config, ConfigError, latency_of
 from ..strategies.ladder import PriceSize
-from ..strategies.order_package import OrderPackageType
 from ..strategies.runner_book import RunnerBook
 from .bets import Bet
+from .latency import LatencyModel, latency_model
 from .removals import FlumineRemovals, Removals
 from .settlement import FlumineSettlement, Settlement
 
@@ -120,33 +120,16 @@ class FlumineLiquidity(LiquidityModel):
     finite = False
 
 
-class LatencyModel:
-    """Time from a request to the exchange acting on it: one constant for each operation, in seconds.
-
-    Args:
-        config: its `place_latency`, `cancel_latency`, `update_latency` and `replace_latency`.
-    """
-
-    def __init__(self, config: Config) -> None:
-        self._seconds = {
-            OrderPackageType.PLACE: config.place_latency,
-            OrderPackageType.CANCEL: config.cancel_latency,
-            OrderPackageType.UPDATE: config.update_latency,
-            OrderPackageType.REPLACE: config.replace_latency,
-        }
-
-    def seconds(self, package_type: OrderPackageType) -> float:
-        """Seconds, 0 or more, from a request to the exchange acting on it. Called once for each request; for a
-        replace a second time, with PLACE."""
-        return self._seconds[package_type]
-
-
 _QUEUES: dict[str, type[QueueModel]] = {
     "proportional": QueueModel,
     "pessimistic": PessimisticQueue,
     "optimistic": OptimisticQueue,
     "flumine": FlumineQueue,
 }
+
+
+#: Models that a setting names, or `Models` gives.
+_BY_WORD = ("queue", "liquidity", "latency", "settlement")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -159,18 +142,49 @@ class Models:
     removals: Removals | None = None
     settlement: Settlement | None = None
 
+    def prepared(self, config: Config) -> Models:
+        """These models, checked against the settings, with what only the machine of the run can read.
+
+        Raises:
+            ConfigError: a model is given twice, or is not allowed under compatibility.
+            InputError: the session that a latency is to be drawn from cannot be read.
+        """
+        for name in _BY_WORD:
+            word, given = getattr(config, name), getattr(self, name)
+            if word is not None and given is not None:
+                raise ConfigError(
+                    f"{name}={word!r}: hr.Models has {name}={type(given).__name__} as well; leave one of the two out"
+                )
+        kind, _ = latency_of(config.latency)
+        ready = dataclasses.replace(self, latency=latency_model(config)) if kind == "session" else self
+        ready.completed(config)
+        return ready
+
+    def words(self, config: Config) -> dict[str, str]:
+        """The names of the models that the settings choose; those that are given as objects have none."""
+        peer = config.compatibility
+        settlement = config.settlement or peer or "betfair"
+        found = {
+            "queue": config.queue or peer or "proportional",
+            "liquidity": config.liquidity or peer or "finite",
+            "latency": config.latency or "constant",
+            "removals": settlement,
+            "settlement": settlement,
+            "commission": config.commission or peer or "market",
+        }
+        return {name: word for name, word in found.items() if getattr(self, name, None) is None}
+
     def completed(self, config: Config) -> Models:
         """These models, with those of the configuration where none is given."""
-        peer = "flumine" if config.compatibility == "flumine" else None
-        if peer and self.queue is not None and not isinstance(self.queue, FlumineQueue):
+        if config.compatibility and self.queue is not None and not isinstance(self.queue, FlumineQueue):
             raise ConfigError(f"queue={self.queue!r}: compatibility='flumine' needs a FlumineQueue, or none")
-        by_peer = (config.settlement or peer) == "flumine"
-        liquidity = config.liquidity or peer
+        words = Models().words(config)
+        by_peer = words["settlement"] == "flumine"
         return dataclasses.replace(
             self,
-            queue=self.queue or _QUEUES[config.queue or peer or "proportional"](),
-            liquidity=self.liquidity or (FlumineLiquidity() if liquidity == "flumine" else LiquidityModel()),
-            latency=self.latency or LatencyModel(config),
+            queue=self.queue or _QUEUES[words["queue"]](),
+            liquidity=self.liquidity or (FlumineLiquidity() if words["liquidity"] == "flumine" else LiquidityModel()),
+            latency=self.latency or latency_model(config),
             removals=self.removals or (FlumineRemovals() if by_peer else Removals()),
             settlement=self.settlement or (FlumineSettlement() if by_peer else Settlement()),
         )

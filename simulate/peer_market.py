@@ -84,8 +84,9 @@ class PeerMarket(SimulatedMarket):
 
     def send(self, request: Request) -> None:
         self._follow_orders()
-        latency = self._seconds(request.kind)
-        place_latency = self._seconds(PLACE) if request.kind == REPLACE else 0.0
+        seconds, who = self._latencies.seconds, request.strategy
+        latency = seconds(who, request.kind)
+        place_latency = seconds(who, PLACE) if request.kind == REPLACE else 0.0
         if request.kind == PLACE:
             account = self._desk.account(request.venue, request.username)
             for instruction in request.instructions:

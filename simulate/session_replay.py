@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 from ..actors.hosted_market import HostedMarket
@@ -14,9 +12,10 @@ from ..strategies.events import CustomEvent
 from ..strategies.strategy import Strategy
 from .reader import Reader
 from .reading.locations import Source
-from .reading.recordings import Paths, Recording, find_recordings
+from .reading.recordings import Paths, Recording
 from .replay import Replay
 from .session_exchange import SessionExchange, SessionMarket
+from .session_latency import session_files
 from .session_script import SessionScript, session_lines
 from .setup import Setup
 from .units import Unit
@@ -138,10 +137,7 @@ def find_session(markets: Paths, strategies: list[Strategy]) -> list[Source]:
     Raises:
         InputError: there are none; says whose the session is.
     """
-    if isinstance(markets, str | os.PathLike):
-        below = sorted(Path(markets).glob("hosts/*/session"))
-        markets = [os.fspath(folder) for folder in below] or markets
-    paths = find_recordings(markets)
+    paths = session_files(markets)
     wanted = {strategy.name for strategy in strategies}
     found, others, why = [], set(), ""
     for path in paths:

@@ -10,12 +10,14 @@ import msgspec
 from ..actors.exchange import Answer
 from ..actors.session_lines import ANSWERED, ASKED, BEGIN, PAPER, SessionLine
 from ..strategies.errors import RecordingError
+from ..strategies.messages import ANSWERED as REACHED
 from ..strategies.messages import (
     EXPIRED,
     PLACE,
     REFUSED,
     REPLACE,
     STREAM,
+    CancelInstruction,
     Instruction,
     OrderFact,
     PlaceInstruction,
@@ -23,6 +25,7 @@ from ..strategies.messages import (
     Reply,
     Report,
     Request,
+    UpdateInstruction,
 )
 from ..values import UNREADABLE
 from .reading.recordings import Recording
@@ -41,6 +44,7 @@ class Asked:
         arrived_ms: when the exchange had it, by the exchange's clock where its order stream has told of it.
         done_ms: when the bet delay of its placings had passed.
         answered: the first line that tells of it; None: there is none.
+        reached: an answer tells that it reached the exchange.
     """
 
     request: Request
@@ -48,7 +52,13 @@ class Asked:
     answered: int | None = None
     arrived_ms: int = 0
     done_ms: int = 0
+    reached: bool = False
     replayed: bool = False
+
+    def take(self, line: int, reached: bool = True) -> None:
+        """A line tells of it."""
+        self.answered = line if self.answered is None else min(line, self.answered)
+        self.reached = self.reached or reached
 
 
 class SessionScript:
@@ -66,7 +76,9 @@ class SessionScript:
 
     def __init__(self, recording: Recording) -> None:
         self.strategies: tuple[str, ...] = ()
+        #: By strategy and kind.
         self._asked: dict[tuple[str, str], list[Asked]] = {}
+        self._live: list[Asked] = []
         self._told: dict[str, list[tuple[int, int, Reply | OrderFact]]] = {}
         #: Orders of the replay, by their ids, as the session named them.
         self._names: dict[str, str] = {}
@@ -86,8 +98,18 @@ class SessionScript:
         for key, several in self._asked.items():
             # What is matched on paper has the latencies of the settings.
             live = self._asked[key] = [each for each in several if each.request.request_id not in paper]
+            self._live.extend(live)
             for asked in live:
                 self._measure(asked)
+
+    def latencies(self) -> Iterator[tuple[str, float]]:
+        """The kind of each request that reached the exchange, and how long it took to it, in seconds, 0 or more.
+
+        The bet delay is left out.
+        """
+        for asked in self._live:
+            if asked.reached:
+                yield asked.request.kind, max(0, asked.arrived_ms - asked.request.asked_at) / 1000
 
     def _measure(self, asked: Asked) -> None:
         """Work out when a request reached the exchange: by what the order stream said, else half-way to the answer."""
@@ -96,14 +118,19 @@ class SessionScript:
         placed: list[int] = []
         replied: list[int] = []
         for instruction in request.instructions:
+            before: OrderFact | None = None
             for line, at, answer in self._told.get(_names_of(instruction)[-1], ()):
-                fact = isinstance(answer, OrderFact) and answer.source == STREAM
-                if line < asked.line or not (fact or _is_reply(answer, request)):
+                if line < asked.line:
+                    before = answer if isinstance(answer, OrderFact) else before
                     continue
-                asked.answered = line if asked.answered is None else min(line, asked.answered)
-                (placed if fact else replied).append(answer.at if fact else at)
-                if fact:
-                    break
+                if isinstance(answer, OrderFact):
+                    if _shows(answer, before, instruction):
+                        asked.take(line)
+                        placed.append(answer.at)
+                        break
+                elif _is_reply(answer, request):
+                    asked.take(line, answer.outcome == REACHED)
+                    replied.append(at)
         if placed:
             asked.done_ms = min(placed)
         elif replied:
@@ -270,6 +297,21 @@ class Bets:
 def _own_id(request_id: str) -> str:
     """A request's id as its sender has given it: elsewhere it is named by the sender as well."""
     return request_id.rpartition("/")[2]
+
+
+def _shows(fact: OrderFact, before: OrderFact | None, instruction: Instruction) -> bool:
+    """Whether a fact is the order stream's, and shows that an instruction has been followed.
+
+    Args:
+        before: what was last told of the order before it was asked.
+    """
+    if fact.source != STREAM:
+        return False
+    if isinstance(instruction, CancelInstruction):
+        return fact.cancelled > (0.0 if before is None else before.cancelled)
+    if isinstance(instruction, UpdateInstruction):
+        return fact.persistence_type == instruction.new_persistence_type
+    return True
 
 
 def _is_reply(answer: Reply | OrderFact, request: Request) -> bool:

@@ -72,10 +72,10 @@ class SimulatedExchange:
         self._last_bet_id -= 1
 
 
-def paper_exchange() -> SimulatedExchange:
+def paper_exchange(models: Models | None = None) -> SimulatedExchange:
     """An exchange for paper accounts of a live market actor, of which there are several.
 
     Its bet ids count up from a place that is drawn by chance, so that two exchanges of a system, and those of another
     day, do not give the same ones.
     """
-    return SimulatedExchange(after_bet_id=FIRST_BET_ID + secrets.randbelow(_LAST_PLACE - FIRST_BET_ID))
+    return SimulatedExchange(models, after_bet_id=FIRST_BET_ID + secrets.randbelow(_LAST_PLACE - FIRST_BET_ID))

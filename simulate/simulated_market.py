@@ -28,9 +28,9 @@ from ..strategies.messages import (
     Request,
     UpdateInstruction,
 )
-from ..strategies.order_package import OrderPackageType
 from ..strategies.terms import Terms
 from .bets import Bet
+from .latency import Latencies
 from .matching import Matching
 from .models import FlumineQueue, Models
 from .passive import PassiveMatching
@@ -51,9 +51,6 @@ from .starting_price import actual_sp
 PASSIVE = "PASSIVE"
 #: Why an order was never placed.
 MARKET_CLOSED = "MARKET_CLOSED"
-
-
-_KINDS = {kind.name: kind for kind in OrderPackageType}
 
 
 class BetIds(Protocol):
@@ -85,6 +82,8 @@ class SimulatedMarket(MarketExchange):
         self._clock = desk.clock
         self._exact = desk.rules.exact_average
         self._models = models
+        assert models.latency is not None
+        self._latencies = Latencies(models.latency, desk.config, market_id)
         self._ids = ids
         self._bets: dict[str, Bet] = {}
         # Requests made before the market last closed, or expired, no longer reach the exchange.
@@ -134,20 +133,16 @@ class SimulatedMarket(MarketExchange):
 
     def _times(self, request: Request) -> tuple[int, int]:
         """When a request reaches the exchange, and when the bet delay of its placings has passed."""
-        kind, asked_ms = request.kind, request.asked_at
-        seconds = placing = self._seconds(kind)
+        # The strategy saw the book of that moment later.
+        kind, asked_ms = request.kind, request.asked_at + round(self._desk.config.stream_latency * 1000)
+        seconds = placing = self._latencies.seconds(request.strategy, kind)
         due_ms = asked_ms + round(seconds * 1000)
         if kind == REPLACE:
             # A replacement is not placed before the old bet is cancelled.
-            placing = max(seconds, self._seconds(PLACE))
+            placing = max(seconds, self._latencies.seconds(request.strategy, PLACE))
         elif kind != PLACE or not request.bet_delay:
             return due_ms, due_ms
         return due_ms, asked_ms + round((placing + request.bet_delay) * 1000)
-
-    def _seconds(self, kind: str) -> float:
-        latency = self._models.latency
-        assert latency is not None
-        return latency.seconds(_KINDS[kind])
 
     def _enter(self, asked: PlaceInstruction, strategy: str, account: AccountTerms) -> Bet:
         """Make a bet that is on its way."""

@@ -234,7 +234,7 @@ CHANGES: dict[str, list[Change]] = {
         (
             lambda _: Run(),
             lambda _: Run(keywords={"models": hr.Models(queue=Queue())}),
-            r"models.queue was headrace.simulate.models.QueueModel\(\) and is .*Queue\(share=0.5\)",
+            r"models.queue was 'proportional' and is .*Queue\(share=0.5\)",
         ),
         (
             lambda _: Run(keywords={"models": hr.Models(queue=Queue(0.25))}),
@@ -370,6 +370,11 @@ def other_than(value: Any) -> Any:
 #: Settings whose other value is not just any.
 OTHER = {
     "compatibility": "flumine",
+    "queue": "pessimistic",
+    "liquidity": "flumine",
+    "settlement": "flumine",
+    "commission": "flumine",
+    "latency": "lognormal:0.5",
     "currency": "EUR",
     "currency_code": "EUR",
     "max_market_actors": 3,

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 from typing import TYPE_CHECKING, Any
 
+from ..chosen_models import unusual_models
 from ..failure_groups import FailureGroup, grouped_failures
 from ..violations import Reason, advice, lines, reasons
 from .formats import UNSHOWN, formatted, heading, with_bands
@@ -32,7 +33,7 @@ def result_html(result: ShownResult) -> str:
     names += ["failures"] if any(row["failures"] for row in rows) else []
     markets = max((row["markets"] for row in rows), default=0)
     orders = sum(row["orders"] for row in rows)
-    title = f"<b>Result</b> of {_count(markets, 'market')}, {_count(orders, 'order')}"
+    title = f"<b>Result</b> of {_count(markets, 'market')}, {_count(orders, 'order')}{_models(result.manifest)}"
     return _page(title, _table(names, rows), reasons(result.violations), grouped_failures(result.failures.to_pylist()))
 
 
@@ -44,7 +45,7 @@ def sweep_html(sweep: ShownSweep) -> str:
     count, best = len(sweep.parameters), rows[0]
     names = [name for name in best if name not in (*UNSHOWN, "failures")]
     names += ["failures"] if any(row["failures"] for row in every) else []
-    title = f"<b>Sweep</b> of {_count(count, 'set')} over {_count(best['markets'], 'market')}"
+    title = f"<b>Sweep</b> of {_count(count, 'set')} over {_count(best['markets'], 'market')}{_models(sweep.manifest)}"
     traded = best["matched_orders"] > 0
     title += f", by {heading(by)}; " + ("the best is marked" if traded else f"<b>{escape(sweep.why_none_traded())}</b>")
     if len(rows) < count:
@@ -57,6 +58,12 @@ def sweep_html(sweep: ShownSweep) -> str:
     if not traded:
         bold = set()
     return _page(title, _table(names, rows, bold, marked=0 if traded else -1), sweep.refused, sweep.failure_groups)
+
+
+def _models(manifest: Mapping[str, Any]) -> str:
+    """What is said of the models, where they are not the defaults."""
+    models = unusual_models(manifest)
+    return f", simulated with {escape(models)}" if models else ""
 
 
 def _page(title: str, table: str, refused: Sequence[Reason], failures: Sequence[FailureGroup]) -> str:

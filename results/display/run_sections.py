@@ -10,6 +10,7 @@ from html import escape
 from typing import TYPE_CHECKING, Any
 
 from ...actors.violations import kind_of_reason
+from ..chosen_models import chosen_models
 from ..violations import advice, reason_of
 from . import page
 from .formats import readable_size
@@ -57,6 +58,9 @@ def run_section(manifest: Mapping[str, Any], markets: pa.Table, more: Sequence[t
     facts = [*more, *_inputs(manifest), *_window(markets), *_machine(manifest)]
     if facts:
         inside += f"<h3>Inputs and run</h3>{page.fields(facts)}"
+    models = chosen_models(manifest)
+    if models:
+        inside += f"<h3>Models of the simulated exchange</h3>{page.fields(list(models.items()))}"
     config = manifest.get("config") or {}
     if config:
         inside += f"<h3>Settings</h3>{_settings(config)}"

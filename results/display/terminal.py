@@ -6,6 +6,7 @@ import sys
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from ..chosen_models import unusual_models
 from ..failure_groups import FailureGroup, grouped_failures
 from ..violations import MOST_REASONS, Reason, advice, lines, reasons
 from .formats import formatted, heading, with_bands
@@ -46,7 +47,8 @@ def show_result(result: ShownResult, out: str | None) -> None:
     names = [name for name in (rows[0] if rows else ()) if name != "strategy"]
     tables = stacked([row["strategy"] for row in rows], names, rows, width())
 
-    _show(tables, [], reasons(result.violations), grouped_failures(result.failures.to_pylist()), result.digest, out)
+    notes = _models(result.manifest)
+    _show(tables, notes, reasons(result.violations), grouped_failures(result.failures.to_pylist()), result.digest, out)
 
 
 def show_sweep(result: ShownSweep, by: str, top: int, out: str | None) -> None:
@@ -70,7 +72,7 @@ def show_sweep(result: ShownSweep, by: str, top: int, out: str | None) -> None:
     else:
         names = [*parameters[1:], *wanted]
         tables, left_out = stacked([f"set {row['set']}" for row in rows], names, rows, room), []
-    notes = []
+    notes = _models(result.manifest)
     if len(result.parameters) > len(rows):
         notes.append(f"the best {len(rows)} of {len(result.parameters)} sets by {heading(by)}")
     if left_out:
@@ -150,6 +152,12 @@ def _fitting(needed: Sequence[str], wanted: Iterable[str], rows: Sequence[Row], 
             left -= size(name)
             shown.append(name)
     return shown
+
+
+def _models(manifest: Mapping[str, Any]) -> list[str]:
+    """What is said of the models, where they are not the defaults."""
+    models = unusual_models(manifest)
+    return [f"simulated with {models}"] if models else []
 
 
 def _show(

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 
-from ..config import Config, ConfigError, latency_of
+from ..config import Config, ConfigError, latency_of, queue_of
 from ..strategies.ladder import PriceSize
 from ..strategies.runner_book import RunnerBook
 from .bets import Bet
@@ -65,6 +65,23 @@ class OptimisticQueue(QueueModel):
 
     def price(self, own: float, traded: float) -> float:
         return traded
+
+
+class ShareQueue(QueueModel):
+    """ "share:SHARE": that share of what is cancelled was ahead, as far as so much was ahead.
+
+    Of 0 it is "pessimistic". A greater share never matches less. `headrace calibrate` finds the share that fits a
+    recorded session best.
+
+    Args:
+        share: 0 to 1.
+    """
+
+    def __init__(self, share: float) -> None:
+        self.share = share
+
+    def cancelled(self, size: float, waiting: float) -> tuple[float, float]:
+        return 1.0, self.share * size
 
 
 class FlumineQueue(QueueModel):
@@ -128,6 +145,12 @@ _QUEUES: dict[str, type[QueueModel]] = {
 }
 
 
+def _named(word: str) -> QueueModel:
+    """The queue that `Config.queue` names."""
+    kind, share = queue_of(word)
+    return _QUEUES[kind or "proportional"]() if kind != "share" else ShareQueue(share)
+
+
 #: Models that a setting names, or `Models` gives.
 _BY_WORD = ("queue", "liquidity", "latency", "settlement")
 
@@ -182,7 +205,7 @@ class Models:
         by_peer = words["settlement"] == "flumine"
         return dataclasses.replace(
             self,
-            queue=self.queue or _QUEUES[words["queue"]](),
+            queue=self.queue or _named(words["queue"]),
             liquidity=self.liquidity or (FlumineLiquidity() if words["liquidity"] == "flumine" else LiquidityModel()),
             latency=self.latency or latency_model(config),
             removals=self.removals or (FlumineRemovals() if by_peer else Removals()),

@@ -29,6 +29,7 @@ from .actors.workers import BackgroundWorker
 from .archive.catalog import Catalog
 from .archive.catalog_writer import write_catalog
 from .backtest import Simulation, backtest
+from .calibrate import Calibration, calibrate
 from .config import Config, ConfigError
 from .results.repair import repair
 from .results.result import Result
@@ -44,6 +45,7 @@ from .simulate.models import (
     OptimisticQueue,
     PessimisticQueue,
     QueueModel,
+    ShareQueue,
 )
 from .simulate.reading.books import books
 from .simulate.reading.event_file import read_custom_events, write_custom_events
@@ -148,6 +150,7 @@ __all__ = [
     "BetfairOrderPackage",
     "BetfairRaceDataStream",
     "Blotter",
+    "Calibration",
     "Catalog",
     "ClientError",
     "Clients",
@@ -210,6 +213,7 @@ __all__ = [
     "SessionLatency",
     "Settlement",
     "SettlementError",
+    "ShareQueue",
     "SimulatedClient",
     "Simulation",
     "Strategy",
@@ -228,6 +232,7 @@ __all__ = [
     "books",
     "calculate_matched_exposure",
     "calculate_unmatched_exposure",
+    "calibrate",
     "chunks",
     "create_cheap_hash",
     "detect_file_type",

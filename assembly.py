@@ -15,7 +15,7 @@ from .actors.middleware import Middleware
 from .actors.streams import BaseStream, Streams
 from .actors.workers import BackgroundWorker
 from .config import Config
-from .simulate.rows import failure_rows
+from .simulate.row_parts import failure_rows
 from .strategies.errors import ClientError, ControlError, InputError, RunError
 from .strategies.hosting import require_sound
 from .strategies.strategy import Strategy

@@ -41,7 +41,7 @@ from .cluster.reproduction import (
     same_settings,
     texts_of,
 )
-from .cluster.shipping import objects_of, why_not_picklable
+from .cluster.shipping import objects_of, sources_of, why_not_picklable
 from .config import Config, ConfigError, instance_id_of, with_instance_id
 from .results.folder_store import FolderStore, require_free
 from .results.folders import Folder, NotWritten
@@ -49,6 +49,7 @@ from .results.memory_store import MemoryStore
 from .results.parts import add_sieves
 from .results.result import FORMAT, Result
 from .results.run_manifest import run_manifest
+from .simulate.band import require_band
 from .simulate.models import Models
 from .simulate.reading.event_file import read_custom_events
 from .simulate.reading.recordings import Paths, find_recordings
@@ -57,6 +58,7 @@ from .simulate.session_replay import find_session
 from .simulate.setup import Setup
 from .simulate.units import Unit, plan_units
 from .strategies.analysis.check import warnings_of
+from .strategies.analysis.deciding_parameters import deciding_parameters
 from .strategies.errors import ClientError, HeadraceError, InputError, RunError
 from .strategies.events import ConfigEvent, StrategyEvent, TerminationEvent
 from .strategies.strategy import Strategy
@@ -66,12 +68,6 @@ if TYPE_CHECKING:
     from .results.parts import Part
 
 logger = logging.getLogger("headrace")
-
-#: What is said of a run that was stopped.
-_KEPT = (
-    "the failures are in {} (headrace.Result.load reads them); put right what failed, and the same run with "
-    "resume=True (--resume) replays these units"
-)
 
 
 def backtest(
@@ -90,6 +86,7 @@ def backtest(
     files: Sequence[str | os.PathLike[str]] = (),
     debug: bool = False,
     session: bool = False,
+    band: bool = False,
 ) -> Result:
     """Replay recorded markets through strategies.
 
@@ -117,6 +114,8 @@ def backtest(
             changes and times at which they were, custom events are delivered, and requests and answers take as long as
             was measured; bets are matched by simulation. The strategies must be among those that shared a stream then,
             with their names.
+        band: say how sure profits are: copies of the run with `Config(queue="pessimistic")` and "optimistic" replay as
+            well; `markets` and `summary()` also have the least and the most of the three. Nothing else changes.
 
     Returns:
         The result. Broken recordings and errors of strategies are rows of its `failures`.
@@ -138,6 +137,7 @@ def backtest(
         files=files,
         debug=debug,
         session=session,
+        band=band,
     )
     simulation.add_client(client or SimulatedClient(currency_code=simulation.config.currency))
     for strategy in [strategies] if isinstance(strategies, Strategy) else strategies:
@@ -151,7 +151,7 @@ class Simulation(Assembly):
     Args:
         markets: as in `backtest`; None: those that the strategies' `market_filter["markets"]` names.
         config, engine, out, resume, progress: as in `backtest`.
-        catalogues, sports_data, custom_events, files, debug, session: as in `backtest`.
+        catalogues, sports_data, custom_events, files, debug, session, band: as in `backtest`.
         market_actor, coordinator: subclasses with steps of your own.
         models: models of the simulated exchange.
         workers: processes on Ray; None: one per CPU.
@@ -181,6 +181,7 @@ class Simulation(Assembly):
         files: Sequence[str | os.PathLike[str]] = (),
         debug: bool = False,
         session: bool = False,
+        band: bool = False,
     ) -> None:
         self._given = given_beside(Simulation, locals(), NOT_REPEATED)
         require_engine(engine)
@@ -210,6 +211,7 @@ class Simulation(Assembly):
         self._beginning: Beginning | None = None
         self._debug = debug
         self._session = session
+        self._band = require_band(config, models) if band else False
         if session and config.compatibility is not None:
             raise InputError("session=True: a live session has our own rules; leave compatibility out")
         self._custom_events = read_custom_events(custom_events) if custom_events is not None else []
@@ -296,7 +298,7 @@ class Simulation(Assembly):
                     store.add(part)
                     if stopped is not None:
                         store.stop(str(stopped), check.parts)
-                        raise stopped if place is None else stopped.kept(_KEPT.format(place))
+                        raise stopped if place is None else stopped.kept_in(place, "headrace.Result", "run")
                     done += len(part.batch.units)
                     changes += part.changes
                     add_sieves(sieves, part.sieves)
@@ -328,15 +330,18 @@ class Simulation(Assembly):
         self, setup: Setup, engine: str, place: Folder | None, controls: LoggingControls | None, again: Reproduction
     ) -> Callable[[Sequence[Unit]], Generator[Part, None, None]]:
         """What gives the parts of units as they come, from workers or from this process."""
+        deciding = None
+        if self._band and len(setup.strategies) == 1:
+            deciding = deciding_parameters(type(setup.strategies[0]), sources_of(objects_of(setup)))
         if engine == "ray":
             connect()
             there = place if place is not None and place.shared else None
             kept, heard = place is not None, controls is not None
-            make_runner = functools.partial(worker_runner, setup, again, kept, heard, there)
+            make_runner = functools.partial(worker_runner, setup, again, kept, heard, there, deciding=deciding)
             make_here = functools.partial(make_runner, remote=False)
             pool = RayPool(make_runner, objects_of(setup), self._workers, self.config.unit_timeout, make_here, again)
             return lambda units: pool.run(plan_batches(units, pool.size))
-        runner: Runner = BatchRunner(setup, controls, again, place is not None)
+        runner: Runner = BatchRunner(setup, controls, again, place is not None, deciding=deciding)
         if place is None:
             return lambda units: run_here(in_turn(units, 1), runner)
         return lambda units: run_here(in_turn(units, MAX_UNITS), StoringRunner(runner))
@@ -386,6 +391,7 @@ class Simulation(Assembly):
             market_actor=self._actor_class,
             coordinator=self._coordinator_class,
             session=self._session,
+            band=self._band,
         )
 
     @property

@@ -33,6 +33,8 @@ _LIMITS = {
 _JOURNAL = ("journal_days", "journal_mb")
 #: Models of the simulated exchange that are chosen by name.
 _MODELS = ("queue", "liquidity", "settlement", "commission")
+#: Models of the queue, beside "share:SHARE".
+_QUEUES = ("proportional", "pessimistic", "optimistic", "flumine")
 #: Models of latency, and what stands behind their names after a colon.
 _LATENCIES = {"constant": "", "lognormal": "SPREAD", "uniform": "SPREAD", "session": "FOLDER"}
 #: The greatest spread of a latency that is drawn: of the logarithm, and as a share of the constant.
@@ -54,8 +56,8 @@ class Config:
         simulation_available_prices: with `queue="flumine"`, resting orders also match against prices available after
             placement, which counts the same money more than once; other queues take each offer once in any case.
         queue: what of the cancellations at its price was ahead of a resting order: "proportional" (its share),
-            "pessimistic" (nothing), "optimistic" (all), or "flumine" (as the peer has it); None: "proportional", under
-            compatibility "flumine".
+            "pessimistic" (nothing), "optimistic" (all), "share:0.4" (that share of them, 0 to 1), or "flumine" (as the
+            peer has it); None: "proportional", under compatibility "flumine".
         liquidity: "finite": what an order took of a level is gone until the level is replenished; "flumine": every
             order finds what is published; None: "finite", under compatibility "flumine".
         settlement: non-runners, dead heats, lines and profits by the exchange's rules ("betfair") or as the peer has
@@ -110,7 +112,7 @@ class Config:
     compatibility: Literal["flumine"] | None = None
     simulated_strategy_isolation: bool = True
     simulation_available_prices: bool = False
-    queue: Literal["proportional", "pessimistic", "optimistic", "flumine"] | None = None
+    queue: str | None = None
     liquidity: Literal["finite", "flumine"] | None = None
     settlement: Literal["betfair", "flumine"] | None = None
     commission: Literal["market", "flumine"] | None = None
@@ -161,6 +163,7 @@ class Config:
                 raise ConfigError(
                     f"{name}={getattr(self, name)!r}: compatibility='flumine' has the peer's; leave one of the two out"
                 )
+        queue_of(self.queue)
         kind, _ = latency_of(self.latency)
         if self.compatibility == "flumine" and (kind != "constant" or self.stream_latency):
             name = "latency" if kind != "constant" else "stream_latency"
@@ -251,6 +254,27 @@ class Config:
         return {
             field.name: getattr(self, field.name) for field in dataclasses.fields(self) if field.name not in left_out
         }
+
+
+def queue_of(text: str | None) -> tuple[str | None, float]:
+    """The model of the queue that `Config.queue` names, and the share behind the colon; 0.0 where there is none.
+
+    Raises:
+        ConfigError: there is no such model, or no such share.
+    """
+    if text is None or text in _QUEUES:
+        return text, 0.0
+    kind, _, argument = text.partition(":")
+    if kind != "share":
+        names = [*map(repr, _QUEUES), "'share:SHARE'"]
+        raise ConfigError(f"queue={text!r}: expected {either(names)} or None{did_you_mean(kind, (*_QUEUES, 'share'))}")
+    try:
+        share = float(argument)
+    except ValueError:
+        share = -1.0
+    if not 0 <= share <= 1:
+        raise ConfigError(f"queue={text!r}: expected a share of 0 to 1, such as 'share:0.4'")
+    return kind, share
 
 
 def latency_of(text: str | None) -> tuple[str, str]:

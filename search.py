@@ -56,6 +56,7 @@ def search(
     middleware: Sequence[Middleware] = (),
     files: Sequence[str | os.PathLike[str]] = (),
     command: Callable[[Values], str] | None = None,
+    band: bool = False,
 ) -> SweepResult:
     """Look for the best parameter sets with Optuna, through Ray Tune (extra `tune`).
 
@@ -64,8 +65,8 @@ def search(
     results, whatever the engine.
 
     Args:
-        strategy, markets, config, client, engine, out, orders, workers, sets_per_replay, middleware, files, command: as
-            of `sweep`; "auto" counts the sets of a round.
+        strategy, markets, config, client, engine, out, orders, workers, sets_per_replay, middleware, files, command,
+            band: as of `sweep`; "auto" counts the sets of a round.
         parameters: by name, as in `sweep`: a `(low, high)` tuple is a range, `log_range(low, high)` one by ratio, a
             list holds choices. Numbers are rounded as `sweep(random=N)` rounds them.
         trials: sets to suggest in all, 1 or more.
@@ -111,6 +112,7 @@ def search(
         middleware=middleware,
         files=files,
         command=command,
+        band=band,
     )
     tried = _Tried(by, {"by": by, "seed": seed, "trials": trials, "batch": batch})
     planned = [min(batch, trials - start) for start in range(0, trials, batch)]

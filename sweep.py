@@ -33,6 +33,7 @@ from .results.sweep_folder import FORMAT, SweepFolder
 from .results.sweep_result import SweepResult
 from .results.sweep_store import SweepStore
 from .results.versions import versions
+from .simulate.band import require_band
 from .simulate.models import Models
 from .simulate.reading.recordings import Paths, find_recordings
 from .simulate.setup import Setup
@@ -45,12 +46,6 @@ from .tuning.parameter_sets import Parameters, make_sets, parameter_sets
 from .values import finite, whole, word
 
 logger = logging.getLogger("headrace")
-
-#: What is said of a sweep that was stopped.
-_KEPT = (
-    "the failures are in {} (headrace.SweepResult.load reads them); put right what failed, and the same sweep with "
-    "resume=True (--resume) replays these units"
-)
 
 
 class SweepFramework:
@@ -84,6 +79,7 @@ def sweep(
     middleware: Sequence[Middleware] = (),
     files: Sequence[str | os.PathLike[str]] = (),
     command: Callable[[Values], str] | None = None,
+    band: bool = False,
 ) -> SweepResult:
     """Replay recorded markets through one strategy with many parameter sets.
 
@@ -109,6 +105,7 @@ def sweep(
         middleware: called at each change in each set's market, which keeps every set awake.
         command: makes of a set the shell command that runs it alone, without markets; empty where there is none.
             Failures show it with their unit's; else they show the call in Python.
+        band: as in `backtest`: `table` and `markets` then have the least and the most of three queues for each set.
 
     Raises:
         TypeError: a name is unknown (the message names the nearest), or a value does not fit its type.
@@ -135,6 +132,7 @@ def sweep(
         middleware=middleware,
         files=files,
         command=command,
+        band=band,
     )
     with showing(progress, f"sweeping {len(values)} sets") as shown:
         return run.run(shown, out, resume)
@@ -144,13 +142,13 @@ class SweepRun:
     """Parameter sets and markets to run them over, checked and planned; nothing is read or started yet.
 
     Args:
-        strategy, config, client, engine, split, orders, workers, sets_per_replay, middleware, files, command: as in
-            `sweep`.
+        strategy, config, client, engine, split, orders, workers, sets_per_replay, middleware, files, command, band: as
+            in `sweep`.
         values: of each set, checked.
         paths: of the recordings.
 
     Raises:
-        TypeError, InputError: the strategy cannot be made with a set.
+        TypeError, InputError: the strategy cannot be made with a set, or such a run can have no band.
         ClientError: the client is not a simulated one.
         RunError: `add` of the strategy failed.
     """
@@ -171,7 +169,10 @@ class SweepRun:
         middleware: Sequence[Middleware],
         files: Sequence[str | os.PathLike[str]],
         command: Callable[[Values], str] | None,
+        band: bool = False,
     ) -> None:
+        if band:
+            require_band(config)
         sets = make_sets(strategy, values)
         clients = Clients([client or SimulatedClient(currency_code=config.currency)])
         if not clients.simulated:
@@ -185,9 +186,16 @@ class SweepRun:
         self.units = plan_sweep(paths, sets, sets_per_replay)
         self._paths = list(dict.fromkeys(paths))
         self._values = list(values)
-        models, more_files = Models().prepared(config), read_files(files)
-        self._setup = Setup(sets, list(clients), config, middleware=list(middleware), models=models, files=more_files)
-        given = given_beside(sweep, {"client": client, "files": files}, ())
+        self._setup = Setup(
+            sets,
+            list(clients),
+            config,
+            middleware=list(middleware),
+            models=Models().prepared(config),
+            files=read_files(files),
+            band=band,
+        )
+        given = given_beside(sweep, {"client": client, "files": files, "band": band}, ())
         texts = [command(each) if command is not None else "" for each in values]
         more = bool(middleware)
         self._reproductions: list[Reproduction] = [
@@ -238,7 +246,7 @@ class SweepRun:
                         if stopped is not None:
                             store.stop(str(stopped))
                             if out is not None:
-                                raise stopped.kept(_KEPT.format(out))
+                                raise stopped.kept_in(out, "headrace.SweepResult", "sweep")
                         done += len(part.batch.units)
                         changes += part.changes
                         if not once_more:
@@ -291,6 +299,7 @@ class SweepRun:
             "unswept": self._unswept(),
             "split": self._split,
             "orders": self._orders,
+            "band": setup.band,
             "sources": sources_digest(objects_of(setup)),
             "models": models_of(setup, beginning),
             "attributes": beginning.tell(setup.strategies[0]),

@@ -166,6 +166,7 @@ class Books:
         timers: what their clocks were made with, if there are several.
         deciding: parameters that decide what `check_market_book` answers (see `deciding_parameters`); None: each
             onlooker is asked.
+        leading: so many onlookers, the first ones, are asked whether the run is to end; None: all.
 
     Attributes:
         turn: the market and the strategy at work; shared by all onlookers, for one is at work at a time.
@@ -177,8 +178,10 @@ class Books:
         actors: Sequence[Onlooker],
         timers: SharedTimers | None = None,
         deciding: tuple[str, ...] | None = None,
+        leading: int | None = None,
     ) -> None:
         self.actors = list(actors)
+        self._leading = self.actors[:leading]
         first = self.actors[0]
         self.turn = first.turn
         self.touched: list[tuple[Onlooker, HostedMarket]] = []
@@ -200,9 +203,9 @@ class Books:
 
     @property
     def stopped(self) -> bool:
-        """Whether every onlooker has asked for the end of the run."""
+        """Whether every onlooker that is asked wants the end of the run."""
         # Asked at each change: all can only have stopped if the first has.
-        return self.actors[0].stopped and all(actor.stopped for actor in self.actors)
+        return self.actors[0].stopped and all(actor.stopped for actor in self._leading)
 
     def wants_any(self, market_id: str) -> bool:
         """Whether any onlooker wants a market that has been offered."""

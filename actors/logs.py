@@ -37,17 +37,21 @@ class Context(logging.Filter):
 
     Attributes:
         actor: the actor that is at work; None between units.
+        muted: ids of actors that work beside it and whose lines are left out.
     """
 
     def __init__(self, config: Config) -> None:
         super().__init__()
         self.actor: AtWork | None = None
+        self.muted: frozenset[int] = frozenset()
         self._instance_id = instance_id_of(config)
         self._process_id = config.process_id
 
     def filter(self, record: logging.LogRecord) -> bool:
         actor = self.actor
         market = actor.turn.market if actor else None
+        if self.muted and market is not None and id(market.framework) in self.muted:
+            return False
         running = actor.turn.strategy if actor else None
         found = {
             "strategy": running.name if running else None,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from .authoring import check, new
+from .calibrate import calibrate
 from .exchange import exchange
 from .group import CommandGroup
 from .jobs import submit
@@ -42,6 +43,7 @@ for _command in (
     report,
     explain,
     repair,
+    calibrate,
     submit,
 ):
     main.add_command(_command)

@@ -12,6 +12,11 @@ if TYPE_CHECKING:
     from ..config import Config
 
 
+band_option = click.option(
+    "--band",
+    is_flag=True,
+    help="Say how sure profits are: replay copies with the pessimistic and the optimistic queue as well.",
+)
 engine_option = click.option(
     "--engine",
     type=click.Choice(["auto", "local", "ray"]),

@@ -10,6 +10,7 @@ import click
 
 from .options import (
     asking,
+    band_option,
     config_of,
     config_option,
     engine_option,
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
               help="A new folder or URI (s3://bucket/run) for the result: Parquet tables and a manifest.")  # fmt: skip
 @click.option("--resume", is_flag=True,
               help="Go on with the run that --out holds; it must be there, and be the same.")  # fmt: skip
+@band_option
 @engine_option
 @workers_option
 @config_option
@@ -60,6 +62,7 @@ def backtest(
     parameters: tuple[str, ...],
     out: str | None,
     resume: bool,
+    band: bool,
     engine: Any,
     workers: int | None,
     config_file: str | None,
@@ -105,6 +108,7 @@ def backtest(
         custom_events=custom_events,
         files=files,
         debug=debug,
+        band=band,
     )
     simulation.add_client(SimulatedClient(currency_code=config.currency))
     for strategy in made:
@@ -141,6 +145,7 @@ def backtest(
 )
 @click.option("--resume", is_flag=True,
               help="Go on with the sweep that --out holds; it must be there, and be the same.")  # fmt: skip
+@band_option
 @click.option("--engine", type=click.Choice(["auto", "local", "ray"]), default="auto", show_default=True,
               help="local: this process. ray: a Ray cluster. auto: Ray where there is much to do.")  # fmt: skip
 @workers_option
@@ -161,6 +166,7 @@ def sweep(
     orders: bool,
     out: str | None,
     resume: bool,
+    band: bool,
     engine: Any,
     workers: int | None,
     config_file: str | None,
@@ -223,6 +229,7 @@ def sweep(
             progress=progress_of(quiet),
             workers=workers,
             command=command,
+            band=band,
             **chosen,
         )
     show_sweep(result, (by or result.shown_by) if trials is None else SCORE, top, out)

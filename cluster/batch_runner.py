@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import gc
 import logging
 import os
 import socket
 import sys
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Protocol
 
-from ..actors.failures import raised_at, users_code
+from ..actors.failures import Failures, raised_at, users_code
 from ..actors.logging_controls import LoggingControls
 from ..actors.logs import BatchLog, Told, set_up
 from ..actors.run_files import unpack_files
@@ -22,8 +23,10 @@ from ..config import Config
 from ..results.copies import better_copy
 from ..results.folders import Folder
 from ..results.parts import Batch, Part, add_sieves, store_part, without_markets
+from ..simulate.band import BandReplay, bounds_of, failed_there_only, shares_books
+from ..simulate.found_bounds import FoundBounds
 from ..simulate.replay import Replay
-from ..simulate.rows import RowCollector, empty_rows
+from ..simulate.rows import BOUNDS, Bounds, RowCollector, empty_rows
 from ..simulate.session_replay import SessionReplay
 from ..simulate.setup import Setup
 from ..simulate.units import Unit, parts_of_unit
@@ -69,9 +72,10 @@ class BatchRunner(Runner):
         again: how a unit is run again.
         kept: the result is kept in a folder, so log lines and the digests of inputs are needed.
         remote: the run was started from another process.
+        deciding: of a run with a band, what `check_market_book` goes by; see `deciding_parameters`.
 
     Raises:
-        RunError: a strategy failed in `start`.
+        RunError: a strategy failed in `start`, or the run has a band and cannot be copied.
     """
 
     def __init__(
@@ -81,6 +85,7 @@ class BatchRunner(Runner):
         again: Reproduction | None = None,
         kept: bool = False,
         remote: bool = False,
+        deciding: tuple[str, ...] | None = None,
     ) -> None:
         self._setup = setup
         self._kept = kept
@@ -88,11 +93,17 @@ class BatchRunner(Runner):
         self._files = unpack_files(setup.files, _session_folder() if remote else None)
         self._logging_controls = logging_controls
         self._again = again
+        self._deciding = deciding
         self._told = Told()
         for strategy in setup.strategies:
             with users_code(f"strategy {strategy.name!r} failed in start()", raise_errors=setup.config.raise_errors):
                 opened(strategy, self._framework(strategy))
             require_copies(strategy)
+        self._bounds = self._copies()
+
+    def _copies(self) -> list[Setup]:
+        """The run with each queue of its band; none where it has no band."""
+        return bounds_of(self._setup) if self._setup.band else []
 
     def close(self) -> None:
         if self._files is not None:
@@ -126,7 +137,7 @@ class BatchRunner(Runner):
         known, copies = dict(part.markets), set[str]()
         displaced: set[str] = set()
 
-        def ended(market: Any) -> None:
+        def ended(market: Any, bounds: Bounds | None = None) -> None:
             market_id = market.market_id
             part.changes += market.changes
             owner = known.get(market_id, unit.name)
@@ -138,13 +149,13 @@ class BatchRunner(Runner):
                     return
                 displaced.add(market_id)
             part.markets.append((market_id, unit.name))
-            collector.market(market)
+            collector.market(market, bounds)
 
-        kind = SessionReplay if self._setup.session else Replay
-        replay = kind(unit, self._setup, ended, self._logging_controls, hashed=self._kept)
-        run_to_end(replay, log, self._setup.config)
-        command = self._reproduce(unit) if len(replay.failures) else ""
+        replay, found = self._replayed(unit, log, ended)
+        further = failed_there_only(replay.failures, found)
+        command = self._reproduce(unit) if further or len(replay.failures) else ""
         collector.finish(replay.coordinator, replay.failures, command)
+        collector.fail(further, unit.name, command)
         if displaced:
             part.drop(displaced)
             part.displaced |= displaced
@@ -157,6 +168,45 @@ class BatchRunner(Runner):
         part.stopped = replay.actor.stopped
         if replay.digest is not None:
             part.digests[unit.name] = replay.digest
+
+    def _replayed(self, unit: Unit, log: BatchLog, ended: Callable[..., None]) -> tuple[Replay, Mapping[str, Failures]]:
+        """Replay a unit.
+
+        Args:
+            ended: called with each market and what the copies of the run came to there.
+
+        Returns:
+            The replay, and what failed in the copies, by queue.
+        """
+        setup = self._setup
+        if self._bounds and shares_books(setup):
+            band = BandReplay(
+                unit, setup, self._bounds, ended, self._logging_controls, hashed=self._kept, deciding=self._deciding
+            )
+            run_to_end(band, log, setup.config)
+            return band, band.failed_bounds(0)
+        return self._replayed_alone(unit, setup, self._bounds, log, ended)
+
+    def _replayed_alone(
+        self, unit: Unit, setup: Setup, copies: Sequence[Setup], log: BatchLog, ended: Callable[..., None]
+    ) -> tuple[Replay, Mapping[str, Failures]]:
+        """The same, where the copies of a run cannot share its books: one replay after the other, its own at last."""
+        kind = SessionReplay if setup.session else Replay
+        bounds, failures = FoundBounds(), {}
+        for queue, copied in zip(BOUNDS, copies, strict=False):
+            copy = kind(unit, copied, functools.partial(bounds.add, queue))
+            copy.muted = frozenset((id(copy.actor),))
+            run_to_end(copy, log, setup.config)
+            failures[queue] = copy.failures
+        replay = kind(
+            unit,
+            setup,
+            lambda market: ended(market, bounds.take(market.market_id)),
+            self._logging_controls,
+            hashed=self._kept,
+        )
+        run_to_end(replay, log, setup.config)
+        return replay, failures
 
     def _reproduce(self, unit: Unit) -> str:
         return self._again(unit) if self._again is not None else ""
@@ -192,7 +242,7 @@ class BatchRunner(Runner):
 
 def run_to_end(replay: Replay, log: BatchLog, config: Config) -> None:
     """Run a replay; what ends it early is a row of its failures, unless errors are to be raised."""
-    log.context.actor = replay.actor
+    log.context.actor, log.context.muted = replay.actor, replay.muted
     try:
         replay.run()
     except Exception as error:
@@ -200,7 +250,7 @@ def run_to_end(replay: Replay, log: BatchLog, config: Config) -> None:
             raise
         replay.failures.add(error, None, None, raised_at(error))
     finally:
-        log.context.actor = None
+        log.context.actor, log.context.muted = None, frozenset()
 
 
 @contextlib.contextmanager
@@ -287,6 +337,7 @@ def worker_runner(
     keep_events: bool = False,
     place: Folder | None = None,
     remote: bool = True,
+    deciding: tuple[str, ...] | None = None,
 ) -> Runner:
     """The runner of a worker process: logging is set up first.
 
@@ -296,8 +347,9 @@ def worker_runner(
         keep_events: logging controls in the process of the run are to hear what happens.
         place: the folder, where workers write into it themselves.
         remote: the process is a worker's; False: it is that of the run, where logging has been set up.
+        deciding: see `BatchRunner`.
     """
     if remote:
         set_up(setup.config)
-    runner = BatchRunner(setup, EventRecorder() if keep_events else None, again, kept, remote)
+    runner = BatchRunner(setup, EventRecorder() if keep_events else None, again, kept, remote, deciding)
     return StoringRunner(runner, place) if kept else runner

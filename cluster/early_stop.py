@@ -39,6 +39,13 @@ class StoppedRun(RunError):
         """The same, with where the failures are."""
         return StoppedRun(f"{self}\n{where}", self.traceback)
 
+    def kept_in(self, place: object, reader: str, what: str) -> StoppedRun:
+        """The same, where the failures are in a folder of a run or sweep, which can go on there."""
+        return self.kept(
+            f"the failures are in {place} ({reader}.load reads them); put right what failed, and the same {what} with "
+            "resume=True (--resume) replays these units"
+        )
+
 
 class AllFailAlike:
     """Watches the parts of a run as they come.

@@ -29,7 +29,17 @@ from .script import used_of_script
 from .shipping import objects_of, sources_digest
 
 #: Fields of `Setup` that have entries of their own.
-_TOLD_APART = ("strategies", "config", "models", "clients", "client_controls", "files", "catalogues", "sports_data")
+_TOLD_APART = (
+    "strategies",
+    "config",
+    "models",
+    "clients",
+    "client_controls",
+    "files",
+    "catalogues",
+    "sports_data",
+    "band",
+)
 
 #: Objects that are looked at if a run is not kept.
 _FEW = 10_000
@@ -102,6 +112,7 @@ def identity_of(setup: Setup, units: Sequence[Unit], beginning: Beginning, whole
             {**_strategy(strategy), "attributes": beginning.tell(strategy)} for strategy in setup.strategies
         ],
         "sources": sources_digest(objects_of(setup)),
+        "band": setup.band,
         "models": models_of(setup, beginning),
     }
     return {**found, **(rest_of(setup, beginning) if whole else {}), "inputs": inputs_of(units)}

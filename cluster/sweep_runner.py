@@ -9,7 +9,7 @@ from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from typing import Any
 
 from ..actors.coordinator import Coordinator
-from ..actors.failures import Failures
+from ..actors.failures import Failure, Failures
 from ..actors.hosted_market import HostedMarket
 from ..actors.logs import BatchLog, set_up
 from ..actors.market import MarketActor
@@ -19,8 +19,8 @@ from ..actors.starting import WorkerFramework
 from ..results.copies import better_copy
 from ..results.parts import Batch, Part, add_sieves, without_markets
 from ..results.sweep_parts import SweepUnit, sets_of, tabled
-from ..simulate.replay import Replay
-from ..simulate.rows import RowCollector
+from ..simulate.band import bounds_of, failed_there_only, shares_books
+from ..simulate.rows import Bounds, RowCollector
 from ..simulate.setup import Setup
 from ..simulate.shared_replay import SharedReplay
 from ..simulate.units import Unit
@@ -57,9 +57,9 @@ class SweepRunner(BatchRunner):
     ) -> None:
         self._orders = orders
         self._sets_again = again
-        self._deciding = deciding
         self._set_middleware: dict[int, list[Middleware]] = {}
-        super().__init__(setup, remote=remote)
+        self._set_bounds: dict[int, list[Setup]] = {}
+        super().__init__(setup, remote=remote, deciding=deciding)
 
     def run(self, batch: Batch) -> Part:
         part = super().run(batch)
@@ -75,22 +75,31 @@ class SweepRunner(BatchRunner):
             mine = self._set_middleware[number] = copy.deepcopy(self._setup.middleware)
         return dataclasses.replace(self._setup, strategies=[self._setup.strategies[number]], middleware=mine)
 
+    def _copies(self) -> list[Setup]:
+        return []  # each set has its own
+
+    def _bounds_of(self, number: int) -> list[Setup]:
+        """The setups of a set's band, which keep their middleware from unit to unit; none without a band."""
+        mine = self._set_bounds.get(number)
+        if mine is None:
+            mine = self._set_bounds[number] = bounds_of(self._alone(number)) if self._setup.band else []
+        return mine
+
     def _replay_into(self, part: Part, unit: Unit, log: BatchLog) -> None:
         assert isinstance(unit, SweepUnit)
         sets = [self._setup.strategies[number] for number in unit.sets]
         tally = _Tally(part, unit, sets, self._orders, self._reproduce)
-        raw = any(getattr(strategy.stream_class, "raw", False) for strategy in tally.sets)
-        if raw or self._setup.config.compatibility is not None:
+        alone, bounds = [self._alone(number) for number in unit.sets], [self._bounds_of(number) for number in unit.sets]
+        if self._setup.config.compatibility is not None or not all(map(shares_books, alone)):
             # The peer's reading shows and hides changes by strategy: there is no book to share.
-            for place, number in enumerate(unit.sets):
-                replay = Replay(unit, self._alone(number), tally.listener(place))
-                run_to_end(replay, log, self._setup.config)
-                self._finish(tally, place, replay.actor, replay.coordinator, replay.failures)
+            for place, mine in enumerate(alone):
+                replay, found = self._replayed_alone(unit, mine, bounds[place], log, tally.listener(place))
+                self._finish(tally, place, replay.actor, replay.coordinator, replay.failures, found)
             return
-        shared = SharedReplay(unit, [self._alone(number) for number in unit.sets], tally.market, self._deciding)
+        shared = SharedReplay(unit, alone, tally.market, self._deciding, bounds if self._setup.band else ())
         run_to_end(shared, log, self._setup.config)
         for place, actor in enumerate(shared.sets):
-            self._finish(tally, place, actor, shared.coordinators[place], actor.failures)
+            self._finish(tally, place, actor, shared.coordinators[place], actor.failures, shared.failed_bounds(place))
         tally.of_unit(shared.failures, self._reproduce(unit))
         part.stopped = shared.books.stopped
 
@@ -100,12 +109,18 @@ class SweepRunner(BatchRunner):
         return self._sets_again[unit.first](unit) if self._sets_again else ""
 
     def _finish(
-        self, tally: _Tally, place: int, actor: MarketActor, coordinator: Coordinator, failures: Failures
+        self,
+        tally: _Tally,
+        place: int,
+        actor: MarketActor,
+        coordinator: Coordinator,
+        failures: Failures,
+        found: Mapping[str, Failures],
     ) -> None:
         number = tally.unit.sets[place]
         add_sieves(tally.part.sieves, {str(number): sieve for sieve in actor.sieves.values()})
         command = self._sets_again[number](tally.unit) if self._sets_again else ""
-        tally.finish(place, coordinator, failures, command)
+        tally.finish(place, coordinator, failures, command, failed_there_only(failures, found))
 
 
 class _Tally:
@@ -130,9 +145,9 @@ class _Tally:
         self._broken: set[tuple[Any, ...]] = set()
 
     def listener(self, place: int) -> Any:
-        return lambda market: self.market(place, market)
+        return functools.partial(self.market, place)
 
-    def market(self, place: int, market: HostedMarket) -> None:
+    def market(self, place: int, market: HostedMarket, bounds: Bounds) -> None:
         """The recording of a set's market has ended."""
         market_id = market.market_id
         if market_id not in self._counted:
@@ -148,7 +163,7 @@ class _Tally:
                 self.part.markets.append((market_id, self.unit.name))
         if market_id in self._copies:
             return
-        self._collectors[place].market(market)
+        self._collectors[place].market(market, bounds)
 
     def _displace(self, market_id: str, owner: str) -> None:
         """This unit has the copy that counts, not the one that was there before."""
@@ -157,10 +172,13 @@ class _Tally:
         self.part.displaced.add(market_id)
         self.part.markets = [each for each in self.part.markets if each != (market_id, owner)]
 
-    def finish(self, place: int, coordinator: Coordinator, failures: Failures, command: str) -> None:
-        """The unit has ended for a set."""
+    def finish(
+        self, place: int, coordinator: Coordinator, failures: Failures, command: str, further: Iterable[Failure] = ()
+    ) -> None:
+        """The unit has ended for a set. `further`: what failed in its band alone."""
         collector = self._collectors[place]
         collector.finish(coordinator, failures, command)
+        collector.fail(further, failures.unit, command)
         self._take(collector, self.unit.sets[place])
 
     def of_unit(self, failures: Failures, command: str) -> None:

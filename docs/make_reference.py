@@ -29,7 +29,7 @@ from headrace.simulate.exchange.asking import SWITCHES
 from headrace.simulate.exchange.faults import KINDS as KINDS_OF_FAULT
 from headrace.simulate.exchange.rehearsal import RehearsalExchange
 from headrace.simulate.exchange.settings import ExchangeSettings, Limits, Timers
-from headrace.simulate.rows import DIGESTED, FIELDS
+from headrace.simulate.rows import BOUNDS, DIGESTED, FIELDS
 from headrace.strategies import errors
 
 REFERENCE = Path(__file__).with_name("reference.md")
@@ -154,6 +154,15 @@ MEANINGS: dict[str, dict[str, tuple[str, str]]] = {
             "",
         ),
         "unsettled": ("matched orders without a result", ""),
+        "profit_low": ("with a band: the least profit with the three queues; else empty, as all columns below", MONEY),
+        "profit_high": ("the most", MONEY),
+        "matched_low": ("the least that was matched with the three queues", MONEY),
+        "matched_high": ("the most", MONEY),
+        **{
+            f"{queue}_{name}": (f"`{name}` with the {queue} queue", MONEY)
+            for queue in BOUNDS
+            for name in ("profit", "commission", "matched")
+        },
     },
     "records": {
         "time": ("market time of the record", TIME),
@@ -199,6 +208,7 @@ NOT_RUN = {
     "live stop": "needs a running system",
     "live cancel-all": "needs a running system",
     "journal": "needs the journal of a system",
+    "calibrate": "needs a recorded session",
 }
 
 SUMMARY: dict[str, tuple[str, str]] = {
@@ -232,6 +242,12 @@ SUMMARY: dict[str, tuple[str, str]] = {
         MONEY,
     ),
     "unsettled": ("matched orders without a result: their profit is not known, and not in any sum", ""),
+    "matched_low": ("with a band: the least sum over all markets of the three queues; else empty, as all below", MONEY),
+    "matched_high": ("the most", MONEY),
+    "profit_low": ("the least profit of the three", MONEY),
+    "profit_high": ("the most", MONEY),
+    "net_profit_low": ("the least net profit of the three", MONEY),
+    "net_profit_high": ("the most", MONEY),
     "violations": ("requests that controls refused", ""),
     "failures": ("errors of the strategy, with their counts", ""),
 }
@@ -261,6 +277,8 @@ def tables() -> str:
     parts = []
     for name, fields in FIELDS.items():
         covered = "In the digest." if name in DIGESTED else "Not in the digest."
+        if name == "markets":
+            covered = "In the digest, but for what a band adds."
         text = f"### `{name}`\n\n{TABLES[name]} {covered}\n\n"
         parts.append(text + columns(name, fields, {**SHARED, **MEANINGS[name]}))
     return "\n\n".join(parts)

@@ -24,7 +24,15 @@ NEEDED = (
     "commission",
     "transactions",
     "unsettled",
+    "pessimistic_profit",
+    "pessimistic_commission",
+    "pessimistic_matched",
+    "optimistic_profit",
+    "optimistic_commission",
+    "optimistic_matched",
 )
+#: Measures that have a band, in runs with one: the least and the most of three queues stand in columns of their own.
+BANDED = ("matched", "profit", "net_profit")
 #: Names of the measures and their kinds, as in `FIELDS`.
 MEASURES = (
     ("markets", "whole"),
@@ -49,6 +57,7 @@ MEASURES = (
     ("mean_exposure", "number"),
     ("transactions", "whole"),
     ("unsettled", "whole"),
+    *((f"{name}_{end}", "number") for name in BANDED for end in ("low", "high")),
 )
 #: Measures of which less is better.
 LEAST = (
@@ -84,13 +93,14 @@ def measures(columns: Mapping[str, Sequence[Any]], places: Sequence[int], bootst
     traded = [profit for place, profit in zip(places, net, strict=True) if matched[place] > 0]
     stake, matched_orders, net_profit = round(total("matched"), 2), total("matched_orders"), round(sum(net), 2)
     low, high = bootstrap.interval(traded)
+    profit = round(sum(profits[place] or 0.0 for place in places), 2)
     return {
         "markets": len(net),
         "traded_markets": len(traded),
         "orders": total("orders"),
         "matched_orders": matched_orders,
         "matched": stake,
-        "profit": round(sum(profits[place] or 0.0 for place in places), 2),
+        "profit": profit,
         "commission": round(total("commission"), 2),
         "net_profit": net_profit,
         "return_on_matched": net_profit / stake if stake else None,
@@ -107,6 +117,36 @@ def measures(columns: Mapping[str, Sequence[Any]], places: Sequence[int], bootst
         "mean_exposure": total("exposure") / len(traded) if traded else None,
         "transactions": total("transactions"),
         "unsettled": sum(columns["unsettled"][place] or 0 for place in places),
+        **_bands(columns, places, (stake, profit, net_profit)),
+    }
+
+
+def _bands(
+    columns: Mapping[str, Sequence[Any]], places: Sequence[int], own: tuple[float, float, float]
+) -> dict[str, float | None]:
+    """The least and the most of what each of three queues came to in all markets together; None without a band.
+
+    Args:
+        own: of the run's own queue, in the order of `BANDED`.
+    """
+    found = [own]
+    for queue in ("pessimistic", "optimistic"):
+        there = columns[f"{queue}_profit"]
+        if all(there[place] is None for place in places):
+            return {f"{name}_{end}": None for name in BANDED for end in ("low", "high")}
+        matched = profit = net = 0.0
+        for place in places:
+            # Of a market that the copy did not come to, the run's own figures count.
+            whose = "" if there[place] is None else f"{queue}_"
+            got, paid = columns[f"{whose}profit"][place] or 0.0, columns[f"{whose}commission"][place]
+            matched += columns[f"{whose}matched"][place]
+            profit += got
+            net += round(got - paid, 2)
+        found.append((round(matched, 2), round(profit, 2), round(net, 2)))
+    return {
+        f"{name}_{end}": choose(each[at] for each in found)
+        for at, name in enumerate(BANDED)
+        for end, choose in (("low", min), ("high", max))
     }
 
 

@@ -127,7 +127,11 @@ class Result:
 
     @property
     def markets(self) -> pa.Table:
-        """A row per strategy and market. Commission as if the strategy were alone in its account."""
+        """A row per strategy and market. Commission as if the strategy were alone in its account.
+
+        Of a run with a band also the least and the most of its three queues, and what each of the other two came to;
+        None in other runs.
+        """
         return self.table("markets")
 
     @property
@@ -289,12 +293,17 @@ class Result:
 
     def __repr__(self) -> str:
         orders, failures = self._count("orders"), self._count("failures")
-        table = self._columns("markets", "market_id", "profit")
+        table = self._columns("markets", "market_id", "profit", "pessimistic_profit", "optimistic_profit")
         markets = len(table["market_id"].unique())
-        profit = round(sum(table["profit"].to_pylist()), 2)
+        own, *others = (table[name].to_pylist() for name in ("profit", "pessimistic_profit", "optimistic_profit"))
+        profit, band = round(sum(own), 2), ""
+        if any(value is not None for column in others for value in column):
+            pairs = ((zip(column, own, strict=True)) for column in others)
+            totals = [profit, *(round(sum(mine if one is None else one for one, mine in each), 2) for each in pairs)]
+            band = f" ({min(totals)} to {max(totals)})"
         models = unusual_models(self.manifest)
         told = f"; {models}" if models else ""
-        return f"<Result {markets} markets, {orders} orders, profit {profit}, {failures} failures{told}>"
+        return f"<Result {markets} markets, {orders} orders, profit {profit}{band}, {failures} failures{told}>"
 
     def _repr_html_(self) -> str:
         """The summary, for notebooks."""

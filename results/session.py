@@ -10,7 +10,8 @@ from typing import Any
 
 from ..actors.failures import Failures
 from ..actors.live.rows_file import unpacked
-from ..simulate.rows import FIELDS, empty_rows, failure_rows
+from ..simulate.row_parts import failure_rows
+from ..simulate.rows import FIELDS, empty_rows
 from ..simulate.session_rows import FailureCounts
 from ..simulate.units import Unit
 from ..strategies.errors import RunError

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from ..simulate.rows import DIGESTED, FIELDS, Rows
+from ..simulate.rows import DIGESTED, DIGESTED_COLUMNS, FIELDS, Rows
 from ..simulate.units import Unit
 from .parts import Batch, Part
 
@@ -100,7 +100,7 @@ def shares_of(rows: Rows) -> Shares:
     found: Shares = {}
     encode = msgspec.json.Encoder().encode
     for table in DIGESTED:
-        name, at, width = table.encode(), _MARKET[table], len(FIELDS[table])
+        name, at, width = table.encode(), _MARKET[table], DIGESTED_COLUMNS[table]
         for row in rows[table]:
             share = int.from_bytes(hashlib.sha256(name + encode(row[:width])).digest(), "big")
             sets = found.setdefault(row[at], {})

@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 import pyarrow as pa
 
-from ..simulate.rows import DIGESTED, FIELDS, Rows
+from ..simulate.rows import DIGESTED, DIGESTED_COLUMNS, FIELDS, Rows
 
 _DIGEST_BITS = 256
 #: Where the market's id stands in the rows of a table.
@@ -63,10 +63,10 @@ def digests_by_market(rows: Rows) -> dict[str, int]:
     found: dict[str, int] = {}
     encode = msgspec.json.Encoder().encode
     for table in DIGESTED:
-        name, at = table.encode(), _MARKET[table]
+        name, at, width = table.encode(), _MARKET[table], DIGESTED_COLUMNS[table]
         for row in rows.get(table, ()):
             market_id = row[at]
-            share = int.from_bytes(hashlib.sha256(name + encode(row)).digest(), "big")
+            share = int.from_bytes(hashlib.sha256(name + encode(row[:width])).digest(), "big")
             found[market_id] = found.get(market_id, 0) + share
     return found
 

@@ -32,8 +32,9 @@ from .accounts.conversion import in_currency, placing_in_pounds, pounds, unit_of
 from .accounts.funds import AccountFunds, Purses
 from .bets import Bet
 from .commission import CommissionModel
+from .outcomes import Outcome
 from .reports import ERROR_IN_ORDER
-from .settlement import Outcome, Settlement
+from .settlement import Settlement
 
 
 class _Foreign:

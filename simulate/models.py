@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 
-from ..config import Config, ConfigError, latency_of
+from ..config import Config, ConfigError, latency_of, queue_of
 from ..strategies.ladder import PriceSize
 from ..strategies.runner_book import RunnerBook
 from .bets import Bet
@@ -68,6 +68,23 @@ class OptimisticQueue(QueueModel):
 
     def price(self, own: float, traded: float) -> float:
         return traded
+
+
+class ShareQueue(QueueModel):
+    """ "share:SHARE": that share of what is cancelled was ahead, as far as so much was ahead.
+
+    Of 0 it is "pessimistic". A greater share never matches less. `headrace calibrate` finds the share that fits a
+    recorded session best.
+
+    Args:
+        share: 0 to 1.
+    """
+
+    def __init__(self, share: float) -> None:
+        self.share = share
+
+    def cancelled(self, size: float, waiting: float) -> tuple[float, float]:
+        return 1.0, self.share * size
 
 
 class FlumineQueue(QueueModel):
@@ -131,6 +148,12 @@ _QUEUES: dict[str, type[QueueModel]] = {
 }
 
 
+def _named(word: str) -> QueueModel:
+    """The queue that `Config.queue` names."""
+    kind, share = queue_of(word)
+    return _QUEUES[kind or "proportional"]() if kind != "share" else ShareQueue(share)
+
+
 #: Models that a setting names, or `Models` gives.
 _BY_WORD = ("queue", "liquidity", "latency", "settlement")
 
@@ -183,14 +206,13 @@ class Models:
         if config.compatibility and self.queue is not None and not isinstance(self.queue, FlumineQueue):
             raise ConfigError(f"queue={self.queue!r}: compatibility='flumine' needs a FlumineQueue, or none")
         words = Models().words(config)
-        by_peer = words["settlement"] == "flumine"
+        by_peer, flat = words["settlement"] == "flumine", words["commission"] == "flumine"
         return dataclasses.replace(
             self,
-            queue=self.queue or _QUEUES[words["queue"]](),
+            queue=self.queue or _named(words["queue"]),
             liquidity=self.liquidity or (FlumineLiquidity() if words["liquidity"] == "flumine" else LiquidityModel()),
             latency=self.latency or latency_model(config),
             removals=self.removals or (FlumineRemovals() if by_peer else Removals()),
             settlement=self.settlement or (FlumineSettlement() if by_peer else Settlement()),
-            commission=self.commission
-            or (FlumineCommission() if words["commission"] == "flumine" else CommissionModel()),
+            commission=self.commission or (FlumineCommission() if flat else CommissionModel()),
         )

@@ -36,7 +36,11 @@ class Replay:
     Attributes:
         digest: SHA-256 of the files as they were read, in 64 hexadecimal digits (of several: of their digests, in the
             order of the unit); None while they were not read to their end.
+        actors: those that host the run, copies of it included.
+        muted: ids of the actors whose log lines are left out: they are copies.
     """
+
+    muted: frozenset[int] = frozenset()
 
     def __init__(
         self,
@@ -52,6 +56,7 @@ class Replay:
         self.coordinator = setup.coordinator(setup.clients, logging_controls)
         host = Host(Clock(), setup.config, numbered_ids())
         self.actor = make_actor(setup.market_actor, host, setup, self.coordinator, self.failures, exchange)
+        self.actors = [self.actor]
         self.books = self.actor.books
         self.actor.add_custom_events(setup.custom_events)
         self._on_market = on_market
@@ -91,8 +96,9 @@ class Replay:
             return
         starts = [start for start in (reader.first_time() for reader in readers) if start is not None]
         if starts:
-            self.actor.host.clock.now_ms = min(starts)
-            self.actor.add_workers(self._workers)
+            for actor in self.actors:
+                actor.host.clock.now_ms = min(starts)
+                actor.add_workers(self._workers)
 
     def _reader(self, path: str | Source) -> Reader:
         kind = PeerReader if self._reemit and not self.raw else Reader

@@ -2,21 +2,40 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Iterable, Mapping
+from typing import Any, NamedTuple
 
 from ..actors.coordinator import Coordinator
 from ..actors.failures import Failure, Failures
 from ..actors.hosted_market import HostedMarket
-from ..strategies.hosting import parameters_of
 from ..strategies.order import Order
 from ..strategies.order_types import LimitOnCloseOrder, LimitOrder
 from ..strategies.strategy import Strategy
-from ..values import legible, unboxed
+from ..values import legible
 from .peak_exposure import peak_exposure
+from .row_parts import failure_rows, fills_of, first_matched, parameters_text
 from .sound_rows import RowCheck, UnfitValueError
 from .starting_price import actual_sp
+
+#: What a run with a band adds to the rows of `markets`, None without one: the least and the most of its three queues,
+#: then what each of the other two came to.
+BAND = tuple(
+    (name, "number")
+    for name in (
+        "profit_low",
+        "profit_high",
+        "matched_low",
+        "matched_high",
+        "pessimistic_profit",
+        "pessimistic_commission",
+        "pessimistic_matched",
+        "optimistic_profit",
+        "optimistic_commission",
+        "optimistic_matched",
+    )
+)
+#: The queues of a band beside the run's own, in the order of its columns.
+BOUNDS = ("pessimistic", "optimistic")
 
 #: Columns of each table: name and kind. "time" is milliseconds since the epoch, UTC; money is in the account's
 #: currency.
@@ -97,6 +116,7 @@ FIELDS: dict[str, tuple[tuple[str, str], ...]] = {
         ("status", "text"),
         ("settled", "whole"),
         ("unsettled", "whole"),
+        *BAND,
     ),
     "records": (
         ("strategy", "text"),
@@ -136,6 +156,8 @@ FIELDS: dict[str, tuple[tuple[str, str], ...]] = {
 
 #: Tables that the digest covers: what a run computed, not where and how.
 DIGESTED = ("orders", "fills", "markets", "records")
+#: So many columns of each: not those of a band, so that a run has the same digest with and without one.
+DIGESTED_COLUMNS = {table: len([each for each in FIELDS[table] if each not in BAND]) for table in DIGESTED}
 
 _CHECKS = {table: RowCheck(table, FIELDS[table]) for table in ("orders", "fills")}
 
@@ -144,6 +166,33 @@ Rows = dict[str, list[tuple[Any, ...]]]
 
 def empty_rows() -> Rows:
     return {table: [] for table in FIELDS}
+
+
+class Money(NamedTuple):
+    """What a strategy came to in a market.
+
+    Attributes:
+        matched: size.
+        profit: before commission.
+    """
+
+    matched: float
+    profit: float
+    commission: float
+
+
+#: Of each strategy, by its name, what it came to with the queues of `BOUNDS`.
+Bounds = Mapping[str, Mapping[str, Money]]
+
+
+def money_of(market: HostedMarket, strategy: Strategy) -> Money:
+    """What a strategy came to in a market whose recording has ended."""
+    orders = market.blotter.strategy_orders(strategy)
+    return Money(
+        round(sum(order.size_matched for order in orders if order.size_matched > 0), 2),
+        round(sum(order.profit for order in orders), 2),
+        _commission(market, orders),
+    )
 
 
 class RowCollector:
@@ -163,8 +212,12 @@ class RowCollector:
         self.unfit = Failures()
         self._parameters = {strategy.name: parameters_text(strategy) for strategy in strategies}
 
-    def market(self, market: HostedMarket) -> None:
-        """A market's recording has ended: its orders, fills, and a row for each strategy."""
+    def market(self, market: HostedMarket, bounds: Bounds | None = None) -> None:
+        """A market's recording has ended: its orders, fills, and a row for each strategy.
+
+        Args:
+            bounds: of a run with a band.
+        """
         place = (
             market.market_id,
             market.event_id,
@@ -182,7 +235,7 @@ class RowCollector:
                 try:
                     rows.append((order, self._order(order, market, place)))
                     if order.fills or order.size_matched:
-                        fills.extend((order, fill) for fill in _fills(order))
+                        fills.extend((order, fill) for fill in fills_of(order))
                 except Exception as error:  # of a value of the user's own, which may raise anything
                     self._lost("orders", order, error)
             self._keep("orders", rows)
@@ -196,7 +249,7 @@ class RowCollector:
             strategy = seat.strategy
             orders = market.blotter.strategy_orders(strategy)
             matched = [order for order in orders if order.size_matched > 0]
-            profit = round(sum(order.profit for order in orders), 2)
+            money = money_of(market, strategy)
             self.rows["markets"].append(
                 (
                     strategy.name,
@@ -207,14 +260,15 @@ class RowCollector:
                     len(orders),
                     len(matched),
                     sum(order.profit > 0 for order in matched),
-                    round(sum(order.size_matched for order in matched), 2),
+                    money.matched,
                     peak_exposure(matched, market.market_book),
-                    profit,
-                    _commission(market, orders),
+                    money.profit,
+                    money.commission,
                     sum(_transactions(order) for order in orders),
                     market.status,
                     market.settlements,
                     market.unsettled(strategy) if lasting else 0,
+                    *_band(money, (bounds or {}).get(strategy.name, {})),
                 )
             )
 
@@ -269,7 +323,7 @@ class RowCollector:
             liability,
             persistence,
             responses.placed_ms,
-            _first_matched(order),
+            first_matched(order),
             order.complete_ms,
             order.status.name if order.status else None,
             order.size_matched,
@@ -310,52 +364,14 @@ class RowCollector:
                 self.rows["transactions"].append(row)
 
 
-def failure_rows(failures: Iterable[Failure], unit: str, command: str = "") -> list[tuple[Any, ...]]:
-    """Rows of the table of failures.
-
-    Args:
-        unit: the input they happened in.
-        command: how what failed is run again from a shell.
-    """
-    return [
-        (
-            failure.strategy,
-            failure.market_id,
-            failure.line,
-            failure.count,
-            failure.error_type,
-            failure.message,
-            failure.publish_time or None,
-            unit,
-            failure.traceback,
-            command,
-        )
-        for failure in failures
-    ]
-
-
-def _first_matched(order: Order) -> int | None:
-    if order.fills:
-        return round(order.fills[0][0]) or None
-    return order.matched_ms if order.size_matched else None
-
-
-def _fills(order: Order) -> list[tuple[Any, ...]]:
-    return [
-        (
-            order.trade.strategy.name,
-            order.market_id,
-            order.selection_id,
-            order.handicap,
-            order.side,
-            order.bet_id,
-            order.id,
-            round(time_ms) or None,
-            price,
-            size,
-        )
-        for time_ms, price, size in order.told_fills()
-    ]
+def _band(own: Money, bounds: Mapping[str, Money]) -> tuple[float | None, ...]:
+    """The columns of `BAND`; None where a queue of it did not come to the market."""
+    if len(bounds) < len(BOUNDS):
+        return (None,) * len(BAND)
+    others = [bounds[queue] for queue in BOUNDS]
+    profits, matched = ([getattr(each, name) for each in (own, *others)] for name in ("profit", "matched"))
+    ends = (min(profits), max(profits), min(matched), max(matched))
+    return ends + tuple(value for each in others for value in (each.profit, each.commission, each.matched))
 
 
 def _commission(market: HostedMarket, orders: list[Order]) -> float:
@@ -375,12 +391,3 @@ def _transactions(order: Order) -> int:
             if answer.status != "SUCCESS":
                 counted += 1
     return counted
-
-
-def parameters_text(strategy: Strategy) -> str:
-    """A strategy's parameters as JSON; what JSON does not know as text."""
-    values = {name: unboxed(value) for name, value in parameters_of(strategy).items()}
-    try:
-        return json.dumps(values, default=legible, sort_keys=True)
-    except (TypeError, ValueError, RecursionError):  # keys of a dict that cannot be sorted, or are not texts
-        return json.dumps({name: legible(value) for name, value in values.items()}, sort_keys=True)

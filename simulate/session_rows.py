@@ -8,7 +8,8 @@ from ..actors.coordinator import Coordinator
 from ..actors.failures import Failures
 from ..actors.hosted_market import HostedMarket
 from ..actors.market import MarketActor
-from .rows import RowCollector, Rows, empty_rows, failure_rows
+from .row_parts import failure_rows
+from .rows import RowCollector, Rows, empty_rows
 
 
 def rows_of_market(actor: MarketActor, market: HostedMarket) -> Rows:

@@ -69,6 +69,8 @@ class SessionScript:
 
     Attributes:
         strategies: those that the host called.
+        live: the requests, by strategy and kind, but for those of paper accounts.
+        on_paper: how many were of paper accounts.
 
     Raises:
         RecordingError: it is not of a session, or cannot be read.
@@ -78,7 +80,7 @@ class SessionScript:
         self.strategies: tuple[str, ...] = ()
         #: By strategy and kind.
         self._asked: dict[tuple[str, str], list[Asked]] = {}
-        self._live: list[Asked] = []
+        self.live: list[Asked] = []
         self._told: dict[str, list[tuple[int, int, Reply | OrderFact]]] = {}
         #: Orders of the replay, by their ids, as the session named them.
         self._names: dict[str, str] = {}
@@ -95,10 +97,11 @@ class SessionScript:
             elif found.op == ANSWERED and isinstance(found.answer, Reply | OrderFact):
                 for order_id, answer in bets.take(found.answer):
                     self._told.setdefault(order_id, []).append((line, found.at, answer))
+        self.on_paper = len(paper)
         for key, several in self._asked.items():
             # What is matched on paper has the latencies of the settings.
             live = self._asked[key] = [each for each in several if each.request.request_id not in paper]
-            self._live.extend(live)
+            self.live.extend(live)
             for asked in live:
                 self._measure(asked)
 
@@ -107,9 +110,13 @@ class SessionScript:
 
         The bet delay is left out.
         """
-        for asked in self._live:
+        for asked in self.live:
             if asked.reached:
                 yield asked.request.kind, max(0, asked.arrived_ms - asked.request.asked_at) / 1000
+
+    def told_of(self, order_id: str) -> list[tuple[int, int, Reply | OrderFact]]:
+        """What the session was told of an order, in order: line, time of the turn, and the message."""
+        return self._told.get(order_id, [])
 
     def _measure(self, asked: Asked) -> None:
         """Work out when a request reached the exchange: by what the order stream said, else half-way to the answer."""

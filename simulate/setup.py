@@ -32,6 +32,7 @@ class Setup:
         catalogues, sports_data: folders with what was recorded beside the markets.
         client_controls: client (None: all), class and settings.
         session: the recordings are those of a session.
+        band: replay copies with the queues of its band as well.
     """
 
     strategies: list[Strategy]
@@ -51,6 +52,7 @@ class Setup:
     market_actor: type[MarketActor] = MarketActor
     coordinator: type[Coordinator] = Coordinator
     session: bool = False
+    band: bool = False
 
 
 ActorKind = TypeVar("ActorKind", bound=MarketActor)

@@ -12,6 +12,7 @@ from builders import Stream, back, lay, replay
 from headrace.results import measures
 from headrace.results.measures import Bootstrap
 from headrace.simulate.peak_exposure import peak_exposure
+from headrace.simulate.rows import BAND
 
 
 def rows(profits: list[float], matched: float = 2.0, commission: float = 0.0) -> dict[str, list[Any]]:
@@ -26,6 +27,7 @@ def rows(profits: list[float], matched: float = 2.0, commission: float = 0.0) ->
         "commission": [commission] * count,
         "transactions": [1] * count,
         "unsettled": [0] * count,
+        **{name: [None] * count for name, _ in BAND},
     }
 
 

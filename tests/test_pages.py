@@ -48,6 +48,7 @@ NOT_RUN = {
         "trades until it is stopped": 2,
         "needs a running system": 3,
         "needs the journal of a system": 1,
+        "needs a recorded session": 1,
         "needs an account": 1,
     },
 }

@@ -97,6 +97,7 @@ GIVEN: dict[str, list[str]] = {
     "sports_data": ["--sports-data", "sport"],
     "custom_events": ["--custom-events", "events.jsonl"],
     "files": ["--file", "notes.txt"],
+    "band": ["--band"],
     "raise_errors": [],  # an error of a strategy then ends the run: there is no failure to repeat
 }
 
@@ -106,7 +107,11 @@ def test_every_option_is_tried_or_changes_nothing_of_a_failure() -> None:
     assert names - {"strategies"} - NOT_REPEATED == set(GIVEN)
 
 
-@pytest.mark.parametrize("names", [*([name] for name in GIVEN), list(GIVEN), []], ids=lambda names: "+".join(names))
+#: All of them together: under compatibility there is no band.
+TOGETHER = [name for name in GIVEN if name != "band"]
+
+
+@pytest.mark.parametrize("names", [*([name] for name in GIVEN), TOGETHER, []], ids=lambda names: "+".join(names))
 def test_command_repeats_the_failure(names: list[str], folder: Path) -> None:
     words = [word for name in names for word in GIVEN[name]]
     first = call("backtest", "my strategies.py:Tells", "-m", "markets", "--engine", "local", "-q", *words)
@@ -120,7 +125,7 @@ def test_command_repeats_the_failure(names: list[str], folder: Path) -> None:
 
 
 def test_each_option_that_is_given_stands_in_the_command(folder: Path) -> None:
-    words = [word for given in GIVEN.values() for word in given]
+    words = [word for name in TOGETHER for word in GIVEN[name]]
     failed, again = told(call("backtest", "my strategies.py:Tells", "-m", "markets", "--engine", "local", *words))
     for text in ("stake 3.5", "label so called", "file read me", "order 7.0", "selection 70.0", "latency 0.3",
                  "currency EUR", "rules flumine", "('catalogue', 'The 2.10')", "going"):  # fmt: skip
@@ -243,7 +248,7 @@ def test_every_argument_of_backtest_is_repeated_or_changes_nothing_of_a_failure(
 
     names = set(inspect.signature(hr.backtest).parameters)
     assert names - NOT_REPEATED - {"strategies"} == {
-        "client", "config", "catalogues", "sports_data", "custom_events", "files", "session",
+        "client", "config", "catalogues", "sports_data", "custom_events", "files", "session", "band",
     }  # fmt: skip
 
 

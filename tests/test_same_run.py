@@ -312,6 +312,7 @@ CHANGES: dict[str, list[Change]] = {
         )
     ],
     "session": [(lambda _: Run(), lambda _: Run(keywords={"session": True}), "session was False and is True")],
+    "band": [(lambda _: Run(), lambda _: Run(keywords={"band": True}), "band was False and is True")],
 }
 
 

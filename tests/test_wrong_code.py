@@ -387,6 +387,7 @@ LONG = {
     "check": ["check", "{code}:Plain"],
     "new": ["new", "{new}"],
     "unpack": ["unpack", "{packed}", "{new}"],
+    "calibrate": ["calibrate", "{markets}"],
 }
 #: What each command spends its time in.
 INSIDE = {
@@ -402,6 +403,7 @@ INSIDE = {
     "check": "headrace.loading.load_strategy",
     "new": "headrace.cli.first_strategy.write_first_strategy",
     "unpack": "headrace.archive.unpack.unpack",
+    "calibrate": "headrace.simulate.session_script.SessionScript.__init__",
 }
 
 

@@ -267,9 +267,9 @@ def bar_chart(
             parts.append(f'<text x="{width}" dx="6" y="{top + 7}">{value:,.2f}</text>')
             top += 16
         top += 8
-    head = _described(key, title, text)
+    head = described(key, title, text)
     svg = f'<svg width="100%" height="{top}" role="img" {head[0]}>{head[1]}{"".join(parts)}</svg>'
-    return figure("", text, legend([(name, "") for name in names], _bar_mark), f'<div class="plot">{svg}</div>')
+    return figure("", text, legend([(name, "") for name in names], bar_mark), f'<div class="plot">{svg}</div>')
 
 
 def shortened(text: str, most: int) -> str:
@@ -309,7 +309,7 @@ def plot(
         grid.append(f'<line x1="{at}" x2="{at}" y1="0" y2="100%"/>')
         anchor = "start" if share < 0.1 else "end" if share > 0.9 else "middle"
         bottom.append(f'<text x="{at}" y="100%" dy="8" text-anchor="{anchor}">{label}</text>')
-    names, head = _described(key, title, text)
+    names, head = described(key, title, text)
     return (
         f'<div class="plot"{more} style="padding-left:{left}px">'
         f'<svg width="100%" height="{height}" role="img" {names}>{head}'
@@ -319,7 +319,7 @@ def plot(
     )
 
 
-def _described(key: str, title: str, text: str) -> tuple[str, str]:
+def described(key: str, title: str, text: str) -> tuple[str, str]:
     """Attributes and elements that tell a screen reader what is drawn."""
     return (
         f'aria-labelledby="{key}-title {key}-text"',
@@ -346,7 +346,7 @@ def _dot_mark(number: int) -> str:
     return f'<path class="dots s{number}" stroke-linecap="{_cap(number)}" d="M13 5h.1"/>'
 
 
-def _bar_mark(number: int) -> str:
+def bar_mark(number: int) -> str:
     return f'<rect class="f{number}" width="26" height="10"/>'
 
 

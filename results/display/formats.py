@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Collection, Mapping
 from typing import Any
+
+from ..measures import BANDED
 
 #: Columns of money, in the account's currency: two decimals.
 _MONEY = frozenset(
@@ -21,6 +24,7 @@ _MONEY = frozenset(
         "mean_exposure",
         "in_sample_net_profit",
         "out_of_sample_net_profit",
+        *(f"{name}_{end}" for name in BANDED for end in ("low", "high")),
     )
 )
 #: Columns of ratios: two decimals.
@@ -61,6 +65,8 @@ def formatted(name: str, value: Any) -> str:
     """A value of a column: money to the penny, shares in per cent, other numbers to six digits; nothing for None."""
     if value is None:
         return ""
+    if isinstance(value, str):
+        return value
     if name in _SHARES:
         return f"{value:.2%}"
     if isinstance(value, float) and math.isinf(value):
@@ -72,6 +78,23 @@ def formatted(name: str, value: Any) -> str:
     if isinstance(value, float):
         return f"{value:,.6g}"
     return f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else str(value)
+
+
+def with_bands(row: Mapping[str, Any], keep: Collection[str] = ()) -> dict[str, Any]:
+    """A row of measures in which a figure has its band beside it: "12.30 (8.10 to 15.00)".
+
+    Args:
+        keep: ends of bands that keep a column of their own.
+    """
+    found = dict(row)
+    for name in BANDED:
+        low, high = (found.get(f"{name}_{end}") for end in ("low", "high"))
+        for end in (f"{name}_low", f"{name}_high"):
+            if end not in keep:
+                found.pop(end, None)
+        if low is not None:
+            found[name] = f"{formatted(name, row[name])} ({formatted(name, low)} to {formatted(name, high)})"
+    return found
 
 
 def readable_size(size: float) -> str:

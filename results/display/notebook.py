@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from ..chosen_models import unusual_models
 from ..failure_groups import FailureGroup, grouped_failures
 from ..violations import Reason, advice, lines, reasons
-from .formats import UNSHOWN, formatted, heading
+from .formats import UNSHOWN, formatted, heading, with_bands
 from .shown import ShownResult, ShownSweep
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ _FAILED = "color:#b3261e"
 
 def result_html(result: ShownResult) -> str:
     """What the run came to, a row per strategy, and what went wrong."""
-    rows = result.summary().to_pylist()
+    rows = [with_bands(row) for row in result.summary().to_pylist()]
     late = ("transaction_charge", "failures")
     names = [name for name in (rows[0] if rows else ()) if name not in (*UNSHOWN, *late) or name == "profit"]
     names += [name for name in late if any(row[name] for row in rows)]
@@ -41,7 +41,7 @@ def result_html(result: ShownResult) -> str:
 def sweep_html(sweep: ShownSweep) -> str:
     """The best sets, the best one marked, and what went wrong."""
     by = sweep.shown_by
-    every = sweep.best_sets(by)
+    every = [with_bands(row, keep=(by,)) for row in sweep.best_sets(by)]
     rows = every[:_MOST_SETS]
     count, best = len(sweep.parameters), rows[0]
     names = [name for name in best if name not in (*UNSHOWN, "failures")]

@@ -13,7 +13,7 @@ from ...actors.logs import FailureLine
 _NAMED = {"files": "--file", "trials": "--search", "sports": "--sport"}
 _SAME = (
     "out", "resume", "engine", "workers", "catalogues", "sports_data", "custom_events", "split", "random", "seed", "by",
-    "batch", "orders", "raise_errors", "max_order_exposure", "max_selection_exposure", "markets", "every",
+    "batch", "orders", "raise_errors", "band", "max_order_exposure", "max_selection_exposure", "markets", "every",
     "compression", "minutes_before", "before_start", "in_step", "generate", "port", "https_port", "certlogin_port",
     "stream_port", "plain_stream_port", "page_port",
 )  # fmt: skip

@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Any
 from . import charts, page
 from .charts import Drawn, Line, Series, moment
 from .curves import Curves, curves, farthest, thinned
-from .formats import formatted, heading
+from .formats import formatted, heading, with_bands
 from .market_chart import market_chart
 from .market_svg import market_charts
 from .page import Column, Section, Tile
 from .page_markets import MarketRows
+from .ranges import range_chart
 from .run_sections import about, failures_section, run_section, violations_section
 from .shown import ShownResult
 
@@ -63,6 +64,7 @@ def result_page(
     sections = [
         _profit(facts),
         _strategies(facts),
+        _band(facts),
         failures_section(result.failures.to_pylist()),
         violations_section([result.violations]),
         _extremes(facts),
@@ -207,15 +209,32 @@ def _strategies(facts: _Facts) -> Section:
             f'<div class="card"><h3>{page.text(row["strategy"])}</h3>'
             + page.fields([(heading(name), formatted(name, row[name])) for name in row if name != "strategy"])
             + "</div>"
-            for row in facts.summary
+            for row in map(with_bands, facts.summary)
         )
         return Section("strategies", "Strategies", "".join(cards))
-    rows = facts.summary[:MOST_STRATEGIES]
+    rows = [with_bands(row) for row in facts.summary[:MOST_STRATEGIES]]
     return Section(
         "strategies",
         "Strategies",
         page.table(_SUMMARY, rows) + page.left_out(len(rows), len(facts.summary), "strategies", "by net profit"),
     )
+
+
+def _band(facts: _Facts) -> Section | None:
+    """How far the profit depends on the queue; None of a run without a band."""
+    rows = [row for row in facts.summary if row.get("net_profit_low") is not None]
+    if not rows:
+        return None
+    shown = rows[:MOST_STRATEGIES]
+    text = (
+        f"Net profit{facts.money} with three queues: the bar goes from the least to the most, the mark is the run "
+        "itself. "
+        "Nobody outside knows how much of what is cancelled at a price was before an order that waits there: nothing "
+        "with the pessimistic queue, all with the optimistic one."
+    )
+    bars = [(row["strategy"], row["net_profit_low"], row["net_profit"], row["net_profit_high"]) for row in shown]
+    chart = range_chart("band", "Net profit with three queues", text, bars)
+    return Section("band", "How sure", chart + page.left_out(len(shown), len(rows), "strategies", "by net profit"))
 
 
 def _extremes(facts: _Facts) -> Section:

@@ -13,7 +13,7 @@ from ..sweep_measures import SCORE
 from . import charts, page
 from .charts import Drawn, Line, Series
 from .curves import curves, thinned
-from .formats import UNSHOWN, formatted, heading
+from .formats import UNSHOWN, formatted, heading, with_bands
 from .heatmap import heat_of, label, middle, steps, title
 from .page import MAIN_FIELDS, Column, Section, Tile
 from .page_markets import MarketRows
@@ -104,7 +104,10 @@ def _headline(facts: _Facts) -> str:
     found = [
         Tile("sets", page.whole(len(sweep.parameters))),
         Tile("markets", page.whole(len(sweep.markets_met["market_id"].unique()))),
-        Tile(f"net profit of the best{facts.money}", "none traded" if best is None else page.money(best["net_profit"])),
+        Tile(
+            f"net profit of the best{facts.money}",
+            "none traded" if best is None else formatted("net_profit", with_bands(best)["net_profit"]),
+        ),
         Tile("median of all sets", page.money(nets[len(nets) // 2])),
         Tile("violations", page.whole(refused), "warn" if refused else "", "violations" if refused else ""),
         Tile("failures", page.whole(failed), "bad" if failed else "", "failures" if failed else ""),
@@ -119,7 +122,7 @@ def _headline(facts: _Facts) -> str:
 
 def _sets(facts: _Facts) -> Section:
     sweep = facts.sweep
-    rows = facts.sets[:MOST_SETS]
+    rows = [with_bands(row, keep=(facts.by,)) for row in facts.sets[:MOST_SETS]]
     parameters = sweep.parameter_columns
     # On a phone one line of parameters, and one of what came of them.
     told_apart = [name for name in parameters if len(steps(facts.sets, name)) > 1] or parameters

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from ..chosen_models import unusual_models
 from ..failure_groups import FailureGroup, grouped_failures
 from ..violations import MOST_REASONS, Reason, advice, lines, reasons
-from .formats import formatted, heading
+from .formats import formatted, heading, with_bands
 from .option_names import in_options
 from .shown import ShownResult, ShownSweep
 
@@ -43,7 +43,7 @@ Row = Mapping[str, Any]
 
 def show_result(result: ShownResult, out: str | None) -> None:
     """A column per strategy, then violations, failures, the digest and where the tables are."""
-    rows = result.summary().to_pylist()
+    rows = [with_bands(row) for row in result.summary().to_pylist()]
     names = [name for name in (rows[0] if rows else ()) if name != "strategy"]
     tables = stacked([row["strategy"] for row in rows], names, rows, width())
 
@@ -59,7 +59,7 @@ def show_sweep(result: ShownSweep, by: str, top: int, out: str | None) -> None:
     """
     from ..sweep_measures import MEASURED
 
-    rows = result.best_sets(by, top)
+    rows = [with_bands(row, keep=(by,)) for row in result.best_sets(by, top)]
     parameters = [name for name in rows[0] if name not in MEASURED]
     # Violations matter most where there are any: a set that was mostly refused did not do what it says.
     # A profit without the bets whose result is not known is not one to go by.

@@ -323,10 +323,14 @@ class QueueMatching(Matching):
                     break
                 shares = line.first(size)
                 for bet, part in shares:
-                    self.took(bet, at, part)
+                    self._crossed(bet, at, part)
                 size = self._match(found, shares, self._price(line, at), size)
         for bet in found:
             self._tell(bet)
+
+    def _crossed(self, bet: Bet, at: float, size: float) -> None:
+        """A resting bet takes an offer that came to its price."""
+        self.took(bet, at, size)
 
     def _left(self, key: RunnerKey, group: str | None, runner: RunnerBook, back: bool, at: float) -> float:
         """What a domain has left of the offers at a price."""

@@ -17,7 +17,7 @@ def test_a_version_that_is_too_old_lapses_a_bet_with_its_reason_in_one_change():
 
 
 def test_an_ordinary_lapse_has_no_reason():
-    exchange = play(exchange_of(priced().suspend(200)), until=100)
+    exchange = play(exchange_of(priced().suspend(200, inPlay=True)), until=100)
     bet = place(exchange, price=3.0)
     play(exchange)
     assert (bet.lapsed, bet.lapsed_ms, bet.lapse_reason) == (5.0, T0 + 200, None)

@@ -288,10 +288,11 @@ def test_what_one_account_takes_is_gone_for_the_other_until_the_recording_replen
     desk = Desk(stream.prices(400, {1: {"atb": [[2.0, 9]]}}))
     assert desk.placed(limit(2.0, 8, timeInForce="FILL_OR_KILL")).matched == 8
     assert runner_of(desk).size("atb", 2.0) == 2.0
-    assert desk.placed(limit(2.0, 8), account=BOB).matched == 2.0
+    assert desk.placed(limit(2.0, 3), account=BOB).matched == 2.0
     assert runner_of(desk).size("atb", 2.0) == 0.0
+    # The one pound that still rests takes the first of what comes.
     desk.play(200)
-    assert runner_of(desk).size("atb", 2.0) == 4.0
+    assert runner_of(desk).size("atb", 2.0) == 3.0
     desk.play(300)
     assert runner_of(desk).size("atb", 2.0) == 0.0
     desk.play(400)

@@ -132,7 +132,7 @@ def test_by_projection():
 
 
 def test_what_came_to_nothing_is_current_no_more_and_what_was_matched_stays():
-    exchange, lists, _ = lists_of(priced().suspend(200))
+    exchange, lists, _ = lists_of(priced().suspend(200, inPlay=True))
     nothing, part = place(exchange, price=3.0), place(exchange, price=1.98, size=25.0)
     cancel(exchange, nothing)
     assert ids(current(lists)) == numbers(part)
@@ -326,7 +326,7 @@ def test_a_settled_bet_row_by_row():
 
 
 def test_ends_without_a_match_are_listed_at_once_by_what_they_were():
-    exchange, lists, _ = lists_of(priced().suspend(200))
+    exchange, lists, _ = lists_of(priced().suspend(200, inPlay=True))
     cancelled, lapsed, partly = (place(exchange, price=3.0, size=size) for size in (2.0, 3.0, 4.0))
     cancel(exchange, cancelled)
     cancel(exchange, partly, 1.0)

@@ -198,7 +198,7 @@ def test_a_fill_or_kill_that_is_killed_is_cancelled_and_not_lapsed():
 
 
 def test_an_ordinary_lapse_has_its_time_to_the_millisecond_and_no_reason():
-    exchange = play(exchange_of(priced().suspend(1_234)), until=100)
+    exchange = play(exchange_of(priced().suspend(1_234, inPlay=True)), until=100)
     with stage(exchange) as stream:
         client = stream.subscribe()
         place(exchange, price=3.0)
@@ -241,7 +241,7 @@ def test_a_replace_tells_the_old_bet_and_the_new_one_in_order():
 
 
 def test_one_message_holds_several_states_of_one_order_in_order():
-    market = priced().define(300, version=2, status="SUSPENDED").prices(300, {1: {"trd": [[3.0, 4]]}})
+    market = priced().define(300, version=2, status="SUSPENDED", inPlay=True).prices(300, {1: {"trd": [[3.0, 4]]}})
     market.lines[-1]["mc"], market.lines[-2]["mc"] = [], [*market.lines[-1]["mc"], *market.lines[-2]["mc"]]
     exchange = play(exchange_of(market), until=100)
     with stage(exchange) as stream:

@@ -69,8 +69,8 @@ class VenueMatching(QueueMatching):
         side = resting_side(not back)
         return {price: public.available(side, price) for price in published(runner, back)}
 
-    def took(self, bet: Bet, price: float, size: float) -> None:
-        self.market.crossed(bet, price, size)
+    def _crossed(self, bet: Bet, at: float, size: float) -> None:
+        self.market.crossed(bet, at, size)
 
     def take_off(self, key: tuple[int, float], back: bool, price: float, size: float) -> None:
         """`size` of what is ahead of bets at a price was taken by an account."""

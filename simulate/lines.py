@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from operator import attrgetter
 
 from .bets import Bet
 
+_REMAINING = attrgetter("size_remaining")
 #: Below this factor what is ahead is worked out anew: floats would lose it.
 _LEAST = 1e-6
 
@@ -42,10 +44,17 @@ class Line:
         self._less = 0.0
         self._places: list[_Place] = []
 
-    def join(self, bet: Bet, ahead: float) -> None:
-        """A bet joins the end. `ahead`: size that others have there before it."""
+    def join(self, bet: Bet, ahead: float) -> float:
+        """A bet joins the end; the size before it, the bets before it included.
+
+        Args:
+            ahead: size that others have there before it.
+        """
         places = self._places
-        if not self.bets:
+        own = 0.0
+        if self.bets:
+            own = sum(map(_REMAINING, self.bets))
+        else:
             places.clear()
             self._factor, self._less = 1.0, 0.0
         mark = (ahead + self._less) / self._factor
@@ -55,6 +64,7 @@ class Line:
             place = _Place(mark)
             places.append(place)
         self.bets[bet] = place
+        return round(self._ahead(place) + own, 2)
 
     def leave(self, bet: Bet) -> None:
         """A bet waits no longer."""

@@ -39,12 +39,10 @@ class Side:
         self.lines: dict[float, Line] = {}
         self.ranks: list[float] = []
 
-    def line(self, price: float, shown: float) -> Line:
-        """The line at a price; a new one shows `shown`."""
-        line = self.lines.get(price)
-        if line is None:
-            line = self.lines[price] = Line(price, shown)
-            bisect.insort(self.ranks, self.rank(price))
+    def add_line(self, price: float, shown: float) -> Line:
+        """A line at a price where there was none; `shown` is published there."""
+        line = self.lines[price] = Line(price, shown)
+        bisect.insort(self.ranks, self.rank(price))
         return line
 
     def drop(self, line: Line) -> None:
@@ -106,15 +104,18 @@ class QueueMatching(Matching):
         line = None
         if bet.is_limit and bet.price is not None:
             runner = self._book.runner(*bet.key)
-            domains = self._domains.setdefault(bet.key, {})
             group = self.group(bet)
+            domains = self._domains.get(bet.key)
+            if domains is None:
+                domains = self._domains[bet.key] = {}
             domain = domains.get(group)
             if domain is None:
                 domain = domains[group] = Domain()
-            shown = self._shown(runner, bet.back, bet.price)
-            line = domain.side(bet.back).line(bet.price, shown or 0.0)
-            line.join(bet, bet.queue_ahead)
-            bet.queue_ahead = line.all_ahead(bet)
+            side = domain.backs if bet.back else domain.lays
+            line = side.lines.get(bet.price)
+            if line is None:
+                line = side.add_line(bet.price, self._shown(runner, bet.back, bet.price) or 0.0)
+            bet.queue_ahead = line.join(bet, bet.queue_ahead)
         self._resting[bet] = line
         if self._book.bsp_reconciled:
             bet.bsp_reconciled = True
@@ -210,7 +211,7 @@ class QueueMatching(Matching):
         for group, domain in domains:
             for side in (domain.backs, domain.lays):
                 own = to_lay if side.back else to_back
-                if side.ranks and (volumes or own is None or own):
+                if side.ranks and (volumes or own is None or not side.lines.keys().isdisjoint(own)):
                     self._serve(key, group, runner, side, volumes, own)
         if key in self._ledgers:
             self._publish(key, runner, to_back, to_lay)
@@ -252,10 +253,9 @@ class QueueMatching(Matching):
                 line = side.lines[at]
                 self._match(found, line.serve(left), at, left)
                 traded[at] = traded.get(at, 0.0) + left
-        for price in list(side.lines) if own is None else [*traded, *(price for price in own if price not in traded)]:
-            line_there = side.lines.get(price)
-            if line_there is not None:
-                self._moved(runner, side, line_there, traded.get(price, 0.0))
+        lines = side.lines
+        for price in list(lines) if own is None else [price for price in {**traded, **own} if price in lines]:
+            self._moved(runner, side, lines[price], traded.get(price, 0.0))
         for bet in found:
             self._tell(bet)
 
@@ -312,6 +312,8 @@ class QueueMatching(Matching):
         back = side.back
         first = side.ranks[0] if back else -side.ranks[0]
         offers = self._offered(runner, back) if named is None else named
+        if not offers or (max(offers) < first if back else min(offers) > first):
+            return
         met = [at for at, size in offers.items() if size and (at >= first if back else at <= first)]
         if not met:
             return

@@ -131,10 +131,10 @@ def test_bets_to_be_kept_lapse_where_a_suspension_in_play_clears_the_market() ->
 
 
 class Brittle(FlumineQueue):
-    """Raises for bets of 7.77."""
+    """Raises for bets of 8."""
 
     def trade(self, bet: Any, volume: float) -> tuple[float, float]:
-        if bet.size == 7.77:
+        if bet.size == 8.0:
             raise ArithmeticError("seven")
         return super().trade(bet, volume)
 
@@ -155,7 +155,7 @@ def test_error_of_a_queue_model_is_told_and_bets_go_on() -> None:
 
 def test_error_of_one_bet_is_told_and_the_others_go_on() -> None:
     stream = priced().touch(400).prices(500, {1: {"trd": [[2.2, 50]]}})
-    floor = play(stream, {100: [ask(back("a", 2.15, 7.77), back("b", 2.2, 5.0))]}, models=Models(queue=Brittle()))
+    floor = play(stream, {100: [ask(back("a", 2.15, 8.0), back("b", 2.2, 5.0))]}, models=Models(queue=Brittle()))
     assert floor.failures == [("ArithmeticError", "Mine")]
     assert [floor[ref].size_matched for ref in "ab"] == [0.0, 5.0]
 

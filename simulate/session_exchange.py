@@ -16,7 +16,8 @@ import msgspec
 
 from ..actors.exchange import Answer, Desk
 from ..strategies.book import MarketBook
-from ..strategies.messages import OrderFact, Reply, Request
+from ..strategies.messages import OrderFact, ReplaceInstruction, Reply, Request
+from ..strategies.runner_book import RunnerBook
 from .accounts.funds import Purses
 from .bets import Bet
 from .matching import RunnerKey
@@ -75,22 +76,57 @@ class OwnTrades:
 
 
 class SessionMatching(QueueMatching):
-    """Resting bets, served by what others traded."""
+    """Resting bets, served by what others traded.
+
+    The recording has the session's own bets in it: what they offer, what they took, and whom they met. It has not those
+    of paper accounts.
+
+    Attributes:
+        recorded: ids of the orders that are in it.
+    """
 
     def __init__(self, *arguments: Any) -> None:
         super().__init__(*arguments)
         self.own = OwnTrades()
+        self.recorded: set[str] = set()
 
     def _volumes(self) -> Mapping[RunnerKey, dict[float, float]]:
         return self.own.others(super()._volumes())
 
+    def place_behind(self, bet: Bet, runner: RunnerBook, aggressive: bool) -> None:
+        super().place_behind(bet, runner, aggressive)
+        bet.queue_ahead = self._others(bet.key, bet.back, bet.price or 0.0, bet.queue_ahead)
+
+    def _shown(self, runner: RunnerBook | None, back: bool, price: float) -> float | None:
+        shown = super()._shown(runner, back, price)
+        if shown is None or runner is None:
+            return shown
+        return self._others((runner.selection_id, runner.handicap), back, price, shown)
+
+    def _others(self, key: RunnerKey, back: bool, price: float, shown: float) -> float:
+        """What is published at a price, without own bets that wait there."""
+        for domain in self._domains.get(key, {}).values():
+            line = domain.side(back).lines.get(price)
+            if line is not None:
+                shown -= sum(bet.size_remaining for bet in line.bets if bet.order_id in self.recorded)
+        return round(max(shown, 0.0), 2)
+
+    def took(self, bet: Bet, price: float, size: float) -> None:
+        if bet.order_id not in self.recorded:  # what such a bet took is gone from the recording as well
+            super().took(bet, price, size)
+
+    def _cross(self, *arguments: Any) -> None:
+        if not self.recorded:  # whom such bets met, the recording says by its trades
+            super()._cross(*arguments)
+
 
 class SessionPassive(PassiveMatching):
-    """The same, with flumine's queue."""
+    """The same, with flumine's queue, which counts what is published as it is."""
 
     def __init__(self, *arguments: Any) -> None:
         super().__init__(*arguments)
         self.own = OwnTrades()
+        self.recorded: set[str] = set()
 
     def _take_deltas(self, defined: bool) -> None:
         super()._take_deltas(defined)
@@ -129,6 +165,9 @@ class SessionMarket(SimulatedMarket):
         asked = self._script.replayed(request)
         if asked is not None:
             self._known[request.request_id] = asked
+            for each in request.instructions:
+                new = each.new_order_id if isinstance(each, ReplaceInstruction) else None
+                self._followed.recorded.add(new or each.order_id)
             # What never reached the exchange then does not now: accounts and limits were those of the live system.
             for line, reply in self._script.refusals(request, asked):
                 self._held.setdefault(line, []).append(reply)

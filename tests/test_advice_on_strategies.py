@@ -250,6 +250,17 @@ def with_file_given(folder: Path) -> None:
 
 
 CASES = [
+    # -- models that are chosen by name
+    Case(
+        "compatibility='flumine' has the peer's; leave one of the two out",
+        lambda _: hr.Config(compatibility="flumine", queue="optimistic"),
+        lambda _: (hr.Config(compatibility="flumine"), hr.Config(queue="optimistic")),
+    ),
+    Case(
+        "compatibility='flumine' has constant latencies",
+        lambda _: hr.Config(compatibility="flumine", latency="lognormal:0.5"),
+        lambda _: (hr.Config(compatibility="flumine"), hr.Config(latency="lognormal:0.5")),
+    ),
     # -- putting a run together
     Case("is a class; add an instance", lambda f: ready(f).add_strategy(BacksAtFirstPrices), named_apart),  # type: ignore[arg-type]
     Case("is not a strategy; subclass headrace.Strategy", lambda f: ready(f).add_strategy(5), named_apart),  # type: ignore[arg-type]

@@ -155,7 +155,7 @@ def test_error_of_a_queue_model_is_told_and_bets_go_on() -> None:
 
 def test_error_of_one_bet_is_told_and_the_others_go_on() -> None:
     stream = priced().touch(400).prices(500, {1: {"trd": [[2.2, 50]]}})
-    floor = play(stream, {100: [ask(back("a", 2.15, 8.0), back("b", 2.2, 5.0))]}, models=Models(queue=Brittle()))
+    floor = play(stream, {100: [ask(back("a", 2.14, 8.0), back("b", 2.2, 5.0))]}, models=Models(queue=Brittle()))
     assert floor.failures == [("ArithmeticError", "Mine")]
     assert [floor[ref].size_matched for ref in "ab"] == [0.0, 5.0]
 

@@ -45,12 +45,10 @@ def test_strategies_match_alone_or_share_the_volume() -> None:
 
 def test_resting_orders_may_match_prices_that_come_later() -> None:
     stream = priced().touch(400).prices(500, {1: {"atb": [[2.1, 50]], "atl": [[2.1, 0]]}}).touch(900).close()
-    sizes = [
-        replay(stream, {100: [back("a", 2.1, 5.0)]}, config=hr.Config(simulation_available_prices=flag))[
-            "a"
-        ].size_matched
-        for flag in (False, True)
-    ]
+    sizes = []
+    for flag in (False, True):
+        config = hr.Config(queue="flumine", simulation_available_prices=flag)
+        sizes.append(replay(stream, {100: [back("a", 2.1, 5.0)]}, config=config)["a"].size_matched)
     assert sizes == [0.0, 5.0]
 
 

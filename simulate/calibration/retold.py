@@ -14,6 +14,7 @@ from ...strategies.book import MarketBook
 from ...strategies.clock import Clock
 from ...strategies.messages import PLACE, SUCCESS, OrderFact, Reply
 from ...strategies.rules import Rules
+from ..accounts.funds import Purses
 from ..models import Models
 from ..reading.recordings import Recording
 from ..session_exchange import SessionMarket
@@ -167,7 +168,7 @@ class _Retelling:
                 book = self._book = MarketBook(change.id)
                 book.market_definition = change.market_definition
                 desk: Any = self._desk
-                self._market = _Market(change.id, book, desk, self._models, _Ids(), self._script)
+                self._market = _Market(change.id, book, desk, self._models, _Ids(), Purses(), self._script)
                 book.watch_all()
             assert self._market is not None
             self._book.apply(line.pt, change)

@@ -18,6 +18,7 @@ exits 1 if it is above 1.
 import argparse
 import dataclasses
 import json
+import os
 import subprocess
 import sys
 import tempfile
@@ -30,7 +31,7 @@ import headrace as hr
 from . import peer
 from .latency_markets import asked_of, write_asking
 from .latency_strategy import number_of
-from .recordings import CHECKOUT, leave
+from .recordings import CHECKOUT, cache_folder, leave
 
 #: Seconds for a client to start and subscribe; what is asked for before it has is not counted.
 START_S = 25.0
@@ -138,7 +139,10 @@ def measure(name: str, client: Client, seconds: float, folder: Path) -> list[flo
         }
         out = folder / "out.json"
         command = client(work, out)
-        done = subprocess.run(command, cwd=CHECKOUT, capture_output=True, text=True, check=False)
+        # A journal of its own: what earlier runs have left in that of this machine is looked after as well.
+        with tempfile.TemporaryDirectory(dir=folder) as home:
+            environment = {**os.environ, "HEADRACE_HOME": home}
+            done = subprocess.run(command, cwd=CHECKOUT, env=environment, capture_output=True, text=True, check=False)
         if done.returncode or not out.exists():
             leave(f"{command[2]} failed:\n{done.stdout[-2000:]}\n{done.stderr[-4000:]}")
         out.unlink()
@@ -173,7 +177,7 @@ def main(arguments: list[str] | None = None) -> int:
     if unknown := set(options.cases) - set(CASES):
         parser.error(f"{', '.join(sorted(unknown))}: not a case; expected {', '.join(CASES)}")
     worst = 0.0
-    with tempfile.TemporaryDirectory() as place:
+    with tempfile.TemporaryDirectory(dir=cache_folder()) as place:
         for name in options.cases or list(CASES):
             all_of: dict[str, list[float]] = {}
             for _ in range(options.rounds):

@@ -20,7 +20,7 @@ from hypothesis import settings as settings_of
 from hypothesis import strategies as st
 
 import headrace as hr
-from headrace.actors.journal.day_file import is_damage
+from headrace.actors.journal.day_file import DayFile, SideDoor, is_damage
 from headrace.actors.journal.entries import Entry, Kept, Noted, merged, packed, unpacked
 from headrace.actors.journal.files import day_files
 from headrace.actors.journal.journal import Journal, JournalError
@@ -434,6 +434,115 @@ def test_orders_that_a_later_row_of_a_trade_leaves_out_stay() -> None:
     assert [(each.order_id, each.size_matched) for each in whole.trades[0].orders] == [("a", 4), ("b", 1), ("c", 2)]
     assert whole.current == ()
     assert merged([whole]) == whole
+
+
+def traded(journal: Journal, numbers: range) -> list[Kept]:
+    """Write requests that each keep a trade of their own, 3 kB long. Returns: what they keep."""
+    found = []
+    for number in numbers:
+        kept = Kept((trade(number, f"LIVE{'x' * 3000}"),), (), b"s%d" % number, "Backer", number)
+        journal.add([request(number, kept=packed(kept))])
+        found.append(kept)
+    return found
+
+
+def test_what_was_merged_of_many_is_merged_again_only_with_as_much_that_is_new(opened: Open) -> None:
+    journal, everything = opened(), []
+    held = []
+    for first in range(0, 512, 64):
+        everything += traded(journal, range(first, first + 64))
+        journal.tidy()
+        held.append([(number, len(kept.trades)) for number, kept in kept_of(journal)])
+    assert held[:5] == [[(64, 64)], [(128, 128)], [(192, 192)], [(192, 192), (256, 64)], [(320, 320)]]
+    assert all(len(each) <= 3 for each in held)
+    assert merged(kept for _, kept in kept_of(journal)) == merged(everything)
+
+
+@pytest.mark.parametrize("times", [1, 2, 9])
+def test_a_restart_finds_all_that_was_kept_wherever_the_merging_was_cut(
+    opened: Open, monkeypatch: pytest.MonkeyPatch, times: int
+) -> None:
+    journal = opened()
+    everything = traded(journal, range(100))
+    left = [times]
+    keep_only = DayFile.keep_only
+
+    def cut(self: DayFile, kept: dict[int, bytes]) -> None:
+        if not left[0]:
+            raise sqlite3.OperationalError("the process ends here")
+        left[0] -= 1
+        keep_only(self, kept)
+
+    monkeypatch.setattr(DayFile, "keep_only", cut)
+    with pytest.raises(sqlite3.OperationalError):
+        journal.tidy()
+    journal.close()
+    found = kept_of(opened())
+    assert len(found) == 100 - 4 * (times - 1) - 3
+    assert merged(kept for _, kept in found) == merged(everything)
+
+
+# -- who waits for whom -----------------------------------------------------------------------------------------------
+
+
+def test_nobody_who_writes_waits_for_a_checkpoint(opened: Open, monkeypatch: pytest.MonkeyPatch) -> None:
+    journal = opened()
+    traded(journal, range(700))
+    begun, written = threading.Event(), threading.Event()
+    checkpoint = SideDoor.checkpoint
+    waited = []
+
+    def slow(self: SideDoor) -> int:
+        begun.set()
+        waited.append(written.wait(30))
+        return checkpoint(self)
+
+    monkeypatch.setattr(SideDoor, "checkpoint", slow)
+    keeper = threading.Thread(target=journal.tidy)
+    keeper.start()
+    assert begun.wait(30)
+    journal.add([request(1000)], durable=True)
+    journal.add([reply(1000)])
+    written.set()
+    keeper.join(30)
+    assert not keeper.is_alive()
+    assert waited
+    assert all(waited)
+    assert ids(journal)[-2:] == ["r1000", "r1000"]
+
+
+@pytest.mark.parametrize("count", [1, 3, 200])
+def test_what_is_durable_is_written_by_a_connection_that_waits_for_the_disk(
+    opened: Open, monkeypatch: pytest.MonkeyPatch, count: int
+) -> None:
+    journal = opened()
+    journal.add([request(0)])  # opens the market
+    used = []
+    connection = DayFile._connection
+
+    def noted(self: DayFile, durable: bool) -> sqlite3.Connection:
+        used.append(connection(self, durable).execute("pragma synchronous").fetchone()[0])
+        return connection(self, durable)
+
+    monkeypatch.setattr(DayFile, "_connection", noted)
+    journal.add([request(number) for number in range(1, 1 + count)], durable=True)
+    journal.add([reply(number) for number in range(1, 1 + count)])
+    full, normal = 2, 1
+    assert used == [full, normal]
+    assert ids(journal) == [f"r{number}" for number in [*range(1 + count), *range(1, 1 + count)]]
+
+
+def test_rows_that_are_written_at_once_are_written_all_or_none(opened: Open, folder: Path) -> None:
+    journal = opened()
+    journal.add([request(1), request(2)])
+    (path,) = day_files(folder)
+    with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as other:
+        other.execute("insert into entries select 5, at, market_id, kind, actor, message, kept from entries limit 1")
+    with pytest.raises(JournalError, match="cannot be written"):
+        journal.add([request(3), request(4), request(5)], durable=True)  # their last number is taken
+    assert ids(journal)[:2] == ["r1", "r2"]
+    assert journal.last == 2
+    assert "r3" not in ids(JournalReader(folder).entries())
 
 
 # -- damage -----------------------------------------------------------------------------------------------------------

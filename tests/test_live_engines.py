@@ -24,7 +24,7 @@ from headrace.actors.mailboxes.socket_post import ZmqPost
 from headrace.actors.role import run
 from headrace.actors.shells.engine import Engine
 from headrace.actors.shells.ray_head import _own_sigterm
-from headrace.actors.shells.thread_engine import CRASHED, ThreadEngine
+from headrace.actors.shells.thread_engine import CRASHED, SWITCH_S, ThreadEngine
 from headrace.strategies.errors import RunError
 from live_roles import Answering, Bystander, Failing, Gathering, Noting, until
 
@@ -252,6 +252,16 @@ def test_a_role_wakes_when_it_wants_to(local: System) -> None:
     local.engine.start("h1", lambda: role)
     until(lambda: "wake" in role.seen)
     assert "caught up" not in role.seen
+
+
+def test_threads_take_turns_more_often_while_an_engine_runs() -> None:
+    before = sys.getswitchinterval()
+    with local_system():
+        assert sys.getswitchinterval() == pytest.approx(SWITCH_S)
+        with local_system():
+            assert sys.getswitchinterval() == pytest.approx(SWITCH_S)
+        assert sys.getswitchinterval() == pytest.approx(SWITCH_S)
+    assert sys.getswitchinterval() == pytest.approx(before)
 
 
 def test_close_ends_everything_the_coordinator_last_and_names_what_had_to_be_killed() -> None:

@@ -8,6 +8,8 @@ pack what has become over.
 from __future__ import annotations
 
 import contextlib
+import itertools
+import json
 import os
 import sqlite3
 import zlib
@@ -52,6 +54,9 @@ create index if not exists packs_of_numbers on packs (last, first, to_at, market
 Row = tuple[int, int, str, str, str, bytes, bytes]
 #: Its columns, by name: of a damaged file not even these are certain.
 COLUMNS = "number, at, market_id, kind, actor, message, kept"
+_OF_NUMBERS = "number in (select value from json_each(?))"
+_VALUES = "(?, ?, ?, ?, ?, ?, ?)"
+_INSERT, _MORE = f"insert into entries values {_VALUES}", f", {_VALUES}"
 _COLUMNS = (
     f"{COLUMNS} from entries",
     "market_id, open from markets",
@@ -61,6 +66,10 @@ _COLUMNS = (
 PACKED, PACKED_BYTES = 200, 200_000
 #: Bytes that the WAL keeps once it begins anew: a commit that need not make the file longer takes half of the time.
 WAL_KEPT = 4_000_000
+#: Bytes of what is kept that are merged again whatever there is that is new.
+_LITTLE = 100_000
+#: Rows that one statement writes: it is a transaction by itself.
+_AT_ONCE = 16
 #: Bytes that a transaction writes to it beside what is in its rows, about: every page that it changes is written whole.
 _OF_TRANSACTION = 16_000
 #: Results of SQLite that mean that the file is not what it was: the general one is for tables and columns that are not
@@ -87,9 +96,10 @@ def is_damage(error: Exception) -> bool:
     return code is not None and code & 0xFF in _DAMAGED
 
 
-def packed_rows(rows: Iterable[tuple[int, int, str, str, bytes]]) -> bytes:
+def packed_rows(rows: Iterable[Row]) -> bytes:
     """Number, at, kind, actor and message of entries, as the data of a pack."""
-    return zlib.compress(_ENCODER.encode(list(rows)), 1)
+    told = [(number, at, kind, actor, message) for number, at, _, kind, actor, message, _ in rows]
+    return zlib.compress(_ENCODER.encode(told), 1)
 
 
 def unpacked_rows(data: bytes, market_id: str) -> Iterator[Row]:
@@ -123,7 +133,7 @@ class DayFile:
         with contextlib.suppress(FileExistsError):
             os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
         self.inode = os.stat(path).st_ino
-        self._db = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=5.0)
+        self._db = _connected(path)
         try:
             made = check_version(self._db, path)
             for columns in _COLUMNS if made else ():
@@ -141,7 +151,7 @@ class DayFile:
         except BaseException:
             self._db.close()
             raise
-        self._durable = False
+        self._durable: sqlite3.Connection | None = None
         self._wal = 0
         #: Bytes that were written since the last checkpoint, about.
         self.unsaved = 0
@@ -150,10 +160,7 @@ class DayFile:
 
     @contextlib.contextmanager
     def _transaction(self, durable: bool = False) -> Iterator[sqlite3.Connection]:
-        db = self._db
-        if durable is not self._durable:
-            db.execute(f"pragma synchronous = {'full' if durable else 'normal'}")
-            self._durable = durable
+        db = self._connection(durable)
         db.execute("begin immediate")
         try:
             yield db
@@ -164,12 +171,32 @@ class DayFile:
                 db.execute("rollback")
             raise
 
+    def _connection(self, durable: bool) -> sqlite3.Connection:
+        """The one whose commits are on the disk when they return, or the other one."""
+        if not durable:
+            return self._db
+        if self._durable is None:
+            self._durable = _connected(self.path)
+            self._durable.execute("pragma wal_autocheckpoint = 0")
+            self._durable.execute(f"pragma journal_size_limit = {WAL_KEPT}")
+            self._durable.execute("pragma synchronous = full")
+        return self._durable
+
     def add(self, rows: Sequence[Row], markets: Iterable[str], durable: bool) -> None:
-        """Write rows, and that markets are open."""
-        with self._transaction(durable) as db:
-            db.executemany("insert into entries values (?, ?, ?, ?, ?, ?, ?)", rows)
-            for market_id in markets:
-                db.execute("insert or replace into markets values (?, 1)", (market_id,))
+        """Write rows, and that markets are open.
+
+        Each call of SQLite lets other threads of Python go first, and then waits until they let it go on. So a few rows
+        are one call: begin, write, commit and have on the disk.
+        """
+        opened = [(market_id,) for market_id in markets]
+        if opened or len(rows) > _AT_ONCE:
+            with self._transaction(durable) as db:
+                db.executemany(_INSERT, rows)
+                db.executemany("insert or replace into markets values (?, 1)", opened)
+        else:
+            insert = _INSERT + _MORE * (len(rows) - 1)
+            self._connection(durable).execute(insert, list(itertools.chain.from_iterable(rows)))
+            self.unsaved += _OF_TRANSACTION
         self.unsaved += sum(len(row[5]) + len(row[6]) for row in rows)
 
     def probe(self) -> None:
@@ -186,24 +213,26 @@ class DayFile:
 
     def keep_only(self, kept: dict[int, bytes]) -> None:
         """Replace what is kept with entries, by their numbers."""
+        nothing = json.dumps([number for number, data in kept.items() if not data])
+        changes = [(data, number) for number, data in kept.items() if data]
         with self._transaction() as db:
-            changes = [(data, number) for number, data in kept.items()]
+            db.execute(f"update entries set kept = x'' where {_OF_NUMBERS}", (nothing,))
             db.executemany("update entries set kept = ? where number = ?", changes)
         self.unsaved += sum(map(len, kept.values()))
 
     # -- packing -------------------------------------------------------------------------------------------------
 
-    def pack(self, market_id: str, rows: Sequence[Row]) -> None:
-        """Put entries of one market, in order, in a pack."""
+    def pack(self, market_id: str, rows: Sequence[Row], data: bytes) -> None:
+        """Put entries of one market, in order, in a pack. `data`: of them, see `packed_rows`."""
         first, last = rows[0][0], rows[-1][0]
-        data = packed_rows((number, at, kind, actor, message) for number, at, _, kind, actor, message, _ in rows)
         times = [row[1] for row in rows]
+        numbers = json.dumps([row[0] for row in rows])
         with self._transaction() as db:
             db.execute(
                 "insert into packs (market_id, first, last, from_at, to_at, count, data) values (?, ?, ?, ?, ?, ?, ?)",
                 (market_id, first, last, min(times), max(times), len(rows), data),
             )
-            db.executemany("delete from entries where number = ?", [row[:1] for row in rows])
+            db.execute(f"delete from entries where {_OF_NUMBERS}", (numbers,))
         self.unsaved += len(data) + sum(len(row[5]) for row in rows)
 
     def drop_packs(self, count: int) -> int:
@@ -276,6 +305,8 @@ class DayFile:
 
     def close(self) -> None:
         """Close it; where nobody else has it open, what waits for a checkpoint is written."""
+        if self._durable is not None:
+            self._durable.close()
         self._db.close()
 
 
@@ -287,7 +318,7 @@ class SideDoor:
     """
 
     def __init__(self, path: Path) -> None:
-        self._db = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=5.0)
+        self._db = _connected(path)
 
     def to_pack(self, market_id: str, before: int | None = None) -> list[Row]:
         """The next entries of a market that go in one pack; of those before a moment, if one is given."""
@@ -306,11 +337,30 @@ class SideDoor:
         return rows
 
     def kept(self, market_id: str) -> list[tuple[int, str, str, bytes]]:
-        """Number, kind, actor and what is kept, of the market's entries that keep something."""
-        return self._db.execute(
-            "select number, kind, actor, kept from entries where market_id = ? and length(kept) > 0 order by number",
+        """Number, kind, actor and what is kept, of the market's last entries that keep something.
+
+        One that keeps much more than all after it, for it was merged of many, is not among them, nor is any before it:
+        so what is merged is read and written again only when there is as much that is new.
+        """
+        since, total = 0, 0
+        sizes = self._db.execute(
+            "select number, length(kept) from entries where market_id = ? and length(kept) > 0 order by number desc",
             (market_id,),
         ).fetchall()
+        for number, size in sizes:
+            if total and size > 2 * total + _LITTLE:
+                break
+            since, total = number, total + size
+        return self._db.execute(
+            "select number, kind, actor, kept from entries"
+            " where market_id = ? and number >= ? and length(kept) > 0 order by number",
+            (market_id, since),
+        ).fetchall()
+
+    def keeping(self, numbers: Iterable[int]) -> list[int]:
+        """Those of some entries that keep something."""
+        query = f"select number from entries where {_OF_NUMBERS} and length(kept) > 0 order by number"
+        return [number for (number,) in self._db.execute(query, (json.dumps(list(numbers)),))]
 
     def over(self) -> set[str]:
         """Markets that are over and have entries that are not packed."""
@@ -329,6 +379,10 @@ class SideDoor:
 
     def close(self) -> None:
         self._db.close()
+
+
+def _connected(path: Path) -> sqlite3.Connection:
+    return sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=5.0)
 
 
 def check_version(db: sqlite3.Connection, path: Path) -> bool:

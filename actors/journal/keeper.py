@@ -21,7 +21,7 @@ from pathlib import Path
 
 from ...strategies.messages import Request
 from ...values import UNREADABLE
-from .day_file import SQLITE_ERRORS, WAL_KEPT, DayFile, SideDoor, is_damage
+from .day_file import SQLITE_ERRORS, WAL_KEPT, DayFile, SideDoor, is_damage, packed_rows
 from .entries import Kept, merged, packed, unpacked
 from .files import JournalFiles
 from .lease import JournalError
@@ -32,10 +32,12 @@ logger = logging.getLogger("headrace")
 _PASS_S, _ROOM_S = 1.0, 60.0
 #: Packs that one pass makes at most, and seconds between two of them: who writes goes first.
 _PACKS, _BREATH_S = 50, 0.002
-#: How often something is kept, before what it replaces goes.
-_KEPT = 64
-#: Bytes in the WAL that a checkpoint is made for, and those at which writing waits for it.
-_WAL, _WAL_MOST = WAL_KEPT // 2, 64_000_000
+#: How often something is kept, before what it replaces goes, and of how many entries at once it does.
+_KEPT, _CHANGES = 64, 4
+#: Bytes in the WAL that a checkpoint is made for, those at which writing waits for the last of it, and for all of it.
+_WAL, _WAL_LONG, _WAL_MOST = WAL_KEPT // 2, WAL_KEPT * 4, 64_000_000
+#: Checkpoints in a row, until one has found nothing more.
+_CHECKPOINTS = 4
 #: Bytes of a file that is written anew without what is spare in it, when its day is over, whatever that is.
 _SMALL = 16_000_000
 #: Entries of no market are packed when they are so old, milliseconds.
@@ -222,10 +224,12 @@ class Keeper:
             if left[0] <= 0 or self.stopped.is_set():
                 return False
             left[0] -= 1
+            self._keep(file, market_id, dict.fromkeys(door.keeping(row[0] for row in rows), b""), False)
+            data = packed_rows(rows)
             with files.mutex:
                 if files.is_open(market_id) or (file.path not in files.older and files.file is not file):
                     return True
-                file.pack(market_id, rows)
+                file.pack(market_id, rows, data)
             if left[0] < _PACKS:
                 self.stopped.wait(_BREATH_S)
         return True
@@ -242,10 +246,26 @@ class Keeper:
             for market_id in due:
                 self._kept[market_id] = 0
         for market_id in due:
-            changes = _merges(self._door(file.path).kept(market_id))
+            self._keep(file, market_id, _merges(self._door(file.path).kept(market_id)), True)
+
+    def _keep(self, file: DayFile, market_id: str, changes: dict[int, bytes], is_open: bool) -> None:
+        """Replace what is kept with entries, a few at a time: who writes goes first.
+
+        At any moment a restart finds what it needs, in the same order: what was merged is there before its parts go, and
+        of these the last goes first.
+
+        Args:
+            is_open: so it goes on while the market is open, or while it is over.
+        """
+        files = self._files
+        parts = sorted(changes.items(), key=lambda change: (not change[1], -change[0]))
+        for first in range(0, len(parts), _CHANGES):
             with files.mutex:
-                if changes and files.file is file and files.is_open(market_id):
-                    file.keep_only(changes)
+                here = files.file is file or file.path in files.older
+                if self.stopped.is_set() or not here or files.is_open(market_id) is not is_open:
+                    return
+                file.keep_only(dict(parts[first : first + _CHANGES]))
+            self.stopped.wait(_BREATH_S)
 
     # -- room ----------------------------------------------------------------------------------------------------
 
@@ -254,14 +274,20 @@ class Keeper:
         if file.unsaved < _WAL and file.wal_bytes < WAL_KEPT * 1.2:
             return
         door = self._door(file.path)
-        door.checkpoint()
-        # Little is left of it now; while nothing is written all of it can go, and the WAL begins anew.
-        with files.mutex:
-            if file.wal_bytes > _WAL_MOST:
-                file.shorten_wal()
+        # It takes as long as the disk does, and nobody who writes waits for it. Where nothing was written meanwhile all
+        # of it is done, and the WAL begins anew; else little is left for the next time.
+        for _ in range(_CHECKPOINTS):
+            before = file.unsaved
+            if not door.checkpoint() and file.unsaved == before:
                 file.unsaved = 0
-            elif not door.checkpoint():
-                file.unsaved = 0
+                return
+        if file.wal_bytes > _WAL_LONG:
+            with files.mutex:
+                if file.wal_bytes > _WAL_MOST:
+                    file.shorten_wal()
+                    file.unsaved = 0
+                elif not door.checkpoint():
+                    file.unsaved = 0
 
     def _fill_wal(self) -> None:
         file = self._files.file

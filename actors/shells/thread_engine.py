@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import logging
+import sys
 import threading
 from collections.abc import Callable, Iterable
 
@@ -22,6 +23,10 @@ logger = logging.getLogger("headrace")
 
 #: Why a thread has ended that was made to crash.
 CRASHED = "it was made to crash"
+#: Seconds that a thread may compute while others wait for Python, in a process with an engine: see
+#: `sys.setswitchinterval`. An order goes through three threads, and each goes on after it has waited for the network or
+#: the disk: every time it would wait for strategies that compute, for each of them up to 5 ms, which is Python's own.
+SWITCH_S = 0.0005
 
 
 @dataclasses.dataclass(eq=False)
@@ -45,7 +50,8 @@ class _Running:
 class ThreadEngine:
     """See `Engine`. Any thread may call it.
 
-    A thread cannot be killed: it loses its mail, and ends as soon as the call that it is in returns.
+    A thread cannot be killed: it loses its mail, and ends as soon as the call that it is in returns. From the first
+    start until it is closed the threads of the process take turns more often: see `SWITCH_S`.
 
     Args:
         gone: called for each role that has ended, in its thread.
@@ -59,6 +65,7 @@ class ThreadEngine:
         self.coordinator = ""
         self._lock = threading.Lock()
         self._closed = False
+        self._switch_s: float | None = None
 
     def prepare(self, names: Iterable[str], make_role: Callable[..., Role] | None = None) -> None:
         """There is nothing to prepare: threads start at once."""
@@ -74,6 +81,9 @@ class ThreadEngine:
         with self._lock:
             if self._closed:
                 raise RunError(f"{name} cannot be started: the engine is closed")
+            if sys.getswitchinterval() > SWITCH_S:
+                self._switch_s = self._switch_s or sys.getswitchinterval()
+                sys.setswitchinterval(SWITCH_S)
             mail = self._post.open(name, incarnation)
             if name == COORDINATOR:
                 self.coordinator = mail.address
@@ -178,4 +188,8 @@ class ThreadEngine:
         for running in self._running.values():
             if running.thread is not threading.current_thread():
                 running.thread.join(0.05 if running.killed else seconds)
+        with self._lock:
+            if self._switch_s is not None:
+                sys.setswitchinterval(self._switch_s)
+                self._switch_s = None
         return killed

@@ -1,4 +1,5 @@
-"""What a journal does beside being written to: a thread of its own, so that nobody who writes waits for it.
+"""What a journal does beside being written to: a thread of its own, in steps so small that who writes waits for one of
+them at most.
 
 - A new day begins a new file.
 - Entries of markets that are over are packed: compressed, some hundred in a row, without what was kept for a restart.
@@ -251,8 +252,8 @@ class Keeper:
     def _keep(self, file: DayFile, market_id: str, changes: dict[int, bytes], is_open: bool) -> None:
         """Replace what is kept with entries, a few at a time: who writes goes first.
 
-        At any moment a restart finds what it needs, in the same order: what was merged is there before its parts go, and
-        of these the last goes first.
+        At any moment a restart finds what it needs, in the same order: what was merged is there before its parts go,
+        and of these the last goes first.
 
         Args:
             is_open: so it goes on while the market is open, or while it is over.

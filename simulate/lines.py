@@ -96,7 +96,7 @@ class Line:
             waiting = bet.size_remaining
             if waiting <= 0:
                 continue
-            size = round(min(waiting, volume - self._ahead(_root(place)) - own), 2)
+            size = _pence(min(waiting, volume - self._ahead(_root(place)) - own))
             if size <= 0:
                 break
             found.append((bet, size))
@@ -118,7 +118,7 @@ class Line:
             waiting = bet.size_remaining
             if waiting <= 0:
                 continue
-            size = round(min(waiting, volume), 2)
+            size = _pence(min(waiting, volume))
             if size <= 0:
                 break
             found.append((bet, size))
@@ -171,6 +171,11 @@ class Line:
         for place in self._places:
             place.mark = self._ahead(place)
         self._factor, self._less = 1.0, 0.0
+
+
+def _pence(size: float) -> float:
+    """A size in whole pence, half a penny up, whatever noise the floats before it carry."""
+    return round(size + 1e-7, 2)
 
 
 def _root(place: _Place) -> _Place:

@@ -113,10 +113,12 @@ def test_no_more_is_ahead_than_is_published() -> None:
 
 
 def test_own_orders_wait_for_each_other() -> None:
-    # 20 of others, then a, then b: 25 traded reach 5 of a. Flumine serves each as if the other were not there.
+    # 20 of others, then a, then b: 28 traded are those 20, 6 of a and 2 of b. With flumine a and b have the same 20
+    # ahead, and what serves them for a is gone for b.
     stream = market().prices(400, {1: {"trd": [[2.2, 56.0]], "atl": [[2.2, 0.0]]}}).close()
     orders = {100: [back("a", 2.2, 6.0), back("b", 2.2, 6.0)]}
     assert matched(stream, orders) == [6.0, 2.0]
+    assert matched(stream, orders, FLUMINE) == [6.0, 0.0]
     played = replay(stream, orders)
     assert [played[ref].placement.queue_ahead for ref in "ab"] == [20.0, 26.0]
 
@@ -128,6 +130,8 @@ def test_volume_that_serves_one_queue_serves_the_next_as_well() -> None:
     stream = market().prices(400, {1: {"trd": [[2.0, 20.0], [1.98, 40.0], [1.96, 26.0]], "atb": gone}}).close()
     # At 1.98 20 are served, which were ahead of a; 13 more were matched at 1.96: 4 of them meet a, 5 were ahead of b.
     assert matched(stream, orders) == [4.0, 4.0]
+    # With flumine what was traded at 1.96 serves the queue of a, and is gone for b.
+    assert matched(stream, orders, FLUMINE) == [4.0, 0.0]
 
 
 def test_an_order_beyond_which_is_traded_has_nobody_ahead() -> None:
@@ -154,6 +158,16 @@ def test_offers_that_cross_the_price_match_without_a_trade() -> None:
     stream = market().prices(400, {1: {"atl": [[2.2, 0.0]], "atb": [[2.2, 6.0]]}}).touch(500).close()
     assert matched(stream, {100: [back("a", 2.2, 10.0)]}) == [6.0]
     assert matched(stream, {100: [back("a", 2.2, 10.0)]}, FLUMINE) == [0.0]
+
+
+def test_offers_that_stay_match_once() -> None:
+    # 6 come to 2.2, and are there for three changes: six pounds, not eighteen. Flumine counts them anew at each
+    # change, where it is to look at available prices at all.
+    stream = market().prices(400, {1: {"atl": [[2.2, 0.0]], "atb": [[2.2, 6.0]]}}).touch(500).touch(600).close()
+    orders = {100: [back("a", 2.2, 30.0)]}
+    available = hr.Config(compatibility="flumine", simulation_available_prices=True)
+    assert matched(stream, orders) == [6.0]
+    assert matched(stream, orders, available) == [18.0]
 
 
 def test_the_rest_of_an_order_joins_the_queue_at_its_price() -> None:

@@ -5,6 +5,8 @@ Each rule is shown with flumine's number under compatibility beside the right on
 
 from __future__ import annotations
 
+import random
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -259,3 +261,67 @@ def test_a_long_line_is_served_in_order(queue: str) -> None:
     sizes = [played[f"o{at}"].size_matched for at in range(60)]
     assert sizes == sorted(sizes, reverse=True)
     assert 0 < sum(sizes) < 120
+
+
+RECORDINGS = Path(__file__).parents[2] / "shared" / "recordings"
+RECORDED = ("1.242971311.bz2", "1.200806927.bz2", "1.205822330.bz2", "29788105.bz2", "PRO-1.170258213.bz2")
+
+
+class Anywhere(hr.Strategy):
+    """Asks for orders near the best prices by chance, and cancels each after a while: whatever is matched, the same."""
+
+    def start(self, framework: Any) -> None:
+        self.lasting: dict[str, tuple[hr.Order, int]] = {}
+
+    def check_market_book(self, market: hr.Market, market_book: hr.MarketBook) -> bool:
+        return True
+
+    def process_market_book(self, market: hr.Market, market_book: hr.MarketBook) -> None:
+        book = market_book
+        now = book.publish_time_epoch
+        for order, until in list(self.lasting.values()):
+            if now >= until:
+                del self.lasting[order.id]
+                if order.status is hr.OrderStatus.EXECUTABLE:
+                    market.cancel_order(order, force=True)
+        dice = random.Random(f"{market.market_id} {now}")
+        for runner in book.runners:
+            if book.status == "OPEN" and runner.status == "ACTIVE" and dice.random() < 0.01:
+                self.ask(market, runner, now, dice)
+
+    def ask(self, market: hr.Market, runner: hr.RunnerBook, now: int, dice: random.Random) -> None:
+        best = runner.ex.available_to_lay or runner.ex.available_to_back
+        if not best:
+            return
+        price = hr.price_ticks_away(hr.get_nearest_price(best[0].price), dice.randint(-2, 3))
+        size, kept = float(dice.choice([2, 5, 40, 400])), dice.choice(["LAPSE", "PERSIST"])
+        trade = hr.Trade(market.market_id, runner.selection_id, runner.handicap, self)
+        order = trade.create_order(dice.choice(["BACK", "LAY"]), hr.LimitOrder(price, size, persistence_type=kept))
+        market.place_order(order, force=True)
+        self.lasting[order.id] = order, now + dice.choice([2_000, 60_000, 10**12])
+
+
+def matched_over_time(path: Path, queue: str) -> list[list[tuple[float, float]]]:
+    """Of each order in order of placing, when how much had been matched."""
+    result = hr.backtest(Anywhere(), markets=path, config=hr.Config(queue=queue), engine="local", progress=False)
+    fills: dict[str, list[tuple[float, float]]] = {name: [] for name in result.orders["order_id"].to_pylist()}
+    for fill in result.fills.select(["order_id", "time", "size"]).to_pylist():
+        total = fills[fill["order_id"]][-1][1] if fills[fill["order_id"]] else 0.0
+        fills[fill["order_id"]].append((fill["time"], round(total + fill["size"], 2)))
+    return list(fills.values())
+
+
+def at_moment(steps: list[tuple[float, float]], moment: float) -> float:
+    return max((size for at, size in steps if at <= moment), default=0.0)
+
+
+@pytest.mark.parametrize("name", RECORDED)
+def test_the_models_keep_their_order_on_recordings(name: str) -> None:
+    if not (path := RECORDINGS / name).exists():
+        pytest.skip(f"needs the recording {name}, which is not part of the project")
+    low, middle, high = (matched_over_time(path, queue) for queue in BAND)
+    assert len(low) == len(middle) == len(high) > 100
+    assert sum(map(len, middle)) > 50
+    for careful, usual, hopeful in zip(low, middle, high, strict=True):
+        for moment, _ in (*careful, *usual, *hopeful):
+            assert at_moment(careful, moment) <= at_moment(usual, moment) <= at_moment(hopeful, moment)

@@ -10,6 +10,8 @@ from .bets import Bet
 _REMAINING = attrgetter("size_remaining")
 #: Below this factor what is ahead is worked out anew: floats would lose it.
 _LEAST = 1e-6
+#: More than the noise of floats, and far less than a penny.
+_NOISE = 1e-7
 
 
 class _Place:
@@ -96,7 +98,7 @@ class Line:
             waiting = bet.size_remaining
             if waiting <= 0:
                 continue
-            size = round(min(waiting, volume - self._ahead(_root(place)) - own), 2)
+            size = _pence(min(waiting, volume - self._ahead(_root(place)) - own))
             if size <= 0:
                 break
             found.append((bet, size))
@@ -118,7 +120,7 @@ class Line:
             waiting = bet.size_remaining
             if waiting <= 0:
                 continue
-            size = round(min(waiting, volume), 2)
+            size = _pence(min(waiting, volume))
             if size <= 0:
                 break
             found.append((bet, size))
@@ -171,6 +173,12 @@ class Line:
         for place in self._places:
             place.mark = self._ahead(place)
         self._factor, self._less = 1.0, 0.0
+
+
+def _pence(size: float) -> float:
+    """To the nearest penny. Half of one is dropped, whatever noise floats add to it: else a bet with less ahead could
+    get a penny less than one with more."""
+    return round(size - _NOISE, 2)
 
 
 def _root(place: _Place) -> _Place:

@@ -236,6 +236,7 @@ def test_command_line_environment_and_file_choose_models(
         ("queue=pesimistic", "queue='pesimistic': expected 'proportional'"),
         ("quee=pessimistic", "no setting 'quee'; did you mean 'queue'"),
         ("latency=session:nowhere", "nowhere"),
+        ("currency=AUS", "currency='AUS': expected GBP"),
     ],
 )
 def test_command_line_refuses_what_there_is_not_in_a_line(

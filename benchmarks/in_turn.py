@@ -9,13 +9,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import headrace as hr
-
 from .recordings import recordings_folder
 from .replay import CRICKET, PLACE, WIN, Workshop, parse, pin
-from .run_headrace import API
+from .run_headrace import framework
 from .sweep import WINDOW, generated, parameter_sets
-from .work import LIMITS, Work
+from .work import Work
 
 
 def window(shop: Workshop) -> Work:
@@ -58,12 +56,7 @@ class Found:
 
 def run(work: Work, way: Way) -> Found:
     """One run in this process; leaves with its error where it fails."""
-    simulation = hr.Simulation(markets=list(work.files), engine="local", progress=False, **way.settings)
-    limit = {"transaction_limit": None} if work.unlimited else {}
-    simulation.add_client(hr.SimulatedClient(**limit))
-    filters = {"market_filter": {"listener_kwargs": work.listener}} if work.listener else {}
-    for name, strategy in work.strategies(API):
-        simulation.add_strategy(strategy(name=name, **LIMITS, **filters))
+    simulation = framework(work, **way.settings)
     gc.collect()
     began = time.process_time()
     result = simulation.run()

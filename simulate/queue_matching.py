@@ -250,14 +250,11 @@ class QueueMatching(Matching):
                 self._runner_changed(key, None, volumes.get(key, _NOTHING))
             return
         interests, ledgers, concerned = self._interests, self._ledgers, set()
+        ranked = book.ranked  # a change of such prices does not tell which levels are others than before
         for rc in change.rc:
             key = (rc.id, rc.hc or 0.0)
             interest = interests.get(key)
-            if (
-                (interest is not None and (key in volumes or interest.meets(rc)))
-                or key in ledgers
-                or (interest is not None and self._best_only(key))
-            ):
+            if (interest is not None and (key in volumes or interest.meets(rc) or ranked)) or key in ledgers:
                 concerned.add(key)
         if not concerned:
             return
@@ -269,11 +266,6 @@ class QueueMatching(Matching):
                 named.setdefault(key, []).append(rc)
         for key, entries in named.items():
             self._runner_changed(key, entries, volumes.get(key, _NOTHING))
-
-    def _best_only(self, key: RunnerKey) -> bool:
-        """Whether best prices are recorded of a runner: a change does not tell which levels are others than before."""
-        runner = self._book.runner(*key)
-        return runner is not None and bool(runner.ex.best)
 
     def _runner_changed(
         self, key: RunnerKey, entries: Sequence[RunnerChange] | None, volumes: Mapping[float, float]

@@ -78,6 +78,63 @@ class Domain:
         return self.backs if back else self.lays
 
 
+class Interest:
+    """The prices of a runner that bets wait for, over all domains. Most changes of its offers meet none of them.
+
+    Attributes:
+        backs, lays: how many lines are at each price.
+        lowest_back, highest_lay: the most generous of them; what no offer reaches where there is none.
+    """
+
+    __slots__ = ("backs", "highest_lay", "lays", "lowest_back")
+
+    def __init__(self) -> None:
+        self.backs: dict[float, int] = {}
+        self.lays: dict[float, int] = {}
+        self.lowest_back, self.highest_lay = math.inf, -math.inf
+
+    def add(self, back: bool, price: float) -> None:
+        """A line has come to be."""
+        lines = self.backs if back else self.lays
+        lines[price] = lines.get(price, 0) + 1
+        if back and price < self.lowest_back:
+            self.lowest_back = price
+        elif not back and price > self.highest_lay:
+            self.highest_lay = price
+
+    def drop(self, back: bool, price: float) -> None:
+        """A line is no more."""
+        lines = self.backs if back else self.lays
+        if lines[price] > 1:
+            lines[price] -= 1
+            return
+        del lines[price]
+        if back and price == self.lowest_back:
+            self.lowest_back = min(lines, default=math.inf)
+        elif not back and price == self.highest_lay:
+            self.highest_lay = max(lines, default=-math.inf)
+
+    def meets(self, rc: RunnerChange) -> bool:
+        """Whether a change of offers may concern a line: it names its price, or an offer that would match it."""
+        changes = rc.atb
+        if changes is not None:
+            if not changes:
+                return True
+            lines, price_met = self.lays, self.lowest_back
+            for price, size in changes:
+                if price in lines or (price >= price_met and size):
+                    return True
+        changes = rc.atl
+        if changes is not None:
+            if not changes:
+                return True
+            lines, price_met = self.backs, self.highest_lay
+            for price, size in changes:
+                if price in lines or (price <= price_met and size):
+                    return True
+        return False
+
+
 _NOTHING: Mapping[float, float] = MappingProxyType({})
 _NONE: Mapping[str | None, Domain] = MappingProxyType({})
 _NO_LEDGERS: Mapping[str | None, Ledger] = MappingProxyType({})
@@ -94,6 +151,7 @@ class QueueMatching(Matching):
         self._model = models.queue
         self._resting: dict[Bet, Line | None] = {}
         self._domains: dict[RunnerKey, dict[str | None, Domain]] = {}
+        self._interests: dict[RunnerKey, Interest] = {}
         self._definition: object = None
         self._change: MarketChange | None = None
         self._reconciled = False
@@ -108,6 +166,7 @@ class QueueMatching(Matching):
             domains = self._domains.get(bet.key)
             if domains is None:
                 domains = self._domains[bet.key] = {}
+                self._interests[bet.key] = Interest()
             domain = domains.get(group)
             if domain is None:
                 domain = domains[group] = Domain()
@@ -115,6 +174,7 @@ class QueueMatching(Matching):
             line = side.lines.get(bet.price)
             if line is None:
                 line = side.add_line(bet.price, self._shown(runner, bet.back, bet.price) or 0.0)
+                self._interests[bet.key].add(bet.back, bet.price)
             bet.queue_ahead = line.join(bet, bet.queue_ahead)
         self._resting[bet] = line
         if self._book.bsp_reconciled:
@@ -130,6 +190,7 @@ class QueueMatching(Matching):
             group = self.group(bet)
             domain = self._domains[bet.key][group]
             domain.side(bet.back).drop(line)
+            self._interests[bet.key].drop(bet.back, line.price)
             if not domain.backs.ranks and not domain.lays.ranks:
                 del self._domains[bet.key][group]
 
@@ -190,14 +251,31 @@ class QueueMatching(Matching):
             for key in {**self._domains, **self._ledgers}:
                 self._runner_changed(key, None, volumes.get(key, _NOTHING))
             return
+        interests, ledgers, concerned = self._interests, self._ledgers, set()
+        for rc in change.rc:
+            key = (rc.id, rc.hc or 0.0)
+            interest = interests.get(key)
+            if (
+                (interest is not None and (key in volumes or interest.meets(rc)))
+                or key in ledgers
+                or (interest is not None and self._best_only(key))
+            ):
+                concerned.add(key)
+        if not concerned:
+            return
         # A message may have several entries for a runner: its trades in one, its offers in others.
         named: dict[RunnerKey, list[RunnerChange]] = {}
         for rc in change.rc:
             key = (rc.id, rc.hc or 0.0)
-            if key in self._domains or key in self._ledgers:
+            if key in concerned:
                 named.setdefault(key, []).append(rc)
         for key, entries in named.items():
             self._runner_changed(key, entries, volumes.get(key, _NOTHING))
+
+    def _best_only(self, key: RunnerKey) -> bool:
+        """Whether best prices are recorded of a runner: a change does not tell which levels are others than before."""
+        runner = self._book.runner(*key)
+        return runner is not None and bool(runner.ex.best)
 
     def _runner_changed(
         self, key: RunnerKey, entries: Sequence[RunnerChange] | None, volumes: Mapping[float, float]
@@ -249,8 +327,13 @@ class QueueMatching(Matching):
                 self._match(found, line.serve(left), at, left)
                 traded[at] = traded.get(at, 0.0) + left
         lines = side.lines
-        for price in list(lines) if own is None else [price for price in {**traded, **own} if price in lines]:
-            self._moved(runner, side, lines[price], traded.get(price, 0.0))
+        if own is None:
+            for line in list(lines.values()):
+                self._moved(runner, side, line, traded.get(line.price, 0.0))
+        else:
+            for price in {**traded, **own} if traded else own:
+                if price in lines:
+                    self._moved(runner, side, lines[price], traded.get(price, 0.0))
         for bet in found:
             self._tell(bet)
 

@@ -15,6 +15,8 @@ from hypothesis import strategies as st
 
 import headrace as hr
 from builders import FLUMINE, Stream, back, cancel, lay, replay
+from headrace.simulate.queue_matching import Interest
+from headrace.strategies.changes import RunnerChange
 
 BAND = ("pessimistic", "proportional", "optimistic")
 
@@ -207,6 +209,37 @@ def test_corrections_and_clears_are_no_trades() -> None:
     orders = {100: [back("a", 2.2, 4.0)]}
     assert matched(stream.prices(800, {1: {"trd": [[2.2, 142.0]]}}).close(), orders) == [1.0]
     assert matched(stream, orders, FLUMINE) == [4.0]
+
+
+# -- who is looked at ------------------------------------------------------------------------------------------------
+
+LEVELS = st.none() | st.lists(st.tuples(st.sampled_from([1.9, 2.0, 2.1, 2.2]), st.sampled_from([0, 5.0])), max_size=2)
+
+
+@given(
+    st.lists(st.tuples(st.booleans(), st.sampled_from([1.9, 2.0, 2.1, 2.2]), st.booleans()), max_size=12),
+    LEVELS,
+    LEVELS,
+)
+def test_a_change_meets_the_lines_that_it_names_and_those_that_its_offers_reach(
+    moves: list[tuple[bool, float, bool]], atb: Any, atl: Any
+) -> None:
+    interest = Interest()
+    lines: list[tuple[bool, float]] = []
+    for back_side, price, leaves in moves:
+        if not leaves:
+            interest.add(back_side, price)
+            lines.append((back_side, price))
+        elif (back_side, price) in lines:
+            interest.drop(back_side, price)
+            lines.remove((back_side, price))
+    backs, lays = ([price for side, price in lines if side is wanted] for wanted in (True, False))
+    expected = (
+        [] in (atb, atl)
+        or any(price in lays or (size and any(price >= own for own in backs)) for price, size in atb or ())
+        or any(price in backs or (size and any(price <= own for own in lays)) for price, size in atl or ())
+    )
+    assert interest.meets(RunnerChange(id=1, atb=atb, atl=atl)) is bool(expected)
 
 
 # -- the models keep their order -------------------------------------------------------------------------------------

@@ -194,6 +194,16 @@ def test_offers_that_stay_match_once() -> None:
     assert matched(stream, orders, available) == [18.0]
 
 
+def test_offers_that_come_with_the_turn_in_play_find_what_is_kept_only() -> None:
+    # The change says that the market is in play, and has the offers of those who came then: "a" had lapsed.
+    stream = market().touch(400).suspend(500).turn_in_play(700)
+    stream.lines[-1]["mc"][0]["rc"] = [{"id": 1, "atb": [[2.3, 7.0]], "atl": [[2.2, 0.0], [2.4, 20.0]]}]
+    stream.touch(800).close()
+    played = replay(stream, {100: [back("a", 2.2, 5.0), back("b", 2.2, 5.0, persistence_type="PERSIST")]})
+    assert [played[ref].size_matched for ref in "ab"] == [0.0, 5.0]
+    assert played["a"].size_lapsed == 5.0
+
+
 def test_the_rest_of_an_order_joins_the_queue_at_its_price() -> None:
     # It takes the 10 at 2.0, and waits there for whoever comes: those who meet the ten that it took do not serve it.
     stream = market().prices(400, {1: {"trd": [[2.0, 20.0]], "atb": [[2.0, 0.0]]}})

@@ -234,6 +234,8 @@ class QueueMatching(Matching):
         elif self._awaiting_sp:
             for bet in list(self._awaiting_sp):
                 self._reconcile_alone(bet)
+        if defined and self._domains:
+            self._cross_all()
 
     def _volumes(self) -> Mapping[RunnerKey, dict[float, float]]:
         """What was newly traded, by runner and price, both sides."""
@@ -285,21 +287,14 @@ class QueueMatching(Matching):
         to_back = to_lay = None
         if entries is not None and not runner.ex.best:
             to_back, to_lay = _named([rc.atb for rc in entries]), _named([rc.atl for rc in entries])
-        domains = list(self._domains.get(key, _NONE).items())
-        for group, domain in domains:
+        for group, domain in list(self._domains.get(key, _NONE).items()):
             for side in (domain.backs, domain.lays):
                 own = to_lay if side.back else to_back
                 if side.ranks and (volumes or own is None or not side.lines.keys().isdisjoint(own)):
                     self._serve(key, group, runner, side, volumes, own)
         if key in self._ledgers:
             self._publish(key, runner, to_back, to_lay)
-        if self._book.status != "OPEN" or runner.status != "ACTIVE":
-            return
-        for group, domain in domains:
-            for side in (domain.backs, domain.lays):
-                offered = to_back if side.back else to_lay
-                if side.ranks and (offered is None or offered):
-                    self._cross(key, group, runner, side, offered)
+        self._cross_runner(key, runner, to_back, to_lay)
 
     # -- trades and cancellations --------------------------------------------------------------------------------
 
@@ -387,6 +382,29 @@ class QueueMatching(Matching):
         return volume if ledger is None else volume - min(ledger.taken(back).get(at, 0.0), volume)
 
     # -- offers that come ----------------------------------------------------------------------------------------
+
+    def _cross_all(self) -> None:
+        """The market may have opened: offers that came while it was suspended are met now."""
+        for key in list(self._domains):
+            runner = self._book.runner(*key)
+            if runner is not None:
+                self._cross_runner(key, runner, None, None)
+
+    def _cross_runner(
+        self,
+        key: RunnerKey,
+        runner: RunnerBook,
+        to_back: Mapping[float, float] | None,
+        to_lay: Mapping[float, float] | None,
+    ) -> None:
+        """Take what crosses lines of a runner, of the prices that may have changed; None: any."""
+        if self._book.status != "OPEN" or runner.status != "ACTIVE":
+            return
+        for group, domain in list(self._domains.get(key, _NONE).items()):
+            for side in (domain.backs, domain.lays):
+                offered = to_back if side.back else to_lay
+                if side.ranks and (offered is None or offered):
+                    self._cross(key, group, runner, side, offered)
 
     def _cross(
         self, key: RunnerKey, group: str | None, runner: RunnerBook, side: Side, named: Mapping[float, float] | None

@@ -158,6 +158,26 @@ def test_a_resting_order_is_matched_at_its_own_price() -> None:
     assert prices == {"pessimistic": 2.2, "proportional": 2.2, "optimistic": 2.3}
 
 
+@pytest.mark.parametrize("inplay", [False, True])
+def test_offers_that_come_under_suspension_are_met_when_the_market_opens(inplay: bool) -> None:
+    # Nothing is matched while the market is suspended. It opens without a word of prices, where a back at 2.2 and an
+    # offer to lay at 2.3 cannot both stand. What lapses at the turn in play has lapsed before.
+    stream = market().touch(400).suspend(500)
+    stream.prices(600, {1: {"atb": [[2.3, 7.0]], "atl": [[2.2, 0.0], [2.4, 20.0]]}})
+    if inplay:
+        stream.turn_in_play(700)
+    else:
+        stream.define(700, status="OPEN")
+    stream.touch(800).touch(900).close()
+    orders = {100: [back("a", 2.2, 5.0), back("b", 2.2, 5.0, persistence_type="PERSIST")]}
+    played = replay(stream, orders)
+    assert [played.snapshots[600][ref].matched for ref in "ab"] == [0.0, 0.0]
+    assert [played.snapshots[700][ref].matched for ref in "ab"] == ([0.0, 5.0] if inplay else [5.0, 2.0])
+    assert [played[ref].size_matched for ref in "ab"] == ([0.0, 5.0] if inplay else [5.0, 2.0])
+    assert played["a"].size_lapsed == (5.0 if inplay else 0.0)
+    assert matched(stream, orders, FLUMINE) == [0.0, 0.0]
+
+
 def test_offers_that_cross_the_price_match_without_a_trade() -> None:
     stream = market().prices(400, {1: {"atl": [[2.2, 0.0]], "atb": [[2.2, 6.0]]}}).touch(500).close()
     assert matched(stream, {100: [back("a", 2.2, 10.0)]}) == [6.0]

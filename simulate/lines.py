@@ -10,6 +10,8 @@ from .bets import Bet
 _REMAINING = attrgetter("size_remaining")
 #: Below this factor what is ahead is worked out anew: floats would lose it.
 _LEAST = 1e-6
+#: More than the noise of floats, and far less than a penny.
+_NOISE = 1e-7
 
 
 class _Place:
@@ -174,8 +176,9 @@ class Line:
 
 
 def _pence(size: float) -> float:
-    """A size in whole pence, half a penny up, whatever noise the floats before it carry."""
-    return round(size + 1e-7, 2)
+    """To the nearest penny. Half of one is dropped, whatever noise floats add to it: else a bet with less ahead could
+    get a penny less than one with more."""
+    return round(size - _NOISE, 2)
 
 
 def _root(place: _Place) -> _Place:

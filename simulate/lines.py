@@ -176,9 +176,9 @@ class Line:
 
 
 def _pence(size: float) -> float:
-    """To the nearest penny. Half of one is dropped, whatever noise floats add to it: else a bet with less ahead could
+    """To the nearest penny. Half of one counts as one, whatever noise floats add to it: else a bet with less ahead could
     get a penny less than one with more."""
-    return round(size - _NOISE, 2)
+    return round(size + _NOISE, 2)
 
 
 def _root(place: _Place) -> _Place:

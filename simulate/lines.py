@@ -176,8 +176,8 @@ class Line:
 
 
 def _pence(size: float) -> float:
-    """To the nearest penny. Half of one counts as one, whatever noise floats add to it: else a bet with less ahead could
-    get a penny less than one with more."""
+    """To the nearest penny. Half of one counts as one, whatever noise floats add to it: else a bet with less ahead
+    could get a penny less than one with more."""
     return round(size + _NOISE, 2)
 
 

@@ -304,13 +304,13 @@ def test_the_models_keep_their_order_at_every_moment(changes: list[dict[str, Any
     ("ahead", "trades", "right"),
     [
         # 17.60 are traded and 2.07 cancelled: 9.19 are left, with each queue. Of 18.095, 8.905 are for the order.
-        (28.86, [(17.6, 9.19), (18.095, 0.0)], 8.9),
+        (28.86, [(17.6, 9.19), (18.095, 0.0)], 8.91),
         # 5.63 traded, 2.07 cancelled: 5.06. Of 12.145, 7.085.
-        (12.76, [(5.63, 5.06), (12.145, 0.0)], 7.08),
+        (12.76, [(5.63, 5.06), (12.145, 0.0)], 7.09),
     ],
 )
 def test_noise_of_floats_decides_about_no_penny(ahead: float, trades: list[tuple[float, float]], right: float) -> None:
-    """Half a penny is dropped: what is ahead is the same with each queue, but for the noise of floats."""
+    """Half a penny counts as one: what is ahead is the same with each queue, but for the noise of floats."""
     stream = Stream().prices(100, {1: {"atl": [[2.2, ahead]]}})
     traded = 0.0
     for at, (size, left) in enumerate(trades):

@@ -17,7 +17,7 @@ from ..strategies.changes import MarketChange, RunnerChange
 from ..strategies.runner_book import RunnerBook
 from .bets import Bet
 from .ledger import Ledger
-from .lines import Line
+from .lines import Line, pence
 from .matching import Matching, RunnerKey, published
 from .models import Models
 
@@ -321,7 +321,7 @@ class QueueMatching(Matching):
         traded: dict[float, float] = {}
         # Whoever came took the best prices first: the lowest of backs, the highest of lays.
         for at, volume in sorted(volumes.items(), reverse=not side.back):
-            left = self._not_taken(key, group, side.back, at, volume / 2)
+            left = self._not_taken(key, group, side.back, at, pence(volume / 2))
             for line in side.before(at):
                 if left <= 0:
                     break

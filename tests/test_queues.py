@@ -138,6 +138,24 @@ def test_volume_that_serves_one_queue_serves_the_next_as_well() -> None:
     assert matched(stream, orders, FLUMINE) == [4.0, 0.0]
 
 
+@pytest.mark.parametrize("queue", BAND)
+@pytest.mark.parametrize("parts", [[30.0], [10.0] * 3, [5.0] * 6, [1.5] * 20])
+def test_what_one_order_gets_leaves_those_of_others_before_the_next(parts: list[float], queue: str) -> None:
+    # Nobody is before "a". 20 of others come after it, then "b", then 30 of others. Of 30 that are traded "a" gets ten
+    # and the others before "b" twenty, in however many messages. The next eight are for "b".
+    stream = market().prices(400, {1: {"atl": [[2.2, 0.0], [2.3, 20.0]]}}).touch(500).touch(900)
+    stream.prices(1000, {1: {"atl": [[2.2, 20.0]]}}).touch(1100).prices(1500, {1: {"atl": [[2.2, 50.0]]}})
+    traded = 0.0
+    for at, size in enumerate((*parts, 8.0)):
+        traded += size
+        stream.prices(2000 + 10 * at, {1: {"atl": [[2.2, 50.0 - traded]], "trd": [[2.2, 2 * traded]]}})
+    stream.touch(2900).close()
+    played = replay(stream, {500: [back("a", 2.2, 10.0)], 1100: [back("b", 2.2, 10.0)]}, config=hr.Config(queue=queue))
+    before = played.snapshots[2000 + 10 * (len(parts) - 1)]
+    assert [before[ref].matched for ref in "ab"] == [10.0, 0.0]
+    assert [played[ref].size_matched for ref in "ab"] == [10.0, 8.0]
+
+
 def test_an_order_beyond_which_is_traded_has_nobody_ahead() -> None:
     stream = market().prices(400, {1: {"trd": [[2.3, 8.0]]}}).close()
     assert by_queue(stream, {100: [back("a", 2.2, 10.0)]}) == {

@@ -8,8 +8,8 @@ order. First a table by strategy: bets that were matched, matched size and profi
 A strategy acts on what was matched, and soon asks for other orders. So the peer's very requests are made again, at the
 same changes of the market, by default, with the queues of the band, and with the peer's models in turn
 (fidelity_bets.py): what differs then is one bet beside the same bet, and is put down to a model. The rest of a
-difference is what strategies asked for otherwise. Then the three largest differences of a strategy at a market are told
-bet by bet.
+difference is what strategies asked for otherwise. Then the three differences of a strategy at a market that are largest
+by profit, and the three that are largest by matched size, are told bet by bet.
 
 A bet is an order with those that replaced it. The last line counts. The exit status is 1 where headrace differs from
 flumine under compatibility, where the same requests made again come to something else there, or where the band does not
@@ -23,11 +23,13 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from operator import attrgetter
 from time import perf_counter
 from typing import Any
 
 from . import parity
 from .fidelity_bets import (
+    PENNY,
     SWITCHES,
     Difference,
     Sum,
@@ -188,15 +190,15 @@ def reasons(found: Iterable[Difference]) -> list[str]:
     return lines + [f"  {name:34}{row.bets:6}{row.matched:+11.2f}{row.profit:+11.2f}" for name, row in rows.items()]
 
 
-def largest(found: Found) -> list[Place]:
-    """Strategies at markets whose own runs differ most, by matched size or by profit."""
+def largest(found: Found) -> dict[Place, list[str]]:
+    """Strategies at markets whose own runs differ most, by profit and by matched size; and by which of these."""
     peer, ours = found.free["peer"], found.free["default"]
-
-    def size(at: Place) -> float:
-        one, other = peer.get(at, Sum()), ours.get(at, Sum())
-        return max(abs(other.matched - one.matched), abs(other.profit - one.profit))
-
-    return sorted({*peer, *ours}, key=lambda at: (-size(at), at))[:LARGEST]
+    most: dict[Place, list[str]] = defaultdict(list)
+    for measure, of in (("profit", attrgetter("profit")), ("matched size", attrgetter("matched"))):
+        apart = {at: abs(of(ours.get(at, Sum())) - of(peer.get(at, Sum()))) for at in {*peer, *ours}}
+        for at in sorted((at for at in apart if apart[at] > PENNY), key=lambda at: (-apart[at], at))[:LARGEST]:
+            most[at].append(measure)
+    return dict(most)
 
 
 def explain(found: Found, at: Place, shown: int) -> list[str]:
@@ -285,7 +287,8 @@ def report(found: Found, names: Sequence[str], shown: int) -> bool:
     print("The peer's requests by default, less the peer:")
     print("\n".join(reasons(found.differences)))
     print(f"\n{_asked(*beside(found.peer, found.ours))}\n")
-    for at in largest(found):
+    for at, measures in largest(found).items():
+        print(f"Among the {LARGEST} largest by {' and by '.join(measures)}:")
         print("\n".join(explain(found, at, shown)))
     for bet in found.disordered[:shown]:
         print(f"not within the band: {bet}")

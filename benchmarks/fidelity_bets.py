@@ -8,7 +8,7 @@ the peer's for the bet to be as with all of them.
 
 from collections import defaultdict
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeVar
 
 from .fidelity_requests import Bet
@@ -24,6 +24,9 @@ SWITCHES: dict[str, dict[str, str]] = {
     "all models": {"queue": "flumine", "liquidity": "flumine", "settlement": "flumine"},
 }
 ALL = "all models"
+OTHER = "other"
+#: How reasons begin by which a bet is there in one run and not in the other.
+PRESENCE = ("refused", "arrived", "never arrived", "lapse", "void")
 #: What sizes and profits may differ by.
 PENNY = 0.005
 
@@ -100,7 +103,27 @@ def attribute(peer: Sequence[Bet], ours: Sequence[Bet], switched: Mapping[str, S
             parts.append(Part(reason, whole.matched - theirs.matched, whole.profit - theirs.profit))
         if not alike(own, theirs):
             found.append(Difference(theirs, own, tuple(parts)))
-    return found
+    return [_knocked_on(each, found) for each in found]
+
+
+def _knocked_on(difference: Difference, found: Iterable[Difference]) -> Difference:
+    """A part that nothing of the bet itself explains is that of the nearest bet before it on its runner and side which
+    was there for one run, and not for the other, and took what was traded or left it."""
+    if all(part.reason != OTHER for part in difference.parts):
+        return difference
+    beside_it = [part.reason for each in found if _waits_with(each.peer, difference.peer) for part in each.parts]
+    rules = [reason for reason in beside_it if reason.startswith(PRESENCE)]
+    if not rules:
+        return difference
+    parts = (replace(part, reason=f"{rules[-1]}, of another bet") if part.reason == OTHER else part
+             for part in difference.parts)  # fmt: skip
+    return replace(difference, parts=tuple(parts))
+
+
+def _waits_with(one: Bet, other: Bet) -> bool:
+    """Whether one was asked for before the other, by the same strategy, on the same runner and side."""
+    places = [(bet.strategy, bet.market_id, bet.selection_id, bet.handicap, bet.side) for bet in (one, other)]
+    return places[0] == places[1] and one.number < other.number
 
 
 def _smallest(fits: Sequence[str]) -> str:
@@ -123,7 +146,7 @@ def rule(peer: Bet, other: Bet) -> str:
         return "starting price"
     if abs(other.matched - peer.matched) < PENNY and round(other.average, 2) == round(peer.average, 2):
         return "averages"
-    return "other"
+    return OTHER
 
 
 def by_reason(found: Iterable[Difference]) -> dict[str, Sum]:

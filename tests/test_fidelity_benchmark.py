@@ -92,6 +92,14 @@ def test_difference_of_a_model_and_a_rule_has_both_parts_and_they_add_up() -> No
     assert by_reason(found) == {"queue": Sum(1, -3.0, -3.0), "lapse": Sum(1, -1.0, -1.0)}
 
 
+def test_bet_that_only_another_one_can_explain_is_put_down_to_what_happened_to_that() -> None:
+    # The first bet lapsed with the peer. By default it was there and took what the second one has with the peer.
+    peers = [bet(0.0, lapsed=5.0), bet(3.0, number=1), bet(3.0, number=2, side="BACK")]
+    ours = [bet(5.0), bet(0.0, number=1), bet(0.0, number=2, side="BACK")]
+    found = attribute(peers, ours, dict.fromkeys(SWITCHES, ours))
+    assert [part.reason for each in found for part in each.parts] == ["lapse", "lapse, of another bet", "other"]
+
+
 # -- runs beside each other ------------------------------------------------------------------------------------------
 
 

@@ -17,7 +17,7 @@ from ..strategies.changes import MarketChange, RunnerChange
 from ..strategies.runner_book import RunnerBook
 from .bets import Bet
 from .ledger import Ledger
-from .lines import Line
+from .lines import Line, pence
 from .matching import Matching, RunnerKey, published
 from .models import Models
 
@@ -219,7 +219,7 @@ class QueueMatching(Matching):
         change = book.streaming_update
         if change is not self._change and change is not None:
             self._change = change
-            self._follow(change)
+            self._follow(change, not defined)
         if defined:
             self._lapse_bets()
         if self._may_clear:
@@ -241,15 +241,19 @@ class QueueMatching(Matching):
         """What was newly traded, by runner and price, both sides."""
         return self._book.newly_traded()
 
-    def _follow(self, change: MarketChange) -> None:
-        """Tell the lines of the runners that a change names."""
+    def _follow(self, change: MarketChange, cross: bool) -> None:
+        """Tell the lines of the runners that a change names.
+
+        Args:
+            cross: let them meet the offers that it brings, too.
+        """
         book = self._book
         volumes = self._volumes() if book.traded or self._domains else {}
         if not self._domains and not self._ledgers:
             return
         if change.img:
             for key in {**self._domains, **self._ledgers}:
-                self._runner_changed(key, None, volumes.get(key, _NOTHING))
+                self._runner_changed(key, None, volumes.get(key, _NOTHING), cross)
             return
         interests, ledgers, concerned = self._interests, self._ledgers, set()
         for rc in change.rc:
@@ -270,7 +274,7 @@ class QueueMatching(Matching):
             if key in concerned:
                 named.setdefault(key, []).append(rc)
         for key, entries in named.items():
-            self._runner_changed(key, entries, volumes.get(key, _NOTHING))
+            self._runner_changed(key, entries, volumes.get(key, _NOTHING), cross)
 
     def _best_only(self, key: RunnerKey) -> bool:
         """Whether best prices are recorded of a runner: a change does not tell which levels are others than before."""
@@ -278,7 +282,7 @@ class QueueMatching(Matching):
         return runner is not None and bool(runner.ex.best)
 
     def _runner_changed(
-        self, key: RunnerKey, entries: Sequence[RunnerChange] | None, volumes: Mapping[float, float]
+        self, key: RunnerKey, entries: Sequence[RunnerChange] | None, volumes: Mapping[float, float], cross: bool
     ) -> None:
         """Prices of a runner have changed: those that `entries` name; None: any."""
         runner = self._book.runner(*key)
@@ -294,7 +298,8 @@ class QueueMatching(Matching):
                     self._serve(key, group, runner, side, volumes, own)
         if key in self._ledgers:
             self._publish(key, runner, to_back, to_lay)
-        self._cross_runner(key, runner, to_back, to_lay)
+        if cross:
+            self._cross_runner(key, runner, to_back, to_lay)
 
     # -- trades and cancellations --------------------------------------------------------------------------------
 
@@ -316,7 +321,7 @@ class QueueMatching(Matching):
         traded: dict[float, float] = {}
         # Whoever came took the best prices first: the lowest of backs, the highest of lays.
         for at, volume in sorted(volumes.items(), reverse=not side.back):
-            left = self._not_taken(key, group, side.back, at, volume / 2)
+            left = self._not_taken(key, group, side.back, at, pence(volume / 2))
             for line in side.before(at):
                 if left <= 0:
                     break
@@ -384,7 +389,8 @@ class QueueMatching(Matching):
     # -- offers that come ----------------------------------------------------------------------------------------
 
     def _cross_all(self) -> None:
-        """The market may have opened: offers that came while it was suspended are met now."""
+        """The market may have opened, or turned in play: offers that came while it was suspended, or that come in the
+        same change, are met after what lapses, or takes the starting price."""
         for key in list(self._domains):
             runner = self._book.runner(*key)
             if runner is not None:

@@ -17,7 +17,7 @@ from ..strategies.changes import MarketChange, RunnerChange
 from ..strategies.runner_book import RunnerBook
 from .bets import Bet
 from .ledger import Ledger
-from .lines import Line
+from .lines import Line, pence
 from .matching import Matching, RunnerKey, published
 from .models import Models
 
@@ -219,7 +219,7 @@ class QueueMatching(Matching):
         change = book.streaming_update
         if change is not self._change and change is not None:
             self._change = change
-            self._follow(change)
+            self._follow(change, not defined)
         if defined:
             self._lapse_bets()
         if self._may_clear:
@@ -234,20 +234,26 @@ class QueueMatching(Matching):
         elif self._awaiting_sp:
             for bet in list(self._awaiting_sp):
                 self._reconcile_alone(bet)
+        if defined and self._domains:
+            self._cross_all()
 
     def _volumes(self) -> Mapping[RunnerKey, dict[float, float]]:
         """What was newly traded, by runner and price, both sides."""
         return self._book.newly_traded()
 
-    def _follow(self, change: MarketChange) -> None:
-        """Tell the lines of the runners that a change names."""
+    def _follow(self, change: MarketChange, cross: bool) -> None:
+        """Tell the lines of the runners that a change names.
+
+        Args:
+            cross: let them meet the offers that it brings, too.
+        """
         book = self._book
         volumes = self._volumes() if book.traded or self._domains else {}
         if not self._domains and not self._ledgers:
             return
         if change.img:
             for key in {**self._domains, **self._ledgers}:
-                self._runner_changed(key, None, volumes.get(key, _NOTHING))
+                self._runner_changed(key, None, volumes.get(key, _NOTHING), cross)
             return
         interests, ledgers, concerned = self._interests, self._ledgers, set()
         ranked = book.ranked  # a change of such prices does not tell which levels are others than before
@@ -265,10 +271,10 @@ class QueueMatching(Matching):
             if key in concerned:
                 named.setdefault(key, []).append(rc)
         for key, entries in named.items():
-            self._runner_changed(key, entries, volumes.get(key, _NOTHING))
+            self._runner_changed(key, entries, volumes.get(key, _NOTHING), cross)
 
     def _runner_changed(
-        self, key: RunnerKey, entries: Sequence[RunnerChange] | None, volumes: Mapping[float, float]
+        self, key: RunnerKey, entries: Sequence[RunnerChange] | None, volumes: Mapping[float, float], cross: bool
     ) -> None:
         """Prices of a runner have changed: those that `entries` name; None: any."""
         runner = self._book.runner(*key)
@@ -277,21 +283,15 @@ class QueueMatching(Matching):
         to_back = to_lay = None
         if entries is not None and not runner.ex.best:
             to_back, to_lay = _named([rc.atb for rc in entries]), _named([rc.atl for rc in entries])
-        domains = list(self._domains.get(key, _NONE).items())
-        for group, domain in domains:
+        for group, domain in list(self._domains.get(key, _NONE).items()):
             for side in (domain.backs, domain.lays):
                 own = to_lay if side.back else to_back
                 if side.ranks and (volumes or own is None or not side.lines.keys().isdisjoint(own)):
                     self._serve(key, group, runner, side, volumes, own)
         if key in self._ledgers:
             self._publish(key, runner, to_back, to_lay)
-        if self._book.status != "OPEN" or runner.status != "ACTIVE":
-            return
-        for group, domain in domains:
-            for side in (domain.backs, domain.lays):
-                offered = to_back if side.back else to_lay
-                if side.ranks and (offered is None or offered):
-                    self._cross(key, group, runner, side, offered)
+        if cross:
+            self._cross_runner(key, runner, to_back, to_lay)
 
     # -- trades and cancellations --------------------------------------------------------------------------------
 
@@ -313,7 +313,7 @@ class QueueMatching(Matching):
         traded: dict[float, float] = {}
         # Whoever came took the best prices first: the lowest of backs, the highest of lays.
         for at, volume in sorted(volumes.items(), reverse=not side.back):
-            left = self._not_taken(key, group, side.back, at, volume / 2)
+            left = self._not_taken(key, group, side.back, at, pence(volume / 2))
             for line in side.before(at):
                 if left <= 0:
                     break
@@ -379,6 +379,30 @@ class QueueMatching(Matching):
         return volume if ledger is None else volume - min(ledger.taken(back).get(at, 0.0), volume)
 
     # -- offers that come ----------------------------------------------------------------------------------------
+
+    def _cross_all(self) -> None:
+        """The market may have opened, or turned in play: offers that came while it was suspended, or that come in the
+        same change, are met after what lapses, or takes the starting price."""
+        for key in list(self._domains):
+            runner = self._book.runner(*key)
+            if runner is not None:
+                self._cross_runner(key, runner, None, None)
+
+    def _cross_runner(
+        self,
+        key: RunnerKey,
+        runner: RunnerBook,
+        to_back: Mapping[float, float] | None,
+        to_lay: Mapping[float, float] | None,
+    ) -> None:
+        """Take what crosses lines of a runner, of the prices that may have changed; None: any."""
+        if self._book.status != "OPEN" or runner.status != "ACTIVE":
+            return
+        for group, domain in list(self._domains.get(key, _NONE).items()):
+            for side in (domain.backs, domain.lays):
+                offered = to_back if side.back else to_lay
+                if side.ranks and (offered is None or offered):
+                    self._cross(key, group, runner, side, offered)
 
     def _cross(
         self, key: RunnerKey, group: str | None, runner: RunnerBook, side: Side, named: Mapping[float, float] | None

@@ -605,3 +605,5 @@ def test_settings_of_an_account_that_cannot_be_are_refused() -> None:
     ):
         with pytest.raises(hr.ClientError, match=name):
             hr.SimulatedClient(**{name: value})
+    with pytest.raises(hr.ClientError, match=r"currency_rate=-2.0: expected units of GBP for one pound, above 0"):
+        hr.SimulatedClient(currency_rate=-2.0)

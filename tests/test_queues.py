@@ -138,6 +138,24 @@ def test_volume_that_serves_one_queue_serves_the_next_as_well() -> None:
     assert matched(stream, orders, FLUMINE) == [4.0, 0.0]
 
 
+@pytest.mark.parametrize("queue", BAND)
+@pytest.mark.parametrize("parts", [[30.0], [10.0] * 3, [5.0] * 6, [1.5] * 20])
+def test_what_one_order_gets_leaves_those_of_others_before_the_next(parts: list[float], queue: str) -> None:
+    # Nobody is before "a". 20 of others come after it, then "b", then 30 of others. Of 30 that are traded "a" gets ten
+    # and the others before "b" twenty, in however many messages. The next eight are for "b".
+    stream = market().prices(400, {1: {"atl": [[2.2, 0.0], [2.3, 20.0]]}}).touch(500).touch(900)
+    stream.prices(1000, {1: {"atl": [[2.2, 20.0]]}}).touch(1100).prices(1500, {1: {"atl": [[2.2, 50.0]]}})
+    traded = 0.0
+    for at, size in enumerate((*parts, 8.0)):
+        traded += size
+        stream.prices(2000 + 10 * at, {1: {"atl": [[2.2, 50.0 - traded]], "trd": [[2.2, 2 * traded]]}})
+    stream.touch(2900).close()
+    played = replay(stream, {500: [back("a", 2.2, 10.0)], 1100: [back("b", 2.2, 10.0)]}, config=hr.Config(queue=queue))
+    before = played.snapshots[2000 + 10 * (len(parts) - 1)]
+    assert [before[ref].matched for ref in "ab"] == [10.0, 0.0]
+    assert [played[ref].size_matched for ref in "ab"] == [10.0, 8.0]
+
+
 def test_an_order_beyond_which_is_traded_has_nobody_ahead() -> None:
     stream = market().prices(400, {1: {"trd": [[2.3, 8.0]]}}).close()
     assert by_queue(stream, {100: [back("a", 2.2, 10.0)]}) == {
@@ -158,6 +176,26 @@ def test_a_resting_order_is_matched_at_its_own_price() -> None:
     assert prices == {"pessimistic": 2.2, "proportional": 2.2, "optimistic": 2.3}
 
 
+@pytest.mark.parametrize("inplay", [False, True])
+def test_offers_that_come_under_suspension_are_met_when_the_market_opens(inplay: bool) -> None:
+    # Nothing is matched while the market is suspended. It opens without a word of prices, where a back at 2.2 and an
+    # offer to lay at 2.3 cannot both stand. What lapses at the turn in play has lapsed before.
+    stream = market().touch(400).suspend(500)
+    stream.prices(600, {1: {"atb": [[2.3, 7.0]], "atl": [[2.2, 0.0], [2.4, 20.0]]}})
+    if inplay:
+        stream.turn_in_play(700)
+    else:
+        stream.define(700, status="OPEN")
+    stream.touch(800).touch(900).close()
+    orders = {100: [back("a", 2.2, 5.0), back("b", 2.2, 5.0, persistence_type="PERSIST")]}
+    played = replay(stream, orders)
+    assert [played.snapshots[600][ref].matched for ref in "ab"] == [0.0, 0.0]
+    assert [played.snapshots[700][ref].matched for ref in "ab"] == ([0.0, 5.0] if inplay else [5.0, 2.0])
+    assert [played[ref].size_matched for ref in "ab"] == ([0.0, 5.0] if inplay else [5.0, 2.0])
+    assert played["a"].size_lapsed == (5.0 if inplay else 0.0)
+    assert matched(stream, orders, FLUMINE) == [0.0, 0.0]
+
+
 def test_offers_that_cross_the_price_match_without_a_trade() -> None:
     stream = market().prices(400, {1: {"atl": [[2.2, 0.0]], "atb": [[2.2, 6.0]]}}).touch(500).close()
     assert matched(stream, {100: [back("a", 2.2, 10.0)]}) == [6.0]
@@ -172,6 +210,16 @@ def test_offers_that_stay_match_once() -> None:
     available = hr.Config(compatibility="flumine", simulation_available_prices=True)
     assert matched(stream, orders) == [6.0]
     assert matched(stream, orders, available) == [18.0]
+
+
+def test_offers_that_come_with_the_turn_in_play_find_what_is_kept_only() -> None:
+    # The change says that the market is in play, and has the offers of those who came then: "a" had lapsed.
+    stream = market().touch(400).suspend(500).turn_in_play(700)
+    stream.lines[-1]["mc"][0]["rc"] = [{"id": 1, "atb": [[2.3, 7.0]], "atl": [[2.2, 0.0], [2.4, 20.0]]}]
+    stream.touch(800).close()
+    played = replay(stream, {100: [back("a", 2.2, 5.0), back("b", 2.2, 5.0, persistence_type="PERSIST")]})
+    assert [played[ref].size_matched for ref in "ab"] == [0.0, 5.0]
+    assert played["a"].size_lapsed == 5.0
 
 
 def test_the_rest_of_an_order_joins_the_queue_at_its_price() -> None:
@@ -280,7 +328,7 @@ def test_the_models_keep_their_order_at_every_moment(changes: list[dict[str, Any
     ],
 )
 def test_noise_of_floats_decides_about_no_penny(ahead: float, trades: list[tuple[float, float]], right: float) -> None:
-    """Half a penny more than a whole size: what is ahead is the same with each queue, but for the noise of floats."""
+    """Half a penny counts as one: what is ahead is the same with each queue, but for the noise of floats."""
     stream = Stream().prices(100, {1: {"atl": [[2.2, ahead]]}})
     traded = 0.0
     for at, (size, left) in enumerate(trades):

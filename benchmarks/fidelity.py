@@ -46,6 +46,8 @@ from .run_headrace import API
 from .work import load
 
 LARGEST = 3
+#: What the peer takes of the profit of a market, whatever its rate.
+PEERS_COMMISSION = 0.05
 #: Runs whose totals are in the table.
 LANES = ("peer", "default", "pessimistic", "optimistic")
 
@@ -283,7 +285,9 @@ def report(found: Found, names: Sequence[str], shown: int) -> bool:
     """Prints all; whether what was to hold does."""
     print("\n".join(table(found, names)))
     paid = found.commission
-    print(f"commission: peer {paid['peer']:.2f}, default {paid['default']:.2f}\n")
+    flat = sum(round(PEERS_COMMISSION * max(each.profit, 0.0), 2) for each in found.free["default"].values())
+    told = f"peer {paid['peer']:.2f}, default {paid['default']:.2f}; by the peer's model {flat:.2f}"
+    print(f"commission, each strategy and market by itself: {told}\n")
     print("The peer's requests by default, less the peer:")
     print("\n".join(reasons(found.differences)))
     print(f"\n{_asked(*beside(found.peer, found.ours))}\n")

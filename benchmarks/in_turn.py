@@ -4,7 +4,7 @@ import argparse
 import gc
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -36,10 +36,14 @@ CASES: dict[str, Callable[[Workshop], Work]] = {
 
 @dataclass(frozen=True)
 class Way:
-    """A way to run: its name in the lines that are printed, and further arguments of the Simulation."""
+    """A way to run: its name in the lines that are printed, and further arguments of the Simulation.
+
+    `times`: so many copies of each strategy.
+    """
 
     name: str
     settings: Mapping[str, Any]
+    times: int = 1
 
 
 @dataclass(frozen=True)
@@ -56,7 +60,7 @@ class Found:
 
 def run(work: Work, way: Way) -> Found:
     """One run in this process; leaves with its error where it fails."""
-    simulation = framework(work, **way.settings)
+    simulation = framework(replace(work, copies=work.copies * way.times), **way.settings)
     gc.collect()
     began = time.process_time()
     result = simulation.run()
@@ -66,14 +70,13 @@ def run(work: Work, way: Way) -> Found:
     return Found((seconds,), result.orders.num_rows)
 
 
-def in_turns(ways: tuple[Way, Way], rounds: int, once: Callable[[Way], Found]) -> tuple[Found, Found]:
+def in_turns(ways: Sequence[Way], rounds: int, once: Callable[[Way], Found]) -> list[Found]:
     """Some runs of each way. They take turns, and so does who is first."""
     runs: dict[str, list[Found]] = {way.name: [] for way in ways}
     for turn in range(rounds):
-        for way in ways if turn % 2 == 0 else reversed(ways):
+        for way in ways if turn % 2 == 0 else tuple(reversed(ways)):
             runs[way.name].append(once(way))
-    first, second = (Found(tuple(each.runs[0] for each in runs[way.name]), runs[way.name][-1].orders) for way in ways)
-    return first, second
+    return [Found(tuple(each.runs[0] for each in found), found[-1].orders) for found in runs.values()]
 
 
 def ratio_of(plain: Found, other: Found) -> float:
@@ -81,21 +84,21 @@ def ratio_of(plain: Found, other: Found) -> float:
     return other.best / plain.best
 
 
-def line(case: str, ways: tuple[Way, Way], found: tuple[Found, Found], most: float) -> str:
+def line(case: str, ways: Sequence[Way], found: Sequence[Found], most: float) -> str:
     """A line about a case, which ends with its ratio."""
     sides = "  ".join(
         f"{way.name} {each.best:.3f} s ({each.orders} orders)" for way, each in zip(ways, found, strict=True)
     )
-    ratio = ratio_of(*found)
+    ratio = ratio_of(found[0], found[-1])
     verdict = "ok" if ratio <= most else "ABOVE THE BAR"
     return f"{case:12}  {sides}  bar {most:g}  {verdict}  {ratio:.2f}"
 
 
-def compare(description: str | None, ways: tuple[Way, Way], most: float, arguments: list[str] | None) -> int:
+def compare(description: str | None, ways: Sequence[Way], most: float, arguments: list[str] | None) -> int:
     """The program of a benchmark: a line a case, then the largest ratio; 1 where that is above `most`.
 
     Args:
-        ways: the plain one, then the one whose cost is asked.
+        ways: the plain one first, last the one whose cost is asked; others between them are for comparison.
     """
     parser = argparse.ArgumentParser(description=description.splitlines()[0] if description else None)
     options = parse(parser, arguments, CASES)
@@ -107,6 +110,6 @@ def compare(description: str | None, ways: tuple[Way, Way], most: float, argumen
         work = CASES[name](shop)
         found = in_turns(ways, options.rounds, lambda way, work=work: run(work, way))
         print(line(name, ways, found, most), flush=True)
-        worst = max(worst, ratio_of(*found))
+        worst = max(worst, ratio_of(found[0], found[-1]))
     print(f"the largest ratio, bar {most:g}: {worst:.2f}")
     return 0 if worst <= most else 1

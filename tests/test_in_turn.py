@@ -62,8 +62,17 @@ def test_the_largest_ratio_comes_last_and_decides(
     assert lines[-1] == f"the largest ratio, bar 1.5: {worst:.2f}"
 
 
+def test_of_more_than_two_ways_the_last_is_compared_with_the_first() -> None:
+    ways = (WAYS[0], Way("three", {}, times=3), WAYS[1])
+    found = in_turn.in_turns(ways, 2, lambda way: Found((float(len(way.name)),)))
+    assert [each.best for each in found] == [5.0, 5.0, 5.0]
+    line = in_turn.line("ten", ways, (Found((2.0,)), Found((9.0,)), Found((3.0,))), 1.5)
+    assert "three 9.000 s" in line
+    assert line.endswith("ok  1.50")
+
+
 def test_what_is_compared() -> None:
-    assert [way.settings.get("band", False) for way in band.WAYS] == [False, True]
+    assert [(way.settings.get("band", False), way.times) for way in band.WAYS] == [(False, 1), (False, 3), (True, 1)]
     plain, default = models.WAYS
     assert plain.settings["config"].compatibility == "flumine"
     assert default.settings == {}

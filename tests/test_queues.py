@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 import headrace as hr
 from builders import FLUMINE, Stream, back, cancel, lay, replay
-from headrace.simulate.queue_matching import Interest
+from headrace.simulate.line_index import Interest
 from headrace.strategies.changes import RunnerChange
 
 BAND = ("pessimistic", "proportional", "optimistic")

@@ -10,7 +10,7 @@ import logging
 import os
 import sys
 import time
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from .actors.clients import BaseClient, SimulatedClient
@@ -140,7 +140,7 @@ def backtest(
         band=band,
     )
     simulation.add_client(client or SimulatedClient(currency_code=simulation.config.currency))
-    for strategy in [strategies] if isinstance(strategies, Strategy) else strategies:
+    for strategy in strategies if isinstance(strategies, Iterable) else [strategies]:
         simulation.add_strategy(strategy)
     return simulation.run()
 

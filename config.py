@@ -39,6 +39,11 @@ _QUEUES = ("proportional", "pessimistic", "optimistic", "flumine")
 _LATENCIES = {"constant": "", "lognormal": "SPREAD", "uniform": "SPREAD", "session": "FOLDER"}
 #: The greatest spread of a latency that is drawn: of the logarithm, and as a share of the constant.
 _MAX_SPREAD = {"lognormal": 3.0, "uniform": 1.0}
+#: Currencies that the exchange has accounts in; their smallest stakes are in `strategies/currency.py`.
+_CURRENCIES = (
+    *("GBP", "EUR", "USD", "HKD", "AUD", "CAD", "DKK", "NOK", "SEK", "SGD"),
+    *("RON", "BRL", "MXN", "PEN", "HUF", "ISK", "NZD", "ARS", "GEL"),
+)
 _LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 
 
@@ -171,6 +176,9 @@ class Config:
                 f"{name}={getattr(self, name)!r}: compatibility='flumine' has constant latencies, and none of the "
                 "stream; leave one of the two out"
             )
+        if self.currency not in _CURRENCIES:
+            hint = did_you_mean(self.currency, _CURRENCIES)
+            raise ConfigError(f"currency={self.currency!r}: expected {either(_CURRENCIES)}{hint}")
         if not self.process_orders_interval > 0:
             raise ConfigError(f"process_orders_interval={self.process_orders_interval}: expected seconds above 0")
         if self.unit_timeout is not None and not self.unit_timeout > 0:

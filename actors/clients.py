@@ -125,9 +125,11 @@ class BaseClient:
                 raise ClientError(f"heartbeat_seconds={heartbeat_seconds}: {expected}")
         capital_base = finite(capital_base, "capital_base", ClientError)
         currency_code = word(currency_code, "currency_code", tuple(CURRENCIES), ClientError)
-        currency_rate = money(currency_rate, "currency_rate")
-        if currency_rate == 0:
-            raise ClientError(f"currency_rate=0: expected units of {currency_code} for one pound, such as 1.16")
+        if currency_rate is not None:
+            currency_rate = finite(currency_rate, "currency_rate", ClientError)
+        if currency_rate is not None and currency_rate <= 0:
+            expected = f"expected units of {currency_code} for one pound, above 0, such as 1.16, or None"
+            raise ClientError(f"currency_rate={currency_rate}: {expected}")
         discount_rate = finite(discount_rate, "discount_rate", ClientError)
         if not 0 <= discount_rate <= 100 or 0 < discount_rate < 1:
             raise ClientError(f"discount_rate={discount_rate}: expected percent off commission, 0 or 1 to 100")

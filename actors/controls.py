@@ -99,7 +99,7 @@ class OrderValidation(BaseControl):
             self._on_error(order, f"Order {what} is None")
         elif not 0 < size < math.inf:
             self._on_error(order, f"Order {what} is {size}, expected a number above 0")
-        elif size != round(size, 2):
+        elif size % 1 and size != round(size, 2):
             self._on_error(order, f"Order {what} is {size}, expected at most two decimals")
 
     def _price(self, order: Order, order_type: LimitOrder | LimitOnCloseOrder, price: float | None) -> None:
@@ -358,7 +358,7 @@ class MaxTransactionCount(BaseControl):
 
     def _look(self, order: Any, cancelling: bool) -> None:
         hour = self._now_hour
-        if hour not in (self._hour, self._hour - 1):  # a clock that is set back does not begin an hour anew
+        if hour != self._hour and hour != self._hour - 1:  # a clock that is set back does not begin an hour anew
             self._begin(hour)
         limit = self.client.transaction_limit
         if cancelling or limit is None:

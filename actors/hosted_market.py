@@ -56,9 +56,10 @@ class Seat:
 
     Attributes:
         told: it knows of the market from before a restart: `process_new_market` is not called.
+        hears: it has a `process_orders` of its own.
     """
 
-    __slots__ = ("all_orders", "process_orders", "raw", "reader", "strategy", "told", "wants_books")
+    __slots__ = ("all_orders", "hears", "process_orders", "raw", "reader", "strategy", "told", "wants_books")
 
     def __init__(self, strategy: Strategy, all_orders: bool) -> None:
         cls = type(strategy)
@@ -66,6 +67,7 @@ class Seat:
         self.told = False
         self.all_orders = all_orders or strategy.process_orders_scope == "all"
         self.process_orders = strategy.process_orders
+        self.hears = cls.process_orders is not Strategy.process_orders or "process_orders" in vars(strategy)
         window = window_of(strategy)
         gate = Gate(window) if window.bounded else None
         self.raw = bool(getattr(strategy.stream_class, "raw", False))
@@ -92,6 +94,7 @@ class HostedMarket(Market):
         replaced_by: the ids of orders that took the place of others.
         cleared_bets: results of its last settlement, by order: the last one of each.
         told_results: those that the coordinator was told of; None before it was.
+        heard: whether any of `traders`, when last asked for, has a `process_orders` of its own.
     """
 
     exchange: MarketExchange
@@ -117,6 +120,7 @@ class HostedMarket(Market):
         self.told_results: tuple[ClearedOrder, ...] | None = None
         self._strays: dict[tuple[str | None, str | None, str], Answer] = {}
         self._unentered: dict[str, Order] = {}
+        self.heard = False
         self._traders: list[tuple[Seat, StrategyOrders]] = []
 
     def open_exchange(self, exchange: Exchange) -> None:
@@ -134,6 +138,7 @@ class HostedMarket(Market):
         if len(self._traders) != blotter.traders:
             found = [(seat, blotter.orders_of(seat.strategy)) for seat in self.seats]
             self._traders = [(seat, mine) for seat, mine in found if mine is not None]
+            self.heard = any(seat.hears for seat, _ in self._traders)
         return self._traders
 
     def unsettled(self, strategy: Strategy | None = None) -> int:

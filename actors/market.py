@@ -56,6 +56,9 @@ class MarketActor(Hosting):
             published: of a change: when it was published, where that is not `at`.
             more: of a change: others of the market are waiting (see `Books.take`).
         """
+        if at is None and (type(message) is Reply or type(message) is OrderFact):  # as almost always
+            self.take(message)
+            return
         if isinstance(message, MarketChange):
             now = self.clock.now_ms if at is None else at
             if published is None:

@@ -217,6 +217,10 @@ class Telling(Requests):
         for seat, mine in market.traders():
             if not mine.current and not seat.all_orders:
                 continue
+            if not seat.hears:
+                if mine.ended and not seat.all_orders:
+                    mine.drop(mine.take_ended())
+                continue
             turn.strategy = seat.strategy
             try:
                 if seat.all_orders:
@@ -233,7 +237,8 @@ class Telling(Requests):
                         mine.drop(ended)
             except Exception as error:
                 self.failed_here(error, seat.strategy, market)
-        self.plan_orders(market)
+        if market.heard or type(self).process_market_orders is not Telling.process_market_orders:
+            self.plan_orders(market)
 
     def process_current_orders(self, market: HostedMarket) -> None:
         """Complete the orders that have come to their end, by what the exchange has said."""
@@ -257,8 +262,11 @@ class Telling(Requests):
     def plan_orders(self, market: HostedMarket) -> None:
         """Make sure that `process_orders` is called in time while there are live orders."""
         if self._timed and not market.orders_timer and market.blotter.has_live_orders:
+            now, interval = self.clock.now_ms, self._interval_ms
+            # Where nobody was there to be called, intervals have passed all the same.
+            market.orders_shown_ms += max(0, now - market.orders_shown_ms) // interval * interval
             market.orders_timer = True
-            self.clock.call_at(self.clock.now_ms + self._interval_ms, self._orders_due, market)
+            self.clock.call_at(market.orders_shown_ms + interval, self._orders_due, market)
 
     def _orders_due(self, market: HostedMarket) -> None:
         """The interval of `process_orders` has passed since it was planned; perhaps not since the last call."""

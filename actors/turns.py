@@ -94,7 +94,7 @@ class Turns(abc.ABC):
         self._side = side_data
         self._hosted: dict[str | None, HostedMarket] = {}  # a change may come without an id: no market has it
         self._timed = not host.rules.all_orders
-        self._interval_ms = round(host.config.process_orders_interval * 1000)
+        self._interval_ms = max(1, round(host.config.process_orders_interval * 1000))
         later = host.rules.account_controls_later
         coordinator.connect(
             host,

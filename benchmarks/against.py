@@ -16,20 +16,16 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+from . import in_turn
 from .recordings import CHECKOUT, leave, recordings_folder
-from .replay import CRICKET, FLUMINE_RULES, PLACE, WIN, Workshop, parse, pin
+from .replay import FLUMINE_RULES, PLACE, WIN, Workshop, parse, pin
 from .work import Answer, Work
 
 BAR = 0.97
 CASES: dict[str, Callable[[Workshop], Work]] = {
-    "noop": lambda shop: shop.bench(PLACE, "NoOp"),
-    "noop-cricket": lambda shop: shop.bench(CRICKET, "NoOp"),
-    "reader": lambda shop: shop.bench(PLACE, "Reader"),
-    "ten": lambda shop: shop.references(WIN),
+    **in_turn.CASES,
     "ten-flumine": lambda shop: replace(shop.references(WIN), config=FLUMINE_RULES),
-    "hundred": lambda shop: shop.references(PLACE, 10),
     "hundred-flumine": lambda shop: replace(shop.references(PLACE, 10), config=FLUMINE_RULES),
-    "many": lambda shop: replace(shop.bench(PLACE, "JoinQueues"), unlimited=True),
 }
 
 

@@ -40,13 +40,15 @@ API = SimpleNamespace(
 )
 
 
-def framework(work: Work) -> hr.Simulation:
-    """A simulation with the strategies of `work`, ready to run."""
-    simulation = hr.Simulation(markets=list(work.files), config=hr.Config(**work.config), engine="local")
+def framework(work: Work, **settings: Any) -> hr.Simulation:
+    """A simulation with the strategies of `work`, ready to run. `settings`: further ones of the Simulation."""
+    given = {"config": hr.Config(**work.config), **settings}
+    simulation = hr.Simulation(markets=list(work.files), engine="local", progress=False, **given)
     limit = {"transaction_limit": None} if work.unlimited else {}
     simulation.add_client(hr.SimulatedClient(**limit))
+    filters = {"market_filter": {"listener_kwargs": work.listener}} if work.listener else {}
     for name, strategy in work.strategies(API):
-        simulation.add_strategy(strategy(name=name, **LIMITS))
+        simulation.add_strategy(strategy(name=name, **LIMITS, **filters))
     return simulation
 
 

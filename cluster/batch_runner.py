@@ -41,8 +41,9 @@ from .watchdog import Watchdog, end_here, end_worker, may_exit
 
 logger = logging.getLogger("headrace")
 
-#: Allocations between collections of the three generations, while a unit is replayed.
-_PATIENT = (50_000, 20, 100)
+#: When the three generations are collected while a unit is replayed. The youngest is not collected often: after more
+#: than ten times the second would be, as soon as the usual thresholds hold again.
+_PATIENT = (200_000, 5, 100)
 
 
 class Runner(Protocol):

@@ -228,7 +228,7 @@ class Bet:
         """Work out what remains from the other sizes; nothing remains of a starting-price order."""
         if self.is_limit:
             taken = self.size - self.size_matched - self.size_cancelled - self.size_lapsed - self.size_voided
-            self.size_remaining = round(taken, 2)
+            self.size_remaining = round(taken, 2) if taken % 1 else taken  # whole pounds are quicker
 
     def reduce_liability(self, by: float) -> None:
         """Multiply the liability by `by`, because a runner was removed."""

@@ -221,6 +221,8 @@ class Cashier:
 
     def report(self, report: Report) -> Report:
         """A report with the size in the account's currency. What it reports was told before."""
+        if not self._foreign:
+            return report
         foreign = self._foreign.get(report.order_id)
         if foreign is None or foreign.fact is None or not report.size:
             return report

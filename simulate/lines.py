@@ -10,6 +10,8 @@ from .bets import Bet
 _REMAINING = attrgetter("size_remaining")
 #: Below this factor what is ahead is worked out anew: floats would lose it.
 _LEAST = 1e-6
+#: More than the noise of floats, and far less than a penny.
+_NOISE = 1e-7
 
 
 class _Place:
@@ -89,21 +91,30 @@ class Line:
     # -- what happens at the price -------------------------------------------------------------------------------
 
     def serve(self, volume: float) -> list[tuple[Bet, float]]:
-        """`volume` is matched at the price: the bets that it reaches, with what each gets of it."""
+        """`volume` is matched at the price: the bets that it reaches, with what each gets of it.
+
+        What they get, those of others who are behind them do not: it leaves as much ahead of the bets after those.
+        """
         found = []
-        own = 0.0
+        own = matched = 0.0
+        reached: _Place | None = None
         for bet, place in self.bets.items():
             waiting = bet.size_remaining
             if waiting <= 0:
                 continue
-            size = round(min(waiting, volume - self._ahead(_root(place)) - own), 2)
+            root = _root(place)
+            size = pence(min(waiting, volume - self._ahead(root) - own))
             if size <= 0:
                 break
             found.append((bet, size))
+            matched += size
+            reached = root
             if size < waiting:
                 break
             own += waiting
-        self._less += volume
+        self._less += max(volume - matched, 0.0)
+        if reached is not None:
+            self._reach(reached)
         return found
 
     def sweep(self, volume: float) -> list[tuple[Bet, float]]:
@@ -118,7 +129,7 @@ class Line:
             waiting = bet.size_remaining
             if waiting <= 0:
                 continue
-            size = round(min(waiting, volume), 2)
+            size = pence(min(waiting, volume))
             if size <= 0:
                 break
             found.append((bet, size))
@@ -166,11 +177,26 @@ class Line:
         self._factor, self._less = 1.0, 0.0
         self._places = [last]
 
+    def _reach(self, place: _Place) -> None:
+        """Nothing of others is ahead any more up to a place."""
+        places = self._places
+        at = places.index(place)
+        for each in places[:at]:
+            each.into = place
+        del places[:at]
+        place.mark = self._less / self._factor
+
     def _settle(self) -> None:
         """Write down what is ahead as it is now."""
         for place in self._places:
             place.mark = self._ahead(place)
         self._factor, self._less = 1.0, 0.0
+
+
+def pence(size: float) -> float:
+    """To the nearest penny. Half of one counts as one, whatever noise floats add to it: else a bet with less ahead
+    could get a penny less than one with more."""
+    return round(size + _NOISE, 2)
 
 
 def _root(place: _Place) -> _Place:

@@ -12,6 +12,7 @@ import dataclasses
 from ..config import Config, ConfigError, latency_of, queue_of
 from ..strategies.ladder import PriceSize
 from ..strategies.runner_book import RunnerBook
+from ..values import shown
 from .bets import Bet
 from .commission import CommissionModel, FlumineCommission
 from .latency import LatencyModel, latency_model
@@ -154,13 +155,26 @@ def _named(word: str) -> QueueModel:
     return _QUEUES[kind or "proportional"]() if kind != "share" else ShareQueue(share)
 
 
+#: What each model of `Models` is.
+_KINDS: dict[str, type] = {
+    "queue": QueueModel,
+    "liquidity": LiquidityModel,
+    "latency": LatencyModel,
+    "removals": Removals,
+    "settlement": Settlement,
+    "commission": CommissionModel,
+}
 #: Models that a setting names, or `Models` gives.
 _BY_WORD = ("queue", "liquidity", "latency", "settlement")
 
 
 @dataclasses.dataclass(frozen=True)
 class Models:
-    """The models of a run; what is left out follows the settings."""
+    """The models of a run; what is left out follows the settings.
+
+    Raises:
+        ConfigError: one is not a model, or not one of that kind.
+    """
 
     queue: QueueModel | None = None
     liquidity: LiquidityModel | None = None
@@ -168,6 +182,17 @@ class Models:
     removals: Removals | None = None
     settlement: Settlement | None = None
     commission: CommissionModel | None = None
+
+    def __post_init__(self) -> None:
+        for name, kind in _KINDS.items():
+            given = getattr(self, name)
+            if given is None or isinstance(given, kind):
+                continue
+            setting = "settlement" if name == "removals" else name
+            hint = f"; names are for Config({setting}={shown(given)})" if isinstance(given, str) else ""
+            if isinstance(given, type) and issubclass(given, kind):
+                hint = f"; make one: {given.__name__}()"
+            raise ConfigError(f"hr.Models({name}={shown(given)}): expected a {kind.__name__}, or None{hint}")
 
     def prepared(self, config: Config) -> Models:
         """These models, checked against the settings, with what only the machine of the run can read.

@@ -6,7 +6,6 @@ change of the book concerns only those whose prices it names.
 
 from __future__ import annotations
 
-import bisect
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from types import MappingProxyType
@@ -17,66 +16,10 @@ from ..strategies.changes import MarketChange, RunnerChange
 from ..strategies.runner_book import RunnerBook
 from .bets import Bet
 from .ledger import Ledger
-from .lines import Line
+from .line_index import Domain, Interest, Side
+from .lines import Line, pence
 from .matching import Matching, RunnerKey, published
 from .models import Models
-
-
-class Side:
-    """The lines of one side of a runner, the most generous first: backs from the lowest price up, lays from the highest
-    down.
-
-    Attributes:
-        back: of backs; else of lays.
-        lines: by price.
-        ranks: prices, those of lays below zero, ascending.
-    """
-
-    __slots__ = ("back", "lines", "ranks")
-
-    def __init__(self, back: bool) -> None:
-        self.back = back
-        self.lines: dict[float, Line] = {}
-        self.ranks: list[float] = []
-
-    def add_line(self, price: float, shown: float) -> Line:
-        """A line at a price where there was none; `shown` is published there."""
-        line = self.lines[price] = Line(price, shown)
-        bisect.insort(self.ranks, self.rank(price))
-        return line
-
-    def drop(self, line: Line) -> None:
-        """Nobody waits in a line any more."""
-        del self.lines[line.price]
-        del self.ranks[bisect.bisect_left(self.ranks, self.rank(line.price))]
-
-    def rank(self, price: float) -> float:
-        """Where a price comes, the most generous first."""
-        return price if self.back else -price
-
-    def before(self, price: float) -> list[Line]:
-        """Lines that are more generous than a price, the most generous first."""
-        ranks = self.ranks[: bisect.bisect_left(self.ranks, self.rank(price))]
-        return [self.lines[rank if self.back else -rank] for rank in ranks]
-
-    def up_to(self, price: float) -> list[Line]:
-        """Those lines, and that at the price."""
-        ranks = self.ranks[: bisect.bisect_right(self.ranks, self.rank(price))]
-        return [self.lines[rank if self.back else -rank] for rank in ranks]
-
-
-class Domain:
-    """The resting limit bets of one isolation domain on one runner."""
-
-    __slots__ = ("backs", "lays")
-
-    def __init__(self) -> None:
-        self.backs = Side(True)
-        self.lays = Side(False)
-
-    def side(self, back: bool) -> Side:
-        return self.backs if back else self.lays
-
 
 _NOTHING: Mapping[float, float] = MappingProxyType({})
 _NONE: Mapping[str | None, Domain] = MappingProxyType({})
@@ -94,6 +37,7 @@ class QueueMatching(Matching):
         self._model = models.queue
         self._resting: dict[Bet, Line | None] = {}
         self._domains: dict[RunnerKey, dict[str | None, Domain]] = {}
+        self._interests: dict[RunnerKey, Interest] = {}
         self._definition: object = None
         self._change: MarketChange | None = None
         self._reconciled = False
@@ -108,6 +52,7 @@ class QueueMatching(Matching):
             domains = self._domains.get(bet.key)
             if domains is None:
                 domains = self._domains[bet.key] = {}
+                self._interests[bet.key] = Interest()
             domain = domains.get(group)
             if domain is None:
                 domain = domains[group] = Domain()
@@ -115,6 +60,7 @@ class QueueMatching(Matching):
             line = side.lines.get(bet.price)
             if line is None:
                 line = side.add_line(bet.price, self._shown(runner, bet.back, bet.price) or 0.0)
+                self._interests[bet.key].add(bet.back, bet.price)
             bet.queue_ahead = line.join(bet, bet.queue_ahead)
         self._resting[bet] = line
         if self._book.bsp_reconciled:
@@ -130,6 +76,7 @@ class QueueMatching(Matching):
             group = self.group(bet)
             domain = self._domains[bet.key][group]
             domain.side(bet.back).drop(line)
+            self._interests[bet.key].drop(bet.back, line.price)
             if not domain.backs.ranks and not domain.lays.ranks:
                 del self._domains[bet.key][group]
 
@@ -158,7 +105,7 @@ class QueueMatching(Matching):
         change = book.streaming_update
         if change is not self._change and change is not None:
             self._change = change
-            self._follow(change)
+            self._follow(change, not defined)
         if defined:
             self._lapse_bets()
         if self._may_clear:
@@ -173,32 +120,47 @@ class QueueMatching(Matching):
         elif self._awaiting_sp:
             for bet in list(self._awaiting_sp):
                 self._reconcile_alone(bet)
+        if defined and self._domains:
+            self._cross_all()
 
     def _volumes(self) -> Mapping[RunnerKey, dict[float, float]]:
         """What was newly traded, by runner and price, both sides."""
         return self._book.newly_traded()
 
-    def _follow(self, change: MarketChange) -> None:
-        """Tell the lines of the runners that a change names."""
+    def _follow(self, change: MarketChange, cross: bool) -> None:
+        """Tell the lines of the runners that a change names.
+
+        Args:
+            cross: let them meet the offers that it brings, too.
+        """
         book = self._book
         volumes = self._volumes() if book.traded or self._domains else {}
         if not self._domains and not self._ledgers:
             return
         if change.img:
             for key in {**self._domains, **self._ledgers}:
-                self._runner_changed(key, None, volumes.get(key, _NOTHING))
+                self._runner_changed(key, None, volumes.get(key, _NOTHING), cross)
+            return
+        interests, ledgers, concerned = self._interests, self._ledgers, set()
+        ranked = book.ranked  # a change of such prices does not tell which levels are others than before
+        for rc in change.rc:
+            key = (rc.id, rc.hc or 0.0)
+            interest = interests.get(key)
+            if (interest is not None and (key in volumes or interest.meets(rc) or ranked)) or key in ledgers:
+                concerned.add(key)
+        if not concerned:
             return
         # A message may have several entries for a runner: its trades in one, its offers in others.
         named: dict[RunnerKey, list[RunnerChange]] = {}
         for rc in change.rc:
             key = (rc.id, rc.hc or 0.0)
-            if key in self._domains or key in self._ledgers:
+            if key in concerned:
                 named.setdefault(key, []).append(rc)
         for key, entries in named.items():
-            self._runner_changed(key, entries, volumes.get(key, _NOTHING))
+            self._runner_changed(key, entries, volumes.get(key, _NOTHING), cross)
 
     def _runner_changed(
-        self, key: RunnerKey, entries: Sequence[RunnerChange] | None, volumes: Mapping[float, float]
+        self, key: RunnerKey, entries: Sequence[RunnerChange] | None, volumes: Mapping[float, float], cross: bool
     ) -> None:
         """Prices of a runner have changed: those that `entries` name; None: any."""
         runner = self._book.runner(*key)
@@ -207,21 +169,15 @@ class QueueMatching(Matching):
         to_back = to_lay = None
         if entries is not None and not runner.ex.best:
             to_back, to_lay = _named([rc.atb for rc in entries]), _named([rc.atl for rc in entries])
-        domains = list(self._domains.get(key, _NONE).items())
-        for group, domain in domains:
+        for group, domain in list(self._domains.get(key, _NONE).items()):
             for side in (domain.backs, domain.lays):
                 own = to_lay if side.back else to_back
                 if side.ranks and (volumes or own is None or not side.lines.keys().isdisjoint(own)):
                     self._serve(key, group, runner, side, volumes, own)
         if key in self._ledgers:
             self._publish(key, runner, to_back, to_lay)
-        if self._book.status != "OPEN" or runner.status != "ACTIVE":
-            return
-        for group, domain in domains:
-            for side in (domain.backs, domain.lays):
-                offered = to_back if side.back else to_lay
-                if side.ranks and (offered is None or offered):
-                    self._cross(key, group, runner, side, offered)
+        if cross:
+            self._cross_runner(key, runner, to_back, to_lay)
 
     # -- trades and cancellations --------------------------------------------------------------------------------
 
@@ -243,7 +199,7 @@ class QueueMatching(Matching):
         traded: dict[float, float] = {}
         # Whoever came took the best prices first: the lowest of backs, the highest of lays.
         for at, volume in sorted(volumes.items(), reverse=not side.back):
-            left = self._not_taken(key, group, side.back, at, volume / 2)
+            left = self._not_taken(key, group, side.back, at, pence(volume / 2))
             for line in side.before(at):
                 if left <= 0:
                     break
@@ -254,8 +210,13 @@ class QueueMatching(Matching):
                 self._match(found, line.serve(left), at, left)
                 traded[at] = traded.get(at, 0.0) + left
         lines = side.lines
-        for price in list(lines) if own is None else [price for price in {**traded, **own} if price in lines]:
-            self._moved(runner, side, lines[price], traded.get(price, 0.0))
+        if own is None:
+            for line in list(lines.values()):
+                self._moved(runner, side, line, traded.get(line.price, 0.0))
+        else:
+            for price in {**traded, **own} if traded else own:
+                if price in lines:
+                    self._moved(runner, side, lines[price], traded.get(price, 0.0))
         for bet in found:
             self._tell(bet)
 
@@ -304,6 +265,30 @@ class QueueMatching(Matching):
         return volume if ledger is None else volume - min(ledger.taken(back).get(at, 0.0), volume)
 
     # -- offers that come ----------------------------------------------------------------------------------------
+
+    def _cross_all(self) -> None:
+        """The market may have opened, or turned in play: offers that came while it was suspended, or that come in the
+        same change, are met after what lapses, or takes the starting price."""
+        for key in list(self._domains):
+            runner = self._book.runner(*key)
+            if runner is not None:
+                self._cross_runner(key, runner, None, None)
+
+    def _cross_runner(
+        self,
+        key: RunnerKey,
+        runner: RunnerBook,
+        to_back: Mapping[float, float] | None,
+        to_lay: Mapping[float, float] | None,
+    ) -> None:
+        """Take what crosses lines of a runner, of the prices that may have changed; None: any."""
+        if self._book.status != "OPEN" or runner.status != "ACTIVE":
+            return
+        for group, domain in list(self._domains.get(key, _NONE).items()):
+            for side in (domain.backs, domain.lays):
+                offered = to_back if side.back else to_lay
+                if side.ranks and (offered is None or offered):
+                    self._cross(key, group, runner, side, offered)
 
     def _cross(
         self, key: RunnerKey, group: str | None, runner: RunnerBook, side: Side, named: Mapping[float, float] | None

@@ -78,6 +78,8 @@ class SimulatedMarket(MarketExchange):
         self._answer = desk.answer
         self._clock = desk.clock
         self._exact = desk.rules.exact_average
+        # The strategy saw the book of that moment later.
+        self._lag_ms = round(desk.config.stream_latency * 1000)
         self._models = models
         assert models.latency is not None
         self._latencies = Latencies(models.latency, desk.config, market_id)
@@ -135,8 +137,7 @@ class SimulatedMarket(MarketExchange):
 
     def _times(self, request: Request) -> tuple[int, int]:
         """When a request reaches the exchange, and when the bet delay of its placings has passed."""
-        # The strategy saw the book of that moment later.
-        kind, asked_ms = request.kind, request.asked_at + round(self._desk.config.stream_latency * 1000)
+        kind, asked_ms = request.kind, request.asked_at + self._lag_ms
         seconds = placing = self._latencies.seconds(request.strategy, kind)
         due_ms = asked_ms + round(seconds * 1000)
         if kind == REPLACE:

@@ -28,6 +28,7 @@ class MarketBook:
         publish_time_epoch: milliseconds since the epoch of the last change folded in.
         traded: watched runners whose traded volume changed since a watcher last cleared the list.
         streaming_update: the last change folded in.
+        ranked: best prices are, or were, published by their place, instead of ladders.
     """
 
     streaming_snap = False
@@ -52,6 +53,7 @@ class MarketBook:
         self.number_of_active_runners = 0
         self.runners: list[RunnerBook] = []
         self.traded: list[RunnerBook] = []
+        self.ranked = False
         self._total_matched = 0.0
         self._by_key: dict[int | tuple[int, float], RunnerBook] = {}
         self._watch_all = False
@@ -134,6 +136,7 @@ class MarketBook:
             if rc.spn is not None or rc.spf is not None or rc.spl is not None or rc.spb is not None:
                 runner.sp.apply(rc)
             if rc.bdatb is not None or rc.batb is not None or rc.bdatl is not None or rc.batl is not None:
+                self.ranked = True
                 self._apply_best(ex, rc)
 
     @staticmethod

@@ -146,6 +146,13 @@ def test_added_logging_control_hears_of_every_market(markets: Path) -> None:
     assert sorted(control.told) == ["1.100000001", "1.100000002"]
 
 
+def test_a_class_in_place_of_a_strategy_is_told_by_backtest_as_well() -> None:
+    with pytest.raises(hr.InputError, match=r"OfClient is a class; add an instance: OfClient\(\.\.\.\)"):
+        hr.backtest(OfClient, markets="anywhere")  # type: ignore[arg-type]
+    with pytest.raises(hr.InputError, match="5 is not a strategy; subclass headrace"):
+        hr.backtest(5, markets="anywhere")  # type: ignore[arg-type]
+
+
 @pytest.mark.parametrize(
     ("add", "message"),
     [

@@ -229,6 +229,21 @@ def test_command_line_environment_and_file_choose_models(
     )
 
 
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"queue": "optimistic"}, r"queue='optimistic'\): expected a QueueModel.*Config\(queue='optimistic'\)"),
+        ({"removals": "betfair"}, r"expected a Removals, or None; names are for Config\(settlement='betfair'\)"),
+        ({"queue": hr.OptimisticQueue}, r"expected a QueueModel, or None; make one: OptimisticQueue\(\)"),
+        ({"latency": 0.2}, r"latency=0.2\): expected a LatencyModel, or None"),
+        ({"settlement": hr.Removals()}, "expected a Settlement, or None"),
+    ],
+)
+def test_what_is_no_model_is_refused_where_it_is_given(given: dict[str, Any], said: str) -> None:
+    with pytest.raises(hr.ConfigError, match=said):
+        hr.Models(**given)
+
+
 @pytest.mark.parametrize("command", ["backtest", "sweep", "paper", "live"])
 @pytest.mark.parametrize(
     ("setting", "said"),
@@ -236,6 +251,7 @@ def test_command_line_environment_and_file_choose_models(
         ("queue=pesimistic", "queue='pesimistic': expected 'proportional'"),
         ("quee=pessimistic", "no setting 'quee'; did you mean 'queue'"),
         ("latency=session:nowhere", "nowhere"),
+        ("currency=AUS", "currency='AUS': expected GBP"),
     ],
 )
 def test_command_line_refuses_what_there_is_not_in_a_line(

@@ -328,7 +328,7 @@ def test_a_version_lapses_a_bet_only_if_the_market_was_suspended_since(run: Fold
     assert run(halted, actions).error("a") == "BET_TAKEN_OR_LAPSED"
 
 
-def test_a_bet_target_is_turned_into_a_stake(run: Folder) -> None:
+def test_a_bet_target_becomes_a_stake(run: Folder) -> None:
     """A profit of 8.00 at 2.0 is a stake of 8.00 / (2.0 - 1). The peer's run ends with such an order."""
     market = priced().touch(400).close(winner=1)
     target = back("a", 2.0, None, bet_target_type="BACKERS_PROFIT", bet_target_size=8.0)
@@ -605,3 +605,5 @@ def test_settings_of_an_account_that_cannot_be_are_refused() -> None:
     ):
         with pytest.raises(hr.ClientError, match=name):
             hr.SimulatedClient(**{name: value})
+    with pytest.raises(hr.ClientError, match=r"currency_rate=-2.0: expected units of GBP for one pound, above 0"):
+        hr.SimulatedClient(currency_rate=-2.0)

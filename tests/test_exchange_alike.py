@@ -211,8 +211,8 @@ def _at_exchange(stream: Stream, times: list[int], bets: list[Asked]) -> dict[st
 
 
 def _can_change(asked: Asked, bet: AccountBet) -> bool:
-    # What the bet has taken is gone for what replaces it; in a backtest it is not.
-    if not bet.executable or (asked.later == "replace" and bet.matched):
+    # A strategy cannot ask for the price that it asked for first, which a removal may have reduced.
+    if not bet.executable or (asked.later == "replace" and asked.new_price == asked.price):
         return False
     return asked.later != "reduce" or asked.reduction <= bet.remaining
 
@@ -243,7 +243,7 @@ def _change(asked: Asked) -> Request:
         if order.status is not hr.OrderStatus.EXECUTABLE or not isinstance(order.order_type, hr.LimitOrder):
             return None
         if asked.later == "replace":
-            same = order.size_matched or asked.new_price == order.order_type.price
+            same = asked.new_price == order.order_type.price
             return None if same else market.replace_order(order, asked.new_price, force=True)
         if asked.later == "update":
             same = order.order_type.persistence_type == "PERSIST"

@@ -6,9 +6,11 @@ import contextlib
 import ctypes
 import functools
 import os
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Iterator
@@ -473,6 +475,45 @@ def test_a_ray_that_cannot_start_is_an_error_that_tells_its_last_words(monkeypat
     finally:
         remove_folder(folder)
     assert {name: value for name, value in os.environ.items() if name.startswith("RAY_AUTH")} == before
+
+
+#: A process that has left a head which was lost: what it still calls Ray for would begin a cluster of its own.
+LOST_HEAD = """
+import pathlib, tempfile, time
+import ray
+from headrace.actors.mailboxes.folder import make_folder, remove_folder
+from headrace.actors.shells.ray_head import RayHead, end_head
+
+folder = make_folder()
+head = RayHead(folder, "none")
+end_head(folder)
+head.close()
+while ray.is_initialized():
+    time.sleep(0.05)
+remove_folder(folder)
+try:
+    ray.get_actor("anybody", "none")
+except ray.exceptions.RaySystemError:
+    print("refused")
+print([path.name for path in pathlib.Path(tempfile.gettempdir()).glob("ray*")], ray.is_initialized())
+"""
+
+
+@pytest.mark.ray
+def test_no_strange_cluster_is_begun_where_a_head_was_lost() -> None:
+    short = tempfile.mkdtemp(prefix="hr", dir="/tmp")  # names of sockets may not be long
+    try:
+        said = subprocess.run(
+            [sys.executable, "-c", LOST_HEAD],
+            capture_output=True,
+            text=True,
+            timeout=180,
+            env=os.environ | {"TMPDIR": short, "RAY_TMPDIR": short},
+            check=True,
+        ).stdout.splitlines()
+    finally:
+        shutil.rmtree(short)
+    assert said == ["refused", "[] False"]
 
 
 @pytest.mark.parametrize("answers", [True, False])

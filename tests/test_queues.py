@@ -5,6 +5,8 @@ Each rule is shown with flumine's number under compatibility beside the right on
 
 from __future__ import annotations
 
+import random
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,6 +15,8 @@ from hypothesis import strategies as st
 
 import headrace as hr
 from builders import FLUMINE, Stream, back, cancel, lay, replay
+from headrace.simulate.line_index import Interest
+from headrace.strategies.changes import RunnerChange
 
 BAND = ("pessimistic", "proportional", "optimistic")
 
@@ -113,10 +117,12 @@ def test_no_more_is_ahead_than_is_published() -> None:
 
 
 def test_own_orders_wait_for_each_other() -> None:
-    # 20 of others, then a, then b: 25 traded reach 5 of a. Flumine serves each as if the other were not there.
+    # 20 of others, then a, then b: 28 traded are those 20, 6 of a and 2 of b. With flumine a and b have the same 20
+    # ahead, and what serves them for a is gone for b.
     stream = market().prices(400, {1: {"trd": [[2.2, 56.0]], "atl": [[2.2, 0.0]]}}).close()
     orders = {100: [back("a", 2.2, 6.0), back("b", 2.2, 6.0)]}
     assert matched(stream, orders) == [6.0, 2.0]
+    assert matched(stream, orders, FLUMINE) == [6.0, 0.0]
     played = replay(stream, orders)
     assert [played[ref].placement.queue_ahead for ref in "ab"] == [20.0, 26.0]
 
@@ -128,6 +134,26 @@ def test_volume_that_serves_one_queue_serves_the_next_as_well() -> None:
     stream = market().prices(400, {1: {"trd": [[2.0, 20.0], [1.98, 40.0], [1.96, 26.0]], "atb": gone}}).close()
     # At 1.98 20 are served, which were ahead of a; 13 more were matched at 1.96: 4 of them meet a, 5 were ahead of b.
     assert matched(stream, orders) == [4.0, 4.0]
+    # With flumine what was traded at 1.96 serves the queue of a, and is gone for b.
+    assert matched(stream, orders, FLUMINE) == [4.0, 0.0]
+
+
+@pytest.mark.parametrize("queue", BAND)
+@pytest.mark.parametrize("parts", [[30.0], [10.0] * 3, [5.0] * 6, [1.5] * 20])
+def test_what_one_order_gets_leaves_those_of_others_before_the_next(parts: list[float], queue: str) -> None:
+    # Nobody is before "a". 20 of others come after it, then "b", then 30 of others. Of 30 that are traded "a" gets ten
+    # and the others before "b" twenty, in however many messages. The next eight are for "b".
+    stream = market().prices(400, {1: {"atl": [[2.2, 0.0], [2.3, 20.0]]}}).touch(500).touch(900)
+    stream.prices(1000, {1: {"atl": [[2.2, 20.0]]}}).touch(1100).prices(1500, {1: {"atl": [[2.2, 50.0]]}})
+    traded = 0.0
+    for at, size in enumerate((*parts, 8.0)):
+        traded += size
+        stream.prices(2000 + 10 * at, {1: {"atl": [[2.2, 50.0 - traded]], "trd": [[2.2, 2 * traded]]}})
+    stream.touch(2900).close()
+    played = replay(stream, {500: [back("a", 2.2, 10.0)], 1100: [back("b", 2.2, 10.0)]}, config=hr.Config(queue=queue))
+    before = played.snapshots[2000 + 10 * (len(parts) - 1)]
+    assert [before[ref].matched for ref in "ab"] == [10.0, 0.0]
+    assert [played[ref].size_matched for ref in "ab"] == [10.0, 8.0]
 
 
 def test_an_order_beyond_which_is_traded_has_nobody_ahead() -> None:
@@ -150,10 +176,50 @@ def test_a_resting_order_is_matched_at_its_own_price() -> None:
     assert prices == {"pessimistic": 2.2, "proportional": 2.2, "optimistic": 2.3}
 
 
+@pytest.mark.parametrize("inplay", [False, True])
+def test_offers_that_come_under_suspension_are_met_when_the_market_opens(inplay: bool) -> None:
+    # Nothing is matched while the market is suspended. It opens without a word of prices, where a back at 2.2 and an
+    # offer to lay at 2.3 cannot both stand. What lapses at the turn in play has lapsed before.
+    stream = market().touch(400).suspend(500)
+    stream.prices(600, {1: {"atb": [[2.3, 7.0]], "atl": [[2.2, 0.0], [2.4, 20.0]]}})
+    if inplay:
+        stream.turn_in_play(700)
+    else:
+        stream.define(700, status="OPEN")
+    stream.touch(800).touch(900).close()
+    orders = {100: [back("a", 2.2, 5.0), back("b", 2.2, 5.0, persistence_type="PERSIST")]}
+    played = replay(stream, orders)
+    assert [played.snapshots[600][ref].matched for ref in "ab"] == [0.0, 0.0]
+    assert [played.snapshots[700][ref].matched for ref in "ab"] == ([0.0, 5.0] if inplay else [5.0, 2.0])
+    assert [played[ref].size_matched for ref in "ab"] == ([0.0, 5.0] if inplay else [5.0, 2.0])
+    assert played["a"].size_lapsed == (5.0 if inplay else 0.0)
+    assert matched(stream, orders, FLUMINE) == [0.0, 0.0]
+
+
 def test_offers_that_cross_the_price_match_without_a_trade() -> None:
     stream = market().prices(400, {1: {"atl": [[2.2, 0.0]], "atb": [[2.2, 6.0]]}}).touch(500).close()
     assert matched(stream, {100: [back("a", 2.2, 10.0)]}) == [6.0]
     assert matched(stream, {100: [back("a", 2.2, 10.0)]}, FLUMINE) == [0.0]
+
+
+def test_offers_that_stay_match_once() -> None:
+    # 6 come to 2.2, and are there for three changes: six pounds, not eighteen. Flumine counts them anew at each
+    # change, where it is to look at available prices at all.
+    stream = market().prices(400, {1: {"atl": [[2.2, 0.0]], "atb": [[2.2, 6.0]]}}).touch(500).touch(600).close()
+    orders = {100: [back("a", 2.2, 30.0)]}
+    available = hr.Config(compatibility="flumine", simulation_available_prices=True)
+    assert matched(stream, orders) == [6.0]
+    assert matched(stream, orders, available) == [18.0]
+
+
+def test_offers_that_come_with_the_turn_in_play_find_what_is_kept_only() -> None:
+    # The change says that the market is in play, and has the offers of those who came then: "a" had lapsed.
+    stream = market().touch(400).suspend(500).turn_in_play(700)
+    stream.lines[-1]["mc"][0]["rc"] = [{"id": 1, "atb": [[2.3, 7.0]], "atl": [[2.2, 0.0], [2.4, 20.0]]}]
+    stream.touch(800).close()
+    played = replay(stream, {100: [back("a", 2.2, 5.0), back("b", 2.2, 5.0, persistence_type="PERSIST")]})
+    assert [played[ref].size_matched for ref in "ab"] == [0.0, 5.0]
+    assert played["a"].size_lapsed == 5.0
 
 
 def test_the_rest_of_an_order_joins_the_queue_at_its_price() -> None:
@@ -171,6 +237,37 @@ def test_corrections_and_clears_are_no_trades() -> None:
     orders = {100: [back("a", 2.2, 4.0)]}
     assert matched(stream.prices(800, {1: {"trd": [[2.2, 142.0]]}}).close(), orders) == [1.0]
     assert matched(stream, orders, FLUMINE) == [4.0]
+
+
+# -- who is looked at ------------------------------------------------------------------------------------------------
+
+LEVELS = st.none() | st.lists(st.tuples(st.sampled_from([1.9, 2.0, 2.1, 2.2]), st.sampled_from([0, 5.0])), max_size=2)
+
+
+@given(
+    st.lists(st.tuples(st.booleans(), st.sampled_from([1.9, 2.0, 2.1, 2.2]), st.booleans()), max_size=12),
+    LEVELS,
+    LEVELS,
+)
+def test_a_change_meets_the_lines_that_it_names_and_those_that_its_offers_reach(
+    moves: list[tuple[bool, float, bool]], atb: Any, atl: Any
+) -> None:
+    interest = Interest()
+    lines: list[tuple[bool, float]] = []
+    for back_side, price, leaves in moves:
+        if not leaves:
+            interest.add(back_side, price)
+            lines.append((back_side, price))
+        elif (back_side, price) in lines:
+            interest.drop(back_side, price)
+            lines.remove((back_side, price))
+    backs, lays = ([price for side, price in lines if side is wanted] for wanted in (True, False))
+    expected = (
+        [] in (atb, atl)
+        or any(price in lays or (size and any(price >= own for own in backs)) for price, size in atb or ())
+        or any(price in backs or (size and any(price <= own for own in lays)) for price, size in atl or ())
+    )
+    assert interest.meets(RunnerChange(id=1, atb=atb, atl=atl)) is bool(expected)
 
 
 # -- the models keep their order -------------------------------------------------------------------------------------
@@ -221,6 +318,27 @@ def test_the_models_keep_their_order_at_every_moment(changes: list[dict[str, Any
             assert low[ref] <= middle[ref] <= high[ref]
 
 
+@pytest.mark.parametrize(
+    ("ahead", "trades", "right"),
+    [
+        # 17.60 are traded and 2.07 cancelled: 9.19 are left, with each queue. Of 18.095, 8.905 are for the order.
+        (28.86, [(17.6, 9.19), (18.095, 0.0)], 8.91),
+        # 5.63 traded, 2.07 cancelled: 5.06. Of 12.145, 7.085.
+        (12.76, [(5.63, 5.06), (12.145, 0.0)], 7.09),
+    ],
+)
+def test_noise_of_floats_decides_about_no_penny(ahead: float, trades: list[tuple[float, float]], right: float) -> None:
+    """Half a penny counts as one: what is ahead is the same with each queue, but for the noise of floats."""
+    stream = Stream().prices(100, {1: {"atl": [[2.2, ahead]]}})
+    traded = 0.0
+    for at, (size, left) in enumerate(trades):
+        traded += 2 * size
+        stream.prices(400 + 100 * at, {1: {"atl": [[2.2, left]], "trd": [[2.2, round(traded, 2)]]}})
+    stream.touch(900).close()
+    sizes = by_queue(stream, {100: [back("a", 2.2, 20.0)]})
+    assert [sizes[queue] for queue in BAND] == [[right]] * 3
+
+
 def tolerant(ref: str) -> Any:
     """A cancel that may come too late."""
 
@@ -245,3 +363,67 @@ def test_a_long_line_is_served_in_order(queue: str) -> None:
     sizes = [played[f"o{at}"].size_matched for at in range(60)]
     assert sizes == sorted(sizes, reverse=True)
     assert 0 < sum(sizes) < 120
+
+
+RECORDINGS = Path(__file__).parents[2] / "shared" / "recordings"
+RECORDED = ("1.242971311.bz2", "1.200806927.bz2", "1.205822330.bz2", "29788105.bz2", "PRO-1.170258213.bz2")
+
+
+class Anywhere(hr.Strategy):
+    """Asks for orders near the best prices by chance, and cancels each after a while: whatever is matched, the same."""
+
+    def start(self, framework: Any) -> None:
+        self.lasting: dict[str, tuple[hr.Order, int]] = {}
+
+    def check_market_book(self, market: hr.Market, market_book: hr.MarketBook) -> bool:
+        return True
+
+    def process_market_book(self, market: hr.Market, market_book: hr.MarketBook) -> None:
+        book = market_book
+        now = book.publish_time_epoch
+        for order, until in list(self.lasting.values()):
+            if now >= until:
+                del self.lasting[order.id]
+                if order.status is hr.OrderStatus.EXECUTABLE:
+                    market.cancel_order(order, force=True)
+        dice = random.Random(f"{market.market_id} {now}")
+        for runner in book.runners:
+            if book.status == "OPEN" and runner.status == "ACTIVE" and dice.random() < 0.01:
+                self.ask(market, runner, now, dice)
+
+    def ask(self, market: hr.Market, runner: hr.RunnerBook, now: int, dice: random.Random) -> None:
+        best = runner.ex.available_to_lay or runner.ex.available_to_back
+        if not best:
+            return
+        price = hr.price_ticks_away(hr.get_nearest_price(best[0].price), dice.randint(-2, 3))
+        size, kept = float(dice.choice([2, 5, 40, 400])), dice.choice(["LAPSE", "PERSIST"])
+        trade = hr.Trade(market.market_id, runner.selection_id, runner.handicap, self)
+        order = trade.create_order(dice.choice(["BACK", "LAY"]), hr.LimitOrder(price, size, persistence_type=kept))
+        market.place_order(order, force=True)
+        self.lasting[order.id] = order, now + dice.choice([2_000, 60_000, 10**12])
+
+
+def matched_over_time(path: Path, queue: str) -> list[list[tuple[float, float]]]:
+    """Of each order in order of placing, when how much had been matched."""
+    result = hr.backtest(Anywhere(), markets=path, config=hr.Config(queue=queue), engine="local", progress=False)
+    fills: dict[str, list[tuple[float, float]]] = {name: [] for name in result.orders["order_id"].to_pylist()}
+    for fill in result.fills.select(["order_id", "time", "size"]).to_pylist():
+        total = fills[fill["order_id"]][-1][1] if fills[fill["order_id"]] else 0.0
+        fills[fill["order_id"]].append((fill["time"], round(total + fill["size"], 2)))
+    return list(fills.values())
+
+
+def at_moment(steps: list[tuple[float, float]], moment: float) -> float:
+    return max((size for at, size in steps if at <= moment), default=0.0)
+
+
+@pytest.mark.parametrize("name", RECORDED)
+def test_the_models_keep_their_order_on_recordings(name: str) -> None:
+    if not (path := RECORDINGS / name).exists():
+        pytest.skip(f"needs the recording {name}, which is not part of the project")
+    low, middle, high = (matched_over_time(path, queue) for queue in BAND)
+    assert len(low) == len(middle) == len(high) > 100
+    assert sum(map(len, middle)) > 50
+    for careful, usual, hopeful in zip(low, middle, high, strict=True):
+        for moment, _ in (*careful, *usual, *hopeful):
+            assert at_moment(careful, moment) <= at_moment(usual, moment) <= at_moment(hopeful, moment)

@@ -6,6 +6,7 @@ more than our own rule alone.
 
 from __future__ import annotations
 
+import itertools
 import math
 from typing import Any
 
@@ -606,6 +607,44 @@ def test_pending_order_is_placed_in_a_quiet_market() -> None:
     played = replay(stream, {100: [back("a", 3.0, 5.0)]})
     assert [at for at, _ in played.calls] == [220, 1220, 2220, 3220, 4220, 5000, 5100]
     assert played["a"].responses.placed_ms == T0 + 220
+
+
+class Early(hr.Strategy):
+    """Has an order in the market from its first book on, and no `process_orders`."""
+
+    def check_market_book(self, market: Any, book: Any) -> bool:
+        return not market.blotter.strategy_orders(self)
+
+    def process_market_book(self, market: Any, book: Any) -> None:
+        trade = hr.Trade(market.market_id, 1, 0, self)
+        market.place_order(trade.create_order("BACK", hr.LimitOrder(3.0, 2.0)))
+
+
+class EarlyListener(Early):
+    def process_orders(self, market: Any, orders: list[hr.Order]) -> None:
+        return
+
+
+@pytest.mark.parametrize("quiet", [400, 2650, 4100])
+def test_times_of_process_orders_do_not_depend_on_whether_another_strategy_listens(quiet: int) -> None:
+    stream = priced().touch(quiet).touch(5000).touch(9000).close(9100)
+    calls = []
+    for other in (Early(), EarlyListener()):
+        played = replay(stream, {quiet: [back("a", 3.0, 5.0)]}, strategies=[other])
+        calls.append(played.calls)
+    assert calls[0] == calls[1]
+    times = [at for at, _ in calls[0]]
+    assert times[-2:] == [9000, 9100]
+    assert max(after - before for before, after in itertools.pairwise(times)) <= 1000
+
+
+def test_an_order_of_a_strategy_that_does_not_listen_ends_all_the_same() -> None:
+    stream = priced().touch(400).prices(3000, {1: {"trd": [[3.0, 500]]}}).touch(3100).close(9000)
+    played = replay(stream, strategies=[Early()])
+    (order,) = played.market.blotter
+    assert order.size_matched == 2.0
+    assert order.complete
+    assert not played.market.blotter.has_live_orders
 
 
 def test_process_orders_is_called_at_books_alone_under_compatibility() -> None:

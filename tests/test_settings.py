@@ -10,6 +10,7 @@ from typing import Any, ClassVar, Literal
 import pytest
 
 import headrace as hr
+from headrace.strategies.currency import CURRENCIES
 from headrace.strategies.parameters import from_text
 
 # -- configuration ---------------------------------------------------------------------------------------------------
@@ -34,6 +35,7 @@ from headrace.strategies.parameters import from_text
         ({"hostname": "a" * 16}, "got 16"),
         ({"process_orders_interval": 0}, "expected seconds above 0"),
         ({"unit_timeout": 0}, "expected seconds above 0, or None"),
+        ({"currency": "eur"}, "currency='eur': expected GBP, .*; did you mean 'EUR'"),
         ({"log_level": "LOUD"}, "expected DEBUG, INFO"),
         ({"log_setup": "none"}, "expected a function or None|expected None or a function"),
     ],
@@ -41,6 +43,11 @@ from headrace.strategies.parameters import from_text
 def test_setting_that_cannot_be_used_is_refused_by_name(settings: dict[str, Any], said: str) -> None:
     with pytest.raises(hr.ConfigError, match=said):
         hr.Config(**settings)
+
+
+@pytest.mark.parametrize("currency", CURRENCIES)
+def test_every_currency_with_smallest_stakes_can_be_chosen(currency: str) -> None:
+    assert hr.Config(currency=currency).currency == currency
 
 
 def test_config_is_frozen() -> None:

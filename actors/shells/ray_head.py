@@ -76,6 +76,7 @@ class RayHead:
         self._log = folder / "head.log"
         self._before = {name: os.environ.get(name) for name in _OURS}
         self._was_local: bool | None = None
+        self._began_itself: bool | None = None
         self._keeper: subprocess.Popen[bytes] | None = None
         self._held_open: int | None = None
         token = folder / "token"
@@ -153,6 +154,7 @@ class RayHead:
             _leaving.pop().join()
         _learn_token()
         self._was_local = _stay_local()
+        self._began_itself = _begin_itself(False)
         _say_nothing_of(_OF_DEATHS)
         until = time.monotonic() + seconds
         while True:
@@ -184,6 +186,7 @@ class RayHead:
             leaving = threading.Thread(target=_leave, name="headrace-leaves-ray", daemon=True)
             leaving.start()
             _leaving.append(leaving)
+            self._began_itself = None  # threads may still call it
         self._end_keeper()
         self._restore()
 
@@ -208,6 +211,8 @@ class RayHead:
             _say_nothing_of(None)
         if self._was_local is not None:
             _stay_local(self._was_local)
+        if self._began_itself is not None:
+            _begin_itself(self._began_itself)
         for name, value in self._before.items():
             if value is None:
                 os.environ.pop(name, None)
@@ -254,6 +259,18 @@ def _stay_local(local: bool = True) -> bool:
 
     before = not constants.ENABLE_RAY_CLUSTER
     constants.ENABLE_RAY_CLUSTER = not local
+    return before
+
+
+def _begin_itself(may: bool) -> bool:
+    """Whether Ray may begin a cluster by itself when it is called without one; whether it might before.
+
+    A call that comes while the cluster is lost would have a strange one begun, which nobody ends.
+    """
+    from ray._private import auto_init_hook as hook
+
+    before = hook.enable_auto_connect
+    hook.enable_auto_connect = may
     return before
 
 

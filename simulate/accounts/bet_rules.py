@@ -108,14 +108,16 @@ def on_ladder(price: float, book: MarketBook) -> bool:
 
 def is_money(size: float) -> bool:
     """Whether a size is above 0, and of whole pennies."""
-    return 0 < size < MOST_MONEY and size == round(size, 2)
+    return 0 < size < MOST_MONEY and (not size % 1 or size == round(size, 2))
 
 
 def too_small(stake: float, price: float, stakes: Stakes, line: bool = False) -> bool:
     """Whether a stake is below the currency's smallest, and its payout does not make up for it."""
     minimums = stakes.minimums
+    if stake >= minimums.min_bet_size:
+        return False
     payout = 0.0 if stakes.strict else round(stake * (2 if line else price), 6)
-    return stake < minimums.min_bet_size and payout < minimums.min_bet_payout
+    return payout < minimums.min_bet_payout
 
 
 def keeps(persistence: str, book: MarketBook) -> bool:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from ...strategies.changes import RunnerChange
+from ..ledger import Ledger
 from .feed_messages import FeedChange
 
 RunnerKey = tuple[int, float]
@@ -46,7 +47,8 @@ class PublicRunner:
         recorded: sizes by price, for each ladder of `LADDERS`, as recorded.
         ranked: `(price, size)` by rank, for each ladder of `RANKED` that the recording has.
         values: the last of each of `VALUES`, as recorded.
-        taken: what accounts took of `atb` and `atl`, by price; no more than is recorded there.
+        ledger: what accounts took of what is recorded; whoever matches their bets keeps it up to date.
+        taken: the same of `atb` and `atl`, by price.
         resting: what accounts offer in `atb` and `atl`, by price.
         traded: what accounts traded here, both sides, by price: not in the recording.
         traded_here: its sum.
@@ -59,6 +61,7 @@ class PublicRunner:
         "handicap",
         "key",
         "last_price",
+        "ledger",
         "ranked",
         "recorded",
         "resting",
@@ -74,7 +77,8 @@ class PublicRunner:
         self.selection_id = selection_id
         self.handicap = handicap
         self.key: RunnerKey = (selection_id, handicap)
-        self.taken: dict[str, dict[float, float]] = {"atb": {}, "atl": {}}
+        self.ledger = Ledger()
+        self.taken: dict[str, Mapping[float, float]] = {"atb": self.ledger.taken(True), "atl": self.ledger.taken(False)}
         self.resting: dict[str, dict[float, float]] = {"atb": {}, "atl": {}}
         self.traded: dict[float, float] = {}
         self.traded_here = 0.0
@@ -170,8 +174,6 @@ class PublicRunner:
                 else:
                     ladder.pop(price, None)
                 prices.add(price)
-            if self.taken.get(name):
-                self._replenish(name)
         for name in RANKED:
             ranks = getattr(change, name)
             if ranks is not None:
@@ -201,24 +203,8 @@ class PublicRunner:
             prices = {price for price in {**before, **after} if before.get(price) != after.get(price)}
             if prices:
                 touched.setdefault(side, set()).update(prices)
-            if self.taken[side]:
-                self._replenish(side)
-
-    def _replenish(self, side: str) -> None:
-        """What was taken is no more than is recorded: what the recording takes away, accounts took first."""
-        recorded, taken = self._offered(side), self.taken[side]
-        for price in list(taken):
-            left = min(taken[price], recorded.get(price, 0.0))
-            if left > 0:
-                taken[price] = left
-            else:
-                del taken[price]
 
     # -- what accounts do ----------------------------------------------------------------------------------------
-
-    def take(self, side: str, price: float, size: float) -> None:
-        """An account takes `size` of what is recorded in `atb` or `atl`."""
-        self.taken[side][price] = round(self.taken[side].get(price, 0.0) + size, 2)
 
     def offer(self, side: str, price: float, change: float) -> None:
         """What accounts offer in `atb` or `atl` at a price changes by `change`."""

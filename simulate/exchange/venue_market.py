@@ -6,9 +6,6 @@ time: recorded offers that were there before a bet joined the queue are taken be
 
 from __future__ import annotations
 
-import dataclasses
-from collections.abc import Mapping
-
 from ...actors.exchange import Desk
 from ...config import Config
 from ...strategies.book import MarketBook
@@ -16,8 +13,8 @@ from ...strategies.ladder import PriceSize
 from ...strategies.messages import Report, Request
 from ...strategies.runner_book import RunnerBook
 from ..bets import Bet
-from ..matching import published
-from ..models import LiquidityModel, Models
+from ..matching import RunnerKey
+from ..models import Models
 from ..placement import WAIT, Arrival
 from ..queue_matching import QueueMatching
 from ..removals import void
@@ -40,39 +37,29 @@ def resting_side(back: bool) -> str:
     return "atl" if back else "atb"
 
 
-class PublicLiquidity(LiquidityModel):
-    """What a bet can take: what is published, which says itself what accounts took."""
-
-    finite = False
-
-    def __init__(self, public: PublicMarket) -> None:
-        self._public = public
-
-    def to_back(self, runner: RunnerBook) -> list[PriceSize]:
-        """Levels that a back bet can take, best first."""
-        ladder = self._public.runner(runner.selection_id, runner.handicap).ladder("atb")
-        return [PriceSize(price, ladder[price]) for price in sorted(ladder, reverse=True)]
-
-    def to_lay(self, runner: RunnerBook) -> list[PriceSize]:
-        """Levels that a lay bet can take, best first."""
-        ladder = self._public.runner(runner.selection_id, runner.handicap).ladder("atl")
-        return [PriceSize(price, ladder[price]) for price in sorted(ladder)]
-
-
 class VenueMatching(QueueMatching):
-    """Resting bets of accounts; what is recorded and comes to their price is taken from what is published."""
+    """Resting bets of accounts. What they took of the recording is in the ledgers of what is published."""
 
     market: VenueMarket
 
-    def _offered(self, runner: RunnerBook, back: bool) -> Mapping[float, float]:
-        public = self.market.public_runner(runner.selection_id, runner.handicap)
-        side = resting_side(not back)
-        return {price: public.available(side, price) for price in published(runner, back)}
+    def offers(self, bet: Bet, runner: RunnerBook) -> list[PriceSize]:
+        """Levels that an arriving bet can take, best first: those published, accounts' offers among them."""
+        ladder = self.market.public_runner(*bet.key).ladder(resting_side(not bet.back))
+        return [PriceSize(price, ladder[price]) for price in sorted(ladder, reverse=bet.back)]
+
+    def took(self, bet: Bet, price: float, size: float) -> None:
+        """Nothing yet: the market sees first whose offers a bet has met."""
+
+    def take(self, key: RunnerKey, back: bool, price: float, size: float) -> None:
+        """A back (else a lay) of an account takes `size` of what is recorded."""
+        ledger = self.market.public_runner(*key).ledger
+        self._ledgers.setdefault(key, {})[None] = ledger
+        ledger.take(back, price, size)
 
     def _crossed(self, bet: Bet, at: float, size: float) -> None:
         self.market.crossed(bet, at, size)
 
-    def take_off(self, key: tuple[int, float], back: bool, price: float, size: float) -> None:
+    def take_off(self, key: RunnerKey, back: bool, price: float, size: float) -> None:
         """`size` of what is ahead of bets at a price was taken by an account."""
         for domain in self._domains.get(key, {}).values():
             line = domain.side(back).lines.get(price)
@@ -91,9 +78,7 @@ class VenueMarket(SimulatedMarket):
     """
 
     def __init__(self, book: MarketBook, desk: Desk, models: Models, ids: BetIds, public: PublicMarket) -> None:
-        super().__init__(
-            book.market_id, book, desk, dataclasses.replace(models, liquidity=PublicLiquidity(public)), ids
-        )
+        super().__init__(book.market_id, book, desk, models, ids)
         self._public = public
         self._offered: dict[Bet, tuple[float, float]] = {}  # at what price, how much
         self.touched = Touched()
@@ -145,12 +130,11 @@ class VenueMarket(SimulatedMarket):
 
     def _meet(self, bet: Bet) -> None:
         """What the bet has just matched comes from recorded offers and resting bets: take it from them."""
-        runner = self._public.runner(*bet.key)
-        side = "atb" if bet.back else "atl"
         for time_ms, price, size in list(bet.fills):
-            self._take(bet, runner.key, side, time_ms, price, size)
+            self._take(bet, time_ms, price, size)
 
-    def _take(self, bet: Bet, key: tuple[int, float], side: str, time_ms: float, price: float, size: float) -> None:
+    def _take(self, bet: Bet, time_ms: float, price: float, size: float) -> None:
+        key, side = bet.key, resting_side(not bet.back)
         public, left = self._public.runner(*key), size
         resting = [each for each in self._offered if each.key == key and each.back != bet.back and each.price == price]
         resting.sort(key=lambda each: each.number)
@@ -159,7 +143,7 @@ class VenueMarket(SimulatedMarket):
             before = round(min(self._venue_matching.others_ahead(each), recorded, left), 2)
             if before > 0:
                 recorded, left = recorded - before, round(left - before, 2)
-                self._take_recorded(side, public.key, price, before)
+                self._venue_matching.take(key, bet.back, price, before)
                 self._venue_matching.take_off(key, each.back, price, before)
             part = round(min(each.size_remaining, left), 2)
             if part > 0:
@@ -167,7 +151,7 @@ class VenueMarket(SimulatedMarket):
                 left = round(left - part, 2)
                 self._tell(each)
         if left > 0:
-            self._take_recorded(side, public.key, price, left)
+            self._venue_matching.take(key, bet.back, price, left)
         self.touched.runners.setdefault(public, {}).setdefault(side, set()).add(price)
         self._trade(public, price, size)
 
@@ -179,14 +163,11 @@ class VenueMarket(SimulatedMarket):
         fields.setdefault("tv", set())
         self.touched.volume = True
 
-    def _take_recorded(self, side: str, key: tuple[int, float], price: float, size: float) -> None:
-        self._public.runner(*key).take(side, price, size)
-
     def crossed(self, bet: Bet, price: float, size: float) -> None:
         """A resting bet is matched by a recorded offer at its price, or at a better one."""
         assert bet.price is not None
         public, side = self._public.runner(*bet.key), resting_side(not bet.back)
-        self._take_recorded(side, public.key, price, size)
+        self._venue_matching.take(bet.key, bet.back, price, size)
         self.touched.runners.setdefault(public, {}).setdefault(side, set()).add(price)
         self._trade(public, bet.price, size)
 

@@ -171,10 +171,13 @@ def moments(lines: Sequence[bytes], wanted: set[int]) -> Iterator[tuple[int, Mom
 def plan_orders(lines: Sequence[bytes], rng: random.Random, orders: int) -> list[Placement]:
     """What the trader asks for on a market of which he sees what is published, `lines`.
 
-    He knows who will be withdrawn and does not bet on them; he never asks for what would meet an order of his own.
+    He knows who will be withdrawn and does not bet on them; he never asks for what would meet an order of his own. He
+    keeps nothing in a market that does not turn in play, where the exchange refuses that; and no lays where a runner is
+    withdrawn: kept ones go to reduced odds, which lie off the ladder, where the books of these markets have no place.
     """
     published, delays = _clock(lines)
     ids, running = _runners(lines)
+    turns = bool(msgspec.json.decode(lines[0])["mc"][0]["marketDefinition"]["turnInPlayEnabled"])
     # Where two messages have one time there is no right after the first.
     alone = [n for n in range(1, len(lines) - 1) if published[n - 1] < published[n] < published[n + 1]]
     usable = [n for n in alone if n > len(lines) // 20]
@@ -194,7 +197,7 @@ def plan_orders(lines: Sequence[bytes], rng: random.Random, orders: int) -> list
             continue
         for each in met:
             each.cancelled = moment.time
-        keeps = rng.random() < KEPT
+        keeps = rng.random() < KEPT and turns and (is_back or len(running) == len(ids))
         later = [n for n in alone if n > number]
         for part in range(rng.randint(2, 3) if kind == "several" else 1):
             at = moment.time

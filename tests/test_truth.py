@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 import sys
 import tempfile
 from collections import defaultdict
@@ -24,7 +25,7 @@ try:
     from benchmarks import truth
     from benchmarks.truth_markets import play
     from benchmarks.truth_simulated import SIMULATED, in_the_end, simulate
-    from benchmarks.truth_trader import Placement, Trader
+    from benchmarks.truth_trader import Placement, Trader, plan_orders
 finally:
     sys.path.remove(str(ROOT))
 
@@ -207,6 +208,28 @@ def test_traders_orders_are_refused_while_the_market_is_suspended() -> None:
     trader.come(30, False, [book])
     assert trader.fates[1].refused
     assert not book.backs.sizes
+
+
+def asked_in(recipe: Recipe) -> list[Placement]:
+    return [
+        each
+        for number in range(4)
+        for market in generate_event(3, number, recipe)
+        for each in plan_orders(market.lines, random.Random(f"keeps {number}"), 14)
+    ]
+
+
+def test_trader_keeps_nothing_where_a_market_does_not_turn_in_play() -> None:
+    """The exchange refuses PERSIST there: the simulation would refuse what the truth had matched."""
+    assert not any(each.keeps for each in asked_in(Recipe(sport="greyhounds", changes=300, crowd="even")))
+    assert any(each.keeps for each in asked_in(Recipe(changes=300, crowd="even")))
+
+
+def test_trader_keeps_no_lays_where_a_runner_is_withdrawn() -> None:
+    """They would go on at reduced odds, which are off the ladder of the book that he bets in."""
+    kept = [each for each in asked_in(Recipe(changes=300, non_runner=True, crowd="even")) if each.keeps]
+    assert kept
+    assert all(each.is_back for each in kept)
 
 
 # -- the band ----------------------------------------------------------------------------------------------------------

@@ -20,12 +20,13 @@ from hypothesis import settings as settings_of
 from hypothesis import strategies as st
 
 import headrace as hr
-from headrace.actors.journal.day_file import DayFile, SideDoor, is_damage
+from headrace.actors.journal.day_file import DayFile, is_damage
 from headrace.actors.journal.entries import Entry, Kept, Noted, merged, packed, unpacked
 from headrace.actors.journal.files import day_files
 from headrace.actors.journal.journal import Journal, JournalError
 from headrace.actors.journal.lease import is_leased
 from headrace.actors.journal.reader import JournalReader
+from headrace.actors.journal.side_door import SideDoor
 from headrace.strategies.messages import MarketFact, Reply, Request, StrategyFact
 from headrace.strategies.order_rows import OrderRow, RunnerRow, TradeRow, row_of
 from limits import most_bytes

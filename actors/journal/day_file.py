@@ -54,7 +54,8 @@ create index if not exists packs_of_numbers on packs (last, first, to_at, market
 Row = tuple[int, int, str, str, str, bytes, bytes]
 #: Its columns, by name: of a damaged file not even these are certain.
 COLUMNS = "number, at, market_id, kind, actor, message, kept"
-_OF_NUMBERS = "number in (select value from json_each(?))"
+#: A condition: the number of an entry is among those of a list, as JSON.
+OF_NUMBERS = "number in (select value from json_each(?))"
 _VALUES = "(?, ?, ?, ?, ?, ?, ?)"
 _INSERT, _MORE = f"insert into entries values {_VALUES}", f", {_VALUES}"
 _COLUMNS = (
@@ -62,12 +63,8 @@ _COLUMNS = (
     "market_id, open from markets",
     "id, market_id, first, last, from_at, to_at, count, data from packs",
 )
-#: Entries in a pack, and bytes of messages, at most.
-PACKED, PACKED_BYTES = 200, 200_000
 #: Bytes that the WAL keeps once it begins anew: a commit that need not make the file longer takes half of the time.
 WAL_KEPT = 4_000_000
-#: Bytes of what is kept that are merged again whatever there is that is new.
-_LITTLE = 100_000
 #: Rows that one statement writes: it is a transaction by itself.
 _AT_ONCE = 16
 #: Bytes that a transaction writes to it beside what is in its rows, about: every page that it changes is written whole.
@@ -133,7 +130,7 @@ class DayFile:
         with contextlib.suppress(FileExistsError):
             os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
         self.inode = os.stat(path).st_ino
-        self._db = _connected(path)
+        self._db = connected(path)
         try:
             made = check_version(self._db, path)
             for columns in _COLUMNS if made else ():
@@ -176,7 +173,7 @@ class DayFile:
         if not durable:
             return self._db
         if self._durable is None:
-            self._durable = _connected(self.path)
+            self._durable = connected(self.path)
             self._durable.execute("pragma wal_autocheckpoint = 0")
             self._durable.execute(f"pragma journal_size_limit = {WAL_KEPT}")
             self._durable.execute("pragma synchronous = full")
@@ -216,7 +213,7 @@ class DayFile:
         nothing = json.dumps([number for number, data in kept.items() if not data])
         changes = [(data, number) for number, data in kept.items() if data]
         with self._transaction() as db:
-            db.execute(f"update entries set kept = x'' where {_OF_NUMBERS}", (nothing,))
+            db.execute(f"update entries set kept = x'' where {OF_NUMBERS}", (nothing,))
             db.executemany("update entries set kept = ? where number = ?", changes)
         self.unsaved += sum(map(len, kept.values()))
 
@@ -232,7 +229,7 @@ class DayFile:
                 "insert into packs (market_id, first, last, from_at, to_at, count, data) values (?, ?, ?, ?, ?, ?, ?)",
                 (market_id, first, last, min(times), max(times), len(rows), data),
             )
-            db.execute(f"delete from entries where {_OF_NUMBERS}", (numbers,))
+            db.execute(f"delete from entries where {OF_NUMBERS}", (numbers,))
         self.unsaved += len(data) + sum(len(row[5]) for row in rows)
 
     def drop_packs(self, count: int) -> int:
@@ -310,78 +307,8 @@ class DayFile:
         self._db.close()
 
 
-class SideDoor:
-    """The same file by another connection, for the thread that packs and writes checkpoints.
-
-    Raises:
-        sqlite3.Error: it cannot be opened.
-    """
-
-    def __init__(self, path: Path) -> None:
-        self._db = _connected(path)
-
-    def to_pack(self, market_id: str, before: int | None = None) -> list[Row]:
-        """The next entries of a market that go in one pack; of those before a moment, if one is given."""
-        rows: list[Row] = []
-        size = 0
-        found = self._db.execute(
-            "select number, at, market_id, kind, actor, message, x'' from entries"
-            f" where market_id = ? {'' if before is None else 'and at < ?'} order by number limit ?",
-            (market_id, PACKED) if before is None else (market_id, before, PACKED),
-        ).fetchall()
-        for row in found:
-            if rows and size + len(row[5]) > PACKED_BYTES:
-                break
-            rows.append(row)
-            size += len(row[5])
-        return rows
-
-    def kept(self, market_id: str) -> list[tuple[int, str, str, bytes]]:
-        """Number, kind, actor and what is kept, of the market's last entries that keep something.
-
-        One that keeps much more than all after it, for it was merged of many, is not among them, nor is any before it:
-        so what is merged is read and written again only when there is as much that is new.
-        """
-        since, total = 0, 0
-        sizes = self._db.execute(
-            "select number, length(kept) from entries where market_id = ? and length(kept) > 0 order by number desc",
-            (market_id,),
-        ).fetchall()
-        for number, size in sizes:
-            if total and size > 2 * total + _LITTLE:
-                break
-            since, total = number, total + size
-        return self._db.execute(
-            "select number, kind, actor, kept from entries"
-            " where market_id = ? and number >= ? and length(kept) > 0 order by number",
-            (market_id, since),
-        ).fetchall()
-
-    def keeping(self, numbers: Iterable[int]) -> list[int]:
-        """Those of some entries that keep something."""
-        query = f"select number from entries where {_OF_NUMBERS} and length(kept) > 0 order by number"
-        return [number for (number,) in self._db.execute(query, (json.dumps(list(numbers)),))]
-
-    def over(self) -> set[str]:
-        """Markets that are over and have entries that are not packed."""
-        return {
-            market_id
-            for (market_id,) in self._db.execute(
-                "select market_id from markets where open = 0"
-                " and exists (select 1 from entries where entries.market_id = markets.market_id)"
-            )
-        }
-
-    def checkpoint(self) -> int:
-        """Bring what is in the WAL into the file. Returns: the frames that are left in it."""
-        _, frames, done = self._db.execute("pragma wal_checkpoint(passive)").fetchone()
-        return int(frames - done)
-
-    def close(self) -> None:
-        self._db.close()
-
-
-def _connected(path: Path) -> sqlite3.Connection:
+def connected(path: Path) -> sqlite3.Connection:
+    """A connection to a file."""
     return sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=5.0)
 
 

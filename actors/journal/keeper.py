@@ -22,10 +22,11 @@ from pathlib import Path
 
 from ...strategies.messages import Request
 from ...values import UNREADABLE
-from .day_file import SQLITE_ERRORS, WAL_KEPT, DayFile, SideDoor, is_damage, packed_rows
+from .day_file import SQLITE_ERRORS, WAL_KEPT, DayFile, is_damage, packed_rows
 from .entries import Kept, merged, packed, unpacked
 from .files import JournalFiles
 from .lease import JournalError
+from .side_door import SideDoor
 
 logger = logging.getLogger("headrace")
 

@@ -30,7 +30,8 @@ BET = {"price": 2.0, "size": 5.0}
 REGULATED: dict[str, Any] = {"regulators": ["MR_INT"]}
 
 needs_flumine = pytest.mark.skipif(
-    not (PEER / "installed.txt").is_file(), reason=f"flumine's environment is not in {PEER}"
+    not (PEER / "installed.txt").is_file(),
+    reason=f"flumine's environment is not in {PEER}; runs where `python -m benchmarks.peer` has made it",
 )
 Settings = Mapping[str, Mapping[str, Any]]
 
